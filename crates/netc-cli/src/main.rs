@@ -1,0 +1,2 @@
+//! The command netc.
+fn main() {}

@@ -1,0 +1,10 @@
+//! Where tensor bytes come from: files read in place, literals, seeded random numbers.
+//!
+//! Files are read at an offset, never mapped: a file that shrinks while it is read gives an error, where a mapping
+//! would end the process. Nothing is held in memory but what the caller asked for.
+
+pub mod random;
+pub mod store;
+
+pub use random::Rng;
+pub use store::{DataError, Store};

@@ -1,0 +1,181 @@
+//! The bytes of a module's weights.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use netc_ir::{ElemType, FileId, Literal, Module, Name, Number, Weight, WeightData};
+use thiserror::Error;
+
+use crate::random::Rng;
+
+/// Bytes copied at a time: large enough to make calls rare, small enough to stay in the cache.
+const BLOCK: usize = 256 * 1024;
+
+/// A weight whose bytes cannot be had.
+#[derive(Debug, Error)]
+pub enum DataError {
+    /// The file cannot be opened.
+    #[error("cannot open `{path}`, which holds the weights")]
+    Open {
+        /// The file.
+        path: Name,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file does not yield the bytes.
+    #[error("cannot read {len} bytes at {offset} of `{path}` for weight `{weight}`")]
+    Read {
+        /// The weight.
+        weight: Name,
+        /// The file.
+        path: Name,
+        /// Place of the first byte.
+        offset: u64,
+        /// Number of bytes.
+        len: u64,
+        /// Why.
+        source: io::Error,
+    },
+    /// The type has no fixed size or is too large for memory.
+    #[error("weight `{weight}` has the type {ty}, which has no size in bytes that fits into memory")]
+    Size {
+        /// The weight.
+        weight: Name,
+        /// Its type.
+        ty: String,
+    },
+    /// The reader of the bytes failed.
+    #[error("cannot write the bytes of weight `{weight}`")]
+    Write {
+        /// The weight.
+        weight: Name,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Gives the bytes of weights: row-major, little-endian. Files stay open while it lives.
+pub struct Store {
+    files: BTreeMap<FileId, (Name, Arc<File>)>,
+}
+
+impl Store {
+    /// Opens the files that the weights of `module` refer to.
+    pub fn open(module: &Module) -> Result<Self, DataError> {
+        let mut files = BTreeMap::new();
+        for weight in &module.weights {
+            if let WeightData::File { file, .. } = weight.data
+                && !files.contains_key(&file)
+            {
+                let path = module[file].clone();
+                let opened = File::open(&*path).map_err(|source| DataError::Open { path: path.clone(), source })?;
+                files.insert(file, (path, Arc::new(opened)));
+            }
+        }
+        Ok(Self { files })
+    }
+
+    /// All bytes of a weight of the module that the store was opened for.
+    pub fn read(&self, weight: &Weight) -> Result<Vec<u8>, DataError> {
+        let mut bytes = Vec::with_capacity(size(weight)?);
+        self.copy(weight, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Writes all bytes of a weight to `out`, a block at a time.
+    pub fn copy(&self, weight: &Weight, out: &mut dyn Write) -> Result<(), DataError> {
+        let written = |source| DataError::Write { weight: weight.name.clone(), source };
+        match &weight.data {
+            WeightData::File { file, offset, len } => self.copy_file(weight, *file, *offset, *len, out),
+            WeightData::Inline(literal) => {
+                for _ in 0..repeats(literal) {
+                    out.write_all(&literal.bytes).map_err(written)?;
+                }
+                Ok(())
+            }
+            WeightData::Random { seed, low, high } => {
+                let mut rng = Rng::for_part(*seed, &weight.name);
+                let mut left = size(weight)? as u64 / weight.ty.elem.size().max(1);
+                while left > 0 {
+                    let n = left.min(BLOCK as u64 / 8);
+                    let numbers = (0..n).map(|_| Number::Float(rng.uniform(low.get(), high.get())));
+                    out.write_all(&Literal::dense(weight.ty.elem, &[n], numbers).bytes).map_err(written)?;
+                    left -= n;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn copy_file(&self, weight: &Weight, file: FileId, offset: u64, len: u64, out: &mut dyn Write) -> Result<(), DataError> {
+        let Some((path, opened)) = self.files.get(&file) else {
+            let source = io::Error::other("the store was opened for another module");
+            return Err(DataError::Open { path: file.to_string().into(), source });
+        };
+        let mut block = vec![0u8; BLOCK.min(usize::try_from(len).unwrap_or(BLOCK))];
+        let mut at = 0;
+        while at < len {
+            let n = (len - at).min(block.len() as u64) as usize;
+            let read = opened.read_exact_at(&mut block[..n], offset.saturating_add(at));
+            read.map_err(|source| DataError::Read { weight: weight.name.clone(), path: path.clone(), offset, len, source })?;
+            out.write_all(&block[..n]).map_err(|source| DataError::Write { weight: weight.name.clone(), source })?;
+            at += n as u64;
+        }
+        Ok(())
+    }
+}
+
+fn size(weight: &Weight) -> Result<usize, DataError> {
+    let bytes = weight.ty.num_bytes().filter(|_| weight.ty.elem != ElemType::Any && weight.ty.elem != ElemType::Str);
+    let bytes = bytes.and_then(|b| usize::try_from(b).ok()).filter(|b| *b <= isize::MAX as usize);
+    bytes.ok_or_else(|| DataError::Size { weight: weight.name.clone(), ty: weight.ty.to_string() })
+}
+
+fn repeats(literal: &Literal) -> u64 {
+    if literal.bytes.len() as u64 == literal.elem.size() { literal.ty().num_elements().unwrap_or(0) } else { 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netc_ir::{F64, Type};
+
+    fn weight(data: WeightData, dims: &[u64]) -> Weight {
+        Weight { name: "w".into(), ty: Type::fixed(ElemType::F32, dims), data }
+    }
+
+    #[test]
+    fn a_file_is_read_at_its_offset_and_a_short_file_is_an_error() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&[9, 0, 0, 128, 63, 0, 0, 0, 64]).unwrap();
+        let mut module = Module::new();
+        let id = module.intern_file(file.path().to_str().unwrap());
+        module.add_weight(weight(WeightData::File { file: id, offset: 1, len: 8 }, &[2]));
+        let store = Store::open(&module).unwrap();
+        assert_eq!(store.read(&module.weights[0]).unwrap(), [0, 0, 128, 63, 0, 0, 0, 64]);
+
+        let long = weight(WeightData::File { file: id, offset: 1, len: 12 }, &[3]);
+        assert!(matches!(store.read(&long), Err(DataError::Read { .. })));
+    }
+
+    #[test]
+    fn a_splat_fills_the_shape() {
+        let store = Store::open(&Module::new()).unwrap();
+        let splat = weight(WeightData::Inline(Literal::splat(ElemType::F32, &[3], 1.0)), &[3]);
+        assert_eq!(store.read(&splat).unwrap(), [0, 0, 128, 63].repeat(3));
+    }
+
+    #[test]
+    fn random_weights_depend_on_seed_and_name_alone() {
+        let store = Store::open(&Module::new()).unwrap();
+        let random = |seed| weight(WeightData::Random { seed, low: F64::new(-1.0), high: F64::new(1.0) }, &[100_000]);
+        let bytes = store.read(&random(7)).unwrap();
+        assert_eq!(bytes.len(), 400_000);
+        assert_eq!(bytes, store.read(&random(7)).unwrap());
+        assert_ne!(bytes, store.read(&random(8)).unwrap());
+        assert!(bytes.chunks(4).all(|b| f32::from_le_bytes(b.try_into().unwrap()).abs() <= 1.0));
+    }
+}

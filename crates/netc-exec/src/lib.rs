@@ -1,0 +1,1 @@
+//! Runs core ops on candle: a function is planned once and run many times.

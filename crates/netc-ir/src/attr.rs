@@ -1,0 +1,244 @@
+//! Attributes: one ordered, typed tree that loses nothing of the JSON it came from.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use crate::Name;
+
+/// A node of an attribute tree.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Attr {
+    /// The absent value.
+    Null,
+    /// True or false.
+    Bool(bool),
+    /// An integer; wide enough for every integer that JSON writers emit.
+    Int(i128),
+    /// A floating-point number. Text has a point or an exponent, so `1.0` stays a float.
+    Float(F64),
+    /// Text.
+    Str(Name),
+    /// A sequence.
+    List(Vec<Attr>),
+    /// Named entries in their order.
+    Map(Attrs),
+    /// The operand of the op with this index, where a call's arguments are a tree. Text: `$0`.
+    Operand(u32),
+}
+
+impl Attr {
+    /// Text as an attribute.
+    pub fn str(text: impl Into<Name>) -> Self {
+        Self::Str(text.into())
+    }
+
+    /// A list of integers.
+    pub fn ints<T: Into<i128>>(items: impl IntoIterator<Item = T>) -> Self {
+        Self::List(items.into_iter().map(|i| Self::Int(i.into())).collect())
+    }
+
+    /// The entry `key`, if this is a map that has one.
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        self.as_map()?.get(key)
+    }
+
+    /// The entries, if this is a map.
+    pub fn as_map(&self) -> Option<&Attrs> {
+        if let Self::Map(map) = self { Some(map) } else { None }
+    }
+
+    /// The items, if this is a list.
+    pub fn as_list(&self) -> Option<&[Self]> {
+        if let Self::List(items) = self { Some(items) } else { None }
+    }
+
+    /// The text, if this is text.
+    pub fn as_str(&self) -> Option<&str> {
+        if let Self::Str(text) = self { Some(text) } else { None }
+    }
+
+    /// The integer, if this is one that fits.
+    pub fn as_int(&self) -> Option<i64> {
+        if let Self::Int(i) = self { i64::try_from(*i).ok() } else { None }
+    }
+
+    /// The number, if this is an integer or a float.
+    pub fn as_f64(&self) -> Option<f64> {
+        match self {
+            Self::Int(i) => Some(*i as f64),
+            Self::Float(x) => Some(x.get()),
+            Self::Null | Self::Bool(_) | Self::Str(_) | Self::List(_) | Self::Map(_) | Self::Operand(_) => None,
+        }
+    }
+
+    /// The truth value, if this is one.
+    pub fn as_bool(&self) -> Option<bool> {
+        if let Self::Bool(b) = self { Some(*b) } else { None }
+    }
+
+    /// Whether this is the absent value.
+    pub fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
+    }
+
+    /// Calls `visit` with every operand index in the tree, in order.
+    pub fn for_each_operand(&self, visit: &mut impl FnMut(u32)) {
+        match self {
+            Self::Operand(i) => visit(*i),
+            Self::List(items) => items.iter().for_each(|a| a.for_each_operand(visit)),
+            Self::Map(map) => map.iter().for_each(|(_, a)| a.for_each_operand(visit)),
+            Self::Null | Self::Bool(_) | Self::Int(_) | Self::Float(_) | Self::Str(_) => {}
+        }
+    }
+}
+
+impl From<bool> for Attr {
+    fn from(b: bool) -> Self {
+        Self::Bool(b)
+    }
+}
+
+impl From<i64> for Attr {
+    fn from(i: i64) -> Self {
+        Self::Int(i.into())
+    }
+}
+
+impl From<f64> for Attr {
+    fn from(x: f64) -> Self {
+        Self::Float(F64::new(x))
+    }
+}
+
+impl From<&str> for Attr {
+    fn from(text: &str) -> Self {
+        Self::str(text)
+    }
+}
+
+impl From<Attrs> for Attr {
+    fn from(map: Attrs) -> Self {
+        Self::Map(map)
+    }
+}
+
+/// Named attributes, in the order in which they were written.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Attrs(Vec<(Name, Attr)>);
+
+impl Attrs {
+    /// No attributes.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The attribute `key`.
+    pub fn get(&self, key: &str) -> Option<&Attr> {
+        self.0.iter().find(|(k, _)| &**k == key).map(|(_, v)| v)
+    }
+
+    /// Sets `key`, in place if it exists, else as the last.
+    pub fn set(&mut self, key: impl Into<Name>, value: impl Into<Attr>) {
+        let key = key.into();
+        match self.0.iter_mut().find(|(k, _)| *k == key) {
+            Some((_, v)) => *v = value.into(),
+            None => self.0.push((key, value.into())),
+        }
+    }
+
+    /// Adds `key` as the last, without looking for an older one.
+    pub fn push(&mut self, key: impl Into<Name>, value: impl Into<Attr>) {
+        self.0.push((key.into(), value.into()));
+    }
+
+    /// Removes `key` and returns what it held.
+    pub fn remove(&mut self, key: &str) -> Option<Attr> {
+        let at = self.0.iter().position(|(k, _)| &**k == key)?;
+        Some(self.0.remove(at).1)
+    }
+
+    /// With `key` set to `value`.
+    #[must_use]
+    pub fn with(mut self, key: impl Into<Name>, value: impl Into<Attr>) -> Self {
+        self.set(key, value);
+        self
+    }
+
+    /// The entries in order.
+    pub fn iter(&self) -> impl Iterator<Item = &(Name, Attr)> {
+        self.0.iter()
+    }
+
+    /// The number of entries.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromIterator<(Name, Attr)> for Attrs {
+    fn from_iter<I: IntoIterator<Item = (Name, Attr)>>(iter: I) -> Self {
+        Self(iter.into_iter().collect())
+    }
+}
+
+impl IntoIterator for Attrs {
+    type Item = (Name, Attr);
+    type IntoIter = std::vec::IntoIter<(Name, Attr)>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+/// A float that is compared and hashed by its bits, so that attributes are `Eq + Ord + Hash`. All NaNs are one.
+#[derive(Clone, Copy)]
+pub struct F64(f64);
+
+impl F64 {
+    /// Wraps `x`.
+    pub fn new(x: f64) -> Self {
+        Self(if x.is_nan() { f64::NAN } else { x })
+    }
+
+    /// The number.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl PartialEq for F64 {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.to_bits() == other.0.to_bits()
+    }
+}
+
+impl Eq for F64 {}
+
+impl PartialOrd for F64 {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for F64 {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+impl Hash for F64 {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.to_bits().hash(state);
+    }
+}
+
+impl fmt::Debug for F64 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}

@@ -1,0 +1,224 @@
+//! Building functions op by op, with the types inferred.
+
+use std::collections::BTreeSet;
+
+use crate::Name;
+use crate::attr::F64;
+use crate::dim::Dim;
+use crate::id::{LayerId, OpId, ValueId, WeightId};
+use crate::infer::{InferError, infer};
+use crate::literal::Literal;
+use crate::module::{Def, Func, Loc, Module, Output, Param, Value};
+use crate::op::{
+    Binary, Compare, CoreOp, Op, OpKind, PadMode, Pool, Reduce, SliceAxis, Unary, Window,
+};
+use crate::types::{ElemType, Type};
+
+/// Builds one function. Core ops get the type that [`infer`] gives; other ops are given theirs.
+pub struct Builder<'m> {
+    module: &'m Module,
+    func: Func,
+    names: BTreeSet<Name>,
+    loc: Loc,
+}
+
+type Built = Result<ValueId, InferError>;
+
+impl<'m> Builder<'m> {
+    /// Starts the function `name`; weights are those of `module`.
+    pub fn new(module: &'m Module, name: impl Into<Name>) -> Self {
+        Self { module, func: Func::new(name), names: BTreeSet::new(), loc: Loc::Unknown }
+    }
+
+    /// The location of the ops that follow.
+    pub fn at(&mut self, loc: Loc) -> &mut Self {
+        self.loc = loc;
+        self
+    }
+
+    /// The function so far.
+    pub fn func(&self) -> &Func {
+        &self.func
+    }
+
+    /// The module whose weights the function refers to.
+    pub fn module(&self) -> &'m Module {
+        self.module
+    }
+
+    /// The type of `value`.
+    pub fn ty(&self, value: ValueId) -> &Type {
+        &self.func[value].ty
+    }
+
+    /// Adds a parameter.
+    pub fn param(&mut self, name: impl Into<Name>, ty: Type, layer: Option<LayerId>) -> ValueId {
+        let name = name.into();
+        let def = Def::Param(u32::try_from(self.func.params.len()).unwrap_or(u32::MAX));
+        let value = self.value(ty, def, Some(name.clone()));
+        self.func.params.push(Param { name, value, layer });
+        value
+    }
+
+    /// Adds an op whose results have the types and, where free, the names given.
+    pub fn op(
+        &mut self,
+        kind: impl Into<OpKind>,
+        operands: &[ValueId],
+        results: impl IntoIterator<Item = (Type, Option<Name>)>,
+    ) -> OpId {
+        let op = OpId::new(self.func.ops.len());
+        let results = results.into_iter().enumerate();
+        let results = results.map(|(i, (ty, name))| {
+            self.value(ty, Def::Result(op, u32::try_from(i).unwrap_or(u32::MAX)), name)
+        });
+        let results = results.collect();
+        self.func.ops.push(Op { kind: kind.into(), operands: operands.to_vec(), results, loc: self.loc.clone() });
+        self.func.order.push(op);
+        op
+    }
+
+    /// The results of `op`.
+    pub fn results(&self, op: OpId) -> &[ValueId] {
+        &self.func[op].results
+    }
+
+    /// Adds a core op.
+    pub fn core(&mut self, op: CoreOp, operands: &[ValueId]) -> Built {
+        let types: Vec<&Type> = operands.iter().map(|v| self.ty(*v)).collect();
+        let ty = infer(self.module, &op, &types)?;
+        let op = self.op(op, operands, [(ty, None)]);
+        Ok(self.func[op].results[0])
+    }
+
+    /// Names `value` if the name is free in the function.
+    pub fn name(&mut self, value: ValueId, name: impl Into<Name>) {
+        let name = name.into();
+        if self.func[value].name.is_none() && self.names.insert(name.clone()) {
+            self.func[value].name = Some(name);
+        }
+    }
+
+    /// Returns the named values and ends the function.
+    pub fn finish(mut self, outputs: impl IntoIterator<Item = (Name, ValueId)>) -> Func {
+        self.func.outputs = outputs.into_iter().map(|(name, value)| Output { name, value }).collect();
+        self.func
+    }
+
+    fn value(&mut self, ty: Type, def: Def, name: Option<Name>) -> ValueId {
+        let name = name.filter(|n| self.names.insert(n.clone()));
+        self.func.values.push(Value { ty, name, def });
+        ValueId::new(self.func.values.len() - 1)
+    }
+}
+
+/// One method per core op, in the order of the specification.
+impl Builder<'_> {
+    /// A constant.
+    pub fn constant(&mut self, literal: Literal) -> Built {
+        self.core(CoreOp::Constant(literal), &[])
+    }
+
+    /// A scalar constant of the element type of `like`.
+    pub fn scalar_like(&mut self, like: ValueId, value: f64) -> Built {
+        let elem = self.ty(like).elem;
+        self.constant(Literal::splat(elem, &[], value))
+    }
+
+    /// A weight.
+    pub fn weight(&mut self, id: WeightId) -> Built {
+        self.core(CoreOp::Weight(id), &[])
+    }
+
+    /// A function of one tensor.
+    pub fn unary(&mut self, f: Unary, x: ValueId) -> Built {
+        self.core(CoreOp::Unary(f), &[x])
+    }
+
+    /// A function of two tensors.
+    pub fn binary(&mut self, f: Binary, a: ValueId, b: ValueId) -> Built {
+        self.core(CoreOp::Binary(f), &[a, b])
+    }
+
+    /// A function of a tensor and a scalar constant.
+    pub fn binary_scalar(&mut self, f: Binary, a: ValueId, b: f64) -> Built {
+        let b = self.scalar_like(a, b)?;
+        self.binary(f, a, b)
+    }
+
+    /// A comparison.
+    pub fn compare(&mut self, f: Compare, a: ValueId, b: ValueId) -> Built {
+        self.core(CoreOp::Compare(f), &[a, b])
+    }
+
+    /// A comparison with a scalar constant.
+    pub fn compare_scalar(&mut self, f: Compare, a: ValueId, b: f64) -> Built {
+        let b = self.scalar_like(a, b)?;
+        self.compare(f, a, b)
+    }
+
+    /// `a` where `condition`, else `b`.
+    pub fn select(&mut self, condition: ValueId, a: ValueId, b: ValueId) -> Built {
+        self.core(CoreOp::Select, &[condition, a, b])
+    }
+
+    /// A conversion; `x` itself if it is of that type.
+    pub fn cast(&mut self, x: ValueId, elem: ElemType) -> Built {
+        if self.ty(x).elem == elem { Ok(x) } else { self.core(CoreOp::Cast(elem), &[x]) }
+    }
+
+    /// A matrix product.
+    pub fn matmul(&mut self, a: ValueId, b: ValueId) -> Built {
+        self.core(CoreOp::MatMul, &[a, b])
+    }
+
+    /// A convolution.
+    pub fn conv(&mut self, x: ValueId, kernel: ValueId, window: Window, groups: u64) -> Built {
+        self.core(CoreOp::Conv { window, groups }, &[x, kernel])
+    }
+
+    /// A pooling.
+    pub fn pool(&mut self, kind: Pool, x: ValueId, size: Vec<u64>, window: Window) -> Built {
+        self.core(CoreOp::Pool { kind, size, window }, &[x])
+    }
+
+    /// A reduction.
+    pub fn reduce(&mut self, kind: Reduce, x: ValueId, axes: Vec<u64>, keep: bool) -> Built {
+        self.core(CoreOp::Reduce { kind, axes, keep }, &[x])
+    }
+
+    /// The same elements under another shape; `x` itself if it has that shape.
+    pub fn reshape(&mut self, x: ValueId, dims: Vec<Dim>) -> Built {
+        if self.ty(x).dims.as_deref() == Some(&dims[..]) { Ok(x) } else { self.core(CoreOp::Reshape(dims), &[x]) }
+    }
+
+    /// The axes in another order.
+    pub fn transpose(&mut self, x: ValueId, perm: Vec<u64>) -> Built {
+        self.core(CoreOp::Transpose(perm), &[x])
+    }
+
+    /// Repetition along axes of extent 1.
+    pub fn broadcast(&mut self, x: ValueId, dims: Vec<Dim>) -> Built {
+        self.core(CoreOp::Broadcast(dims), &[x])
+    }
+
+    /// Tensors one after the other.
+    pub fn concat(&mut self, parts: &[ValueId], axis: u64) -> Built {
+        self.core(CoreOp::Concat(axis), parts)
+    }
+
+    /// A strided part.
+    pub fn slice(&mut self, x: ValueId, axes: Vec<SliceAxis>) -> Built {
+        self.core(CoreOp::Slice(axes), &[x])
+    }
+
+    /// A border.
+    pub fn pad(&mut self, x: ValueId, amounts: Vec<(u64, u64)>, mode: PadMode, value: f64) -> Built {
+        self.core(CoreOp::Pad { amounts, mode, value: F64::new(value) }, &[x])
+    }
+
+    /// Slices chosen by indices.
+    pub fn gather(&mut self, x: ValueId, indices: ValueId, axis: u64) -> Built {
+        self.core(CoreOp::Gather(axis), &[x, indices])
+    }
+}

@@ -1,0 +1,401 @@
+//! The type that a core op yields, and the constraints on its operands.
+//!
+//! The constraint numbers are those of the op's page in `ir-spec/ops/`.
+
+use thiserror::Error;
+
+use crate::dim::Dim;
+use crate::module::Module;
+use crate::op::{CoreOp, Layout, PadMode, Padding, SliceAxis, Unary, Window};
+use crate::types::{ElemType, Type, dims_agree};
+
+/// A core op whose operands or attributes break one of its constraints.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{op}` breaks constraint C{constraint}: {note}")]
+pub struct InferError {
+    /// The op.
+    pub op: &'static str,
+    /// The number of the constraint on the op's page.
+    pub constraint: u8,
+    /// What was found and what was expected.
+    pub note: String,
+}
+
+/// The type of the result of `op` on operands of the types `operands`.
+///
+/// An operand whose rank is not known gives a result whose rank is not known, unless the op fixes it.
+pub fn infer(module: &Module, op: &CoreOp, operands: &[&Type]) -> Result<Type, InferError> {
+    Rule { module, name: op.name() }.infer(op, operands)
+}
+
+struct Rule<'m> {
+    module: &'m Module,
+    name: &'static str,
+}
+
+type Inferred = Result<Type, InferError>;
+
+impl Rule<'_> {
+    fn infer(&self, op: &CoreOp, operands: &[&Type]) -> Inferred {
+        match op {
+            CoreOp::Constant(literal) => {
+                self.arity(operands, 0)?;
+                self.check(1, literal.is_well_formed(), || {
+                    format!("{} holds {} bytes, which is neither one element nor all", literal.ty(), literal.bytes.len())
+                })?;
+                Ok(literal.ty())
+            }
+            CoreOp::Weight(id) => {
+                self.arity(operands, 0)?;
+                let weight = self.module.weights.get(id.index());
+                weight.map(|w| w.ty.clone()).ok_or_else(|| self.error(1, format!("there is no weight {id}")))
+            }
+            CoreOp::Unary(f) => {
+                let [x] = self.operands(operands)?;
+                self.unary_domain(*f, x.elem)?;
+                Ok(x.clone())
+            }
+            CoreOp::Binary(_) => {
+                let [a, b] = self.operands(operands)?;
+                self.broadcast(&[a, b], self.same_elem(&[a, b])?)
+            }
+            CoreOp::Compare(_) => {
+                let [a, b] = self.operands(operands)?;
+                self.same_elem(&[a, b])?;
+                self.broadcast(&[a, b], ElemType::Bool)
+            }
+            CoreOp::Select => {
+                let [c, a, b] = self.operands(operands)?;
+                self.check(3, matches!(c.elem, ElemType::Bool | ElemType::Any), || {
+                    format!("the condition is {c}, expected bool")
+                })?;
+                self.broadcast(&[c, a, b], self.same_elem(&[a, b])?)
+            }
+            CoreOp::Cast(elem) => {
+                let [x] = self.operands(operands)?;
+                Ok(Type { elem: *elem, dims: x.dims.clone() })
+            }
+            CoreOp::MatMul => self.matmul(operands),
+            CoreOp::Conv { window, groups } => self.conv(operands, window, *groups),
+            CoreOp::Pool { size, window, .. } => self.pool(operands, size, window),
+            CoreOp::Reduce { axes, keep, .. } => self.reduce(operands, axes, *keep),
+            CoreOp::Reshape(dims) => self.reshape(operands, dims),
+            CoreOp::Transpose(perm) => self.transpose(operands, perm),
+            CoreOp::Broadcast(dims) => self.broadcast_to(operands, dims),
+            CoreOp::Concat(axis) => self.concat(operands, *axis),
+            CoreOp::Slice(axes) => self.slice(operands, axes),
+            CoreOp::Pad { amounts, mode, .. } => self.pad(operands, amounts, *mode),
+            CoreOp::Gather(axis) => self.gather(operands, *axis),
+            CoreOp::Sort { axis, .. } | CoreOp::CumSum(axis) => {
+                let [x] = self.operands(operands)?;
+                self.axes_in_rank(x, &[*axis])?;
+                Ok(x.clone())
+            }
+            CoreOp::Reverse(axes) => {
+                let [x] = self.operands(operands)?;
+                self.axes_in_rank(x, axes)?;
+                Ok(x.clone())
+            }
+        }
+    }
+
+    fn error(&self, constraint: u8, note: String) -> InferError {
+        InferError { op: self.name, constraint, note }
+    }
+
+    fn check(&self, constraint: u8, holds: bool, note: impl FnOnce() -> String) -> Result<(), InferError> {
+        if holds { Ok(()) } else { Err(self.error(constraint, note())) }
+    }
+
+    fn arity(&self, operands: &[&Type], n: usize) -> Result<(), InferError> {
+        self.check(0, operands.len() == n, || format!("takes {n} operands, found {}", operands.len()))
+    }
+
+    fn operands<'t, const N: usize>(&self, operands: &[&'t Type]) -> Result<[&'t Type; N], InferError> {
+        self.arity(operands, N)?;
+        operands.try_into().map_err(|_| self.error(0, format!("takes {N} operands")))
+    }
+
+    fn unary_domain(&self, f: Unary, elem: ElemType) -> Result<(), InferError> {
+        let fits = match f {
+            Unary::Not => elem == ElemType::Bool,
+            Unary::Neg | Unary::Abs | Unary::Sign | Unary::Relu => elem.is_float() || elem.is_signed_int(),
+            Unary::Floor | Unary::Ceil | Unary::Round | Unary::Exp | Unary::Expm1 | Unary::Log | Unary::Log1p
+            | Unary::Sqrt | Unary::Rsqrt | Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Sigmoid | Unary::Erf => {
+                elem.is_float()
+            }
+        };
+        self.check(1, fits || elem == ElemType::Any, || format!("is not defined for elements of type {elem}"))
+    }
+
+    /// C1: the element types are the same.
+    fn same_elem(&self, types: &[&Type]) -> Result<ElemType, InferError> {
+        let elem = types.iter().map(|t| t.elem).find(|e| *e != ElemType::Any).unwrap_or(ElemType::Any);
+        let odd = types.iter().find(|t| t.elem != elem && t.elem != ElemType::Any);
+        self.check(1, odd.is_none(), || {
+            format!("element types differ: {}", types.iter().map(|t| t.to_string()).collect::<Vec<_>>().join(", "))
+        })?;
+        Ok(elem)
+    }
+
+    /// C2: aligned at the last axis, extents are equal, or one of them is 1.
+    fn broadcast(&self, types: &[&Type], elem: ElemType) -> Inferred {
+        let Some(shapes) = types.iter().map(|t| t.dims.as_deref()).collect::<Option<Vec<_>>>() else {
+            return Ok(Type::unranked(elem));
+        };
+        let mut out: Vec<Dim> = Vec::new();
+        for shape in shapes {
+            out = self.broadcast_dims(&out, shape)?;
+        }
+        Ok(Type::new(elem, out))
+    }
+
+    fn broadcast_dims(&self, a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>, InferError> {
+        let rank = a.len().max(b.len());
+        let at = |s: &[Dim], i: usize| (i + s.len()).checked_sub(rank).map_or(Dim::Known(1), |i| s[i].clone());
+        (0..rank)
+            .map(|i| match (at(a, i), at(b, i)) {
+                (x, y) if x == y || y.is(1) => Ok(x),
+                (x, y) if x.is(1) => Ok(y),
+                // A number decides over a symbol: if they differ, running says so.
+                (x, y) if dims_agree(&x, &y) => Ok(if x.known().is_some() { x } else { y }),
+                (x, y) => Err(self.error(2, format!("extents {x} and {y} do not broadcast ({a:?} and {b:?})"))),
+            })
+            .collect()
+    }
+
+    fn matmul(&self, operands: &[&Type]) -> Inferred {
+        let [a, b] = self.operands(operands)?;
+        let elem = self.same_elem(&[a, b])?;
+        let (Some(ad), Some(bd)) = (&a.dims, &b.dims) else { return Ok(Type::unranked(elem)) };
+        self.check(2, ad.len() >= 2 && bd.len() >= 2, || format!("operands are {a} and {b}, expected rank 2 or more"))?;
+        let (batch_a, [m, k]) = split_last(ad);
+        let (batch_b, [k2, n]) = split_last(bd);
+        self.check(3, dims_agree(k, k2), || format!("inner extents {k} and {k2} differ"))?;
+        let mut dims = self.broadcast_dims(batch_a, batch_b)?;
+        dims.extend([m.clone(), n.clone()]);
+        Ok(Type::new(elem, dims))
+    }
+
+    fn conv(&self, operands: &[&Type], window: &Window, groups: u64) -> Inferred {
+        let [x, w] = self.operands(operands)?;
+        let elem = self.same_elem(&[x, w])?;
+        let (Some(xd), Some(wd)) = (&x.dims, &w.dims) else { return Ok(Type::unranked(elem)) };
+        self.check(2, xd.len() >= 3 && xd.len() == wd.len(), || {
+            format!("input is {x} and kernel {w}, expected equal ranks of 3 or more")
+        })?;
+        let spatial = xd.len() - 2;
+        self.window(window, spatial)?;
+        let channels = channel_axis(window.layout, xd.len());
+        let (kernel, [per_group, filters]) = split_last(wd);
+        self.check(4, groups >= 1 && filters.known().is_none_or(|f| f % groups == 0), || {
+            format!("{filters} filters do not divide into {groups} groups")
+        })?;
+        self.check(5, dims_agree(&xd[channels], &per_group.times(&Dim::Known(groups))), || {
+            format!("the input has {} channels, a kernel of {w} in {groups} groups reads {per_group} x {groups}", xd[channels])
+        })?;
+        self.windowed(x, elem, kernel, window, filters)
+    }
+
+    fn pool(&self, operands: &[&Type], size: &[u64], window: &Window) -> Inferred {
+        let [x] = self.operands(operands)?;
+        let Some(xd) = &x.dims else { return Ok(x.clone()) };
+        self.check(1, xd.len() >= 3, || format!("operand is {x}, expected rank 3 or more"))?;
+        self.check(2, size.len() == xd.len() - 2 && size.iter().all(|s| *s >= 1), || {
+            format!("window {size:?} does not fit {x}: expected {} extents of 1 or more", xd.len() - 2)
+        })?;
+        self.window(window, xd.len() - 2)?;
+        let size: Vec<Dim> = size.iter().map(|s| Dim::Known(*s)).collect();
+        let channels = xd[channel_axis(window.layout, xd.len())].clone();
+        self.windowed(x, x.elem, &size, window, &channels)
+    }
+
+    /// C3: one stride and one dilation of 1 or more per spatial axis, and one pair of paddings.
+    fn window(&self, window: &Window, spatial: usize) -> Result<(), InferError> {
+        let ok = |v: &[u64]| v.len() == spatial && v.iter().all(|k| (1..=1 << 31).contains(k));
+        self.check(3, ok(&window.strides) && ok(&window.dilations), || {
+            format!("strides {:?} and dilations {:?}: expected {spatial} of each, 1 or more", window.strides, window.dilations)
+        })?;
+        match &window.padding {
+            Padding::Valid | Padding::Same => Ok(()),
+            Padding::Explicit(pads) => self.check(3, pads.len() == spatial, || {
+                format!("{} pairs of padding, expected {spatial}", pads.len())
+            }),
+        }
+    }
+
+    fn windowed(&self, x: &Type, elem: ElemType, kernel: &[Dim], window: &Window, channels: &Dim) -> Inferred {
+        let xd = x.dims.as_deref().unwrap_or_default();
+        let first = first_spatial(window.layout);
+        let mut out = xd.to_vec();
+        out[channel_axis(window.layout, xd.len())] = channels.clone();
+        for (i, k) in kernel.iter().enumerate() {
+            let (stride, dilation) = (window.strides[i], window.dilations[i]);
+            out[first + i] = self.output_extent(&xd[first + i], k, stride, dilation, &window.padding, i)?;
+        }
+        Ok(Type::new(elem, out))
+    }
+
+    /// C6: the window fits into the padded input.
+    fn output_extent(&self, n: &Dim, k: &Dim, stride: u64, dilation: u64, padding: &Padding, axis: usize) -> Result<Dim, InferError> {
+        let padded = match padding {
+            Padding::Same => return Ok(n.ceil_div(stride)),
+            Padding::Valid => n.clone(),
+            Padding::Explicit(pads) => n.plus(&Dim::Known(pads[axis].0.saturating_add(pads[axis].1))),
+        };
+        let reach = k.offset(-1).times(&Dim::Known(dilation)).offset(1);
+        if let (Some(n), Some(r)) = (padded.known(), reach.known()) {
+            self.check(6, r <= n && r > 0, || format!("a window that reaches {r} elements does not fit into {n}"))?;
+        }
+        Ok(padded.minus(&reach).floor_div(stride).offset(1))
+    }
+
+    fn axes_in_rank(&self, x: &Type, axes: &[u64]) -> Result<(), InferError> {
+        let rank = x.rank().map(|r| r as u64);
+        self.check(1, axes.iter().all(|a| rank.is_none_or(|r| *a < r)), || format!("axes {axes:?} are not all axes of {x}"))
+    }
+
+    fn reduce(&self, operands: &[&Type], axes: &[u64], keep: bool) -> Inferred {
+        let [x] = self.operands(operands)?;
+        self.axes_in_rank(x, axes)?;
+        self.check(2, axes.is_sorted_by(|a, b| a < b), || format!("axes {axes:?} are not ascending"))?;
+        self.check(3, x.elem != ElemType::Bool && x.elem != ElemType::Str, || format!("is not defined for {x}"))?;
+        let Some(dims) = &x.dims else { return Ok(x.clone()) };
+        let reduced = |i: &usize| axes.contains(&(*i as u64));
+        let out = dims.iter().enumerate().filter(|(i, _)| keep || !reduced(i));
+        Ok(Type::new(x.elem, out.map(|(i, d)| if reduced(&i) { Dim::Known(1) } else { d.clone() })))
+    }
+
+    fn reshape(&self, operands: &[&Type], dims: &[Dim]) -> Inferred {
+        let [x] = self.operands(operands)?;
+        let out = Type::new(x.elem, dims.iter().cloned());
+        if let Some(from) = &x.dims {
+            let (a, b) = (Dim::product(from), Dim::product(dims));
+            self.check(1, dims_agree(&a, &b), || format!("{x} has {a} elements, {out} has {b}"))?;
+        }
+        Ok(out)
+    }
+
+    fn transpose(&self, operands: &[&Type], perm: &[u64]) -> Inferred {
+        let [x] = self.operands(operands)?;
+        let mut sorted = perm.to_vec();
+        sorted.sort_unstable();
+        self.check(1, sorted.iter().copied().eq(0..perm.len() as u64), || format!("{perm:?} is not a permutation"))?;
+        let Some(dims) = &x.dims else { return Ok(x.clone()) };
+        self.check(2, dims.len() == perm.len(), || format!("{perm:?} permutes {} axes, the operand is {x}", perm.len()))?;
+        Ok(Type::new(x.elem, perm.iter().map(|i| dims[*i as usize].clone())))
+    }
+
+    fn broadcast_to(&self, operands: &[&Type], dims: &[Dim]) -> Inferred {
+        let [x] = self.operands(operands)?;
+        let out = Type::new(x.elem, dims.iter().cloned());
+        if let Some(from) = &x.dims {
+            let fits = from.len() <= dims.len()
+                && from.iter().rev().zip(dims.iter().rev()).all(|(a, b)| a.is(1) || dims_agree(a, b));
+            self.check(1, fits, || format!("{x} does not broadcast to {out}"))?;
+        }
+        Ok(out)
+    }
+
+    fn concat(&self, operands: &[&Type], axis: u64) -> Inferred {
+        self.check(0, !operands.is_empty(), || "takes one operand or more, found none".into())?;
+        let elem = self.same_elem(operands)?;
+        let Some(shapes) = operands.iter().map(|t| t.dims.as_deref()).collect::<Option<Vec<_>>>() else {
+            return Ok(Type::unranked(elem));
+        };
+        let rank = shapes[0].len();
+        let axis = axis as usize;
+        self.check(2, axis < rank && shapes.iter().all(|s| s.len() == rank), || {
+            format!("axis {axis} of operands {operands:?}: expected equal ranks above the axis")
+        })?;
+        let mut out = shapes[0].to_vec();
+        for shape in &shapes[1..] {
+            for i in 0..rank {
+                if i == axis {
+                    out[i] = out[i].plus(&shape[i]);
+                } else {
+                    self.check(3, dims_agree(&out[i], &shape[i]), || {
+                        format!("extents {} and {} of axis {i} differ", out[i], shape[i])
+                    })?;
+                    if out[i].known().is_none() {
+                        out[i] = shape[i].clone();
+                    }
+                }
+            }
+        }
+        Ok(Type::new(elem, out))
+    }
+
+    fn slice(&self, operands: &[&Type], axes: &[SliceAxis]) -> Inferred {
+        let [x] = self.operands(operands)?;
+        let Some(dims) = &x.dims else { return Ok(x.clone()) };
+        self.check(1, axes.len() == dims.len(), || format!("{} axes are sliced, the operand is {x}", axes.len()))?;
+        let mut out = Vec::with_capacity(dims.len());
+        for (dim, axis) in dims.iter().zip(axes) {
+            self.check(2, axis.step >= 1, || "a step is 0, expected 1 or more".into())?;
+            let end = axis.end.map_or_else(|| dim.clone(), Dim::Known);
+            if let Some(end) = end.known() {
+                self.check(3, axis.start <= end, || format!("start {} is after end {end}", axis.start))?;
+            }
+            if let (Some(n), Some(end)) = (dim.known(), end.known()) {
+                self.check(3, end <= n, || format!("end {end} is after the axis of {n} elements"))?;
+            }
+            out.push(end.minus(&Dim::Known(axis.start)).ceil_div(axis.step));
+        }
+        Ok(Type::new(x.elem, out))
+    }
+
+    fn pad(&self, operands: &[&Type], amounts: &[(u64, u64)], mode: PadMode) -> Inferred {
+        let [x] = self.operands(operands)?;
+        let Some(dims) = &x.dims else { return Ok(x.clone()) };
+        self.check(1, amounts.len() == dims.len(), || format!("{} pairs of amounts, the operand is {x}", amounts.len()))?;
+        let mut out = Vec::with_capacity(dims.len());
+        for (dim, (low, high)) in dims.iter().zip(amounts) {
+            let limit = match (mode, dim.known()) {
+                (PadMode::Constant, _) | (_, None) => u64::MAX,
+                (PadMode::Reflect, Some(n)) => n.saturating_sub(1),
+                (PadMode::Symmetric, Some(n)) => n,
+                (PadMode::Edge, Some(n)) => if n == 0 { 0 } else { u64::MAX },
+            };
+            self.check(2, *low <= limit && *high <= limit, || {
+                format!("a border of {low} and {high} in {} mode is wider than the axis of {dim} allows", mode.name())
+            })?;
+            out.push(dim.plus(&Dim::Known(low.saturating_add(*high))));
+        }
+        Ok(Type::new(x.elem, out))
+    }
+
+    fn gather(&self, operands: &[&Type], axis: u64) -> Inferred {
+        let [x, indices] = self.operands(operands)?;
+        self.axes_in_rank(x, &[axis])?;
+        self.check(2, indices.elem.is_int() || indices.elem == ElemType::Any, || {
+            format!("the indices are {indices}, expected integers")
+        })?;
+        let (Some(dims), Some(idims)) = (&x.dims, &indices.dims) else { return Ok(Type::unranked(x.elem)) };
+        let axis = axis as usize;
+        let out = dims[..axis].iter().chain(idims).chain(&dims[axis + 1..]);
+        Ok(Type::new(x.elem, out.cloned()))
+    }
+}
+
+/// The axis of the channels in a tensor of `rank` axes.
+pub fn channel_axis(layout: Layout, rank: usize) -> usize {
+    match layout {
+        Layout::ChannelsLast => rank.saturating_sub(1),
+        Layout::ChannelsFirst => 1,
+    }
+}
+
+/// The first of the spatial axes, which are adjacent.
+pub fn first_spatial(layout: Layout) -> usize {
+    match layout {
+        Layout::ChannelsLast => 1,
+        Layout::ChannelsFirst => 2,
+    }
+}
+
+/// The last two of at least two extents, and those before them.
+fn split_last(dims: &[Dim]) -> (&[Dim], [&Dim; 2]) {
+    let (rest, last) = dims.split_at(dims.len() - 2);
+    (rest, [&last[0], &last[1]])
+}

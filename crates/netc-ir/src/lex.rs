@@ -1,0 +1,320 @@
+//! A cursor over `.nir` text: words, numbers, strings and punctuation, with the place for errors.
+
+use crate::attr::{Attr, Attrs, F64};
+use crate::dim::Dim;
+use crate::parse::ParseError;
+use crate::print::is_word_char;
+use crate::types::{ElemType, Type};
+use crate::Name;
+
+/// Deeper nesting of attributes than any model has; bounds the recursion on hostile text.
+const MAX_DEPTH: usize = 128;
+
+pub(crate) struct Cursor<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+pub(crate) type Parsed<T> = Result<T, ParseError>;
+
+impl<'a> Cursor<'a> {
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// The place of the next token, to report about it later.
+    pub(crate) fn here(&mut self) -> usize {
+        self.skip();
+        self.at
+    }
+
+    pub(crate) fn error_at<T>(&self, at: usize, message: impl Into<String>) -> Parsed<T> {
+        let before = self.text.get(..at).unwrap_or(self.text);
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        Err(ParseError { line, column, message: message.into() })
+    }
+
+    pub(crate) fn expected<T>(&mut self, what: &str) -> Parsed<T> {
+        let at = self.here();
+        let found: String = self.rest().chars().take_while(|c| !c.is_whitespace()).take(24).collect();
+        let found = if found.is_empty() { "the end".to_string() } else { format!("`{found}`") };
+        self.error_at(at, format!("expected {what}, found {found}"))
+    }
+
+    fn rest(&self) -> &'a str {
+        &self.text[self.at..]
+    }
+
+    /// Passes white space and comments, which run from `;` to the end of the line.
+    fn skip(&mut self) {
+        loop {
+            let rest = self.rest();
+            let trimmed = rest.trim_start();
+            self.at += rest.len() - trimmed.len();
+            if !trimmed.starts_with(';') {
+                return;
+            }
+            self.at += trimmed.find('\n').unwrap_or(trimmed.len());
+        }
+    }
+
+    pub(crate) fn is_at_end(&mut self) -> bool {
+        self.skip();
+        self.rest().is_empty()
+    }
+
+    pub(crate) fn peek(&mut self, token: &str) -> bool {
+        self.skip();
+        self.rest().starts_with(token)
+    }
+
+    pub(crate) fn eat(&mut self, token: &str) -> bool {
+        let found = self.peek(token);
+        if found {
+            self.at += token.len();
+        }
+        found
+    }
+
+    pub(crate) fn expect(&mut self, token: &str) -> Parsed<()> {
+        if self.eat(token) { Ok(()) } else { self.expected(&format!("`{token}`")) }
+    }
+
+    fn bare_word(&mut self) -> &'a str {
+        self.skip();
+        let rest = self.rest();
+        let end = rest.find(|c| !is_word_char(c)).unwrap_or(rest.len());
+        self.at += end;
+        &rest[..end]
+    }
+
+    /// Eats `word` if it is the next whole word.
+    pub(crate) fn eat_word(&mut self, word: &str) -> bool {
+        let start = self.here();
+        let found = self.bare_word() == word;
+        if !found {
+            self.at = start;
+        }
+        found
+    }
+
+    /// A word or a string.
+    pub(crate) fn word(&mut self, what: &str) -> Parsed<Name> {
+        if self.peek("\"") {
+            return self.string();
+        }
+        let word = self.bare_word();
+        if word.is_empty() { self.expected(what) } else { Ok(word.into()) }
+    }
+
+    /// An entity such as `w12`: the prefix and a number, if one is next.
+    pub(crate) fn eat_entity(&mut self, prefix: &str) -> Option<usize> {
+        let start = self.here();
+        let number = self.bare_word().strip_prefix(prefix).and_then(|n| n.parse().ok());
+        if number.is_none() {
+            self.at = start;
+        }
+        number
+    }
+
+    pub(crate) fn entity(&mut self, prefix: &str) -> Parsed<usize> {
+        match self.eat_entity(prefix) {
+            Some(n) => Ok(n),
+            None => self.expected(&format!("`{prefix}` and a number")),
+        }
+    }
+
+    /// A value: its name, or its number as text that no name can be.
+    pub(crate) fn value(&mut self) -> Parsed<ValueToken> {
+        self.expect("%")?;
+        if self.rest().starts_with('"') {
+            return Ok(ValueToken::Named(self.string()?));
+        }
+        let at = self.at;
+        match self.bare_word() {
+            "" => self.error_at(at, "expected the name of a value"),
+            word => Ok(match word.parse() {
+                Ok(number) => ValueToken::Numbered(number),
+                Err(_) => ValueToken::Named(word.into()),
+            }),
+        }
+    }
+
+    pub(crate) fn string(&mut self) -> Parsed<Name> {
+        self.expect("\"")?;
+        let start = self.at;
+        let mut out = String::new();
+        let mut chars = self.rest().char_indices();
+        while let Some((i, c)) = chars.next() {
+            match c {
+                '"' => {
+                    self.at = start + i + 1;
+                    return Ok(out.into());
+                }
+                '\\' => match chars.next() {
+                    Some((_, 'n')) => out.push('\n'),
+                    Some((_, 't')) => out.push('\t'),
+                    Some((_, c @ ('"' | '\\'))) => out.push(c),
+                    Some((_, 'u')) => {
+                        let code: String = chars.by_ref().map(|(_, c)| c).skip(1).take_while(|c| *c != '}').take(7).collect();
+                        match u32::from_str_radix(&code, 16).ok().and_then(char::from_u32) {
+                            Some(c) => out.push(c),
+                            None => return self.error_at(start + i, "expected a character code, as in `\\u{1f}`"),
+                        }
+                    }
+                    _ => return self.error_at(start + i, "expected an escape: \\n, \\t, \\\", \\\\ or \\u{...}"),
+                },
+                c => out.push(c),
+            }
+        }
+        self.error_at(start, "the string has no end")
+    }
+
+    pub(crate) fn u64(&mut self) -> Parsed<u64> {
+        let at = self.here();
+        match self.bare_word().parse() {
+            Ok(n) => Ok(n),
+            Err(_) => {
+                self.at = at;
+                self.expected("a number of 0 or more")
+            }
+        }
+    }
+
+    pub(crate) fn f64(&mut self) -> Parsed<F64> {
+        match self.number() {
+            Some(Attr::Float(x)) => Ok(x),
+            Some(Attr::Int(i)) => Ok(F64::new(i as f64)),
+            _ => self.expected("a number"),
+        }
+    }
+
+    /// A number, if one is next. A point, an exponent, `inf` or `NaN` makes it a float.
+    fn number(&mut self) -> Option<Attr> {
+        let start = self.here();
+        let rest = self.rest();
+        let end = rest.find(|c: char| !(is_word_char(c) || c == '+')).unwrap_or(rest.len());
+        let text = &rest[..end];
+        let number = match text.parse::<i128>() {
+            Ok(i) => Some(Attr::Int(i)),
+            Err(_) if matches!(text, "inf" | "-inf" | "NaN") || text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => {
+                text.parse().ok().map(|x| Attr::Float(F64::new(x)))
+            }
+            Err(_) => None,
+        };
+        self.at = if number.is_some() { start + end } else { start };
+        number
+    }
+
+    /// A type such as `f32[N,2*N+1]`, `f32[]` or `f32[*]`.
+    pub(crate) fn ty(&mut self) -> Parsed<Type> {
+        let at = self.here();
+        let Some(elem) = ElemType::parse(self.bare_word()) else {
+            self.at = at;
+            return self.expected("an element type such as f32");
+        };
+        self.expect("[")?;
+        let at = self.at;
+        let Some(end) = self.rest().find(']') else { return self.error_at(at, "the shape has no `]`") };
+        let inner = &self.rest()[..end];
+        self.at += end + 1;
+        if inner.trim() == "*" {
+            return Ok(Type::unranked(elem));
+        }
+        let mut dims = Vec::new();
+        for part in split_dims(inner) {
+            match Dim::parse(part) {
+                Some(dim) => dims.push(dim),
+                None => return self.error_at(at, format!("`{}` is not a dimension", part.trim())),
+            }
+        }
+        Ok(Type::new(elem, dims))
+    }
+
+    /// `{key = value, ...}`, or nothing.
+    pub(crate) fn attrs(&mut self) -> Parsed<Attrs> {
+        if self.peek("{") { self.map(0) } else { Ok(Attrs::new()) }
+    }
+
+    fn map(&mut self, depth: usize) -> Parsed<Attrs> {
+        self.expect("{")?;
+        let mut attrs = Attrs::new();
+        while !self.eat("}") {
+            let key = self.word("a key or `}`")?;
+            self.expect("=")?;
+            attrs.push(key, self.attr_within(depth + 1)?);
+            if !self.eat(",") && !self.peek("}") {
+                return self.expected("`,` or `}`");
+            }
+        }
+        Ok(attrs)
+    }
+
+    pub(crate) fn attr(&mut self) -> Parsed<Attr> {
+        self.attr_within(0)
+    }
+
+    fn attr_within(&mut self, depth: usize) -> Parsed<Attr> {
+        if depth > MAX_DEPTH {
+            let at = self.here();
+            return self.error_at(at, format!("attributes nest deeper than {MAX_DEPTH} levels"));
+        }
+        if self.peek("\"") {
+            return self.string().map(Attr::Str);
+        }
+        if self.peek("{") {
+            return self.map(depth).map(Attr::Map);
+        }
+        if self.eat("[") {
+            let mut items = Vec::new();
+            while !self.eat("]") {
+                items.push(self.attr_within(depth + 1)?);
+                if !self.eat(",") && !self.peek("]") {
+                    return self.expected("`,` or `]`");
+                }
+            }
+            return Ok(Attr::List(items));
+        }
+        if self.eat("$") {
+            return Ok(Attr::Operand(u32::try_from(self.u64()?).unwrap_or(u32::MAX)));
+        }
+        if let Some(number) = self.number() {
+            return Ok(number);
+        }
+        for (word, attr) in [("null", Attr::Null), ("true", Attr::Bool(true)), ("false", Attr::Bool(false))] {
+            if self.eat_word(word) {
+                return Ok(attr);
+            }
+        }
+        self.expected("a value: null, true, false, a number, a string, a list, a map or `$` and an operand's number")
+    }
+}
+
+/// How a value is spelled where it is defined and used.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum ValueToken {
+    Named(Name),
+    Numbered(u32),
+}
+
+/// Splits at the commas that are not inside `floor(P, k)`; none for an empty shape.
+fn split_dims(inner: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let (mut depth, mut start) = (0i32, 0);
+    for (i, c) in inner.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            ',' if depth == 0 => {
+                parts.push(&inner[start..i]);
+                start = i + 1;
+            }
+            _ => {}
+        }
+    }
+    if !(parts.is_empty() && inner.trim().is_empty()) {
+        parts.push(&inner[start..]);
+    }
+    parts
+}

@@ -1,0 +1,53 @@
+//! The program that netc holds a neural network as: typed, in SSA form, one table per kind of entity.
+//!
+//! The crate represents ([`module`], [`op`], [`types`], [`dim`], [`attr`]), builds ([`build`]), edits ([`edit`]),
+//! checks ([`mod@verify`]), prints ([`mod@print`]) and parses ([`mod@parse`]) programs. It does no input or output, knows no
+//! model format and computes no tensors. The law it implements is `ir-spec/`.
+//!
+//! ```
+//! let text = "netc 1
+//! func @main(%x: f32[N,4]) -> (%y) {
+//!   %y = relu(%x) : f32[N,4]
+//! }";
+//! let module = netc_ir::parse(text)?;
+//! netc_ir::verify(&module)?;
+//! assert_eq!(netc_ir::parse(&netc_ir::print(&module))?, module);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod attr;
+pub mod build;
+pub mod core_attrs;
+pub mod dim;
+pub mod edit;
+pub mod id;
+pub mod infer;
+pub mod lex;
+pub mod literal;
+pub mod module;
+pub mod op;
+pub mod parse;
+pub mod print;
+pub mod types;
+pub mod uses;
+pub mod verify;
+
+pub use attr::{Attr, Attrs, F64};
+pub use build::Builder;
+pub use dim::{Bindings, Dim};
+pub use id::{FileId, FuncId, LayerId, OpId, ValueId, WeightId};
+pub use infer::{InferError, infer};
+pub use literal::{Literal, Number};
+pub use module::{Def, Func, Layer, Loc, MAIN, Module, Output, Param, Value, Weight, WeightData};
+pub use op::{
+    Binary, CORE_OPS, CallOp, Compare, CoreOp, Layout, Op, OpKind, PadMode, Padding, Pool, Reduce, SliceAxis,
+    SourceOp, Unary, Window,
+};
+pub use parse::{ParseError, parse};
+pub use print::print;
+pub use types::{ElemType, Type};
+pub use uses::Uses;
+pub use verify::{Violations, verify};
+
+/// A name or other short text, shared between the places that hold it.
+pub type Name = std::sync::Arc<str>;

@@ -1,0 +1,207 @@
+//! Constant tensors that are small enough to stand in the program text.
+
+use std::sync::Arc;
+
+use crate::types::{ElemType, Type};
+
+/// A constant tensor: every element the same, or all elements listed in row-major order.
+///
+/// Numbers are kept as the little-endian bytes of their element type, so no value is lost.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Literal {
+    /// The element type; never `str` or `any`.
+    pub elem: ElemType,
+    /// The extents.
+    pub dims: Vec<u64>,
+    /// One element for a splat, else all of them.
+    pub bytes: Arc<[u8]>,
+}
+
+/// A number on its way into or out of a literal.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Number {
+    /// From an integer or boolean type.
+    Int(i128),
+    /// From a floating-point type.
+    Float(f64),
+}
+
+impl Number {
+    /// The number as a float, rounded to the nearest.
+    pub fn as_f64(self) -> f64 {
+        match self {
+            Self::Int(i) => i as f64,
+            Self::Float(x) => x,
+        }
+    }
+}
+
+impl Literal {
+    /// A tensor with every element `value`, converted to `elem` as `as` does.
+    pub fn splat(elem: ElemType, dims: &[u64], value: f64) -> Self {
+        Self::splat_number(elem, dims, Number::Float(value))
+    }
+
+    /// A tensor with every element `value`.
+    pub fn splat_number(elem: ElemType, dims: &[u64], value: Number) -> Self {
+        let mut bytes = Vec::new();
+        encode(elem, value, &mut bytes);
+        Self { elem, dims: dims.to_vec(), bytes: bytes.into() }
+    }
+
+    /// A tensor with the elements `values` in row-major order.
+    pub fn dense(elem: ElemType, dims: &[u64], values: impl IntoIterator<Item = Number>) -> Self {
+        let mut bytes = Vec::new();
+        values.into_iter().for_each(|v| encode(elem, v, &mut bytes));
+        Self { elem, dims: dims.to_vec(), bytes: bytes.into() }
+    }
+
+    /// Its type.
+    pub fn ty(&self) -> Type {
+        Type::fixed(self.elem, &self.dims)
+    }
+
+    /// The one element that all are, if it is held as a splat.
+    pub fn as_splat(&self) -> Option<Number> {
+        (self.bytes.len() as u64 == self.elem.size()).then(|| self.numbers().next()).flatten()
+    }
+
+    /// The stored elements: one for a splat, else all.
+    pub fn numbers(&self) -> impl Iterator<Item = Number> + '_ {
+        let size = usize::try_from(self.elem.size().max(1)).unwrap_or(1);
+        self.bytes.chunks_exact(size).filter_map(|b| decode(self.elem, b))
+    }
+
+    /// Whether the stored bytes are one element or exactly all of them.
+    pub fn is_well_formed(&self) -> bool {
+        let all = self.ty().num_bytes();
+        let stored = self.bytes.len() as u64;
+        self.elem.size() > 0 && (stored == self.elem.size() || Some(stored) == all)
+    }
+}
+
+/// Appends `value` as the little-endian bytes of `elem`; `str` and `any` have none.
+fn encode(elem: ElemType, value: Number, out: &mut Vec<u8>) {
+    macro_rules! put {
+        ($t:ty) => {
+            match value {
+                Number::Int(i) => out.extend((i as $t).to_le_bytes()),
+                Number::Float(x) => out.extend((x as $t).to_le_bytes()),
+            }
+        };
+    }
+    match elem {
+        ElemType::Bool => out.push(u8::from(value.as_f64() != 0.0)),
+        ElemType::U8 => put!(u8),
+        ElemType::U16 => put!(u16),
+        ElemType::U32 => put!(u32),
+        ElemType::U64 => put!(u64),
+        ElemType::I8 => put!(i8),
+        ElemType::I16 => put!(i16),
+        ElemType::I32 => put!(i32),
+        ElemType::I64 => put!(i64),
+        ElemType::F32 => put!(f32),
+        ElemType::F64 => put!(f64),
+        ElemType::F16 => out.extend(f32_to_f16_bits(value.as_f64() as f32).to_le_bytes()),
+        ElemType::BF16 => out.extend(f32_to_bf16_bits(value.as_f64() as f32).to_le_bytes()),
+        ElemType::Str | ElemType::Any => {}
+    }
+}
+
+fn decode(elem: ElemType, bytes: &[u8]) -> Option<Number> {
+    macro_rules! get {
+        ($t:ty, $variant:ident, $as:ty) => {
+            Number::$variant(<$t>::from_le_bytes(bytes.try_into().ok()?) as $as)
+        };
+    }
+    Some(match elem {
+        ElemType::Bool | ElemType::U8 => get!(u8, Int, i128),
+        ElemType::U16 => get!(u16, Int, i128),
+        ElemType::U32 => get!(u32, Int, i128),
+        ElemType::U64 => get!(u64, Int, i128),
+        ElemType::I8 => get!(i8, Int, i128),
+        ElemType::I16 => get!(i16, Int, i128),
+        ElemType::I32 => get!(i32, Int, i128),
+        ElemType::I64 => get!(i64, Int, i128),
+        ElemType::F32 => get!(f32, Float, f64),
+        ElemType::F64 => get!(f64, Float, f64),
+        ElemType::F16 => Number::Float(f16_bits_to_f32(u16::from_le_bytes(bytes.try_into().ok()?)).into()),
+        ElemType::BF16 => {
+            let bits = u16::from_le_bytes(bytes.try_into().ok()?);
+            Number::Float(f32::from_bits(u32::from(bits) << 16).into())
+        }
+        ElemType::Str | ElemType::Any => return None,
+    })
+}
+
+/// Rounds to nearest, ties to even.
+fn f32_to_bf16_bits(x: f32) -> u16 {
+    let bits = x.to_bits();
+    if x.is_nan() {
+        return (bits >> 16) as u16 | 0x40;
+    }
+    let rounding = 0x7fff + ((bits >> 16) & 1);
+    (bits.wrapping_add(rounding) >> 16) as u16
+}
+
+/// Rounds to nearest, ties to even.
+fn f32_to_f16_bits(x: f32) -> u16 {
+    let sign = (x.to_bits() >> 16) as u16 & 0x8000;
+    let magnitude = x.abs();
+    if magnitude.is_nan() {
+        return sign | 0x7e00;
+    }
+    if magnitude >= 65520.0 {
+        return sign | 0x7c00;
+    }
+    // Below 2^-14 the spacing of binary16 is 2^-24; above, it is 2^(e-10).
+    let exponent = if magnitude < f32::from_bits(113 << 23) { -14 } else { (magnitude.to_bits() >> 23) as i32 - 127 };
+    let steps = (f64::from(magnitude) * 2f64.powi(10 - exponent)).round_ties_even() as i32;
+    let biased = if exponent == -14 && steps < 1024 { steps } else { ((exponent + 15 - 1) << 10) + steps };
+    sign | biased as u16
+}
+
+fn f16_bits_to_f32(bits: u16) -> f32 {
+    let sign = if bits & 0x8000 == 0 { 1.0 } else { -1.0 };
+    let exponent = i32::from(bits >> 10 & 0x1f);
+    let fraction = f32::from(bits & 0x3ff);
+    match exponent {
+        0 => sign * fraction * 2f32.powi(-24),
+        31 if fraction == 0.0 => sign * f32::INFINITY,
+        31 => f32::NAN,
+        _ => sign * (1024.0 + fraction) * 2f32.powi(exponent - 25),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn first(lit: &Literal) -> f64 {
+        lit.numbers().next().map_or(f64::NAN, Number::as_f64)
+    }
+
+    #[test]
+    fn every_f16_survives_a_round_trip() {
+        for bits in 0..=u16::MAX {
+            let x = f16_bits_to_f32(bits);
+            if !x.is_nan() {
+                assert_eq!(f32_to_f16_bits(x), bits, "{x}");
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_round_to_their_type() {
+        assert_eq!(first(&Literal::splat(ElemType::F32, &[], 0.1)), f64::from(0.1f32));
+        assert_eq!(first(&Literal::splat(ElemType::BF16, &[], 1.0 + 1.0 / 512.0)), 1.0);
+        assert_eq!(first(&Literal::splat(ElemType::F16, &[], 65504.0)), 65504.0);
+        assert_eq!(first(&Literal::splat_number(ElemType::I64, &[], Number::Int(i64::MAX.into()))), i64::MAX as f64);
+    }
+
+    #[test]
+    fn a_literal_is_a_splat_or_complete() {
+        assert!(Literal::splat(ElemType::F32, &[1 << 40], 1.0).is_well_formed());
+        assert!(!Literal::dense(ElemType::F32, &[3], [Number::Float(1.0), Number::Float(2.0)]).is_well_formed());
+    }
+}

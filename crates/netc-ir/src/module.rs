@@ -1,0 +1,372 @@
+//! The program: modules, functions, layer declarations, weights and locations.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::{Index, IndexMut};
+
+use crate::Name;
+use crate::attr::{Attrs, F64};
+use crate::id::{FileId, FuncId, LayerId, OpId, ValueId, WeightId};
+use crate::literal::Literal;
+use crate::op::Op;
+use crate::types::Type;
+
+/// A whole program: tables that refer to one another by id, and facts about the model as a whole.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Module {
+    /// Files that weights and locations refer to, by path.
+    pub files: Vec<Name>,
+    /// The weights.
+    pub weights: Vec<Weight>,
+    /// The layer declarations, in the order of the model they come from.
+    pub layers: Vec<Layer>,
+    /// The functions. The entry is the one named `main`.
+    pub funcs: Vec<Func>,
+    /// What the importer keeps about the model as a whole.
+    pub attrs: Attrs,
+}
+
+/// The name of a module's entry function.
+pub const MAIN: &str = "main";
+
+impl Module {
+    /// A module without functions.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The entry function.
+    pub fn main(&self) -> Option<&Func> {
+        self.func_named(MAIN).map(|id| &self[id])
+    }
+
+    /// The function called `name`.
+    pub fn func_named(&self, name: &str) -> Option<FuncId> {
+        self.funcs.iter().position(|f| &*f.name == name).map(FuncId::new)
+    }
+
+    /// Adds a function.
+    pub fn add_func(&mut self, func: Func) -> FuncId {
+        self.funcs.push(func);
+        FuncId::new(self.funcs.len() - 1)
+    }
+
+    /// Adds a layer declaration.
+    pub fn add_layer(&mut self, layer: Layer) -> LayerId {
+        self.layers.push(layer);
+        LayerId::new(self.layers.len() - 1)
+    }
+
+    /// Adds a weight.
+    pub fn add_weight(&mut self, weight: Weight) -> WeightId {
+        self.weights.push(weight);
+        WeightId::new(self.weights.len() - 1)
+    }
+
+    /// The id of the file at `path`, added if new.
+    pub fn intern_file(&mut self, path: &str) -> FileId {
+        let known = self.files.iter().position(|f| &**f == path);
+        FileId::new(known.unwrap_or_else(|| {
+            self.files.push(path.into());
+            self.files.len() - 1
+        }))
+    }
+
+    /// Every function with its id.
+    pub fn func_ids(&self) -> impl Iterator<Item = FuncId> + use<> {
+        (0..self.funcs.len()).map(FuncId::new)
+    }
+}
+
+macro_rules! index {
+    ($($owner:ty, $id:ty, $field:ident, $out:ty;)*) => {$(
+        impl Index<$id> for $owner {
+            type Output = $out;
+            fn index(&self, id: $id) -> &$out {
+                &self.$field[id.index()]
+            }
+        }
+
+        impl IndexMut<$id> for $owner {
+            fn index_mut(&mut self, id: $id) -> &mut $out {
+                &mut self.$field[id.index()]
+            }
+        }
+    )*};
+}
+
+index! {
+    Module, FuncId, funcs, Func;
+    Module, LayerId, layers, Layer;
+    Module, WeightId, weights, Weight;
+    Module, FileId, files, Name;
+    Func, ValueId, values, Value;
+    Func, OpId, ops, Op;
+}
+
+/// A layer of the source framework: what is declared once and applied any number of times.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Layer {
+    /// Its name in the model.
+    pub name: Name,
+    /// Dialect and class, as in the ops that apply it.
+    pub class: Name,
+    /// Its configuration, whole.
+    pub config: Attrs,
+    /// Its weights, by their place inside the layer, in the order of the file.
+    pub weights: Vec<(Name, WeightId)>,
+}
+
+/// A tensor of trained or generated numbers, kept where it is until it is needed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Weight {
+    /// Its path in the model.
+    pub name: Name,
+    /// Its type; all extents are numbers.
+    pub ty: Type,
+    /// Where its bytes are.
+    pub data: WeightData,
+}
+
+/// Where the bytes of a weight are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum WeightData {
+    /// Little-endian, row-major, in a file.
+    File {
+        /// The file.
+        file: FileId,
+        /// Place of the first byte.
+        offset: u64,
+        /// Number of bytes.
+        len: u64,
+    },
+    /// In the program itself.
+    Inline(Literal),
+    /// Evenly distributed in `[low, high)`, made from a seed.
+    Random {
+        /// The seed.
+        seed: u64,
+        /// Lower bound.
+        low: F64,
+        /// Upper bound.
+        high: F64,
+    },
+}
+
+/// A function: parameters, ops in an order in which each reads only what is already defined, outputs.
+#[derive(Clone, Debug, Default)]
+pub struct Func {
+    /// Its name. Text: `@name`.
+    pub name: Name,
+    /// The parameters.
+    pub params: Vec<Param>,
+    /// The returned values.
+    pub outputs: Vec<Output>,
+    /// What the importer keeps about the function, such as the class of the model it was.
+    pub attrs: Attrs,
+    pub(crate) values: Vec<Value>,
+    pub(crate) ops: Vec<Op>,
+    pub(crate) order: Vec<OpId>,
+}
+
+/// A parameter of a function.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Param {
+    /// What callers know it by.
+    pub name: Name,
+    /// The value it defines.
+    pub value: ValueId,
+    /// The input layer that declares it, where the framework has such.
+    pub layer: Option<LayerId>,
+}
+
+/// A value that a function returns.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Output {
+    /// What callers know it by.
+    pub name: Name,
+    /// The value.
+    pub value: ValueId,
+}
+
+/// A tensor of a function.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Value {
+    /// Its type.
+    pub ty: Type,
+    /// The name it prints with, unique in its function; without one it prints with its number.
+    pub name: Option<Name>,
+    /// What defines it.
+    pub def: Def,
+}
+
+/// What defines a value.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Def {
+    /// The parameter with this index.
+    Param(u32),
+    /// The result of an op with this index among its results.
+    Result(OpId, u32),
+}
+
+impl Func {
+    /// A function without parameters, ops or outputs.
+    pub fn new(name: impl Into<Name>) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+
+    /// The ops in execution order.
+    pub fn op_ids(&self) -> impl DoubleEndedIterator<Item = OpId> + ExactSizeIterator + '_ {
+        self.order.iter().copied()
+    }
+
+    /// The ops in execution order, with their ids.
+    pub fn ops(&self) -> impl DoubleEndedIterator<Item = (OpId, &Op)> + ExactSizeIterator {
+        self.order.iter().map(|id| (*id, &self[*id]))
+    }
+
+    /// The number of ops.
+    pub fn num_ops(&self) -> usize {
+        self.order.len()
+    }
+
+    /// The size of the value table: every `ValueId` of this function has a smaller index.
+    pub fn num_values(&self) -> usize {
+        self.values.len()
+    }
+
+    /// The size of the op table: every `OpId` of this function has a smaller index.
+    pub fn num_op_slots(&self) -> usize {
+        self.ops.len()
+    }
+
+    /// The op that defines `value`, unless it is a parameter.
+    pub fn producer(&self, value: ValueId) -> Option<OpId> {
+        match self[value].def {
+            Def::Result(op, _) => Some(op),
+            Def::Param(_) => None,
+        }
+    }
+
+    /// The layer declarations that this function applies, in the order of the model.
+    pub fn layers(&self) -> BTreeSet<LayerId> {
+        let params = self.params.iter().filter_map(|p| p.layer);
+        params.chain(self.ops().filter_map(|(_, op)| op.kind.layer())).collect()
+    }
+
+    /// The values in the order in which they are defined: parameters, then results.
+    pub fn values_in_order(&self) -> impl Iterator<Item = ValueId> + '_ {
+        let params = self.params.iter().map(|p| p.value);
+        params.chain(self.ops().flat_map(|(_, op)| op.results.iter().copied()))
+    }
+}
+
+/// Functions are equal if they print alike: ids may differ where edits left holes.
+impl PartialEq for Func {
+    fn eq(&self, other: &Self) -> bool {
+        let (a, b) = (Canonical::of(self), Canonical::of(other));
+        self.name == other.name
+            && self.attrs == other.attrs
+            && self.params.len() == other.params.len()
+            && self.outputs.len() == other.outputs.len()
+            && self.num_ops() == other.num_ops()
+            && self.params.iter().zip(&other.params).all(|(p, q)| p.name == q.name && p.layer == q.layer)
+            && self.outputs.iter().zip(&other.outputs).all(|(p, q)| p.name == q.name && a[p.value] == b[q.value])
+            && self.ops().zip(other.ops()).all(|((_, p), (_, q))| {
+                p.kind == q.kind
+                    && p.loc == q.loc
+                    && p.operands.iter().map(|v| a[*v]).eq(q.operands.iter().map(|v| b[*v]))
+                    && p.results.len() == q.results.len()
+            })
+            && self.values_in_order().zip(other.values_in_order()).all(|(v, w)| {
+                self[v].ty == other[w].ty && self[v].name == other[w].name
+            })
+    }
+}
+
+impl Eq for Func {}
+
+/// The number of each value in the order of definition.
+pub(crate) struct Canonical(Vec<Option<u32>>);
+
+impl Canonical {
+    pub(crate) fn of(func: &Func) -> Self {
+        let mut numbers = vec![None; func.num_values()];
+        for (n, value) in func.values_in_order().enumerate() {
+            if let Some(slot) = numbers.get_mut(value.index()) {
+                *slot = u32::try_from(n).ok();
+            }
+        }
+        Self(numbers)
+    }
+}
+
+impl Index<ValueId> for Canonical {
+    type Output = Option<u32>;
+    fn index(&self, value: ValueId) -> &Option<u32> {
+        self.0.get(value.index()).unwrap_or(&None)
+    }
+}
+
+/// Where an op comes from.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum Loc {
+    /// Not known.
+    #[default]
+    Unknown,
+    /// A call of a layer.
+    Call {
+        /// The file, if the model came from one.
+        file: Option<FileId>,
+        /// The layer's path in the model: names of nested models and of the layer, joined by `/`.
+        path: Name,
+        /// Which of the layer's calls it is, from 0.
+        call: u32,
+    },
+    /// Several places that a rewrite made one.
+    Fused(Vec<Loc>),
+}
+
+impl Loc {
+    /// The layer path, for messages; the first of several.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::Unknown => None,
+            Self::Call { path, .. } => Some(path),
+            Self::Fused(locs) => locs.iter().find_map(Self::path),
+        }
+    }
+
+    /// The location of an op that replaces ops at `locs`.
+    pub fn fuse(locs: impl IntoIterator<Item = Self>) -> Self {
+        let mut all = BTreeSet::new();
+        for loc in locs {
+            match loc {
+                Self::Unknown => {}
+                Self::Fused(inner) => all.extend(inner),
+                Self::Call { .. } => drop(all.insert(loc)),
+            }
+        }
+        match all.len() {
+            0 => Self::Unknown,
+            1 => all.into_iter().next().unwrap_or_default(),
+            _ => Self::Fused(all.into_iter().collect()),
+        }
+    }
+}
+
+impl fmt::Display for Loc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("unknown place"),
+            Self::Call { path, call: 0, .. } => f.write_str(path),
+            Self::Call { path, call, .. } => write!(f, "{path}@{call}"),
+            Self::Fused(locs) => {
+                for (i, loc) in locs.iter().enumerate() {
+                    write!(f, "{}{loc}", if i == 0 { "" } else { " + " })?;
+                }
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! Parsing `.nir` text. The grammar is in `ir-spec/text.md`.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use crate::core_attrs::literal_from;
+use crate::id::{FileId, FuncId, LayerId, OpId, ValueId, WeightId};
+use crate::lex::{Cursor, Parsed, ValueToken};
+use crate::module::{Def, Func, Layer, Loc, Module, Output, Param, Value, Weight, WeightData};
+use crate::op::{CallOp, CoreOp, Op, OpKind, SourceOp};
+use crate::types::Type;
+
+/// Text that is not a program.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("line {line}, column {column}: {message}")]
+pub struct ParseError {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// What was found and what was expected.
+    pub message: String,
+}
+
+/// The module that `text` spells. It is well-formed as text; [`crate::verify()`] says whether it is as a program.
+pub fn parse(text: &str) -> Result<Module, ParseError> {
+    Parser { cursor: Cursor::new(text), module: Module::new(), calls: Vec::new() }.module()
+}
+
+/// A call whose callee may be defined further down.
+struct PendingCall {
+    func: usize,
+    op: OpId,
+    callee: crate::Name,
+    at: usize,
+}
+
+struct Parser<'a> {
+    cursor: Cursor<'a>,
+    module: Module,
+    calls: Vec<PendingCall>,
+}
+
+impl Parser<'_> {
+    fn module(mut self) -> Parsed<Module> {
+        self.cursor.expect("netc")?;
+        let at = self.cursor.here();
+        let version = self.cursor.u64()?;
+        if version != 1 {
+            return self.cursor.error_at(at, format!("the text has version {version}, this netc reads version 1"));
+        }
+        if self.cursor.eat_word("attrs") {
+            self.module.attrs = self.cursor.attrs()?;
+        }
+        while !self.cursor.is_at_end() {
+            if self.cursor.eat_word("file") {
+                self.file()?;
+            } else if self.cursor.eat_word("weight") {
+                self.weight()?;
+            } else if self.cursor.eat_word("layer") {
+                self.layer()?;
+            } else if self.cursor.eat_word("func") {
+                self.func()?;
+            } else {
+                return self.cursor.expected("`file`, `weight`, `layer` or `func`");
+            }
+        }
+        self.resolve_calls()?;
+        Ok(self.module)
+    }
+
+    /// Entities stand in the order of their numbers.
+    fn next_entity(&mut self, prefix: &str, next: usize) -> Parsed<()> {
+        let at = self.cursor.here();
+        let number = self.cursor.entity(prefix)?;
+        if number == next { Ok(()) } else { self.cursor.error_at(at, format!("expected `{prefix}{next}`: they stand in order")) }
+    }
+
+    /// A reference into a table of `len` entries.
+    fn reference(&mut self, prefix: &str, len: usize) -> Parsed<Option<usize>> {
+        let at = self.cursor.here();
+        match self.cursor.eat_entity(prefix) {
+            Some(n) if n >= len => self.cursor.error_at(at, format!("`{prefix}{n}` is not defined above")),
+            found => Ok(found),
+        }
+    }
+
+    fn file(&mut self) -> Parsed<()> {
+        self.next_entity("file", self.module.files.len())?;
+        self.cursor.expect("=")?;
+        let path = self.cursor.string()?;
+        self.module.files.push(path);
+        Ok(())
+    }
+
+    fn weight(&mut self) -> Parsed<()> {
+        self.next_entity("w", self.module.weights.len())?;
+        let name = self.cursor.string()?;
+        self.cursor.expect(":")?;
+        let ty = self.cursor.ty()?;
+        self.cursor.expect("=")?;
+        let data = self.weight_data(&ty)?;
+        self.module.weights.push(Weight { name, ty, data });
+        Ok(())
+    }
+
+    fn weight_data(&mut self, ty: &Type) -> Parsed<WeightData> {
+        if self.cursor.eat("bytes(") {
+            let Some(file) = self.reference("file", self.module.files.len())? else {
+                return self.cursor.expected("a file such as `file0`");
+            };
+            self.cursor.expect(",")?;
+            let offset = self.cursor.u64()?;
+            self.cursor.expect(",")?;
+            let len = self.cursor.u64()?;
+            self.cursor.expect(")")?;
+            return Ok(WeightData::File { file: FileId::new(file), offset, len });
+        }
+        if self.cursor.eat("rand(") {
+            let seed = self.cursor.u64()?;
+            self.cursor.expect(",")?;
+            let low = self.cursor.f64()?;
+            self.cursor.expect(",")?;
+            let high = self.cursor.f64()?;
+            self.cursor.expect(")")?;
+            return Ok(WeightData::Random { seed, low, high });
+        }
+        let at = self.cursor.here();
+        let value = self.cursor.attr()?;
+        literal_from(&value, ty).map(WeightData::Inline).or_else(|note| self.cursor.error_at(at, note))
+    }
+
+    fn layer(&mut self) -> Parsed<()> {
+        self.next_entity("l", self.module.layers.len())?;
+        let name = self.cursor.string()?;
+        self.cursor.expect(":")?;
+        let class = self.cursor.word("a class such as keras.Conv2D")?;
+        let config = self.cursor.attrs()?;
+        let mut weights = Vec::new();
+        if self.cursor.eat_word("weights") {
+            self.cursor.expect("{")?;
+            while !self.cursor.eat("}") {
+                let place = self.cursor.word("the place of a weight in its layer")?;
+                self.cursor.expect("=")?;
+                let Some(weight) = self.reference("w", self.module.weights.len())? else {
+                    return self.cursor.expected("a weight such as `w0`");
+                };
+                weights.push((place, WeightId::new(weight)));
+                if !self.cursor.eat(",") && !self.cursor.peek("}") {
+                    return self.cursor.expected("`,` or `}`");
+                }
+            }
+        }
+        self.module.layers.push(Layer { name, class, config, weights });
+        Ok(())
+    }
+
+    fn func(&mut self) -> Parsed<()> {
+        let at = self.cursor.here();
+        self.cursor.expect("@")?;
+        let name = self.cursor.word("the name of the function")?;
+        if self.module.func_named(&name).is_some() {
+            return self.cursor.error_at(at, format!("there are two functions named `{name}`"));
+        }
+        let mut f = FuncParser { parser: self, func: Func::new(name), scope: BTreeMap::new() };
+        f.params()?;
+        // Outputs stand before the ops that define them: read them as tokens first.
+        let outputs = f.output_tokens()?;
+        if f.parser.cursor.eat_word("attrs") {
+            f.func.attrs = f.parser.cursor.attrs()?;
+        }
+        f.parser.cursor.expect("{")?;
+        while !f.parser.cursor.eat("}") {
+            f.op()?;
+        }
+        for (at, token, name) in outputs {
+            let value = f.resolve(at, &token)?;
+            let name = name.unwrap_or_else(|| f.default_name(&token));
+            f.func.outputs.push(Output { name, value });
+        }
+        let func = f.func;
+        self.module.funcs.push(func);
+        Ok(())
+    }
+
+    fn resolve_calls(&mut self) -> Parsed<()> {
+        for call in std::mem::take(&mut self.calls) {
+            let Some(callee) = self.module.func_named(&call.callee) else {
+                return self.cursor.error_at(call.at, format!("there is no function `@{}`", call.callee));
+            };
+            if let OpKind::Call(op) = &mut self.module.funcs[call.func][call.op].kind {
+                op.callee = callee;
+            }
+        }
+        Ok(())
+    }
+}
+
+struct FuncParser<'p, 'a> {
+    parser: &'p mut Parser<'a>,
+    func: Func,
+    scope: BTreeMap<ValueToken, ValueId>,
+}
+
+type OutputToken = (usize, ValueToken, Option<crate::Name>);
+
+impl FuncParser<'_, '_> {
+    fn params(&mut self) -> Parsed<()> {
+        self.parser.cursor.expect("(")?;
+        while !self.parser.cursor.eat(")") {
+            let at = self.parser.cursor.here();
+            let token = self.parser.cursor.value()?;
+            self.parser.cursor.expect(":")?;
+            let ty = self.parser.cursor.ty()?;
+            let def = Def::Param(u32::try_from(self.func.params.len()).unwrap_or(u32::MAX));
+            let value = self.define(at, &token, ty, def)?;
+            let named = self.parser.cursor.peek("\"");
+            let name = if named { self.parser.cursor.string()? } else { self.default_name(&token) };
+            let layer = self.layer()?;
+            self.func.params.push(Param { name, value, layer });
+            self.separator()?;
+        }
+        Ok(())
+    }
+
+    fn separator(&mut self) -> Parsed<()> {
+        if self.parser.cursor.eat(",") || self.parser.cursor.peek(")") { Ok(()) } else { self.parser.cursor.expected("`,` or `)`") }
+    }
+
+    fn output_tokens(&mut self) -> Parsed<Vec<OutputToken>> {
+        self.parser.cursor.expect("->")?;
+        self.parser.cursor.expect("(")?;
+        let mut outputs = Vec::new();
+        while !self.parser.cursor.eat(")") {
+            let at = self.parser.cursor.here();
+            let token = self.parser.cursor.value()?;
+            let named = self.parser.cursor.peek("\"");
+            let name = if named { Some(self.parser.cursor.string()?) } else { None };
+            outputs.push((at, token, name));
+            self.separator()?;
+        }
+        Ok(outputs)
+    }
+
+    fn op(&mut self) -> Parsed<()> {
+        let mut results = Vec::new();
+        while results.is_empty() || self.parser.cursor.eat(",") {
+            let at = self.parser.cursor.here();
+            results.push((at, self.parser.cursor.value()?));
+        }
+        self.parser.cursor.expect("=")?;
+        let name_at = self.parser.cursor.here();
+        let name = self.parser.cursor.word("the name of an op")?;
+        let callee_at = self.parser.cursor.here();
+        let callee = if self.parser.cursor.eat("@") { Some(self.parser.cursor.word("the name of a function")?) } else { None };
+        let weight = self.parser.reference("w", self.parser.module.weights.len())?.map(WeightId::new);
+        let layer = self.layer()?;
+        let operands = self.operands()?;
+        let attrs = self.parser.cursor.attrs()?;
+        let types = self.types(results.len())?;
+        let loc = self.loc()?;
+
+        let id = OpId::new(self.func.ops.len());
+        let kind = if let Some(callee) = callee {
+            let func = self.parser.module.funcs.len();
+            self.parser.calls.push(PendingCall { func, op: id, callee, at: callee_at });
+            OpKind::Call(Box::new(CallOp { callee: FuncId::new(0), layer, attrs }))
+        } else if name.contains('.') {
+            OpKind::Source(Box::new(SourceOp { name, layer, attrs }))
+        } else {
+            match CoreOp::from_attrs(&name, weight, &attrs, &types[0]) {
+                Ok(op) => OpKind::Core(op),
+                Err(note) => return self.parser.cursor.error_at(name_at, note),
+            }
+        };
+        let mut ids = Vec::new();
+        for (i, ((at, token), ty)) in results.iter().zip(types).enumerate() {
+            let def = Def::Result(id, u32::try_from(i).unwrap_or(u32::MAX));
+            ids.push(self.define(*at, token, ty, def)?);
+        }
+        self.func.ops.push(Op { kind, operands, results: ids, loc });
+        self.func.order.push(id);
+        Ok(())
+    }
+
+    fn layer(&mut self) -> Parsed<Option<LayerId>> {
+        let len = self.parser.module.layers.len();
+        Ok(self.parser.reference("l", len)?.map(LayerId::new))
+    }
+
+    fn operands(&mut self) -> Parsed<Vec<ValueId>> {
+        let mut operands = Vec::new();
+        if self.parser.cursor.eat("(") {
+            while !self.parser.cursor.eat(")") {
+                let at = self.parser.cursor.here();
+                let token = self.parser.cursor.value()?;
+                operands.push(self.resolve(at, &token)?);
+                self.separator()?;
+            }
+        }
+        Ok(operands)
+    }
+
+    fn types(&mut self, n: usize) -> Parsed<Vec<Type>> {
+        self.parser.cursor.expect(":")?;
+        let mut types = vec![self.parser.cursor.ty()?];
+        while types.len() < n {
+            self.parser.cursor.expect(",")?;
+            types.push(self.parser.cursor.ty()?);
+        }
+        Ok(types)
+    }
+
+    fn loc(&mut self) -> Parsed<Loc> {
+        if !self.parser.cursor.eat_word("loc") {
+            return Ok(Loc::Unknown);
+        }
+        self.parser.cursor.expect("(")?;
+        let mut locs = Vec::new();
+        while locs.is_empty() || self.parser.cursor.eat("+") {
+            let file = self.parser.reference("file", self.parser.module.files.len())?.map(FileId::new);
+            if file.is_some() {
+                self.parser.cursor.expect(",")?;
+            }
+            let path = self.parser.cursor.string()?;
+            let call = if self.parser.cursor.eat("@") { self.parser.cursor.u64()? } else { 0 };
+            locs.push(Loc::Call { file, path, call: u32::try_from(call).unwrap_or(u32::MAX) });
+        }
+        self.parser.cursor.expect(")")?;
+        if locs.len() > 1 { Ok(Loc::Fused(locs)) } else { Ok(locs.remove(0)) }
+    }
+
+    fn define(&mut self, at: usize, token: &ValueToken, ty: Type, def: Def) -> Parsed<ValueId> {
+        let name = match token {
+            ValueToken::Named(name) => Some(name.clone()),
+            ValueToken::Numbered(_) => None,
+        };
+        self.func.values.push(Value { ty, name, def });
+        let value = ValueId::new(self.func.values.len() - 1);
+        match self.scope.insert(token.clone(), value) {
+            None => Ok(value),
+            Some(_) => self.parser.cursor.error_at(at, "this value is already defined"),
+        }
+    }
+
+    fn resolve(&mut self, at: usize, token: &ValueToken) -> Parsed<ValueId> {
+        match self.scope.get(token) {
+            Some(value) => Ok(*value),
+            None => self.parser.cursor.error_at(at, "this value is not defined above"),
+        }
+    }
+
+    /// The name that callers know a parameter or output by, where the text gives none.
+    fn default_name(&self, token: &ValueToken) -> crate::Name {
+        match token {
+            ValueToken::Named(name) => name.clone(),
+            ValueToken::Numbered(n) => n.to_string().into(),
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Printing programs as `.nir` text. Every well-formed module parses back equal.
+
+use std::fmt::{self, Display, Formatter, Write};
+
+use crate::attr::{Attr, Attrs};
+use crate::core_attrs::literal_attr;
+use crate::id::ValueId;
+use crate::module::{Canonical, Func, Layer, Loc, Module, Weight, WeightData};
+use crate::op::{CoreOp, Op, OpKind};
+
+/// The text of `module`.
+pub fn print(module: &Module) -> String {
+    ModuleText(module).to_string()
+}
+
+struct ModuleText<'a>(&'a Module);
+
+impl Display for ModuleText<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let m = self.0;
+        f.write_str("netc 1\n")?;
+        if !m.attrs.is_empty() {
+            writeln!(f, "attrs {}", AttrsText(&m.attrs))?;
+        }
+        for (i, path) in m.files.iter().enumerate() {
+            writeln!(f, "file file{i} = {}", Quoted(path))?;
+        }
+        for (i, weight) in m.weights.iter().enumerate() {
+            writeln!(f, "weight w{i} {}", WeightText(weight))?;
+        }
+        for (i, layer) in m.layers.iter().enumerate() {
+            writeln!(f, "layer l{i} {}", LayerText(layer))?;
+        }
+        for func in &m.funcs {
+            write!(f, "\n{}", FuncText { module: m, func })?;
+        }
+        Ok(())
+    }
+}
+
+struct WeightText<'a>(&'a Weight);
+
+impl Display for WeightText<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let w = self.0;
+        write!(f, "{} : {} = ", Quoted(&w.name), w.ty)?;
+        match &w.data {
+            WeightData::File { file, offset, len } => write!(f, "bytes({file}, {offset}, {len})"),
+            WeightData::Inline(literal) => write!(f, "{}", AttrText(&literal_attr(literal))),
+            WeightData::Random { seed, low, high } => write!(f, "rand({seed}, {low:?}, {high:?})"),
+        }
+    }
+}
+
+struct LayerText<'a>(&'a Layer);
+
+impl Display for LayerText<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let l = self.0;
+        write!(f, "{} : {} {}", Quoted(&l.name), Word(&l.class), AttrsText(&l.config))?;
+        if !l.weights.is_empty() {
+            f.write_str(" weights {")?;
+            for (i, (place, weight)) in l.weights.iter().enumerate() {
+                write!(f, "{}{} = {weight}", if i == 0 { "" } else { ", " }, Word(place))?;
+            }
+            f.write_str("}")?;
+        }
+        Ok(())
+    }
+}
+
+/// One function as text, for snapshots and reports.
+pub struct FuncText<'a> {
+    /// The module it belongs to.
+    pub module: &'a Module,
+    /// The function.
+    pub func: &'a Func,
+}
+
+impl Display for FuncText<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let func = self.func;
+        let names = ValueNames { func, numbers: Canonical::of(func) };
+        write!(f, "func @{}(", Word(&func.name))?;
+        for (i, param) in func.params.iter().enumerate() {
+            let value = &func[param.value];
+            write!(f, "{}{}: {}", if i == 0 { "" } else { ", " }, names.text(param.value), value.ty)?;
+            if value.name.as_ref() != Some(&param.name) {
+                write!(f, " {}", Quoted(&param.name))?;
+            }
+            if let Some(layer) = param.layer {
+                write!(f, " {layer}")?;
+            }
+        }
+        f.write_str(") -> (")?;
+        for (i, output) in func.outputs.iter().enumerate() {
+            write!(f, "{}{}", if i == 0 { "" } else { ", " }, names.text(output.value))?;
+            if self.func[output.value].name.as_ref() != Some(&output.name) {
+                write!(f, " {}", Quoted(&output.name))?;
+            }
+        }
+        f.write_str(")")?;
+        if !func.attrs.is_empty() {
+            write!(f, " attrs {}", AttrsText(&func.attrs))?;
+        }
+        f.write_str(" {\n")?;
+        for (_, op) in func.ops() {
+            write!(f, "  ")?;
+            self.op(f, &names, op)?;
+            f.write_str("\n")?;
+        }
+        f.write_str("}\n")
+    }
+}
+
+impl FuncText<'_> {
+    fn op(&self, f: &mut Formatter<'_>, names: &ValueNames<'_>, op: &Op) -> fmt::Result {
+        write!(f, "{} = {}", names.list(&op.results), Word(op.kind.name()))?;
+        match &op.kind {
+            OpKind::Call(call) => match self.module.funcs.get(call.callee.index()) {
+                Some(callee) => write!(f, " @{}", Word(&callee.name))?,
+                None => write!(f, " @{}", call.callee)?,
+            },
+            OpKind::Core(CoreOp::Weight(w)) => write!(f, " {w}")?,
+            OpKind::Source(_) | OpKind::Core(_) => {}
+        }
+        if let Some(layer) = op.kind.layer() {
+            write!(f, " {layer}")?;
+        }
+        write!(f, "({})", names.list(&op.operands))?;
+        let core_attrs;
+        let attrs = match &op.kind {
+            OpKind::Core(core) => {
+                core_attrs = core.to_attrs();
+                &core_attrs
+            }
+            OpKind::Source(source) => &source.attrs,
+            OpKind::Call(call) => &call.attrs,
+        };
+        if !attrs.is_empty() {
+            write!(f, " {}", AttrsText(attrs))?;
+        }
+        for (i, value) in op.results.iter().enumerate() {
+            write!(f, "{} {}", if i == 0 { " :" } else { "," }, self.func[*value].ty)?;
+        }
+        LocText(&op.loc).fmt(f)
+    }
+}
+
+struct ValueNames<'a> {
+    func: &'a Func,
+    numbers: Canonical,
+}
+
+impl ValueNames<'_> {
+    fn text(&self, value: ValueId) -> String {
+        match (self.func.values.get(value.index()).and_then(|v| v.name.as_ref()), self.numbers[value]) {
+            (Some(name), _) if is_word(name) && !name.starts_with(|c: char| c.is_ascii_digit()) => format!("%{name}"),
+            (Some(name), _) => format!("%{}", Quoted(name)),
+            (None, Some(number)) => format!("%{number}"),
+            (None, None) => format!("%undefined{}", value.index()),
+        }
+    }
+
+    fn list(&self, values: &[ValueId]) -> String {
+        values.iter().map(|v| self.text(*v)).collect::<Vec<_>>().join(", ")
+    }
+}
+
+struct LocText<'a>(&'a Loc);
+
+impl Display for LocText<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let call = |f: &mut Formatter<'_>, loc: &Loc| {
+            if let Loc::Call { file, path, call } = loc {
+                if let Some(file) = file {
+                    write!(f, "{file}, ")?;
+                }
+                write!(f, "{}", Quoted(path))?;
+                if *call > 0 {
+                    write!(f, "@{call}")?;
+                }
+            }
+            Ok(())
+        };
+        match self.0 {
+            Loc::Unknown => Ok(()),
+            Loc::Call { .. } => {
+                f.write_str(" loc(")?;
+                call(f, self.0)?;
+                f.write_str(")")
+            }
+            Loc::Fused(locs) => {
+                f.write_str(" loc(")?;
+                for (i, loc) in locs.iter().enumerate() {
+                    f.write_str(if i == 0 { "" } else { " + " })?;
+                    call(f, loc)?;
+                }
+                f.write_str(")")
+            }
+        }
+    }
+}
+
+/// Attributes as text: `{key = value, ...}`.
+pub struct AttrsText<'a>(pub &'a Attrs);
+
+impl Display for AttrsText<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("{")?;
+        for (i, (key, value)) in self.0.iter().enumerate() {
+            write!(f, "{}{} = {}", if i == 0 { "" } else { ", " }, Word(key), AttrText(value))?;
+        }
+        f.write_str("}")
+    }
+}
+
+struct AttrText<'a>(&'a Attr);
+
+impl Display for AttrText<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Attr::Null => f.write_str("null"),
+            Attr::Bool(b) => write!(f, "{b}"),
+            Attr::Int(i) => write!(f, "{i}"),
+            Attr::Float(x) => write!(f, "{x:?}"),
+            Attr::Str(s) => write!(f, "{}", Quoted(s)),
+            Attr::Operand(i) => write!(f, "${i}"),
+            Attr::Map(map) => write!(f, "{}", AttrsText(map)),
+            Attr::List(items) => {
+                f.write_str("[")?;
+                for (i, item) in items.iter().enumerate() {
+                    write!(f, "{}{}", if i == 0 { "" } else { ", " }, AttrText(item))?;
+                }
+                f.write_str("]")
+            }
+        }
+    }
+}
+
+/// A word as it is, anything else in quotes.
+struct Word<'a>(&'a str);
+
+impl Display for Word<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if is_word(self.0) { f.write_str(self.0) } else { write!(f, "{}", Quoted(self.0)) }
+    }
+}
+
+/// Whether `text` reads as one word of the grammar.
+pub(crate) fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(is_word_char)
+}
+
+pub(crate) fn is_word_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '/' | '-')
+}
+
+struct Quoted<'a>(&'a str);
+
+impl Display for Quoted<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_char('"')?;
+        for c in self.0.chars() {
+            match c {
+                '"' => f.write_str("\\\"")?,
+                '\\' => f.write_str("\\\\")?,
+                '\n' => f.write_str("\\n")?,
+                '\t' => f.write_str("\\t")?,
+                c if c.is_control() => write!(f, "\\u{{{:x}}}", c as u32)?,
+                c => f.write_char(c)?,
+            }
+        }
+        f.write_char('"')
+    }
+}

@@ -1,0 +1,198 @@
+//! Tensor types: an element type and, where it is known, a shape.
+
+use std::fmt;
+
+use crate::dim::Dim;
+
+macro_rules! elem_types {
+    ($($(#[$doc:meta])* $variant:ident, $text:literal, $size:literal;)*) => {
+        /// The type of a tensor's elements.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum ElemType {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl ElemType {
+            /// Every element type, in order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// Its spelling in `.nir` text.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text),* }
+            }
+
+            /// Bytes per element; 0 where elements have no fixed size.
+            pub fn size(self) -> u64 {
+                match self { $(Self::$variant => $size),* }
+            }
+
+            /// The element type spelled `name`.
+            pub fn parse(name: &str) -> Option<Self> {
+                match name { $($text => Some(Self::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+elem_types! {
+    /// True or false, one byte.
+    Bool, "bool", 1;
+    /// Unsigned 8-bit integer.
+    U8, "u8", 1;
+    /// Unsigned 16-bit integer.
+    U16, "u16", 2;
+    /// Unsigned 32-bit integer.
+    U32, "u32", 4;
+    /// Unsigned 64-bit integer.
+    U64, "u64", 8;
+    /// Signed 8-bit integer.
+    I8, "i8", 1;
+    /// Signed 16-bit integer.
+    I16, "i16", 2;
+    /// Signed 32-bit integer.
+    I32, "i32", 4;
+    /// Signed 64-bit integer.
+    I64, "i64", 8;
+    /// IEEE 754 binary16.
+    F16, "f16", 2;
+    /// The upper half of an IEEE 754 binary32.
+    BF16, "bf16", 2;
+    /// IEEE 754 binary32.
+    F32, "f32", 4;
+    /// IEEE 754 binary64.
+    F64, "f64", 8;
+    /// Text of any length.
+    Str, "str", 0;
+    /// Not known: what a layer without a definition yields.
+    Any, "any", 0;
+}
+
+impl ElemType {
+    /// Whether it is a floating-point type.
+    pub fn is_float(self) -> bool {
+        matches!(self, Self::F16 | Self::BF16 | Self::F32 | Self::F64)
+    }
+
+    /// Whether it is a signed or unsigned integer type.
+    pub fn is_int(self) -> bool {
+        self.is_signed_int() || matches!(self, Self::U8 | Self::U16 | Self::U32 | Self::U64)
+    }
+
+    /// Whether it is a signed integer type.
+    pub fn is_signed_int(self) -> bool {
+        matches!(self, Self::I8 | Self::I16 | Self::I32 | Self::I64)
+    }
+}
+
+impl fmt::Display for ElemType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The type of a tensor. Text: `f32[N,299,299,3]`, `f32[]` for a scalar, `f32[*]` where the rank is not known.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Type {
+    /// The type of the elements.
+    pub elem: ElemType,
+    /// The extents, or `None` where the rank is not known.
+    pub dims: Option<Vec<Dim>>,
+}
+
+impl Type {
+    /// A tensor of `elem` with the extents `dims`.
+    pub fn new(elem: ElemType, dims: impl IntoIterator<Item = Dim>) -> Self {
+        Self { elem, dims: Some(dims.into_iter().collect()) }
+    }
+
+    /// A tensor whose extents are all numbers.
+    pub fn fixed(elem: ElemType, dims: &[u64]) -> Self {
+        Self::new(elem, dims.iter().map(|d| Dim::Known(*d)))
+    }
+
+    /// A tensor of unknown rank.
+    pub fn unranked(elem: ElemType) -> Self {
+        Self { elem, dims: None }
+    }
+
+    /// The extents as numbers, if all are known.
+    pub fn fixed_dims(&self) -> Option<Vec<u64>> {
+        self.dims.as_ref()?.iter().map(Dim::known).collect()
+    }
+
+    /// The number of axes, if known.
+    pub fn rank(&self) -> Option<usize> {
+        self.dims.as_ref().map(Vec::len)
+    }
+
+    /// The number of elements, if all extents are known and the product fits.
+    pub fn num_elements(&self) -> Option<u64> {
+        self.fixed_dims()?.iter().try_fold(1u64, |n, d| n.checked_mul(*d))
+    }
+
+    /// The size in bytes, if all extents are known.
+    pub fn num_bytes(&self) -> Option<u64> {
+        self.num_elements()?.checked_mul(self.elem.size())
+    }
+
+    /// Bytes per example: the size with every symbolic leading axis counted as 1, if the rest is known.
+    pub fn bytes_per_example(&self) -> Option<u64> {
+        let dims = self.dims.as_ref()?;
+        let inner = match dims.first() {
+            Some(Dim::Expr(_)) => &dims[1..],
+            Some(Dim::Known(_)) | None => &dims[..],
+        };
+        inner.iter().try_fold(self.elem.size(), |n, d| n.checked_mul(d.known()?))
+    }
+
+    /// Whether a value of this type can stand where `other` is expected: equal, or one of them not fully known.
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        let elem = self.elem == other.elem || self.elem == ElemType::Any || other.elem == ElemType::Any;
+        let dims = match (&self.dims, &other.dims) {
+            (Some(a), Some(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| dims_agree(a, b)),
+            _ => true,
+        };
+        elem && dims
+    }
+}
+
+/// Whether two extents can be equal: symbolic extents are compared when the program runs.
+pub(crate) fn dims_agree(a: &Dim, b: &Dim) -> bool {
+    match (a.known(), b.known()) {
+        (Some(a), Some(b)) => a == b,
+        _ => true,
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(dims) = &self.dims else { return write!(f, "{}[*]", self.elem) };
+        write!(f, "{}[", self.elem)?;
+        for (i, dim) in dims.iter().enumerate() {
+            if i > 0 {
+                f.write_str(",")?;
+            }
+            write!(f, "{dim}")?;
+        }
+        f.write_str("]")
+    }
+}
+
+impl fmt::Debug for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_per_example_leaves_the_batch_out() {
+        let ty = Type::new(ElemType::F32, [Dim::symbol("N"), Dim::Known(8), Dim::Known(3)]);
+        assert_eq!(ty.bytes_per_example(), Some(96));
+        assert_eq!(Type::unranked(ElemType::F32).bytes_per_example(), None);
+        assert_eq!(Type::fixed(ElemType::F32, &[u64::MAX, 8]).num_bytes(), None);
+    }
+}

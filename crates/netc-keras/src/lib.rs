@@ -1,0 +1,3 @@
+//! Keras models: files in, files out, and the meaning of every layer as core ops.
+
+pub mod lower;

@@ -1,0 +1,1 @@
+//! The meaning of every Keras layer and operation, as core ops.

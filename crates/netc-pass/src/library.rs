@@ -1,0 +1,153 @@
+//! Layer libraries: the meaning of unknown layers, given as functions in the IR's own text.
+//!
+//! A library is a `.nir` file with one function per layer class, named after the class. Its parameters are the
+//! tensors that the layer is called with, then the layer's weights in the order of the file. Types in the text say
+//! what is expected (`any[*]` accepts everything); the types of an application are inferred from what it is given.
+//!
+//! Two ops exist only here, because their result depends on the layer's configuration or on a rank:
+//!
+//! - `lib.along(v, x) {axis = A}`: the vector `v`, shaped to broadcast along axis `A` of `x` (negative axes count
+//!   from the end);
+//! - `lib.scalar(x) {value = A}`: a scalar of the element type of `x`.
+//!
+//! `A` is a number, or `{config = "key", default = number}`: the layer's configuration at `key`.
+
+use std::collections::BTreeMap;
+
+use netc_ir::{
+    Attr, Builder, CoreOp, Dim, Func, Layer, Module, Name, Op, OpKind, SourceOp, ValueId, Violations, verify,
+};
+use thiserror::Error;
+
+use crate::lowering::{Dialect, LowerError, Lowered, OpContext};
+
+/// A library that cannot be used.
+#[derive(Debug, Error)]
+pub enum LibraryError {
+    /// The text is not a program.
+    #[error("{0}")]
+    Parse(#[from] netc_ir::ParseError),
+    /// The program breaks a rule.
+    #[error("{0}")]
+    Verify(#[from] Violations),
+    /// A function uses what a library may not.
+    #[error("function `@{func}`: {note}")]
+    Func {
+        /// The function.
+        func: Name,
+        /// What was found and what was expected.
+        note: String,
+    },
+}
+
+/// A set of functions, each the meaning of the layer class it is named after.
+#[derive(Debug)]
+pub struct LayerLibrary {
+    module: Module,
+}
+
+impl LayerLibrary {
+    /// Reads a library from `.nir` text.
+    pub fn parse(text: &str) -> Result<Self, LibraryError> {
+        let module = netc_ir::parse(text)?;
+        verify(&module)?;
+        for func in &module.funcs {
+            let odd = func.ops().find(|(_, op)| match &op.kind {
+                OpKind::Core(core) => matches!(core, CoreOp::Weight(_)),
+                OpKind::Source(source) => !matches!(&*source.name, "lib.along" | "lib.scalar"),
+                OpKind::Call(_) => true,
+            });
+            if let Some((_, op)) = odd {
+                let note = format!("`{}` is not an op of a layer library: core ops, `lib.along` and `lib.scalar` are", op.kind.name());
+                return Err(LibraryError::Func { func: func.name.clone(), note });
+            }
+        }
+        Ok(Self { module })
+    }
+
+    /// The classes it gives a meaning to.
+    pub fn classes(&self) -> impl Iterator<Item = &str> {
+        self.module.funcs.iter().map(|f| &*f.name)
+    }
+}
+
+impl Dialect for LayerLibrary {
+    fn lower(&self, b: &mut Builder<'_>, context: OpContext<'_>) -> Lowered {
+        let class = context.op.name.rsplit('.').next().unwrap_or(&context.op.name);
+        let Some(func) = self.module.func_named(class).map(|id| &self.module[id]) else {
+            return Err(LowerError::Unknown { class: class.into() });
+        };
+        let mut arguments = context.operands.to_vec();
+        for (_, weight) in context.layer.map_or(&[][..], |l| &l.weights) {
+            arguments.push(b.weight(*weight)?);
+        }
+        if arguments.len() != func.params.len() {
+            return Err(LowerError::Operands(format!(
+                "`@{class}` takes {} values (tensors, then weights), the layer has {} tensors and {} weights",
+                func.params.len(),
+                context.operands.len(),
+                arguments.len() - context.operands.len(),
+            )));
+        }
+        instantiate(b, func, context.layer, &arguments)
+    }
+}
+
+fn instantiate(b: &mut Builder<'_>, func: &Func, layer: Option<&Layer>, arguments: &[ValueId]) -> Lowered {
+    let mut values: BTreeMap<ValueId, ValueId> =
+        func.params.iter().map(|p| p.value).zip(arguments.iter().copied()).collect();
+    for (_, op) in func.ops() {
+        let operands: Vec<ValueId> = op.operands.iter().map(|v| values[v]).collect();
+        let result = match &op.kind {
+            OpKind::Core(core) => b.core(core.clone(), &operands)?,
+            OpKind::Source(source) => library_op(b, source, op, layer, &operands)?,
+            OpKind::Call(_) => return Err(LowerError::Operands("a library function cannot call another".into())),
+        };
+        values.insert(op.results[0], result);
+    }
+    Ok(func.outputs.iter().map(|o| values[&o.value]).collect())
+}
+
+fn library_op(b: &mut Builder<'_>, source: &SourceOp, op: &Op, layer: Option<&Layer>, operands: &[ValueId]) -> Lowered1 {
+    let number = |key: &str| {
+        let attr = source.attrs.get(key);
+        attr.and_then(|a| config_number(a, layer)).ok_or_else(|| LowerError::Config {
+            key: key.into(),
+            found: format!("{attr:?}"),
+            expected: "a number, or {config = \"key\", default = number} with a number at that key".into(),
+        })
+    };
+    match (&*source.name, operands) {
+        ("lib.scalar", [x]) => {
+            let value = number("value")?;
+            Ok(b.scalar_like(*x, value)?)
+        }
+        ("lib.along", [v, x]) => along(b, *v, *x, number("axis")? as i64),
+        _ => Err(LowerError::Operands(format!("`{}` with {} operands is not defined", source.name, op.operands.len()))),
+    }
+}
+
+type Lowered1 = Result<ValueId, LowerError>;
+
+/// `v` shaped to broadcast along `axis` of `x`.
+fn along(b: &mut Builder<'_>, v: ValueId, x: ValueId, axis: i64) -> Lowered1 {
+    let (Some(rank), Some([extent])) = (b.ty(x).rank(), b.ty(v).dims.as_deref()) else {
+        return Err(LowerError::Operands(format!("`lib.along` needs a vector and a ranked tensor, found {} and {}", b.ty(v), b.ty(x))));
+    };
+    let extent = extent.clone();
+    let position = if axis < 0 { axis + rank as i64 } else { axis };
+    let Some(position) = usize::try_from(position).ok().filter(|p| *p < rank) else {
+        return Err(LowerError::Config { key: "axis".into(), found: axis.to_string(), expected: format!("an axis of {}", b.ty(x)) });
+    };
+    let mut dims = vec![Dim::Known(1); rank];
+    dims[position] = extent;
+    Ok(b.reshape(v, dims)?)
+}
+
+/// A number, or the layer's configuration at a key. Keras writes axes as a number or as a list of one.
+fn config_number(attr: &Attr, layer: Option<&Layer>) -> Option<f64> {
+    let Some(key) = attr.get("config").and_then(Attr::as_str) else { return attr.as_f64() };
+    let config = layer.and_then(|l| l.config.get("config"));
+    let value = config.and_then(|c| c.get(key)).or_else(|| attr.get("default"))?;
+    value.as_f64().or_else(|| value.as_list()?.first()?.as_f64())
+}

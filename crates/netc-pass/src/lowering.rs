@@ -1,0 +1,115 @@
+//! What source ops mean: one definition per layer, its lowering to core ops.
+//!
+//! The type of a source op is what its lowering yields, so shape inference is written once, in
+//! [`netc_ir::infer()`].
+
+use netc_ir::{Builder, InferError, Layer, Name, SourceOp, Type, ValueId};
+use thiserror::Error;
+
+/// The results of a lowered op.
+pub type Lowered = Result<Vec<ValueId>, LowerError>;
+
+/// Why an op has no core ops.
+#[derive(Debug, Clone, Error)]
+pub enum LowerError {
+    /// No dialect or layer library knows the class.
+    #[error("layer class `{class}` has no meaning: give it one as an IR function in a file passed with `--layers FILE.nir`")]
+    Unknown {
+        /// The class, without its dialect.
+        class: Name,
+    },
+    /// The class is known, this use of it is not.
+    #[error("`{class}` with {what} is not supported")]
+    Unsupported {
+        /// The class.
+        class: Name,
+        /// The part of the configuration, and its value.
+        what: String,
+    },
+    /// The configuration is not what the class expects.
+    #[error("`{key}` is {found}, expected {expected}")]
+    Config {
+        /// The key in the configuration.
+        key: Name,
+        /// What it holds.
+        found: String,
+        /// What the class expects.
+        expected: String,
+    },
+    /// A weight is missing.
+    #[error("the weight `{place}` is missing: {expected}")]
+    Weight {
+        /// The place of the weight in the layer.
+        place: Name,
+        /// What it holds.
+        expected: String,
+    },
+    /// The call has the wrong number of tensors, or one of the wrong kind.
+    #[error("{0}")]
+    Operands(String),
+    /// A core op of the lowering does not fit its operands.
+    #[error(transparent)]
+    Infer(#[from] InferError),
+}
+
+/// A source op with what its lowering may look at.
+#[derive(Clone, Copy)]
+pub struct OpContext<'a> {
+    /// The op.
+    pub op: &'a SourceOp,
+    /// The declaration it applies.
+    pub layer: Option<&'a Layer>,
+    /// Its operands, as values of the function that is being built.
+    pub operands: &'a [ValueId],
+}
+
+/// The meaning of a framework's layers.
+pub trait Dialect {
+    /// Adds the core ops that `op` means, and returns its results.
+    ///
+    /// [`LowerError::Unknown`] says that another dialect may know it.
+    fn lower(&self, builder: &mut Builder<'_>, op: OpContext<'_>) -> Lowered;
+}
+
+/// Dialects and layer libraries, asked in order: the first that knows a class gives its meaning.
+#[derive(Default)]
+pub struct Dialects(Vec<Box<dyn Dialect>>);
+
+impl Dialects {
+    /// No dialects: every source op is unknown.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a dialect that is asked after those already there.
+    pub fn push(&mut self, dialect: impl Dialect + 'static) {
+        self.0.push(Box::new(dialect));
+    }
+
+    /// Adds the core ops that `op` means.
+    pub fn lower(&self, builder: &mut Builder<'_>, op: OpContext<'_>) -> Lowered {
+        for dialect in &self.0 {
+            match dialect.lower(builder, op) {
+                Err(LowerError::Unknown { .. }) => {}
+                answer => return answer,
+            }
+        }
+        let class = op.op.name.rsplit('.').next().unwrap_or(&op.op.name);
+        Err(LowerError::Unknown { class: class.into() })
+    }
+
+    /// The types of the results of `op` on operands of the types `operands`.
+    pub fn result_types(
+        &self,
+        module: &netc_ir::Module,
+        op: &SourceOp,
+        layer: Option<&Layer>,
+        operands: &[Type],
+    ) -> Result<Vec<Type>, LowerError> {
+        let mut b = Builder::new(module, "types");
+        let values: Vec<ValueId> =
+            operands.iter().enumerate().map(|(i, ty)| b.param(format!("x{i}"), ty.clone(), None)).collect();
+        let results = self.lower(&mut b, OpContext { op, layer, operands: &values })?;
+        Ok(results.iter().map(|v| b.ty(*v).clone()).collect())
+    }
+}

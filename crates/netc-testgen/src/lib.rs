@@ -1,0 +1,1 @@
+//! Random well-typed modules and the oracles that judge transforms of them.
