@@ -39,11 +39,15 @@ impl CoreOp {
             Self::Reverse(axes) => Attrs::new().with("axes", Attr::ints(axes.iter().copied())),
             Self::Slice(axes) => Attrs::new().with("axes", Attr::List(axes.iter().map(slice_attr).collect())),
             Self::Pad { amounts, mode, value } => {
-                let attrs = Attrs::new().with("amounts", pairs_attr(amounts));
-                match mode {
-                    PadMode::Constant => attrs.with("value", Attr::Float(*value)),
-                    PadMode::Reflect | PadMode::Symmetric | PadMode::Edge => attrs.with("mode", mode.name()),
+                let mut attrs = Attrs::new().with("amounts", pairs_attr(amounts));
+                if *mode != PadMode::Constant {
+                    attrs.push("mode", mode.name());
                 }
+                // The other modes do not read the value: it prints where it is not the default.
+                if *mode == PadMode::Constant || *value != F64::new(0.0) {
+                    attrs.push("value", Attr::Float(*value));
+                }
+                attrs
             }
         }
     }

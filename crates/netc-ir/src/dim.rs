@@ -420,7 +420,7 @@ mod tests {
 
     #[test]
     fn prints_as_it_parses() {
-        for text in ["N", "2*N+1", "N-3", "-N+4", "M*N", "floor(N-3, 2)+1", "2*floor(N, 3)*N"] {
+        for text in ["N", "2*N+1", "N-3", "-N+4", "M*N", "floor(N-3, 2)+1", "2*N*floor(N, 3)"] {
             assert_eq!(dim(text).to_string(), text);
         }
     }

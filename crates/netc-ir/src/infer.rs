@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::dim::Dim;
 use crate::module::Module;
-use crate::op::{CoreOp, Layout, PadMode, Padding, SliceAxis, Unary, Window};
+use crate::op::{Binary, CoreOp, Layout, PadMode, Padding, SliceAxis, Unary, Window};
 use crate::types::{ElemType, Type, dims_agree};
 
 /// A core op whose operands or attributes break one of its constraints.
@@ -55,13 +55,21 @@ impl Rule<'_> {
                 self.unary_domain(*f, x.elem)?;
                 Ok(x.clone())
             }
-            CoreOp::Binary(_) => {
+            CoreOp::Binary(f) => {
                 let [a, b] = self.operands(operands)?;
-                self.broadcast(&[a, b], self.same_elem(&[a, b])?)
+                let elem = self.same_elem(&[a, b])?;
+                let fits = match f {
+                    Binary::And | Binary::Or => elem == ElemType::Bool || elem.is_int(),
+                    Binary::Add | Binary::Mul | Binary::Max | Binary::Min => elem != ElemType::Str,
+                    Binary::Sub | Binary::Div | Binary::Pow => is_number(elem),
+                };
+                self.domain(3, fits, elem)?;
+                self.broadcast(&[a, b], elem)
             }
             CoreOp::Compare(_) => {
                 let [a, b] = self.operands(operands)?;
-                self.same_elem(&[a, b])?;
+                let elem = self.same_elem(&[a, b])?;
+                self.domain(3, elem != ElemType::Str, elem)?;
                 self.broadcast(&[a, b], ElemType::Bool)
             }
             CoreOp::Select => {
@@ -73,6 +81,8 @@ impl Rule<'_> {
             }
             CoreOp::Cast(elem) => {
                 let [x] = self.operands(operands)?;
+                self.domain(1, x.elem != ElemType::Str, x.elem)?;
+                self.check(1, elem.size() > 0, || format!("converts to {elem}, expected booleans, integers or floats"))?;
                 Ok(Type { elem: *elem, dims: x.dims.clone() })
             }
             CoreOp::MatMul => self.matmul(operands),
@@ -86,14 +96,22 @@ impl Rule<'_> {
             CoreOp::Slice(axes) => self.slice(operands, axes),
             CoreOp::Pad { amounts, mode, .. } => self.pad(operands, amounts, *mode),
             CoreOp::Gather(axis) => self.gather(operands, *axis),
-            CoreOp::Sort { axis, .. } | CoreOp::CumSum(axis) => {
+            CoreOp::Sort { axis, .. } => {
                 let [x] = self.operands(operands)?;
                 self.axes_in_rank(x, &[*axis])?;
+                self.domain(2, x.elem != ElemType::Str, x.elem)?;
+                Ok(x.clone())
+            }
+            CoreOp::CumSum(axis) => {
+                let [x] = self.operands(operands)?;
+                self.axes_in_rank(x, &[*axis])?;
+                self.domain(2, is_number(x.elem), x.elem)?;
                 Ok(x.clone())
             }
             CoreOp::Reverse(axes) => {
                 let [x] = self.operands(operands)?;
                 self.axes_in_rank(x, axes)?;
+                self.ascending(axes)?;
                 Ok(x.clone())
             }
         }
@@ -125,7 +143,13 @@ impl Rule<'_> {
                 elem.is_float()
             }
         };
-        self.check(1, fits || elem == ElemType::Any, || format!("is not defined for elements of type {elem}"))
+        self.domain(1, fits, elem)
+    }
+
+    /// The op is defined for elements of this type. Elements of an unknown type are seen when the program runs.
+    fn domain(&self, constraint: u8, fits: bool, elem: ElemType) -> Result<(), InferError> {
+        let note = || format!("is not defined for elements of type {elem}");
+        self.check(constraint, fits || elem == ElemType::Any, note)
     }
 
     /// C1: the element types are the same.
@@ -145,12 +169,12 @@ impl Rule<'_> {
         };
         let mut out: Vec<Dim> = Vec::new();
         for shape in shapes {
-            out = self.broadcast_dims(&out, shape)?;
+            out = self.broadcast_dims(2, &out, shape)?;
         }
         Ok(Type::new(elem, out))
     }
 
-    fn broadcast_dims(&self, a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>, InferError> {
+    fn broadcast_dims(&self, constraint: u8, a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>, InferError> {
         let rank = a.len().max(b.len());
         let at = |s: &[Dim], i: usize| (i + s.len()).checked_sub(rank).map_or(Dim::Known(1), |i| s[i].clone());
         (0..rank)
@@ -159,7 +183,7 @@ impl Rule<'_> {
                 (x, y) if x.is(1) => Ok(y),
                 // A number decides over a symbol: if they differ, running says so.
                 (x, y) if dims_agree(&x, &y) => Ok(if x.known().is_some() { x } else { y }),
-                (x, y) => Err(self.error(2, format!("extents {x} and {y} do not broadcast ({a:?} and {b:?})"))),
+                (x, y) => Err(self.error(constraint, format!("extents {x} and {y} do not broadcast ({a:?} and {b:?})"))),
             })
             .collect()
     }
@@ -167,12 +191,13 @@ impl Rule<'_> {
     fn matmul(&self, operands: &[&Type]) -> Inferred {
         let [a, b] = self.operands(operands)?;
         let elem = self.same_elem(&[a, b])?;
+        self.domain(5, is_number(elem), elem)?;
         let (Some(ad), Some(bd)) = (&a.dims, &b.dims) else { return Ok(Type::unranked(elem)) };
         self.check(2, ad.len() >= 2 && bd.len() >= 2, || format!("operands are {a} and {b}, expected rank 2 or more"))?;
         let (batch_a, [m, k]) = split_last(ad);
         let (batch_b, [k2, n]) = split_last(bd);
         self.check(3, dims_agree(k, k2), || format!("inner extents {k} and {k2} differ"))?;
-        let mut dims = self.broadcast_dims(batch_a, batch_b)?;
+        let mut dims = self.broadcast_dims(4, batch_a, batch_b)?;
         dims.extend([m.clone(), n.clone()]);
         Ok(Type::new(elem, dims))
     }
@@ -180,6 +205,7 @@ impl Rule<'_> {
     fn conv(&self, operands: &[&Type], window: &Window, groups: u64) -> Inferred {
         let [x, w] = self.operands(operands)?;
         let elem = self.same_elem(&[x, w])?;
+        self.domain(7, is_number(elem), elem)?;
         let (Some(xd), Some(wd)) = (&x.dims, &w.dims) else { return Ok(Type::unranked(elem)) };
         self.check(2, xd.len() >= 3 && xd.len() == wd.len(), || {
             format!("input is {x} and kernel {w}, expected equal ranks of 3 or more")
@@ -194,11 +220,13 @@ impl Rule<'_> {
         self.check(5, dims_agree(&xd[channels], &per_group.times(&Dim::Known(groups))), || {
             format!("the input has {} channels, a kernel of {w} in {groups} groups reads {per_group} x {groups}", xd[channels])
         })?;
+        self.check(6, kernel.iter().all(|k| !k.is(0)), || format!("the kernel {w} has no elements along an axis"))?;
         self.windowed(x, elem, kernel, window, filters)
     }
 
     fn pool(&self, operands: &[&Type], size: &[u64], window: &Window) -> Inferred {
         let [x] = self.operands(operands)?;
+        self.domain(4, is_number(x.elem), x.elem)?;
         let Some(xd) = &x.dims else { return Ok(x.clone()) };
         self.check(1, xd.len() >= 3, || format!("operand is {x}, expected rank 3 or more"))?;
         self.check(2, size.len() == xd.len() - 2 && size.iter().all(|s| *s >= 1), || {
@@ -245,7 +273,7 @@ impl Rule<'_> {
         };
         let reach = k.offset(-1).times(&Dim::Known(dilation)).offset(1);
         if let (Some(n), Some(r)) = (padded.known(), reach.known()) {
-            self.check(6, r <= n && r > 0, || format!("a window that reaches {r} elements does not fit into {n}"))?;
+            self.check(6, r <= n, || format!("a window that reaches {r} elements does not fit into {n}"))?;
         }
         Ok(padded.minus(&reach).floor_div(stride).offset(1))
     }
@@ -255,11 +283,15 @@ impl Rule<'_> {
         self.check(1, axes.iter().all(|a| rank.is_none_or(|r| *a < r)), || format!("axes {axes:?} are not all axes of {x}"))
     }
 
+    fn ascending(&self, axes: &[u64]) -> Result<(), InferError> {
+        self.check(2, axes.is_sorted_by(|a, b| a < b), || format!("axes {axes:?} are not ascending"))
+    }
+
     fn reduce(&self, operands: &[&Type], axes: &[u64], keep: bool) -> Inferred {
         let [x] = self.operands(operands)?;
         self.axes_in_rank(x, axes)?;
-        self.check(2, axes.is_sorted_by(|a, b| a < b), || format!("axes {axes:?} are not ascending"))?;
-        self.check(3, x.elem != ElemType::Bool && x.elem != ElemType::Str, || format!("is not defined for {x}"))?;
+        self.ascending(axes)?;
+        self.domain(3, is_number(x.elem), x.elem)?;
         let Some(dims) = &x.dims else { return Ok(x.clone()) };
         let reduced = |i: &usize| axes.contains(&(*i as u64));
         let out = dims.iter().enumerate().filter(|(i, _)| keep || !reduced(i));
@@ -347,6 +379,7 @@ impl Rule<'_> {
 
     fn pad(&self, operands: &[&Type], amounts: &[(u64, u64)], mode: PadMode) -> Inferred {
         let [x] = self.operands(operands)?;
+        self.domain(3, x.elem != ElemType::Str, x.elem)?;
         let Some(dims) = &x.dims else { return Ok(x.clone()) };
         self.check(1, amounts.len() == dims.len(), || format!("{} pairs of amounts, the operand is {x}", amounts.len()))?;
         let mut out = Vec::with_capacity(dims.len());
@@ -376,6 +409,10 @@ impl Rule<'_> {
         let out = dims[..axis].iter().chain(idims).chain(&dims[axis + 1..]);
         Ok(Type::new(x.elem, out.cloned()))
     }
+}
+
+fn is_number(elem: ElemType) -> bool {
+    elem.is_int() || elem.is_float()
 }
 
 /// The axis of the channels in a tensor of `rank` axes.

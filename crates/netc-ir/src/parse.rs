@@ -256,6 +256,16 @@ impl FuncParser<'_, '_> {
         let callee = if self.parser.cursor.eat("@") { Some(self.parser.cursor.word("the name of a function")?) } else { None };
         let weight = self.parser.reference("w", self.parser.module.weights.len())?.map(WeightId::new);
         let layer = self.layer()?;
+        let dialect = name.contains('.');
+        let misplaced = match &*name {
+            _ if callee.is_some() != (&*name == "call") => Some("`call`, and no other op, has the function it calls after its name"),
+            _ if weight.is_some() != (&*name == "weight") => Some("`weight`, and no other op, has a weight after its name"),
+            _ if layer.is_some() && callee.is_none() && !dialect => Some("a core op applies no layer"),
+            _ => None,
+        };
+        if let Some(note) = misplaced {
+            return self.parser.cursor.error_at(name_at, note);
+        }
         let operands = self.operands()?;
         let attrs = self.parser.cursor.attrs()?;
         let types = self.types(results.len())?;
@@ -266,7 +276,7 @@ impl FuncParser<'_, '_> {
             let func = self.parser.module.funcs.len();
             self.parser.calls.push(PendingCall { func, op: id, callee, at: callee_at });
             OpKind::Call(Box::new(CallOp { callee: FuncId::new(0), layer, attrs }))
-        } else if name.contains('.') {
+        } else if dialect {
             OpKind::Source(Box::new(SourceOp { name, layer, attrs }))
         } else {
             match CoreOp::from_attrs(&name, weight, &attrs, &types[0]) {

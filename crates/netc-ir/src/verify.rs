@@ -8,7 +8,7 @@
 //! - V6  No function calls itself, directly or through others.
 //! - V7  A source op that applies a layer has the layer's class as its name.
 //! - V8  Operand references in attributes are less than the number of operands.
-//! - V9  A weight has a fixed shape, and its bytes are as many as its type says.
+//! - V9  A weight has a fixed shape and numeric elements, and its bytes are as many as its type says.
 //! - V10 Function names are unique, and so are a function's parameter names and output names.
 //! - V11 An output is a parameter or a result of an op of the function.
 //! - V12 An op stands once in its function's order.
@@ -95,7 +95,9 @@ impl Verifier<'_> {
 
     fn weight(&mut self, place: &str, weight: &Weight) {
         let bytes = weight.ty.num_bytes();
-        self.require(9, bytes.is_some(), &place, || format!("its type is {}, expected a fixed shape", weight.ty));
+        self.require(9, bytes.is_some() && weight.ty.elem.size() > 0, &place, || {
+            format!("its type is {}, expected a fixed shape of numbers or booleans", weight.ty)
+        });
         match &weight.data {
             WeightData::File { file, len, .. } => {
                 self.require(3, file.index() < self.module.files.len(), &place, || format!("there is no {file}"));

@@ -1,3 +1,22 @@
 //! Keras models: files in, files out, and the meaning of every layer as core ops.
 
+mod archive;
+pub mod build;
+mod call;
+mod error;
+mod export;
+mod h5read;
+mod h5types;
+mod h5write;
+mod import;
+mod json;
 pub mod lower;
+mod names;
+mod order;
+mod read;
+mod write;
+
+pub use error::{KerasError, Problem};
+pub use names::{dtype_name, is_layer_class};
+pub use read::{Imported, read};
+pub use write::{Written, write};

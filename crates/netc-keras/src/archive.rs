@@ -1,0 +1,157 @@
+//! The `.keras` container: a zip archive whose members are addressed in place.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use rawzip::{CompressionMethod, ReaderAt, ZipArchive, ZipLocator};
+
+use crate::error::Problem;
+
+/// Text members larger than this are refused: Keras's largest configurations are a few megabytes.
+const MAX_TEXT: u64 = 256 << 20;
+
+/// A member of an archive.
+pub(crate) struct Member {
+    pub(crate) name: String,
+    /// Place of the first byte in the file.
+    pub(crate) offset: u64,
+    /// Bytes in the file.
+    pub(crate) stored: u64,
+    method: CompressionMethod,
+}
+
+/// An opened archive.
+pub(crate) struct Archive {
+    file: Arc<File>,
+    pub(crate) members: Vec<Member>,
+}
+
+struct FileAt(Arc<File>);
+
+impl ReaderAt for FileAt {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        FileExt::read_at(&*self.0, buf, offset)
+    }
+}
+
+impl Archive {
+    pub(crate) fn open(file: Arc<File>) -> Result<Self, Problem> {
+        let len = file.metadata()?.len();
+        let mut buffer = vec![0u8; rawzip::RECOMMENDED_BUFFER_SIZE];
+        let archive = ZipLocator::new()
+            .locate_in_reader(FileAt(file.clone()), &mut buffer, len)
+            .map_err(|(_, e)| broken(&e))?;
+        let members = members(&archive, &mut buffer, len)?;
+        Ok(Self { file, members })
+    }
+
+    pub(crate) fn member(&self, name: &str) -> Option<&Member> {
+        self.members.iter().find(|m| m.name == name)
+    }
+
+    /// The text of a member, inflated if it is compressed.
+    pub(crate) fn text(&self, name: &'static str) -> Result<String, Problem> {
+        let member = self.member(name).ok_or(Problem::Missing(name))?;
+        if member.stored > MAX_TEXT {
+            return Err(Problem::Archive(format!("`{name}` is larger than {MAX_TEXT} bytes")));
+        }
+        let mut bytes = vec![0u8; member.stored as usize];
+        self.file.read_exact_at(&mut bytes, member.offset)?;
+        if member.method == CompressionMethod::DEFLATE {
+            let mut text = Vec::new();
+            flate2::read::DeflateDecoder::new(&bytes[..]).take(MAX_TEXT + 1).read_to_end(&mut text)?;
+            if text.len() as u64 > MAX_TEXT {
+                return Err(Problem::Archive(format!("`{name}` inflates to more than {MAX_TEXT} bytes")));
+            }
+            bytes = text;
+        } else if member.method != CompressionMethod::STORE {
+            return Err(Problem::Archive(format!("`{name}` is compressed by an unknown method")));
+        }
+        String::from_utf8(bytes).map_err(|_| Problem::Archive(format!("`{name}` is not UTF-8 text")))
+    }
+}
+
+impl Member {
+    /// Refuses a member whose bytes are not in the file as they are.
+    pub(crate) fn require_stored(&self) -> Result<(), Problem> {
+        if self.method == CompressionMethod::STORE {
+            return Ok(());
+        }
+        let name = &self.name;
+        Err(Problem::Archive(format!("`{name}` is compressed, expected it stored; write the archive anew with `zip -0`")))
+    }
+}
+
+fn members(archive: &ZipArchive<FileAt>, buffer: &mut [u8], len: u64) -> Result<Vec<Member>, Problem> {
+    let mut found = Vec::new();
+    let mut entries = archive.entries(buffer);
+    while let Some(entry) = entries.next_entry().map_err(|e| broken(&e))? {
+        let name = String::from_utf8_lossy(entry.file_path().as_ref()).into_owned();
+        found.push((name, entry.wayfinder(), entry.compression_method()));
+    }
+    let mut members = Vec::new();
+    for (name, wayfinder, method) in found {
+        let (start, end) = archive.get_entry(wayfinder).map_err(|e| broken(&e))?.compressed_data_range();
+        if start > end || end > len {
+            return Err(Problem::Archive(format!("`{name}` lies outside of the file")));
+        }
+        members.push(Member { name, offset: start, stored: end - start, method });
+    }
+    Ok(members)
+}
+
+fn broken(error: &rawzip::Error) -> Problem {
+    Problem::Archive(error.to_string())
+}
+
+/// Writes an archive of stored members, front to back.
+pub(crate) struct ArchiveWriter<W> {
+    zip: rawzip::ZipArchiveWriter<W>,
+}
+
+impl<W: Write> ArchiveWriter<W> {
+    pub(crate) fn new(out: W) -> Self {
+        Self { zip: rawzip::ZipArchiveWriter::new(out) }
+    }
+
+    /// Adds a member whose bytes `fill` writes. Time stamps are left at the format's epoch.
+    pub(crate) fn member(
+        &mut self,
+        name: &str,
+        fill: impl FnOnce(&mut dyn Write) -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
+        let file = self.zip.new_file(name).compression_method(CompressionMethod::STORE);
+        let (mut entry, config) = file.crc32(rawzip::Crc32Option::Skip).start().map_err(|e| broken(&e))?;
+        let mut data = config.wrap(Checked { inner: &mut entry, crc: crc32fast::Hasher::new() });
+        fill(&mut data)?;
+        let (checked, descriptor) = data.finish().map_err(|e| broken(&e))?;
+        let crc = checked.crc.finalize();
+        let descriptor = rawzip::DataDescriptorOutput::new(crc, descriptor.uncompressed_size());
+        entry.finish(descriptor).map_err(|e| broken(&e))?;
+        Ok(())
+    }
+
+    pub(crate) fn finish(self) -> Result<W, Problem> {
+        self.zip.finish().map_err(|e| broken(&e))
+    }
+}
+
+/// Computes the checksum of what passes: the vector instructions of `crc32fast` are needed to keep up with a copy.
+struct Checked<W> {
+    inner: W,
+    crc: crc32fast::Hasher,
+}
+
+impl<W: Write> Write for Checked<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.inner.write(bytes)?;
+        self.crc.update(&bytes[..n]);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}

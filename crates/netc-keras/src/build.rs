@@ -1,0 +1,255 @@
+//! Building Keras models layer by layer, as importing the file that Keras would write gives them.
+//!
+//! ```
+//! use netc_keras::build::{Conv2d, Dense, ModelBuilder};
+//!
+//! let mut m = ModelBuilder::new("tiny", 7);
+//! let image = m.named("image").input(&[8, 8, 3]);
+//! let x = m.conv2d(image, Conv2d { filters: 4, activation: "relu", ..Conv2d::default() });
+//! let x = m.global_average_pooling2d(x);
+//! let y = m.named("logits").dense(x, Dense { units: 10, ..Dense::default() });
+//! let module = m.finish(&[("logits", y)])?;
+//! assert_eq!(&*module.layers[1].name, "conv2d");
+//! # Ok::<(), netc_keras::build::BuildError>(())
+//! ```
+
+mod assemble;
+mod conv;
+mod declaration;
+mod error;
+mod layers;
+mod names;
+#[cfg(test)]
+mod tests;
+
+use netc_ir::{
+    Attr, Attrs, Dim, ElemType, Layer, LayerId, Module, Name, Type, Weight, WeightData,
+};
+use netc_pass::{Dialect, Dialects, LayerLibrary, LowerError};
+
+use assemble::{Draft, source_op};
+pub use conv::{Conv2d, DepthwiseConv2d, Padding, SeparableConv2d};
+pub use declaration::{Declaration, Init, Origin};
+pub use error::{BuildError, Reason};
+pub use layers::{BatchNormalization, Dense, Pool2d, Relu};
+use names::Names;
+
+use crate::lower::KerasDialect;
+
+/// A tensor of the model that is being built.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Tensor(u32);
+
+/// A declared layer of the model that is being built.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct LayerHandle(u32);
+
+/// Builds one model. The first mistake is kept and reported by [`finish`](Self::finish), so that the code of an
+/// architecture reads like the architecture.
+pub struct ModelBuilder {
+    name: Name,
+    seed: u64,
+    module: Module,
+    dialects: Dialects,
+    names: Names,
+    next_name: Option<Name>,
+    declared: Vec<Declared>,
+    tensors: Vec<Made>,
+    error: Option<BuildError>,
+}
+
+/// How the layer with the same index is applied.
+struct Declared {
+    arity: usize,
+    call_attrs: Attrs,
+}
+
+/// A tensor and the call that makes it.
+struct Made {
+    ty: Type,
+    layer: LayerHandle,
+    /// What the call reads; inputs of the model have none.
+    operands: Option<Vec<Tensor>>,
+}
+
+impl ModelBuilder {
+    /// Starts the model `name`; `seed` and a weight's name give its numbers.
+    pub fn new(name: impl Into<Name>, seed: u64) -> Self {
+        let mut dialects = Dialects::new();
+        dialects.push(KerasDialect);
+        Self {
+            name: name.into(),
+            seed,
+            module: Module::new(),
+            dialects,
+            names: Names::default(),
+            next_name: None,
+            declared: Vec::new(),
+            tensors: Vec::new(),
+            error: None,
+        }
+    }
+
+    /// With the meaning of custom layers, for the types of their results.
+    #[must_use]
+    pub fn with_dialect(mut self, dialect: impl Dialect + 'static) -> Self {
+        self.dialects.push(dialect);
+        self
+    }
+
+    /// With the custom layers that a layer library, as `.nir` text, gives a meaning.
+    #[must_use]
+    pub fn with_library(mut self, text: &str) -> Self {
+        match LayerLibrary::parse(text) {
+            Ok(library) => self.dialects.push(library),
+            Err(error) => self.fail(self.name.clone(), Reason::Library(Box::new(error))),
+        }
+        self
+    }
+
+    /// Names the next layer, which otherwise gets the name that Keras gives it.
+    pub fn named(&mut self, name: impl Into<Name>) -> &mut Self {
+        self.next_name = Some(name.into());
+        self
+    }
+
+    /// An input of 32-bit floats; `dims` are the extents after the batch.
+    pub fn input(&mut self, dims: &[u64]) -> Tensor {
+        let name = self.name("InputLayer");
+        let extents = dims.iter().map(|d| Attr::Int((*d).into()));
+        let config = Attrs::new()
+            .with("batch_shape", Attr::List(std::iter::once(Attr::Null).chain(extents).collect()))
+            .with("dtype", "float32")
+            .with("sparse", false)
+            .with("ragged", false)
+            .with("name", &*name)
+            .with("optional", false);
+        let declaration = Declaration { args: Vec::new(), ..Declaration::keras("InputLayer", config).shapeless() };
+        let batch = std::iter::once(Dim::symbol("N"));
+        let ty = Type::new(ElemType::F32, batch.chain(dims.iter().map(|d| Dim::Known(*d))));
+        let layer = self.declare(name, &declaration, &[]);
+        self.make(ty, layer, None)
+    }
+
+    /// Declares a layer and applies it to `inputs`.
+    pub fn layer(&mut self, declaration: &Declaration, inputs: &[Tensor]) -> Tensor {
+        let name = self.name(&declaration.class);
+        let types = self.types(&name, inputs);
+        let layer = self.declare(name, declaration, &types);
+        self.apply(layer, inputs)
+    }
+
+    /// Applies a declared layer to `inputs`, as many tensors as the first time.
+    pub fn apply(&mut self, layer: LayerHandle, inputs: &[Tensor]) -> Tensor {
+        let ty = match self.result_type(layer, inputs) {
+            Ok(ty) => ty,
+            Err(reason) => {
+                self.fail(self.module.layers.get(layer.index()).map_or("?".into(), |l| l.name.clone()), reason);
+                Type::unranked(ElemType::Any)
+            }
+        };
+        self.make(ty, layer, Some(inputs.to_vec()))
+    }
+
+    /// The layer that makes `tensor`.
+    pub fn layer_of(&self, tensor: Tensor) -> LayerHandle {
+        self.tensors.get(tensor.index()).map_or(LayerHandle(u32::MAX), |made| made.layer)
+    }
+
+    /// The type of `tensor`; `any[*]` if it is not of this model.
+    pub fn ty(&self, tensor: Tensor) -> Type {
+        self.tensors.get(tensor.index()).map_or(Type::unranked(ElemType::Any), |made| made.ty.clone())
+    }
+
+    /// The model with the outputs given, or the first mistake. Layers that no output needs are left out, as Keras
+    /// leaves them out.
+    pub fn finish(mut self, outputs: &[(&str, Tensor)]) -> Result<Module, BuildError> {
+        if outputs.is_empty() {
+            self.fail(self.name.clone(), Reason::NoOutputs);
+        }
+        for (name, tensor) in outputs {
+            if tensor.index() >= self.tensors.len() {
+                self.fail((*name).into(), Reason::ForeignTensor);
+            }
+        }
+        match self.error.take() {
+            Some(error) => Err(error),
+            None => Ok(self.draft(outputs).assemble()),
+        }
+    }
+
+    fn draft<'a>(&'a self, outputs: &'a [(&'a str, Tensor)]) -> Draft<'a> {
+        Draft { name: &self.name, module: &self.module, declared: &self.declared, tensors: &self.tensors, outputs }
+    }
+
+    fn name(&mut self, class: &str) -> Name {
+        let name = self.next_name.take().unwrap_or_else(|| self.names.automatic(class));
+        if !self.names.take(&name) {
+            self.fail(name.clone(), Reason::DuplicateName);
+        }
+        name
+    }
+
+    fn declare(&mut self, name: Name, declaration: &Declaration, inputs: &[Type]) -> LayerHandle {
+        let mut weights = Vec::new();
+        for (i, (dims, init)) in declaration.weights.iter().enumerate() {
+            let place: Name = format!("vars/{i}").into();
+            let data = WeightData::Random { seed: self.seed, low: init.low, high: init.high };
+            let ty = Type::fixed(ElemType::F32, dims);
+            weights.push((place.clone(), self.module.add_weight(Weight { name: format!("{name}/{place}").into(), ty, data })));
+        }
+        let config = declaration.entry(&name, inputs);
+        self.module.add_layer(Layer { name, class: declaration.qualified().into(), config, weights });
+        self.declared.push(Declared { arity: declaration.arity(), call_attrs: declaration.call_attrs() });
+        LayerHandle(index(self.declared.len() - 1))
+    }
+
+    fn make(&mut self, ty: Type, layer: LayerHandle, operands: Option<Vec<Tensor>>) -> Tensor {
+        self.tensors.push(Made { ty, layer, operands });
+        Tensor(index(self.tensors.len() - 1))
+    }
+
+    fn types(&mut self, layer: &Name, tensors: &[Tensor]) -> Vec<Type> {
+        if tensors.iter().any(|t| t.index() >= self.tensors.len()) {
+            self.fail(layer.clone(), Reason::ForeignTensor);
+        }
+        tensors.iter().map(|t| self.ty(*t)).collect()
+    }
+
+    fn result_type(&self, layer: LayerHandle, inputs: &[Tensor]) -> Result<Type, Reason> {
+        let declared = self.declared.get(layer.index()).ok_or(Reason::ForeignLayer)?;
+        if inputs.len() != declared.arity {
+            return Err(Reason::Operands { found: inputs.len(), expected: declared.arity });
+        }
+        if inputs.iter().any(|t| t.index() >= self.tensors.len()) {
+            return Err(Reason::ForeignTensor);
+        }
+        let types: Vec<Type> = inputs.iter().map(|t| self.ty(*t)).collect();
+        let op = source_op(&self.module, LayerId::new(layer.index()), declared);
+        match self.dialects.result_types(&self.module, &op, self.module.layers.get(layer.index()), &types) {
+            Ok(results) => <[Type; 1]>::try_from(results).map(|[ty]| ty).map_err(|r| Reason::Results(r.len())),
+            Err(LowerError::Unknown { .. } | LowerError::Unsupported { .. }) => Ok(Type::unranked(ElemType::Any)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn fail(&mut self, layer: Name, reason: Reason) {
+        self.error.get_or_insert(BuildError { layer, reason });
+    }
+}
+
+impl Tensor {
+    fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl LayerHandle {
+    fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+fn index(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}

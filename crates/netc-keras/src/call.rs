@@ -1,0 +1,173 @@
+//! The call of a layer as `config.json` writes it: a tree of arguments with tensors in it.
+
+use netc_ir::{Attr, Attrs, Dim, ElemType, Name, Type};
+
+use crate::error::Problem;
+use crate::names::elem_type;
+
+/// A tensor that a call reads: the output `tensor` of call `node` of the layer `layer`.
+#[derive(Clone, Debug)]
+pub(crate) struct TensorRef {
+    pub(crate) layer: Name,
+    pub(crate) node: usize,
+    pub(crate) tensor: usize,
+    /// The type that the file records for it, with `None` for extents that it leaves open.
+    pub(crate) recorded: Option<(ElemType, Vec<Option<u64>>)>,
+}
+
+/// One call: its argument tree, with `$i` where tensor `i` stands.
+pub(crate) struct Call {
+    pub(crate) attrs: Attrs,
+    pub(crate) tensors: Vec<TensorRef>,
+}
+
+impl Call {
+    /// A call on one tensor, as in a Sequential model.
+    pub(crate) fn of_one(tensor: TensorRef) -> Self {
+        Self { attrs: call_attrs(Attr::List(vec![Attr::Operand(0)]), Attr::Map(Attrs::new())), tensors: vec![tensor] }
+    }
+
+    /// Reads an entry of `inbound_nodes`. Tensors are numbered as Keras flattens the tree: keys of maps in
+    /// alphabetical order.
+    pub(crate) fn read(node: &Attr, place: &str) -> Result<Self, Problem> {
+        let mut tensors = Vec::new();
+        if let Some(legacy) = node.as_list() {
+            return Self::read_legacy(legacy, place);
+        }
+        let mut part = |key| match node.get(key) {
+            Some(tree) => number(tree, &mut tensors, place),
+            None => Err(Problem::config(place, format!("the call has no `{key}`, expected args and kwargs"))),
+        };
+        let (args, kwargs) = (part("args")?, part("kwargs")?);
+        Ok(Self { attrs: call_attrs(args, kwargs), tensors })
+    }
+
+    /// Keras 2 lists the tensors of a call as `[layer, node, tensor, kwargs]`.
+    fn read_legacy(node: &[Attr], place: &str) -> Result<Self, Problem> {
+        let mut tensors = Vec::new();
+        let mut kwargs = Attr::Map(Attrs::new());
+        for item in node {
+            let tensor = item.as_list().and_then(history);
+            tensors.push(tensor.ok_or_else(|| Problem::config(place, "a tensor of the call is not [layer, node, tensor]"))?);
+            if let Some(Attr::Map(map)) = item.as_list().and_then(|l| l.get(3)) {
+                kwargs = Attr::Map(map.clone());
+            }
+        }
+        let operands: Vec<Attr> = (0..tensors.len()).map(|i| Attr::Operand(i as u32)).collect();
+        let args = if operands.len() == 1 { operands } else { vec![Attr::List(operands)] };
+        Ok(Self { attrs: call_attrs(Attr::List(args), kwargs), tensors })
+    }
+}
+
+fn call_attrs(args: Attr, kwargs: Attr) -> Attrs {
+    Attrs::new().with("args", args).with("kwargs", kwargs)
+}
+
+/// The tree with each tensor replaced by its number.
+fn number(tree: &Attr, tensors: &mut Vec<TensorRef>, place: &str) -> Result<Attr, Problem> {
+    match tree {
+        Attr::Map(map) if map.get("class_name").and_then(Attr::as_str) == Some("__keras_tensor__") => {
+            let tensor = map.get("config").and_then(keras_tensor);
+            tensors.push(tensor.ok_or_else(|| Problem::config(place, "a tensor of the call has no keras_history"))?);
+            Ok(Attr::Operand((tensors.len() - 1) as u32))
+        }
+        Attr::Map(map) => {
+            let mut numbered: Vec<(usize, Name, Attr)> = Vec::new();
+            for (at, key) in sorted_keys(map) {
+                let value = map.get(key).unwrap_or(&Attr::Null);
+                numbered.push((at, key.clone(), number(value, tensors, place)?));
+            }
+            numbered.sort_by_key(|(at, ..)| *at);
+            Ok(Attr::Map(numbered.into_iter().map(|(_, key, value)| (key, value)).collect()))
+        }
+        Attr::List(items) => {
+            Ok(Attr::List(items.iter().map(|i| number(i, tensors, place)).collect::<Result<_, _>>()?))
+        }
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => Ok(tree.clone()),
+    }
+}
+
+/// The keys of a map with their positions, in alphabetical order: how Keras flattens dictionaries.
+pub(crate) fn sorted_keys(map: &Attrs) -> Vec<(usize, &Name)> {
+    let mut keys: Vec<(usize, &Name)> = map.iter().map(|(k, _)| k).enumerate().collect();
+    keys.sort_by_key(|(_, k)| *k);
+    keys
+}
+
+fn keras_tensor(config: &Attr) -> Option<TensorRef> {
+    let mut tensor = history(config.get("keras_history")?.as_list()?)?;
+    let shape = config.get("shape").and_then(Attr::as_list).and_then(extents);
+    let elem = config.get("dtype").and_then(Attr::as_str).and_then(elem_type);
+    tensor.recorded = elem.zip(shape);
+    Some(tensor)
+}
+
+fn history(items: &[Attr]) -> Option<TensorRef> {
+    let [layer, node, tensor, ..] = items else { return None };
+    let index = |a: &Attr| a.as_int().and_then(|i| usize::try_from(i).ok());
+    Some(TensorRef { layer: layer.as_str()?.into(), node: index(node)?, tensor: index(tensor)?, recorded: None })
+}
+
+/// Extents as Keras writes them: numbers, or null where open.
+pub(crate) fn extents(shape: &[Attr]) -> Option<Vec<Option<u64>>> {
+    let extent = |a: &Attr| match a {
+        Attr::Null => Some(None),
+        Attr::Int(i) => u64::try_from(*i).ok().map(Some),
+        Attr::Bool(_) | Attr::Float(_) | Attr::Str(_) | Attr::List(_) | Attr::Map(_) | Attr::Operand(_) => None,
+    };
+    shape.iter().map(extent).collect()
+}
+
+/// The tensors of a structure of inputs or outputs, `[layer, node, tensor]` at the leaves, flattened as Keras does,
+/// and the structure with `$i` at its leaves.
+pub(crate) fn structure(tree: &Attr, place: &str) -> Result<(Attr, Vec<TensorRef>), Problem> {
+    let mut tensors = Vec::new();
+    let numbered = number_leaves(tree, &mut tensors, place)?;
+    Ok((numbered, tensors))
+}
+
+fn number_leaves(tree: &Attr, tensors: &mut Vec<TensorRef>, place: &str) -> Result<Attr, Problem> {
+    if let Some(tensor) = tree.as_list().filter(|l| l.len() == 3).and_then(history) {
+        tensors.push(tensor);
+        return Ok(Attr::Operand((tensors.len() - 1) as u32));
+    }
+    match tree {
+        Attr::List(items) => {
+            Ok(Attr::List(items.iter().map(|i| number_leaves(i, tensors, place)).collect::<Result<_, _>>()?))
+        }
+        Attr::Map(map) => {
+            let mut numbered: Vec<(usize, Name, Attr)> = Vec::new();
+            for (at, key) in sorted_keys(map) {
+                let value = map.get(key).unwrap_or(&Attr::Null);
+                numbered.push((at, key.clone(), number_leaves(value, tensors, place)?));
+            }
+            numbered.sort_by_key(|(at, ..)| *at);
+            Ok(Attr::Map(numbered.into_iter().map(|(_, key, value)| (key, value)).collect()))
+        }
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => {
+            Err(Problem::config(place, "expected [layer, node, tensor], or lists or maps of such"))
+        }
+    }
+}
+
+/// Names the extents that a file leaves open: the batch is `N`, all others are different.
+pub(crate) struct Symbols(usize);
+
+impl Symbols {
+    pub(crate) fn new() -> Self {
+        Self(0)
+    }
+
+    /// The type with the recorded extents; open ones other than the batch get new symbols that begin with `stem`.
+    pub(crate) fn ty(&mut self, elem: ElemType, extents: &[Option<u64>]) -> Type {
+        let dims = extents.iter().enumerate().map(|(axis, extent)| match extent {
+            Some(n) => Dim::Known(*n),
+            None if axis == 0 => Dim::symbol("N"),
+            None => {
+                self.0 += 1;
+                Dim::symbol(format!("d{}", self.0))
+            }
+        });
+        Type::new(elem, dims.collect::<Vec<_>>())
+    }
+}

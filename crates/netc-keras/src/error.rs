@@ -1,0 +1,106 @@
+//! What can be wrong with a Keras file, with the place at each level.
+
+use std::io;
+use std::path::PathBuf;
+
+use netc_data::DataError;
+use netc_ir::Name;
+use netc_pass::LowerError;
+use thiserror::Error;
+
+/// A file that cannot be read as a Keras model, or a model that cannot be written as one.
+#[derive(Debug, Error)]
+pub enum KerasError {
+    /// Reading failed.
+    #[error("cannot read `{path}`")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Problem,
+    },
+    /// Writing failed.
+    #[error("cannot write the model `{model}`")]
+    Write {
+        /// The function that was to be written.
+        model: Name,
+        /// Why.
+        source: Problem,
+    },
+}
+
+/// What is wrong.
+#[derive(Debug, Error)]
+pub enum Problem {
+    /// The operating system refused.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// It is not a `.keras` archive.
+    #[error("it is not a .keras archive: {0}")]
+    Archive(String),
+    /// A member of the archive is missing.
+    #[error("the archive has no `{0}`: a .keras file holds config.json, metadata.json and model.weights.h5")]
+    Missing(&'static str),
+    /// A member of the archive is not JSON.
+    #[error("`{member}` is not JSON")]
+    Json {
+        /// The member.
+        member: &'static str,
+        /// Line, column and cause.
+        source: serde_json::Error,
+    },
+    /// The configuration is not that of a model.
+    #[error("{place}: {note}")]
+    Config {
+        /// The place in the configuration.
+        place: String,
+        /// What was found and what was expected.
+        note: String,
+    },
+    /// The model has no graph.
+    #[error(
+        "`{class}` is a subclassed model: its graph is the Python code of its `call` method, which the file does not \
+         hold. Build it with the functional API (keras.Model(inputs, outputs)) and save that"
+    )]
+    Subclassed {
+        /// The class.
+        class: Name,
+    },
+    /// The weights are not readable HDF5.
+    #[error("model.weights.h5: {place}: {note}")]
+    Weights {
+        /// The group or dataset.
+        place: String,
+        /// What was found and what was expected.
+        note: String,
+    },
+    /// A layer does not fit its configuration, its weights or its inputs.
+    #[error("layer `{layer}`: {source}")]
+    Layer {
+        /// The layer's path.
+        layer: Name,
+        /// Why.
+        source: LowerError,
+    },
+    /// Bytes of a weight cannot be had.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The program holds something that Keras files cannot say.
+    #[error("{place}: {note}")]
+    NotKeras {
+        /// The op, parameter or output.
+        place: String,
+        /// What was found and what was expected.
+        note: String,
+    },
+}
+
+impl Problem {
+    pub(crate) fn config(place: impl Into<String>, note: impl Into<String>) -> Self {
+        Self::Config { place: place.into(), note: note.into() }
+    }
+
+    pub(crate) fn weights(place: impl Into<String>, note: impl Into<String>) -> Self {
+        Self::Weights { place: place.into(), note: note.into() }
+    }
+}

@@ -1,0 +1,174 @@
+//! The weights of a model: every dataset of an HDF5 file, addressed in place.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use hdf5_pure::{Dataset, FileAccessProperties, FormatError, Group, Layout, MetadataCacheConfig, Source};
+use netc_ir::{ElemType, Literal, Type};
+
+use crate::error::Problem;
+use crate::h5types::from_hdf5;
+
+/// Deeper nesting of groups than any model has; a file whose links form a cycle ends here.
+const MAX_DEPTH: usize = 64;
+
+/// The smallest object header: bounds the objects of an honest file by its size.
+const MIN_OBJECT: u64 = 16;
+
+/// Datasets that do not lie in one piece are read into memory, up to this size.
+const MAX_INLINE: u64 = 1 << 30;
+
+/// One dataset.
+pub(crate) struct Variable {
+    pub(crate) ty: Type,
+    pub(crate) bytes: Bytes,
+}
+
+/// Where the bytes of a dataset are.
+pub(crate) enum Bytes {
+    /// In one piece, at an offset from the start of the outer file.
+    At { offset: u64, len: u64 },
+    /// In pieces, or nowhere: read.
+    Read(Literal),
+}
+
+/// What a file of weights holds, by path.
+#[derive(Default)]
+pub(crate) struct Variables {
+    pub(crate) datasets: BTreeMap<String, Variable>,
+    /// The `name` attributes of `vars` groups, by the path of the group above.
+    pub(crate) names: BTreeMap<String, String>,
+}
+
+/// Reads the headers of the HDF5 file that is `len` bytes from `offset` on.
+pub(crate) fn read(file: Arc<File>, offset: u64, len: u64) -> Result<Variables, Problem> {
+    let source = Part { file, offset, len };
+    let options = FileAccessProperties::new().with_metadata_cache(MetadataCacheConfig::new(8 << 20));
+    let h5 = hdf5_pure::File::from_source_with_options(source, options).map_err(|e| broken("file", &e))?;
+    let mut walk = Walk { found: Variables::default(), budget: len / MIN_OBJECT, base: offset, end: offset + len };
+    walk.group(&h5.root(), String::new(), 0)?;
+    Ok(walk.found)
+}
+
+struct Part {
+    file: Arc<File>,
+    offset: u64,
+    len: u64,
+}
+
+impl Source for Part {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), FormatError> {
+        let inside = offset.checked_add(buf.len() as u64).is_some_and(|end| end <= self.len);
+        if !inside {
+            return Err(FormatError::OffsetOverflow { offset, length: buf.len() as u64 });
+        }
+        self.file.read_exact_at(buf, self.offset + offset).map_err(|e| FormatError::Source(e.to_string()))
+    }
+}
+
+struct Walk {
+    found: Variables,
+    budget: u64,
+    base: u64,
+    end: u64,
+}
+
+impl Walk {
+    fn group(&mut self, group: &Group, path: String, depth: usize) -> Result<(), Problem> {
+        let place = || if path.is_empty() { "/".to_string() } else { path.clone() };
+        if depth > MAX_DEPTH {
+            return Err(Problem::weights(place(), format!("groups nest deeper than {MAX_DEPTH}: the links form a cycle")));
+        }
+        if depth > 0 && path.rsplit('/').next() == Some("vars") {
+            self.name(group, &path)?;
+        }
+        for (name, dataset) in group.iter_datasets().map_err(|e| broken(&place(), &e))? {
+            let path = join(&path, &name);
+            self.spend(&path)?;
+            let variable = self.dataset(&path, &dataset)?;
+            self.found.datasets.insert(path, variable);
+        }
+        for (name, child) in group.iter_groups().map_err(|e| broken(&place(), &e))? {
+            let path = join(&path, &name);
+            self.spend(&path)?;
+            self.group(&child, path, depth + 1)?;
+        }
+        Ok(())
+    }
+
+    fn name(&mut self, group: &Group, path: &str) -> Result<(), Problem> {
+        let attrs = group.attrs().map_err(|e| broken(path, &e))?;
+        if let Some(name) = attrs.get("name").and_then(|v| v.as_str()) {
+            let above = path.strip_suffix("vars").unwrap_or(path).trim_end_matches('/');
+            self.found.names.insert(above.into(), name.into());
+        }
+        Ok(())
+    }
+
+    fn spend(&mut self, path: &str) -> Result<(), Problem> {
+        let left = self.budget.checked_sub(1);
+        self.budget = left.ok_or_else(|| Problem::weights(path, "the file lists more objects than it has room for"))?;
+        Ok(())
+    }
+
+    fn dataset(&self, path: &str, dataset: &Dataset) -> Result<Variable, Problem> {
+        let read = |e| broken(path, &e);
+        let datatype = dataset.datatype().map_err(read)?;
+        let marked = match datatype {
+            hdf5_pure::Datatype::Opaque { .. } => dataset.attrs().map_err(read)?,
+            _ => Default::default(),
+        };
+        let marked = marked.get("dtype").and_then(|v| v.as_str()) == Some("bfloat16");
+        let elem = from_hdf5(&datatype, marked).map_err(|note| Problem::weights(path, note))?;
+        let ty = Type::fixed(elem, &dataset.shape().map_err(read)?);
+        let size = ty.num_bytes().ok_or_else(|| Problem::weights(path, format!("its shape {ty} is too large")))?;
+        let bytes = match dataset.layout().map_err(read)? {
+            Layout::Contiguous { address: Some(address), size: stored } => self.in_place(path, address, stored, size)?,
+            Layout::Contiguous { address: None, .. } if size == 0 => Bytes::Read(Literal::dense(elem, &dims(&ty), [])),
+            Layout::Contiguous { address: None, .. } => return Err(Problem::weights(path, "it was never written")),
+            Layout::Compact { .. } | Layout::Chunked { .. } => Bytes::Read(self.in_pieces(path, dataset, elem, &ty, size)?),
+            Layout::Virtual | _ => return Err(Problem::weights(path, "it refers to another file, which netc does not open")),
+        };
+        Ok(Variable { ty, bytes })
+    }
+
+    fn in_place(&self, path: &str, address: u64, stored: u64, size: u64) -> Result<Bytes, Problem> {
+        let offset = self.base.saturating_add(address);
+        if offset.saturating_add(size) > self.end {
+            return Err(Problem::weights(path, format!("its {size} bytes at {address} reach beyond the end of the file")));
+        }
+        if stored != size {
+            return Err(Problem::weights(path, format!("it holds {stored} bytes, its shape needs {size}")));
+        }
+        Ok(Bytes::At { offset, len: size })
+    }
+
+    fn in_pieces(&self, path: &str, dataset: &Dataset, elem: ElemType, ty: &Type, size: u64) -> Result<Literal, Problem> {
+        if size > MAX_INLINE {
+            return Err(Problem::weights(path, format!("it is compressed or chunked and larger than {MAX_INLINE} bytes")));
+        }
+        let bytes = dataset.read_raw().map_err(|e| broken(path, &e))?;
+        if bytes.len() as u64 != size {
+            return Err(Problem::weights(path, format!("it holds {} bytes, its shape needs {size}", bytes.len())));
+        }
+        Ok(Literal { elem, dims: dims(ty), bytes: bytes.into() })
+    }
+}
+
+fn dims(ty: &Type) -> Vec<u64> {
+    ty.fixed_dims().unwrap_or_default()
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.into() } else { format!("{path}/{name}") }
+}
+
+fn broken(place: &str, error: &hdf5_pure::Error) -> Problem {
+    Problem::weights(place, error.to_string())
+}

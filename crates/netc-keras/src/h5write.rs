@@ -1,0 +1,223 @@
+//! Writing the weights of a model as an HDF5 file, without holding them.
+//!
+//! `hdf5-pure` lays the file out front to back from complete data. Large weights are handed to it as zeros, which
+//! take no memory until they are touched, and what it writes is kept as an [`Image`]: the headers, with a hole where
+//! each run of zeros is. The image is then read back for the address of every dataset, and written out with the
+//! bytes of the weights streamed into the holes.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use hdf5_pure::{AttrValue, DatasetBuilder, FileBuilder, FormatError, GroupBuilder, Layout, Source};
+use netc_data::Store;
+use netc_ir::{ElemType, Module, WeightId};
+
+use crate::error::Problem;
+use crate::h5types::to_hdf5;
+
+/// Weights of at least this size are streamed. Larger than the buffer of the layouter, so zeros arrive in one piece.
+const STREAMED: u64 = 64 * 1024;
+
+/// What is written: groups with their weights.
+#[derive(Default)]
+pub(crate) struct Tree {
+    pub(crate) groups: BTreeMap<String, Tree>,
+    pub(crate) weights: BTreeMap<String, WeightId>,
+    pub(crate) name: Option<String>,
+}
+
+impl Tree {
+    /// The group at `path` below this one, made if new.
+    pub(crate) fn at(&mut self, path: &str) -> &mut Self {
+        path.split('/').filter(|p| !p.is_empty()).fold(self, |tree, part| tree.groups.entry(part.into()).or_default())
+    }
+}
+
+/// Writes `tree` as an HDF5 file to `out`.
+pub(crate) fn write(tree: &Tree, module: &Module, store: &Store, out: &mut dyn Write) -> Result<(), Problem> {
+    let mut builder = FileBuilder::new();
+    let mut skeleton = Skeleton { module, store, streamed: Vec::new() };
+    for (name, child) in &tree.groups {
+        let mut group = builder.create_group(name);
+        skeleton.fill(&mut group, child, name)?;
+        builder.add_group(group.finish());
+    }
+    let mut image = Image::default();
+    builder.finish_to(&mut image).map_err(|e| Problem::weights("layout", e.to_string()))?;
+    let holes = skeleton.addresses(&image)?;
+    image.emit(&holes, module, store, out)
+}
+
+struct Skeleton<'m> {
+    module: &'m Module,
+    store: &'m Store,
+    streamed: Vec<(String, WeightId)>,
+}
+
+impl Skeleton<'_> {
+    fn fill(&mut self, group: &mut GroupBuilder, tree: &Tree, path: &str) -> Result<(), Problem> {
+        if let Some(name) = &tree.name {
+            group.set_attr("name", AttrValue::String(name.clone()));
+        }
+        for (name, weight) in &tree.weights {
+            self.dataset(group.create_dataset(name), *weight, format!("{path}/{name}"))?;
+        }
+        for (name, child) in &tree.groups {
+            let mut inner = group.create_group(name);
+            self.fill(&mut inner, child, &format!("{path}/{name}"))?;
+            group.add_group(inner.finish());
+        }
+        Ok(())
+    }
+
+    fn dataset(&mut self, dataset: &mut DatasetBuilder, id: WeightId, path: String) -> Result<(), Problem> {
+        let weight = &self.module[id];
+        let known = (to_hdf5(weight.ty.elem), weight.ty.fixed_dims(), weight.ty.num_bytes(), weight.ty.num_elements());
+        let (Some(datatype), Some(dims), Some(size), Some(count)) = known else {
+            return Err(Problem::weights(path, format!("a weight of type {} cannot be written", weight.ty)));
+        };
+        let bytes = if size < STREAMED {
+            self.store.read(weight)?
+        } else {
+            self.streamed.push((path.clone(), id));
+            let len = usize::try_from(size).map_err(|_| Problem::weights(path, "it is larger than memory can address"))?;
+            vec![0; len]
+        };
+        dataset.with_raw_data(datatype, bytes, count).with_shape(&dims);
+        if weight.ty.elem == ElemType::BF16 {
+            dataset.set_attr("dtype", AttrValue::String("bfloat16".into()));
+        }
+        Ok(())
+    }
+
+    /// The place in the image of each weight that is streamed.
+    fn addresses(self, image: &Image) -> Result<BTreeMap<u64, WeightId>, Problem> {
+        let broken = |path: &str, e: hdf5_pure::Error| Problem::weights(path, e.to_string());
+        let h5 = hdf5_pure::File::from_source(image.clone()).map_err(|e| broken("layout", e))?;
+        let mut holes = BTreeMap::new();
+        for (path, id) in self.streamed {
+            let layout = h5.dataset(&path).and_then(|d| d.layout()).map_err(|e| broken(&path, e))?;
+            match layout {
+                Layout::Contiguous { address: Some(address), .. } => drop(holes.insert(address, id)),
+                Layout::Contiguous { address: None, .. } | Layout::Compact { .. } | Layout::Chunked { .. } | Layout::Virtual | _ => {
+                    return Err(Problem::weights(path, "the layout has no place for its bytes"));
+                }
+            }
+        }
+        Ok(holes)
+    }
+}
+
+/// A file with holes: stretches of zeros of which only the length is kept.
+#[derive(Clone, Default)]
+struct Image {
+    pieces: Arc<Vec<Piece>>,
+    len: u64,
+}
+
+struct Piece {
+    start: u64,
+    bytes: Vec<u8>,
+    /// Zeros after the bytes.
+    hole: u64,
+}
+
+impl Write for Image {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let len = bytes.len() as u64;
+        let pieces = Arc::get_mut(&mut self.pieces).ok_or_else(|| io::Error::other("the image is being read"))?;
+        if len >= STREAMED && bytes.iter().all(|b| *b == 0) {
+            match pieces.last_mut() {
+                Some(last) => last.hole += len,
+                None => pieces.push(Piece { start: 0, bytes: Vec::new(), hole: len }),
+            }
+        } else {
+            match pieces.last_mut() {
+                Some(last) if last.hole == 0 => last.bytes.extend_from_slice(bytes),
+                Some(_) | None => pieces.push(Piece { start: self.len, bytes: bytes.to_vec(), hole: 0 }),
+            }
+        }
+        self.len += len;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Source for Image {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), FormatError> {
+        if offset.checked_add(buf.len() as u64).is_none_or(|end| end > self.len) {
+            return Err(FormatError::OffsetOverflow { offset, length: buf.len() as u64 });
+        }
+        buf.fill(0);
+        let first = self.pieces.partition_point(|p| p.start <= offset).saturating_sub(1);
+        for piece in &self.pieces[first..] {
+            let (begin, end) = (piece.start.max(offset), (piece.start + piece.bytes.len() as u64).min(offset + buf.len() as u64));
+            if piece.start >= offset + buf.len() as u64 {
+                break;
+            }
+            if begin < end {
+                let (from, to) = ((begin - piece.start) as usize, (end - piece.start) as usize);
+                buf[(begin - offset) as usize..(end - offset) as usize].copy_from_slice(&piece.bytes[from..to]);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Image {
+    /// Writes the image with each weight at its place.
+    fn emit(&self, holes: &BTreeMap<u64, WeightId>, module: &Module, store: &Store, out: &mut dyn Write) -> Result<(), Problem> {
+        for piece in self.pieces.iter() {
+            out.write_all(&piece.bytes)?;
+            let start = piece.start + piece.bytes.len() as u64;
+            let end = start + piece.hole;
+            let mut at = start;
+            for (address, id) in holes.range(start..end) {
+                zeros(address.saturating_sub(at), out)?;
+                store.copy(&module[*id], out)?;
+                at = address + module[*id].ty.num_bytes().unwrap_or(0);
+            }
+            if at > end {
+                return Err(Problem::weights("layout", "a weight is larger than its place"));
+            }
+            zeros(end - at, out)?;
+        }
+        Ok(())
+    }
+}
+
+fn zeros(count: u64, out: &mut dyn Write) -> io::Result<()> {
+    io::copy(&mut io::Read::take(io::repeat(0), count), out).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_reads_as_what_was_written() {
+        let mut image = Image::default();
+        let zeros = vec![0u8; STREAMED as usize];
+        for part in [&[1u8, 2, 3][..], &zeros, &zeros, &[4, 5], &[6], &zeros, &[7]] {
+            image.write_all(part).unwrap();
+        }
+        assert_eq!(image.pieces.len(), 3);
+        let mut whole = vec![0xff; image.len as usize];
+        image.read_at(0, &mut whole).unwrap();
+        let s = STREAMED as usize;
+        assert_eq!(whole.iter().map(|b| u64::from(*b)).sum::<u64>(), 28);
+        assert_eq!(&whole[3 + 2 * s - 1..3 + 2 * s + 4], [0, 4, 5, 6, 0]);
+        let mut middle = [0xff; 4];
+        image.read_at(3 + 2 * s as u64 - 1, &mut middle).unwrap();
+        assert_eq!(middle, [0, 4, 5, 6]);
+        assert!(image.read_at(image.len, &mut middle).is_err());
+    }
+}

@@ -1,0 +1,524 @@
+//! From `config.json` and the table of weights to a module.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::path::Path;
+
+use netc_ir::{
+    Attr, Attrs, Builder, CallOp, ElemType, FileId, Func, FuncId, Layer, LayerId, Loc, MAIN, Module, Name, OpKind,
+    SourceOp, Type, ValueId, Weight, WeightData, WeightId,
+};
+use netc_pass::{Dialects, LowerError};
+
+use crate::call::{Call, Symbols, TensorRef, extents, structure};
+use crate::error::Problem;
+use crate::h5read::{Bytes, Variables};
+use crate::names::{GroupNames, dialect_class, elem_type, is_layer_class};
+use crate::read::Imported;
+
+pub(crate) struct Importer<'a> {
+    module: Module,
+    notes: Vec<String>,
+    file: FileId,
+    variables: Variables,
+    dialects: &'a Dialects,
+    symbols: Symbols,
+}
+
+/// Where a model stands: its group in the weights file, and the prefix of its layers' paths.
+#[derive(Clone, Default)]
+struct Place {
+    group: String,
+    path: String,
+}
+
+/// One entry of a model's `layers`, with its declaration made.
+struct Entry {
+    name: Name,
+    layer: LayerId,
+    kind: EntryKind,
+    calls: Vec<Call>,
+}
+
+enum EntryKind {
+    Input(Type),
+    Layer,
+    Nested(FuncId),
+}
+
+impl<'a> Importer<'a> {
+    pub(crate) fn new(path: &Path, variables: Variables, dialects: &'a Dialects) -> Self {
+        let mut module = Module::new();
+        let file = module.intern_file(&path.to_string_lossy());
+        Self { module, notes: Vec::new(), file, variables, dialects, symbols: Symbols::new() }
+    }
+
+    pub(crate) fn top_level(&mut self, object: &Attr) -> Result<(), Problem> {
+        let class = object.get("class_name").and_then(Attr::as_str);
+        let (Some(class), Some(config)) = (class, object.get("config").and_then(Attr::as_map)) else {
+            return Err(Problem::config("config.json", "expected a model: an object with `class_name` and `config`"));
+        };
+        if config.get("layers").and_then(Attr::as_list).is_none() {
+            return Err(Problem::Subclassed { class: class.into() });
+        }
+        let mut shell = strip_graph(object.as_map().unwrap_or(&Attrs::new()));
+        shell.remove("compile_config");
+        self.model(config, &Place::default(), MAIN, Some(shell))?;
+        Ok(())
+    }
+
+    pub(crate) fn finish(mut self) -> Imported {
+        let unclaimed: Vec<&String> = self.variables.datasets.keys().filter(|k| !k.starts_with("optimizer/")).collect();
+        if !unclaimed.is_empty() {
+            let shown: Vec<&str> = unclaimed.iter().take(4).map(|s| s.as_str()).collect();
+            self.notes.push(format!("{} weights belong to no layer and are left out: {}", unclaimed.len(), shown.join(", ")));
+        }
+        Imported { module: self.module, notes: self.notes }
+    }
+
+    /// Makes the function `name` from the configuration of a Functional or Sequential model.
+    fn model(&mut self, config: &Attrs, place: &Place, name: &str, shell: Option<Attrs>) -> Result<FuncId, Problem> {
+        let functional = config.get("input_layers").is_some();
+        let title = config.get("name").and_then(Attr::as_str).unwrap_or(name);
+        let class = if functional { "Functional" } else { "Sequential" };
+        let attrs = Attrs::new().with("class", class).with("name", title);
+        let func = if functional { self.functional(config, place, name, attrs)? } else { self.sequential(config, place, name, attrs)? };
+        let id = self.module.add_func(func);
+        if let Some(shell) = shell {
+            self.module[id].attrs.set("object", shell);
+        }
+        Ok(id)
+    }
+
+    fn functional(&mut self, config: &Attrs, place: &Place, name: &str, mut attrs: Attrs) -> Result<Func, Problem> {
+        let entries = self.entries(config, place, true)?;
+        let (input_tree, inputs) = self.signature(config, "input_layers", place)?;
+        let (output_tree, outputs) = self.signature(config, "output_layers", place)?;
+        attrs.set("inputs", input_tree);
+        attrs.set("outputs", output_tree);
+        let graph = Graph { entries, place: place.clone() };
+        graph.build(self, name, attrs, &inputs, &outputs)
+    }
+
+    fn signature(&self, config: &Attrs, key: &str, place: &Place) -> Result<(Attr, Vec<TensorRef>), Problem> {
+        let at = if place.path.is_empty() { key.to_string() } else { format!("{}, {key}", place.path) };
+        structure(config.get(key).unwrap_or(&Attr::Null), &at)
+    }
+
+    /// A chain: each layer reads what the one before yields.
+    fn sequential(&mut self, config: &Attrs, place: &Place, name: &str, attrs: Attrs) -> Result<Func, Problem> {
+        let mut entries = self.entries(config, place, false)?;
+        let input = self.sequential_input(config, &mut entries, place)?;
+        let mut previous = TensorRef { layer: input.clone(), node: 0, tensor: 0, recorded: None };
+        for entry in entries.iter_mut().filter(|e| e.name != input) {
+            let recorded = self.module[entry.layer].config.get("build_config").and_then(|c| c.get("input_shape"));
+            previous.recorded = recorded.and_then(Attr::as_list).and_then(extents).map(|e| (ElemType::F32, e));
+            let next = TensorRef { layer: entry.name.clone(), node: 0, tensor: 0, recorded: None };
+            entry.calls = vec![Call::of_one(std::mem::replace(&mut previous, next))];
+        }
+        let inputs = [TensorRef { layer: input, node: 0, tensor: 0, recorded: None }];
+        // The last layer may be a nested Functional, whose calls count from 1 in an output's history.
+        let nested = entries.iter().any(|e| e.name == previous.layer && self.counts_from_one(e));
+        previous.node = usize::from(nested);
+        Graph { entries, place: place.clone() }.build(self, name, attrs, &inputs, &[previous])
+    }
+
+    /// The name of the input layer, made from the recorded shape if the model has none.
+    fn sequential_input(&mut self, config: &Attrs, entries: &mut Vec<Entry>, place: &Place) -> Result<Name, Problem> {
+        if let Some(entry) = entries.iter().find(|e| matches!(e.kind, EntryKind::Input(_))) {
+            return Ok(entry.name.clone());
+        }
+        let first = entries.first().map(|e| &self.module[e.layer].config);
+        let of_layer = first.and_then(|c| {
+            c.get("config").and_then(|c| c.get("batch_shape")).or_else(|| c.get("build_config")?.get("input_shape"))
+        });
+        let shape = config.get("build_input_shape").filter(|s| !s.is_null()).or(of_layer);
+        let Some(shape) = shape.and_then(Attr::as_list).and_then(extents) else {
+            let at = if place.path.is_empty() { "the Sequential model" } else { &place.path };
+            return Err(Problem::config(at, "it has no input shape: build it, or give it an Input, before saving"));
+        };
+        let mut name = "input".to_string();
+        while entries.iter().any(|e| *e.name == name) {
+            name.push('_');
+        }
+        let batch_shape = Attr::List(shape.iter().map(|d| d.map_or(Attr::Null, |n| Attr::Int(n.into()))).collect());
+        let input = input_declaration(&name, batch_shape, "float32", None);
+        let ty = self.symbols.ty(ElemType::F32, &shape);
+        let name: Name = name.into();
+        let layer = self.module.add_layer(input);
+        entries.insert(0, Entry { name: name.clone(), layer, kind: EntryKind::Input(ty), calls: Vec::new() });
+        Ok(name)
+    }
+
+    fn entries(&mut self, config: &Attrs, place: &Place, functional: bool) -> Result<Vec<Entry>, Problem> {
+        let mut groups = GroupNames::default();
+        let mut names = BTreeSet::new();
+        let mut entries = Vec::new();
+        for (i, object) in config.get("layers").and_then(Attr::as_list).unwrap_or_default().iter().enumerate() {
+            let at = || format!("{}layers[{i}]", if place.path.is_empty() { String::new() } else { format!("{}, ", place.path) });
+            let object = object.as_map().ok_or_else(|| Problem::config(at(), "expected an object"))?;
+            let named = object.get("name").or_else(|| object.get("config")?.get("name")).and_then(Attr::as_str);
+            let name: Name = named.ok_or_else(|| Problem::config(at(), "the layer has no name"))?.into();
+            if !names.insert(name.clone()) {
+                return Err(Problem::config(at(), format!("two layers are named `{name}`")));
+            }
+            entries.push(self.entry(object, name, place, &mut groups, functional)?);
+        }
+        Ok(entries)
+    }
+
+    fn entry(&mut self, object: &Attrs, name: Name, place: &Place, groups: &mut GroupNames, functional: bool) -> Result<Entry, Problem> {
+        let class = dialect_class(object);
+        let path = join(&place.path, &name);
+        let is_input = &*class == "keras.InputLayer";
+        let counted = is_layer_class(&class) && (functional || !is_input);
+        let group = if counted { Some(self.group(&class, place, &name, groups)?) } else { None };
+        let config = object.get("config").and_then(Attr::as_map);
+        let nested = config.filter(|c| c.get("layers").is_some_and(|l| l.as_list().is_some()));
+
+        let mut declared = if nested.is_some() { strip_graph(object) } else { object.clone() };
+        declared.remove("inbound_nodes");
+        let weights = group.as_ref().map_or(Vec::new(), |g| self.claim_weights(g, &path, nested.is_some()));
+        let layer = self.module.add_layer(Layer { name: name.clone(), class, config: declared, weights });
+        let kind = match (nested, &group) {
+            _ if is_input => EntryKind::Input(self.input_type(config, &path)?),
+            (Some(inner), Some(group)) => {
+                let inner_place = Place { group: group.clone(), path: path.clone() };
+                let func = self.unique_func_name(&path);
+                EntryKind::Nested(self.model(inner, &inner_place, &func, None)?)
+            }
+            _ => EntryKind::Layer,
+        };
+        let calls = object.get("inbound_nodes").and_then(Attr::as_list).unwrap_or_default();
+        let calls = if is_input { Vec::new() } else { calls.iter().map(|c| Call::read(c, &path)).collect::<Result<_, _>>()? };
+        Ok(Entry { name, layer, kind, calls })
+    }
+
+    /// The layer's group in the weights file. Newer files name the layer in it, which must agree.
+    fn group(&self, class: &str, place: &Place, name: &str, groups: &mut GroupNames) -> Result<String, Problem> {
+        let class = class.rsplit('.').next().unwrap_or(class);
+        let group = join(&join(&place.group, "layers"), &groups.next(class));
+        match self.variables.names.get(&group) {
+            Some(other) if other != name => {
+                let note = format!("it belongs to layer `{name}` by its place, but says that it is `{other}`'s");
+                Err(Problem::weights(group, note))
+            }
+            Some(_) | None => Ok(group),
+        }
+    }
+
+    fn unique_func_name(&self, path: &str) -> String {
+        let mut name = path.to_string();
+        while name == MAIN || self.module.func_named(&name).is_some() {
+            name.push('_');
+        }
+        name
+    }
+
+    /// Takes the weights below `group` out of the table, in the order of their numbers.
+    fn claim_weights(&mut self, group: &str, path: &str, nested: bool) -> Vec<(Name, WeightId)> {
+        let prefix = format!("{group}/");
+        let inner = format!("{group}/layers/");
+        let range = self.variables.datasets.range(prefix.clone()..);
+        let below = range.take_while(|(k, _)| k.starts_with(&prefix)).filter(|(k, _)| !(nested && k.starts_with(&inner)));
+        let mut keys: Vec<String> = below.map(|(k, _)| k.clone()).collect();
+        keys.sort_by_cached_key(|k| numeric_order(k));
+        let mut weights = Vec::new();
+        for key in keys {
+            let Some(variable) = self.variables.datasets.remove(&key) else { continue };
+            let place = &key[prefix.len()..];
+            let data = match variable.bytes {
+                Bytes::At { offset, len } => WeightData::File { file: self.file, offset, len },
+                Bytes::Read(literal) => WeightData::Inline(literal),
+            };
+            let name = join(path, place).into();
+            weights.push((place.into(), self.module.add_weight(Weight { name, ty: variable.ty, data })));
+        }
+        weights
+    }
+
+    fn input_type(&mut self, config: Option<&Attrs>, path: &str) -> Result<Type, Problem> {
+        let get = |key| config.and_then(|c| c.get(key));
+        let shape = get("batch_shape").or_else(|| get("batch_input_shape")).and_then(Attr::as_list).and_then(extents);
+        let shape = shape.ok_or_else(|| Problem::config(path, "the input layer has no batch_shape"))?;
+        let dtype = get("dtype").and_then(Attr::as_str).unwrap_or("float32");
+        let elem = elem_type(dtype).ok_or_else(|| Problem::config(path, format!("dtype `{dtype}` is not known")))?;
+        Ok(self.symbols.ty(elem, &shape))
+    }
+
+    /// In a model's outputs, the calls of a nested Functional count from 1, in calls' arguments from 0.
+    fn counts_from_one(&self, entry: &Entry) -> bool {
+        match entry.kind {
+            EntryKind::Nested(func) => self.module[func].attrs.get("class").and_then(Attr::as_str) == Some("Functional"),
+            EntryKind::Input(_) | EntryKind::Layer => false,
+        }
+    }
+}
+
+type NodeKey = (usize, usize);
+
+/// The layers of one model with their calls, on the way to a function.
+struct Graph {
+    entries: Vec<Entry>,
+    place: Place,
+}
+
+/// What the calls of a graph refer to.
+struct Links<'g> {
+    index: BTreeMap<&'g str, usize>,
+    /// The type that some reader records for a tensor.
+    recorded: BTreeMap<(NodeKey, usize), (ElemType, Vec<Option<u64>>)>,
+    /// How many tensors of a call are referred to.
+    arity: BTreeMap<NodeKey, usize>,
+}
+
+impl Graph {
+    fn build(&self, importer: &mut Importer<'_>, name: &str, attrs: Attrs, inputs: &[TensorRef], outputs: &[TensorRef]) -> Result<Func, Problem> {
+        let mut outputs = outputs.to_vec();
+        for output in &mut outputs {
+            if self.entries.iter().any(|e| e.name == output.layer && importer.counts_from_one(e)) {
+                output.node = output.node.checked_sub(1).ok_or_else(|| self.dangling(output))?;
+            }
+        }
+        let links = self.links(&outputs)?;
+        let order = self.order(&links)?;
+        let module = std::mem::take(&mut importer.module);
+        let mut b = Builder::new(&module, name);
+        let mut values = BTreeMap::new();
+        self.params(&mut b, &links, inputs, &mut values)?;
+        let mut result = Ok(());
+        for node in order {
+            result = self.node(importer, &mut b, &links, node, &mut values);
+            if result.is_err() {
+                break;
+            }
+        }
+        let returned = result.and_then(|()| self.outputs(&links, &outputs, &values));
+        let func = returned.map(|outputs| {
+            let mut func = b.finish(outputs);
+            func.attrs = attrs;
+            func
+        });
+        importer.module = module;
+        func
+    }
+
+    fn links(&self, outputs: &[TensorRef]) -> Result<Links<'_>, Problem> {
+        let index = self.entries.iter().enumerate().map(|(i, e)| (&*e.name, i)).collect();
+        let mut links = Links { index, recorded: BTreeMap::new(), arity: BTreeMap::new() };
+        for tensor in self.entries.iter().flat_map(|e| &e.calls).flat_map(|c| &c.tensors).chain(outputs) {
+            let key = self.resolve(&links, tensor)?;
+            let arity = links.arity.entry(key).or_insert(0);
+            *arity = (*arity).max(tensor.tensor + 1);
+            if let Some(recorded) = &tensor.recorded {
+                links.recorded.insert((key, tensor.tensor), recorded.clone());
+            }
+        }
+        Ok(links)
+    }
+
+    fn resolve(&self, links: &Links<'_>, tensor: &TensorRef) -> Result<NodeKey, Problem> {
+        let entry = links.index.get(&*tensor.layer).copied().ok_or_else(|| self.dangling(tensor))?;
+        let calls = match self.entries[entry].kind {
+            EntryKind::Input(_) => 1,
+            EntryKind::Layer | EntryKind::Nested(_) => self.entries[entry].calls.len(),
+        };
+        if tensor.node < calls && tensor.tensor < 1 << 16 { Ok((entry, tensor.node)) } else { Err(self.dangling(tensor)) }
+    }
+
+    fn dangling(&self, tensor: &TensorRef) -> Problem {
+        let place = if self.place.path.is_empty() { "the graph" } else { &self.place.path };
+        let note = format!("refers to output {} of call {} of layer `{}`, which does not exist", tensor.tensor, tensor.node, tensor.layer);
+        Problem::config(place, note)
+    }
+
+    /// The calls in an order in which each reads only results of earlier ones, as near to the file's as that allows.
+    fn order(&self, links: &Links<'_>) -> Result<Vec<NodeKey>, Problem> {
+        let mut waiting: BTreeMap<NodeKey, usize> = BTreeMap::new();
+        let mut readers: BTreeMap<NodeKey, Vec<NodeKey>> = BTreeMap::new();
+        let mut ready = BinaryHeap::new();
+        for (i, entry) in self.entries.iter().enumerate() {
+            for (k, call) in entry.calls.iter().enumerate() {
+                let mut sources = Vec::new();
+                for tensor in &call.tensors {
+                    let source = self.resolve(links, tensor)?;
+                    if !matches!(self.entries[source.0].kind, EntryKind::Input(_)) {
+                        sources.push(source);
+                    }
+                }
+                sources.sort_unstable();
+                sources.dedup();
+                for source in &sources {
+                    readers.entry(*source).or_default().push((i, k));
+                }
+                if sources.is_empty() {
+                    ready.push(Reverse((i, k)));
+                }
+                waiting.insert((i, k), sources.len());
+            }
+        }
+        let mut order = Vec::new();
+        while let Some(Reverse(node)) = ready.pop() {
+            order.push(node);
+            for reader in readers.get(&node).into_iter().flatten() {
+                if let Some(n) = waiting.get_mut(reader) {
+                    *n -= 1;
+                    if *n == 0 {
+                        ready.push(Reverse(*reader));
+                    }
+                }
+            }
+        }
+        match waiting.iter().find(|(_, n)| **n > 0) {
+            Some(((entry, _), _)) => {
+                let path = join(&self.place.path, &self.entries[*entry].name);
+                Err(Problem::config(path, "the layer depends on its own result: the graph has a cycle"))
+            }
+            None => Ok(order),
+        }
+    }
+
+    fn params(&self, b: &mut Builder<'_>, links: &Links<'_>, inputs: &[TensorRef], values: &mut BTreeMap<(NodeKey, usize), ValueId>) -> Result<(), Problem> {
+        let declared = inputs.iter().map(|t| self.resolve(links, t)).collect::<Result<Vec<_>, _>>()?;
+        // Input layers that the signature leaves out are still parameters: something reads them.
+        let others = (0..self.entries.len()).map(|i| (i, 0));
+        let others = others.filter(|k| matches!(self.entries[k.0].kind, EntryKind::Input(_)) && !declared.contains(k));
+        for key in declared.iter().copied().chain(others.collect::<Vec<_>>()) {
+            let entry = &self.entries[key.0];
+            let EntryKind::Input(ty) = &entry.kind else {
+                let path = join(&self.place.path, &entry.name);
+                return Err(Problem::config(path, "is an input of the model, expected an InputLayer"));
+            };
+            if values.contains_key(&(key, 0)) {
+                return Err(Problem::config(&*entry.name, "stands twice among the inputs"));
+            }
+            values.insert((key, 0), b.param(entry.name.clone(), ty.clone(), Some(entry.layer)));
+        }
+        Ok(())
+    }
+
+    fn node(&self, importer: &mut Importer<'_>, b: &mut Builder<'_>, links: &Links<'_>, key: NodeKey, values: &mut BTreeMap<(NodeKey, usize), ValueId>) -> Result<(), Problem> {
+        let entry = &self.entries[key.0];
+        let call = &entry.calls[key.1];
+        let mut operands = Vec::new();
+        for tensor in &call.tensors {
+            let source = self.resolve(links, tensor)?;
+            operands.push(*values.get(&(source, tensor.tensor)).ok_or_else(|| self.dangling(tensor))?);
+        }
+        let path: Name = join(&self.place.path, &entry.name).into();
+        let kind = self.kind(b, entry, call);
+        let types = self.types(importer, b, links, key, &kind, &operands, &path)?;
+        let stem = if key.1 == 0 { entry.name.to_string() } else { format!("{}.{}", entry.name, key.1) };
+        let named = types.into_iter().enumerate().map(|(i, ty)| {
+            (ty, Some(if i == 0 { stem.as_str().into() } else { format!("{stem}.out{i}").into() }))
+        });
+        b.at(Loc::Call { file: Some(importer.file), path, call: key.1 as u32 });
+        let op = b.op(kind, &operands, named);
+        for (i, value) in b.results(op).iter().enumerate() {
+            values.insert((key, i), *value);
+        }
+        Ok(())
+    }
+
+    fn kind(&self, b: &Builder<'_>, entry: &Entry, call: &Call) -> OpKind {
+        let (layer, attrs) = (Some(entry.layer), call.attrs.clone());
+        match entry.kind {
+            EntryKind::Nested(callee) => OpKind::Call(Box::new(CallOp { callee, layer, attrs })),
+            EntryKind::Input(_) | EntryKind::Layer => {
+                let name = b.module()[entry.layer].class.clone();
+                OpKind::Source(Box::new(SourceOp { name, layer, attrs }))
+            }
+        }
+    }
+
+    /// The types of a call's results: what the layer's lowering yields, else what readers record, else unknown.
+    #[expect(clippy::too_many_arguments, reason = "each is a different table of the import")]
+    fn types(&self, importer: &mut Importer<'_>, b: &Builder<'_>, links: &Links<'_>, key: NodeKey, kind: &OpKind, operands: &[ValueId], path: &Name) -> Result<Vec<Type>, Problem> {
+        let used = links.arity.get(&key).copied().unwrap_or(1);
+        let mut types = match kind {
+            OpKind::Call(call) => {
+                let callee = &b.module()[call.callee];
+                callee.outputs.iter().map(|o| callee[o.value].ty.clone()).collect()
+            }
+            OpKind::Source(op) => {
+                let operand_types: Vec<Type> = operands.iter().map(|v| b.ty(*v).clone()).collect();
+                let layer = op.layer.map(|l| &b.module()[l]);
+                match importer.dialects.result_types(b.module(), op, layer, &operand_types) {
+                    Ok(types) => types,
+                    Err(LowerError::Unknown { .. } | LowerError::Unsupported { .. }) => Vec::new(),
+                    Err(source) => return Err(Problem::Layer { layer: path.clone(), source }),
+                }
+            }
+            OpKind::Core(_) => Vec::new(),
+        };
+        let defined = types.len();
+        if defined > 0 && used > defined {
+            return Err(Problem::config(&**path, format!("output {} is read, the layer has {defined}", used - 1)));
+        }
+        types.resize(defined.max(used), Type::unranked(ElemType::Any));
+        for (i, ty) in types.iter_mut().enumerate() {
+            let Some((elem, extents)) = links.recorded.get(&(key, i)) else { continue };
+            let recorded = importer.symbols.ty(*elem, extents);
+            if ty.dims.is_none() {
+                *ty = recorded;
+            } else if !ty.agrees_with(&recorded) {
+                importer.notes.push(format!("`{path}`: netc infers {ty}, the file records {recorded}, which is taken"));
+                *ty = recorded;
+            }
+        }
+        Ok(types)
+    }
+
+    fn outputs(&self, links: &Links<'_>, outputs: &[TensorRef], values: &BTreeMap<(NodeKey, usize), ValueId>) -> Result<Vec<(Name, ValueId)>, Problem> {
+        let mut named: Vec<(Name, ValueId)> = Vec::new();
+        for tensor in outputs {
+            let key = self.resolve(links, tensor)?;
+            let value = *values.get(&(key, tensor.tensor)).ok_or_else(|| self.dangling(tensor))?;
+            let mut name = tensor.layer.to_string();
+            while named.iter().any(|(n, _)| **n == name) {
+                name.push('_');
+            }
+            named.push((name.into(), value));
+        }
+        if named.is_empty() {
+            return Err(Problem::config("output_layers", "the model has no outputs"));
+        }
+        Ok(named)
+    }
+}
+
+/// The declaration of an input layer that the model does not have; keys are those of `like`, an input it has.
+pub(crate) fn input_declaration(name: &str, batch_shape: Attr, dtype: &str, like: Option<&Attrs>) -> Layer {
+    let fresh = Attrs::new().with("batch_shape", Attr::Null).with("dtype", "float32").with("sparse", false).with("name", "");
+    let config = like.and_then(|l| l.get("config")).and_then(Attr::as_map).cloned().unwrap_or(fresh);
+    let config = config.with("batch_shape", batch_shape).with("dtype", dtype).with("name", name);
+    let object = Attrs::new()
+        .with("module", "keras.layers")
+        .with("class_name", "InputLayer")
+        .with("config", config)
+        .with("registered_name", Attr::Null)
+        .with("name", name);
+    Layer { name: name.into(), class: "keras.InputLayer".into(), config: object, weights: Vec::new() }
+}
+
+/// A model's object without its graph, which the function holds.
+fn strip_graph(object: &Attrs) -> Attrs {
+    let mut shell = object.clone();
+    if let Some(Attr::Map(config)) = shell.get("config") {
+        let mut config = config.clone();
+        for key in ["layers", "input_layers", "output_layers"] {
+            config.remove(key);
+        }
+        shell.set("config", config);
+    }
+    shell
+}
+
+fn join(a: &str, b: &str) -> String {
+    if a.is_empty() { b.into() } else { format!("{a}/{b}") }
+}
+
+/// Sorts `vars/2` before `vars/10`.
+fn numeric_order(path: &str) -> Vec<(u64, String)> {
+    path.split('/').map(|part| (part.parse().unwrap_or(u64::MAX), part.to_string())).collect()
+}

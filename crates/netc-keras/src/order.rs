@@ -1,0 +1,114 @@
+//! The order of a model's layers, as Keras computes it when it builds the graph.
+//!
+//! Groups in the weights file are numbered in this order, and a model that is read from its configuration computes
+//! the order anew, whatever the order of the configuration: what is written must agree with it. The algorithm is that
+//! of `map_graph` in Keras's `ops/function.py`: operations by decreasing depth, those of one depth in the order in
+//! which a depth-first walk from the outputs enters them.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use netc_ir::{Def, Func, LayerId, OpId, ValueId};
+
+/// What Keras counts as one operation of a model: an input, or a layer with all its calls.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Operation {
+    /// The parameter with this index.
+    Input(usize),
+    /// The layer.
+    Layer(LayerId),
+    /// An op without a layer.
+    Op(OpId),
+}
+
+/// One call of an operation.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Node {
+    Input(usize),
+    Call(OpId),
+}
+
+/// The operations of `func` in the order of Keras's `Functional.operations`.
+pub(crate) fn keras_order(func: &Func) -> Vec<Operation> {
+    let walk = Walk::from_outputs(func);
+    let mut depths: BTreeMap<Node, usize> = BTreeMap::new();
+    let mut operations: BTreeMap<Operation, usize> = BTreeMap::new();
+    for node in walk.post_order.iter().rev() {
+        let operation = operation(func, *node);
+        let depth = depths.get(node).copied().unwrap_or(0).max(operations.get(&operation).copied().unwrap_or(0));
+        operations.insert(operation, depth);
+        depths.insert(*node, depth);
+        for parent in parents(func, *node) {
+            let seen = depths.entry(parent).or_insert(0);
+            *seen = (*seen).max(depth + 1);
+        }
+    }
+    // Inputs that no output needs stand first among the operations of depth 0.
+    let unused = (0..func.params.len()).map(Operation::Input).filter(|i| !operations.contains_key(i));
+    let mut order: Vec<(Reverse<usize>, Option<usize>, Operation)> = unused.map(|op| (Reverse(0), None, op)).collect();
+    order.extend(operations.iter().map(|(op, depth)| (Reverse(*depth), walk.entered.get(op).copied(), *op)));
+    order.sort();
+    order.into_iter().map(|(_, _, op)| op).collect()
+}
+
+#[derive(Default)]
+struct Walk {
+    post_order: Vec<Node>,
+    entered: BTreeMap<Operation, usize>,
+}
+
+impl Walk {
+    /// A depth-first walk with an explicit stack: networks are deeper than the machine's stack.
+    fn from_outputs(func: &Func) -> Self {
+        let mut walk = Self::default();
+        let mut finished: BTreeMap<Node, bool> = BTreeMap::new();
+        let mut stack: Vec<(Node, Vec<Node>)> = Vec::new();
+        for output in &func.outputs {
+            walk.enter(func, node_of(func, output.value), &mut finished, &mut stack);
+            while let Some((node, waiting)) = stack.last_mut() {
+                let node = *node;
+                match waiting.pop() {
+                    Some(parent) => walk.enter(func, parent, &mut finished, &mut stack),
+                    None => {
+                        stack.pop();
+                        walk.post_order.push(node);
+                    }
+                }
+            }
+        }
+        walk
+    }
+
+    fn enter(&mut self, func: &Func, node: Node, seen: &mut BTreeMap<Node, bool>, stack: &mut Vec<(Node, Vec<Node>)>) {
+        if seen.insert(node, true).is_some() {
+            return;
+        }
+        let next = self.entered.len();
+        self.entered.entry(operation(func, node)).or_insert(next);
+        let mut waiting: Vec<Node> = parents(func, node).collect();
+        waiting.reverse();
+        stack.push((node, waiting));
+    }
+}
+
+fn node_of(func: &Func, value: ValueId) -> Node {
+    match func[value].def {
+        Def::Param(i) => Node::Input(i as usize),
+        Def::Result(op, _) => Node::Call(op),
+    }
+}
+
+fn operation(func: &Func, node: Node) -> Operation {
+    match node {
+        Node::Input(i) => Operation::Input(i),
+        Node::Call(op) => func[op].kind.layer().map_or(Operation::Op(op), Operation::Layer),
+    }
+}
+
+fn parents(func: &Func, node: Node) -> impl Iterator<Item = Node> + '_ {
+    let operands = match node {
+        Node::Input(_) => &[][..],
+        Node::Call(op) => &func[op].operands,
+    };
+    operands.iter().map(|v| node_of(func, *v))
+}

@@ -1,0 +1,108 @@
+//! Reading `.keras` files.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use netc_ir::{Attr, Attrs, Module};
+use netc_pass::Dialects;
+
+use crate::archive::Archive;
+use crate::error::{KerasError, Problem};
+use crate::h5read::{self, Variables};
+use crate::import::Importer;
+use crate::json;
+
+/// A model as it was read.
+#[derive(Debug)]
+pub struct Imported {
+    /// The model: `@main` is its graph.
+    pub module: Module,
+    /// What the file holds and the module does not, and what looks odd; for the user.
+    pub notes: Vec<String>,
+}
+
+const CONFIG: &str = "config.json";
+const METADATA: &str = "metadata.json";
+const WEIGHTS: &str = "model.weights.h5";
+
+/// Reads the model at `path`. Weights stay in the file; `dialects` gives the types of layers.
+///
+/// Nothing of the file is executed: a `Lambda` layer's code is carried as the text that it is.
+///
+/// # Errors
+/// A file that is not a `.keras` archive, is damaged, or does not hold a graph, with the place in the file.
+pub fn read(path: &Path, dialects: &Dialects) -> Result<Imported, KerasError> {
+    read_file(path, dialects).map_err(|source| KerasError::Read { path: path.into(), source })
+}
+
+fn read_file(path: &Path, dialects: &Dialects) -> Result<Imported, Problem> {
+    let file = Arc::new(File::open(path)?);
+    require_archive(&file)?;
+    let archive = Archive::open(file.clone())?;
+    let config = parse_member(&archive, CONFIG)?;
+    let metadata = parse_member(&archive, METADATA).unwrap_or(Attr::Null);
+    let variables = weights(&archive, file)?;
+    let mut importer = Importer::new(path, variables, dialects);
+    importer.top_level(&config)?;
+    let Imported { mut module, mut notes } = importer.finish();
+    module.attrs = module_attrs(&metadata);
+    notes.extend(left_out(&archive, &config));
+    Ok(Imported { module, notes })
+}
+
+/// Tells the usual mix-ups apart before the archive reader does.
+fn require_archive(file: &File) -> Result<(), Problem> {
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return Err(Problem::Archive("it is a directory; a .keras model is a single file".into()));
+    }
+    let mut magic = [0u8; 8];
+    let n = file.read_at(&mut magic, 0)?;
+    if magic[..n].starts_with(b"\x89HDF\r\n\x1a\n") {
+        let note = "it is an HDF5 file of the older format; load it in Keras and save it as `model.keras`";
+        return Err(Problem::Archive(note.into()));
+    }
+    if n == 0 {
+        return Err(Problem::Archive("it is empty".into()));
+    }
+    Ok(())
+}
+
+fn parse_member(archive: &Archive, member: &'static str) -> Result<Attr, Problem> {
+    json::parse(&archive.text(member)?).map_err(|source| Problem::Json { member, source })
+}
+
+fn weights(archive: &Archive, file: Arc<File>) -> Result<Variables, Problem> {
+    let Some(member) = archive.member(WEIGHTS) else {
+        if archive.members.iter().any(|m| m.name.ends_with(".npz") || m.name.ends_with("weights.json")) {
+            return Err(Problem::Archive("its weights are sharded or in .npz; save it anew with model.save()".into()));
+        }
+        return Err(Problem::Missing(WEIGHTS));
+    };
+    member.require_stored()?;
+    h5read::read(file, member.offset, member.stored)
+}
+
+fn module_attrs(metadata: &Attr) -> Attrs {
+    let mut attrs = Attrs::new().with("format", "keras");
+    for key in ["keras_version", "date_saved"] {
+        if let Some(value) = metadata.get(key) {
+            attrs.set(key, value.clone());
+        }
+    }
+    attrs
+}
+
+fn left_out(archive: &Archive, config: &Attr) -> Vec<String> {
+    let mut notes = Vec::new();
+    if config.get("compile_config").is_some_and(|c| c.as_map().is_some_and(|m| !m.is_empty())) {
+        notes.push("the compile configuration and the optimizer's state are left out".into());
+    }
+    let assets: Vec<&str> = archive.members.iter().map(|m| m.name.as_str()).filter(|n| n.starts_with("assets/")).collect();
+    if !assets.is_empty() {
+        notes.push(format!("assets are left out: {}", assets.join(", ")));
+    }
+    notes
+}

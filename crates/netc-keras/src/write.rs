@@ -1,0 +1,57 @@
+//! Writing a function as a `.keras` file that Keras loads.
+
+use std::io::Write;
+
+use netc_data::Store;
+use netc_ir::{Attr, Attrs, FuncId, Module};
+
+use crate::archive::ArchiveWriter;
+use crate::error::{KerasError, Problem};
+use crate::export::Exporter;
+use crate::{h5write, json};
+
+/// What a written file's model takes and returns, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The names of its input layers.
+    pub inputs: Vec<String>,
+    /// The names of its outputs: of the layers that compute them, as in Keras's `output_names`.
+    pub outputs: Vec<String>,
+}
+
+/// The version that files say they are written by, where the model does not come from a file.
+const KERAS_VERSION: &str = "3.15.1";
+
+/// Writes the function `func` to `out` as a `.keras` file. The weights' bytes are streamed from `store`.
+///
+/// The same module gives the same bytes: time stamps are those of the file that the model came from, or left out.
+///
+/// # Errors
+/// A function with core ops or calls of stages, an input of unknown type, a weight whose bytes cannot be had, or an
+/// output that cannot be written.
+pub fn write(module: &Module, func: FuncId, store: &Store, out: impl Write) -> Result<Written, KerasError> {
+    let place = |source| KerasError::Write { model: module[func].name.clone(), source };
+    write_archive(module, func, store, out).map_err(place)
+}
+
+fn write_archive(module: &Module, func: FuncId, store: &Store, out: impl Write) -> Result<Written, Problem> {
+    let mut exporter = Exporter::new(module);
+    let (object, written) = exporter.top_level(func)?;
+    let mut archive = ArchiveWriter::new(out);
+    let metadata = json::print(&Attr::Map(metadata(module)));
+    archive.member("metadata.json", |out| Ok(out.write_all(metadata.as_bytes())?))?;
+    let config = json::print(&Attr::Map(object));
+    archive.member("config.json", |out| Ok(out.write_all(config.as_bytes())?))?;
+    archive.member("model.weights.h5", |out| h5write::write(&exporter.weights, module, store, out))?;
+    archive.finish()?.flush()?;
+    Ok(written)
+}
+
+fn metadata(module: &Module) -> Attrs {
+    let version = module.attrs.get("keras_version").cloned().unwrap_or_else(|| KERAS_VERSION.into());
+    let metadata = Attrs::new().with("keras_version", version);
+    match module.attrs.get("date_saved") {
+        Some(date) => metadata.with("date_saved", date.clone()),
+        None => metadata,
+    }
+}
