@@ -23,6 +23,7 @@ pub mod edit;
 pub mod id;
 pub mod infer;
 pub mod lex;
+pub mod link;
 pub mod literal;
 pub mod module;
 pub mod op;

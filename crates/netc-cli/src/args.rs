@@ -1,0 +1,185 @@
+//! What the command line says.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  netc model.keras --pass split=mixed9 -o out/       cut after the layer mixed9, write the stages
+  netc model.keras --pass split=mixed3,mixed7        three stages, report only
+  netc model.keras --pass split=a+b --verify         one cut through two branches, proven equal
+  netc cuts model.keras                              where can it be cut through one tensor?
+  netc run out/manifest.json --input x.npy -o y.npz  run the stages one after the other
+  netc diff model.keras out/manifest.json            compare whole and stages
+  netc zoo:resnet50 -o resnet50.keras                write a built-in architecture as a file
+
+Exit codes: 0 done, 1 the input cannot be done, 2 usage, 3 verification failed.";
+
+/// A compiler for neural-network graphs: reads a model, rewrites it with passes, proves that its values did not
+/// change, writes it back.
+#[derive(Parser)]
+#[command(name = "netc", version, about, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) compile: CompileArgs,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// List the places where one tensor separates a model in two
+    Cuts(CutsArgs),
+    /// List the layers of a model with shapes, parameters and connections
+    Inspect(InspectArgs),
+    /// List the layers that depend on a layer, or that it depends on
+    Layers(LayersArgs),
+    /// Run a model on inputs from .npy files
+    Run(RunArgs),
+    /// Compare the outputs of two models, or of a model and a chain of stages
+    Diff(DiffArgs),
+    /// List the passes
+    Passes(PassesArgs),
+    /// List the built-in architectures
+    Zoo,
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+}
+
+const MODEL_HELP: &str = "A .keras file, a manifest.json of stages, a .nir program, zoo:NAME, or - for a program on stdin";
+
+#[derive(Args)]
+pub(crate) struct CompileArgs {
+    #[arg(help = MODEL_HELP)]
+    pub(crate) input: Option<String>,
+    /// A pass to run, for example split=mixed9; repeat it for more, in order (see `netc passes`)
+    #[arg(long = "pass", value_name = "PASS")]
+    pub(crate) passes: Vec<String>,
+    /// Where to write: a folder for the stages of a split, or a file x.keras or x.nir
+    #[arg(short, long, value_name = "PATH")]
+    pub(crate) output: Option<PathBuf>,
+    /// Run the model before and after the passes on N random inputs and compare bit for bit
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "1")]
+    pub(crate) verify: Option<u64>,
+    #[command(flatten)]
+    pub(crate) random: RandomArgs,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// What to print on standard output
+    #[arg(long, value_enum, default_value_t = Emit::Report)]
+    pub(crate) emit: Emit,
+}
+
+#[derive(Args)]
+pub(crate) struct ModelArgs {
+    /// A .nir file that gives layers a meaning, as functions named after their classes; may be repeated
+    #[arg(long = "layers", value_name = "FILE")]
+    pub(crate) layers: Vec<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct RandomArgs {
+    /// The seed of random inputs
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Examples in each random input
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) batch: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Emit {
+    /// A report for people
+    Report,
+    /// The program as .nir text
+    Ir,
+    /// The report as JSON: the manifest, where the model was split
+    Json,
+}
+
+#[derive(Args)]
+pub(crate) struct CutsArgs {
+    #[arg(help = MODEL_HELP)]
+    pub(crate) input: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct InspectArgs {
+    #[arg(help = MODEL_HELP)]
+    pub(crate) input: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+}
+
+#[derive(Args)]
+#[command(group = ArgGroup::new("side").required(true).multiple(false))]
+pub(crate) struct LayersArgs {
+    #[arg(help = MODEL_HELP)]
+    pub(crate) input: String,
+    /// The layer and all that depend on it
+    #[arg(long, value_name = "LAYER", group = "side")]
+    pub(crate) above: Option<String>,
+    /// The layer and all that it depends on
+    #[arg(long, value_name = "LAYER", group = "side")]
+    pub(crate) below: Option<String>,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct RunArgs {
+    #[arg(help = MODEL_HELP)]
+    pub(crate) input: String,
+    /// A .npy file for the only input, or NAME=FILE for an input by name; without any, random inputs
+    #[arg(long = "input", value_name = "[NAME=]FILE")]
+    pub(crate) inputs: Vec<String>,
+    /// Where to write the outputs: x.npz with output names as keys, or x.npy for the only output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) random: RandomArgs,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct DiffArgs {
+    #[arg(help = "The first model")]
+    pub(crate) a: String,
+    #[arg(help = "The second model: the reference of relative differences")]
+    pub(crate) b: String,
+    /// The number of random inputs to compare on
+    #[arg(short = 'n', long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) inputs: u64,
+    /// Pass if |a - b| is at most this part of the largest |b| of each output; 0 asks for equal bits
+    #[arg(long, default_value_t = 0.0, value_name = "R")]
+    pub(crate) tolerance: f64,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) random: RandomArgs,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct PassesArgs {
+    /// Print the full help of one pass
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}

@@ -1,0 +1,52 @@
+//! A module whose `@main` only calls stages, as a chain: who gives what to whom.
+
+use netc_ir::{Def, Func, FuncId, Module, OpId, OpKind, ValueId};
+
+/// Where a value of `@main` comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Source {
+    /// The model's input with this index.
+    Input(usize),
+    /// An output of a stage, both by index.
+    Stage(usize, usize),
+}
+
+/// The stages of a module in order.
+pub(crate) struct Chain {
+    pub(crate) stages: Vec<Stage>,
+    /// Where each output of the model comes from.
+    pub(crate) outputs: Vec<Source>,
+}
+
+/// One stage: a function, and where its inputs come from.
+pub(crate) struct Stage {
+    pub(crate) func: FuncId,
+    pub(crate) inputs: Vec<Source>,
+}
+
+impl Chain {
+    /// The chain that `main` is, if it has no ops but calls of stages.
+    pub(crate) fn of(module: &Module, main: FuncId) -> Option<Self> {
+        let main = &module[main];
+        let calls: Vec<OpId> = main.op_ids().collect();
+        let callee = |op: &OpId| match &main[*op].kind {
+            OpKind::Call(call) if call.layer.is_none() => Some(call.callee),
+            OpKind::Call(_) | OpKind::Source(_) | OpKind::Core(_) => None,
+        };
+        let source = |value: ValueId| source(main, &calls, value);
+        let stages = calls.iter().map(|op| {
+            let inputs = main[*op].operands.iter().map(|v| source(*v)).collect::<Option<_>>()?;
+            Some(Stage { func: callee(op)?, inputs })
+        });
+        let stages: Vec<Stage> = stages.collect::<Option<_>>()?;
+        let outputs = main.outputs.iter().map(|o| source(o.value)).collect::<Option<_>>()?;
+        (!stages.is_empty()).then_some(Self { stages, outputs })
+    }
+}
+
+fn source(main: &Func, calls: &[OpId], value: ValueId) -> Option<Source> {
+    match main[value].def {
+        Def::Param(i) => Some(Source::Input(i as usize)),
+        Def::Result(op, i) => Some(Source::Stage(calls.iter().position(|c| *c == op)?, i as usize)),
+    }
+}

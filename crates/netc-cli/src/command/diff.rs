@@ -1,0 +1,61 @@
+//! `netc diff A B`: compare what two models compute.
+
+use serde_json::{Value, json};
+
+use crate::args::DiffArgs;
+use crate::error::CliError;
+use crate::input;
+use crate::manifest::verification_json;
+use crate::report::verdict;
+use crate::text::{self, table, thousands};
+use crate::verify::{Executable, Verification, verify};
+
+pub(crate) fn run(args: &DiffArgs) -> Result<(), CliError> {
+    let dialects = input::dialects(&args.model)?;
+    let (a, b) = (input::load(&args.a, &dialects)?, input::load(&args.b, &dialects)?);
+    let (a, b) = (Executable::new(&a.module, &dialects)?, Executable::new(&b.module, &dialects)?);
+    let found = verify(&a, &b, args.inputs, &args.random)?;
+    text::print(&if args.json { json_text(&found) } else { report(&found) })?;
+    if found.within(args.tolerance) {
+        return Ok(());
+    }
+    Err(CliError::Verification(format!(
+        "the models differ: by up to {:e} relative to the largest element, with a tolerance of {:e}",
+        found.worst(|d| d.norm_rel),
+        args.tolerance
+    )))
+}
+
+fn report(found: &Verification) -> String {
+    let rows: Vec<Vec<String>> = found.outputs.iter().map(|(name, d)| {
+        let worst = d.worst.as_ref().map_or_else(String::new, |i| format!("{i:?}"));
+        vec![
+            name.clone(),
+            thousands(d.elements),
+            thousands(d.differing),
+            format!("{:e}", d.max_abs),
+            format!("{:e}", d.norm_rel),
+            thousands(d.max_ulp),
+            worst,
+        ]
+    }).collect();
+    let headings = ["output", ">elements", ">differing", ">absolute", ">relative", ">ULP", "worst at"];
+    format!("{}{}\n", table(&headings, &rows), verdict(found))
+}
+
+fn json_text(found: &Verification) -> String {
+    let outputs: Vec<Value> = found.outputs.iter().map(|(name, d)| json!({
+        "name": name,
+        "elements": d.elements,
+        "differing": d.differing,
+        "bit_equal": d.bit_equal,
+        "absolute": d.max_abs,
+        "relative": d.norm_rel,
+        "relative_elementwise": d.max_rel,
+        "ulp": d.max_ulp,
+        "worst": d.worst,
+    })).collect();
+    let mut json = verification_json(found);
+    json["outputs"] = outputs.into();
+    format!("{json:#}\n")
+}

@@ -1,0 +1,122 @@
+//! The model that a command works on, whatever it is given as.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use netc_ir::{Attr, FuncId, MAIN, Module};
+use netc_keras::lower::KerasDialect;
+use netc_pass::{Dialects, LayerLibrary, nearest};
+
+use crate::args::ModelArgs;
+use crate::error::CliError;
+use crate::{manifest, text};
+
+/// A model with what it is called.
+pub(crate) struct Model {
+    pub(crate) module: Module,
+    pub(crate) main: FuncId,
+    /// The stem of the files that are written from it.
+    pub(crate) name: String,
+    pub(crate) notes: Vec<String>,
+}
+
+/// The architecture that is used where none is given.
+const DEFAULT: &str = "zoo:inception_v3";
+
+/// The seed of the built-in architectures' weights.
+const ZOO_SEED: u64 = 0;
+
+/// The meaning of layers: the libraries given by the user first, then Keras.
+pub(crate) fn dialects(args: &ModelArgs) -> Result<Dialects, CliError> {
+    let mut dialects = Dialects::new();
+    for path in &args.layers {
+        let place = || format!("cannot use the layer library `{}`", path.display());
+        let text = fs::read_to_string(path).map_err(|e| CliError::because(place(), e))?;
+        dialects.push(LayerLibrary::parse(&text).map_err(|e| CliError::because(place(), e))?);
+    }
+    dialects.push(KerasDialect);
+    Ok(dialects)
+}
+
+/// Loads the model `input`; without one, the default architecture, with a line on standard error that says so.
+pub(crate) fn load_or_default(input: Option<&str>, dialects: &Dialects) -> Result<Model, CliError> {
+    match input {
+        Some(input) => load(input, dialects),
+        None => {
+            text::note(&format!("no INPUT is given, so this is {DEFAULT} with seeded weights"));
+            load(DEFAULT, dialects)
+        }
+    }
+}
+
+/// Loads the model `input` and tells the user what was noticed.
+pub(crate) fn load(input: &str, dialects: &Dialects) -> Result<Model, CliError> {
+    let model = load_quietly(input, dialects)?;
+    model.notes.iter().for_each(|n| text::note(n));
+    Ok(model)
+}
+
+fn load_quietly(input: &str, dialects: &Dialects) -> Result<Model, CliError> {
+    if let Some(name) = input.strip_prefix("zoo:") {
+        return zoo(name);
+    }
+    if input == "-" {
+        let mut program = String::new();
+        io::stdin().read_to_string(&mut program).map_err(|e| CliError::because("cannot read standard input", e))?;
+        return program_model(&program, Path::new(""), "standard input", "model");
+    }
+    let path = Path::new(input);
+    let stem = path.file_stem().map_or_else(|| "model".into(), |s| s.to_string_lossy().into_owned());
+    match path.extension().and_then(|e| e.to_str()) {
+        Some("nir") => {
+            let program = fs::read_to_string(path).map_err(|e| CliError::because(format!("cannot read `{input}`"), e))?;
+            program_model(&program, path.parent().unwrap_or(Path::new("")), input, &stem)
+        }
+        Some("json") => manifest::load(path, dialects),
+        _ => keras(path, stem, dialects),
+    }
+}
+
+fn keras(path: &Path, stem: String, dialects: &Dialects) -> Result<Model, CliError> {
+    let imported = netc_keras::read(path, dialects).map_err(CliError::from_error)?;
+    model(imported.module, stem, imported.notes, &path.display().to_string())
+}
+
+fn zoo(name: &str) -> Result<Model, CliError> {
+    let Some(entry) = netc_zoo::ZOO.iter().find(|m| m.name == name) else {
+        let names: Vec<&str> = netc_zoo::ZOO.iter().map(|m| m.name).collect();
+        return Err(CliError::input(format!("there is no built-in architecture `{name}`{}; see `netc zoo`", nearest(name, &names))));
+    };
+    let module = (entry.build)(ZOO_SEED).map_err(CliError::from_error)?;
+    model(module, name.into(), Vec::new(), name)
+}
+
+/// A program in text. Relative paths of weight files count from the folder of the program.
+fn program_model(program: &str, folder: &Path, place: &str, stem: &str) -> Result<Model, CliError> {
+    let mut module = netc_ir::parse(program).map_err(|e| CliError::because(format!("cannot parse `{place}`"), e))?;
+    for file in &mut module.files {
+        *file = folder.join(&**file).to_string_lossy().into();
+    }
+    netc_ir::verify(&module).map_err(|e| CliError::because(format!("`{place}` breaks the rules of the IR"), e))?;
+    model(module, stem.into(), Vec::new(), place)
+}
+
+pub(crate) fn model(module: Module, stem: String, notes: Vec<String>, place: &str) -> Result<Model, CliError> {
+    let Some(main) = module.func_named(MAIN) else {
+        return Err(CliError::input(format!("`{place}` has no function `@{MAIN}`")));
+    };
+    Ok(Model { module, main, name: stem, notes })
+}
+
+impl Model {
+    /// What the model is: its class in its framework.
+    pub(crate) fn class(&self) -> &str {
+        self.module[self.main].attrs.get("class").and_then(Attr::as_str).unwrap_or("program")
+    }
+
+    /// The files that the weights are in.
+    pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        self.module.files.iter().map(|f| PathBuf::from(&**f))
+    }
+}

@@ -1,0 +1,77 @@
+//! Files that appear complete or not at all.
+
+use std::fs::{self, Permissions};
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use crate::error::CliError;
+use crate::input::Model;
+
+/// Files on their way: written beside their targets, and renamed when all are complete. Dropped before that, they and
+/// the folders made for them are removed.
+#[derive(Default)]
+pub(crate) struct Outputs {
+    files: Vec<(NamedTempFile, PathBuf)>,
+    folder: Option<PathBuf>,
+}
+
+impl Outputs {
+    /// Starts a set of files in `folder`, which is made if it does not exist.
+    pub(crate) fn in_folder(folder: &Path) -> Result<Self, CliError> {
+        let fresh = !folder.exists();
+        fs::create_dir_all(folder).map_err(|e| cannot_write(folder, e))?;
+        Ok(Self { files: Vec::new(), folder: fresh.then(|| folder.to_path_buf()) })
+    }
+
+    /// Writes the file that will be at `target`.
+    pub(crate) fn write<T>(&mut self, target: &Path, fill: impl FnOnce(&mut BufWriter<&mut NamedTempFile>) -> Result<T, CliError>) -> Result<T, CliError> {
+        if target.is_dir() {
+            return Err(CliError::input(format!("cannot write `{}`: it is a folder", target.display())));
+        }
+        let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mode = Permissions::from_mode(0o666);
+        let temporary = tempfile::Builder::new().prefix(".netc-").permissions(mode).tempfile_in(folder);
+        let mut temporary = temporary.map_err(|e| cannot_write(target, e))?;
+        let mut out = BufWriter::with_capacity(1 << 20, &mut temporary);
+        let result = fill(&mut out)?;
+        out.flush().map_err(|e| cannot_write(target, e))?;
+        drop(out);
+        self.files.push((temporary, target.to_path_buf()));
+        Ok(result)
+    }
+
+    /// Puts every file in its place.
+    pub(crate) fn commit(mut self) -> Result<(), CliError> {
+        for (temporary, target) in self.files.drain(..) {
+            temporary.persist(&target).map_err(|e| cannot_write(&target, e.error))?;
+        }
+        self.folder = None;
+        Ok(())
+    }
+}
+
+impl Drop for Outputs {
+    fn drop(&mut self) {
+        self.files.clear();
+        if let Some(folder) = &self.folder {
+            // Only if it is empty: someone else may have put something there.
+            let _ = fs::remove_dir(folder);
+        }
+    }
+}
+
+pub(crate) fn cannot_write(path: &Path, error: std::io::Error) -> CliError {
+    CliError::because(format!("cannot write `{}`", path.display()), error)
+}
+
+/// Refuses a target that is one of the files that the model is read from.
+pub(crate) fn refuse_input(model: &Model, target: &Path) -> Result<(), CliError> {
+    let Ok(target) = target.canonicalize() else { return Ok(()) };
+    match model.files().find(|f| f.canonicalize().is_ok_and(|f| f == target)) {
+        Some(file) => Err(CliError::input(format!("`{}` is the input, which is never overwritten; choose another output", file.display()))),
+        None => Ok(()),
+    }
+}

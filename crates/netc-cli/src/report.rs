@@ -1,0 +1,135 @@
+//! What happened to a model, for people and as JSON.
+
+use netc_ir::{Attr, FuncId, Module, Type};
+use netc_pass::Remark;
+use netc_passes::analysis::Costs;
+use serde_json::{Value, json};
+
+use crate::chain::{Chain, Source};
+use crate::input::Model;
+use crate::manifest::{self, StageFile};
+use crate::text::{bytes, count, thousands, thousands_or_unknown};
+use crate::verify::Verification;
+
+/// Everything that a report tells.
+pub(crate) struct Report<'a> {
+    pub(crate) model: &'a Model,
+    /// The model's name in its framework and its class.
+    pub(crate) title: String,
+    pub(crate) passes: Vec<String>,
+    pub(crate) remarks: &'a [Remark],
+    pub(crate) chain: Option<&'a Chain>,
+    pub(crate) files: &'a [StageFile],
+    pub(crate) costs: &'a Costs<'a>,
+    pub(crate) verification: Option<&'a Verification>,
+    /// What was written, by path.
+    pub(crate) written: Vec<String>,
+}
+
+impl Report<'_> {
+    /// The report for people.
+    pub(crate) fn text(&self) -> String {
+        let (module, main) = (&self.model.module, &self.model.module[self.model.main]);
+        let mut out = String::new();
+        out.push_str(&format!("{:<10}{}\n", "model", self.title));
+        for param in &main.params {
+            out.push_str(&entry("input", &param.name, &main[param.value].ty));
+        }
+        for output in &main.outputs {
+            out.push_str(&entry("output", &output.name, &main[output.value].ty));
+        }
+        for pass in &self.passes {
+            out.push_str(&format!("{:<10}{pass}\n", "pass"));
+        }
+        for remark in self.remarks {
+            out.push_str(&format!("{:<10}{remark}\n", ""));
+        }
+        if let Some(chain) = self.chain {
+            for i in 0..chain.stages.len() {
+                out.push_str(&self.stage(module, chain, i));
+            }
+        }
+        if let Some(v) = self.verification {
+            out.push_str(&format!("{:<10}{}\n", "verify", verdict(v)));
+        }
+        for path in &self.written {
+            out.push_str(&format!("{:<10}{path}\n", "wrote"));
+        }
+        out
+    }
+
+    fn stage(&self, module: &Module, chain: &Chain, i: usize) -> String {
+        let (stage, file) = (&chain.stages[i], &self.files[i]);
+        let func = &module[stage.func];
+        let mut out = format!("\n{:<10}{}\n", func.name, summary(self.costs, stage.func));
+        for ((param, name), source) in func.params.iter().zip(&file.inputs).zip(&stage.inputs) {
+            let from = match source {
+                Source::Input(_) => "the model's input".to_string(),
+                Source::Stage(s, j) => format!("{}, output {j}", module[chain.stages[*s].func].name),
+            };
+            out.push_str(&format!("{} (from {from})\n", entry("  input", name, &func[param.value].ty).trim_end()));
+        }
+        for (output, name) in func.outputs.iter().zip(&file.outputs) {
+            out.push_str(&entry("  output", name, &func[output.value].ty));
+        }
+        if let Some(file) = &file.file {
+            out.push_str(&format!("{:<10}{file}\n", "  file"));
+        }
+        out
+    }
+
+    /// The report as JSON: the manifest where the model was split, else what the model is.
+    pub(crate) fn json(&self) -> Value {
+        let mut json = match self.chain {
+            Some(chain) => manifest::write(self.model, chain, self.files, self.costs, self.verification),
+            None => self.model_json(),
+        };
+        json["passes"] = json!(self.passes);
+        json["remarks"] = self.remarks.iter().map(ToString::to_string).collect();
+        json["written"] = json!(self.written);
+        json
+    }
+
+    fn model_json(&self) -> Value {
+        let main = &self.model.module[self.model.main];
+        let cost = self.costs.func(self.model.main);
+        let mut json = json!({
+            "netc": env!("CARGO_PKG_VERSION"),
+            "model": self.model.name,
+            "inputs": main.params.iter().map(|p| Value::Object(manifest::port(&p.name, &main[p.value].ty))).collect::<Vec<_>>(),
+            "outputs": main.outputs.iter().map(|o| Value::Object(manifest::port(&o.name, &main[o.value].ty))).collect::<Vec<_>>(),
+            "layers": cost.layers,
+            "parameters": cost.params,
+            "multiply_accumulates": cost.macs,
+        });
+        if let Some(v) = self.verification {
+            json["verification"] = manifest::verification_json(v);
+        }
+        json
+    }
+}
+
+/// `inception_v3 (Functional): 313 layers, 23,851,784 parameters, 5,713,216,096 multiply-accumulates`.
+pub(crate) fn title(model: &Model, costs: &Costs<'_>) -> String {
+    let name = model.module[model.main].attrs.get("name").and_then(Attr::as_str).unwrap_or(&model.name);
+    format!("{name} ({}): {}", model.class(), summary(costs, model.main))
+}
+
+fn summary(costs: &Costs<'_>, func: FuncId) -> String {
+    let cost = costs.func(func);
+    let macs = thousands_or_unknown(cost.macs);
+    format!("{}, {} parameters, {macs} multiply-accumulates per example", count(cost.layers, "layer"), thousands(cost.params))
+}
+
+fn entry(head: &str, name: &str, ty: &Type) -> String {
+    format!("{head:<10}{name}: {ty}, {}\n", bytes(ty))
+}
+
+/// What a verification found, in one line.
+pub(crate) fn verdict(v: &Verification) -> String {
+    let inputs = count(usize::try_from(v.inputs).unwrap_or(usize::MAX), "random input");
+    let how = format!("{inputs}, batch {}, seed {}", v.batch, v.seed);
+    let largest = format!("largest difference {:e} absolute, {:e} relative", v.worst(|d| d.max_abs), v.worst(|d| d.norm_rel));
+    let equal = if v.bit_equal() { "every output is equal bit for bit" } else { "OUTPUTS DIFFER" };
+    format!("{equal} ({how}; {largest})")
+}

@@ -1,0 +1,109 @@
+//! How numbers, types and tables are written for people.
+
+use std::env;
+use std::io::{self, Write};
+
+use anstyle::{AnsiColor, Reset, Style};
+use netc_ir::Type;
+
+use crate::error::CliError;
+
+/// The styles of a stream: plain where it is not a terminal, or where `NO_COLOR` is set.
+pub(crate) struct Styles {
+    pub(crate) error: String,
+    pub(crate) note: String,
+    pub(crate) reset: String,
+}
+
+impl Styles {
+    pub(crate) fn for_stderr(is_terminal: bool) -> Self {
+        let coloured = is_terminal && env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+        let render = |style: Style| if coloured { style.render().to_string() } else { String::new() };
+        Self {
+            error: render(Style::new().bold().fg_color(Some(AnsiColor::Red.into()))),
+            note: render(Style::new().bold()),
+            reset: if coloured { Reset.render().to_string() } else { String::new() },
+        }
+    }
+}
+
+/// Prints a result.
+pub(crate) fn print(text: &str) -> Result<(), CliError> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(CliError::Stdout)
+}
+
+/// Prints a remark on standard error. Standard error that is closed is no reason to stop.
+pub(crate) fn note(text: &str) {
+    use std::io::IsTerminal;
+    let style = Styles::for_stderr(io::stderr().is_terminal());
+    let _ = writeln!(io::stderr(), "{}note{}: {text}", style.note, style.reset);
+}
+
+/// `23851784` as `23,851,784`.
+pub(crate) fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// `23,851,784`, or `?` where it is not known.
+pub(crate) fn thousands_or_unknown(n: Option<u64>) -> String {
+    n.map_or_else(|| "?".into(), thousands)
+}
+
+/// The bytes of a tensor per example.
+pub(crate) fn bytes(ty: &Type) -> String {
+    match ty.bytes_per_example() {
+        Some(n) => format!("{} bytes per example", thousands(n)),
+        None => "size not known".into(),
+    }
+}
+
+/// `1 layer`, `2 layers`.
+pub(crate) fn count(n: usize, noun: &str) -> String {
+    format!("{} {noun}{}", thousands(n as u64), if n == 1 { "" } else { "s" })
+}
+
+/// Rows in columns, two spaces apart. Columns whose heading begins with `>` are aligned at the right.
+pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+    let right: Vec<bool> = headings.iter().map(|h| h.starts_with('>')).collect();
+    let head: Vec<String> = headings.iter().map(|h| h.trim_start_matches('>').to_string()).collect();
+    let all = || std::iter::once(&head).chain(rows);
+    let width = |i: usize| all().filter_map(|r| r.get(i)).map(|c| c.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let mut out = String::new();
+    for row in all() {
+        let mut line = String::new();
+        for (i, cell) in row.iter().enumerate() {
+            let pad = " ".repeat(widths[i].saturating_sub(cell.chars().count()));
+            line.push_str(if i == 0 { "" } else { "  " });
+            line.push_str(&if right[i] { format!("{pad}{cell}") } else { format!("{cell}{pad}") });
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_grouped() {
+        assert_eq!([0, 999, 1000, 23_851_784].map(thousands), ["0", "999", "1,000", "23,851,784"]);
+    }
+
+    #[test]
+    fn columns_are_aligned() {
+        let rows = [vec!["a".to_string(), "5".to_string()], vec!["long".to_string(), "12".to_string()]];
+        assert_eq!(table(&["name", ">n"], &rows), "name   n\na      5\nlong  12\n");
+    }
+}

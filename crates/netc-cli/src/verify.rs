@@ -1,0 +1,141 @@
+//! Comparing what two modules compute.
+
+use netc_data::Store;
+use netc_exec::{Difference, Plan, Tensor, compare, inputs};
+use netc_ir::{Func, MAIN, Module};
+use netc_pass::Dialects;
+use netc_passes::lower;
+
+use crate::args::RandomArgs;
+use crate::error::CliError;
+use crate::progress::Progress;
+
+/// A function that is ready to run.
+pub(crate) struct Executable {
+    plan: Plan,
+    main: Func,
+}
+
+impl Executable {
+    /// Lowers and plans `@main`. A layer without a meaning is an error that names it.
+    pub(crate) fn new(module: &Module, dialects: &Dialects) -> Result<Self, CliError> {
+        let lowered = lower::lower_module(module, dialects).map_err(CliError::from_error)?;
+        let unknown = lower::unknown_layers(&lowered);
+        if !unknown.is_empty() {
+            return Err(without_meaning(&unknown));
+        }
+        let Some(main) = lowered.func_named(MAIN) else { return Err(CliError::input("there is no function `@main`")) };
+        let store = Store::open(&lowered).map_err(CliError::from_error)?;
+        let plan = Plan::new(&lowered, main, &store).map_err(CliError::from_error)?;
+        Ok(Self { plan, main: lowered[main].clone() })
+    }
+
+    /// The function as it is executed.
+    pub(crate) fn func(&self) -> &Func {
+        &self.main
+    }
+
+    pub(crate) fn random_inputs(&self, seed: u64, batch: u64) -> Result<Vec<Tensor>, CliError> {
+        inputs::random_inputs(&self.main, seed, batch).map_err(CliError::from_error)
+    }
+
+    /// Runs on inputs in the order of the parameters; `what` is shown if it takes long.
+    pub(crate) fn run(&self, inputs: &[Tensor], what: &str) -> Result<Vec<Tensor>, CliError> {
+        let mut progress = Progress::new(what);
+        self.plan.run_with(inputs, &mut |done, total| progress.update(done, total)).map_err(CliError::from_error)
+    }
+}
+
+fn without_meaning(unknown: &[lower::UnknownLayer]) -> CliError {
+    let mut classes: Vec<&str> = unknown.iter().map(|u| class_name(&u.class)).collect();
+    classes.sort_unstable();
+    classes.dedup();
+    let first = &unknown[0];
+    let others = match unknown.len() - 1 {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    CliError::input(format!(
+        "{first}{others} cannot be executed: {} no meaning to netc. Give it one as an IR function in a file passed with \
+         `--layers FILE.nir` (for `Scale`: layers/scale.nir)",
+        match classes.as_slice() {
+            [one] => format!("the class `{one}` has"),
+            many => format!("the classes {} have", many.iter().map(|c| format!("`{c}`")).collect::<Vec<_>>().join(", ")),
+        },
+    ))
+}
+
+fn class_name(class: &str) -> &str {
+    class.rsplit('.').next().unwrap_or(class)
+}
+
+/// What a comparison found, over all inputs.
+pub(crate) struct Verification {
+    pub(crate) inputs: u64,
+    pub(crate) seed: u64,
+    pub(crate) batch: u64,
+    /// The worst difference of each output.
+    pub(crate) outputs: Vec<(String, Difference)>,
+}
+
+impl Verification {
+    pub(crate) fn bit_equal(&self) -> bool {
+        self.outputs.iter().all(|(_, d)| d.bit_equal)
+    }
+
+    /// The largest difference of any output by `measure`.
+    pub(crate) fn worst(&self, measure: impl Fn(&Difference) -> f64) -> f64 {
+        self.outputs.iter().map(|(_, d)| measure(d)).fold(0.0, f64::max)
+    }
+
+    /// Whether each output is equal bit for bit, or within `tolerance` of its largest element.
+    pub(crate) fn within(&self, tolerance: f64) -> bool {
+        self.outputs.iter().all(|(_, d)| d.bit_equal || d.norm_rel <= tolerance && tolerance > 0.0)
+    }
+}
+
+/// Runs both on the same random inputs and compares output by output.
+pub(crate) fn verify(a: &Executable, b: &Executable, inputs: u64, random: &RandomArgs) -> Result<Verification, CliError> {
+    let names = (&a.func().outputs, &b.func().outputs);
+    if a.func().params.len() != b.func().params.len() || names.0.len() != names.1.len() {
+        return Err(CliError::Verification(format!(
+            "the models cannot be compared: one takes {} inputs and gives {} outputs, the other takes {} and gives {}",
+            a.func().params.len(),
+            names.0.len(),
+            b.func().params.len(),
+            names.1.len(),
+        )));
+    }
+    let mut found: Vec<(String, Difference)> = Vec::new();
+    for i in 0..inputs {
+        let given = a.random_inputs(random.seed.wrapping_add(i), random.batch)?;
+        let before = a.run(&given, &format!("input {} of {inputs}, first model", i + 1))?;
+        let after = b.run(&given, &format!("input {} of {inputs}, second model", i + 1))?;
+        for (k, (x, y)) in before.iter().zip(&after).enumerate() {
+            let name = &names.0[k].name;
+            let difference = compare(x, y).map_err(|m| {
+                CliError::Verification(format!("output `{name}` is {} in one model and {} in the other", m.found, m.expected))
+            })?;
+            match found.get_mut(k) {
+                Some((_, worst)) => merge(worst, difference),
+                None => found.push((name.to_string(), difference)),
+            }
+        }
+    }
+    Ok(Verification { inputs, seed: random.seed, batch: random.batch, outputs: found })
+}
+
+/// Keeps the larger of each measure.
+fn merge(worst: &mut Difference, other: Difference) {
+    if other.max_abs > worst.max_abs {
+        worst.worst = other.worst;
+    }
+    worst.elements += other.elements;
+    worst.differing += other.differing;
+    worst.bit_equal &= other.bit_equal;
+    worst.max_abs = worst.max_abs.max(other.max_abs);
+    worst.max_rel = worst.max_rel.max(other.max_rel);
+    worst.norm_rel = worst.norm_rel.max(other.norm_rel);
+    worst.max_ulp = worst.max_ulp.max(other.max_ulp);
+    worst.first = worst.first.take().or(other.first);
+}

@@ -1,0 +1,103 @@
+//! Putting the tables of one module behind those of another.
+
+use crate::Name;
+use crate::id::{FileId, FuncId, LayerId, WeightId};
+use crate::module::{Loc, Module, WeightData};
+use crate::op::{CoreOp, OpKind};
+
+impl Module {
+    /// Adds everything of `other` but its attributes, with functions renamed by `rename`; returns their ids here.
+    ///
+    /// Files are shared by path. The new names must be free.
+    pub fn append(&mut self, mut other: Self, rename: impl Fn(&str) -> Name) -> Vec<FuncId> {
+        let files: Vec<FileId> = other.files.iter().map(|f| self.intern_file(f)).collect();
+        let offset = Offsets { files, weights: self.weights.len(), layers: self.layers.len(), funcs: self.funcs.len() };
+        for mut weight in other.weights {
+            if let WeightData::File { file, .. } = &mut weight.data {
+                *file = offset.file(*file);
+            }
+            self.weights.push(weight);
+        }
+        for mut layer in other.layers {
+            layer.weights.iter_mut().for_each(|(_, w)| *w = offset.weight(*w));
+            self.layers.push(layer);
+        }
+        for func in &mut other.funcs {
+            func.name = rename(&func.name);
+            func.params.iter_mut().for_each(|p| p.layer = p.layer.map(|l| offset.layer(l)));
+            for op in &mut func.ops {
+                offset.kind(&mut op.kind);
+                offset.loc(&mut op.loc);
+            }
+        }
+        self.funcs.append(&mut other.funcs);
+        (offset.funcs..self.funcs.len()).map(FuncId::new).collect()
+    }
+}
+
+struct Offsets {
+    files: Vec<FileId>,
+    weights: usize,
+    layers: usize,
+    funcs: usize,
+}
+
+impl Offsets {
+    fn file(&self, id: FileId) -> FileId {
+        self.files.get(id.index()).copied().unwrap_or(id)
+    }
+
+    fn weight(&self, id: WeightId) -> WeightId {
+        WeightId::new(self.weights + id.index())
+    }
+
+    fn layer(&self, id: LayerId) -> LayerId {
+        LayerId::new(self.layers + id.index())
+    }
+
+    fn kind(&self, kind: &mut OpKind) {
+        match kind {
+            OpKind::Source(op) => op.layer = op.layer.map(|l| self.layer(l)),
+            OpKind::Call(op) => {
+                op.layer = op.layer.map(|l| self.layer(l));
+                op.callee = FuncId::new(self.funcs + op.callee.index());
+            }
+            OpKind::Core(CoreOp::Weight(w)) => *w = self.weight(*w),
+            OpKind::Core(_) => {}
+        }
+    }
+
+    fn loc(&self, loc: &mut Loc) {
+        match loc {
+            Loc::Unknown => {}
+            Loc::Call { file, .. } => *file = file.map(|f| self.file(f)),
+            Loc::Fused(locs) => locs.iter_mut().for_each(|l| self.loc(l)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{parse, print, verify};
+
+    #[test]
+    fn references_move_with_their_tables() {
+        let text = "netc 1
+file file0 = \"a\"
+weight w0 \"w\" : f32[4] = bytes(file0, 0, 16)
+layer l0 \"s\" : custom.Scale {} weights {g = w0}
+func @main(%x: f32[N,4]) -> (%y) {
+  %w = weight w0() : f32[4]
+  %s = custom.Scale l0(%x) {args = [$0]} : f32[N,4] loc(file0, \"s\")
+  %y = add(%s, %w) : f32[N,4]
+}";
+        let one = parse(text).unwrap();
+        let mut two = one.clone();
+        let ids = two.append(one, |_| "second".into());
+        verify(&two).unwrap();
+        assert_eq!(ids.len(), 1);
+        let printed = print(&two);
+        assert!(printed.contains("%w = weight w1()") && printed.contains("custom.Scale l1(%x)"), "{printed}");
+        assert_eq!(two.files.len(), 1);
+    }
+}
