@@ -1,1 +1,22 @@
-//! The passes, one file each.
+//! The passes, one file each, and the analyses that they share.
+//!
+//! A pass plans on a borrowed module and then applies its plan. It changes programs through the public API of the IR
+//! only, computes no tensors and knows no model format.
+
+pub mod analysis;
+mod copy;
+pub mod dce;
+pub mod lower;
+pub mod split;
+#[cfg(test)]
+mod testing;
+
+use netc_pass::{PassInfo, Registry};
+
+/// Every pass, in the order in which they are listed to users.
+pub const PASSES: &[&PassInfo] = &[&split::INFO, &dce::INFO, &lower::INFO];
+
+/// The table of [`PASSES`].
+pub fn registry() -> Registry {
+    Registry::new(PASSES)
+}

@@ -22,9 +22,7 @@ mod names;
 #[cfg(test)]
 mod tests;
 
-use netc_ir::{
-    Attr, Attrs, Dim, ElemType, Layer, LayerId, Module, Name, Type, Weight, WeightData,
-};
+use netc_ir::{Attr, Attrs, Dim, ElemType, Layer, LayerId, Module, Name, Type, Weight, WeightData};
 use netc_pass::{Dialect, Dialects, LayerLibrary, LowerError};
 
 use assemble::{Draft, source_op};
@@ -196,7 +194,10 @@ impl ModelBuilder {
             let place: Name = format!("vars/{i}").into();
             let data = WeightData::Random { seed: self.seed, low: init.low, high: init.high };
             let ty = Type::fixed(ElemType::F32, dims);
-            weights.push((place.clone(), self.module.add_weight(Weight { name: format!("{name}/{place}").into(), ty, data })));
+            weights.push((
+                place.clone(),
+                self.module.add_weight(Weight { name: format!("{name}/{place}").into(), ty, data }),
+            ));
         }
         let config = declaration.entry(&name, inputs);
         self.module.add_layer(Layer { name, class: declaration.qualified().into(), config, weights });

@@ -62,7 +62,7 @@ fn read(file: &str) -> Result<Tensor, CliError> {
 fn write(path: &Path, outputs: &[(&str, &Tensor)]) -> Result<(), CliError> {
     let bytes = match (path.extension().and_then(|e| e.to_str()), outputs) {
         (Some("npy"), [(_, only)]) => npy::encode(only),
-        (Some("npz"), _) => npz::encode(outputs.iter().copied()),
+        (Some("npz"), _) => npz::encode(outputs.iter().copied()).map_err(CliError::from_error)?,
         (Some("npy"), _) => {
             return Err(CliError::Usage(format!("the model gives {} outputs: write them to x.npz", outputs.len())));
         }

@@ -1,1 +1,121 @@
 //! The meaning of every Keras layer and operation, as core ops.
+//!
+//! One lowering per class, an [`Entry`] in the table of its kind. A lowering does in inference mode what Keras 3 with
+//! its JAX backend does, in the same order of operations, so that results agree to rounding. Whatever part of a
+//! configuration it does not know is an error, never ignored.
+
+mod activation;
+mod attention;
+mod call;
+mod conv;
+mod dense;
+mod einsum;
+mod elementwise;
+mod identity;
+mod index;
+mod literal;
+mod merge;
+mod norm;
+mod op_shape;
+mod pool;
+mod promote;
+mod reduce;
+mod shape;
+mod tensor;
+#[cfg(test)]
+mod tests;
+
+use netc_ir::{Builder, ValueId};
+use netc_pass::{Dialect, LowerError, Lowered, OpContext};
+
+use call::Call;
+
+/// Keras's own layers (`keras.Conv2D`) and operations (`keras.ops.Add`).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct KerasDialect;
+
+impl Dialect for KerasDialect {
+    fn lower(&self, builder: &mut Builder<'_>, context: OpContext<'_>) -> Lowered {
+        let name = &*context.op.name;
+        let Some(entry) = entry(name) else {
+            return Err(LowerError::Unknown { class: name.rsplit('.').next().unwrap_or(name).into() });
+        };
+        let mut call = Call::new(builder, context);
+        match entry.meaning {
+            Meaning::One(lower) => Ok(vec![lower(&mut call)?]),
+            Meaning::Many(lower) => lower(&mut call),
+        }
+    }
+}
+
+/// A class and its meaning.
+pub struct Entry {
+    /// The class, without `keras.` or `keras.ops.`.
+    pub class: &'static str,
+    /// What it computes, in one line.
+    pub doc: &'static str,
+    meaning: Meaning,
+}
+
+enum Meaning {
+    One(fn(&mut Call<'_, '_>) -> One),
+    Many(fn(&mut Call<'_, '_>) -> Lowered),
+}
+
+/// The one result of most lowerings.
+type One = Result<ValueId, LowerError>;
+
+/// What a step of a lowering yields.
+type Done<T = ()> = Result<T, LowerError>;
+
+const fn one(class: &'static str, lower: fn(&mut Call<'_, '_>) -> One, doc: &'static str) -> Entry {
+    Entry { class, doc, meaning: Meaning::One(lower) }
+}
+
+const fn many(class: &'static str, lower: fn(&mut Call<'_, '_>) -> Lowered, doc: &'static str) -> Entry {
+    Entry { class, doc, meaning: Meaning::Many(lower) }
+}
+
+/// Every layer that has a meaning, by kind.
+pub const LAYERS: &[&[Entry]] = &[
+    conv::LAYERS,
+    pool::LAYERS,
+    dense::LAYERS,
+    norm::LAYERS,
+    activation::LAYERS,
+    merge::LAYERS,
+    shape::LAYERS,
+    attention::LAYERS,
+    identity::LAYERS,
+];
+
+/// Every operation of `keras.ops` that has a meaning, by kind.
+pub const OPS: &[&[Entry]] = &[
+    elementwise::OPS,
+    activation::OPS,
+    reduce::OPS,
+    op_shape::OPS,
+    index::OPS,
+    dense::OPS,
+    conv::OPS,
+    pool::OPS,
+    norm::OPS,
+    identity::OPS,
+];
+
+/// The names of all source ops that have a meaning, with one line on each.
+pub fn classes() -> impl Iterator<Item = (String, &'static str)> {
+    let named = |prefix: &'static str, tables: &'static [&'static [Entry]]| {
+        tables.iter().flat_map(|t| t.iter()).map(move |e| (format!("{prefix}{}", e.class), e.doc))
+    };
+    named("keras.", LAYERS).chain(named("keras.ops.", OPS))
+}
+
+fn entry(name: &str) -> Option<&'static Entry> {
+    let name = name.strip_prefix("keras.")?;
+    let (class, tables) = match name.strip_prefix("ops.") {
+        Some(class) => (class, OPS),
+        None => (name, LAYERS),
+    };
+    tables.iter().flat_map(|t| t.iter()).find(|e| e.class == class)
+}

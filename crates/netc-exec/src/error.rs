@@ -1,0 +1,212 @@
+//! What can go wrong: in a tensor, in one op, in a plan or its run.
+
+use netc_data::DataError;
+use netc_ir::{ElemType, InferError, Loc, Name};
+use thiserror::Error;
+
+/// Bytes that are not a tensor, or a tensor that is not what is wanted.
+#[derive(Debug, Error)]
+pub enum TensorError {
+    /// There are more or fewer bytes than the shape says.
+    #[error("a tensor of type {ty} has {expected} bytes, found {found}")]
+    Bytes {
+        /// The type.
+        ty: String,
+        /// The bytes of such a tensor.
+        expected: u64,
+        /// The bytes given.
+        found: u64,
+    },
+    /// The shape has no size that fits into memory.
+    #[error("a tensor of type {ty} is larger than {limit} bytes, the most that is supported")]
+    Size {
+        /// The type.
+        ty: String,
+        /// The limit.
+        limit: u64,
+    },
+    /// A value cannot be converted without loss.
+    #[error("element {index} is {value}, which {elem} cannot hold exactly")]
+    Inexact {
+        /// The place in row-major order.
+        index: usize,
+        /// The value.
+        value: f64,
+        /// The element type wanted.
+        elem: ElemType,
+    },
+    /// The file cannot be read or written.
+    #[error("cannot access `{path}`")]
+    File {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not what its name says.
+    #[error("`{path}` is not a NumPy file that can be read: {note}")]
+    Format {
+        /// The file, and the member of an archive.
+        path: String,
+        /// What was found and what was expected.
+        note: String,
+    },
+}
+
+/// An op that cannot be computed on the values it was given.
+#[derive(Debug, Error)]
+pub enum KernelError {
+    /// The shapes or element types do not fit.
+    #[error(transparent)]
+    Infer(#[from] InferError),
+    /// The op is not defined for the element type, or there is no kernel for it.
+    #[error("there is no kernel for elements of type {elem}")]
+    Element {
+        /// The element type.
+        elem: ElemType,
+    },
+    /// A symbolic extent has no value.
+    #[error("the extent {dim} has no value: no input binds its symbols")]
+    Unbound {
+        /// The extent.
+        dim: String,
+    },
+    /// An index outside of its axis.
+    #[error("index {index}, at place {place} of the indices, is not in 0..{extent}")]
+    Index {
+        /// The index.
+        index: i64,
+        /// Its place in row-major order.
+        place: usize,
+        /// The extent of the axis.
+        extent: usize,
+    },
+    /// Division of an integer by zero, or the mean of no integers.
+    #[error("division of an integer by zero")]
+    DivideByZero,
+    /// An integer to a negative power.
+    #[error("an integer is raised to the power {0}, expected 0 or more")]
+    NegativePower(i64),
+    /// The result would have more axes than are supported.
+    #[error("the result has {found} axes, at most {limit} are supported")]
+    Rank {
+        /// The axes of the result.
+        found: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The result does not fit into memory.
+    #[error("the result {ty} does not fit into memory")]
+    Memory {
+        /// The type of the result.
+        ty: String,
+    },
+    /// A matrix product failed.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+/// A function that cannot be planned or run.
+#[derive(Debug, Error)]
+pub enum ExecError {
+    /// A layer without a definition.
+    #[error("`{name}` at {loc} has no meaning here and cannot be executed: give it one with `--layers FILE.nir`")]
+    NotExecutable {
+        /// The class of the layer.
+        name: Name,
+        /// Where it is applied.
+        loc: Loc,
+    },
+    /// The module does not pass the verifier.
+    #[error("`@{func}` is malformed: {note}")]
+    Malformed {
+        /// The function.
+        func: Name,
+        /// What was found.
+        note: String,
+    },
+    /// Inlining the calls gives too many steps.
+    #[error("`@{func}` has more than {limit} steps when its calls are inlined")]
+    TooLong {
+        /// The function.
+        func: Name,
+        /// The limit.
+        limit: usize,
+    },
+    /// A weight cannot be read.
+    #[error("cannot prepare the weights")]
+    Weight(#[from] DataError),
+    /// A tensor is malformed.
+    #[error(transparent)]
+    Tensor(#[from] TensorError),
+    /// A tensor of a parameter is malformed.
+    #[error("input `{name}` cannot be used")]
+    InputTensor {
+        /// The parameter.
+        name: Name,
+        /// Why.
+        source: TensorError,
+    },
+    /// An op failed.
+    #[error("cannot compute `{op}` at {loc}")]
+    Op {
+        /// The op.
+        op: &'static str,
+        /// Where it comes from.
+        loc: Loc,
+        /// Why.
+        source: Box<KernelError>,
+    },
+    /// There are more or fewer inputs than parameters.
+    #[error("{found} inputs were given, expected {expected}: {names}")]
+    InputCount {
+        /// The inputs given.
+        found: usize,
+        /// The parameters.
+        expected: usize,
+        /// Their names.
+        names: String,
+    },
+    /// A parameter has no input of its name.
+    #[error("there is no input `{name}`; there are: {found}")]
+    NoInput {
+        /// The parameter.
+        name: Name,
+        /// The names given.
+        found: String,
+    },
+    /// An input does not have the type of its parameter.
+    #[error("input `{name}` is {found}, expected {expected}")]
+    Input {
+        /// The parameter.
+        name: Name,
+        /// The type of the input.
+        found: String,
+        /// The type of the parameter.
+        expected: String,
+    },
+    /// Two inputs give a symbol different values.
+    #[error("input `{input}` says that {symbol} is {found}, input `{first}` says that it is {expected}")]
+    Symbol {
+        /// The symbol.
+        symbol: Name,
+        /// The second input.
+        input: Name,
+        /// What it says.
+        found: u64,
+        /// The first input.
+        first: Name,
+        /// What it says.
+        expected: u64,
+    },
+    /// The operands of a call do not have the types of the callee's parameters.
+    #[error("the call of `@{callee}` at {loc} does not fit")]
+    Call {
+        /// The function called.
+        callee: Name,
+        /// Where it is called.
+        loc: Loc,
+        /// Why.
+        source: Box<ExecError>,
+    },
+}

@@ -1,0 +1,120 @@
+//! Inputs of a function: random ones, and given ones fitted to the parameters.
+
+use netc_data::Rng;
+use netc_ir::{Dim, ElemType, Func, Name, Number};
+
+use crate::error::{ExecError, TensorError};
+use crate::tensor::{Tensor, byte_size};
+
+/// The extent of symbolic axes other than the batch, where nothing else is given.
+pub const SYMBOLIC_EXTENT: u64 = 64;
+
+/// Random integers are below this: small enough for the indices of any embedding.
+const INTEGERS: u64 = 8;
+
+/// An input for each parameter of `func`: floats evenly distributed in `[-1, 1)`, integers in `0..8`, truth values.
+///
+/// Symbols that are the first extent of a parameter are `batch`, others [`SYMBOLIC_EXTENT`]. A parameter whose
+/// element type is not known gets floats; one whose rank is not known is an error. An input depends on `seed` and on
+/// the name and type of its parameter alone.
+pub fn random_inputs(func: &Func, seed: u64, batch: u64) -> Result<Vec<Tensor>, ExecError> {
+    let first = |p: &netc_ir::Param| func[p.value].ty.dims.as_ref()?.first()?.as_symbol().cloned();
+    let batches: Vec<Name> = func.params.iter().filter_map(first).collect();
+    let value = |symbol: &Name| Some(Dim::Known(if batches.contains(symbol) { batch } else { SYMBOLIC_EXTENT }));
+    let input = |param: &netc_ir::Param| {
+        let ty = &func[param.value].ty;
+        let fixed = ty.dims.as_ref().and_then(|dims| dims.iter().map(|d| d.substitute(&value).known()).collect());
+        let dims: Vec<u64> = fixed.ok_or_else(|| ExecError::Input {
+            name: param.name.clone(),
+            found: "random".into(),
+            expected: format!("{ty}, which says too little to make one up"),
+        })?;
+        let elem = if ty.elem == ElemType::Any { ElemType::F32 } else { ty.elem };
+        random(elem, &dims, seed, &param.name)
+            .map_err(|source| ExecError::InputTensor { name: param.name.clone(), source })
+    };
+    func.params.iter().map(input).collect()
+}
+
+fn random(elem: ElemType, dims: &[u64], seed: u64, name: &str) -> Result<Tensor, TensorError> {
+    let count = byte_size(elem, dims)? / elem.size().max(1);
+    let mut rng = Rng::for_part(seed, name);
+    let mut number = || match elem {
+        ElemType::F16 | ElemType::BF16 | ElemType::F32 | ElemType::F64 => Number::Float(rng.uniform(-1.0, 1.0)),
+        ElemType::Bool => Number::Int(rng.below(2).into()),
+        ElemType::I8 | ElemType::I16 | ElemType::I32 | ElemType::I64 | ElemType::U8 | ElemType::U16 | ElemType::U32
+        | ElemType::U64 | ElemType::Str | ElemType::Any => Number::Int(rng.below(INTEGERS).into()),
+    };
+    Tensor::from_numbers(elem, dims, (0..count).map(|_| number()))
+}
+
+/// The inputs converted to the element types of the parameters, as [`Tensor::convert`] does.
+///
+/// So a `float64` file serves a `f32` parameter, while `1.5` for an integer parameter is an error.
+pub fn fit(func: &Func, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, ExecError> {
+    if inputs.len() != func.params.len() {
+        let names = func.params.iter().map(|p| &*p.name).collect::<Vec<_>>().join(", ");
+        return Err(ExecError::InputCount { found: inputs.len(), expected: func.params.len(), names });
+    }
+    let convert = |(param, tensor): (&netc_ir::Param, Tensor)| {
+        let elem = func[param.value].ty.elem;
+        if elem == ElemType::Any {
+            return Ok(tensor);
+        }
+        tensor.convert(elem).map_err(|source| ExecError::InputTensor { name: param.name.clone(), source })
+    };
+    func.params.iter().zip(inputs).map(convert).collect()
+}
+
+/// The inputs of the parameters' names, in the order of the parameters. Others are ignored.
+pub fn by_name(func: &Func, named: &[(String, Tensor)]) -> Result<Vec<Tensor>, ExecError> {
+    let find = |param: &netc_ir::Param| {
+        let tensor = named.iter().find(|(name, _)| **name == *param.name).map(|(_, tensor)| tensor.clone());
+        tensor.ok_or_else(|| ExecError::NoInput {
+            name: param.name.clone(),
+            found: named.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", "),
+        })
+    };
+    func.params.iter().map(find).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn func(params: &str) -> Func {
+        netc_ir::parse(&format!("netc 1\nfunc @main({params}) -> () {{}}")).unwrap().funcs.remove(0)
+    }
+
+    #[test]
+    fn symbols_get_one_value_each() {
+        let func = func("%ids: i32[N,T], %mask: bool[N,T], %x: f32[N,T,2*N+1], %y: f64[T]");
+        let inputs = random_inputs(&func, 7, 3).unwrap();
+        let dims: Vec<&[u64]> = inputs.iter().map(Tensor::dims).collect();
+        assert_eq!(dims, [&[3, 3][..], &[3, 3], &[3, 3, 7], &[3]], "T is the first extent of y");
+        assert!(inputs[0].to_f64s().iter().all(|x| (0.0..8.0).contains(x)));
+        assert!(inputs[1].bytes().iter().all(|b| *b < 2));
+        assert!(inputs[2].to_f64s().iter().all(|x| (-1.0..1.0).contains(x)));
+        assert_eq!(inputs, random_inputs(&func, 7, 3).unwrap());
+        assert_ne!(inputs, random_inputs(&func, 8, 3).unwrap());
+    }
+
+    #[test]
+    fn other_symbols_are_of_modest_size() {
+        assert_eq!(random_inputs(&func("%x: f32[N,H,3]"), 1, 2).unwrap()[0].dims(), [2, 64, 3]);
+        assert!(random_inputs(&func("%x: f32[*]"), 1, 2).is_err());
+        assert!(random_inputs(&func("%x: f32[N,1099511627776]"), 1, 2).is_err());
+    }
+
+    #[test]
+    fn files_are_fitted_to_the_parameters() {
+        let func = func("%x: f32[2], %n: i64[1]");
+        let doubles = Tensor::from_numbers(ElemType::F64, &[2], [0.1, 2.0].map(Number::Float)).unwrap();
+        let count = Tensor::from_numbers(ElemType::F64, &[1], [Number::Float(3.0)]).unwrap();
+        let named = [("n".to_owned(), count), ("x".to_owned(), doubles)];
+        let inputs = fit(&func, by_name(&func, &named).unwrap()).unwrap();
+        assert_eq!(inputs, [Tensor::from_f32(&[2], &[0.1, 2.0]).unwrap(), Tensor::from_i64(&[1], &[3]).unwrap()]);
+        let missing = by_name(&func, &named[..1]).unwrap_err();
+        assert_eq!(missing.to_string(), "there is no input `x`; there are: n");
+    }
+}

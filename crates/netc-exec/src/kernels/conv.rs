@@ -1,0 +1,148 @@
+//! Convolution: windows are copied into the rows of a matrix (im2col), which is multiplied with the kernel.
+//!
+//! A kernel of one element is a plain product, and a group of one input channel a weighted sum of shifted rows.
+
+use netc_ir::{Layout, Window};
+
+use super::Made;
+use super::geometry::Geometry;
+use super::matmul::{matrix_product, zeroed, zeros};
+use super::num::{Arith, for_arith};
+use super::shape;
+use crate::value::{Element, Value, for_element};
+
+/// Elements of the matrix of windows that exist at a time: bounds the memory of large images.
+const CHUNK: usize = 1 << 23;
+
+/// The convolution of `x` with a kernel of shape `spatial..., in/groups, out`. `dims` is the result's shape.
+pub(super) fn conv(x: &Value, kernel: &Value, window: &Window, groups: u64, dims: &[usize]) -> Made<Value> {
+    let last = to_channels_last(x, window.layout)?;
+    let out = channels_last_dims(dims, window.layout);
+    let y = conv_last(&last, kernel, window, groups as usize, &out)?;
+    from_channels_last(&y, window.layout)
+}
+
+/// `x` with its channels as the last axis.
+pub(super) fn to_channels_last(x: &Value, layout: Layout) -> Made<Value> {
+    let rank = x.dims().len();
+    match layout {
+        Layout::ChannelsLast => Ok(x.clone()),
+        Layout::ChannelsFirst => shape::permute(x, &[&[0], &Vec::from_iter(2..rank)[..], &[1]].concat()),
+    }
+}
+
+/// `x`, whose channels are the last axis, in the order of `layout`.
+pub(super) fn from_channels_last(x: &Value, layout: Layout) -> Made<Value> {
+    let rank = x.dims().len();
+    match layout {
+        Layout::ChannelsLast => Ok(x.clone()),
+        Layout::ChannelsFirst => shape::permute(x, &[&[0, rank - 1], &Vec::from_iter(1..rank - 1)[..]].concat()),
+    }
+}
+
+/// Extents in the order of `layout`, channels last.
+pub(super) fn channels_last_dims(dims: &[usize], layout: Layout) -> Vec<usize> {
+    match layout {
+        Layout::ChannelsLast => dims.to_vec(),
+        Layout::ChannelsFirst => [&dims[..1], &dims[2..], &dims[1..2]].concat(),
+    }
+}
+
+fn conv_last(x: &Value, kernel: &Value, window: &Window, groups: usize, out: &[usize]) -> Made<Value> {
+    let (taps, [per_group, filters]) = match kernel.dims() {
+        [taps @ .., per_group, filters] => (taps, [*per_group, *filters]),
+        _ => return zeros(x, out),
+    };
+    if out.contains(&0) || kernel.num_elements() == 0 {
+        return zeros(x, out);
+    }
+    let g = Geometry::new(x.dims(), &taps.iter().map(|t| *t as u64).collect::<Vec<_>>(), window, out)?;
+    let rows = g.batch * g.outputs;
+    let depth = taps.iter().product::<usize>() * per_group;
+    if groups == 1 && g.is_identity() {
+        let (x, w) = (x.reshape(&[rows, per_group])?, kernel.reshape(&[per_group, filters])?);
+        return matrix_product(&x, &w)?.reshape(out);
+    }
+    if per_group == 1 && groups > 1 {
+        return for_arith!(x.elem(), T => depthwise::<T>(x, kernel, &g, groups, filters))?.reshape(out);
+    }
+    let w = kernel.reshape(&[depth, groups, filters / groups])?;
+    let w = shape::permute(&w, &[1, 0, 2])?;
+    grouped(x, &w, &g, per_group)?.reshape(out)
+}
+
+/// The convolution with kernels `w` of shape `[groups, taps * per_group, filters / groups]`, as rows of filters.
+fn grouped(x: &Value, w: &Value, g: &Geometry, per_group: usize) -> Made<Value> {
+    let [groups, depth, width] = [w.dims()[0], w.dims()[1], w.dims()[2]];
+    let rows = g.batch * g.outputs;
+    let chunk = (CHUNK / depth).max(1);
+    for_element!(x.elem(), T => {
+        if groups == 1 && rows <= chunk {
+            let patches = patches::<T>(x, g, [0, rows], [0, per_group], depth)?;
+            return matrix_product(&patches, &w.reshape(&[depth, width])?);
+        }
+        let weights = w.slice::<T>()?;
+        let mut out: Vec<T> = zeroed(rows * groups * width, x)?;
+        for group in 0..groups {
+            let kernel = weights[group * depth * width..][..depth * width].to_vec();
+            let kernel = Value::from_vec(x.elem(), &[depth, width], kernel)?;
+            for start in (0..rows).step_by(chunk) {
+                let n = chunk.min(rows - start);
+                let patches = patches::<T>(x, g, [start, n], [group * per_group, per_group], depth)?;
+                let product = matrix_product(&patches, &kernel)?;
+                let filters = out[start * groups * width..].chunks_exact_mut(groups * width);
+                for (row, product) in filters.zip(product.slice::<T>()?.chunks_exact(width)) {
+                    row[group * width..][..width].copy_from_slice(product);
+                }
+            }
+        }
+        Value::from_vec(x.elem(), &[rows, groups * width], out)
+    })
+}
+
+/// The windows of `n` output elements from `start` on, one per row, over channels `first..first + channels`.
+fn patches<T: Element>(
+    x: &Value,
+    g: &Geometry,
+    [start, n]: [usize; 2],
+    [first, channels]: [usize; 2],
+    depth: usize,
+) -> Made<Value> {
+    let all = x.dims().last().copied().unwrap_or(1);
+    let data = x.slice::<T>()?;
+    let mut out: Vec<T> = zeroed(n * depth, x)?;
+    for (i, row) in out.chunks_exact_mut(depth).enumerate() {
+        let (batch, place) = ((start + i) / g.outputs, (start + i) % g.outputs);
+        g.for_each_tap(place, |tap, at| {
+            let from = (batch * g.inputs + at) * all + first;
+            row[tap * channels..][..channels].copy_from_slice(&data[from..from + channels]);
+        });
+    }
+    Value::from_vec(x.elem(), &[n, depth], out)
+}
+
+/// The convolution where each group has one input channel and `filters / groups` filters.
+fn depthwise<T: Arith>(x: &Value, kernel: &Value, g: &Geometry, groups: usize, filters: usize) -> Made<Value> {
+    let (data, weights) = (x.slice::<T>()?, kernel.slice::<T>()?);
+    let multiplier = filters / groups;
+    let rows = g.batch * g.outputs;
+    let mut out: Vec<T> = zeroed(rows * filters, x)?;
+    for (i, row) in out.chunks_exact_mut(filters).enumerate() {
+        let (batch, place) = (i / g.outputs, i % g.outputs);
+        g.for_each_tap(place, |tap, at| {
+            let x = &data[(batch * g.inputs + at) * groups..][..groups];
+            let w = &weights[tap * filters..][..filters];
+            if multiplier == 1 {
+                for ((y, x), w) in row.iter_mut().zip(x).zip(w) {
+                    *y = y.plus(x.times(*w));
+                }
+            } else {
+                let per_channel = row.chunks_exact_mut(multiplier).zip(w.chunks_exact(multiplier));
+                for ((y, w), x) in per_channel.zip(x) {
+                    y.iter_mut().zip(w).for_each(|(y, w)| *y = y.plus(x.times(*w)));
+                }
+            }
+        });
+    }
+    Value::from_vec(x.elem(), &[rows, filters], out)
+}

@@ -1,0 +1,105 @@
+//! Where sliding windows lie: which of a window's elements fall into the input, for every output element.
+
+use netc_ir::{Padding, Window};
+
+use super::Made;
+use crate::error::KernelError;
+use crate::value::allocate;
+
+/// The windows over the spatial axes of a channels-last tensor.
+pub(super) struct Geometry {
+    axes: Vec<Axis>,
+    /// Extent of the first axis.
+    pub(super) batch: usize,
+    /// Elements of the input per batch entry and channel.
+    pub(super) inputs: usize,
+    /// Elements of the output per batch entry and channel.
+    pub(super) outputs: usize,
+}
+
+/// The windows along one axis.
+struct Axis {
+    /// Elements of the input.
+    extent: usize,
+    /// Elements of the window.
+    taps: usize,
+    dilation: usize,
+    /// One for each element of the output.
+    spans: Vec<Span>,
+}
+
+/// The elements of one window that fall into the input.
+#[derive(Clone, Copy)]
+struct Span {
+    /// The first such element of the window.
+    tap: usize,
+    /// How many there are.
+    count: usize,
+    /// Where the first lies in the input.
+    at: usize,
+}
+
+impl Geometry {
+    /// Windows of the extents `taps` over an input of the extents `dims`, channels last, that give `out`.
+    pub(super) fn new(dims: &[usize], taps: &[u64], window: &Window, out: &[usize]) -> Made<Self> {
+        let (batch, spatial) = (dims[0], &dims[1..dims.len() - 1]);
+        let out = &out[1..out.len() - 1];
+        let axes = (0..spatial.len()).map(|i| axis(spatial[i], taps[i], window, i, out[i])).collect::<Made<_>>()?;
+        Ok(Self { axes, batch, inputs: spatial.iter().product(), outputs: out.iter().product() })
+    }
+
+    /// Whether every output element sees exactly the input element at its own place.
+    pub(super) fn is_identity(&self) -> bool {
+        let own = |(i, s): (usize, &Span)| s.count == 1 && s.at == i;
+        self.axes.iter().all(|a| a.taps == 1 && a.spans.len() == a.extent && a.spans.iter().enumerate().all(own))
+    }
+
+    /// Calls `f` with the number of a window element and its place in the input, for all elements of the window of
+    /// the output element `place` that fall into the input. Both count in row-major order over the spatial axes.
+    pub(super) fn for_each_tap(&self, place: usize, mut f: impl FnMut(usize, usize)) {
+        let mut spans = [Span { tap: 0, count: 1, at: 0 }; MAX_SPATIAL];
+        let mut rest = place;
+        for (axis, span) in self.axes.iter().zip(&mut spans).rev() {
+            let n = axis.spans.len().max(1);
+            *span = axis.spans[rest % n];
+            rest /= n;
+        }
+        self.visit(&self.axes, &spans, 0, 0, &mut f);
+    }
+
+    fn visit<F: FnMut(usize, usize)>(&self, axes: &[Axis], spans: &[Span], tap: usize, at: usize, f: &mut F) {
+        let ([axis, axes @ ..], [span, spans @ ..]) = (axes, spans) else { return f(tap, at) };
+        for i in 0..span.count {
+            let tap = tap.wrapping_mul(axis.taps).wrapping_add(span.tap + i);
+            self.visit(axes, spans, tap, at * axis.extent + span.at + i * axis.dilation, f);
+        }
+    }
+}
+
+/// As many axes as a value may have.
+const MAX_SPATIAL: usize = 64;
+
+fn axis(extent: usize, taps: u64, window: &Window, i: usize, out: usize) -> Made<Axis> {
+    let (stride, dilation) = (i128::from(window.strides[i]), i128::from(window.dilations[i]));
+    let (n, k) = (extent as i128, i128::from(taps));
+    let low = match &window.padding {
+        Padding::Valid => 0,
+        Padding::Explicit(pads) => i128::from(pads[i].0),
+        // An odd element goes to the end.
+        Padding::Same => ((out as i128 - 1) * stride + (k - 1) * dilation + 1 - n).max(0) / 2,
+    };
+    let span = |place: usize| {
+        let base = place as i128 * stride - low;
+        let first = if base < 0 { (-base + dilation - 1) / dilation } else { 0 };
+        let end = if n > base { (n - base + dilation - 1) / dilation } else { 0 }.min(k);
+        if end <= first {
+            return Span { tap: 0, count: 0, at: 0 };
+        }
+        // Both ends lie in the input, whose extent is a `usize`.
+        Span { tap: first as usize, count: (end - first) as usize, at: (base + first * dilation) as usize }
+    };
+    let mut spans = allocate(out, &netc_ir::Type::fixed(netc_ir::ElemType::U64, &[out as u64]))?;
+    spans.extend((0..out).map(span));
+    let taps = usize::try_from(taps).map_err(|_| KernelError::Memory { ty: format!("window of {taps}") })?;
+    Ok(Axis { extent, taps, dilation: window.dilations[i] as usize, spans })
+}

@@ -1,0 +1,96 @@
+//! Ops whose result takes elements from computed places: gather and pad.
+
+use netc_ir::{ElemType, Number, PadMode};
+
+use super::Made;
+use super::reduce::around;
+use crate::error::KernelError;
+use crate::value::{Element, Value, allocate, for_element};
+
+/// The slices of `x` along `axis` at `indices`. An index outside of the axis is an error.
+pub(super) fn gather(x: &Value, indices: &Value, axis: u64, dims: &[usize]) -> Made<Value> {
+    let (outer, n, inner) = around(x.dims(), axis);
+    let places = places(indices, n)?;
+    for_element!(x.elem(), T => {
+        let data = x.slice::<T>()?;
+        let mut out: Vec<T> = allocate(dims.iter().product(), &x.ty())?;
+        for block in 0..outer {
+            for place in &places {
+                let at = (block * n + place) * inner;
+                out.extend_from_slice(&data[at..at + inner]);
+            }
+        }
+        Value::from_vec(x.elem(), dims, out)
+    })
+}
+
+/// The indices as places in an axis of `extent` elements.
+fn places(indices: &Value, extent: usize) -> Made<Vec<usize>> {
+    for_element!(indices.elem(), T => {
+        let data = indices.slice::<T>()?;
+        let mut out = allocate(data.len(), &indices.ty())?;
+        for (place, index) in data.iter().enumerate() {
+            let Number::Int(index) = index.number() else {
+                return Err(KernelError::Element { elem: indices.elem() });
+            };
+            match usize::try_from(index) {
+                Ok(at) if at < extent => out.push(at),
+                _ => return Err(KernelError::Index { index: index as i64, place, extent }),
+            }
+        }
+        Ok(out)
+    })
+}
+
+/// `x` with a border, added to one axis after the other.
+pub(super) fn pad(x: &Value, amounts: &[(u64, u64)], mode: PadMode, value: f64) -> Made<Value> {
+    let mut padded = x.clone();
+    for (axis, (low, high)) in amounts.iter().enumerate().filter(|(_, amount)| **amount != (0, 0)) {
+        padded = pad_axis(&padded, axis, [*low as usize, *high as usize], mode, value)?;
+    }
+    Ok(padded)
+}
+
+fn pad_axis(x: &Value, axis: usize, [low, high]: [usize; 2], mode: PadMode, value: f64) -> Made<Value> {
+    let (outer, n, inner) = around(x.dims(), axis as u64);
+    let mut dims = x.dims().to_vec();
+    dims[axis] = low + n + high;
+    for_element!(x.elem(), T => {
+        let data = x.slice::<T>()?;
+        let fill: T = element(x.elem(), value);
+        let mut out: Vec<T> = allocate(dims.iter().product(), &x.ty())?;
+        for block in 0..outer {
+            for row in 0..dims[axis] {
+                match source(row, low, n, mode) {
+                    Some(from) => out.extend_from_slice(&data[(block * n + from) * inner..][..inner]),
+                    None => out.extend(std::iter::repeat_n(fill, inner)),
+                }
+            }
+        }
+        Value::from_vec(x.elem(), &dims, out)
+    })
+}
+
+/// The row that the border repeats at `row` of the result, if it does not hold a constant.
+fn source(row: usize, low: usize, n: usize, mode: PadMode) -> Option<usize> {
+    let last = n.saturating_sub(1);
+    if (low..low + n).contains(&row) {
+        return Some(row - low);
+    }
+    let (before, after) = (low.saturating_sub(row), row.saturating_sub(low + last));
+    match mode {
+        PadMode::Constant => None,
+        PadMode::Edge => Some(if before > 0 { 0 } else { last }),
+        PadMode::Reflect => Some(if before > 0 { before } else { last.saturating_sub(after) }),
+        PadMode::Symmetric => Some(if before > 0 { before - 1 } else { n.saturating_sub(after) }),
+    }
+}
+
+fn element<T: Element>(elem: ElemType, value: f64) -> T {
+    match elem {
+        ElemType::Bool => T::from_number(Number::Int(i128::from(value.abs() > 0.0))),
+        ElemType::I8 | ElemType::I16 | ElemType::I32 | ElemType::I64 | ElemType::U8 | ElemType::U16 | ElemType::U32
+        | ElemType::U64 | ElemType::F16 | ElemType::BF16 | ElemType::F32 | ElemType::F64 | ElemType::Str
+        | ElemType::Any => T::from_number(Number::Float(value)),
+    }
+}

@@ -1,0 +1,153 @@
+//! What each core op computes. The planner knows [`run`] alone, so kernels can be replaced one by one.
+//!
+//! Shapes are checked before a kernel starts, by inferring the type of the result from the extents at hand: a
+//! kernel may rely on the constraints of its op. Operands and results are contiguous. `f16` and `bf16` are computed
+//! in `f32` and rounded once, at the end of the op.
+
+mod cast;
+mod conv;
+mod elementwise;
+mod geometry;
+mod index;
+mod matmul;
+mod num;
+mod order;
+mod pool;
+mod reduce;
+mod shape;
+mod strided;
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+
+use netc_ir::{Bindings, CoreOp, Dim, ElemType, InferError, Module, Type, infer};
+
+use crate::error::KernelError;
+use crate::tensor::Tensor;
+use crate::value::{Value, extents};
+
+type Made<T> = Result<T, KernelError>;
+
+/// The result of `op`, which is not `weight`, on constant operands. Symbols have no value here.
+pub fn evaluate(op: &CoreOp, operands: &[Tensor]) -> Result<Tensor, KernelError> {
+    let values = operands.iter().map(Value::from_tensor).collect::<Made<Vec<_>>>()?;
+    let result = run(op, &values.iter().collect::<Vec<_>>(), &Bindings::new())?;
+    result.to_tensor().map_err(|_| KernelError::Memory { ty: result.ty().to_string() })
+}
+
+/// The result of `op` on `operands`, with symbols as `bindings` says.
+pub(crate) fn run(op: &CoreOp, operands: &[&Value], bindings: &Bindings) -> Made<Value> {
+    let op = with_known_dims(op, operands, bindings)?;
+    let types: Vec<Type> = operands.iter().map(|v| v.ty()).collect();
+    let ty = infer(&Module::new(), &op, &types.iter().collect::<Vec<_>>())?;
+    let dims = extents(&ty)?;
+    let half = operands.iter().map(|v| v.elem()).find(|e| matches!(e, ElemType::F16 | ElemType::BF16));
+    match half {
+        Some(half) if computes(&op) => {
+            let wide = operands.iter().map(|v| cast::cast(v, ElemType::F32)).collect::<Made<Vec<_>>>()?;
+            let result = dispatch(&op, &wide.iter().collect::<Vec<_>>(), &dims)?;
+            if result.elem() == ElemType::F32 { cast::cast(&result, half) } else { Ok(result) }
+        }
+        _ => dispatch(&op, operands, &dims),
+    }
+}
+
+fn dispatch(op: &CoreOp, operands: &[&Value], dims: &[usize]) -> Made<Value> {
+    match op {
+        CoreOp::Constant(literal) => Value::from_literal(literal),
+        // Weights are constants of the plan; here there is no module to find them in.
+        CoreOp::Weight(_) => Err(KernelError::Element { elem: ElemType::Any }),
+        CoreOp::Unary(f) => elementwise::unary(*f, one(operands)?),
+        CoreOp::Binary(f) => {
+            let [a, b] = take(operands)?;
+            elementwise::binary(*f, a, b, dims)
+        }
+        CoreOp::Compare(f) => {
+            let [a, b] = take(operands)?;
+            elementwise::compare(*f, a, b, dims)
+        }
+        CoreOp::Select => elementwise::select(take(operands)?, dims),
+        CoreOp::Cast(elem) => cast::cast(one(operands)?, *elem),
+        CoreOp::MatMul => {
+            let [a, b] = take(operands)?;
+            matmul::matmul(a, b, dims)
+        }
+        CoreOp::Conv { window, groups } => {
+            let [x, kernel] = take(operands)?;
+            conv::conv(x, kernel, window, *groups, dims)
+        }
+        CoreOp::Pool { kind, size, window } => pool::pool(*kind, one(operands)?, size, window, dims),
+        CoreOp::Reduce { kind, axes, .. } => reduce::reduce(*kind, one(operands)?, axes, dims),
+        CoreOp::Reshape(_) => one(operands)?.reshape(dims),
+        CoreOp::Transpose(perm) => shape::transpose(one(operands)?, perm, dims),
+        CoreOp::Broadcast(_) => shape::broadcast(one(operands)?, dims),
+        CoreOp::Concat(axis) => shape::concat(operands, *axis, dims),
+        CoreOp::Slice(axes) => shape::slice(one(operands)?, axes, dims),
+        CoreOp::Pad { amounts, mode, value } => index::pad(one(operands)?, amounts, *mode, value.get()),
+        CoreOp::Gather(axis) => {
+            let [x, indices] = take(operands)?;
+            index::gather(x, indices, *axis, dims)
+        }
+        CoreOp::Sort { axis, descending } => order::sort(one(operands)?, *axis, *descending),
+        CoreOp::CumSum(axis) => reduce::cumsum(one(operands)?, *axis),
+        CoreOp::Reverse(axes) => shape::reverse(one(operands)?, axes, dims),
+    }
+}
+
+/// Whether the op calculates with its elements, and does not only move or compare them.
+fn computes(op: &CoreOp) -> bool {
+    match op {
+        CoreOp::Unary(_) | CoreOp::Binary(_) | CoreOp::MatMul | CoreOp::Conv { .. } | CoreOp::Pool { .. }
+        | CoreOp::Reduce { .. } | CoreOp::CumSum(_) => true,
+        CoreOp::Constant(_) | CoreOp::Weight(_) | CoreOp::Compare(_) | CoreOp::Select | CoreOp::Cast(_)
+        | CoreOp::Reshape(_) | CoreOp::Transpose(_) | CoreOp::Broadcast(_) | CoreOp::Concat(_) | CoreOp::Slice(_)
+        | CoreOp::Pad { .. } | CoreOp::Gather(_) | CoreOp::Sort { .. } | CoreOp::Reverse(_) => false,
+    }
+}
+
+/// The op with its own extents as numbers.
+fn with_known_dims<'a>(op: &'a CoreOp, operands: &[&Value], bindings: &Bindings) -> Made<Cow<'a, CoreOp>> {
+    Ok(match op {
+        CoreOp::Reshape(dims) => {
+            let count = operands.first().map(|v| v.num_elements() as u64);
+            Cow::Owned(CoreOp::Reshape(known_shape(dims, count, bindings)?))
+        }
+        CoreOp::Broadcast(dims) => {
+            Cow::Owned(CoreOp::Broadcast(dims.iter().map(|d| known(d, bindings)).collect::<Made<_>>()?))
+        }
+        CoreOp::Constant(_) | CoreOp::Weight(_) | CoreOp::Unary(_) | CoreOp::Binary(_) | CoreOp::Compare(_)
+        | CoreOp::Select | CoreOp::Cast(_) | CoreOp::MatMul | CoreOp::Conv { .. } | CoreOp::Pool { .. }
+        | CoreOp::Reduce { .. } | CoreOp::Transpose(_) | CoreOp::Concat(_) | CoreOp::Slice(_) | CoreOp::Pad { .. }
+        | CoreOp::Gather(_) | CoreOp::Sort { .. } | CoreOp::CumSum(_) | CoreOp::Reverse(_) => Cow::Borrowed(op),
+    })
+}
+
+fn known(dim: &Dim, bindings: &Bindings) -> Made<Dim> {
+    dim.eval(bindings).map(Dim::Known).ok_or_else(|| KernelError::Unbound { dim: dim.to_string() })
+}
+
+/// The shape as numbers. One extent whose symbols have no value is what the `count` elements leave for it.
+fn known_shape(dims: &[Dim], count: Option<u64>, bindings: &Bindings) -> Made<Vec<Dim>> {
+    let values: Vec<Option<u64>> = dims.iter().map(|d| d.eval(bindings)).collect();
+    let rest = values.iter().flatten().try_fold(1u64, |n, d| n.checked_mul(*d)).filter(|n| *n > 0);
+    let left = match (count, rest) {
+        (Some(count), Some(rest)) if values.iter().filter(|v| v.is_none()).count() == 1 => count.checked_div(rest),
+        _ => None,
+    };
+    let fill = |(dim, value): (&Dim, Option<u64>)| {
+        value.or(left).map(Dim::Known).ok_or_else(|| KernelError::Unbound { dim: dim.to_string() })
+    };
+    dims.iter().zip(values).map(fill).collect()
+}
+
+fn one<'v>(operands: &[&'v Value]) -> Made<&'v Value> {
+    let [x] = take(operands)?;
+    Ok(x)
+}
+
+fn take<'v, const N: usize>(operands: &[&'v Value]) -> Made<[&'v Value; N]> {
+    let note = || format!("takes {N} operands, found {}", operands.len());
+    operands.try_into().map_err(|_| InferError { op: "operands", constraint: 0, note: note() }.into())
+}

@@ -1,0 +1,198 @@
+//! Arithmetic of the types that ops are computed in.
+
+use netc_ir::ElemType;
+
+use crate::error::KernelError;
+use crate::value::Element;
+
+/// A type with arithmetic. Integers wrap around; nothing panics.
+pub(super) trait Arith: Element {
+    /// What sums and products are kept in: floats in `f64`, integers in `i128`.
+    type Acc: Copy;
+    /// The sum of nothing.
+    const ZERO: Self::Acc;
+    /// The product of nothing.
+    const ONE: Self::Acc;
+    /// The element that is not larger than any other.
+    const LOWEST: Self;
+    /// The element that is not smaller than any other.
+    const HIGHEST: Self;
+
+    /// `sum + x`.
+    fn sum(sum: Self::Acc, x: Self) -> Self::Acc;
+    /// `product * x`.
+    fn product(product: Self::Acc, x: Self) -> Self::Acc;
+    /// The sum or product as an element.
+    fn from_acc(acc: Self::Acc) -> Self;
+    /// `sum / n`, for integers rounded toward zero.
+    fn mean(sum: Self::Acc, n: usize) -> Result<Self, KernelError>;
+    /// `a + b`.
+    fn plus(self, b: Self) -> Self;
+    /// `a - b`.
+    fn minus(self, b: Self) -> Self;
+    /// `a * b`.
+    fn times(self, b: Self) -> Self;
+    /// `a / b`, for integers rounded toward zero; `b` is then not 0.
+    fn over(self, b: Self) -> Self;
+    /// `a^b`; an integer `b` is not negative.
+    fn power(self, b: Self) -> Self;
+    /// Whether it is not a number.
+    fn is_nan(self) -> bool;
+    /// Checks that `over` is defined for every divisor.
+    fn check_divisors(divisors: &[Self]) -> Result<(), KernelError>;
+    /// Checks that `power` is defined for every exponent.
+    fn check_exponents(exponents: &[Self]) -> Result<(), KernelError>;
+
+    /// The larger; a NaN if one is.
+    fn larger(self, b: Self) -> Self {
+        if self > b || self.is_nan() { self } else { b }
+    }
+
+    /// The smaller; a NaN if one is.
+    fn smaller(self, b: Self) -> Self {
+        if self < b || self.is_nan() { self } else { b }
+    }
+}
+
+macro_rules! float_arith {
+    ($($t:ty)*) => {$(
+        impl Arith for $t {
+            type Acc = f64;
+            const ZERO: f64 = 0.0;
+            const ONE: f64 = 1.0;
+            const LOWEST: Self = Self::NEG_INFINITY;
+            const HIGHEST: Self = Self::INFINITY;
+
+            fn sum(sum: f64, x: Self) -> f64 {
+                sum + f64::from(x)
+            }
+            fn product(product: f64, x: Self) -> f64 {
+                product * f64::from(x)
+            }
+            fn from_acc(acc: f64) -> Self {
+                acc as Self
+            }
+            fn mean(sum: f64, n: usize) -> Result<Self, KernelError> {
+                Ok((sum / n as f64) as Self)
+            }
+            fn plus(self, b: Self) -> Self {
+                self + b
+            }
+            fn minus(self, b: Self) -> Self {
+                self - b
+            }
+            fn times(self, b: Self) -> Self {
+                self * b
+            }
+            fn over(self, b: Self) -> Self {
+                self / b
+            }
+            fn power(self, b: Self) -> Self {
+                self.powf(b)
+            }
+            fn is_nan(self) -> bool {
+                self.is_nan()
+            }
+            fn check_divisors(_: &[Self]) -> Result<(), KernelError> {
+                Ok(())
+            }
+            fn check_exponents(_: &[Self]) -> Result<(), KernelError> {
+                Ok(())
+            }
+        }
+    )*};
+}
+
+float_arith!(f32 f64);
+
+macro_rules! int_arith {
+    ($($t:ty)*) => {$(
+        impl Arith for $t {
+            type Acc = i128;
+            const ZERO: i128 = 0;
+            const ONE: i128 = 1;
+            const LOWEST: Self = Self::MIN;
+            const HIGHEST: Self = Self::MAX;
+
+            fn sum(sum: i128, x: Self) -> i128 {
+                sum.wrapping_add(i128::from(x))
+            }
+            // Modulo 2^128, hence also modulo the range of the element type.
+            fn product(product: i128, x: Self) -> i128 {
+                product.wrapping_mul(i128::from(x))
+            }
+            fn from_acc(acc: i128) -> Self {
+                acc as Self
+            }
+            fn mean(sum: i128, n: usize) -> Result<Self, KernelError> {
+                sum.checked_div(n as i128).map(|mean| mean as Self).ok_or(KernelError::DivideByZero)
+            }
+            fn plus(self, b: Self) -> Self {
+                self.wrapping_add(b)
+            }
+            fn minus(self, b: Self) -> Self {
+                self.wrapping_sub(b)
+            }
+            fn times(self, b: Self) -> Self {
+                self.wrapping_mul(b)
+            }
+            fn over(self, b: Self) -> Self {
+                self.checked_div(b).unwrap_or(self)
+            }
+            fn power(self, b: Self) -> Self {
+                u32::try_from(b).map_or_else(|_| power_mod(self, b), |b| self.wrapping_pow(b))
+            }
+            fn is_nan(self) -> bool {
+                false
+            }
+            fn check_divisors(divisors: &[Self]) -> Result<(), KernelError> {
+                if divisors.contains(&0) { Err(KernelError::DivideByZero) } else { Ok(()) }
+            }
+            fn check_exponents(exponents: &[Self]) -> Result<(), KernelError> {
+                let negative = exponents.iter().find(|b| i128::from(**b) < 0);
+                negative.map_or(Ok(()), |b| Err(KernelError::NegativePower(i64::from(*b))))
+            }
+        }
+    )*};
+}
+
+int_arith!(i64 i32 i16 u32 u8);
+
+/// `base^exponent` by repeated squaring, for exponents that do not fit into 32 bits.
+fn power_mod<T: Arith>(base: T, exponent: T) -> T {
+    let netc_ir::Number::Int(mut left) = exponent.number() else { return base };
+    let (mut square, mut result) = (base, T::from_acc(T::ONE));
+    while left > 0 {
+        if left & 1 == 1 {
+            result = result.times(square);
+        }
+        square = square.times(square);
+        left >>= 1;
+    }
+    result
+}
+
+/// Runs the expression with `$T` the type that elements are computed in; an error for types without arithmetic.
+macro_rules! for_arith {
+    ($elem:expr, $T:ident => $body:expr) => {
+        match $elem {
+            netc_ir::ElemType::F32 => { type $T = f32; $body }
+            netc_ir::ElemType::F64 => { type $T = f64; $body }
+            netc_ir::ElemType::I64 => { type $T = i64; $body }
+            netc_ir::ElemType::I32 => { type $T = i32; $body }
+            netc_ir::ElemType::I16 => { type $T = i16; $body }
+            netc_ir::ElemType::U32 => { type $T = u32; $body }
+            netc_ir::ElemType::U8 => { type $T = u8; $body }
+            elem @ (netc_ir::ElemType::Bool | netc_ir::ElemType::F16 | netc_ir::ElemType::BF16 | netc_ir::ElemType::I8
+            | netc_ir::ElemType::U16 | netc_ir::ElemType::U64 | netc_ir::ElemType::Str | netc_ir::ElemType::Any) => {
+                Err($crate::error::KernelError::Element { elem })
+            }
+        }
+    };
+}
+pub(super) use for_arith;
+
+/// The type that comparisons of `elem` are made in: truth values compare as bytes.
+pub(super) fn ordered(elem: ElemType) -> ElemType {
+    if elem == ElemType::Bool { ElemType::U8 } else { elem }
+}

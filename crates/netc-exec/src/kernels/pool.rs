@@ -1,0 +1,70 @@
+//! Reductions over sliding windows.
+
+use netc_ir::{ElemType, Pool, Window};
+
+use super::Made;
+use super::conv::{channels_last_dims, from_channels_last, to_channels_last};
+use super::geometry::Geometry;
+use super::num::{Arith, for_arith, ordered};
+use crate::error::KernelError;
+use crate::value::{Value, allocate};
+
+/// The largest element, or the mean, of each window, of the elements that lie in `x`.
+///
+/// A window without any gives the lowest number, and a mean that is not a number.
+pub(super) fn pool(kind: Pool, x: &Value, size: &[u64], window: &Window, dims: &[usize]) -> Made<Value> {
+    if kind == Pool::Avg && x.elem() == ElemType::Bool {
+        return Err(KernelError::Element { elem: x.elem() });
+    }
+    let last = to_channels_last(x, window.layout)?;
+    let out = channels_last_dims(dims, window.layout);
+    let g = Geometry::new(last.dims(), size, window, &out)?;
+    let pooled = for_arith!(ordered(x.elem()), T => match kind {
+        Pool::Max => max::<T>(&last, &g, &out),
+        Pool::Avg => average::<T>(&last, &g, &out),
+    })?;
+    from_channels_last(&pooled, window.layout)
+}
+
+fn channels(out: &[usize]) -> usize {
+    out.last().copied().unwrap_or(1)
+}
+
+fn max<T: Arith>(x: &Value, g: &Geometry, out: &[usize]) -> Made<Value> {
+    let channels = channels(out);
+    let data = x.slice::<T>()?;
+    let count = out.iter().product();
+    let mut y: Vec<T> = allocate(count, &x.ty())?;
+    let lowest = if x.elem() == ElemType::Bool { T::default() } else { T::LOWEST };
+    y.resize(count, lowest);
+    for (i, row) in y.chunks_exact_mut(channels.max(1)).enumerate() {
+        let (batch, place) = (i / g.outputs, i % g.outputs);
+        g.for_each_tap(place, |_, at| {
+            let x = &data[(batch * g.inputs + at) * channels..][..channels];
+            row.iter_mut().zip(x).for_each(|(y, x)| *y = y.larger(*x));
+        });
+    }
+    Value::from_vec(x.elem(), out, y)
+}
+
+fn average<T: Arith>(x: &Value, g: &Geometry, out: &[usize]) -> Made<Value> {
+    let channels = channels(out);
+    let data = x.slice::<T>()?;
+    let mut y: Vec<T> = allocate(out.iter().product(), &x.ty())?;
+    let mut sums = vec![T::ZERO; channels];
+    let rows = if channels == 0 { 0 } else { g.batch * g.outputs };
+    for i in 0..rows {
+        let (batch, place) = (i / g.outputs, i % g.outputs);
+        sums.fill(T::ZERO);
+        let mut n = 0;
+        g.for_each_tap(place, |_, at| {
+            let x = &data[(batch * g.inputs + at) * channels..][..channels];
+            sums.iter_mut().zip(x).for_each(|(sum, x)| *sum = T::sum(*sum, *x));
+            n += 1;
+        });
+        for sum in &sums {
+            y.push(T::mean(*sum, n)?);
+        }
+    }
+    Value::from_vec(x.elem(), out, y)
+}

@@ -1,0 +1,66 @@
+//! Reductions over axes, and running sums.
+
+use netc_ir::Reduce;
+
+use super::Made;
+use super::num::{Arith, for_arith};
+use super::shape;
+use crate::value::{Value, allocate};
+
+/// The reduction of `x` over `axes`, of the shape `dims`. Sums and products of floats are kept in `f64`.
+///
+/// Over no elements: the sum is 0, the product 1, the largest the lowest number, the smallest the highest, and the
+/// mean not a number.
+pub(super) fn reduce(kind: Reduce, x: &Value, axes: &[u64], dims: &[usize]) -> Made<Value> {
+    let reduced = |i: &usize| axes.contains(&(*i as u64));
+    let all = 0..x.dims().len();
+    let order: Vec<usize> = all.clone().filter(|i| !reduced(i)).chain(all.filter(reduced)).collect();
+    let rows = shape::permute(x, &order)?;
+    for_arith!(x.elem(), T => {
+        let data = rows.slice::<T>()?;
+        let count = dims.iter().product();
+        let len = axes.iter().map(|a| x.dims()[*a as usize]).product::<usize>();
+        let mut out: Vec<T> = allocate(count, &x.ty())?;
+        for i in 0..count {
+            out.push(fold(kind, &data[i * len..][..len])?);
+        }
+        Value::from_vec(x.elem(), dims, out)
+    })
+}
+
+fn fold<T: Arith>(kind: Reduce, row: &[T]) -> Made<T> {
+    let sum = || row.iter().fold(T::ZERO, |sum, x| T::sum(sum, *x));
+    Ok(match kind {
+        Reduce::Sum => T::from_acc(sum()),
+        Reduce::Mean => T::mean(sum(), row.len())?,
+        Reduce::Prod => T::from_acc(row.iter().fold(T::ONE, |product, x| T::product(product, *x))),
+        Reduce::Max => row.iter().fold(T::LOWEST, |max, x| max.larger(*x)),
+        Reduce::Min => row.iter().fold(T::HIGHEST, |min, x| min.smaller(*x)),
+    })
+}
+
+/// The sums of the elements up to each, along `axis`.
+pub(super) fn cumsum(x: &Value, axis: u64) -> Made<Value> {
+    let (outer, n, inner) = around(x.dims(), axis);
+    for_arith!(x.elem(), T => {
+        let data = x.slice::<T>()?;
+        let mut out: Vec<T> = allocate(data.len(), &x.ty())?;
+        for block in 0..outer {
+            let mut sums = vec![T::ZERO; inner];
+            for row in 0..n {
+                let at = (block * n + row) * inner;
+                for (sum, x) in sums.iter_mut().zip(&data[at..at + inner]) {
+                    *sum = T::sum(*sum, *x);
+                    out.push(T::from_acc(*sum));
+                }
+            }
+        }
+        Value::from_vec(x.elem(), x.dims(), out)
+    })
+}
+
+/// Elements before an axis, along it, and after it.
+pub(super) fn around(dims: &[usize], axis: u64) -> (usize, usize, usize) {
+    let axis = axis as usize;
+    (dims[..axis].iter().product(), dims[axis], dims[axis + 1..].iter().product())
+}

@@ -1,0 +1,91 @@
+//! Walking over tensors by strides: the one place where broadcasting and reordering are written.
+
+/// A walk over the elements of a shape, in row-major order, with a place in each of `N` tensors.
+///
+/// Axes that need no distinction are merged, so that the last axis is as long as possible.
+pub(super) struct Walk<const N: usize> {
+    dims: Vec<usize>,
+    strides: Vec<[isize; N]>,
+    start: [isize; N],
+}
+
+impl<const N: usize> Walk<N> {
+    /// Over the shape `dims`; a step along axis `i` moves by `strides[i]`.
+    pub(super) fn new(dims: &[usize], strides: Vec<[isize; N]>, start: [isize; N]) -> Self {
+        let mut walk = Self { dims: Vec::new(), strides: Vec::new(), start };
+        for (extent, stride) in dims.iter().zip(strides).filter(|(extent, _)| **extent != 1) {
+            let jump = |s: &[isize; N]| (0..N).all(|n| s[n] == stride[n].wrapping_mul(*extent as isize));
+            match (walk.dims.last_mut(), walk.strides.last_mut()) {
+                (Some(last), Some(outer)) if jump(outer) => {
+                    *last *= extent;
+                    *outer = stride;
+                }
+                _ => {
+                    walk.dims.push(*extent);
+                    walk.strides.push(stride);
+                }
+            }
+        }
+        walk
+    }
+
+    /// Over the shape `dims`, to which tensors of the shapes `operands` broadcast.
+    pub(super) fn broadcast(dims: &[usize], operands: [&[usize]; N]) -> Self {
+        let strides = operands.map(|shape| broadcast_strides(shape, dims.len()));
+        let per_axis = (0..dims.len()).map(|i| std::array::from_fn(|n| strides[n][i])).collect();
+        Self::new(dims, per_axis, [0; N])
+    }
+
+    /// Calls `f` for each run along the last axis: its places in the tensors, the steps between its elements, and
+    /// its length.
+    pub(super) fn for_each_run(&self, mut f: impl FnMut([isize; N], [isize; N], usize)) {
+        if self.dims.contains(&0) {
+            return;
+        }
+        let (inner, outer) = self.dims.split_last().map_or((1, &[][..]), |(n, rest)| (*n, rest));
+        let step = self.strides.last().copied().unwrap_or([0; N]);
+        let mut at = self.start;
+        let mut index = vec![0; outer.len()];
+        loop {
+            f(at, step, inner);
+            let Some(axis) = (0..outer.len()).rev().find(|a| index[*a] + 1 < outer[*a]) else { return };
+            index[axis] += 1;
+            for n in 0..N {
+                at[n] += self.strides[axis][n];
+            }
+            for reset in axis + 1..outer.len() {
+                for n in 0..N {
+                    at[n] -= self.strides[reset][n] * index[reset] as isize;
+                }
+                index[reset] = 0;
+            }
+        }
+    }
+}
+
+/// Elements from one axis step to the next, for each axis of a contiguous tensor.
+pub(super) fn contiguous_strides(dims: &[usize]) -> Vec<isize> {
+    let mut strides = vec![1isize; dims.len()];
+    for i in (1..dims.len()).rev() {
+        strides[i - 1] = strides[i].wrapping_mul(dims[i] as isize);
+    }
+    strides
+}
+
+/// The strides of a contiguous tensor of shape `dims` that is repeated to `rank` axes, aligned at the last.
+pub(super) fn broadcast_strides(dims: &[usize], rank: usize) -> Vec<isize> {
+    let own = contiguous_strides(dims).into_iter().zip(dims).map(|(s, d)| if *d == 1 { 0 } else { s });
+    std::iter::repeat_n(0, rank.saturating_sub(dims.len())).chain(own).collect()
+}
+
+/// The elements of `x` on a walk, appended to `out`.
+pub(super) fn copy<T: Copy>(x: &[T], walk: &Walk<1>, out: &mut Vec<T>) {
+    walk.for_each_run(|[at], [step], n| {
+        let at = at as usize;
+        match step {
+            1 => out.extend_from_slice(&x[at..at + n]),
+            0 => out.extend(std::iter::repeat_n(x[at], n)),
+            _ => out.extend((0..n).map(|i| x[at.wrapping_add_signed(step * i as isize)])),
+        }
+    });
+}

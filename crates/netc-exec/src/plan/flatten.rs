@@ -1,0 +1,153 @@
+//! Inlining: a function and all it calls as one list of steps over numbered tensors.
+
+use netc_ir::{CoreOp, Func, FuncId, Loc, Module, Name, Op, OpKind, SourceOp, Type, ValueId};
+
+use crate::error::ExecError;
+
+/// More steps than any network has; bounds what calls of calls can grow to.
+const MAX_STEPS: usize = 1 << 21;
+
+/// A function without calls. Tensors are numbered from 0 on.
+pub(super) struct Flat<'m> {
+    pub(super) params: Vec<FlatParam<'m>>,
+    pub(super) outputs: Vec<(Name, usize)>,
+    pub(super) steps: Vec<FlatStep<'m>>,
+    /// The number of functions entered, the outermost included.
+    pub(super) scopes: usize,
+    /// Whether each tensor is needed; all are, before liveness is known.
+    pub(super) live: Vec<bool>,
+}
+
+pub(super) struct FlatParam<'m> {
+    pub(super) name: &'m Name,
+    pub(super) ty: &'m Type,
+    pub(super) tensor: usize,
+}
+
+pub(super) struct FlatStep<'m> {
+    pub(super) kind: Kind<'m>,
+    pub(super) operands: Vec<usize>,
+    pub(super) results: Vec<usize>,
+    /// The function instance whose symbols the step sees.
+    pub(super) scope: usize,
+    pub(super) loc: &'m Loc,
+}
+
+pub(super) enum Kind<'m> {
+    Core(&'m CoreOp),
+    Source(&'m SourceOp),
+    /// The start of a callee. Its operands are those of the call.
+    Enter { callee: Name, params: Vec<(Name, Type)>, parent: usize },
+}
+
+/// The function `func` of `module` with its calls inlined.
+pub(super) fn flatten(module: &Module, func: FuncId) -> Result<Flat<'_>, ExecError> {
+    let root = function(module, func, "module")?;
+    let mut flattener = Flattener { module, root, tensors: 0, scopes: 1, steps: Vec::new() };
+    let operands: Vec<usize> = root.params.iter().map(|_| flattener.tensor()).collect();
+    let params = root.params.iter().zip(&operands);
+    let params = params.map(|(p, t)| FlatParam { name: &p.name, ty: &root[p.value].ty, tensor: *t }).collect();
+    let results = flattener.run(&operands)?;
+    let outputs = root.outputs.iter().map(|o| o.name.clone()).zip(results).collect();
+    let live = vec![true; flattener.tensors];
+    Ok(Flat { params, outputs, steps: flattener.steps, scopes: flattener.scopes, live })
+}
+
+fn function<'m>(module: &'m Module, id: FuncId, caller: &str) -> Result<&'m Func, ExecError> {
+    let note = || ExecError::Malformed { func: caller.into(), note: format!("there is no function {id}") };
+    module.funcs.get(id.index()).ok_or_else(note)
+}
+
+struct Flattener<'m> {
+    module: &'m Module,
+    root: &'m Func,
+    tensors: usize,
+    scopes: usize,
+    steps: Vec<FlatStep<'m>>,
+}
+
+/// A function that is being inlined.
+struct Frame<'m> {
+    func: &'m Func,
+    scope: usize,
+    /// The tensor that each value is.
+    map: Vec<Option<usize>>,
+    ops: Box<dyn Iterator<Item = &'m Op> + 'm>,
+    /// The results of the call in the caller.
+    results: &'m [ValueId],
+}
+
+impl<'m> Frame<'m> {
+    fn new(func: &'m Func, scope: usize, operands: &[usize], results: &'m [ValueId]) -> Self {
+        let mut map = vec![None; func.num_values()];
+        for (param, tensor) in func.params.iter().zip(operands) {
+            map[param.value.index()] = Some(*tensor);
+        }
+        Self { func, scope, map, ops: Box::new(func.ops().map(|(_, op)| op)), results }
+    }
+
+    fn tensor(&self, value: ValueId) -> Result<usize, ExecError> {
+        let note = || format!("{value} is read before it is defined");
+        let tensor = self.map.get(value.index()).copied().flatten();
+        tensor.ok_or_else(|| ExecError::Malformed { func: self.func.name.clone(), note: note() })
+    }
+
+    fn outputs(&self) -> Result<Vec<usize>, ExecError> {
+        self.func.outputs.iter().map(|o| self.tensor(o.value)).collect()
+    }
+}
+
+impl<'m> Flattener<'m> {
+    fn tensor(&mut self) -> usize {
+        self.tensors += 1;
+        self.tensors - 1
+    }
+
+    /// With an explicit stack: a long chain of calls cannot overflow.
+    fn run(&mut self, operands: &[usize]) -> Result<Vec<usize>, ExecError> {
+        let mut frame = Frame::new(self.root, 0, operands, &[]);
+        let mut callers: Vec<Frame<'m>> = Vec::new();
+        loop {
+            let Some(op) = frame.ops.next() else {
+                let outputs = frame.outputs()?;
+                let Some(mut caller) = callers.pop() else { return Ok(outputs) };
+                for (value, tensor) in frame.results.iter().zip(outputs) {
+                    caller.map[value.index()] = Some(tensor);
+                }
+                frame = caller;
+                continue;
+            };
+            if let Some(callee) = self.op(&mut frame, op)? {
+                callers.push(std::mem::replace(&mut frame, callee));
+            }
+        }
+    }
+
+    /// Adds the step of `op`, and gives the frame of its callee if it is a call.
+    fn op(&mut self, frame: &mut Frame<'m>, op: &'m Op) -> Result<Option<Frame<'m>>, ExecError> {
+        if self.steps.len() >= MAX_STEPS {
+            return Err(ExecError::TooLong { func: self.root.name.clone(), limit: MAX_STEPS });
+        }
+        let operands = op.operands.iter().map(|v| frame.tensor(*v)).collect::<Result<Vec<_>, _>>()?;
+        let (loc, scope) = (&op.loc, frame.scope);
+        let kind = match &op.kind {
+            OpKind::Core(core) => Kind::Core(core),
+            OpKind::Source(source) => Kind::Source(source),
+            OpKind::Call(call) => {
+                let func = function(self.module, call.callee, &frame.func.name)?;
+                let callee = Frame::new(func, self.scopes, &operands, &op.results);
+                self.scopes += 1;
+                let params = func.params.iter().map(|p| (p.name.clone(), func[p.value].ty.clone())).collect();
+                let kind = Kind::Enter { callee: func.name.clone(), params, parent: scope };
+                self.steps.push(FlatStep { kind, operands, results: Vec::new(), scope: callee.scope, loc });
+                return Ok(Some(callee));
+            }
+        };
+        let results: Vec<usize> = op.results.iter().map(|_| self.tensor()).collect();
+        for (value, tensor) in op.results.iter().zip(&results) {
+            frame.map[value.index()] = Some(*tensor);
+        }
+        self.steps.push(FlatStep { kind, operands, results, scope, loc });
+        Ok(None)
+    }
+}

@@ -1,0 +1,235 @@
+//! Plans: symbols, inputs, calls, weights, liveness, repeatability.
+
+use super::*;
+use crate::inputs::random_inputs;
+use netc_ir::{ElemType, parse, verify};
+
+fn plan_of(text: &str, name: &str) -> Result<Plan, ExecError> {
+    let module = parse(&format!("netc 1\n{text}")).unwrap_or_else(|e| panic!("{e}"));
+    verify(&module).unwrap_or_else(|e| panic!("{e}"));
+    let store = Store::open(&module).unwrap();
+    Plan::new(&module, module.func_named(name).unwrap(), &store)
+}
+
+fn f32s(dims: &[u64], values: &[f32]) -> Tensor {
+    Tensor::from_f32(dims, values).unwrap()
+}
+
+#[track_caller]
+fn check(text: &str, inputs: &[Tensor], expect: &[Tensor]) -> Plan {
+    let plan = plan_of(text, "main").unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(plan.run(inputs).unwrap_or_else(|e| panic!("{e}")), expect);
+    plan
+}
+
+#[track_caller]
+fn check_error(text: &str, inputs: &[Tensor], expect: &str) {
+    let error = plan_of(text, "main").and_then(|plan| plan.run(inputs)).unwrap_err();
+    let first: &dyn std::error::Error = &error;
+    let chain: Vec<String> = std::iter::successors(Some(first), |e| e.source()).map(ToString::to_string).collect();
+    assert_eq!(chain.join(": "), expect);
+}
+
+const FLATTEN: &str = "func @main(%x: f32[N,2,2]) -> (%y) { %y = reshape(%x) : f32[N,4] }";
+
+#[test]
+fn symbols_are_read_off_the_inputs() {
+    check(FLATTEN, &[f32s(&[1, 2, 2], &[1., 2., 3., 4.])], &[f32s(&[1, 4], &[1., 2., 3., 4.])]);
+    check(FLATTEN, &[f32s(&[0, 2, 2], &[])], &[f32s(&[0, 4], &[])]);
+    let broadcast = "func @main(%x: f32[N], %y: f32[2*N+1]) -> (%z) { %z = broadcast(%x) : f32[2*N, N] }";
+    let y = f32s(&[3], &[0.; 3]);
+    check(broadcast, &[f32s(&[1], &[5.]), y], &[f32s(&[2, 1], &[5., 5.])]);
+}
+
+#[test]
+fn one_extent_is_what_the_others_leave() {
+    let text = "func @main(%x: f32[floor(H, 2),6]) -> (%y) { %y = reshape(%x) : f32[3,2*floor(H, 2)] }";
+    check(text, &[f32s(&[1, 6], &[0.; 6])], &[f32s(&[3, 2], &[0.; 6])]);
+}
+
+#[test]
+fn inputs_are_checked() {
+    check_error(FLATTEN, &[], "0 inputs were given, expected 1: x");
+    check_error(FLATTEN, &[f32s(&[4], &[0.; 4])], "input `x` is f32[4], expected f32[N,2,2]");
+    check_error(FLATTEN, &[f32s(&[1, 2, 1], &[0.; 2])], "input `x` is f32[1,2,1], expected f32[N,2,2]");
+    let ints = Tensor::new(ElemType::I32, &[0, 2, 2], vec![]).unwrap();
+    check_error(FLATTEN, &[ints], "input `x` is i32[0,2,2], expected f32[N,2,2]");
+    let two = "func @main(%a: f32[N], %b: f32[N]) -> (%c) { %c = add(%a, %b) : f32[N] }";
+    check_error(two, &[f32s(&[1], &[0.]), f32s(&[2], &[0.; 2])], "input `b` says that N is 2, input `a` says that it is 1");
+    let expression = "func @main(%a: f32[N+1], %b: f32[N]) -> (%a) {}";
+    check_error(expression, &[f32s(&[3], &[0.; 3]), f32s(&[1], &[0.])], "input `a` is f32[3], expected f32[N+1]");
+    let wide = "func @main(%a: u64[N]) -> (%a) {}";
+    check_error(
+        wide,
+        &[Tensor::new(ElemType::U64, &[1], vec![0; 8]).unwrap()],
+        "cannot compute `input` at unknown place: there is no kernel for elements of type u64",
+    );
+}
+
+#[test]
+fn shapes_that_do_not_fit_are_errors_with_a_place() {
+    let text = "func @main(%a: f32[N,K], %b: f32[M,2]) -> (%c) { %c = matmul(%a, %b) : f32[N,2] loc(\"head\") }";
+    check_error(
+        text,
+        &[f32s(&[1, 3], &[0.; 3]), f32s(&[2, 2], &[0.; 4])],
+        "cannot compute `matmul` at head: `matmul` breaks constraint C3: inner extents 3 and 2 differ",
+    );
+    let unbound = "func @main(%x: f32[1]) -> (%y) { %y = broadcast(%x) : f32[M] loc(\"up\") }";
+    check_error(
+        unbound,
+        &[f32s(&[1], &[0.])],
+        "cannot compute `broadcast` at up: the extent M has no value: no input binds its symbols",
+    );
+}
+
+const TWICE: &str = "
+func @main(%x: f32[N,2]) -> (%b, %x) {
+  %a = call @scale(%x) : f32[N,2]
+  %t = transpose(%a) {perm = [1, 0]} : f32[2,N]
+  %b = call @scale(%t) : f32[2,N]
+}
+func @scale(%v: f32[A,B]) -> (%y) {
+  %two = constant() {value = 2.0} : f32[]
+  %all = broadcast(%two) : f32[A,B]
+  %y = mul(%v, %all) : f32[A,B]
+}";
+
+#[test]
+fn calls_are_inlined_with_symbols_of_their_own() {
+    let x = f32s(&[1, 2], &[1., 2.]);
+    let plan = check(TWICE, std::slice::from_ref(&x), &[f32s(&[2, 1], &[4., 8.]), x.clone()]);
+    // Two entries, two broadcasts and products, one transposition.
+    assert_eq!((plan.num_steps(), plan.scopes), (7, 3));
+}
+
+#[test]
+fn a_call_that_does_not_fit_names_its_callee() {
+    let text = "func @main(%x: f32[N]) -> (%y) { %y = call @pair(%x) : f32[2] loc(\"inner\") }
+    func @pair(%v: f32[2]) -> (%w) { %w = neg(%v) : f32[2] }";
+    let error = "the call of `@pair` at inner does not fit: input `v` is f32[3], expected f32[2]";
+    check_error(text, &[f32s(&[3], &[0.; 3])], error);
+}
+
+#[test]
+fn chains_and_fans_of_calls_are_bounded() {
+    let chain = |n: usize, body: &dyn Fn(usize) -> String| {
+        let mut text = "func @main(%x: f32[1]) -> (%y) { %y = call @f0(%x) : f32[1] }\n".to_owned();
+        (0..n).for_each(|i| text += &format!("func @f{i}(%x: f32[1]) -> (%y) {{ {} }}\n", body(i + 1)));
+        text + &format!("func @f{n}(%x: f32[1]) -> (%y) {{ %y = neg(%x) : f32[1] }}")
+    };
+    let deep = chain(2000, &|next| format!("%y = call @f{next}(%x) : f32[1]"));
+    check(&deep, &[f32s(&[1], &[1.])], &[f32s(&[1], &[-1.])]);
+    let wide = chain(40, &|next| format!("%z = call @f{next}(%x) : f32[1] %y = call @f{next}(%z) : f32[1]"));
+    assert!(matches!(plan_of(&wide, "main"), Err(ExecError::TooLong { .. })));
+}
+
+#[test]
+fn layers_without_meaning_are_errors_unless_dead() {
+    let text = |out: &str| {
+        format!("func @main(%x: f32[1]) -> ({out}) {{ %y = custom.Swirl(%x) : f32[1] loc(\"swirl_1\") %z = neg(%x) : f32[1] }}")
+    };
+    let error = "`custom.Swirl` at swirl_1 has no meaning here and cannot be executed: give it one with `--layers FILE.nir`";
+    check_error(&text("%y"), &[], error);
+    check(&text("%z"), &[f32s(&[1], &[1.])], &[f32s(&[1], &[-1.])]);
+}
+
+#[test]
+fn dead_steps_and_inputs_are_dropped() {
+    let text = "func @main(%x: f32[1], %unused: u64[1]) -> (%y) {
+      %dead = exp(%x) : f32[1]
+      %dead2 = call @f(%dead) : f32[1]
+      %y = neg(%x) : f32[1]
+    }
+    func @f(%x: f32[1]) -> (%y) { %y = neg(%x) : f32[1] }";
+    let unused = Tensor::new(ElemType::U64, &[1], vec![0; 8]).unwrap();
+    let plan = check(text, &[f32s(&[1], &[1.]), unused], &[f32s(&[1], &[-1.])]);
+    assert_eq!((plan.num_steps(), plan.buffers), (1, 2));
+}
+
+#[test]
+fn an_operand_that_only_binds_a_symbol_is_kept() {
+    let text = "func @main(%x: f32[N]) -> (%y) {
+      %e = concat(%x, %x) {axis = 0} : f32[2*N]
+      %one = constant() {value = 1.0} : f32[1]
+      %y = call @fill(%e, %one) : f32[2*N]
+    }
+    func @fill(%like: f32[K], %v: f32[1]) -> (%y) { %y = broadcast(%v) : f32[K] }";
+    check(text, &[f32s(&[1], &[9.])], &[f32s(&[2], &[1., 1.])]);
+}
+
+#[test]
+fn buffers_die_at_their_last_use() {
+    let text = "func @main(%x: f32[1]) -> (%a, %d) {
+      %a = neg(%x) : f32[1]
+      %b = add(%a, %x) : f32[1]
+      %c = mul(%b, %b) : f32[1]
+      %d = add(%c, %a) : f32[1]
+    }";
+    let plan = check(text, &[f32s(&[1], &[3.])], &[f32s(&[1], &[-3.]), f32s(&[1], &[-3.])]);
+    let dies: Vec<&[usize]> = plan.steps.iter().map(|s| &s.dies[..]).collect();
+    assert_eq!(dies, [&[][..], &[0], &[2], &[3]], "x is 0, a is 1 and lives on");
+}
+
+#[test]
+fn a_weight_is_loaded_once() {
+    let text = "weight w0 \"k\" : f32[2] = [1.0, 2.0]
+    func @main(%x: f32[2]) -> (%y) {
+      %k = weight w0() : f32[2]
+      %a = add(%x, %k) : f32[2]
+      %k2 = weight w0() : f32[2]
+      %b = add(%a, %k2) : f32[2]
+      %y = call @f(%b) : f32[2]
+    }
+    func @f(%x: f32[2]) -> (%y) { %k = weight w0() : f32[2] %y = add(%x, %k) : f32[2] }";
+    let plan = check(text, &[f32s(&[2], &[0., 0.])], &[f32s(&[2], &[3., 6.])]);
+    assert_eq!(plan.constants.len(), 1);
+}
+
+#[test]
+fn values_of_unknown_type_take_that_of_the_input() {
+    let text = "func @main(%x: any[*]) -> (%y) { %y = add(%x, %x) : any[*] }";
+    check(text, &[f32s(&[1], &[2.])], &[f32s(&[1], &[4.])]);
+    check(text, &[Tensor::from_i64(&[], &[2]).unwrap()], &[Tensor::from_i64(&[], &[4]).unwrap()]);
+}
+
+#[test]
+fn progress_counts_steps() {
+    let plan = plan_of(TWICE, "main").unwrap();
+    let mut seen = Vec::new();
+    plan.run_with(&[f32s(&[1, 2], &[1., 2.])], &mut |done, all| seen.push((done, all))).unwrap();
+    assert_eq!(seen, (1..=7).map(|i| (i, 7)).collect::<Vec<_>>());
+}
+
+const NET: &str = "
+weight w0 \"a\" : f32[3,3,3,8] = rand(1, -0.5, 0.5)
+weight w1 \"b\" : f32[8,5] = rand(2, -0.5, 0.5)
+func @main(%x: f32[N,9,9,3]) -> (%y) {
+  %h = call @one(%x) : f32[N,5,5,8]
+  %y = call @two(%h) : f32[N,5]
+}
+func @one(%x: f32[N,9,9,3]) -> (%h) {
+  %k = weight w0() : f32[3,3,3,8]
+  %c = conv(%x, %k) {strides = [2, 2], padding = \"same\"} : f32[N,5,5,8]
+  %h = sigmoid(%c) : f32[N,5,5,8]
+}
+func @two(%h: f32[N,5,5,8]) -> (%y) {
+  %m = reduce_mean(%h) {axes = [1, 2]} : f32[N,8]
+  %k = weight w1() : f32[8,5]
+  %y = matmul(%m, %k) : f32[N,5]
+}";
+
+#[test]
+fn runs_repeat_and_stages_compose_bit_for_bit() {
+    let module = parse(&format!("netc 1\n{NET}")).unwrap();
+    let inputs = random_inputs(module.main().unwrap(), 3, 4).unwrap();
+    let whole = plan_of(NET, "main").unwrap();
+    let expect = whole.run(&inputs).unwrap();
+    assert_eq!(whole.run(&inputs).unwrap(), expect);
+    let between = plan_of(NET, "one").unwrap().run(&inputs).unwrap();
+    assert_eq!(plan_of(NET, "two").unwrap().run(&between).unwrap(), expect);
+    let threads: Vec<_> = std::thread::scope(|scope| {
+        let handles: Vec<_> = (0..3).map(|_| scope.spawn(|| whole.run(&inputs).unwrap())).collect();
+        handles.into_iter().map(|h| h.join().unwrap()).collect()
+    });
+    assert!(threads.iter().all(|outputs| *outputs == expect));
+}

@@ -1,0 +1,151 @@
+//! Tensors as they enter and leave the executor: an element type, extents and bytes.
+
+use netc_ir::{ElemType, Literal, Number, Type};
+
+use crate::error::TensorError;
+
+/// The most bytes that one tensor may have. Larger ones are refused before memory is asked for.
+pub const MAX_BYTES: u64 = 1 << 40;
+
+/// A tensor: its elements are little-endian and in row-major order, and there are as many as its shape says.
+///
+/// Two tensors are equal if their types and bits are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tensor(Literal);
+
+impl Tensor {
+    /// A tensor of the elements that `bytes` holds.
+    pub fn new(elem: ElemType, dims: &[u64], bytes: Vec<u8>) -> Result<Self, TensorError> {
+        let expected = byte_size(elem, dims)?;
+        if bytes.len() as u64 != expected {
+            let ty = Type::fixed(elem, dims).to_string();
+            return Err(TensorError::Bytes { ty, expected, found: bytes.len() as u64 });
+        }
+        Ok(Self(Literal { elem, dims: dims.to_vec(), bytes: bytes.into() }))
+    }
+
+    /// A tensor of 32-bit floats.
+    pub fn from_f32(dims: &[u64], values: &[f32]) -> Result<Self, TensorError> {
+        Self::new(ElemType::F32, dims, values.iter().flat_map(|x| x.to_le_bytes()).collect())
+    }
+
+    /// A tensor of 64-bit integers.
+    pub fn from_i64(dims: &[u64], values: &[i64]) -> Result<Self, TensorError> {
+        Self::new(ElemType::I64, dims, values.iter().flat_map(|x| x.to_le_bytes()).collect())
+    }
+
+    /// A tensor of numbers, each converted to `elem` as `as` does.
+    pub fn from_numbers(
+        elem: ElemType,
+        dims: &[u64],
+        values: impl IntoIterator<Item = Number>,
+    ) -> Result<Self, TensorError> {
+        Self::new(elem, dims, Literal::dense(elem, dims, values).bytes.to_vec())
+    }
+
+    /// The element type.
+    pub fn elem(&self) -> ElemType {
+        self.0.elem
+    }
+
+    /// The extents.
+    pub fn dims(&self) -> &[u64] {
+        &self.0.dims
+    }
+
+    /// The elements: little-endian, row-major.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0.bytes
+    }
+
+    /// The type.
+    pub fn ty(&self) -> Type {
+        self.0.ty()
+    }
+
+    /// The number of elements.
+    pub fn num_elements(&self) -> u64 {
+        self.0.bytes.len() as u64 / self.0.elem.size().max(1)
+    }
+
+    /// The elements as numbers, in row-major order.
+    pub fn numbers(&self) -> impl Iterator<Item = Number> + '_ {
+        self.0.numbers()
+    }
+
+    /// The elements as floats, rounded to the nearest, in row-major order.
+    pub fn to_f64s(&self) -> Vec<f64> {
+        self.numbers().map(Number::as_f64).collect()
+    }
+
+    /// The tensor with elements of type `elem`.
+    ///
+    /// Numbers become floats by rounding to the nearest. They become integers or truth values only if each is
+    /// preserved exactly: `3.0` becomes `3`, while `3.5` and what is out of range are errors.
+    pub fn convert(&self, elem: ElemType) -> Result<Self, TensorError> {
+        if elem == self.elem() {
+            return Ok(self.clone());
+        }
+        byte_size(elem, self.dims())?;
+        let out = Literal::dense(elem, self.dims(), self.numbers());
+        let lost = self.numbers().zip(out.numbers()).position(|(a, b)| !elem.is_float() && !same(a, b));
+        match lost {
+            Some(index) => {
+                let value = self.numbers().nth(index).map_or(f64::NAN, Number::as_f64);
+                Err(TensorError::Inexact { index, value, elem })
+            }
+            None => Ok(Self(out)),
+        }
+    }
+}
+
+/// Whether two numbers are equal, one of them an integer.
+fn same(a: Number, b: Number) -> bool {
+    match (a, b) {
+        (Number::Int(a), Number::Int(b)) => a == b,
+        (Number::Float(x), Number::Int(i)) | (Number::Int(i), Number::Float(x)) => {
+            x.fract().abs() < f64::MIN_POSITIVE && x.is_finite() && x as i128 == i
+        }
+        (Number::Float(a), Number::Float(b)) => a.to_bits() == b.to_bits(),
+    }
+}
+
+/// The bytes of a tensor, if it is one that fits into memory.
+pub(crate) fn byte_size(elem: ElemType, dims: &[u64]) -> Result<u64, TensorError> {
+    // Counting an empty axis as 1 bounds every partial product of the extents, too.
+    let bound = dims.iter().try_fold(elem.size(), |n, d| n.checked_mul((*d).max(1))).filter(|n| *n <= MAX_BYTES);
+    if bound.is_none() || elem.size() == 0 {
+        return Err(TensorError::Size { ty: Type::fixed(elem, dims).to_string(), limit: MAX_BYTES });
+    }
+    Ok(dims.iter().fold(elem.size(), |n, d| n.saturating_mul(*d)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn floats(values: &[f64]) -> Tensor {
+        let numbers = values.iter().map(|x| Number::Float(*x));
+        Tensor::from_numbers(ElemType::F64, &[values.len() as u64], numbers).unwrap()
+    }
+
+    #[test]
+    fn bytes_are_as_many_as_the_shape_says() {
+        let error = Tensor::new(ElemType::F32, &[2], vec![0; 7]).unwrap_err();
+        assert_eq!(error.to_string(), "a tensor of type f32[2] has 8 bytes, found 7");
+        assert!(Tensor::new(ElemType::F32, &[1 << 40, 1 << 40, 0], vec![]).is_err());
+        assert!(Tensor::new(ElemType::Str, &[0], vec![]).is_err());
+        assert_eq!(Tensor::new(ElemType::F32, &[0, 4], vec![]).unwrap().num_elements(), 0);
+    }
+
+    #[test]
+    fn floats_round_and_integers_stay_exact() {
+        assert_eq!(floats(&[0.1, 2.0]).convert(ElemType::F32).unwrap(), Tensor::from_f32(&[2], &[0.1, 2.0]).unwrap());
+        assert_eq!(floats(&[3.0, -2.0]).convert(ElemType::I64).unwrap(), Tensor::from_i64(&[2], &[3, -2]).unwrap());
+        let error = floats(&[1.0, 3.5]).convert(ElemType::I32).unwrap_err();
+        assert_eq!(error.to_string(), "element 1 is 3.5, which i32 cannot hold exactly");
+        for (value, elem) in [(256.0, ElemType::U8), (f64::NAN, ElemType::I32), (2.0, ElemType::Bool), (-1.0, ElemType::U32)] {
+            assert!(floats(&[value]).convert(elem).is_err(), "{value} as {elem}");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! A layer before it is applied: its configuration as Keras writes it, and its weights.
+
+use netc_ir::{Attr, Attrs, Dim, F64, Type};
+
+/// A layer that is not yet part of a model.
+#[derive(Clone, Debug)]
+pub struct Declaration {
+    /// Where the class comes from.
+    pub origin: Origin,
+    /// The class, for example `Conv2D`.
+    pub class: String,
+    /// What `get_config` gives after the name, the data type and whether the layer is trainable.
+    pub config: Attrs,
+    /// Shapes and values of the weights, in the order in which the layer creates them.
+    pub weights: Vec<(Vec<u64>, Init)>,
+    /// Whether Keras records the shape of the input: layers that are built when they are made do not have it.
+    pub records_shape: bool,
+    /// The arguments of a call, with `$i` where operand `i` stands.
+    pub args: Vec<Attr>,
+    /// The named arguments of a call.
+    pub kwargs: Attrs,
+}
+
+/// Where a class comes from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// `keras.layers`.
+    Layers,
+    /// The module of `keras.src.ops` with this name, for example `numpy`.
+    Ops(String),
+    /// A class of the user, registered under this name.
+    Custom(String),
+}
+
+impl Declaration {
+    /// A layer of `keras.layers` that is applied to one tensor and has no weights.
+    pub fn keras(class: &str, config: Attrs) -> Self {
+        Self {
+            origin: Origin::Layers,
+            class: class.into(),
+            config,
+            weights: Vec::new(),
+            records_shape: true,
+            args: vec![Attr::Operand(0)],
+            kwargs: Attrs::new(),
+        }
+    }
+
+    /// With weights.
+    #[must_use]
+    pub fn weights(mut self, weights: impl IntoIterator<Item = (Vec<u64>, Init)>) -> Self {
+        self.weights.extend(weights);
+        self
+    }
+
+    /// Without the shape of the input.
+    #[must_use]
+    pub fn shapeless(mut self) -> Self {
+        self.records_shape = false;
+        self
+    }
+
+    /// With a named argument in its calls.
+    #[must_use]
+    pub fn kwarg(mut self, name: &str, value: impl Into<Attr>) -> Self {
+        self.kwargs.set(name, value);
+        self
+    }
+
+    /// Applied to a list of `n` tensors.
+    #[must_use]
+    pub fn merging(mut self, n: usize) -> Self {
+        self.args = vec![Attr::List((0u32..).take(n).map(Attr::Operand).collect())];
+        self
+    }
+
+    /// The class with its dialect, as in the ops that apply it.
+    pub(super) fn qualified(&self) -> String {
+        let dialect = match self.origin {
+            Origin::Layers => "keras",
+            Origin::Ops(_) => "keras.ops",
+            Origin::Custom(_) => "custom",
+        };
+        format!("{dialect}.{}", self.class)
+    }
+
+    /// The number of tensors of a call.
+    pub(super) fn arity(&self) -> usize {
+        let mut arity = 0;
+        let mut see = |i: u32| arity = arity.max(i as usize + 1);
+        self.args.iter().for_each(|a| a.for_each_operand(&mut see));
+        self.kwargs.iter().for_each(|(_, a)| a.for_each_operand(&mut see));
+        arity
+    }
+
+    /// The attributes of a call.
+    pub(super) fn call_attrs(&self) -> Attrs {
+        Attrs::new().with("args", Attr::List(self.args.clone())).with("kwargs", self.kwargs.clone())
+    }
+
+    /// The layer's entry in `config.json`, but for `inbound_nodes`.
+    pub(super) fn entry(&self, name: &str, inputs: &[Type]) -> Attrs {
+        let (module, registered) = match &self.origin {
+            Origin::Layers => (Attr::str("keras.layers"), Attr::Null),
+            Origin::Ops(module) => (Attr::str(format!("keras.src.ops.{module}")), Attr::str(&*self.class)),
+            Origin::Custom(registered) => (Attr::Null, Attr::str(&**registered)),
+        };
+        let mut config = match &self.origin {
+            // Inputs have their own order of keys, operations no data type.
+            Origin::Layers if self.class == "InputLayer" => Attrs::new(),
+            Origin::Ops(_) => Attrs::new().with("name", name),
+            Origin::Layers | Origin::Custom(_) => {
+                Attrs::new().with("name", name).with("trainable", true).with("dtype", float32())
+            }
+        };
+        for (key, value) in self.config.iter() {
+            config.set(key.clone(), value.clone());
+        }
+        let mut entry = Attrs::new()
+            .with("module", module)
+            .with("class_name", &*self.class)
+            .with("config", config)
+            .with("registered_name", registered);
+        if self.records_shape {
+            entry.set("build_config", Attrs::new().with("input_shape", self.input_shape(inputs)));
+        }
+        entry.with("name", name)
+    }
+
+    fn input_shape(&self, inputs: &[Type]) -> Attr {
+        match (self.args.first(), inputs) {
+            (Some(Attr::Operand(0)), [x, ..]) => shape(x),
+            _ => Attr::List(inputs.iter().map(shape).collect()),
+        }
+    }
+}
+
+/// A shape as Keras writes it: `null` where the extent is not known.
+fn shape(ty: &Type) -> Attr {
+    let extent = |d: &Dim| d.known().map_or(Attr::Null, |n| Attr::Int(n.into()));
+    ty.dims.as_ref().map_or(Attr::Null, |dims| Attr::List(dims.iter().map(extent).collect()))
+}
+
+/// A Keras object of the class `class` of `module`.
+pub(super) fn object(module: &str, class: &str, config: Attrs) -> Attr {
+    let object = Attrs::new().with("module", module).with("class_name", class).with("config", config);
+    object.with("registered_name", Attr::Null).into()
+}
+
+fn float32() -> Attr {
+    object("keras", "DTypePolicy", Attrs::new().with("name", "float32"))
+}
+
+/// The bounds between which a weight's numbers are evenly distributed.
+///
+/// Networks are not trained, so the bounds keep the numbers that flow through them near 1.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Init {
+    /// Lower bound.
+    pub low: F64,
+    /// Upper bound, exclusive.
+    pub high: F64,
+}
+
+impl Init {
+    /// Between `low` and `high`.
+    pub fn uniform(low: f64, high: f64) -> Self {
+        Self { low: F64::new(low), high: F64::new(high) }
+    }
+
+    /// For a kernel before a rectifier (He et al., "Delving deep into rectifiers", 2015).
+    pub fn he(fan_in: u64) -> Self {
+        Self::fan(fan_in as f64)
+    }
+
+    /// For a kernel before anything else (Glorot, Bengio, 2010).
+    pub fn glorot(fan_in: u64, fan_out: u64) -> Self {
+        Self::fan(fan_in as f64 + fan_out as f64)
+    }
+
+    /// For a bias, an offset or a mean.
+    pub fn offset() -> Self {
+        Self::uniform(-0.1, 0.1)
+    }
+
+    /// For a factor.
+    pub fn factor() -> Self {
+        Self::uniform(0.8, 1.2)
+    }
+
+    /// For a variance.
+    pub fn variance() -> Self {
+        Self::uniform(0.5, 1.5)
+    }
+
+    fn fan(fan: f64) -> Self {
+        let bound = (6.0 / fan.max(1.0)).sqrt();
+        Self::uniform(-bound, bound)
+    }
+}

@@ -1,0 +1,269 @@
+//! The layers that are no convolutions.
+
+use netc_ir::{Attr, Attrs, Type};
+
+use super::conv::{bias, extent, initializer, int, variables};
+use super::{Declaration, Init, ModelBuilder, Origin, Padding, Reason, Tensor};
+
+/// A matrix product along the last axis.
+#[derive(Clone, Copy, Debug)]
+pub struct Dense {
+    /// Extent of the last axis of the output.
+    pub units: u64,
+    /// The activation, by its Keras name.
+    pub activation: &'static str,
+    /// Whether a bias is added.
+    pub use_bias: bool,
+}
+
+impl Default for Dense {
+    fn default() -> Self {
+        Self { units: 1, activation: "linear", use_bias: true }
+    }
+}
+
+/// Normalization with the statistics of training.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchNormalization {
+    /// The axis of the channels.
+    pub axis: i64,
+    /// How slowly training moves the statistics.
+    pub momentum: f64,
+    /// What is added to the variance.
+    pub epsilon: f64,
+    /// Whether there is an offset, beta.
+    pub center: bool,
+    /// Whether there is a factor, gamma.
+    pub scale: bool,
+    /// The numbers of gamma.
+    pub gamma: Init,
+}
+
+impl Default for BatchNormalization {
+    fn default() -> Self {
+        Self { axis: -1, momentum: 0.99, epsilon: 0.001, center: true, scale: true, gamma: Init::factor() }
+    }
+}
+
+/// A pooling over height and width.
+#[derive(Clone, Copy, Debug)]
+pub struct Pool2d {
+    /// Height and width of the window.
+    pub size: [u64; 2],
+    /// Steps along height and width; `None` for those of the window's size.
+    pub strides: Option<[u64; 2]>,
+    /// What happens at the borders.
+    pub padding: Padding,
+}
+
+impl Default for Pool2d {
+    fn default() -> Self {
+        Self { size: [2, 2], strides: None, padding: Padding::Valid }
+    }
+}
+
+/// A rectifier: `max(x, 0)`, bounded and leaky where asked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Relu {
+    /// Upper bound.
+    pub max_value: Option<f64>,
+    /// Slope below the threshold.
+    pub negative_slope: f64,
+    /// Where the slope changes.
+    pub threshold: f64,
+}
+
+impl ModelBuilder {
+    /// Applies a dense layer.
+    pub fn dense(&mut self, x: Tensor, dense: Dense) -> Tensor {
+        self.weighted(x, "Dense", |ty| dense.declaration(ty))
+    }
+
+    /// Applies a batch normalization.
+    pub fn batch_normalization(&mut self, x: Tensor, norm: BatchNormalization) -> Tensor {
+        self.weighted(x, "BatchNormalization", |ty| norm.declaration(ty))
+    }
+
+    /// Applies the activation that Keras calls `function`.
+    pub fn activation(&mut self, x: Tensor, function: &str) -> Tensor {
+        let config = Attrs::new().with("activation", function);
+        self.layer(&Declaration::keras("Activation", config).shapeless(), &[x])
+    }
+
+    /// Applies a rectifier.
+    pub fn relu(&mut self, x: Tensor, relu: Relu) -> Tensor {
+        let config = Attrs::new()
+            .with("max_value", relu.max_value.map_or(Attr::Null, Attr::from))
+            .with("negative_slope", relu.negative_slope)
+            .with("threshold", relu.threshold);
+        self.layer(&Declaration::keras("ReLU", config).shapeless(), &[x])
+    }
+
+    /// Applies a softmax along the last axis.
+    pub fn softmax(&mut self, x: Tensor) -> Tensor {
+        let config = Attrs::new().with("axis", -1);
+        self.layer(&Declaration::keras("Softmax", config).shapeless().kwarg("mask", Attr::Null), &[x])
+    }
+
+    /// The largest element of each window.
+    pub fn max_pooling2d(&mut self, x: Tensor, pool: Pool2d) -> Tensor {
+        self.layer(&pool.declaration("MaxPooling2D"), &[x])
+    }
+
+    /// The mean of each window.
+    pub fn average_pooling2d(&mut self, x: Tensor, pool: Pool2d) -> Tensor {
+        self.layer(&pool.declaration("AveragePooling2D"), &[x])
+    }
+
+    /// The mean over height and width.
+    pub fn global_average_pooling2d(&mut self, x: Tensor) -> Tensor {
+        self.layer(&global_pool("GlobalAveragePooling2D"), &[x])
+    }
+
+    /// The largest element over height and width.
+    pub fn global_max_pooling2d(&mut self, x: Tensor) -> Tensor {
+        self.layer(&global_pool("GlobalMaxPooling2D"), &[x])
+    }
+
+    /// The sum of tensors.
+    pub fn add(&mut self, parts: &[Tensor]) -> Tensor {
+        self.merge("Add", Attrs::new(), parts)
+    }
+
+    /// The difference of two tensors.
+    pub fn subtract(&mut self, a: Tensor, b: Tensor) -> Tensor {
+        self.merge("Subtract", Attrs::new(), &[a, b])
+    }
+
+    /// The product of tensors, element by element.
+    pub fn multiply(&mut self, parts: &[Tensor]) -> Tensor {
+        self.merge("Multiply", Attrs::new(), parts)
+    }
+
+    /// The mean of tensors.
+    pub fn average(&mut self, parts: &[Tensor]) -> Tensor {
+        self.merge("Average", Attrs::new(), parts)
+    }
+
+    /// The larger of the elements of tensors.
+    pub fn maximum(&mut self, parts: &[Tensor]) -> Tensor {
+        self.merge("Maximum", Attrs::new(), parts)
+    }
+
+    /// The smaller of the elements of tensors.
+    pub fn minimum(&mut self, parts: &[Tensor]) -> Tensor {
+        self.merge("Minimum", Attrs::new(), parts)
+    }
+
+    /// Tensors one after the other along `axis`.
+    pub fn concatenate(&mut self, parts: &[Tensor], axis: i64) -> Tensor {
+        self.merge("Concatenate", Attrs::new().with("axis", axis), parts)
+    }
+
+    /// Applies a layer of `keras.layers` that merges a list of tensors.
+    pub fn merge(&mut self, class: &str, config: Attrs, parts: &[Tensor]) -> Tensor {
+        self.layer(&Declaration::keras(class, config).merging(parts.len()), parts)
+    }
+
+    /// A border of zeros: before and after, for height and width.
+    pub fn zero_padding2d(&mut self, x: Tensor, amounts: [[u64; 2]; 2]) -> Tensor {
+        let padding = Attr::List(amounts.map(Attr::ints).into());
+        let config = Attrs::new().with("padding", padding).with("data_format", "channels_last");
+        self.layer(&Declaration::keras("ZeroPadding2D", config), &[x])
+    }
+
+    /// All axes but the batch as one.
+    pub fn flatten(&mut self, x: Tensor) -> Tensor {
+        self.layer(&Declaration::keras("Flatten", Attrs::new().with("data_format", "channels_last")), &[x])
+    }
+
+    /// Dropout, which does nothing after training.
+    pub fn dropout(&mut self, x: Tensor, rate: f64) -> Tensor {
+        let config = Attrs::new().with("rate", rate).with("seed", Attr::Null).with("noise_shape", Attr::Null);
+        self.layer(&Declaration::keras("Dropout", config).shapeless().kwarg("training", false), &[x])
+    }
+
+    /// The same elements under the extents `target` after the batch; one may be -1.
+    pub fn reshape(&mut self, x: Tensor, target: &[i64]) -> Tensor {
+        let config = Attrs::new().with("target_shape", Attr::ints(target.iter().copied()));
+        self.layer(&Declaration::keras("Reshape", config).shapeless(), &[x])
+    }
+
+    /// Applies a layer class of the user, registered in Keras as `registered`, to one tensor.
+    pub fn custom(
+        &mut self,
+        x: Tensor,
+        class: &str,
+        registered: &str,
+        config: Attrs,
+        weights: impl IntoIterator<Item = (Vec<u64>, Init)>,
+    ) -> Tensor {
+        let declaration = Declaration::keras(class, config).weights(weights);
+        self.layer(&Declaration { origin: Origin::Custom(registered.into()), ..declaration }, &[x])
+    }
+
+    /// Calls the operation `class` of `keras.ops.<module>`, for example `Absolute` of `numpy`. In `args`, `$i`
+    /// stands for `operands[i]`; the rest are constants.
+    pub fn op(&mut self, module: &str, class: &str, config: Attrs, args: Vec<Attr>, operands: &[Tensor]) -> Tensor {
+        let declaration = Declaration::keras(class, config).shapeless();
+        self.layer(&Declaration { origin: Origin::Ops(module.into()), args, ..declaration }, operands)
+    }
+}
+
+impl Dense {
+    fn declaration(&self, x: &Type) -> Result<Declaration, Reason> {
+        let features = extent(x, -1)?;
+        let mut config = Attrs::new().with("units", int(self.units)).with("activation", self.activation);
+        config.set("use_bias", self.use_bias);
+        variables(&mut config, &["kernel", "bias"], false);
+        config.set("quantization_config", Attr::Null);
+        let kernel = (vec![features, self.units], Init::glorot(features, self.units));
+        Ok(Declaration::keras("Dense", config).weights([kernel]).weights(bias(self.use_bias, self.units)))
+    }
+}
+
+impl BatchNormalization {
+    fn declaration(&self, x: &Type) -> Result<Declaration, Reason> {
+        let channels = extent(x, self.axis)?;
+        let weight = |init| (vec![channels], init);
+        let mut config = Attrs::new()
+            .with("axis", self.axis)
+            .with("momentum", self.momentum)
+            .with("epsilon", self.epsilon)
+            .with("center", self.center)
+            .with("scale", self.scale);
+        for (role, class) in
+            [("beta", "Zeros"), ("gamma", "Ones"), ("moving_mean", "Zeros"), ("moving_variance", "Ones")]
+        {
+            config.set(format!("{role}_initializer"), initializer(class));
+        }
+        for key in ["beta_regularizer", "gamma_regularizer", "beta_constraint", "gamma_constraint"] {
+            config.set(key, Attr::Null);
+        }
+        config.set("synchronized", false);
+        config.set("renorm", false);
+        config.set("renorm_clipping", Attr::Null);
+        config.set("renorm_momentum", 0.99);
+        Ok(Declaration::keras("BatchNormalization", config)
+            .weights(self.scale.then(|| weight(self.gamma)))
+            .weights(self.center.then(|| weight(Init::offset())))
+            .weights([weight(Init::offset()), weight(Init::variance())])
+            .kwarg("mask", Attr::Null))
+    }
+}
+
+impl Pool2d {
+    fn declaration(&self, class: &str) -> Declaration {
+        let config = Attrs::new()
+            .with("pool_size", Attr::ints(self.size))
+            .with("padding", self.padding.name())
+            .with("strides", Attr::ints(self.strides.unwrap_or(self.size)))
+            .with("data_format", "channels_last");
+        Declaration::keras(class, config).shapeless()
+    }
+}
+
+fn global_pool(class: &str) -> Declaration {
+    let config = Attrs::new().with("data_format", "channels_last").with("keepdims", false);
+    Declaration::keras(class, config).shapeless()
+}

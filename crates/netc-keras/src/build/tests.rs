@@ -1,0 +1,131 @@
+//! What building promises beyond what the zoo shows.
+
+use netc_ir::{Attr, Attrs, ElemType, LayerId, Module, OpKind, Type, print, verify};
+
+use super::{BuildError, Conv2d, Dense, Init, ModelBuilder, Pool2d, Reason};
+
+fn names(module: &Module) -> Vec<&str> {
+    module.layers.iter().map(|l| &*l.name).collect()
+}
+
+#[test]
+fn layers_without_a_name_are_numbered_by_class() -> Result<(), BuildError> {
+    let mut m = ModelBuilder::new("m", 0);
+    let x = m.input(&[4]);
+    let a = m.dense(x, Dense::default());
+    let b = m.named("dense_5").dense(a, Dense::default());
+    let c = m.dense(b, Dense::default());
+    let module = m.finish(&[("dense_1", c)])?;
+    assert_eq!(names(&module), ["input_layer", "dense", "dense_5", "dense_1"]);
+    Ok(())
+}
+
+#[test]
+fn a_shared_layer_is_declared_once() -> Result<(), BuildError> {
+    let mut m = ModelBuilder::new("m", 0);
+    let x = m.input(&[8, 8, 3]);
+    let once = m.conv2d(x, Conv2d { filters: 3, padding: super::Padding::Same, ..Conv2d::default() });
+    let twice = m.apply(m.layer_of(once), &[once]);
+    let sum = m.add(&[once, twice]);
+    let module = m.finish(&[("add", sum)])?;
+    verify(&module).expect("the module is valid");
+    assert_eq!(names(&module), ["input_layer", "conv2d", "add"]);
+    let main = module.main().expect("an entry");
+    let locs: Vec<String> = main.ops().map(|(_, op)| op.loc.to_string()).collect();
+    assert_eq!(locs, ["conv2d", "conv2d@1", "add"]);
+    Ok(())
+}
+
+#[test]
+fn what_no_output_needs_is_left_out() -> Result<(), BuildError> {
+    let mut m = ModelBuilder::new("m", 0);
+    let x = m.named("used").input(&[4]);
+    m.named("unused").input(&[4]);
+    let y = m.named("kept").dense(x, Dense::default());
+    m.named("dead").dense(y, Dense::default());
+    let module = m.finish(&[("y", y)])?;
+    assert_eq!(names(&module), ["used", "unused", "kept"]);
+    assert_eq!(module.weights.len(), 2);
+    assert_eq!(module.main().map(|f| f.params.len()), Some(2));
+    Ok(())
+}
+
+#[test]
+fn operations_carry_their_constants() -> Result<(), BuildError> {
+    let mut m = ModelBuilder::new("m", 0);
+    let x = m.input(&[4]);
+    let y = m.op("numpy", "Multiply", Attrs::new(), vec![Attr::from(2.0), Attr::Operand(0)], &[x]);
+    let module = m.finish(&[("multiply", y)])?;
+    let text = print(&module);
+    assert!(text.contains("keras.ops.Multiply"), "{text}");
+    assert!(text.contains("args = [2.0, $0]"), "{text}");
+    assert_eq!(module.layers[1].config.get("registered_name").and_then(Attr::as_str), Some("Multiply"));
+    Ok(())
+}
+
+#[test]
+fn a_class_without_meaning_has_results_of_unknown_type() -> Result<(), BuildError> {
+    let mut m = ModelBuilder::new("m", 0);
+    let x = m.input(&[4]);
+    let y = m.custom(x, "Odd", "Custom>Odd", Attrs::new(), [(vec![4], Init::factor())]);
+    assert_eq!(m.ty(y), Type::unranked(ElemType::Any));
+    let module = m.finish(&[("odd", y)])?;
+    let main = module.main().expect("an entry");
+    let layer = main.ops().next().and_then(|(_, op)| match &op.kind {
+        OpKind::Source(op) => op.layer,
+        OpKind::Call(_) | OpKind::Core(_) => None,
+    });
+    assert_eq!(layer, Some(LayerId::new(1)));
+    assert_eq!(&*module.layers[1].class, "custom.Odd");
+    Ok(())
+}
+
+/// The mistake that `build` makes: its layer and what is wrong.
+#[track_caller]
+fn check_error(build: impl FnOnce(&mut ModelBuilder) -> super::Tensor, layer: &str, reason: &str) {
+    let mut m = ModelBuilder::new("m", 0);
+    let y = build(&mut m);
+    let error = m.finish(&[("y", y)]).expect_err("a mistake");
+    assert_eq!((&*error.layer, error.reason.to_string().as_str()), (layer, reason));
+}
+
+#[test]
+fn the_first_mistake_is_reported_with_its_layer() {
+    check_error(
+        |m| {
+            let x = m.named("x").input(&[4]);
+            let y = m.named("x").dense(x, Dense::default());
+            m.named("pool").max_pooling2d(y, Pool2d::default())
+        },
+        "x",
+        "another layer has the same name",
+    );
+    check_error(
+        |m| {
+            let x = m.input(&[4]);
+            let y = m.named("odd").custom(x, "Odd", "Custom>Odd", Attrs::new(), []);
+            m.named("fc").dense(y, Dense::default())
+        },
+        "fc",
+        "its input is any[*], its weights need a known extent at axis -1",
+    );
+    check_error(
+        |m| {
+            let x = m.input(&[4]);
+            let y = m.named("sum").add(&[x, x]);
+            m.apply(m.layer_of(y), &[x])
+        },
+        "sum",
+        "it is applied to 1 tensors, expected 2",
+    );
+}
+
+#[test]
+fn tensors_of_another_model_are_refused() {
+    let mut other = ModelBuilder::new("other", 0);
+    let x = other.input(&[4]);
+    let far = other.dense(x, Dense::default());
+    check_error(|m| m.named("fc").dense(far, Dense::default()), "fc", "it uses a tensor that is not of this model");
+    let error = ModelBuilder::new("m", 0).finish(&[]).expect_err("no outputs");
+    assert!(matches!(error.reason, Reason::NoOutputs));
+}

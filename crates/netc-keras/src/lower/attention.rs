@@ -1,0 +1,177 @@
+//! Attention without masks, and with causal ones.
+
+use netc_ir::{Attr, Compare, Dim, ElemType, Reduce, Unary, ValueId};
+use netc_pass::LowerError;
+
+use super::activation::{sigmoid, softmax};
+use super::call::Call;
+use super::einsum::einsum;
+use super::{Done, Entry, Lowered, One, many};
+
+pub(super) const LAYERS: &[Entry] = &[
+    many("MultiHeadAttention", multi_head, "Attention of several heads between projections of the inputs."),
+    many("Attention", |c| attention(c, scores), "Means of the values, weighted by the softmax of query times key."),
+    many("AdditiveAttention", |c| attention(c, additive_scores), "Means of the values, weighted by the softmax of `tanh(query + key)`."),
+];
+
+fn multi_head(c: &mut Call<'_, '_>) -> Lowered {
+    let inputs = multi_head_inputs(c)?;
+    let causal = c.flag_arg(9, "use_causal_mask")?;
+    let with_scores = c.flag_arg(7, "return_attention_scores")?;
+    let [x, y, z] = inputs;
+    let query = project(c, x, "query_dense", "abc,cde->abde")?;
+    let key = project(c, z, "key_dense", "abc,cde->abde")?;
+    let value = project(c, y, "value_dense", "abc,cde->abde")?;
+    let scale = 1.0 / (c.count("key_dim")? as f64).sqrt();
+    // Keras has two ways, which round differently.
+    let (mixed, weights) = if c.float_or("dropout", 0.0)? > 0.0 || with_scores {
+        let query = c.mul(query, scale)?;
+        let logits = einsum(c, "BSNH,BTNH->BNTS", key, query)?;
+        // The smallest number that is safe to add.
+        let masked = if c.elem(logits) == ElemType::F16 { -3e4 } else { -1e9 };
+        let logits = if causal { mask_future(c, logits, masked)? } else { logits };
+        let weights = softmax(c, logits, &[3])?;
+        (einsum(c, "BNTS,BSNH->BTNH", weights, value)?, weights)
+    } else {
+        let (wide_query, wide_key) = (c.at_least_f32(query)?, c.at_least_f32(key)?);
+        let logits = einsum(c, "BTNH,BSNH->BNTS", wide_query, wide_key)?;
+        let logits = c.mul(logits, scale)?;
+        let logits = if causal { mask_future(c, logits, -0.7 * f64::from(f32::MAX))? } else { logits };
+        let logits = c.b.cast(logits, ElemType::F32)?;
+        let weights = softmax(c, logits, &[3])?;
+        let weights = c.b.cast(weights, c.elem(key))?;
+        (einsum(c, "BNTS,BSNH->BTNH", weights, value)?, weights)
+    };
+    let mixed = if c.flag("use_gate", false)? {
+        let gate = project(c, x, "_gate_dense", "abc,cde->abde")?;
+        let gate = sigmoid(c, gate)?;
+        c.mul(mixed, gate)?
+    } else {
+        mixed
+    };
+    let out = project(c, mixed, "output_dense", "abcd,cde->abe")?;
+    Ok(if with_scores { vec![out, weights] } else { vec![out] })
+}
+
+/// Query, value and key.
+fn multi_head_inputs(c: &mut Call<'_, '_>) -> Done<[ValueId; 3]> {
+    c.unmasked()?;
+    c.only_args(3, &["query", "value", "key", "return_attention_scores", "use_causal_mask"])?;
+    if c.has("sliding_window") {
+        return Err(c.unsupported_key("sliding_window"));
+    }
+    if !matches!(c.get("output_shape").map(Attr::as_list), None | Some(Some([_]))) {
+        return Err(c.unsupported_key("output_shape"));
+    }
+    let one = |c: &mut Call<'_, '_>, i: usize, name: &str| match c.tensors(c.arg(i, name))?[..] {
+        [x] => c.autocast(x),
+        _ => Err(LowerError::Operands(format!("`MultiHeadAttention` takes one tensor as `{name}`"))),
+    };
+    let query = one(c, 0, "query")?;
+    let value = one(c, 1, "value")?;
+    let key = if c.arg(2, "key").is_some() { one(c, 2, "key")? } else { value };
+    for x in [query, value, key] {
+        if c.rank(x)? != 3 {
+            return Err(c.unsupported(format!("an input of type {}", c.ty(x))));
+        }
+    }
+    let axes = c.axes("attention_axes", 3)?;
+    if axes.is_some_and(|a| a != [1]) { Err(c.unsupported_key("attention_axes")) } else { Ok([query, value, key]) }
+}
+
+fn project(c: &mut Call<'_, '_>, x: ValueId, part: &str, equation: &str) -> One {
+    let kernel = c.weight(&format!("{part}/vars/0"), "the kernel of a projection")?;
+    let y = einsum(c, equation, x, kernel)?;
+    if !c.flag("use_bias", true)? {
+        return Ok(y);
+    }
+    let bias = c.weight(&format!("{part}/vars/1"), "the bias of a projection")?;
+    c.add(y, bias)
+}
+
+/// `logits`, or `masked` where the last axis is ahead of the last but one.
+fn mask_future(c: &mut Call<'_, '_>, logits: ValueId, masked: f64) -> One {
+    let past = past(c, logits)?;
+    c.select(past, logits, masked)
+}
+
+/// Whether the last axis is not ahead of the last but one.
+fn past(c: &mut Call<'_, '_>, logits: ValueId) -> One {
+    let rank = c.rank(logits)?;
+    let (rows, columns) = (c.extent(logits, rank.saturating_sub(2))?, c.extent(logits, rank.saturating_sub(1))?);
+    let row = c.iota(ElemType::I32, rows)?;
+    let row = c.reshape(row, vec![Dim::Known(rows), Dim::Known(1)])?;
+    let column = c.iota(ElemType::I32, columns)?;
+    c.compare(Compare::Ge, row, column)
+}
+
+fn attention(c: &mut Call<'_, '_>, scores: fn(&mut Call<'_, '_>, ValueId, ValueId) -> One) -> Lowered {
+    c.unmasked()?;
+    c.only_args(1, &["inputs", "return_attention_scores", "use_causal_mask"])?;
+    let mut inputs = c.tensors(c.arg(0, "inputs"))?;
+    for x in &mut inputs {
+        *x = c.autocast(*x)?;
+    }
+    let (query, value, key) = match inputs[..] {
+        [q, v] => (q, v, v),
+        [q, v, k] => (q, v, k),
+        _ => return Err(LowerError::Operands(format!("`{}` takes query, value and perhaps key", c.class()))),
+    };
+    let mut logits = scores(c, query, key)?;
+    if c.flag_arg(4, "use_causal_mask")? {
+        let past = past(c, logits)?;
+        let low = c.sub(logits, if c.elem(logits) == ElemType::F16 { 65504.0 } else { 1e9 })?;
+        logits = c.select(past, logits, low)?;
+    }
+    let last = c.rank(logits)?.saturating_sub(1) as u64;
+    let weights = softmax(c, logits, &[last])?;
+    let out = c.b.matmul(weights, value)?;
+    Ok(if c.flag_arg(3, "return_attention_scores")? { vec![out, weights] } else { vec![out] })
+}
+
+fn scores(c: &mut Call<'_, '_>, query: ValueId, key: ValueId) -> One {
+    let use_scale = c.flag("use_scale", false)?;
+    let mode = c.one_of("score_mode", &["dot", "concat"])?;
+    let scale = if use_scale { Some(c.weight("vars/0", "the scale")?) } else { None };
+    if mode == "dot" {
+        let rank = c.rank(key)?;
+        let mut perm: Vec<usize> = (0..rank).collect();
+        if rank >= 2 {
+            perm.swap(rank - 2, rank - 1);
+        }
+        let columns = c.transpose(key, &perm)?;
+        let y = c.b.matmul(query, columns)?;
+        return scale.map_or(Ok(y), |s| c.mul(y, s));
+    }
+    let mut sum = every_pair(c, query, key)?;
+    if let Some(scale) = scale {
+        sum = c.mul(scale, sum)?;
+    }
+    let weight = c.weight(if use_scale { "vars/1" } else { "vars/0" }, "the weight of the scores")?;
+    let tanh = c.unary(Unary::Tanh, sum)?;
+    let last = c.rank(tanh)?.saturating_sub(1) as u64;
+    let y = c.total(Reduce::Sum, tanh, &[last], false)?;
+    c.mul(weight, y)
+}
+
+fn additive_scores(c: &mut Call<'_, '_>, query: ValueId, key: ValueId) -> One {
+    let sum = every_pair(c, query, key)?;
+    let mut tanh = c.unary(Unary::Tanh, sum)?;
+    if c.flag("use_scale", true)? {
+        let scale = c.weight("vars/0", "the scale")?;
+        tanh = c.mul(scale, tanh)?;
+    }
+    let last = c.rank(tanh)?.saturating_sub(1) as u64;
+    c.total(Reduce::Sum, tanh, &[last], false)
+}
+
+/// The sum of every row of the query with every row of the key.
+fn every_pair(c: &mut Call<'_, '_>, query: ValueId, key: ValueId) -> One {
+    let (rank_q, rank_k) = (c.rank(query)?, c.rank(key)?);
+    let (Some(q_at), Some(k_at)) = (rank_q.checked_sub(1), rank_k.checked_sub(2)) else {
+        return Err(LowerError::Operands(format!("`{}` takes tensors of rank 2 or more", c.class())));
+    };
+    let query = c.expand(query, q_at)?;
+    let key = c.expand(key, k_at)?;
+    c.add(query, key)
+}

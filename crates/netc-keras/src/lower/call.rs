@@ -1,0 +1,423 @@
+//! What a lowering may look at: typed access to one call of a layer.
+
+use netc_ir::{Attr, Builder, Dim, ElemType, Layer, Layout, SourceOp, Type, ValueId};
+use netc_pass::{LowerError, OpContext};
+
+use super::literal::literal;
+use super::promote::{Arg, dtype};
+use super::{Done, One};
+
+/// One call of a layer or operation, with the builder that its meaning is added to.
+pub(super) struct Call<'a, 'm> {
+    pub(super) b: &'a mut Builder<'m>,
+    op: &'a SourceOp,
+    layer: Option<&'a Layer>,
+    operands: &'a [ValueId],
+    config: Option<&'a Attr>,
+}
+
+impl<'a, 'm> Call<'a, 'm> {
+    pub(super) fn new(b: &'a mut Builder<'m>, context: OpContext<'a>) -> Self {
+        let config = context.layer.and_then(|l| l.config.get("config"));
+        Self { b, op: context.op, layer: context.layer, operands: context.operands, config }
+    }
+
+    /// Reads `config` instead of the layer's own while `f` runs.
+    pub(super) fn with_config<T>(&mut self, config: &'a Attr, f: impl FnOnce(&mut Self) -> T) -> T {
+        let own = self.config.replace(config);
+        let answer = f(self);
+        self.config = own;
+        answer
+    }
+
+    pub(super) fn class(&self) -> &'a str {
+        self.op.name.rsplit('.').next().unwrap_or(&self.op.name)
+    }
+}
+
+/// Errors.
+impl Call<'_, '_> {
+    pub(super) fn unsupported(&self, what: impl Into<String>) -> LowerError {
+        LowerError::Unsupported { class: self.class().into(), what: what.into() }
+    }
+
+    /// The value at `key`, which a lowering does not know.
+    pub(super) fn unsupported_key(&self, key: &str) -> LowerError {
+        self.unsupported(format!("`{key}` = {}", found(self.config.and_then(|c| c.get(key)))))
+    }
+
+    pub(super) fn bad(&self, key: &str, expected: &str) -> LowerError {
+        bad(key, self.config.and_then(|c| c.get(key)), expected)
+    }
+}
+
+/// `key` holds `attr`, and should not.
+pub(super) fn bad(key: &str, attr: Option<&Attr>, expected: &str) -> LowerError {
+    LowerError::Config { key: key.into(), found: found(attr), expected: expected.into() }
+}
+
+/// An attribute in a message.
+pub(super) fn found(attr: Option<&Attr>) -> String {
+    match attr {
+        None => "missing".into(),
+        Some(Attr::Null) => "null".into(),
+        Some(Attr::Bool(b)) => b.to_string(),
+        Some(Attr::Int(i)) => i.to_string(),
+        Some(Attr::Float(x)) => format!("{x:?}"),
+        Some(Attr::Str(s)) => format!("\"{}\"", s.chars().take(60).collect::<String>()),
+        Some(Attr::List(items)) if items.len() <= 8 => {
+            format!("[{}]", items.iter().map(|a| found(Some(a))).collect::<Vec<_>>().join(", "))
+        }
+        Some(Attr::List(items)) => format!("a list of {}", items.len()),
+        Some(Attr::Map(map)) => match map.get("class_name").and_then(Attr::as_str) {
+            Some(class) => format!("an object of class \"{}\"", class.chars().take(60).collect::<String>()),
+            None => "an object".into(),
+        },
+        Some(Attr::Operand(_)) => "a tensor".into(),
+    }
+}
+
+/// The configuration.
+impl<'a> Call<'a, '_> {
+    /// What stands at `key`; null counts as missing.
+    pub(super) fn get(&self, key: &str) -> Option<&'a Attr> {
+        self.config.and_then(|c| c.get(key)).filter(|a| !a.is_null())
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
+    fn read<T>(&self, key: &str, expected: &str, read: impl FnOnce(&'a Attr) -> Option<T>) -> Done<T> {
+        self.get(key).and_then(read).ok_or_else(|| self.bad(key, expected))
+    }
+
+    pub(super) fn int(&self, key: &str) -> Done<i64> {
+        self.read(key, "an integer", Attr::as_int)
+    }
+
+    pub(super) fn int_or(&self, key: &str, default: i64) -> Done<i64> {
+        if self.has(key) { self.int(key) } else { Ok(default) }
+    }
+
+    /// A number of things.
+    pub(super) fn count(&self, key: &str) -> Done<u64> {
+        self.read(key, "an integer of 1 or more", |a| as_count(a).filter(|n| *n >= 1))
+    }
+
+    pub(super) fn float(&self, key: &str) -> Done<f64> {
+        self.read(key, "a number", Attr::as_f64)
+    }
+
+    pub(super) fn float_or(&self, key: &str, default: f64) -> Done<f64> {
+        if self.has(key) { self.float(key) } else { Ok(default) }
+    }
+
+    pub(super) fn flag(&self, key: &str, default: bool) -> Done<bool> {
+        if self.has(key) { self.read(key, "true or false", Attr::as_bool) } else { Ok(default) }
+    }
+
+    pub(super) fn text(&self, key: &str) -> Done<&'a str> {
+        self.read(key, "text", Attr::as_str)
+    }
+
+    /// One of `names`, the first if there is none.
+    pub(super) fn one_of(&self, key: &str, names: &[&'static str]) -> Done<&'static str> {
+        let expected = || format!("one of {}", names.join(", "));
+        let Some(value) = self.get(key) else {
+            return names.first().copied().ok_or_else(|| self.bad(key, &expected()));
+        };
+        let known = value.as_str().and_then(|v| names.iter().find(|n| **n == v));
+        known.copied().ok_or_else(|| self.bad(key, &expected()))
+    }
+
+    /// `n` integers, or one that stands for all of them.
+    pub(super) fn tuple(&self, key: &str, n: usize) -> Done<Vec<u64>> {
+        self.read(key, &format!("an integer of 0 or more, or {n} of them"), |a| as_tuple(a, n))
+    }
+
+    pub(super) fn tuple_or(&self, key: &str, n: usize, default: u64) -> Done<Vec<u64>> {
+        if self.has(key) { self.tuple(key, n) } else { Ok(vec![default; n]) }
+    }
+
+    /// `n` pairs; an integer stands for a pair of it, and one for all of them.
+    pub(super) fn pairs(&self, key: &str, n: usize) -> Done<Vec<(u64, u64)>> {
+        self.read(key, &format!("{n} pairs of integers of 0 or more"), |a| as_pairs(a, n))
+    }
+
+    /// An axis of a tensor of `rank` axes, counted from the end if negative.
+    pub(super) fn axis(&self, key: &str, rank: usize, default: i64) -> Done<usize> {
+        normal_axis(self.int_or(key, default)?, rank).ok_or_else(|| self.bad(key, &axis_of(rank)))
+    }
+
+    /// One axis or a list of axes, ascending; `None` where there is neither.
+    pub(super) fn axes(&self, key: &str, rank: usize) -> Done<Option<Vec<u64>>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let axes = normal_axes(value, rank).ok_or_else(|| self.bad(key, &axis_of(rank)))?;
+        Ok(Some(axes))
+    }
+
+    pub(super) fn layout(&self) -> Done<Layout> {
+        let name = self.one_of("data_format", &["channels_last", "channels_first"])?;
+        Ok(if name == "channels_first" { Layout::ChannelsFirst } else { Layout::ChannelsLast })
+    }
+
+    /// The type that the layer computes with; `None` for operations, which keep their operands' types.
+    pub(super) fn compute_type(&self) -> Done<Option<ElemType>> {
+        let Some(policy) = self.get("dtype") else { return Ok(None) };
+        let name = match policy.as_str() {
+            Some(name) => name,
+            None => match policy.get("class_name").and_then(Attr::as_str) {
+                Some("DTypePolicy" | "FloatDTypePolicy" | "Policy") => {
+                    let name = policy.get("config").and_then(|c| c.get("name")).and_then(Attr::as_str);
+                    name.ok_or_else(|| self.bad("dtype", "a policy with a name"))?
+                }
+                _ => return Err(self.unsupported_key("dtype")),
+            },
+        };
+        match name {
+            "mixed_float16" => Ok(Some(ElemType::F16)),
+            "mixed_bfloat16" => Ok(Some(ElemType::BF16)),
+            _ => dtype(name).map(Some).ok_or_else(|| self.unsupported(format!("the dtype \"{name}\""))),
+        }
+    }
+}
+
+/// The tensors.
+impl<'a> Call<'a, '_> {
+    /// The argument at `position`, or called `name`; null counts as missing.
+    pub(super) fn arg(&self, position: usize, name: &str) -> Option<&'a Attr> {
+        let args = self.op.attrs.get("args").and_then(Attr::as_list);
+        let named = self.op.attrs.get("kwargs").and_then(|k| k.get(name));
+        args.and_then(|a| a.get(position)).or(named).filter(|a| !a.is_null())
+    }
+
+    /// A true or false argument, false where it is missing.
+    pub(super) fn flag_arg(&self, position: usize, name: &str) -> Done<bool> {
+        let arg = self.arg(position, name);
+        arg.map_or(Some(false), Attr::as_bool).ok_or_else(|| bad(name, arg, "true or false"))
+    }
+
+    /// Refuses arguments that change the meaning, except those called `known`: masks, training mode.
+    pub(super) fn only_args(&self, positions: usize, known: &[&str]) -> Done {
+        let args = self.op.attrs.get("args").and_then(Attr::as_list).unwrap_or_default();
+        if let Some((i, arg)) = args.iter().enumerate().skip(positions).find(|(_, a)| is_on(a)) {
+            return Err(self.unsupported(format!("{} as argument {i}", found(Some(arg)))));
+        }
+        let kwargs = self.op.attrs.get("kwargs").and_then(Attr::as_map);
+        let odd = kwargs.and_then(|k| k.iter().find(|(key, arg)| !known.contains(&&**key) && is_on(arg)));
+        match odd {
+            Some((key, arg)) => Err(self.unsupported(format!("the argument `{key}` = {}", found(Some(arg))))),
+            None => Ok(()),
+        }
+    }
+
+    /// The tensor that a layer of one input is called with, in the type that the layer computes with.
+    pub(super) fn input(&mut self) -> One {
+        let x = self.raw_input()?;
+        self.autocast(x)
+    }
+
+    /// The tensor that a layer of one input is called with, as it comes.
+    pub(super) fn raw_input(&mut self) -> One {
+        match self.raw_inputs()?[..] {
+            [x] => Ok(x),
+            ref all => Err(LowerError::Operands(format!("`{}` takes one tensor, found {}", self.class(), all.len()))),
+        }
+    }
+
+    /// The tensors that a layer is called with, in the type that the layer computes with.
+    pub(super) fn inputs(&mut self) -> Done<Vec<ValueId>> {
+        let inputs = self.raw_inputs()?;
+        inputs.into_iter().map(|x| self.autocast(x)).collect()
+    }
+
+    fn raw_inputs(&mut self) -> Done<Vec<ValueId>> {
+        self.only_args(1, &["inputs", "x", "data"])?;
+        if self.op.attrs.get("args").is_none() && self.op.attrs.get("kwargs").is_none() {
+            return Ok(self.operands.to_vec());
+        }
+        let first = ["inputs", "x", "data"].iter().find_map(|name| self.arg(0, name));
+        self.tensors(first)
+    }
+
+    /// The operands in an argument: a tensor or a list of them.
+    pub(super) fn tensors(&self, arg: Option<&Attr>) -> Done<Vec<ValueId>> {
+        match arg {
+            Some(Attr::Operand(i)) => Ok(vec![self.operand(*i)?]),
+            Some(Attr::List(items)) => items
+                .iter()
+                .map(|item| match item {
+                    Attr::Operand(i) => self.operand(*i),
+                    Attr::Null
+                    | Attr::Bool(_)
+                    | Attr::Int(_)
+                    | Attr::Float(_)
+                    | Attr::Str(_)
+                    | Attr::List(_)
+                    | Attr::Map(_) => Err(self.not_tensors(Some(item))),
+                })
+                .collect(),
+            Some(Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Map(_)) | None => {
+                Err(self.not_tensors(arg))
+            }
+        }
+    }
+
+    fn not_tensors(&self, arg: Option<&Attr>) -> LowerError {
+        LowerError::Operands(format!("`{}` is called with {}, expected tensors", self.class(), found(arg)))
+    }
+
+    fn operand(&self, i: u32) -> One {
+        let operand = usize::try_from(i).ok().and_then(|i| self.operands.get(i));
+        let missing = || LowerError::Operands(format!("the call has no tensor ${i}, it has {}", self.operands.len()));
+        operand.copied().ok_or_else(missing)
+    }
+
+    /// An argument of an operation: a tensor, a constant tensor or a number.
+    pub(super) fn value(&mut self, position: usize, name: &str) -> Done<Arg> {
+        self.arg_value(name, self.arg(position, name))
+    }
+
+    /// A list of tensors or numbers.
+    pub(super) fn values(&mut self, position: usize, name: &str) -> Done<Vec<Arg>> {
+        let arg = self.arg(position, name);
+        let items = arg.and_then(Attr::as_list).ok_or_else(|| bad(name, arg, "a list of tensors"))?;
+        items.iter().map(|item| self.arg_value(name, Some(item))).collect()
+    }
+
+    pub(super) fn arg_value(&mut self, name: &str, arg: Option<&Attr>) -> Done<Arg> {
+        match arg {
+            Some(Attr::Operand(i)) => Ok(Arg::Tensor(self.operand(*i)?)),
+            Some(Attr::Int(i)) => Ok(Arg::Int(*i)),
+            Some(Attr::Float(x)) => Ok(Arg::Float(x.get())),
+            Some(constant @ (Attr::Bool(_) | Attr::List(_) | Attr::Map(_))) => {
+                Ok(Arg::Tensor(self.b.constant(literal(name, constant)?)?))
+            }
+            Some(Attr::Null | Attr::Str(_)) | None => Err(bad(name, arg, "a tensor or a number")),
+        }
+    }
+
+    /// An argument of an operation as a tensor; a number becomes a scalar.
+    pub(super) fn tensor(&mut self, position: usize, name: &str) -> One {
+        let value = self.value(position, name)?;
+        self.materialize(value)
+    }
+
+    /// `x` in the type that the layer computes with. Integers are left alone.
+    pub(super) fn autocast(&mut self, x: ValueId) -> One {
+        match self.compute_type()? {
+            Some(elem) if self.elem(x).is_float() => Ok(self.b.cast(x, elem)?),
+            Some(_) | None => Ok(x),
+        }
+    }
+
+    /// A weight, in the type that the layer computes with.
+    pub(super) fn weight(&mut self, place: &str, what: &str) -> One {
+        let weight = self.raw_weight(place, what)?;
+        self.autocast(weight)
+    }
+
+    /// A weight as it is stored.
+    pub(super) fn raw_weight(&mut self, place: &str, what: &str) -> One {
+        let weights = self.layer.map_or(&[][..], |l| &l.weights);
+        let Some((_, id)) = weights.iter().find(|(p, _)| &**p == place) else {
+            return Err(LowerError::Weight { place: place.into(), expected: what.into() });
+        };
+        Ok(self.b.weight(*id)?)
+    }
+
+    pub(super) fn ty(&self, x: ValueId) -> &Type {
+        self.b.ty(x)
+    }
+
+    pub(super) fn elem(&self, x: ValueId) -> ElemType {
+        self.b.ty(x).elem
+    }
+
+    pub(super) fn dims(&self, x: ValueId) -> Done<Vec<Dim>> {
+        self.b.ty(x).dims.clone().ok_or_else(|| {
+            LowerError::Operands(format!("`{}` needs a tensor of known rank, found {}", self.class(), self.b.ty(x)))
+        })
+    }
+
+    pub(super) fn rank(&self, x: ValueId) -> Done<usize> {
+        Ok(self.dims(x)?.len())
+    }
+
+    /// The number of elements along an axis.
+    pub(super) fn extent(&self, x: ValueId, axis: usize) -> Done<u64> {
+        let dims = self.dims(x)?;
+        let extent = dims.get(axis).and_then(Dim::known);
+        extent.ok_or_else(|| self.unsupported(format!("axis {axis} of {}: its extent is not a number", self.ty(x))))
+    }
+
+    /// Refuses a module in which a layer makes masks: `mask` travels beside the tensors, and this class reads it.
+    pub(super) fn unmasked(&self) -> Done {
+        let masks = |l: &&Layer| match &*l.class {
+            "keras.Masking" => true,
+            "keras.Embedding" => {
+                l.config.get("config").and_then(|c| c.get("mask_zero")).and_then(Attr::as_bool) == Some(true)
+            }
+            _ => false,
+        };
+        match self.b.module().layers.iter().find(masks) {
+            Some(layer) => Err(self.unsupported(format!("a mask, which the layer `{}` makes,", layer.name))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether an argument says anything: null and false do not.
+fn is_on(arg: &Attr) -> bool {
+    match arg {
+        Attr::Null | Attr::Bool(false) => false,
+        Attr::List(items) => items.iter().any(is_on),
+        Attr::Bool(true) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Map(_) | Attr::Operand(_) => true,
+    }
+}
+
+fn axis_of(rank: usize) -> String {
+    format!("different axes of {rank}")
+}
+
+pub(super) fn as_count(attr: &Attr) -> Option<u64> {
+    attr.as_int().and_then(|i| u64::try_from(i).ok())
+}
+
+fn as_tuple(attr: &Attr, n: usize) -> Option<Vec<u64>> {
+    match attr.as_list() {
+        Some(items) => items.iter().map(as_count).collect::<Option<Vec<_>>>().filter(|t| t.len() == n),
+        None => Some(vec![as_count(attr)?; n]),
+    }
+}
+
+fn as_pairs(attr: &Attr, n: usize) -> Option<Vec<(u64, u64)>> {
+    let pair = |a: &Attr| match as_tuple(a, 2)?[..] {
+        [low, high] => Some((low, high)),
+        _ => None,
+    };
+    match attr.as_list() {
+        // One axis is written as a pair.
+        Some([Attr::Int(_), _]) if n == 1 => Some(vec![pair(attr)?]),
+        Some(items) => items.iter().map(pair).collect::<Option<Vec<_>>>().filter(|p| p.len() == n),
+        None => Some(vec![pair(attr)?; n]),
+    }
+}
+
+/// `axis` counted from the start.
+pub(super) fn normal_axis(axis: i64, rank: usize) -> Option<usize> {
+    let rank = i64::try_from(rank).ok()?;
+    let axis = if axis < 0 { axis.checked_add(rank)? } else { axis };
+    if axis < rank { usize::try_from(axis).ok() } else { None }
+}
+
+/// One axis or a list of different axes, counted from the start, ascending.
+pub(super) fn normal_axes(attr: &Attr, rank: usize) -> Option<Vec<u64>> {
+    let one = std::slice::from_ref(attr);
+    let items = attr.as_list().unwrap_or(one);
+    let axes = items.iter().map(|a| Some(normal_axis(a.as_int()?, rank)? as u64));
+    let mut axes = axes.collect::<Option<Vec<_>>>()?;
+    axes.sort_unstable();
+    axes.is_sorted_by(|a, b| a < b).then_some(axes)
+}

@@ -1,0 +1,105 @@
+//! Products with matrices: dense layers, embeddings, matrix products.
+
+use netc_ir::{ElemType, ValueId};
+
+use super::activation::activate;
+use super::call::Call;
+use super::einsum::einsum;
+use super::promote::{Arg, Kind};
+use super::{Entry, One, one};
+
+pub(super) const LAYERS: &[Entry] = &[
+    one("Dense", dense, "`activation(x @ kernel + bias)`."),
+    one("EinsumDense", einsum_dense, "`activation(einsum(equation, x, kernel) + bias)`."),
+    one("Embedding", embedding, "The rows of a table at the indices in `x`."),
+];
+
+pub(super) const OPS: &[Entry] = &[
+    one("Matmul", matmul_op, "The matrix product."),
+    one("Dot", dot_op, "The product over the last axis of `x1` and the last but one of `x2`."),
+    one("Einsum", einsum_op, "A product of two tensors summed over the indices that the result does not have."),
+];
+
+fn dense(c: &mut Call<'_, '_>) -> One {
+    not_quantized(c)?;
+    let x = c.input()?;
+    let kernel = c.weight("vars/0", "the kernel")?;
+    let (x, kernel) = c.promote2(Arg::Tensor(x), Arg::Tensor(kernel), &[])?;
+    let y = matmul(c, x, kernel)?;
+    bias_and_activation(c, y, c.flag("use_bias", true)?)
+}
+
+fn einsum_dense(c: &mut Call<'_, '_>) -> One {
+    not_quantized(c)?;
+    let x = c.input()?;
+    let kernel = c.weight("vars/0", "the kernel")?;
+    let (x, kernel) = c.promote2(Arg::Tensor(x), Arg::Tensor(kernel), &[])?;
+    let y = einsum(c, c.text("equation")?, x, kernel)?;
+    bias_and_activation(c, y, c.has("bias_axes"))
+}
+
+fn bias_and_activation(c: &mut Call<'_, '_>, y: ValueId, has_bias: bool) -> One {
+    if !has_bias {
+        return activate(c, y);
+    }
+    let bias = c.weight("vars/1", "the bias")?;
+    let y = c.add(y, bias)?;
+    activate(c, y)
+}
+
+fn embedding(c: &mut Call<'_, '_>) -> One {
+    not_quantized(c)?;
+    let x = c.raw_input()?;
+    let table = c.weight("vars/0", "the table")?;
+    let indices = if matches!(c.elem(x), ElemType::I32 | ElemType::I64) { x } else { c.b.cast(x, ElemType::I32)? };
+    Ok(c.b.gather(table, indices, 0)?)
+}
+
+fn not_quantized(c: &Call<'_, '_>) -> super::Done {
+    if c.has("quantization_config") { Err(c.unsupported_key("quantization_config")) } else { Ok(()) }
+}
+
+fn matmul_op(c: &mut Call<'_, '_>) -> One {
+    let (a, b) = factors(c)?;
+    matmul(c, a, b)
+}
+
+fn factors(c: &mut Call<'_, '_>) -> super::Done<(ValueId, ValueId)> {
+    let (a, b) = (c.tensor(0, "x1")?, c.tensor(1, "x2")?);
+    if (c.elem(a), c.elem(b)) == (ElemType::I8, ElemType::I8) {
+        return Err(c.unsupported("two factors of type i8"));
+    }
+    c.promote2(Arg::Tensor(a), Arg::Tensor(b), &[Kind::Elem(ElemType::Bool)])
+}
+
+/// A vector counts as a row on the left and as a column on the right.
+pub(super) fn matmul(c: &mut Call<'_, '_>, a: ValueId, b: ValueId) -> One {
+    let (Some(left), Some(right)) = (c.ty(a).rank(), c.ty(b).rank()) else { return Ok(c.b.matmul(a, b)?) };
+    let a = if left == 1 { c.expand(a, 0)? } else { a };
+    let b = if right == 1 { c.expand(b, 1)? } else { b };
+    let mut y = c.b.matmul(a, b)?;
+    if right == 1 {
+        y = c.squeeze(y, c.rank(y)?.saturating_sub(1))?;
+    }
+    if left == 1 {
+        let last = if right == 1 { 1 } else { 2 };
+        y = c.squeeze(y, c.rank(y)?.saturating_sub(last))?;
+    }
+    Ok(y)
+}
+
+fn dot_op(c: &mut Call<'_, '_>) -> One {
+    let (a, b) = factors(c)?;
+    match (c.rank(a)?, c.rank(b)?) {
+        (0, _) | (_, 0) => c.mul(a, b),
+        (_, 1 | 2) => matmul(c, a, b),
+        (_, rank) => Err(c.unsupported(format!("a second factor of rank {rank}"))),
+    }
+}
+
+fn einsum_op(c: &mut Call<'_, '_>) -> One {
+    let equation = c.text("subscripts")?;
+    c.only_args(2, &[])?;
+    let (a, b) = factors(c)?;
+    einsum(c, equation, a, b)
+}

@@ -1,0 +1,71 @@
+//! Layers and operations that change nothing in inference mode.
+
+use netc_ir::{Compare, Reduce, ValueId};
+
+use super::call::Call;
+use super::{Entry, Lowered, One, many, one};
+
+pub(super) const LAYERS: &[Entry] = &[
+    many("Identity", identity, "The inputs."),
+    one("Dropout", |c| c.input(), "`x`; noise in training."),
+    one("SpatialDropout1D", |c| c.input(), "`x`; noise in training."),
+    one("SpatialDropout2D", |c| c.input(), "`x`; noise in training."),
+    one("SpatialDropout3D", |c| c.input(), "`x`; noise in training."),
+    one("AlphaDropout", |c| c.input(), "`x`; noise in training."),
+    one("GaussianDropout", |c| c.input(), "`x`; noise in training."),
+    one("GaussianNoise", |c| c.input(), "`x`; noise in training."),
+    one("ActivityRegularization", |c| c.input(), "`x`; a loss in training."),
+    one("Masking", masking, "0 where all features of a step have the mask's value."),
+    one("AugMix", augment, "`x`; another image in training."),
+    one("CutMix", augment, "`x`; another image in training."),
+    one("MixUp", augment, "`x`; another image in training."),
+    one("RandAugment", augment, "`x`; another image in training."),
+    one("RandomBrightness", augment, "`x`; another image in training."),
+    one("RandomColorDegeneration", augment, "`x`; another image in training."),
+    one("RandomColorJitter", augment, "`x`; another image in training."),
+    one("RandomContrast", augment, "`x`; another image in training."),
+    one("RandomElasticTransform", augment, "`x`; another image in training."),
+    one("RandomErasing", augment, "`x`; another image in training."),
+    one("RandomFlip", augment, "`x`; another image in training."),
+    one("RandomGaussianBlur", augment, "`x`; another image in training."),
+    one("RandomGrayscale", augment, "`x`; another image in training."),
+    one("RandomHue", augment, "`x`; another image in training."),
+    one("RandomInvert", augment, "`x`; another image in training."),
+    one("RandomPerspective", augment, "`x`; another image in training."),
+    one("RandomPosterization", augment, "`x`; another image in training."),
+    one("RandomRotation", augment, "`x`; another image in training."),
+    one("RandomSaturation", augment, "`x`; another image in training."),
+    one("RandomSharpness", augment, "`x`; another image in training."),
+    one("RandomShear", augment, "`x`; another image in training."),
+    one("RandomTranslation", augment, "`x`; another image in training."),
+    one("RandomZoom", augment, "`x`; another image in training."),
+];
+
+pub(super) const OPS: &[Entry] = &[
+    one("Copy", |c| c.tensor(0, "x"), "`x`."),
+    one("StopGradient", |c| c.tensor(0, "variable"), "`x`; no gradient in training."),
+];
+
+fn identity(c: &mut Call<'_, '_>) -> Lowered {
+    c.inputs()
+}
+
+/// Some of these convert integers and some do not, so only floats pass.
+fn augment(c: &mut Call<'_, '_>) -> One {
+    let x = c.input()?;
+    if c.elem(x).is_float() { Ok(x) } else { Err(c.unsupported(format!("elements of type {}", c.elem(x)))) }
+}
+
+fn masking(c: &mut Call<'_, '_>) -> One {
+    let x = c.input()?;
+    let value = c.float_or("mask_value", 0.0)?;
+    let differs = c.compare(Compare::Ne, x, value)?;
+    let last = (c.rank(x)?.saturating_sub(1)) as u64;
+    let keep = any(c, differs, &[last], true)?;
+    c.select(keep, x, 0.0)
+}
+
+/// Whether any element along `axes` is true.
+pub(super) fn any(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64], keep: bool) -> One {
+    super::reduce::logical(c, Reduce::Max, x, axes, keep)
+}

@@ -1,0 +1,95 @@
+//! What holds of every built-in architecture.
+
+use netc_ir::{Dim, Layer, Module, Type, verify};
+
+use super::{ZOO, find};
+
+fn build(name: &str) -> Module {
+    (find(name).expect("a model of the zoo").build)(7).expect("the model builds")
+}
+
+/// Layers as Keras counts them, weights as `count_params` does, type of the only output.
+#[track_caller]
+fn check(name: &str, layers: usize, params: u64, output: u64) {
+    let module = build(name);
+    verify(&module).expect("the module is valid");
+    assert_eq!(module.layers.len(), layers);
+    assert_eq!(module.weights.iter().filter_map(|w| w.ty.num_elements()).sum::<u64>(), params);
+    let main = module.main().expect("an entry");
+    let expected = Type::new(netc_ir::ElemType::F32, [Dim::symbol("N"), Dim::Known(output)]);
+    assert_eq!(main.outputs.iter().map(|o| &main[o.value].ty).collect::<Vec<_>>(), [&expected]);
+}
+
+#[test]
+fn inception_v3_is_that_of_keras() {
+    check("inception_v3", 313, 23_851_784, 1000);
+}
+
+#[test]
+fn resnet50_is_that_of_keras() {
+    check("resnet50", 177, 25_636_712, 1000);
+}
+
+#[test]
+fn mobilenet_v2_is_that_of_keras() {
+    check("mobilenet_v2", 156, 3_538_984, 1000);
+}
+
+/// The 60,419,944 weights of keras.applications.ResNet152, without 75,712 biases of convolutions, with two weights of
+/// `Scale` for each of these.
+#[test]
+fn resnet152_scale_is_that_of_caffe() {
+    check("resnet152_scale", 722, 60_495_656, 1000);
+}
+
+#[test]
+fn siamese_applies_its_tower_twice() {
+    check("siamese", 12, 88_961, 1);
+    let module = build("siamese");
+    let main = module.main().expect("an entry");
+    let calls = |layer: &str| main.ops().filter(|(_, op)| op.loc.path() == Some(layer)).count();
+    assert_eq!(["tower_conv1", "tower_embedding", "square"].map(calls), [2, 2, 1]);
+}
+
+#[test]
+fn tiny_is_tiny() {
+    check("tiny", 8, 326, 10);
+}
+
+#[test]
+fn places_have_the_names_that_keras_gives_them() {
+    let names = |name: &str, places: &[&str]| {
+        let module = build(name);
+        let has = |place: &&str| module.layers.iter().any(|l: &Layer| &*l.name == *place);
+        assert!(places.iter().all(has), "{name}");
+    };
+    names("inception_v3", &["input_layer", "conv2d", "activation_46", "mixed9_1", "mixed9", "concatenate_1"]);
+    names("resnet50", &["conv1_pad", "conv2_block1_0_bn", "conv5_block3_out"]);
+    names(
+        "resnet152_scale",
+        &["data", "scale_conv1", "res3b7_branch2c", "bn4b35_branch2b", "scale5a_branch1", "fc1000"],
+    );
+    names("mobilenet_v2", &["Conv1", "expanded_conv_depthwise_relu", "block_1_pad", "block_16_project_BN", "out_relu"]);
+}
+
+#[test]
+fn every_model_is_printed_and_parsed_back() {
+    for model in ZOO {
+        let module = build(model.name);
+        assert!(netc_ir::parse(&netc_ir::print(&module)).is_ok_and(|back| back == module), "{}", model.name);
+    }
+}
+
+#[test]
+fn a_seed_gives_one_model() {
+    for model in ZOO {
+        assert!(build(model.name) == build(model.name), "{}", model.name);
+    }
+    let tiny = |seed| (find("tiny").expect("tiny").build)(seed).expect("it builds");
+    assert_ne!(tiny(1), tiny(2));
+}
+
+#[test]
+fn the_zoo_is_sorted_by_name() {
+    assert!(ZOO.is_sorted_by_key(|model| model.name));
+}

@@ -1,0 +1,98 @@
+use netc_ir::{Func, parse};
+use proptest::prelude::*;
+
+use super::*;
+use crate::analysis::{live_ops, needed_by};
+use crate::testing::{dialects, random_module};
+
+#[track_caller]
+fn costs_of(text: &str) -> Cost {
+    let module = parse(text).unwrap();
+    netc_ir::verify(&module).unwrap();
+    Costs::of(&module, &dialects()).func(module.func_named("main").unwrap())
+}
+
+#[test]
+fn convolutions_and_products_cost_what_the_books_say() {
+    let cost = costs_of(
+        r#"netc 1
+        weight w0 "k" : f32[3,3,8,16] = 0.5
+        weight w1 "d" : f32[16,10] = 0.5
+        weight w2 "g" : f32[3,3,1,8] = 0.5
+        func @main(%x: f32[N,10,10,8]) -> (%y) {
+          %g = weight w2() : f32[3,3,1,8]
+          %z = conv(%x, %g) {strides = [1, 1], padding = "same", groups = 8} : f32[N,10,10,8]
+          %k = weight w0() : f32[3,3,8,16]
+          %c = conv(%z, %k) {strides = [1, 1]} : f32[N,8,8,16]
+          %m = reduce_mean(%c) {axes = [1, 2]} : f32[N,16]
+          %d = weight w1() : f32[16,10]
+          %y = matmul(%m, %d) : f32[N,10]
+        }"#,
+    );
+    let (depthwise, dense_conv, product) = (10 * 10 * 8 * 9, 8 * 8 * 16 * 9 * 8, 16 * 10);
+    assert_eq!(cost.macs, Some(depthwise + dense_conv + product));
+    assert_eq!((cost.params, cost.layers), (9 * 8 + 9 * 8 * 16 + 16 * 10, 7));
+}
+
+#[test]
+fn a_sequence_of_unknown_length_has_unknown_cost() {
+    let text = |x: &str, y: &str| {
+        format!(
+            "netc 1\nweight w0 \"k\" : f32[4,2] = 0.5\nfunc @main(%x: {x}) -> (%y) {{
+               %k = weight w0() : f32[4,2]\n %y = matmul(%x, %k) : {y} }}"
+        )
+    };
+    assert_eq!(costs_of(&text("f32[N,T,4]", "f32[N,T,2]")).macs, None);
+    assert_eq!(costs_of(&text("f32[N,5,4]", "f32[N,5,2]")).macs, Some(5 * 4 * 2));
+}
+
+#[test]
+fn a_nested_model_counts_once_however_often_it_is_called() {
+    let cost = costs_of(
+        r#"netc 1
+        weight w0 "k" : f32[4,4] = 0.5
+        layer l0 "twin" : keras.Functional {}
+        layer l1 "dense" : t.Dense {} weights {kernel = w0}
+        func @main(%x: f32[N,4]) -> (%b) {
+          %a = call @twin l0(%x) : f32[N,4]
+          %b = call @twin l0(%a) : f32[N,4]
+        }
+        func @twin(%x: f32[N,4]) -> (%y) { %y = t.Dense l1(%x) : f32[N,4] }"#,
+    );
+    assert_eq!(cost, Cost { params: 16, macs: Some(32), layers: 1 });
+}
+
+#[test]
+fn an_unknown_layer_has_unknown_cost_and_known_weights() {
+    let cost = costs_of(
+        r#"netc 1
+        weight w0 "k" : f32[4] = 0.5
+        layer l0 "odd" : custom.Odd {} weights {k = w0}
+        func @main(%x: f32[N,4]) -> (%a) { %a = custom.Odd l0(%x) : f32[N,4] }"#,
+    );
+    assert_eq!(cost, Cost { params: 4, macs: None, layers: 1 });
+}
+
+/// Parameters and multiply-accumulates of the ops for which `is_part` holds.
+fn sum(costs: &Costs<'_>, func: &Func, is_part: impl Fn(OpId) -> bool) -> (u64, Option<u64>) {
+    let ops: Vec<OpId> = func.op_ids().filter(|op| is_part(*op)).collect();
+    let weights: BTreeSet<WeightId> = ops.iter().flat_map(|op| costs.weights(&func[*op])).collect();
+    let macs = ops.iter().try_fold(0, |n, op| Some(n + costs.macs(FuncId::new(0), *op)?));
+    (weights.into_iter().map(|w| costs.elements(w)).sum(), macs)
+}
+
+proptest! {
+    #[test]
+    fn the_parts_cost_what_their_ops_cost(module in random_module()) {
+        let (dialects, main) = (dialects(), module.main().unwrap());
+        let costs = Costs::of(&module, &dialects);
+        let live = live_ops(main);
+        for cost in costs.cuts(FuncId::new(0)) {
+            let first = needed_by(main, [cost.cut.value]);
+            let before = sum(&costs, main, |op| first[op.index()]);
+            let after = sum(&costs, main, |op| live[op.index()] && !first[op.index()]);
+            prop_assert_eq!((cost.params_before, cost.macs_before), before);
+            prop_assert_eq!((cost.params_after, cost.macs_after), after);
+        }
+    }
+}

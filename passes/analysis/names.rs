@@ -1,0 +1,463 @@
+//! The names of cuts: what `split` may be told, and what each place is called.
+//!
+//! | text | the cut |
+//! |---|---|
+//! | `mixed9` | after the layer, or after the value, of that name |
+//! | `before:mixed9` | before it: at the values that it reads, model inputs, weights and constants left out |
+//! | `shared@1` | after the second application of a layer that is applied several times |
+//! | `#128` | after layer 128 of Keras's `model.layers` |
+//! | `%y`, `%7` | after a value as the program's text spells it |
+//! | `a+b` | through several places at once |
+//!
+//! A text that is, whole, the name of a layer or a value means that, whatever characters are in it.
+
+use std::collections::BTreeSet;
+
+use netc_ir::{CoreOp, Def, Func, LayerId, Module, OpId, OpKind, ValueId};
+use netc_pass::nearest;
+use thiserror::Error;
+
+/// A name that is not a place to cut at.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CutError {
+    /// Nothing has the name.
+    #[error("there is no {kind} `{name}` in `@{func}`{hint}")]
+    Unknown {
+        /// What was looked for.
+        kind: &'static str,
+        /// The name.
+        name: String,
+        /// The function.
+        func: String,
+        /// The nearest names.
+        hint: String,
+    },
+    /// The layer is in a nested model.
+    #[error(
+        "`{name}` is a layer of `@{func}`, a model inside the model: cut before or after the layer that is that model"
+    )]
+    Nested {
+        /// The layer.
+        name: String,
+        /// The nested model.
+        func: String,
+    },
+    /// The layer is applied more than once.
+    #[error("layer `{name}` is applied {count} times: say which with {choices}")]
+    SeveralApplications {
+        /// The layer.
+        name: String,
+        /// How often it is applied.
+        count: usize,
+        /// The names of its applications.
+        choices: String,
+    },
+    /// The layer has fewer applications.
+    #[error("there is no `{name}@{index}`: layer `{name}` is applied {count} times, which are {choices}")]
+    NoSuchApplication {
+        /// The layer.
+        name: String,
+        /// The application that was asked for.
+        index: usize,
+        /// How often it is applied.
+        count: usize,
+        /// The names of its applications.
+        choices: String,
+    },
+    /// The model has fewer layers.
+    #[error("`#{index}` is out of range: the model has {count} layers, `#0` to `#{last}`")]
+    IndexOutOfRange {
+        /// The place that was asked for.
+        index: usize,
+        /// The number of layers.
+        count: usize,
+        /// The last place.
+        last: usize,
+    },
+    /// The model has no layers to count.
+    #[error("`#{index}` counts layers, and the model declares none: name a value, as in `%y`")]
+    NoLayers {
+        /// The place that was asked for.
+        index: usize,
+    },
+    /// The place is an input.
+    #[error("`{name}` is an input of the model: a cut there leaves nothing before it")]
+    Input {
+        /// The input.
+        name: String,
+    },
+    /// A name is empty.
+    #[error("`{spec}` is not a cut: a name is missing, as in `a+b` or `before:a`")]
+    Empty {
+        /// The text.
+        spec: String,
+    },
+}
+
+/// A place in a function where it can be cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CutPoint {
+    /// The op after or before which the cut is.
+    pub op: OpId,
+    /// The values that the part before the cut must compute; none if the op reads only inputs.
+    pub values: Vec<ValueId>,
+}
+
+/// The places that `spec` names in `func`, joined by `+` in the text.
+pub fn resolve(module: &Module, func: &Func, spec: &str) -> Result<Vec<CutPoint>, CutError> {
+    let scope = Scope { module, func };
+    let whole = scope.is_name(spec) || spec.strip_prefix(BEFORE).is_some_and(|s| scope.is_name(s));
+    let parts: Vec<&str> = if whole { vec![spec] } else { spec.split('+').collect() };
+    if parts.iter().any(|p| p.is_empty() || *p == BEFORE) {
+        return Err(CutError::Empty { spec: spec.into() });
+    }
+    parts.into_iter().map(|part| scope.point(part)).collect()
+}
+
+const BEFORE: &str = "before:";
+
+/// The layers of `func` as Keras counts them in `model.layers`: operations are not layers, and a `Sequential` leaves
+/// its input layer out.
+pub fn model_layers(module: &Module, func: &Func) -> Vec<LayerId> {
+    let sequential = func.attrs.get("class").and_then(|c| c.as_str()) == Some("Sequential");
+    let inputs = if sequential { func.params.iter().filter_map(|p| p.layer).collect() } else { BTreeSet::new() };
+    let is_operation = |id: &LayerId| module[*id].class.starts_with("keras.ops.");
+    func.layers().into_iter().filter(|id| !is_operation(id) && !inputs.contains(id)).collect()
+}
+
+#[derive(Clone, Copy)]
+struct Scope<'m> {
+    module: &'m Module,
+    func: &'m Func,
+}
+
+/// A place without a side.
+enum Place {
+    Op(OpId),
+    Value(ValueId),
+}
+
+impl Scope<'_> {
+    fn point(self, text: &str) -> Result<CutPoint, CutError> {
+        let (before, name) = match text.strip_prefix(BEFORE) {
+            Some(rest) if !self.is_name(text) => (true, rest),
+            _ => (false, text),
+        };
+        let (op, after) = match self.place(name)? {
+            Place::Op(op) => (op, self.func[op].results.clone()),
+            Place::Value(value) => match self.func.producer(value) {
+                Some(op) => (op, vec![value]),
+                None => return Err(CutError::Input { name: name.into() }),
+            },
+        };
+        Ok(CutPoint { op, values: if before { self.computed_operands(op) } else { after } })
+    }
+
+    /// What `op` reads, without what is there before anything runs: inputs, weights and constants.
+    fn computed_operands(self, op: OpId) -> Vec<ValueId> {
+        let operands = self.func[op].operands.iter().copied();
+        operands.filter(|v| self.func.producer(*v).is_some_and(|p| !is_constant(&self.func[p].kind))).collect()
+    }
+
+    fn is_name(self, text: &str) -> bool {
+        self.applications(|id| &*self.module[id].name == text).is_some() || self.value_named(text).is_some()
+    }
+
+    fn place(self, text: &str) -> Result<Place, CutError> {
+        if let Some(ops) = self.applications(|id| &*self.module[id].name == text) {
+            return only(text, &ops).map(Place::Op);
+        }
+        if let Some(value) = self.value_named(text).or_else(|| self.value_spelled(text)) {
+            return Ok(Place::Value(value));
+        }
+        if let Some((name, index)) = text.rsplit_once('@')
+            && let Ok(index) = index.parse()
+            && let Some(ops) = self.layer(name)?
+        {
+            return nth(name, &ops, index).map(Place::Op);
+        }
+        match self.layer(text)? {
+            Some(ops) => only(text, &ops).map(Place::Op),
+            None => Err(self.unknown(text)),
+        }
+    }
+
+    /// The applications of the layer called `name`, or counted by it.
+    fn layer(self, name: &str) -> Result<Option<Vec<OpId>>, CutError> {
+        let Some(index) = name.strip_prefix('#').and_then(|n| n.parse::<usize>().ok()) else {
+            return Ok(self.applications(|id| &*self.module[id].name == name));
+        };
+        let layers = model_layers(self.module, self.func);
+        match (layers.get(index), layers.len()) {
+            (Some(layer), _) => Ok(self.applications(|id| id == *layer)),
+            (None, 0) => Err(CutError::NoLayers { index }),
+            (None, count) => Err(CutError::IndexOutOfRange { index, count, last: count - 1 }),
+        }
+    }
+
+    /// The ops that apply the layer, in order; none if it declares an input, `None` if the function does not have it.
+    fn applications(self, is_layer: impl Fn(LayerId) -> bool) -> Option<Vec<OpId>> {
+        let ops = self.func.ops().filter(|(_, op)| op.kind.layer().is_some_and(&is_layer));
+        let ops: Vec<OpId> = ops.map(|(id, _)| id).collect();
+        let known = !ops.is_empty() || self.func.params.iter().any(|p| p.layer.is_some_and(&is_layer));
+        known.then_some(ops)
+    }
+
+    fn value_named(self, name: &str) -> Option<ValueId> {
+        self.func.values_in_order().find(|v| self.func[*v].name.as_deref() == Some(name))
+    }
+
+    /// The value that the program's text spells `%name`, or `%7` where it has no name.
+    fn value_spelled(self, text: &str) -> Option<ValueId> {
+        let name = text.strip_prefix('%')?;
+        self.value_named(name).or_else(|| {
+            let value = self.func.values_in_order().nth(name.parse().ok()?)?;
+            self.func[value].name.is_none().then_some(value)
+        })
+    }
+
+    fn unknown(self, name: &str) -> CutError {
+        let layer_of = |f: &Func| f.layers().into_iter().any(|id| &*self.module[id].name == name);
+        if let Some(func) = self.module.funcs.iter().find(|f| layer_of(f)) {
+            return CutError::Nested { name: name.into(), func: func.name.to_string() };
+        }
+        let layers = self.func.layers();
+        let mut names: Vec<&str> = layers.iter().map(|id| &*self.module[*id].name).collect();
+        let kind = if names.is_empty() { "value" } else { "layer" };
+        if names.is_empty() {
+            names = self.func.values_in_order().filter_map(|v| self.func[v].name.as_deref()).collect();
+        }
+        let hint = nearest(name.trim_start_matches('%'), &names);
+        CutError::Unknown { kind, name: name.into(), func: self.func.name.to_string(), hint }
+    }
+}
+
+fn only(name: &str, ops: &[OpId]) -> Result<OpId, CutError> {
+    match ops {
+        [] => Err(CutError::Input { name: name.into() }),
+        [op] => Ok(*op),
+        several => Err(CutError::SeveralApplications {
+            name: name.into(),
+            count: several.len(),
+            choices: choices(name, several.len()),
+        }),
+    }
+}
+
+fn nth(name: &str, ops: &[OpId], index: usize) -> Result<OpId, CutError> {
+    match ops.get(index) {
+        Some(op) => Ok(*op),
+        None if ops.is_empty() => Err(CutError::Input { name: name.into() }),
+        None => {
+            let (name, count) = (name.to_string(), ops.len());
+            Err(CutError::NoSuchApplication { choices: choices(&name, count), name, index, count })
+        }
+    }
+}
+
+/// `a@0, a@1, a@2`, with the middle left out where there are many.
+fn choices(name: &str, count: usize) -> String {
+    let text = |i: usize| format!("`{name}@{i}`");
+    if count <= 8 {
+        return (0..count).map(text).collect::<Vec<_>>().join(", ");
+    }
+    format!("{}, {}, ..., {}", text(0), text(1), text(count - 1))
+}
+
+/// Whether an op only brings in numbers that are there before anything runs.
+pub(crate) fn is_constant(kind: &OpKind) -> bool {
+    match kind {
+        OpKind::Core(core) => matches!(core, CoreOp::Weight(_) | CoreOp::Constant(_)),
+        OpKind::Source(_) | OpKind::Call(_) => false,
+    }
+}
+
+/// What the places of a function are called; [`resolve`] reads every answer back.
+pub struct OpNames<'m> {
+    module: &'m Module,
+    func: &'m Func,
+    /// Which application of its layer an op is, by op id.
+    nth: Vec<u32>,
+    /// How often a layer is applied, by layer id.
+    count: Vec<u32>,
+    /// The number of a value in the order of definition, by value id.
+    numbers: Vec<u32>,
+}
+
+impl<'m> OpNames<'m> {
+    /// Computes the names of the ops of `func`, a function of `module`.
+    pub fn of(module: &'m Module, func: &'m Func) -> Self {
+        let (mut nth, mut count) = (vec![0; func.num_op_slots()], vec![0; module.layers.len()]);
+        for (id, op) in func.ops() {
+            if let Some(layer) = op.kind.layer() {
+                nth[id.index()] = count[layer.index()];
+                count[layer.index()] += 1;
+            }
+        }
+        let mut numbers = vec![0; func.num_values()];
+        for (value, number) in func.values_in_order().zip(0..) {
+            numbers[value.index()] = number;
+        }
+        Self { module, func, nth, count, numbers }
+    }
+
+    /// The cut after `op`: its layer's name, with which application it is where there are several, or its first
+    /// result.
+    pub fn op(&self, op: OpId) -> String {
+        match (self.func[op].kind.layer(), self.func[op].results.first()) {
+            (Some(layer), _) if self.count[layer.index()] == 1 => self.module[layer].name.to_string(),
+            (Some(layer), _) => format!("{}@{}", self.module[layer].name, self.nth[op.index()]),
+            (None, Some(value)) => self.value(*value),
+            (None, None) => self.func[op].kind.name().into(),
+        }
+    }
+
+    /// A value as the program's text spells it.
+    pub fn value(&self, value: ValueId) -> String {
+        match &self.func[value].name {
+            Some(name) => format!("%{name}"),
+            None => format!("%{}", self.numbers[value.index()]),
+        }
+    }
+
+    /// A word for `value` that can name an input or output: its own name, else its op's.
+    pub fn tensor(&self, value: ValueId) -> String {
+        match (&self.func[value].name, self.func[value].def) {
+            (Some(name), _) => name.to_string(),
+            (None, Def::Param(i)) => self.func.params[i as usize].name.to_string(),
+            (None, Def::Result(op, 0)) => self.op(op).replace('%', "v"),
+            (None, Def::Result(op, i)) => format!("{}.{i}", self.op(op).replace('%', "v")),
+        }
+    }
+
+    /// The place of `value` in the order of definition.
+    pub fn position(&self, value: ValueId) -> u32 {
+        self.numbers[value.index()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MODEL: &str = r#"netc 1
+        layer l0 "in" : keras.InputLayer {}
+        layer l1 "a" : keras.Dense {}
+        layer l2 "shared" : keras.Dense {}
+        layer l3 "add" : keras.ops.Add {}
+        layer l4 "odd/name@1+#2" : keras.Dense {}
+        layer l5 "inner" : keras.Dense {}
+        func @main(%x: f32[N,4] "in" l0) -> (%y) attrs {class = "Functional"} {
+          %a = keras.Dense l1(%x) : f32[N,4]
+          %s = keras.Dense l2(%a) : f32[N,4]
+          %t = keras.Dense l2(%s) : f32[N,4]
+          %5 = keras.ops.Add l3(%s, %t) : f32[N,4]
+          %p, %q = custom.Split l4(%5) : f32[N,4], f32[N,4]
+          %y = call @nested(%q) : f32[N,4]
+        }
+        func @nested(%x: f32[N,4]) -> (%y) { %y = keras.Dense l5(%x) : f32[N,4] }"#;
+
+    #[track_caller]
+    fn check(spec: &str, expect: &str) {
+        let module = netc_ir::parse(MODEL).unwrap();
+        let main = module.main().unwrap();
+        let names = OpNames::of(&module, main);
+        let found = match resolve(&module, main, spec) {
+            Ok(points) => {
+                let values = points.iter().map(|p| p.values.iter().map(|v| names.value(*v)).collect::<Vec<_>>());
+                values.map(|v| v.join(" ")).collect::<Vec<_>>().join(" + ")
+            }
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(found, expect);
+    }
+
+    #[test]
+    fn layers_and_values() {
+        check("a", "%a");
+        check("shared@0", "%s");
+        check("shared@1", "%t");
+        check("%t", "%t");
+        check("t", "%t");
+        check("%4", "%4");
+        check("q", "%q");
+        check("odd/name@1+#2", "%p %q");
+    }
+
+    #[test]
+    fn before_is_what_is_read() {
+        check("before:shared@1", "%s");
+        check("before:add", "%s %t");
+        check("before:a", "");
+        check("before:odd/name@1+#2", "%4");
+        check("before:y", "%q");
+    }
+
+    #[test]
+    fn several_places() {
+        check("%s+before:y", "%s + %q");
+        check("a+shared@1", "%a + %t");
+    }
+
+    #[test]
+    fn numbers_count_layers_as_keras_does() {
+        check("#1", "%a");
+        check("#2@1", "%t");
+        check("before:#1", "");
+        check("#3", "%p %q");
+        check("#0", "`#0` is an input of the model: a cut there leaves nothing before it");
+        check("#4", "`#4` is out of range: the model has 4 layers, `#0` to `#3`");
+        let text = MODEL.replace("Functional", "Sequential");
+        let module = netc_ir::parse(&text).unwrap();
+        assert_eq!(model_layers(&module, module.main().unwrap()).len(), 3);
+    }
+
+    #[test]
+    fn errors() {
+        check("in", "`in` is an input of the model: a cut there leaves nothing before it");
+        check("before:in", "`in` is an input of the model: a cut there leaves nothing before it");
+        check("x", "`x` is an input of the model: a cut there leaves nothing before it");
+        check("shered", "there is no layer `shered` in `@main`; did you mean `shared`?");
+        check("shared", "layer `shared` is applied 2 times: say which with `shared@0`, `shared@1`");
+        check(
+            "shared@2",
+            "there is no `shared@2`: layer `shared` is applied 2 times, which are `shared@0`, `shared@1`",
+        );
+        check("a+", "`a+` is not a cut: a name is missing, as in `a+b` or `before:a`");
+        check("before:", "`before:` is not a cut: a name is missing, as in `a+b` or `before:a`");
+        check(
+            "inner",
+            "`inner` is a layer of `@nested`, a model inside the model: cut before or after the layer that is that model",
+        );
+    }
+
+    #[test]
+    fn a_function_without_layers_names_its_values() {
+        let module = netc_ir::parse(
+            "netc 1
+             weight w0 \"k\" : f32[4] = 0.5
+             func @main(%x: f32[4]) -> (%left) {
+               %w = weight w0() : f32[4]
+               %right = relu(%x) : f32[4]
+               %left = add(%right, %w) : f32[4]
+             }",
+        )
+        .unwrap();
+        let main = module.main().unwrap();
+        let error = |spec| resolve(&module, main, spec).unwrap_err().to_string();
+        assert_eq!(error("lift"), "there is no value `lift` in `@main`; did you mean `left`?");
+        assert_eq!(error("#1"), "`#1` counts layers, and the model declares none: name a value, as in `%y`");
+        let before = resolve(&module, main, "before:left").unwrap();
+        assert_eq!(before[0].values, main.ops().nth(1).unwrap().1.results, "weights are no part of a cut");
+    }
+
+    #[test]
+    fn every_name_resolves_to_its_op() {
+        let module = netc_ir::parse(MODEL).unwrap();
+        let main = module.main().unwrap();
+        let names = OpNames::of(&module, main);
+        for op in main.op_ids() {
+            assert_eq!(resolve(&module, main, &names.op(op)).unwrap()[0].op, op, "{}", names.op(op));
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Rebuilding a function: which new value stands for which old one.
+
+use netc_ir::{Builder, Func, Module, Name, Op, Output, Param, Type, ValueId};
+
+/// A function that is being built from the ops of another.
+pub(crate) struct Copy<'m> {
+    old: &'m Func,
+    new_of: Vec<Option<ValueId>>,
+    /// The new function.
+    pub(crate) builder: Builder<'m>,
+}
+
+impl<'m> Copy<'m> {
+    pub(crate) fn new(module: &'m Module, old: &'m Func, name: impl Into<Name>) -> Self {
+        Self { old, new_of: vec![None; old.num_values()], builder: Builder::new(module, name) }
+    }
+
+    /// Adds `param`, a parameter of the old function, as it is.
+    pub(crate) fn param(&mut self, param: &Param) {
+        let value = self.builder.param(param.name.clone(), self.old[param.value].ty.clone(), param.layer);
+        self.set(param.value, value);
+    }
+
+    /// Adds a parameter that stands for any value of the old function.
+    pub(crate) fn param_for(&mut self, old: ValueId, name: Name) {
+        let value = self.builder.param(name, self.old[old].ty.clone(), None);
+        self.set(old, value);
+    }
+
+    /// Adds an op of the old function as it is.
+    pub(crate) fn op(&mut self, op: &Op) {
+        let types = op.results.iter().map(|v| (self.old[*v].ty.clone(), None));
+        let operands = self.get_all(&op.operands);
+        let new = self.builder.at(op.loc.clone()).op(op.kind.clone(), &operands, types);
+        let results = self.builder.results(new).to_vec();
+        self.set_all(&op.results, &results);
+    }
+
+    /// The type of a value of the old function.
+    pub(crate) fn old_type(&self, old: ValueId) -> &'m Type {
+        &self.old[old].ty
+    }
+
+    /// The new values for `old`. In a verified function every operand has one by the time it is read.
+    pub(crate) fn get_all(&self, old: &[ValueId]) -> Vec<ValueId> {
+        old.iter().filter_map(|v| self.new_of[v.index()]).collect()
+    }
+
+    pub(crate) fn set(&mut self, old: ValueId, new: ValueId) {
+        self.new_of[old.index()] = Some(new);
+    }
+
+    pub(crate) fn set_all(&mut self, old: &[ValueId], new: &[ValueId]) {
+        for (old, new) in old.iter().zip(new) {
+            self.set(*old, *new);
+        }
+    }
+
+    /// Returns the named old values and ends the function. Values have the names of the old function and no others;
+    /// where one stands for several, the first name.
+    pub(crate) fn finish(self, outputs: impl IntoIterator<Item = (Name, ValueId)>) -> Func {
+        let outputs = outputs.into_iter().filter_map(|(name, old)| Some((name, self.new_of[old.index()]?)));
+        let outputs: Vec<_> = outputs.collect();
+        let mut func = self.builder.finish(outputs);
+        for value in func.values_in_order().collect::<Vec<_>>() {
+            func[value].name = None;
+        }
+        for old in self.old.values_in_order() {
+            if let Some(new) = self.new_of[old.index()]
+                && func[new].name.is_none()
+            {
+                func[new].name = self.old[old].name.clone();
+            }
+        }
+        func
+    }
+}
+
+/// Output entries as pairs.
+pub(crate) fn named(outputs: &[Output]) -> impl Iterator<Item = (Name, ValueId)> + '_ {
+    outputs.iter().map(|o| (o.name.clone(), o.value))
+}

@@ -1,0 +1,78 @@
+//! Removes what no output needs.
+
+use netc_ir::{Loc, Module};
+use netc_pass::{Context, Pass, PassError, PassInfo};
+
+use crate::analysis::live_ops;
+
+/// `dce` as users see it.
+pub const INFO: PassInfo = PassInfo {
+    name: "dce",
+    summary: "Remove ops whose results are neither read nor returned.",
+    help: "Removes every op that no output of its function needs. Ops have no side effects, so outputs do not change.\n\
+           Parameters stay, read or not: they are the function's signature.",
+    options: &[],
+    build: |_| Ok(Box::new(Dce)),
+};
+
+struct Dce;
+
+impl Pass for Dce {
+    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
+        for func in &mut module.funcs {
+            let removed = remove_dead_ops(func);
+            if removed > 0 {
+                let ops = if removed == 1 { "op" } else { "ops" };
+                context.remark("dce", Loc::Unknown, format!("removed {removed} {ops} of `@{}`", func.name));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Removes the ops that no output of `func` needs, and returns how many there were.
+pub fn remove_dead_ops(func: &mut netc_ir::Func) -> usize {
+    let (live, before) = (live_ops(func), func.num_ops());
+    func.retain_ops(|op| live[op.index()]);
+    before - func.num_ops()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::run;
+
+    #[test]
+    fn removes_chains_of_dead_ops_and_keeps_parameters() {
+        let (module, remarks) = run(
+            "netc 1
+             func @main(%x: f32[4], %unread: f32[4]) -> (%y) {
+               %a = relu(%x) : f32[4]
+               %b = relu(%a) : f32[4]
+               %y = neg(%a) : f32[4]
+               %c = add(%b, %y) : f32[4]
+             }
+             func @empty(%x: f32[4]) -> () { %a = relu(%x) : f32[4] }",
+            "dce",
+        )
+        .unwrap();
+        insta::assert_snapshot!(module, @r#"
+        netc 1
+
+        func @main(%x: f32[4], %unread: f32[4]) -> (%y) {
+          %a = relu(%x) : f32[4]
+          %y = neg(%a) : f32[4]
+        }
+
+        func @empty(%x: f32[4]) -> () {
+        }
+        "#);
+        assert_eq!(remarks, ["dce: removed 2 ops of `@main`", "dce: removed 1 op of `@empty`"]);
+    }
+
+    #[test]
+    fn leaves_a_live_function_alone() {
+        let text = "netc 1\n\nfunc @main(%x: f32[4]) -> (%y) {\n  %y = relu(%x) : f32[4]\n}\n";
+        let (module, remarks) = run(text, "dce").unwrap();
+        assert_eq!((module.as_str(), remarks.len()), (text, 0));
+    }
+}

@@ -1,0 +1,118 @@
+use netc_ir::verify;
+use proptest::prelude::*;
+
+use super::*;
+use crate::testing::{dialects, random_module, run_with};
+
+#[track_caller]
+fn lowered(text: &str) -> (String, Vec<String>) {
+    let (text, remarks) = run_with(text, "lower", &dialects()).unwrap();
+    (text[text.find("func").unwrap()..].into(), remarks)
+}
+
+#[test]
+fn names_and_places_stay_and_types_get_known() {
+    let (text, remarks) = lowered(
+        r#"netc 1
+        weight w0 "k" : f32[4,3] = 0.5
+        layer l0 "in" : keras.InputLayer {}
+        layer l1 "dense" : t.Dense {} weights {kernel = w0}
+        func @main(%x: f32[N,4] "in" l0) -> (%z "out") attrs {class = "Functional"} {
+          %in = t.Same(%x) : any[*]
+          %y = t.Dense l1(%in) : any[*] loc("dense")
+          %z = relu(%y) : any[*] loc("act")
+        }"#,
+    );
+    insta::assert_snapshot!(text, @r#"
+    func @main(%x: f32[N,4] "in" l0) -> (%z "out") attrs {class = "Functional"} {
+      %1 = weight w0() : f32[4,3] loc("dense")
+      %y = matmul(%x, %1) : f32[N,3] loc("dense")
+      %z = relu(%y) : f32[N,3] loc("act")
+    }
+    "#);
+    assert!(remarks.is_empty());
+}
+
+#[test]
+fn a_layer_without_meaning_stays_and_is_told_once() {
+    let (text, remarks) = lowered(
+        r#"netc 1
+        layer l0 "a" : custom.Odd {}
+        layer l1 "b" : custom.Odd {}
+        func @main(%x: f32[N,4]) -> (%b) {
+          %a = custom.Odd l0(%x) : any[*] loc("a")
+          %s = t.Same(%a) : any[*] loc("s")
+          %b = custom.Odd l1(%s) {args = [$0]} : f32[N,7] loc("b")
+        }"#,
+    );
+    insta::assert_snapshot!(text, @r#"
+    func @main(%x: f32[N,4]) -> (%b) {
+      %a = custom.Odd l0(%x) : any[*] loc("a")
+      %b = custom.Odd l1(%a) {args = [$0]} : f32[N,7] loc("b")
+    }
+    "#);
+    insta::assert_snapshot!(remarks.join("\n"), @r#"
+    lower: a: `a` (custom.Odd) has no meaning and stays as it is; give it one with `--layers FILE.nir`
+    "#);
+}
+
+#[test]
+fn a_call_takes_its_types_from_the_lowered_callee() {
+    let (text, _) = lowered(
+        r#"netc 1
+        weight w0 "k" : f32[4,3] = 0.5
+        layer l0 "inner" : keras.Functional {}
+        layer l1 "dense" : t.Dense {} weights {kernel = w0}
+        func @main(%x: f32[B,7,4], %z: f32[B,T,4]) -> (%y, %w) {
+          %y = call @inner l0(%x) {training = false} : any[*] loc("inner")
+          %w = call @inner l0(%z) : f32[B,9,3] loc("inner"@1)
+        }
+        func @inner(%x: f32[N,T,4]) -> (%y) { %y = t.Dense l1(%x) : any[*] loc("inner/dense") }"#,
+    );
+    insta::assert_snapshot!(text, @r#"
+    func @main(%x: f32[B,7,4], %z: f32[B,T,4]) -> (%y, %w) {
+      %y = call @inner l0(%x) {training = false} : f32[B,7,3] loc("inner")
+      %w = call @inner l0(%z) : f32[B,9,3] loc("inner"@1)
+    }
+
+    func @inner(%x: f32[N,T,4]) -> (%y) {
+      %1 = weight w0() : f32[4,3] loc("inner/dense")
+      %y = matmul(%x, %1) : f32[N,T,3] loc("inner/dense")
+    }
+    "#);
+}
+
+#[test]
+fn errors_name_the_place() {
+    let error = |op: &str| {
+        let text =
+            format!("netc 1\nlayer l0 \"l\" : t.Bad {{}}\nfunc @main(%x: f32[N,4], %z: f32[3]) -> (%y) {{ {op} }}");
+        run_with(&text, "lower", &dialects()).unwrap_err()
+    };
+    let expect = |text: &str| format!("pass `lower`: {text}");
+    assert_eq!(
+        error("%y = t.Bad(%x) : any[*] loc(\"block/bad\"@1)"),
+        expect("layer `block/bad@1` (t.Bad): `k` is 3, expected 4")
+    );
+    assert_eq!(error("%y = t.Bad l0(%x) : any[*]"), expect("layer `l` (t.Bad): `k` is 3, expected 4"));
+    assert_eq!(error("%y = t.Bad(%x) : any[*]"), expect("`t.Bad`: `k` is 3, expected 4"));
+    assert_eq!(
+        error("%y, %b = t.Same(%x) : any[*], any[*]"),
+        expect("`t.Same`: its meaning yields 1 tensors, the call has 2")
+    );
+    assert_eq!(
+        error("%s = t.Same(%x) : any[*] %y = add(%s, %z) : f32[*] loc(\"sum\")"),
+        expect("layer `sum`: `add` breaks constraint C2: extents 4 and 3 do not broadcast ([N, 4] and [3])")
+    );
+}
+
+proptest! {
+    #[test]
+    fn what_is_left_has_no_meaning(module in random_module()) {
+        let lowered = lower_module(&module, &dialects()).unwrap();
+        prop_assert_eq!(verify(&lowered), Ok(()));
+        prop_assert!(unknown_layers(&lowered).iter().all(|l| l.name.as_deref() == Some("two2")));
+        let again = lower_module(&lowered, &dialects()).unwrap();
+        prop_assert_eq!(again, lowered);
+    }
+}

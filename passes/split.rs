@@ -1,0 +1,55 @@
+//! Cuts the model into stages: functions that `@main` calls one after the other.
+//!
+//! [`plan()`] looks and decides, [`apply()`] rewrites and cannot fail. A cut is a set of values. The first stage is what
+//! these need, the next stage what the next cut needs beyond that, and the last stage what is left for the outputs.
+//! Every value that crosses is an output of the stage that computes it and an input of each later stage that reads
+//! it; a value that skips a stage is handed past it. Layers, weights, names and locations are not touched.
+
+mod apply;
+mod plan;
+
+use netc_ir::{Loc, Module};
+use netc_pass::{Context, OptionInfo, Pass, PassError, PassInfo};
+
+pub use apply::apply;
+pub use plan::{Boundary, CROSSING_SHOWN, Crossing, SplitError, SplitPlan, StagePlan, plan};
+
+/// `split` as users see it.
+pub const INFO: PassInfo = PassInfo {
+    name: "split",
+    summary: "Cut the model into stages, each a model of its own.",
+    help: "Makes of `@main` the stages `@stage0`, `@stage1`, ... that compute the same one after the other.\n\n\
+           - `split=mixed9` cuts after the layer `mixed9`: two stages.\n\
+           - `split=before:activation_46` cuts before a layer, at what it reads.\n\
+           - `split=#128` cuts after layer 128 of Keras's `model.layers`.\n\
+           - `split=shared@1` cuts after the second application of a layer that is applied several times.\n\
+           - `split=mixed3,mixed7` cuts twice: three stages. The order does not matter.\n\
+           - `split=a+b` makes one cut through two parallel branches.\n\n\
+           Where a program has no layers, values are named: `split=%y`. A cut inside a branch takes every tensor that \
+           crosses, and a remark lists them with the nearest places where only one does. Ops that no output needs are \
+           dropped.",
+    options: &[OptionInfo {
+        name: "at",
+        value: "CUT,...",
+        help: "Where to cut: a layer or a value, `before:` one, `#N`, `layer@N`, or several joined by `+`.",
+    }],
+    build: |call| Ok(Box::new(Split { at: call.values("at").unwrap_or_default().to_vec() })),
+};
+
+struct Split {
+    at: Vec<String>,
+}
+
+impl Pass for Split {
+    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
+        let plan = plan(module, &self.at)?;
+        for text in plan.remarks() {
+            context.remark("split", Loc::Unknown, text);
+        }
+        apply(module, &plan);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

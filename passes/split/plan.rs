@@ -1,0 +1,384 @@
+//! Deciding where to cut, and what crosses.
+
+use std::fmt;
+
+use netc_ir::{Func, Module, Name, OpId, Type, ValueId};
+use netc_pass::PassError;
+use thiserror::Error;
+
+use crate::analysis::{CutError, CutPoint, OneTensorCuts, OpNames, live_ops, needed_by, resolve};
+
+/// A split that cannot be made.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SplitError {
+    /// A name is not a place to cut at.
+    #[error(transparent)]
+    Cut(#[from] CutError),
+    /// Nothing to cut at.
+    #[error("there is no cut: name a layer or a value, as in `split=mixed9`")]
+    NoCut,
+    /// There is nothing to split.
+    #[error("the module has no function `@main`")]
+    NoMain,
+    /// The names of the stages are taken.
+    #[error("the module is split already: it has a function `@{0}`")]
+    AlreadySplit(String),
+    /// The first part would be empty.
+    #[error("nothing is computed before `{0}`: it reads only inputs of the model, weights and constants")]
+    NothingBefore(String),
+    /// The last part would be empty.
+    #[error("nothing is computed after `{0}`: every output of the model is there already")]
+    NothingAfter(String),
+    /// The place is in code that is dropped.
+    #[error("no output of the model needs `{0}`: there is nothing to cut")]
+    Dead(String),
+    /// A cut is given twice.
+    #[error("the cut `{0}` is given twice")]
+    Twice(String),
+    /// Two cuts are one.
+    #[error("`{0}` and `{1}` are the same cut: nothing is computed between them")]
+    Same(String, String),
+    /// Two cuts have no order.
+    #[error(
+        "`{0}` and `{1}` lie on parallel branches: neither is computed from the other. \
+         To cut through both at once say `split={0}+{1}`"
+    )]
+    Parallel(String, String),
+}
+
+impl From<SplitError> for PassError {
+    fn from(error: SplitError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// How `@main` is to be split.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SplitPlan {
+    /// The cuts, in the order of the function.
+    pub boundaries: Vec<Boundary>,
+    /// The stages: one more than cuts.
+    pub stages: Vec<StagePlan>,
+    /// The ops that no output needs.
+    pub dropped: Vec<OpId>,
+    /// Whether the cuts were given in another order.
+    pub reordered: bool,
+}
+
+/// One stage.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StagePlan {
+    /// Its ops, in order.
+    pub ops: Vec<OpId>,
+    /// What it reads and does not compute: inputs of the model, then results of earlier stages, each in the order of
+    /// definition.
+    pub inputs: Vec<ValueId>,
+    /// What it computes for later stages or for the model's outputs, in the order of definition.
+    pub outputs: Vec<ValueId>,
+}
+
+/// One cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Boundary {
+    /// The cut as it was given.
+    pub spec: String,
+    /// The values at which the cut is.
+    pub values: Vec<ValueId>,
+    /// The values that are computed before it and read after it.
+    pub crossing: Vec<Crossing>,
+    /// The inputs of the model that are read before it and after it.
+    pub shared_inputs: Vec<Crossing>,
+    /// Where more than one tensor crosses: the names of the nearest one-tensor cuts before and after.
+    pub nearest: [Option<String>; 2],
+}
+
+/// A value at a cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Crossing {
+    /// The value.
+    pub value: ValueId,
+    /// How the program's text spells it.
+    pub name: String,
+    /// Its type.
+    pub ty: Type,
+}
+
+/// Decides how to split `@main` of a verified module at the cuts `at`, in whatever order.
+///
+/// The time is linear in the size of the function for each cut.
+pub fn plan(module: &Module, at: &[String]) -> Result<SplitPlan, PassError> {
+    Ok(try_plan(module, at)?)
+}
+
+fn try_plan(module: &Module, at: &[String]) -> Result<SplitPlan, SplitError> {
+    let main = module.main().ok_or(SplitError::NoMain)?;
+    if at.is_empty() {
+        return Err(SplitError::NoCut);
+    }
+    let taken = (0..=at.len()).map(stage_name).find(|name| module.func_named(name).is_some());
+    if let Some(name) = taken {
+        return Err(SplitError::AlreadySplit(name.to_string()));
+    }
+    let live = live_ops(main);
+    let cuts = at.iter().map(|spec| Cut::of(module, main, &live, spec)).collect::<Result<Vec<_>, _>>()?;
+    let (cuts, reordered) = in_order(cuts);
+    let stage_of = assign_stages(main, &live, &cuts)?;
+    Ok(Planner { module, main, stage_of, live, cuts }.plan(reordered))
+}
+
+/// The name of stage `i`.
+pub(super) fn stage_name(i: usize) -> Name {
+    format!("stage{i}").into()
+}
+
+/// A cut that was found in the function.
+struct Cut {
+    spec: String,
+    points: Vec<CutPoint>,
+    /// The number of ops before it.
+    size: usize,
+}
+
+impl Cut {
+    fn of(module: &Module, main: &Func, live: &[bool], spec: &str) -> Result<Self, SplitError> {
+        let points = resolve(module, main, spec)?;
+        if points.iter().any(|p| !live[p.op.index()]) {
+            return Err(SplitError::Dead(spec.into()));
+        }
+        let mut cut = Self { spec: spec.into(), points, size: 0 };
+        cut.size = cut.ops_before(main).iter().filter(|b| **b).count();
+        if cut.size == 0 {
+            return Err(SplitError::NothingBefore(spec.strip_prefix("before:").unwrap_or(spec).into()));
+        }
+        Ok(cut)
+    }
+
+    fn values(&self) -> impl Iterator<Item = ValueId> + '_ {
+        self.points.iter().flat_map(|p| p.values.iter().copied())
+    }
+
+    fn ops_before(&self, main: &Func) -> Vec<bool> {
+        needed_by(main, self.values())
+    }
+}
+
+fn in_order(mut cuts: Vec<Cut>) -> (Vec<Cut>, bool) {
+    let reordered = !cuts.is_sorted_by_key(|c| c.size);
+    cuts.sort_by_key(|c| c.size);
+    (cuts, reordered)
+}
+
+/// The stage of each live op, by op id.
+///
+/// The cuts come by size. One contains the cut before it if, and only if, what it adds makes up the difference in
+/// size.
+fn assign_stages(main: &Func, live: &[bool], cuts: &[Cut]) -> Result<Vec<usize>, SplitError> {
+    let mut stage_of = vec![cuts.len(); live.len()];
+    let mut assigned = 0;
+    for (i, cut) in cuts.iter().enumerate() {
+        let before = cut.ops_before(main);
+        let mut added = 0;
+        for op in main.op_ids().filter(|op| before[op.index()]) {
+            let stage = &mut stage_of[op.index()];
+            if *stage == cuts.len() {
+                *stage = i;
+                added += 1;
+            }
+        }
+        if let Some(previous) = i.checked_sub(1).map(|p| &cuts[p]) {
+            check_order(previous, cut, assigned + added == cut.size, added)?;
+        }
+        assigned += added;
+    }
+    let all = main.op_ids().filter(|op| live[op.index()]).count();
+    match cuts.last() {
+        Some(last) if assigned == all => Err(SplitError::NothingAfter(last.spec.clone())),
+        _ => Ok(stage_of),
+    }
+}
+
+fn check_order(previous: &Cut, cut: &Cut, contains_previous: bool, added: usize) -> Result<(), SplitError> {
+    let (a, b) = (previous.spec.clone(), cut.spec.clone());
+    match (contains_previous, added) {
+        (true, 0) if a == b => Err(SplitError::Twice(a)),
+        (true, 0) => Err(SplitError::Same(a, b)),
+        (true, _) => Ok(()),
+        (false, _) => Err(SplitError::Parallel(a, b)),
+    }
+}
+
+struct Planner<'m> {
+    module: &'m Module,
+    main: &'m Func,
+    live: Vec<bool>,
+    stage_of: Vec<usize>,
+    cuts: Vec<Cut>,
+}
+
+/// The first and the last stage that has to do with a value.
+type Span = Option<(usize, usize)>;
+
+impl Planner<'_> {
+    fn plan(&self, reordered: bool) -> SplitPlan {
+        let names = OpNames::of(self.module, self.main);
+        let stages = self.stages(&names);
+        SplitPlan {
+            boundaries: self.boundaries(&names, &stages),
+            stages,
+            dropped: self.main.op_ids().filter(|op| !self.live[op.index()]).collect(),
+            reordered,
+        }
+    }
+
+    fn stages(&self, names: &OpNames<'_>) -> Vec<StagePlan> {
+        let mut stages = vec![StagePlan::default(); self.cuts.len() + 1];
+        for op in self.main.op_ids().filter(|op| self.live[op.index()]) {
+            stages[self.stage_of[op.index()]].ops.push(op);
+        }
+        let mut leaves = vec![false; self.main.num_values()];
+        self.main.outputs.iter().for_each(|o| leaves[o.value.index()] = true);
+        // One past the last stage that was seen to read a value: each lists it once.
+        let mut read_in = vec![0; self.main.num_values()];
+        for (i, stage) in stages.iter_mut().enumerate() {
+            for value in stage.ops.iter().flat_map(|op| &self.main[*op].operands) {
+                let inside = self.defined_in(*value) == Some(i);
+                if !inside && std::mem::replace(&mut read_in[value.index()], i + 1) != i + 1 {
+                    stage.inputs.push(*value);
+                    leaves[value.index()] = true;
+                }
+            }
+            stage.inputs.sort_unstable_by_key(|v| names.position(*v));
+        }
+        for stage in &mut stages {
+            let results = stage.ops.iter().flat_map(|op| &self.main[*op].results).copied();
+            stage.outputs = results.filter(|v| leaves[v.index()]).collect();
+        }
+        stages
+    }
+
+    fn defined_in(&self, value: ValueId) -> Option<usize> {
+        self.main.producer(value).map(|op| self.stage_of[op.index()])
+    }
+
+    fn boundaries(&self, names: &OpNames<'_>, stages: &[StagePlan]) -> Vec<Boundary> {
+        let spans = self.spans(stages);
+        let mut boundaries: Vec<Boundary> = self.cuts.iter().map(empty_boundary).collect();
+        for value in self.main.values_in_order() {
+            let Some((first, last)) = spans[value.index()] else { continue };
+            for boundary in &mut boundaries[first..last] {
+                let crossing = Crossing { value, name: names.value(value), ty: self.main[value].ty.clone() };
+                let computed = self.main.producer(value).is_some();
+                if computed { &mut boundary.crossing } else { &mut boundary.shared_inputs }.push(crossing);
+            }
+        }
+        if boundaries.iter().any(Boundary::is_wide) {
+            self.name_nearest(names, &mut boundaries);
+        }
+        boundaries
+    }
+
+    fn spans(&self, stages: &[StagePlan]) -> Vec<Span> {
+        let mut spans: Vec<Span> = vec![None; self.main.num_values()];
+        for (i, stage) in stages.iter().enumerate() {
+            for value in &stage.inputs {
+                let first = spans[value.index()].map_or_else(|| self.defined_in(*value).unwrap_or(i), |s| s.0);
+                spans[value.index()] = Some((first, i));
+            }
+        }
+        spans
+    }
+
+    fn name_nearest(&self, names: &OpNames<'_>, boundaries: &mut [Boundary]) {
+        let one_tensor = OneTensorCuts::of(self.main);
+        for (i, boundary) in boundaries.iter_mut().enumerate().filter(|(_, b)| b.is_wide()) {
+            let inside = |op: OpId| self.stage_of[op.index()] <= i;
+            let ends: Vec<OpId> = self.cuts[i].values().filter_map(|v| self.main.producer(v)).collect();
+            let nearest = [one_tensor.last_within(inside), one_tensor.first_around(&ends, inside)];
+            boundary.nearest = nearest.map(|op| op.map(|op| names.op(op)));
+        }
+    }
+}
+
+fn empty_boundary(cut: &Cut) -> Boundary {
+    let (crossing, shared_inputs) = (Vec::new(), Vec::new());
+    Boundary { spec: cut.spec.clone(), values: cut.values().collect(), crossing, shared_inputs, nearest: [None, None] }
+}
+
+impl SplitPlan {
+    /// What the user should know about the split, one text per remark.
+    pub fn remarks(&self) -> Vec<String> {
+        let mut remarks = Vec::new();
+        if self.reordered {
+            let order: Vec<String> = self.boundaries.iter().map(|b| format!("`{}`", b.spec)).collect();
+            remarks.push(format!("the cuts are taken in the order of the model: {}", order.join(", ")));
+        }
+        remarks.extend(self.boundaries.iter().map(Boundary::to_string));
+        match self.dropped.len() {
+            0 => {}
+            1 => remarks.push("dropped 1 op that no output needs".into()),
+            n => remarks.push(format!("dropped {n} ops that no output needs")),
+        }
+        remarks
+    }
+}
+
+impl fmt::Display for SplitPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, stage) in self.stages.iter().enumerate() {
+            let (ops, inputs, outputs) = (stage.ops.len(), stage.inputs.len(), stage.outputs.len());
+            writeln!(f, "stage{i}: ops {ops}, inputs {inputs}, outputs {outputs}")?;
+        }
+        self.remarks().iter().try_for_each(|remark| writeln!(f, "{remark}"))
+    }
+}
+
+impl Boundary {
+    /// Whether more than one tensor crosses, or an input of the model is read on both sides.
+    pub fn is_wide(&self) -> bool {
+        self.crossing.len() > 1 || !self.shared_inputs.is_empty()
+    }
+}
+
+/// How many crossing tensors a remark lists.
+pub const CROSSING_SHOWN: usize = 8;
+
+impl fmt::Display for Boundary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.crossing.len() {
+            0 => write!(f, "boundary `{}`: no tensor crosses", self.spec)?,
+            1 => write!(f, "boundary `{}`: 1 tensor crosses: ", self.spec)?,
+            n => write!(f, "boundary `{}`: {n} tensors cross: ", self.spec)?,
+        }
+        list(f, &self.crossing)?;
+        if !self.shared_inputs.is_empty() {
+            f.write_str("; inputs of the model that are read on both sides: ")?;
+            list(f, &self.shared_inputs)?;
+        }
+        match &self.nearest {
+            _ if !self.is_wide() => Ok(()),
+            [None, None] => f.write_str("; there is no one-tensor cut before or after"),
+            [Some(one), None] | [None, Some(one)] => write!(f, "; nearest one-tensor cut: after `{one}`"),
+            [Some(before), Some(after)] => write!(f, "; nearest one-tensor cuts: after `{before}`, after `{after}`"),
+        }
+    }
+}
+
+fn list(f: &mut fmt::Formatter<'_>, crossing: &[Crossing]) -> fmt::Result {
+    for (i, crossing) in crossing.iter().take(CROSSING_SHOWN).enumerate() {
+        write!(f, "{}{crossing}", if i == 0 { "" } else { ", " })?;
+    }
+    match crossing.len().checked_sub(CROSSING_SHOWN) {
+        None | Some(0) => Ok(()),
+        Some(more) => write!(f, ", and {more} more"),
+    }
+}
+
+impl fmt::Display for Crossing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.ty)?;
+        match self.ty.bytes_per_example() {
+            Some(bytes) => write!(f, " ({bytes} bytes per example)"),
+            None => f.write_str(" (size not known)"),
+        }
+    }
+}

@@ -1,0 +1,356 @@
+use netc_ir::{Module, Op, OpId, OpKind, parse, verify};
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::*;
+use crate::analysis::{OpNames, live_ops, one_tensor_cuts};
+use crate::testing::{inline_stages, random_module, run, structure, without_dead_ops};
+
+/// A residual block between two layers, with an auxiliary output, a dead op and a layer that is applied twice.
+const RESIDUAL: &str = r#"netc 1
+layer l0 "image" : keras.InputLayer {}
+layer l1 "stem" : keras.Conv2D {}
+layer l2 "branch" : keras.Conv2D {}
+layer l3 "shared" : keras.Conv2D {}
+layer l4 "sum" : keras.Add {}
+layer l5 "aux" : keras.Dense {}
+layer l6 "top" : keras.Dense {}
+layer l7 "unused" : keras.Dense {}
+func @main(%x: f32[N,8] "image" l0) -> (%top, %aux "aux_output") attrs {class = "Functional", name = "net", inputs = [1], outputs = [2]} {
+  %stem = keras.Conv2D l1(%x) : f32[N,8] loc("stem")
+  %branch = keras.Conv2D l2(%stem) : f32[N,16] loc("branch")
+  %2 = keras.Dense l7(%branch) : f32[N,4] loc("unused")
+  %shared = keras.Conv2D l3(%branch) : f32[N,8] loc("shared")
+  %shared_1 = keras.Conv2D l3(%shared) {mask = null} : f32[N,8] loc("shared"@1)
+  %sum = keras.Add l4(%stem, %shared_1) {args = [[$0, $1]]} : f32[N,8] loc("sum")
+  %aux = keras.Dense l5(%sum) : f32[N,2] loc("aux")
+  %top = keras.Dense l6(%sum) : f32[N,4] loc("top")
+}
+"#;
+
+#[track_caller]
+fn check_error(text: &str, at: &str, expect: &str) {
+    let found = run(text, &format!("split={at}")).map(|_| "no error".to_string());
+    assert_eq!(found, Err(format!("pass `split={at}`: {expect}")));
+}
+
+/// The functions after a split of [`RESIDUAL`], without the declarations, which stay; and the remarks.
+#[track_caller]
+fn split_residual(at: &str) -> (String, Vec<String>) {
+    let (text, remarks) = run(RESIDUAL, &format!("split={at}")).unwrap();
+    assert_eq!(text.find("func"), RESIDUAL.find("func").map(|i| i + 1), "declarations stay");
+    (text[text.find("func").unwrap()..].into(), remarks)
+}
+
+#[test]
+fn a_cut_in_a_branch_hands_over_every_tensor_that_crosses() {
+    let (text, remarks) = split_residual("shared@0");
+    insta::assert_snapshot!(text, @r#"
+    func @main(%x: f32[N,8] "image" l0) -> (%top, %aux "aux_output") attrs {class = "Functional", name = "net", inputs = [1], outputs = [2]} {
+      %stem, %shared = call @stage0(%x) : f32[N,8], f32[N,8]
+      %aux, %top = call @stage1(%stem, %shared) : f32[N,2], f32[N,4]
+    }
+
+    func @stage0(%x: f32[N,8] "image" l0) -> (%stem, %shared) attrs {class = "Functional", name = "net_stage0"} {
+      %stem = keras.Conv2D l1(%x) : f32[N,8] loc("stem")
+      %branch = keras.Conv2D l2(%stem) : f32[N,16] loc("branch")
+      %shared = keras.Conv2D l3(%branch) : f32[N,8] loc("shared")
+    }
+
+    func @stage1(%stem: f32[N,8], %shared: f32[N,8] "shared_1") -> (%aux "aux_output", %top) attrs {class = "Functional", name = "net_stage1"} {
+      %shared_1 = keras.Conv2D l3(%shared) {mask = null} : f32[N,8] loc("shared"@1)
+      %sum = keras.Add l4(%stem, %shared_1) {args = [[$0, $1]]} : f32[N,8] loc("sum")
+      %aux = keras.Dense l5(%sum) : f32[N,2] loc("aux")
+      %top = keras.Dense l6(%sum) : f32[N,4] loc("top")
+    }
+    "#);
+    insta::assert_snapshot!(remarks.join("\n"), @r#"
+    split: boundary `shared@0`: 2 tensors cross: %stem f32[N,8] (32 bytes per example), %shared f32[N,8] (32 bytes per example); nearest one-tensor cuts: after `stem`, after `sum`
+    split: dropped 1 op that no output needs
+    "#);
+}
+
+#[test]
+fn a_value_that_skips_a_stage_is_handed_past_it() {
+    let (text, remarks) = split_residual("stem,shared@1");
+    insta::assert_snapshot!(text, @r#"
+    func @main(%x: f32[N,8] "image" l0) -> (%top, %aux "aux_output") attrs {class = "Functional", name = "net", inputs = [1], outputs = [2]} {
+      %stem = call @stage0(%x) : f32[N,8]
+      %shared_1 = call @stage1(%stem) : f32[N,8]
+      %aux, %top = call @stage2(%stem, %shared_1) : f32[N,2], f32[N,4]
+    }
+
+    func @stage0(%x: f32[N,8] "image" l0) -> (%stem) attrs {class = "Functional", name = "net_stage0"} {
+      %stem = keras.Conv2D l1(%x) : f32[N,8] loc("stem")
+    }
+
+    func @stage1(%stem: f32[N,8]) -> (%shared_1) attrs {class = "Functional", name = "net_stage1"} {
+      %branch = keras.Conv2D l2(%stem) : f32[N,16] loc("branch")
+      %shared = keras.Conv2D l3(%branch) : f32[N,8] loc("shared")
+      %shared_1 = keras.Conv2D l3(%shared) {mask = null} : f32[N,8] loc("shared"@1)
+    }
+
+    func @stage2(%stem: f32[N,8], %shared_1: f32[N,8]) -> (%aux "aux_output", %top) attrs {class = "Functional", name = "net_stage2"} {
+      %sum = keras.Add l4(%stem, %shared_1) {args = [[$0, $1]]} : f32[N,8] loc("sum")
+      %aux = keras.Dense l5(%sum) : f32[N,2] loc("aux")
+      %top = keras.Dense l6(%sum) : f32[N,4] loc("top")
+    }
+    "#);
+    insta::assert_snapshot!(remarks.join("\n"), @r#"
+    split: boundary `stem`: 1 tensor crosses: %stem f32[N,8] (32 bytes per example)
+    split: boundary `shared@1`: 2 tensors cross: %stem f32[N,8] (32 bytes per example), %shared_1 f32[N,8] (32 bytes per example); nearest one-tensor cuts: after `stem`, after `sum`
+    split: dropped 1 op that no output needs
+    "#);
+}
+
+#[test]
+fn what_crosses_may_be_an_output_too() {
+    let (text, _) = run(
+        "netc 1
+         func @main(%x: f32[2], %unread: f32[2]) -> (%a \"first\", %b, %a \"again\", %x \"input\") {
+           %a = relu(%x) : f32[2]
+           %b = add(%a, %x) : f32[2]
+         }",
+        "split=a",
+    )
+    .unwrap();
+    insta::assert_snapshot!(text, @r#"
+    netc 1
+
+    func @main(%x: f32[2], %unread: f32[2]) -> (%a "first", %b, %a "again", %x "input") {
+      %a = call @stage0(%x) : f32[2]
+      %b = call @stage1(%x, %a) : f32[2]
+    }
+
+    func @stage0(%x: f32[2]) -> (%a "first") {
+      %a = relu(%x) : f32[2]
+    }
+
+    func @stage1(%x: f32[2], %a: f32[2]) -> (%b) {
+      %b = add(%a, %x) : f32[2]
+    }
+    "#);
+}
+
+#[test]
+fn a_nested_model_is_one_place() {
+    let (text, _) = run(
+        r#"netc 1
+        layer l0 "encoder" : keras.Functional {}
+        layer l1 "inner" : keras.ReLU {}
+        func @main(%x: f32[N,2]) -> (%y) {
+          %h = call @encoder l0(%x) : f32[N,2] loc("encoder")
+          %y = relu(%h) : f32[N,2]
+        }
+        func @encoder(%x: f32[N,2]) -> (%y) { %y = keras.ReLU l1(%x) : f32[N,2] loc("encoder/inner") }"#,
+        "split=encoder",
+    )
+    .unwrap();
+    insta::assert_snapshot!(&text[text.find("func").unwrap()..], @r#"
+    func @main(%x: f32[N,2]) -> (%y) {
+      %h = call @stage0(%x) : f32[N,2]
+      %y = call @stage1(%h) : f32[N,2]
+    }
+
+    func @encoder(%x: f32[N,2]) -> (%y) {
+      %y = keras.ReLU l1(%x) : f32[N,2] loc("encoder/inner")
+    }
+
+    func @stage0(%x: f32[N,2]) -> (%h) {
+      %h = call @encoder l0(%x) : f32[N,2] loc("encoder")
+    }
+
+    func @stage1(%h: f32[N,2]) -> (%y) {
+      %y = relu(%h) : f32[N,2]
+    }
+    "#);
+}
+
+#[test]
+fn values_without_names_get_one_where_they_cross() {
+    let (text, _) = run(
+        "netc 1
+         func @main(%0: f32[2] \"x\") -> (%3) {
+           %1 = relu(%0) : f32[2]
+           %2 = relu(%1) : f32[2]
+           %3 = add(%1, %2) : f32[2]
+         }",
+        "split=%2",
+    )
+    .unwrap();
+    insta::assert_snapshot!(text, @r#"
+    netc 1
+
+    func @main(%0: f32[2] "x") -> (%3 "3") {
+      %1, %2 = call @stage0(%0) : f32[2], f32[2]
+      %3 = call @stage1(%1, %2) : f32[2]
+    }
+
+    func @stage0(%0: f32[2] "x") -> (%1 "v1", %2 "v2") {
+      %1 = relu(%0) : f32[2]
+      %2 = relu(%1) : f32[2]
+    }
+
+    func @stage1(%0: f32[2] "v1", %1: f32[2] "v2") -> (%2 "3") {
+      %2 = add(%0, %1) : f32[2]
+    }
+    "#);
+}
+
+#[test]
+fn cuts_in_any_order_give_the_same() {
+    let (forward, _) = split_residual("stem,sum");
+    let (backward, remarks) = split_residual("sum,stem");
+    assert_eq!(forward, backward);
+    assert_eq!(remarks[0], "split: the cuts are taken in the order of the model: `stem`, `sum`");
+}
+
+#[test]
+fn several_values_are_one_cut() {
+    let text = "netc 1
+        func @main(%x: f32[2]) -> (%y) {
+          %a = relu(%x) : f32[2]
+          %b = neg(%x) : f32[2]
+          %y = add(%a, %b) : f32[2]
+        }";
+    let (split, remarks) = run(text, "split=a+b").unwrap();
+    assert_eq!(run(text, "split=before:y").map(|r| r.0), Ok(split));
+    insta::assert_snapshot!(remarks.join("\n"), @r#"
+    split: boundary `a+b`: 2 tensors cross: %a f32[2] (8 bytes per example), %b f32[2] (8 bytes per example); there is no one-tensor cut before or after
+    "#);
+}
+
+#[test]
+fn remarks_do_not_list_hundreds() {
+    let mut text = String::from("netc 1\nfunc @main(%x: f32[N,3]) -> (%y) {\n");
+    for i in 0..20 {
+        text += &format!("  %a{i} = relu(%x) : f32[N,3]\n");
+    }
+    let all: Vec<String> = (0..20).map(|i| format!("%a{i}")).collect();
+    text += &format!("  %y = t.Sum({}) : any[*]\n}}\n", all.join(", "));
+    let (_, remarks) = run(&text, "split=before:y").unwrap();
+    assert!(
+        remarks[0]
+            .ends_with("%a7 f32[N,3] (12 bytes per example), and 12 more; there is no one-tensor cut before or after"),
+        "{remarks:?}"
+    );
+    let mut module = parse(&text).unwrap();
+    let plan = plan(&module, &["a0+a1".into()]).unwrap();
+    apply(&mut module, &plan);
+    assert!(plan.to_string().starts_with("stage0: ops 2, inputs 1, outputs 2\nstage1: ops 19, inputs 3, outputs 1\n"));
+}
+
+#[test]
+fn errors_name_the_cut() {
+    check_error(RESIDUAL, "brunch", "there is no layer `brunch` in `@main`; did you mean `branch`?");
+    check_error(RESIDUAL, "unused", "no output of the model needs `unused`: there is nothing to cut");
+    check_error(RESIDUAL, "image", "`image` is an input of the model: a cut there leaves nothing before it");
+    check_error(
+        RESIDUAL,
+        "before:stem",
+        "nothing is computed before `stem`: it reads only inputs of the model, weights and constants",
+    );
+    check_error(RESIDUAL, "aux+top", "nothing is computed after `aux+top`: every output of the model is there already");
+    check_error(RESIDUAL, "stem,stem", "the cut `stem` is given twice");
+    check_error(
+        RESIDUAL,
+        "stem,before:branch",
+        "`stem` and `before:branch` are the same cut: nothing is computed between them",
+    );
+    check_error(
+        RESIDUAL,
+        "stem,top,aux",
+        "`top` and `aux` lie on parallel branches: neither is computed from the other. \
+         To cut through both at once say `split=top+aux`",
+    );
+}
+
+#[test]
+fn errors_about_the_module() {
+    let (split, _) = run(RESIDUAL, "split=stem").unwrap();
+    check_error(&split, "%stem", "the module is split already: it has a function `@stage0`");
+    check_error("netc 1", "a", "the module has no function `@main`");
+    let no_cut = "there is no cut: name a layer or a value, as in `split=mixed9`";
+    assert_eq!(run(RESIDUAL, "split"), Err(format!("pass `split`: {no_cut}")));
+}
+
+/// The names of up to three places of the live part of `@main`, on both sides of ops.
+fn cuts(module: &Module, places: &[(Index, bool)]) -> Vec<String> {
+    let main = module.main().unwrap();
+    let (live, names) = (live_ops(main), OpNames::of(module, main));
+    let ops: Vec<OpId> = main.op_ids().filter(|op| live[op.index()]).collect();
+    if ops.is_empty() {
+        return Vec::new();
+    }
+    let name = |(place, before): &(Index, bool)| {
+        let name = names.op(*place.get(&ops));
+        if *before { format!("before:{name}") } else { name }
+    };
+    places.iter().map(name).collect()
+}
+
+fn check_split(module: &Module, at: &[String]) -> Result<(), TestCaseError> {
+    let Ok(plan) = plan(module, at) else { return Ok(()) };
+    let (mut split, main) = (module.clone(), module.main().unwrap());
+    apply(&mut split, &plan);
+    prop_assert_eq!(verify(&split), Ok(()));
+
+    let mut in_stages: Vec<OpId> = plan.stages.iter().flat_map(|s| s.ops.clone()).chain(plan.dropped.clone()).collect();
+    in_stages.sort();
+    prop_assert_eq!(in_stages, main.op_ids().collect::<Vec<_>>());
+    prop_assert!(plan.stages.iter().all(|s| !s.ops.is_empty()));
+    prop_assert!(split.main().unwrap().ops().all(|(_, op): (OpId, &Op)| matches!(op.kind, OpKind::Call(_))));
+
+    let before = without_dead_ops(module, main);
+    prop_assert_eq!(structure(&inline_stages(&split)), structure(&before));
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn stages_inlined_are_the_original(module in random_module(), places in prop::collection::vec(any::<(Index, bool)>(), 1..4)) {
+        let at = cuts(&module, &places);
+        check_split(&module, &at)?;
+        check_split(&module, &[at.join("+")])?;
+    }
+
+    #[test]
+    fn one_tensor_crosses_at_one_tensor_cuts(module in random_module()) {
+        for cut in one_tensor_cuts(&module, module.main().unwrap()) {
+            let plan = plan(&module, &[cut.name]).unwrap();
+            let boundary = &plan.boundaries[0];
+            prop_assert!(!boundary.is_wide());
+            prop_assert_eq!(boundary.crossing.iter().map(|c| c.value).collect::<Vec<_>>(), vec![cut.value]);
+        }
+    }
+
+    #[test]
+    fn the_nearest_one_tensor_cuts_enclose_a_wide_one(module in random_module(), place in any::<(Index, bool)>()) {
+        let at = cuts(&module, &[place]);
+        let Ok(wide) = plan(&module, &at) else { return Ok(()) };
+        for (name, is_before) in wide.boundaries[0].nearest.iter().zip([true, false]) {
+            let Some(name) = name else { continue };
+            let pair = plan(&module, &[name.clone(), at[0].clone()]).unwrap();
+            prop_assert_eq!(&pair.boundaries[usize::from(!is_before)].spec, name);
+        }
+    }
+
+    /// Cuts in parallel are refused, and only those: a chain by size is a chain by inclusion.
+    #[test]
+    fn two_cuts_are_ordered_or_parallel(module in random_module(), a in any::<(Index, bool)>(), b in any::<(Index, bool)>()) {
+        let at = cuts(&module, &[a, b]);
+        let main = module.main().unwrap();
+        let before = |spec: &String| {
+            let points = crate::analysis::resolve(&module, main, spec).unwrap();
+            crate::analysis::needed_by(main, points.into_iter().flat_map(|p| p.values))
+        };
+        prop_assume!(at.iter().all(|a| plan(&module, std::slice::from_ref(a)).is_ok()));
+        prop_assume!(!at.is_empty());
+        let (x, y) = (before(&at[0]), before(&at[1]));
+        let within = |x: &[bool], y: &[bool]| x.iter().zip(y).all(|(x, y)| !x || *y);
+        let error = plan(&module, &at).err().map_or(String::new(), |e| e.to_string());
+        let parallel = !within(&x, &y) && !within(&y, &x);
+        prop_assert_eq!(error.contains("parallel"), parallel, "{}", error);
+        prop_assert_eq!(error.contains("same cut") || error.contains("twice"), x == y, "{}", error);
+    }
+}

@@ -1,0 +1,169 @@
+//! What the tests of this crate share: running a pass on text, random functions, and an inliner as an oracle.
+
+use netc_ir::{
+    Attrs, Binary, Builder, Dim, ElemType, Func, Layer, LayerId, Literal, MAIN, Module, OpKind, SourceOp, Type, Unary,
+    ValueId, Weight, WeightData, parse, print, verify,
+};
+use netc_pass::{Context, Dialect, Dialects, LowerError, Lowered, OpContext, parse_pipeline, run_pipeline};
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use crate::copy::{Copy, named};
+
+/// The text after the pass `call`, and the remarks.
+pub(crate) fn run(text: &str, call: &str) -> Result<(String, Vec<String>), String> {
+    run_with(text, call, &Dialects::new())
+}
+
+/// The text after the pass `call` with the layers of `dialects`, and the remarks.
+pub(crate) fn run_with(text: &str, call: &str, dialects: &Dialects) -> Result<(String, Vec<String>), String> {
+    let mut module = parse(text).map_err(|e| e.to_string())?;
+    verify(&module).map_err(|e| e.to_string())?;
+    let mut context = Context::new(dialects);
+    let calls = [parse_pipeline(call).map_err(|e| e.to_string())?];
+    run_pipeline(&mut module, &calls, &crate::registry(), &mut context).map_err(|e| e.to_string())?;
+    let printed = print(&module);
+    assert_eq!(parse(&printed).as_ref(), Ok(&module), "what is printed parses back");
+    Ok((printed, context.remarks.iter().map(ToString::to_string).collect()))
+}
+
+/// A module whose `@main` adds, rectifies and applies three shared layers at random. Every value has a name; some ops
+/// are dead.
+pub(crate) fn random_module() -> impl Strategy<Value = Module> {
+    let ops = prop::collection::vec((any::<Index>(), any::<Index>(), 0..4u8), 1..24);
+    let outputs = prop::collection::vec(any::<Index>(), 1..4);
+    (1..4usize, ops, outputs).prop_map(|(params, ops, outputs)| build(params, &ops, &outputs))
+}
+
+fn build(params: usize, ops: &[(Index, Index, u8)], outputs: &[Index]) -> Module {
+    let mut module = layers();
+    let mut b = Builder::new(&module, MAIN);
+    let ty = Type::fixed(ElemType::F32, &[2]);
+    let mut values: Vec<ValueId> = (0..params).map(|i| b.param(format!("x{i}"), ty.clone(), None)).collect();
+    for (i, (first, second, kind)) in ops.iter().enumerate() {
+        // Reading recent values makes deep graphs, which have one-tensor cuts.
+        let recent = |index: &Index| values[values.len() - 1 - index.index(values.len().min(3))];
+        let (x, y) = (recent(first), if i % 3 == 0 { *second.get(&values) } else { recent(second) });
+        let results = match kind {
+            0 => vec![b.unary(Unary::Relu, x).unwrap()],
+            1 | 2 => vec![b.binary(Binary::Add, x, y).unwrap()],
+            _ => {
+                let layer = Some(LayerId::new(second.index(3)));
+                let source = SourceOp { name: "t.Two".into(), layer, attrs: Attrs::new() };
+                let types = [(ty.clone(), None), (ty.clone(), None)];
+                let op = b.op(OpKind::Source(Box::new(source)), &[x, y], types);
+                b.results(op).to_vec()
+            }
+        };
+        for (k, value) in results.into_iter().enumerate() {
+            b.name(value, format!("v{i}.{k}"));
+            values.push(value);
+        }
+    }
+    let outputs = outputs.iter().enumerate().map(|(i, o)| (format!("out{i}").into(), *o.get(&values)));
+    let outputs: Vec<_> = outputs.collect();
+    let func = b.finish(outputs);
+    module.add_func(func);
+    module
+}
+
+/// Three layers with a kernel and with 1, 10 and 100 further elements.
+fn layers() -> Module {
+    let mut module = Module::new();
+    for (i, extra) in [1, 10, 100].into_iter().enumerate() {
+        let mut weight = |name: &str, dims: &[u64]| {
+            let literal = Literal::splat(ElemType::F32, dims, 0.5);
+            let weight = Weight { name: name.into(), ty: literal.ty(), data: WeightData::Inline(literal) };
+            (name.into(), module.add_weight(weight))
+        };
+        let weights = vec![weight("kernel", &[2, 2]), weight("extra", &[extra])];
+        let (name, class) = (format!("two{i}").into(), "t.Two".into());
+        module.add_layer(Layer { name, class, config: Attrs::new(), weights });
+    }
+    module
+}
+
+/// Gives `t.Two` a meaning: the first operand times the kernel, and the second operand. The layer `two2` has none.
+pub(crate) struct TestDialect;
+
+impl Dialect for TestDialect {
+    fn lower(&self, b: &mut Builder<'_>, context: OpContext<'_>) -> Lowered {
+        match (&*context.op.name, context.layer, context.operands) {
+            ("t.Two", Some(layer), [x, y]) if &*layer.name != "two2" => {
+                let kernel = b.weight(layer.weights[0].1)?;
+                let row = b.reshape(*x, vec![Dim::Known(1), Dim::Known(2)])?;
+                let product = b.matmul(row, kernel)?;
+                Ok(vec![b.reshape(product, vec![Dim::Known(2)])?, *y])
+            }
+            ("t.Dense", Some(layer), [x]) => {
+                let kernel = b.weight(layer.weights[0].1)?;
+                Ok(vec![b.matmul(*x, kernel)?])
+            }
+            ("t.Same", _, [x]) => Ok(vec![*x]),
+            ("t.Bad", ..) => Err(LowerError::Config { key: "k".into(), found: "3".into(), expected: "4".into() }),
+            _ => Err(LowerError::Unknown { class: context.op.name.clone() }),
+        }
+    }
+}
+
+/// The dialect of the tests.
+pub(crate) fn dialects() -> Dialects {
+    let mut dialects = Dialects::new();
+    dialects.push(TestDialect);
+    dialects
+}
+
+/// `@main` with every call of a stage replaced by the stage's ops.
+pub(crate) fn inline_stages(module: &Module) -> Func {
+    let main = module.main().unwrap();
+    let mut b = Builder::new(module, MAIN);
+    let mut map = vec![None; main.num_values()];
+    for param in &main.params {
+        map[param.value.index()] = Some(b.param(param.name.clone(), main[param.value].ty.clone(), param.layer));
+    }
+    for (_, call) in main.ops() {
+        let OpKind::Call(target) = &call.kind else { panic!("only calls are left in @main") };
+        let stage = &module[target.callee];
+        let mut inner = vec![None; stage.num_values()];
+        for (param, operand) in stage.params.iter().zip(&call.operands) {
+            inner[param.value.index()] = map[operand.index()];
+        }
+        for (_, op) in stage.ops() {
+            let operands: Vec<ValueId> = op.operands.iter().map(|v| inner[v.index()].unwrap()).collect();
+            let types: Vec<_> = op.results.iter().map(|v| (stage[*v].ty.clone(), stage[*v].name.clone())).collect();
+            let new = b.at(op.loc.clone()).op(op.kind.clone(), &operands, types);
+            for (old, new) in op.results.iter().zip(b.results(new)) {
+                inner[old.index()] = Some(*new);
+            }
+        }
+        for (output, result) in stage.outputs.iter().zip(&call.results) {
+            map[result.index()] = inner[output.value.index()];
+        }
+    }
+    let outputs: Vec<_> = main.outputs.iter().map(|o| (o.name.clone(), map[o.value.index()].unwrap())).collect();
+    let mut func = b.finish(outputs);
+    func.attrs = main.attrs.clone();
+    func
+}
+
+/// What does not depend on the order of the ops: each op with what it reads, as text, sorted; and the outputs.
+///
+/// Every value has a name, so an op is known by its results.
+pub(crate) fn structure(func: &Func) -> (Vec<String>, Vec<String>) {
+    let name = |v: &ValueId| func[*v].name.as_deref().unwrap_or("without a name").to_string();
+    let list = |vs: &[ValueId]| vs.iter().map(name).collect::<Vec<_>>().join(" ");
+    let text =
+        |op: &netc_ir::Op| format!("{} = {:?}({}) at {}", list(&op.results), op.kind, list(&op.operands), op.loc);
+    let mut ops: Vec<String> = func.ops().map(|(_, op)| text(op)).collect();
+    ops.sort();
+    (ops, func.outputs.iter().map(|o| format!("{} = {}", o.name, name(&o.value))).collect())
+}
+
+/// `func` with its dead ops removed.
+pub(crate) fn without_dead_ops(module: &Module, func: &Func) -> Func {
+    let live = crate::analysis::live_ops(func);
+    let mut copy = Copy::new(module, func, func.name.clone());
+    func.params.iter().for_each(|p| copy.param(p));
+    func.ops().filter(|(id, _)| live[id.index()]).for_each(|(_, op)| copy.op(op));
+    copy.finish(named(&func.outputs))
+}
