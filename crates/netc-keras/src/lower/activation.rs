@@ -19,12 +19,24 @@ pub(super) const OPS: &[Entry] = &[
     one("Relu", |c| on_arg(c, relu), "`max(x, 0)`."),
     one("Relu6", |c| on_arg(c, relu6), "`min(max(x, 0), 6)`."),
     one("ReLU", |c| on_arg(c, relu_layer), "`max(x, 0)` with an optional slope, threshold and largest value."),
-    one("LeakyRelu", |c| on_arg(c, |c, x| float_arg(c, x, "negative_slope", 0.2, leaky_relu)), "As the layer LeakyReLU."),
+    one(
+        "LeakyRelu",
+        |c| on_arg(c, |c, x| float_arg(c, x, "negative_slope", 0.2, leaky_relu)),
+        "As the layer LeakyReLU.",
+    ),
     one("Elu", |c| on_arg(c, elu_layer), "As the layer ELU."),
     one("Selu", |c| on_arg(c, selu), "The self-normalising `elu`."),
-    one("Celu", |c| on_arg(c, |c, x| float_arg(c, x, "alpha", 1.0, celu)), "`max(x, 0) + alpha * (e^(min(x, 0) / alpha) - 1)`."),
+    one(
+        "Celu",
+        |c| on_arg(c, |c, x| float_arg(c, x, "alpha", 1.0, celu)),
+        "`max(x, 0) + alpha * (e^(min(x, 0) / alpha) - 1)`.",
+    ),
     one("Gelu", gelu_op, "`x` times the normal distribution function of `x`, or its approximation by tanh."),
-    one("Glu", |c| on_arg(c, |c, x| axis_arg(c, x, glu)), "The first half along `axis` times the sigmoid of the second."),
+    one(
+        "Glu",
+        |c| on_arg(c, |c, x| axis_arg(c, x, glu)),
+        "The first half along `axis` times the sigmoid of the second.",
+    ),
     one("Sigmoid", |c| on_arg(c, sigmoid), "`1 / (1 + e^-x)`."),
     one("HardSigmoid", |c| on_arg(c, hard_sigmoid), "`relu6(x + 3) / 6`."),
     one("LogSigmoid", |c| on_arg(c, log_sigmoid), "The logarithm of the sigmoid."),
@@ -34,8 +46,16 @@ pub(super) const OPS: &[Entry] = &[
     one("HardTanh", |c| on_arg(c, hard_tanh), "`x` between -1 and 1."),
     one("TanhShrink", |c| on_arg(c, tanh_shrink), "`x - tanh(x)`."),
     one("Threshold", threshold_op, "`x` where it is above `threshold`, else `default_value`."),
-    one("HardShrink", |c| on_arg(c, |c, x| float_arg(c, x, "threshold", 0.5, hard_shrink)), "`x` where its magnitude is above the threshold, else 0."),
-    one("SoftShrink", |c| on_arg(c, |c, x| float_arg(c, x, "threshold", 0.5, soft_shrink)), "`x` moved towards 0 by the threshold."),
+    one(
+        "HardShrink",
+        |c| on_arg(c, |c, x| float_arg(c, x, "threshold", 0.5, hard_shrink)),
+        "`x` where its magnitude is above the threshold, else 0.",
+    ),
+    one(
+        "SoftShrink",
+        |c| on_arg(c, |c, x| float_arg(c, x, "threshold", 0.5, soft_shrink)),
+        "`x` moved towards 0 by the threshold.",
+    ),
     one("Softplus", |c| on_arg(c, softplus), "`log(1 + e^x)`."),
     one("Softsign", |c| on_arg(c, softsign), "`x / (1 + |x|)`."),
     one("Squareplus", |c| on_arg(c, |c, x| float_arg(c, x, "b", 4.0, squareplus)), "`(x + sqrt(x^2 + b)) / 2`."),
@@ -139,7 +159,13 @@ fn on_arg(c: &mut Call<'_, '_>, f: Function) -> One {
     f(c, x)
 }
 
-fn float_arg(c: &mut Call<'_, '_>, x: ValueId, key: &str, default: f64, f: fn(&mut Call<'_, '_>, ValueId, f64) -> One) -> One {
+fn float_arg(
+    c: &mut Call<'_, '_>,
+    x: ValueId,
+    key: &str,
+    default: f64,
+    f: fn(&mut Call<'_, '_>, ValueId, f64) -> One,
+) -> One {
     let value = c.float_or(key, default)?;
     f(c, x, value)
 }

@@ -11,7 +11,11 @@ use super::{Done, Entry, Lowered, One, many};
 pub(super) const LAYERS: &[Entry] = &[
     many("MultiHeadAttention", multi_head, "Attention of several heads between projections of the inputs."),
     many("Attention", |c| attention(c, scores), "Means of the values, weighted by the softmax of query times key."),
-    many("AdditiveAttention", |c| attention(c, additive_scores), "Means of the values, weighted by the softmax of `tanh(query + key)`."),
+    many(
+        "AdditiveAttention",
+        |c| attention(c, additive_scores),
+        "Means of the values, weighted by the softmax of `tanh(query + key)`.",
+    ),
 ];
 
 fn multi_head(c: &mut Call<'_, '_>) -> Lowered {

@@ -44,7 +44,12 @@ pub(super) fn einsum(c: &mut Call<'_, '_>, equation: &str, a: ValueId, b: ValueI
 
 /// `x` with its axes in the order of `groups`, and each of the last two groups as one axis. With it, the extents of
 /// each group.
-fn matrix(c: &mut Call<'_, '_>, x: ValueId, indices: &[Index], groups: [&Vec<Index>; 3]) -> Done<(ValueId, [Vec<Dim>; 3])> {
+fn matrix(
+    c: &mut Call<'_, '_>,
+    x: ValueId,
+    indices: &[Index],
+    groups: [&Vec<Index>; 3],
+) -> Done<(ValueId, [Vec<Dim>; 3])> {
     let dims = c.dims(x)?;
     let axes = groups.map(|group| {
         let axes = group.iter().filter_map(|i| indices.iter().position(|k| k == i));

@@ -16,7 +16,6 @@ pub(super) const OPS: &[Entry] = &[
     one("Power", |c| binary(c, Binary::Pow), "`x1` to the power `x2`."),
     one("Maximum", |c| binary(c, Binary::Max), "The larger of `x1` and `x2`."),
     one("Minimum", |c| binary(c, Binary::Min), "The smaller of `x1` and `x2`."),
-    one("SquaredDifference", squared_difference, "`(x1 - x2)^2`."),
     one("Equal", |c| compare(c, Compare::Eq), "Whether `x1 = x2`."),
     one("NotEqual", |c| compare(c, Compare::Ne), "Whether `x1` and `x2` differ."),
     one("Less", |c| compare(c, Compare::Lt), "Whether `x1 < x2`."),
@@ -33,7 +32,14 @@ pub(super) const OPS: &[Entry] = &[
     one("Absolute", absolute, "The magnitude."),
     one("Abs", absolute, "The magnitude."),
     one("Sign", |c| same(c, Unary::Sign), "-1, 0 or 1."),
-    one("Square", |c| { let x = c.tensor(0, "x")?; c.square(x) }, "`x * x`."),
+    one(
+        "Square",
+        |c| {
+            let x = c.tensor(0, "x")?;
+            c.square(x)
+        },
+        "`x * x`.",
+    ),
     one("Reciprocal", reciprocal, "`1 / x`."),
     one("Exp", |c| float(c, Unary::Exp), "`e^x`."),
     one("Exp2", exp2, "`2^x`."),
@@ -84,12 +90,6 @@ fn divide_no_nan(c: &mut Call<'_, '_>) -> One {
     c.select(zero, 0.0, quotient)
 }
 
-fn squared_difference(c: &mut Call<'_, '_>) -> One {
-    let (a, b) = pair(c, &[])?;
-    let difference = c.sub(a, b)?;
-    c.square(difference)
-}
-
 fn compare(c: &mut Call<'_, '_>, f: Compare) -> One {
     let (a, b) = pair(c, &[])?;
     Ok(c.b.compare(f, a, b)?)
@@ -134,7 +134,7 @@ fn clip(c: &mut Call<'_, '_>) -> One {
 fn cast(c: &mut Call<'_, '_>) -> One {
     let x = c.tensor(0, "x")?;
     let elem = dtype(c.text("dtype")?).ok_or_else(|| c.unsupported_key("dtype"))?;
-    Ok(c.b.cast(x, elem)?)
+    if elem == ElemType::Bool { c.truth(x) } else { Ok(c.b.cast(x, elem)?) }
 }
 
 /// `f` in the type of `x`.

@@ -121,7 +121,11 @@ fn part(c: &mut Call<'_, '_>, x: ValueId, axis: usize, (start, stop, step): (Opt
         return c.slice(x, axis, SliceAxis { start, end, step: stride });
     }
     let from_end = |i: i64| {
-        if i < 0 { i.unsigned_abs().saturating_sub(1).min(n) } else { n.saturating_sub(1).saturating_sub(i.unsigned_abs()) }
+        if i < 0 {
+            i.unsigned_abs().saturating_sub(1).min(n)
+        } else {
+            n.saturating_sub(1).saturating_sub(i.unsigned_abs())
+        }
     };
     let (start, end) = (start.map_or(0, from_end), stop.map_or(n, from_end));
     let x = c.reverse(x, axis)?;
@@ -129,7 +133,12 @@ fn part(c: &mut Call<'_, '_>, x: ValueId, axis: usize, (start, stop, step): (Opt
 }
 
 /// A slice of an axis whose extent is not a number: what can be said without it.
-fn open_part(c: &mut Call<'_, '_>, x: ValueId, axis: usize, (start, stop, step): (Option<i64>, Option<i64>, i64)) -> One {
+fn open_part(
+    c: &mut Call<'_, '_>,
+    x: ValueId,
+    axis: usize,
+    (start, stop, step): (Option<i64>, Option<i64>, i64),
+) -> One {
     let stride = step.unsigned_abs();
     let low = start.map_or(Ok(0), u64::try_from);
     match (low, stop) {

@@ -98,8 +98,20 @@ fn dot(c: &mut Call<'_, '_>) -> One {
         return Err(c.unsupported(format!("inputs of rank {rank_x} and {rank_y}")));
     }
     // Rows of the examples' matrices times columns; a vector is a matrix of one row or one column.
-    let x = if rank_x == 2 { c.expand(x, 1)? } else if a == 1 { c.transpose(x, &[0, 2, 1])? } else { x };
-    let y = if rank_y == 2 { c.expand(y, 2)? } else if b == 2 { c.transpose(y, &[0, 2, 1])? } else { y };
+    let x = if rank_x == 2 {
+        c.expand(x, 1)?
+    } else if a == 1 {
+        c.transpose(x, &[0, 2, 1])?
+    } else {
+        x
+    };
+    let y = if rank_y == 2 {
+        c.expand(y, 2)?
+    } else if b == 2 {
+        c.transpose(y, &[0, 2, 1])?
+    } else {
+        y
+    };
     let z = matmul(c, x, y)?;
     match (rank_x, rank_y) {
         (2, _) => c.squeeze(z, 1),

@@ -10,7 +10,11 @@ use super::{Done, Entry, One, one};
 pub(super) const LAYERS: &[Entry] = &[
     one("BatchNormalization", batch_norm_layer, "`x` scaled and shifted by the moving statistics of each channel."),
     one("LayerNormalization", layer_norm_layer, "`x` scaled and shifted by its own statistics over `axis`."),
-    one("GroupNormalization", group_norm_layer, "`x` scaled and shifted by its own statistics over groups of channels."),
+    one(
+        "GroupNormalization",
+        group_norm_layer,
+        "`x` scaled and shifted by its own statistics over groups of channels.",
+    ),
     one("RMSNormalization", rms_norm_layer, "`x` divided by its root mean square over `axis`, scaled."),
     one("UnitNormalization", unit_norm_layer, "`x` divided by its Euclidean norm over `axis`."),
     one("Normalization", normalization, "`(x - mean) / sqrt(variance)` with the statistics of a data set."),
@@ -99,7 +103,8 @@ fn batch_norm_layer(c: &mut Call<'_, '_>) -> One {
 fn batch_norm_op(c: &mut Call<'_, '_>) -> One {
     let x = c.tensor(0, "x")?;
     let (mean, variance) = (c.tensor(1, "mean")?, c.tensor(2, "variance")?);
-    let optional = |c: &mut Call<'_, '_>, i, name| if c.arg(i, name).is_some() { c.tensor(i, name).map(Some) } else { Ok(None) };
+    let optional =
+        |c: &mut Call<'_, '_>, i, name| if c.arg(i, name).is_some() { c.tensor(i, name).map(Some) } else { Ok(None) };
     let beta = optional(c, 3, "offset")?;
     let gamma = optional(c, 4, "scale")?;
     let axis = c.axis("axis", c.rank(x)?, -1)?;
@@ -156,7 +161,8 @@ fn layer_norm(c: &mut Call<'_, '_>, x: ValueId, gamma: Option<ValueId>, beta: Op
     let axes = axes_or_last(c, x)?;
     let (mean, variance) = c.moments(x, &axes)?;
     let dims = c.dims(x)?;
-    let shape: Vec<Dim> = (0u64..).zip(&dims).map(|(i, d)| if axes.contains(&i) { d.clone() } else { Dim::Known(1) }).collect();
+    let shape: Vec<Dim> =
+        (0u64..).zip(&dims).map(|(i, d)| if axes.contains(&i) { d.clone() } else { Dim::Known(1) }).collect();
     let is_last = axes.len() == 1 && axes.first().is_some_and(|a| *a + 1 == dims.len() as u64);
     let elem = c.elem(x);
     let mut place = |v: ValueId| {
@@ -283,7 +289,8 @@ fn normalization(c: &mut Call<'_, '_>) -> One {
     let (mean, variance) = if c.has("mean") || c.has("variance") {
         (constant(c, "mean", &axes, dims.len())?, constant(c, "variance", &axes, dims.len())?)
     } else {
-        let shape: Vec<Dim> = (0u64..).zip(dims).map(|(i, d)| if axes.contains(&i) { d } else { Dim::Known(1) }).collect();
+        let shape: Vec<Dim> =
+            (0u64..).zip(dims).map(|(i, d)| if axes.contains(&i) { d } else { Dim::Known(1) }).collect();
         let mean = c.raw_weight("vars/0", "the mean of the data")?;
         let variance = c.raw_weight("vars/1", "the variance of the data")?;
         (c.reshape(mean, shape.clone())?, c.reshape(variance, shape)?)

@@ -12,7 +12,6 @@ pub(super) const OPS: &[Entry] = &[
     one("Reshape", reshape, "The same elements under another shape."),
     one("Ravel", ravel, "All axes as one."),
     one("Transpose", transpose, "The axes in another order, by default the opposite."),
-    one("Permute", transpose, "The axes in another order."),
     one("Moveaxis", move_axis, "One axis at another place."),
     one("Swapaxes", swap_axes, "Two axes exchanged."),
     one("ExpandDims", expand_dims, "With new axes of extent 1."),
@@ -143,7 +142,9 @@ fn split(c: &mut Call<'_, '_>) -> Lowered {
     let n = c.extent(x, axis)?;
     let cuts: Vec<u64> = match c.get(key).and_then(Attr::as_list) {
         Some(places) => {
-            let place = |a: &Attr| a.as_int().map(|i| if i < 0 { n.saturating_sub(i.unsigned_abs()) } else { i.unsigned_abs() });
+            let place = |a: &Attr| {
+                a.as_int().map(|i| if i < 0 { n.saturating_sub(i.unsigned_abs()) } else { i.unsigned_abs() })
+            };
             let places = places.iter().map(|a| place(a).map(|p| p.min(n))).collect::<Option<Vec<_>>>();
             places.ok_or_else(|| c.bad(key, "a list of integers"))?
         }
@@ -160,7 +161,10 @@ fn split(c: &mut Call<'_, '_>) -> Lowered {
     };
     let starts = std::iter::once(0).chain(cuts.iter().copied());
     let ends = cuts.iter().copied().chain([n]);
-    starts.zip(ends).map(|(start, end)| c.slice(x, axis, SliceAxis { start, end: Some(end.max(start)), step: 1 })).collect()
+    starts
+        .zip(ends)
+        .map(|(start, end)| c.slice(x, axis, SliceAxis { start, end: Some(end.max(start)), step: 1 }))
+        .collect()
 }
 
 fn unstack(c: &mut Call<'_, '_>) -> Lowered {
@@ -209,7 +213,9 @@ fn repeat(c: &mut Call<'_, '_>) -> One {
     let times = match c.get("repeats").map(Attr::as_list) {
         Some(Some([one])) => as_count(one).ok_or_else(|| c.bad("repeats", "an integer of 0 or more"))?,
         Some(Some(_)) => return Err(c.unsupported_key("repeats")),
-        Some(None) | None => c.get("repeats").and_then(as_count).ok_or_else(|| c.bad("repeats", "an integer of 0 or more"))?,
+        Some(None) | None => {
+            c.get("repeats").and_then(as_count).ok_or_else(|| c.bad("repeats", "an integer of 0 or more"))?
+        }
     };
     if c.has("axis") {
         let axis = c.axis("axis", c.rank(x)?, 0)?;
@@ -230,7 +236,9 @@ fn tile(c: &mut Call<'_, '_>) -> One {
     let dims = c.dims(x)?;
     let missing = dims.len().saturating_sub(repeats.len());
     repeats.splice(0..0, std::iter::repeat_n(1, missing));
-    let each = |of: &dyn Fn(u64) -> Dim| -> Vec<Dim> { dims.iter().zip(&repeats).flat_map(|(d, n)| [of(*n), d.clone()]).collect() };
+    let each = |of: &dyn Fn(u64) -> Dim| -> Vec<Dim> {
+        dims.iter().zip(&repeats).flat_map(|(d, n)| [of(*n), d.clone()]).collect()
+    };
     let (thin, thick) = (each(&|_| Dim::Known(1)), each(&Dim::Known));
     let y = c.reshape(x, thin)?;
     let y = c.b.broadcast(y, thick)?;

@@ -10,9 +10,21 @@ pub(super) const LAYERS: &[Entry] = &[
     one("MaxPooling1D", |c| pool(c, Pool::Max, 1), "The largest element of windows over one spatial axis."),
     one("MaxPooling2D", |c| pool(c, Pool::Max, 2), "The largest element of windows over two spatial axes."),
     one("MaxPooling3D", |c| pool(c, Pool::Max, 3), "The largest element of windows over three spatial axes."),
-    one("AveragePooling1D", |c| pool(c, Pool::Avg, 1), "The mean of windows over one spatial axis; padding does not count."),
-    one("AveragePooling2D", |c| pool(c, Pool::Avg, 2), "The mean of windows over two spatial axes; padding does not count."),
-    one("AveragePooling3D", |c| pool(c, Pool::Avg, 3), "The mean of windows over three spatial axes; padding does not count."),
+    one(
+        "AveragePooling1D",
+        |c| pool(c, Pool::Avg, 1),
+        "The mean of windows over one spatial axis; padding does not count.",
+    ),
+    one(
+        "AveragePooling2D",
+        |c| pool(c, Pool::Avg, 2),
+        "The mean of windows over two spatial axes; padding does not count.",
+    ),
+    one(
+        "AveragePooling3D",
+        |c| pool(c, Pool::Avg, 3),
+        "The mean of windows over three spatial axes; padding does not count.",
+    ),
     one("GlobalMaxPooling1D", |c| global(c, Reduce::Max, 1), "The largest element of each channel."),
     one("GlobalMaxPooling2D", |c| global(c, Reduce::Max, 2), "The largest element of each channel."),
     one("GlobalMaxPooling3D", |c| global(c, Reduce::Max, 3), "The largest element of each channel."),
@@ -57,7 +69,12 @@ fn global(c: &mut Call<'_, '_>, kind: Reduce, n: u64) -> One {
     }
     let x = c.input()?;
     if c.ty(x).rank().is_some_and(|r| r as u64 != n + 2) {
-        return Err(LowerError::Operands(format!("`{}` takes a tensor of rank {}, found {}", c.class(), n + 2, c.ty(x))));
+        return Err(LowerError::Operands(format!(
+            "`{}` takes a tensor of rank {}, found {}",
+            c.class(),
+            n + 2,
+            c.ty(x)
+        )));
     }
     let first = match c.layout()? {
         Layout::ChannelsLast => 1,

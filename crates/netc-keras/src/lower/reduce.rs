@@ -15,8 +15,16 @@ pub(super) const OPS: &[Entry] = &[
     one("Amin", |c| extreme(c, Reduce::Min), "The smallest element over `axis`."),
     one("Var", |c| reduced(c, variance), "The variance over `axis`."),
     one("Std", |c| reduced(c, deviation), "The standard deviation over `axis`."),
-    one("Any", |c| reduced(c, |c, x, axes, keep| logical(c, Reduce::Max, x, axes, keep)), "Whether any element over `axis` is true."),
-    one("All", |c| reduced(c, |c, x, axes, keep| logical(c, Reduce::Min, x, axes, keep)), "Whether all elements over `axis` are true."),
+    one(
+        "Any",
+        |c| reduced(c, |c, x, axes, keep| logical(c, Reduce::Max, x, axes, keep)),
+        "Whether any element over `axis` is true.",
+    ),
+    one(
+        "All",
+        |c| reduced(c, |c, x, axes, keep| logical(c, Reduce::Min, x, axes, keep)),
+        "Whether all elements over `axis` are true.",
+    ),
     one("Logsumexp", |c| reduced(c, log_sum_exp), "The logarithm of the sum of exponentials over `axis`."),
 ];
 

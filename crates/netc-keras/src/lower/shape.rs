@@ -101,7 +101,12 @@ fn repeat_vector(c: &mut Call<'_, '_>) -> One {
 fn image(c: &mut Call<'_, '_>, n: usize) -> Done<(ValueId, usize)> {
     let x = c.input()?;
     if c.rank(x)? != n + 2 {
-        return Err(LowerError::Operands(format!("`{}` takes a tensor of rank {}, found {}", c.class(), n + 2, c.ty(x))));
+        return Err(LowerError::Operands(format!(
+            "`{}` takes a tensor of rank {}, found {}",
+            c.class(),
+            n + 2,
+            c.ty(x)
+        )));
     }
     Ok((x, netc_ir::infer::first_spatial(c.layout()?)))
 }

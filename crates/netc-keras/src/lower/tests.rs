@@ -54,8 +54,7 @@ impl Case<'_> {
         let OpKind::Source(source) = &op.kind else { panic!("not a source op") };
         let mut b = Builder::new(&module, "f");
         let params = main.params.iter();
-        let operands: Vec<ValueId> =
-            params.map(|p| b.param(p.name.clone(), main[p.value].ty.clone(), None)).collect();
+        let operands: Vec<ValueId> = params.map(|p| b.param(p.name.clone(), main[p.value].ty.clone(), None)).collect();
         let context = OpContext { op: source, layer: source.layer.map(|l| &module[l]), operands: &operands };
         let results = dialect.lower(&mut b, context)?;
         let types = results.iter().map(|v| b.ty(*v).clone()).collect();
@@ -106,7 +105,10 @@ fn every_class_is_named_once() {
     names.dedup();
     assert_eq!(names.len(), n);
     for (name, _) in super::activation::FUNCTIONS {
-        check(layer("keras.Activation", &format!("activation = \"{name}\""), &[], &["f32[N,4]"]), if *name == "glu" { "f32[N,2]" } else { "f32[N,4]" });
+        check(
+            layer("keras.Activation", &format!("activation = \"{name}\""), &[], &["f32[N,4]"]),
+            if *name == "glu" { "f32[N,2]" } else { "f32[N,4]" },
+        );
     }
 }
 
@@ -192,10 +194,16 @@ fn pooling() {
     let pool = |class, config| layer(class, config, &[], IMAGE);
     check(pool("keras.MaxPooling2D", "pool_size = [2, 2], strides = [2, 2], padding = \"valid\""), "f32[N,4,4,3]");
     check(pool("keras.AveragePooling2D", "pool_size = 3, strides = null, padding = \"same\""), "f32[N,3,3,3]");
-    check(layer("keras.MaxPooling1D", "pool_size = [2], data_format = \"channels_first\"", &[], &["f32[N,3,8]"]), "f32[N,3,4]");
+    check(
+        layer("keras.MaxPooling1D", "pool_size = [2], data_format = \"channels_first\"", &[], &["f32[N,3,8]"]),
+        "f32[N,3,4]",
+    );
     check(pool("keras.GlobalAveragePooling2D", "keepdims = true"), "f32[N,1,1,3]");
     check(pool("keras.GlobalMaxPooling2D", "data_format = \"channels_first\""), "f32[N,9]");
-    check_error(pool("keras.GlobalMaxPooling1D", ""), "`GlobalMaxPooling1D` takes a tensor of rank 3, found f32[N,9,9,3]");
+    check_error(
+        pool("keras.GlobalMaxPooling1D", ""),
+        "`GlobalMaxPooling1D` takes a tensor of rank 3, found f32[N,9,9,3]",
+    );
 }
 
 #[test]
@@ -218,7 +226,8 @@ fn batch_normalization_rounds_as_keras() {
          %12 = mul(%x0, %8)
          %13 = add(%12, %11)",
     );
-    let plain = layer("keras.BatchNormalization", "axis = 1, scale = false, center = false", &weights[..2], &["f32[N,3,9,9]"]);
+    let plain =
+        layer("keras.BatchNormalization", "axis = 1, scale = false, center = false", &weights[..2], &["f32[N,3,9,9]"]);
     check(plain, "f32[N,3,9,9]");
     let without = layer("keras.BatchNormalization", "axis = 3", &weights[..3], IMAGE);
     check_error(without, "the weight `vars/3` is missing: the moving variance");
@@ -244,14 +253,26 @@ fn normalizations() {
     check(layer("keras.RMSNormalization", "axis = -1", &two, IMAGE), "f32[N,9,9,3]");
     check(layer("keras.UnitNormalization", "axis = [1, 2]", &[], IMAGE), "f32[N,9,9,3]");
     check(layer("keras.Normalization", "axis = [3], mean = null, variance = null", &two, IMAGE), "f32[N,9,9,3]");
-    check(layer("keras.Normalization", "axis = [3], mean = [1, 2.0, 3], variance = [1, 1, 1]", &[], IMAGE), "f32[N,9,9,3]");
-    check(layer("keras.Normalization", "axis = null, mean = 1.0, variance = 2.0, invert = true", &[], IMAGE), "f32[N,9,9,3]");
-    check(layer("keras.Rescaling", &format!("{F32}, scale = 0.5, offset = [1, 2, 3]"), &[], &["u8[N,9,9,3]"]), "f32[N,9,9,3]");
+    check(
+        layer("keras.Normalization", "axis = [3], mean = [1, 2.0, 3], variance = [1, 1, 1]", &[], IMAGE),
+        "f32[N,9,9,3]",
+    );
+    check(
+        layer("keras.Normalization", "axis = null, mean = 1.0, variance = 2.0, invert = true", &[], IMAGE),
+        "f32[N,9,9,3]",
+    );
+    check(
+        layer("keras.Rescaling", &format!("{F32}, scale = 0.5, offset = [1, 2, 3]"), &[], &["u8[N,9,9,3]"]),
+        "f32[N,9,9,3]",
+    );
 }
 
 #[test]
 fn activations_by_name_and_by_object() {
-    check_ops(layer("keras.Activation", "activation = \"relu6\"", &[], &["f32[N,4]"]), "%1 = relu(%x0)\n%2 = constant() {value = 6.0}\n%3 = min(%1, %2)");
+    check_ops(
+        layer("keras.Activation", "activation = \"relu6\"", &[], &["f32[N,4]"]),
+        "%1 = relu(%x0)\n%2 = constant() {value = 6.0}\n%3 = min(%1, %2)",
+    );
     check_ops(layer("keras.Activation", "activation = \"linear\"", &[], &["f32[N,4]"]), "");
     let object = "activation = {module = \"keras.layers\", class_name = \"LeakyReLU\", config = {negative_slope = 0.5}, registered_name = null}";
     check_ops(
@@ -283,7 +304,10 @@ fn activations_by_name_and_by_object() {
 
 #[test]
 fn merges() {
-    let merge = |class, config, operands| Case { call: "args = [[$0, $1]], kwargs = {}", ..layer(class, config, &[], operands) };
+    let merge = |class, config, operands| Case {
+        call: "args = [[$0, $1]], kwargs = {}",
+        ..layer(class, config, &[], operands)
+    };
     check(merge("keras.Add", "", &["f32[N,4,4,2]", "f32[N,1,1,2]"]), "f32[N,4,4,2]");
     check(merge("keras.Multiply", "", &["f32[N,4,4,2]", "f32[N,2]"]), "f32[N,4,4,2]");
     check(merge("keras.Average", "", &["i32[N,2]", "i32[N,2]"]), "f32[N,2]");
@@ -291,7 +315,10 @@ fn merges() {
     check(merge("keras.Dot", "axes = 1, normalize = true", &["f32[N,4]", "f32[N,4]"]), "f32[N,1]");
     check(merge("keras.Dot", "axes = [2, 1]", &["f32[N,5,4]", "f32[N,4,3]"]), "f32[N,5,3]");
     check(merge("keras.Dot", "axes = [1, 2]", &["f32[N,4,5]", "f32[N,3,4]"]), "f32[N,5,3]");
-    check_ops(Case { call: "args = [[$0, $0]], kwargs = {}", ..layer("keras.Add", "", &[], &["f32[N,4]"]) }, "%1 = add(%x0, %x0)");
+    check_ops(
+        Case { call: "args = [[$0, $0]], kwargs = {}", ..layer("keras.Add", "", &[], &["f32[N,4]"]) },
+        "%1 = add(%x0, %x0)",
+    );
     check_error(layer("keras.Subtract", "", &[], &["f32[N,4]"]), "`Subtract` takes two tensors, found 1");
 }
 
@@ -299,7 +326,10 @@ fn merges() {
 fn shapes() {
     let on = |class, config| layer(class, config, &[], IMAGE);
     check(on("keras.Flatten", "data_format = \"channels_last\""), "f32[N,243]");
-    check_ops(on("keras.Flatten", "data_format = \"channels_first\""), "%1 = transpose(%x0) {perm = [0, 2, 3, 1]}\n%2 = reshape(%1)");
+    check_ops(
+        on("keras.Flatten", "data_format = \"channels_first\""),
+        "%1 = transpose(%x0) {perm = [0, 2, 3, 1]}\n%2 = reshape(%1)",
+    );
     check(on("keras.Reshape", "target_shape = [-1, 3]"), "f32[N,81,3]");
     check(on("keras.Permute", "dims = [3, 1, 2]"), "f32[N,3,9,9]");
     check(on("keras.Cropping2D", "cropping = [[1, 2], [0, 3]]"), "f32[N,6,6,3]");
@@ -309,15 +339,27 @@ fn shapes() {
     check(on("keras.UpSampling2D", "size = [2, 3], interpolation = \"nearest\""), "f32[N,18,27,3]");
     check(layer("keras.UpSampling1D", "size = 2", &[], &["f32[N,T,3]"]), "f32[N,2*T,3]");
     check(layer("keras.RepeatVector", "n = 5", &[], &["f32[N,3]"]), "f32[N,5,3]");
-    check_error(on("keras.UpSampling2D", "size = 2, interpolation = \"bilinear\""), "`UpSampling2D` with `interpolation` = \"bilinear\" is not supported");
-    check_error(on("keras.Reshape", "target_shape = [-1, 7]"), "`target_shape` is [-1, 7], expected a shape for 243 elements");
+    check_error(
+        on("keras.UpSampling2D", "size = 2, interpolation = \"bilinear\""),
+        "`UpSampling2D` with `interpolation` = \"bilinear\" is not supported",
+    );
+    check_error(
+        on("keras.Reshape", "target_shape = [-1, 7]"),
+        "`target_shape` is [-1, 7], expected a shape for 243 elements",
+    );
 }
 
 #[test]
 fn operations_take_constants_on_either_side() {
     let x = &["f32[N,4]"];
-    check_ops(op("keras.ops.Add", "", "args = [$0, 1.0], kwargs = {}", x), "%1 = constant() {value = 1.0}\n%2 = add(%x0, %1)");
-    check_ops(op("keras.ops.Subtract", "", "args = [1, $0], kwargs = {}", x), "%1 = constant() {value = 1.0}\n%2 = sub(%1, %x0)");
+    check_ops(
+        op("keras.ops.Add", "", "args = [$0, 1.0], kwargs = {}", x),
+        "%1 = constant() {value = 1.0}\n%2 = add(%x0, %1)",
+    );
+    check_ops(
+        op("keras.ops.Subtract", "", "args = [1, $0], kwargs = {}", x),
+        "%1 = constant() {value = 1.0}\n%2 = sub(%1, %x0)",
+    );
     check(op("keras.ops.Add", "", "args = [$0, 1], kwargs = {}", &["u8[N]"]), "u8[N]");
     check(op("keras.ops.Multiply", "", "args = [$0, 2.5], kwargs = {}", &["i32[N]"]), "f32[N]");
     check(op("keras.ops.TrueDivide", "", "args = [$0, 2], kwargs = {}", &["i32[N]"]), "f32[N]");
@@ -363,7 +405,15 @@ fn shape_operations() {
     let two = |class, config| op(class, config, "args = [[$0, $1]], kwargs = {}", &["f32[N,4,6]", "f32[N,4,6]"]);
     check(two("keras.ops.Concatenate", "axis = 1"), "f32[N,8,6]");
     check(two("keras.ops.Stack", "axis = -1"), "f32[N,4,6,2]");
-    check(op("keras.ops.OneHot", "num_classes = 5, axis = -1, dtype = \"float32\"", "args = [$0], kwargs = {}", &["i32[N,4]"]), "f32[N,4,5]");
+    check(
+        op(
+            "keras.ops.OneHot",
+            "num_classes = 5, axis = -1, dtype = \"float32\"",
+            "args = [$0], kwargs = {}",
+            &["i32[N,4]"],
+        ),
+        "f32[N,4,5]",
+    );
 }
 
 #[test]
@@ -400,7 +450,11 @@ fn slices_choose_what_python_chooses() {
         for start in (-7..8).map(Some).chain([None]) {
             for stop in (-7..8).map(Some).chain([None]) {
                 let text = |b: Option<i64>| b.map_or("null".into(), |b| b.to_string());
-                let key = format!("args = [$0, {{class_name = \"__slice__\", config = {{start = {}, stop = {}, step = {step}}}}}]", text(start), text(stop));
+                let key = format!(
+                    "args = [$0, {{class_name = \"__slice__\", config = {{start = {}, stop = {}, step = {step}}}}}]",
+                    text(start),
+                    text(stop)
+                );
                 let case = op("keras.ops.GetItem", "", &key, &["f32[5]"]);
                 assert_eq!(chosen(case, n), python(n, start, stop, step), "{start:?}:{stop:?}:{step}");
             }
@@ -411,7 +465,8 @@ fn slices_choose_what_python_chooses() {
 fn python(n: i64, start: Option<i64>, stop: Option<i64>, step: i64) -> Vec<i64> {
     let (low, high) = if step > 0 { (0, n) } else { (-1, n - 1) };
     let clamp = |b: i64| (if b < 0 { b + n } else { b }).clamp(low, high);
-    let (start, stop) = (start.map_or(if step > 0 { low } else { high }, clamp), stop.map_or(if step > 0 { high } else { low }, clamp));
+    let (start, stop) =
+        (start.map_or(if step > 0 { low } else { high }, clamp), stop.map_or(if step > 0 { high } else { low }, clamp));
     let mut out = Vec::new();
     let mut i = start;
     while if step > 0 { i < stop } else { i > stop } {
@@ -457,7 +512,10 @@ fn products() {
         "`Einsum` with the equation \"ij,jk->i\" is not supported",
     );
     let dense = [("vars/0", "f32[8,2,4]"), ("vars/1", "f32[2,4]")];
-    check(layer("keras.EinsumDense", "equation = \"abc,cde->abde\", bias_axes = \"de\"", &dense, &["f32[N,5,8]"]), "f32[N,5,2,4]");
+    check(
+        layer("keras.EinsumDense", "equation = \"abc,cde->abde\", bias_axes = \"de\"", &dense, &["f32[N,5,8]"]),
+        "f32[N,5,2,4]",
+    );
     check(layer("keras.Embedding", "mask_zero = false", &[("vars/0", "f32[100,16]")], &["f32[N,T]"]), "f32[N,T,16]");
     let take = "args = [$0, {class_name = \"__numpy__\", config = {value = [0, 1], dtype = \"int64\"}}], kwargs = {}";
     check(op("keras.ops.Take", "axis = 1", take, &["f32[N,4,6]"]), "f32[N,2,6]");
@@ -477,7 +535,10 @@ fn attention_without_masks() {
         ("output_dense/vars/1", "f32[8]"),
     ];
     let config = "num_heads = 2, key_dim = 4, attention_axes = [1], output_shape = null, dropout = 0.0";
-    let cross = Case { call: "args = [$0, $1], kwargs = {}", ..layer("keras.MultiHeadAttention", config, weights, &["f32[N,5,8]", "f32[N,T,8]"]) };
+    let cross = Case {
+        call: "args = [$0, $1], kwargs = {}",
+        ..layer("keras.MultiHeadAttention", config, weights, &["f32[N,5,8]", "f32[N,T,8]"])
+    };
     check(cross, "f32[N,5,8]");
     let own = Case { call: "args = [$0, $0], kwargs = {use_causal_mask = true}", operands: &["f32[N,5,8]"], ..cross };
     check(own, "f32[N,5,8]");
@@ -485,9 +546,19 @@ fn attention_without_masks() {
     check(scores, "f32[N,5,8] f32[N,2,5,T]");
     let masked = Case { call: "args = [$0, $1], kwargs = {attention_mask = $1}", ..cross };
     check_error(masked, "`MultiHeadAttention` with the argument `attention_mask` = a tensor is not supported");
-    let two = |class, config, weights| Case { call: "args = [[$0, $1]], kwargs = {}", ..layer(class, config, weights, &["f32[N,5,8]", "f32[N,6,8]"]) };
+    let two = |class, config, weights| Case {
+        call: "args = [[$0, $1]], kwargs = {}",
+        ..layer(class, config, weights, &["f32[N,5,8]", "f32[N,6,8]"])
+    };
     check(two("keras.Attention", "use_scale = false, score_mode = \"dot\"", &[]), "f32[N,5,8]");
-    check(two("keras.Attention", "use_scale = true, score_mode = \"concat\"", &[("vars/0", "f32[]"), ("vars/1", "f32[]")]), "f32[N,5,8]");
+    check(
+        two(
+            "keras.Attention",
+            "use_scale = true, score_mode = \"concat\"",
+            &[("vars/0", "f32[]"), ("vars/1", "f32[]")],
+        ),
+        "f32[N,5,8]",
+    );
     check(two("keras.AdditiveAttention", "use_scale = true", &[("vars/0", "f32[8]")]), "f32[N,5,8]");
 }
 
@@ -529,18 +600,75 @@ fn hostile_configurations_are_errors() {
 
 #[test]
 fn no_configuration_panics() {
-    let values = ["null", "true", "-1", "0", "1", "3", "9223372036854775807", "0.5", "\"\"", "\"same\"", "[]", "[1]", "[-1, 2]", "[[1, 2], [3]]", "{}", "{class_name = \"x\"}"];
-    let keys = ["axis", "axes", "strides", "pool_size", "size", "padding", "cropping", "dims", "n", "target_shape", "newshape", "groups", "dtype",
-        "activation", "scale", "mean", "variance", "repeats", "shape", "indices_or_sections", "pad_width", "num_classes", "equation", "subscripts", "source", "destination", "axis1", "axis2", "epsilon", "use_bias"];
+    let values = [
+        "null",
+        "true",
+        "-1",
+        "0",
+        "1",
+        "3",
+        "9223372036854775807",
+        "0.5",
+        "\"\"",
+        "\"same\"",
+        "[]",
+        "[1]",
+        "[-1, 2]",
+        "[[1, 2], [3]]",
+        "{}",
+        "{class_name = \"x\"}",
+    ];
+    let keys = [
+        "axis",
+        "axes",
+        "strides",
+        "pool_size",
+        "size",
+        "padding",
+        "cropping",
+        "dims",
+        "n",
+        "target_shape",
+        "newshape",
+        "groups",
+        "dtype",
+        "activation",
+        "scale",
+        "mean",
+        "variance",
+        "repeats",
+        "shape",
+        "indices_or_sections",
+        "pad_width",
+        "num_classes",
+        "equation",
+        "subscripts",
+        "source",
+        "destination",
+        "axis1",
+        "axis2",
+        "epsilon",
+        "use_bias",
+    ];
     let weights = [("vars/0", "f32[3]"), ("vars/1", "f32[3]"), ("vars/2", "f32[3]"), ("vars/3", "f32[3]")];
-    let calls = ["args = [$0], kwargs = {}", "args = [[$0, $1]], kwargs = {}", "args = [$0, $1], kwargs = {}", "args = [], kwargs = {x = 3}", "args = [$7], kwargs = {}", "args = [$0, -9], kwargs = {}"];
+    let calls = [
+        "args = [$0], kwargs = {}",
+        "args = [[$0, $1]], kwargs = {}",
+        "args = [$0, $1], kwargs = {}",
+        "args = [], kwargs = {x = 3}",
+        "args = [$7], kwargs = {}",
+        "args = [$0, -9], kwargs = {}",
+    ];
+    let operands = [&["f32[N,2,3]", "f32[3]"][..], &["i32[*]", "any[*]"], &["f32[]", "f32[0]"]];
+    // A few values per class and key, different for each: all of them would take a minute.
+    let mut turn = 0;
     for (class, _) in classes() {
         for key in keys {
-            for value in values {
-                let config = format!("{key} = {value}");
-                for (call, operands) in calls.iter().zip([&["f32[N,2,3]", "f32[3]"][..], &["i32[*]", "any[*]"], &["f32[]", "f32[0]"]].iter().cycle()) {
-                    let _ = Case { class: &class, config: &config, weights: &weights, call, operands }.lower();
-                }
+            for _ in 0..4 {
+                turn += 1;
+                let config = format!("{key} = {}", values[turn % values.len()]);
+                let (call, operands) = (calls[turn / 3 % calls.len()], operands[turn % operands.len()]);
+                let _ = Case { class: &class, config: &config, weights: &weights, call, operands }.lower();
             }
         }
     }

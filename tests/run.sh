@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Every test of the project, from nothing but a Rust toolchain and Python 3.
+#
+#   tests/run.sh           everything
+#   tests/run.sh rust      formatting, lints, unit, file, spec, tidy, property and command tests
+#   tests/run.sh interop   the tests against the real Keras, in an environment that is made here
+set -euo pipefail
+cd "$(dirname "$0")/.."
+part="${1:-all}"
+
+rust() {
+  cargo fmt --all -- --check
+  cargo clippy --workspace --all-targets -- -D warnings
+  cargo test --workspace
+}
+
+interop() {
+  local env=tests/.venv
+  if ! "$env/bin/python" -c 'import keras, jax, pytest' 2>/dev/null; then
+    python3 -m venv "$env"
+    "$env/bin/pip" install --quiet --disable-pip-version-check -r tests/interop/requirements.txt
+  fi
+  cargo build -p netc-cli
+  NETC="$PWD/target/debug/netc" "$env/bin/python" -m pytest -q tests/interop
+}
+
+case "$part" in
+  all)
+    rust
+    interop
+    ;;
+  rust | interop) "$part" ;;
+  *) echo "usage: tests/run.sh [rust|interop]" >&2; exit 2 ;;
+esac
