@@ -47,7 +47,8 @@ pub(crate) enum Command {
     Completions(CompletionsArgs),
 }
 
-const MODEL_HELP: &str = "A .keras file, a manifest.json of stages, a .nir program, zoo:NAME, or - for a program on stdin";
+const MODEL_HELP: &str =
+    "A .keras file, a manifest.json of stages, a .nir program, zoo:NAME, or - for a program on stdin";
 
 #[derive(Args)]
 pub(crate) struct CompileArgs {

@@ -70,7 +70,8 @@ fn load_quietly(input: &str, dialects: &Dialects) -> Result<Model, CliError> {
     let stem = path.file_stem().map_or_else(|| "model".into(), |s| s.to_string_lossy().into_owned());
     match path.extension().and_then(|e| e.to_str()) {
         Some("nir") => {
-            let program = fs::read_to_string(path).map_err(|e| CliError::because(format!("cannot read `{input}`"), e))?;
+            let program =
+                fs::read_to_string(path).map_err(|e| CliError::because(format!("cannot read `{input}`"), e))?;
             program_model(&program, path.parent().unwrap_or(Path::new("")), input, &stem)
         }
         Some("json") => manifest::load(path, dialects),
@@ -86,7 +87,10 @@ fn keras(path: &Path, stem: String, dialects: &Dialects) -> Result<Model, CliErr
 fn zoo(name: &str) -> Result<Model, CliError> {
     let Some(entry) = netc_zoo::ZOO.iter().find(|m| m.name == name) else {
         let names: Vec<&str> = netc_zoo::ZOO.iter().map(|m| m.name).collect();
-        return Err(CliError::input(format!("there is no built-in architecture `{name}`{}; see `netc zoo`", nearest(name, &names))));
+        return Err(CliError::input(format!(
+            "there is no built-in architecture `{name}`{}; see `netc zoo`",
+            nearest(name, &names)
+        )));
     };
     let module = (entry.build)(ZOO_SEED).map_err(CliError::from_error)?;
     model(module, name.into(), Vec::new(), name)

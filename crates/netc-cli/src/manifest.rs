@@ -39,7 +39,13 @@ impl StageFile {
 }
 
 /// The manifest of a split model.
-pub(crate) fn write(model: &Model, chain: &Chain, files: &[StageFile], costs: &Costs<'_>, verification: Option<&Verification>) -> Value {
+pub(crate) fn write(
+    model: &Model,
+    chain: &Chain,
+    files: &[StageFile],
+    costs: &Costs<'_>,
+    verification: Option<&Verification>,
+) -> Value {
     let (module, main) = (&model.module, &model.module[model.main]);
     let stages = chain.stages.iter().zip(files).map(|(stage, file)| {
         let func = &module[stage.func];
@@ -49,7 +55,8 @@ pub(crate) fn write(model: &Model, chain: &Chain, files: &[StageFile], costs: &C
             port.insert("source".into(), source_json(model, *source));
             Value::Object(port)
         });
-        let outputs = func.outputs.iter().zip(&file.outputs).map(|(o, name)| Value::Object(port(name, &func[o.value].ty)));
+        let outputs =
+            func.outputs.iter().zip(&file.outputs).map(|(o, name)| Value::Object(port(name, &func[o.value].ty)));
         json!({
             "name": &*func.name,
             "file": file.file,
@@ -125,11 +132,13 @@ pub(crate) fn verification_json(v: &Verification) -> Value {
 pub(crate) fn load(path: &Path, dialects: &Dialects) -> Result<Model, CliError> {
     let shown = path.display();
     let text = fs::read_to_string(path).map_err(|e| CliError::because(format!("cannot read `{shown}`"), e))?;
-    let json: Value = serde_json::from_str(&text).map_err(|e| CliError::because(format!("`{shown}` is not JSON"), e))?;
+    let json: Value =
+        serde_json::from_str(&text).map_err(|e| CliError::because(format!("`{shown}` is not JSON"), e))?;
     let reader = Reader { path, folder: path.parent().unwrap_or(Path::new("")), json: &json };
     let (module, notes) = reader.module(dialects)?;
     let name = json.get("model").and_then(Value::as_str).unwrap_or("model").to_string();
-    netc_ir::verify(&module).map_err(|e| CliError::because(format!("the stages of `{shown}` do not fit together"), e))?;
+    netc_ir::verify(&module)
+        .map_err(|e| CliError::because(format!("the stages of `{shown}` do not fit together"), e))?;
     input::model(module, name, notes, &shown.to_string())
 }
 
@@ -167,7 +176,9 @@ impl Reader<'_> {
                 module.attrs = imported.module.attrs.clone();
             }
             let main = imported.module.func_named(MAIN);
-            let rename = |name: &str| -> Name { if name == MAIN { format!("stage{i}").into() } else { format!("stage{i}/{name}").into() } };
+            let rename = |name: &str| -> Name {
+                if name == MAIN { format!("stage{i}").into() } else { format!("stage{i}/{name}").into() }
+            };
             let ids = module.append(imported.module, rename);
             funcs.push(main.map(|m| ids[m.index()]).ok_or_else(|| self.error(&format!("stages[{i}]"), "a model"))?);
         }
@@ -179,7 +190,8 @@ impl Reader<'_> {
     /// The file of a stage, which must lie in the folder of the manifest or below.
     fn stage_file(&self, stage: &Value, i: usize) -> Result<PathBuf, CliError> {
         let place = format!("stages[{i}]");
-        let file = stage.get("file").and_then(Value::as_str).ok_or_else(|| self.error(&place, "the name of a `file`"))?;
+        let file =
+            stage.get("file").and_then(Value::as_str).ok_or_else(|| self.error(&place, "the name of a `file`"))?;
         let inside = Path::new(file).components().all(|c| matches!(c, Component::Normal(_)));
         if !inside || file.is_empty() {
             return Err(self.error(&place, &format!("a file in the folder of the manifest, found `{file}`")));
@@ -198,7 +210,9 @@ impl Reader<'_> {
             let place = format!("stages[{i}]");
             let operands = self.list(stage, "inputs", &place)?.iter().map(|input| {
                 let source = self.source(input, &place)?;
-                given.get(&source).copied().ok_or_else(|| self.error(&place, "a source that is a model input or an output of an earlier stage"))
+                given.get(&source).copied().ok_or_else(|| {
+                    self.error(&place, "a source that is a model input or an output of an earlier stage")
+                })
             });
             let operands: Vec<ValueId> = operands.collect::<Result<_, _>>()?;
             let callee = &module[*func];
@@ -223,7 +237,12 @@ impl Reader<'_> {
     }
 
     /// The model's inputs with the types that the stages that read them declare.
-    fn model_inputs(&self, module: &Module, funcs: &[FuncId], stages: &[Value]) -> Result<Vec<(String, Type)>, CliError> {
+    fn model_inputs(
+        &self,
+        module: &Module,
+        funcs: &[FuncId],
+        stages: &[Value],
+    ) -> Result<Vec<(String, Type)>, CliError> {
         let mut types: BTreeMap<String, Type> = BTreeMap::new();
         for (i, (func, stage)) in funcs.iter().zip(stages).enumerate() {
             let place = format!("stages[{i}]");
@@ -233,12 +252,16 @@ impl Reader<'_> {
                 }
             }
         }
-        self.list(self.json, "inputs", "the manifest")?.iter().enumerate().map(|(i, input)| {
-            let place = format!("inputs[{i}]");
-            let name = input.get("name").and_then(Value::as_str).ok_or_else(|| self.error(&place, "a `name`"))?;
-            let ty = types.get(name).cloned().unwrap_or_else(|| Type::unranked(netc_ir::ElemType::Any));
-            Ok((name.to_string(), ty))
-        }).collect()
+        self.list(self.json, "inputs", "the manifest")?
+            .iter()
+            .enumerate()
+            .map(|(i, input)| {
+                let place = format!("inputs[{i}]");
+                let name = input.get("name").and_then(Value::as_str).ok_or_else(|| self.error(&place, "a `name`"))?;
+                let ty = types.get(name).cloned().unwrap_or_else(|| Type::unranked(netc_ir::ElemType::Any));
+                Ok((name.to_string(), ty))
+            })
+            .collect()
     }
 
     fn source(&self, port: &Value, place: &str) -> Result<Given, CliError> {

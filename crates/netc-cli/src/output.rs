@@ -27,7 +27,11 @@ impl Outputs {
     }
 
     /// Writes the file that will be at `target`.
-    pub(crate) fn write<T>(&mut self, target: &Path, fill: impl FnOnce(&mut BufWriter<&mut NamedTempFile>) -> Result<T, CliError>) -> Result<T, CliError> {
+    pub(crate) fn write<T>(
+        &mut self,
+        target: &Path,
+        fill: impl FnOnce(&mut BufWriter<&mut NamedTempFile>) -> Result<T, CliError>,
+    ) -> Result<T, CliError> {
         if target.is_dir() {
             return Err(CliError::input(format!("cannot write `{}`: it is a folder", target.display())));
         }
@@ -71,7 +75,10 @@ pub(crate) fn cannot_write(path: &Path, error: std::io::Error) -> CliError {
 pub(crate) fn refuse_input(model: &Model, target: &Path) -> Result<(), CliError> {
     let Ok(target) = target.canonicalize() else { return Ok(()) };
     match model.files().find(|f| f.canonicalize().is_ok_and(|f| f == target)) {
-        Some(file) => Err(CliError::input(format!("`{}` is the input, which is never overwritten; choose another output", file.display()))),
+        Some(file) => Err(CliError::input(format!(
+            "`{}` is the input, which is never overwritten; choose another output",
+            file.display()
+        ))),
         None => Ok(()),
     }
 }

@@ -118,7 +118,11 @@ pub(crate) fn title(model: &Model, costs: &Costs<'_>) -> String {
 fn summary(costs: &Costs<'_>, func: FuncId) -> String {
     let cost = costs.func(func);
     let macs = thousands_or_unknown(cost.macs);
-    format!("{}, {} parameters, {macs} multiply-accumulates per example", count(cost.layers, "layer"), thousands(cost.params))
+    format!(
+        "{}, {} parameters, {macs} multiply-accumulates per example",
+        count(cost.layers, "layer"),
+        thousands(cost.params)
+    )
 }
 
 fn entry(head: &str, name: &str, ty: &Type) -> String {
@@ -129,7 +133,8 @@ fn entry(head: &str, name: &str, ty: &Type) -> String {
 pub(crate) fn verdict(v: &Verification) -> String {
     let inputs = count(usize::try_from(v.inputs).unwrap_or(usize::MAX), "random input");
     let how = format!("{inputs}, batch {}, seed {}", v.batch, v.seed);
-    let largest = format!("largest difference {:e} absolute, {:e} relative", v.worst(|d| d.max_abs), v.worst(|d| d.norm_rel));
+    let largest =
+        format!("largest difference {:e} absolute, {:e} relative", v.worst(|d| d.max_abs), v.worst(|d| d.norm_rel));
     let equal = if v.bit_equal() { "every output is equal bit for bit" } else { "OUTPUTS DIFFER" };
     format!("{equal} ({how}; {largest})")
 }

@@ -60,7 +60,8 @@ fn without_meaning(unknown: &[lower::UnknownLayer]) -> CliError {
          `--layers FILE.nir` (for `Scale`: layers/scale.nir)",
         match classes.as_slice() {
             [one] => format!("the class `{one}` has"),
-            many => format!("the classes {} have", many.iter().map(|c| format!("`{c}`")).collect::<Vec<_>>().join(", ")),
+            many =>
+                format!("the classes {} have", many.iter().map(|c| format!("`{c}`")).collect::<Vec<_>>().join(", ")),
         },
     ))
 }
@@ -95,7 +96,12 @@ impl Verification {
 }
 
 /// Runs both on the same random inputs and compares output by output.
-pub(crate) fn verify(a: &Executable, b: &Executable, inputs: u64, random: &RandomArgs) -> Result<Verification, CliError> {
+pub(crate) fn verify(
+    a: &Executable,
+    b: &Executable,
+    inputs: u64,
+    random: &RandomArgs,
+) -> Result<Verification, CliError> {
     let names = (&a.func().outputs, &b.func().outputs);
     if a.func().params.len() != b.func().params.len() || names.0.len() != names.1.len() {
         return Err(CliError::Verification(format!(
@@ -114,7 +120,10 @@ pub(crate) fn verify(a: &Executable, b: &Executable, inputs: u64, random: &Rando
         for (k, (x, y)) in before.iter().zip(&after).enumerate() {
             let name = &names.0[k].name;
             let difference = compare(x, y).map_err(|m| {
-                CliError::Verification(format!("output `{name}` is {} in one model and {} in the other", m.found, m.expected))
+                CliError::Verification(format!(
+                    "output `{name}` is {} in one model and {} in the other",
+                    m.found, m.expected
+                ))
             })?;
             match found.get_mut(k) {
                 Some((_, worst)) => merge(worst, difference),

@@ -9,9 +9,7 @@ use crate::id::{LayerId, OpId, ValueId, WeightId};
 use crate::infer::{InferError, infer};
 use crate::literal::Literal;
 use crate::module::{Def, Func, Loc, Module, Output, Param, Value};
-use crate::op::{
-    Binary, Compare, CoreOp, Op, OpKind, PadMode, Pool, Reduce, SliceAxis, Unary, Window,
-};
+use crate::op::{Binary, Compare, CoreOp, Op, OpKind, PadMode, Pool, Reduce, SliceAxis, Unary, Window};
 use crate::types::{ElemType, Type};
 
 /// Builds one function. Core ops get the type that [`infer`] gives; other ops are given theirs.
@@ -69,9 +67,8 @@ impl<'m> Builder<'m> {
     ) -> OpId {
         let op = OpId::new(self.func.ops.len());
         let results = results.into_iter().enumerate();
-        let results = results.map(|(i, (ty, name))| {
-            self.value(ty, Def::Result(op, u32::try_from(i).unwrap_or(u32::MAX)), name)
-        });
+        let results =
+            results.map(|(i, (ty, name))| self.value(ty, Def::Result(op, u32::try_from(i).unwrap_or(u32::MAX)), name));
         let results = results.collect();
         self.func.ops.push(Op { kind: kind.into(), operands: operands.to_vec(), results, loc: self.loc.clone() });
         self.func.order.push(op);

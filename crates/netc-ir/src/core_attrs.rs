@@ -5,17 +5,22 @@
 use crate::attr::{Attr, Attrs, F64};
 use crate::id::WeightId;
 use crate::literal::{Literal, Number};
-use crate::op::{
-    Binary, Compare, CoreOp, Layout, PadMode, Padding, Pool, Reduce, SliceAxis, Unary, Window,
-};
+use crate::op::{Binary, Compare, CoreOp, Layout, PadMode, Padding, Pool, Reduce, SliceAxis, Unary, Window};
 use crate::types::{ElemType, Type};
 
 impl CoreOp {
     /// The attributes that print in braces after the operands.
     pub fn to_attrs(&self) -> Attrs {
         match self {
-            Self::Weight(_) | Self::Unary(_) | Self::Binary(_) | Self::Compare(_) | Self::Select | Self::Cast(_)
-            | Self::MatMul | Self::Reshape(_) | Self::Broadcast(_) => Attrs::new(),
+            Self::Weight(_)
+            | Self::Unary(_)
+            | Self::Binary(_)
+            | Self::Compare(_)
+            | Self::Select
+            | Self::Cast(_)
+            | Self::MatMul
+            | Self::Reshape(_)
+            | Self::Broadcast(_) => Attrs::new(),
             Self::Constant(literal) => Attrs::new().with("value", literal_attr(literal)),
             Self::Conv { window, groups } => {
                 let attrs = window_attrs(window);
@@ -167,7 +172,8 @@ impl<'a> Reader<'a> {
         if let Some(kind) = Reduce::parse(name) {
             return Ok(CoreOp::Reduce { kind, axes: self.ints("axes")?, keep: self.flag("keep")? });
         }
-        let shape = || result.dims.clone().ok_or_else(|| format!("`{name}` needs a result type with a shape, found {result}"));
+        let shape =
+            || result.dims.clone().ok_or_else(|| format!("`{name}` needs a result type with a shape, found {result}"));
         Ok(match name {
             "constant" => {
                 let value = self.get("value").ok_or_else(|| self.missing("value", "a number or lists of numbers"))?;
@@ -188,7 +194,11 @@ impl<'a> Reader<'a> {
             "reverse" => CoreOp::Reverse(self.ints("axes")?),
             "slice" => CoreOp::Slice(self.slices()?),
             "pad" => CoreOp::Pad { amounts: self.pairs("amounts")?, mode: self.pad_mode()?, value: self.pad_value()? },
-            _ => return Err(format!("there is no core op `{name}`; an op of a source framework has a point in its name")),
+            _ => {
+                return Err(format!(
+                    "there is no core op `{name}`; an op of a source framework has a point in its name"
+                ));
+            }
         })
     }
 
@@ -242,9 +252,10 @@ impl<'a> Reader<'a> {
         };
         let layout = match self.get("layout") {
             None => Layout::ChannelsLast,
-            Some(value) => value.as_str().and_then(Layout::parse).ok_or_else(|| {
-                self.missing("layout", "\"channels_last\" or \"channels_first\"")
-            })?,
+            Some(value) => value
+                .as_str()
+                .and_then(Layout::parse)
+                .ok_or_else(|| self.missing("layout", "\"channels_last\" or \"channels_first\""))?,
         };
         Ok(Window { strides, dilations, padding, layout })
     }
@@ -258,9 +269,10 @@ impl<'a> Reader<'a> {
     fn pad_mode(&mut self) -> Result<PadMode, String> {
         match self.get("mode") {
             None => Ok(PadMode::Constant),
-            Some(value) => value.as_str().and_then(PadMode::parse).ok_or_else(|| {
-                self.missing("mode", "\"constant\", \"reflect\", \"symmetric\" or \"edge\"")
-            }),
+            Some(value) => value
+                .as_str()
+                .and_then(PadMode::parse)
+                .ok_or_else(|| self.missing("mode", "\"constant\", \"reflect\", \"symmetric\" or \"edge\"")),
         }
     }
 

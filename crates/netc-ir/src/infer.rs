@@ -41,7 +41,11 @@ impl Rule<'_> {
             CoreOp::Constant(literal) => {
                 self.arity(operands, 0)?;
                 self.check(1, literal.is_well_formed(), || {
-                    format!("{} holds {} bytes, which is neither one element nor all", literal.ty(), literal.bytes.len())
+                    format!(
+                        "{} holds {} bytes, which is neither one element nor all",
+                        literal.ty(),
+                        literal.bytes.len()
+                    )
                 })?;
                 Ok(literal.ty())
             }
@@ -82,7 +86,9 @@ impl Rule<'_> {
             CoreOp::Cast(elem) => {
                 let [x] = self.operands(operands)?;
                 self.domain(1, x.elem != ElemType::Str, x.elem)?;
-                self.check(1, elem.size() > 0, || format!("converts to {elem}, expected booleans, integers or floats"))?;
+                self.check(1, elem.size() > 0, || {
+                    format!("converts to {elem}, expected booleans, integers or floats")
+                })?;
                 Ok(Type { elem: *elem, dims: x.dims.clone() })
             }
             CoreOp::MatMul => self.matmul(operands),
@@ -138,10 +144,20 @@ impl Rule<'_> {
         let fits = match f {
             Unary::Not => elem == ElemType::Bool,
             Unary::Neg | Unary::Abs | Unary::Sign | Unary::Relu => elem.is_float() || elem.is_signed_int(),
-            Unary::Floor | Unary::Ceil | Unary::Round | Unary::Exp | Unary::Expm1 | Unary::Log | Unary::Log1p
-            | Unary::Sqrt | Unary::Rsqrt | Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Sigmoid | Unary::Erf => {
-                elem.is_float()
-            }
+            Unary::Floor
+            | Unary::Ceil
+            | Unary::Round
+            | Unary::Exp
+            | Unary::Expm1
+            | Unary::Log
+            | Unary::Log1p
+            | Unary::Sqrt
+            | Unary::Rsqrt
+            | Unary::Sin
+            | Unary::Cos
+            | Unary::Tanh
+            | Unary::Sigmoid
+            | Unary::Erf => elem.is_float(),
         };
         self.domain(1, fits, elem)
     }
@@ -183,7 +199,9 @@ impl Rule<'_> {
                 (x, y) if x.is(1) => Ok(y),
                 // A number decides over a symbol: if they differ, running says so.
                 (x, y) if dims_agree(&x, &y) => Ok(if x.known().is_some() { x } else { y }),
-                (x, y) => Err(self.error(constraint, format!("extents {x} and {y} do not broadcast ({a:?} and {b:?})"))),
+                (x, y) => {
+                    Err(self.error(constraint, format!("extents {x} and {y} do not broadcast ({a:?} and {b:?})")))
+                }
             })
             .collect()
     }
@@ -218,7 +236,10 @@ impl Rule<'_> {
             format!("{filters} filters do not divide into {groups} groups")
         })?;
         self.check(5, dims_agree(&xd[channels], &per_group.times(&Dim::Known(groups))), || {
-            format!("the input has {} channels, a kernel of {w} in {groups} groups reads {per_group} x {groups}", xd[channels])
+            format!(
+                "the input has {} channels, a kernel of {w} in {groups} groups reads {per_group} x {groups}",
+                xd[channels]
+            )
         })?;
         self.check(6, kernel.iter().all(|k| !k.is(0)), || format!("the kernel {w} has no elements along an axis"))?;
         self.windowed(x, elem, kernel, window, filters)
@@ -242,13 +263,16 @@ impl Rule<'_> {
     fn window(&self, window: &Window, spatial: usize) -> Result<(), InferError> {
         let ok = |v: &[u64]| v.len() == spatial && v.iter().all(|k| (1..=1 << 31).contains(k));
         self.check(3, ok(&window.strides) && ok(&window.dilations), || {
-            format!("strides {:?} and dilations {:?}: expected {spatial} of each, 1 or more", window.strides, window.dilations)
+            format!(
+                "strides {:?} and dilations {:?}: expected {spatial} of each, 1 or more",
+                window.strides, window.dilations
+            )
         })?;
         match &window.padding {
             Padding::Valid | Padding::Same => Ok(()),
-            Padding::Explicit(pads) => self.check(3, pads.len() == spatial, || {
-                format!("{} pairs of padding, expected {spatial}", pads.len())
-            }),
+            Padding::Explicit(pads) => {
+                self.check(3, pads.len() == spatial, || format!("{} pairs of padding, expected {spatial}", pads.len()))
+            }
         }
     }
 
@@ -265,7 +289,15 @@ impl Rule<'_> {
     }
 
     /// C6: the window fits into the padded input.
-    fn output_extent(&self, n: &Dim, k: &Dim, stride: u64, dilation: u64, padding: &Padding, axis: usize) -> Result<Dim, InferError> {
+    fn output_extent(
+        &self,
+        n: &Dim,
+        k: &Dim,
+        stride: u64,
+        dilation: u64,
+        padding: &Padding,
+        axis: usize,
+    ) -> Result<Dim, InferError> {
         let padded = match padding {
             Padding::Same => return Ok(n.ceil_div(stride)),
             Padding::Valid => n.clone(),
@@ -280,7 +312,9 @@ impl Rule<'_> {
 
     fn axes_in_rank(&self, x: &Type, axes: &[u64]) -> Result<(), InferError> {
         let rank = x.rank().map(|r| r as u64);
-        self.check(1, axes.iter().all(|a| rank.is_none_or(|r| *a < r)), || format!("axes {axes:?} are not all axes of {x}"))
+        self.check(1, axes.iter().all(|a| rank.is_none_or(|r| *a < r)), || {
+            format!("axes {axes:?} are not all axes of {x}")
+        })
     }
 
     fn ascending(&self, axes: &[u64]) -> Result<(), InferError> {
@@ -314,7 +348,9 @@ impl Rule<'_> {
         sorted.sort_unstable();
         self.check(1, sorted.iter().copied().eq(0..perm.len() as u64), || format!("{perm:?} is not a permutation"))?;
         let Some(dims) = &x.dims else { return Ok(x.clone()) };
-        self.check(2, dims.len() == perm.len(), || format!("{perm:?} permutes {} axes, the operand is {x}", perm.len()))?;
+        self.check(2, dims.len() == perm.len(), || {
+            format!("{perm:?} permutes {} axes, the operand is {x}", perm.len())
+        })?;
         Ok(Type::new(x.elem, perm.iter().map(|i| dims[*i as usize].clone())))
     }
 
@@ -381,14 +417,22 @@ impl Rule<'_> {
         let [x] = self.operands(operands)?;
         self.domain(3, x.elem != ElemType::Str, x.elem)?;
         let Some(dims) = &x.dims else { return Ok(x.clone()) };
-        self.check(1, amounts.len() == dims.len(), || format!("{} pairs of amounts, the operand is {x}", amounts.len()))?;
+        self.check(1, amounts.len() == dims.len(), || {
+            format!("{} pairs of amounts, the operand is {x}", amounts.len())
+        })?;
         let mut out = Vec::with_capacity(dims.len());
         for (dim, (low, high)) in dims.iter().zip(amounts) {
             let limit = match (mode, dim.known()) {
                 (PadMode::Constant, _) | (_, None) => u64::MAX,
                 (PadMode::Reflect, Some(n)) => n.saturating_sub(1),
                 (PadMode::Symmetric, Some(n)) => n,
-                (PadMode::Edge, Some(n)) => if n == 0 { 0 } else { u64::MAX },
+                (PadMode::Edge, Some(n)) => {
+                    if n == 0 {
+                        0
+                    } else {
+                        u64::MAX
+                    }
+                }
             };
             self.check(2, *low <= limit && *high <= limit, || {
                 format!("a border of {low} and {high} in {} mode is wider than the axis of {dim} allows", mode.name())

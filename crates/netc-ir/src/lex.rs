@@ -1,11 +1,11 @@
 //! A cursor over `.nir` text: words, numbers, strings and punctuation, with the place for errors.
 
+use crate::Name;
 use crate::attr::{Attr, Attrs, F64};
 use crate::dim::Dim;
 use crate::parse::ParseError;
 use crate::print::is_word_char;
 use crate::types::{ElemType, Type};
-use crate::Name;
 
 /// Deeper nesting of attributes than any model has; bounds the recursion on hostile text.
 const MAX_DEPTH: usize = 128;
@@ -157,7 +157,8 @@ impl<'a> Cursor<'a> {
                     Some((_, 't')) => out.push('\t'),
                     Some((_, c @ ('"' | '\\'))) => out.push(c),
                     Some((_, 'u')) => {
-                        let code: String = chars.by_ref().map(|(_, c)| c).skip(1).take_while(|c| *c != '}').take(7).collect();
+                        let code: String =
+                            chars.by_ref().map(|(_, c)| c).skip(1).take_while(|c| *c != '}').take(7).collect();
                         match u32::from_str_radix(&code, 16).ok().and_then(char::from_u32) {
                             Some(c) => out.push(c),
                             None => return self.error_at(start + i, "expected a character code, as in `\\u{1f}`"),
@@ -198,7 +199,10 @@ impl<'a> Cursor<'a> {
         let text = &rest[..end];
         let number = match text.parse::<i128>() {
             Ok(i) => Some(Attr::Int(i)),
-            Err(_) if matches!(text, "inf" | "-inf" | "NaN") || text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => {
+            Err(_)
+                if matches!(text, "inf" | "-inf" | "NaN")
+                    || text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) =>
+            {
                 text.parse().ok().map(|x| Attr::Float(F64::new(x)))
             }
             Err(_) => None,

@@ -41,8 +41,8 @@ pub use infer::{InferError, infer};
 pub use literal::{Literal, Number};
 pub use module::{Def, Func, Layer, Loc, MAIN, Module, Output, Param, Value, Weight, WeightData};
 pub use op::{
-    Binary, CORE_OPS, CallOp, Compare, CoreOp, Layout, Op, OpKind, PadMode, Padding, Pool, Reduce, SliceAxis,
-    SourceOp, Unary, Window,
+    Binary, CORE_OPS, CallOp, Compare, CoreOp, Layout, Op, OpKind, PadMode, Padding, Pool, Reduce, SliceAxis, SourceOp,
+    Unary, Window,
 };
 pub use parse::{ParseError, parse};
 pub use print::print;

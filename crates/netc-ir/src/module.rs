@@ -278,9 +278,10 @@ impl PartialEq for Func {
                     && p.operands.iter().map(|v| a[*v]).eq(q.operands.iter().map(|v| b[*v]))
                     && p.results.len() == q.results.len()
             })
-            && self.values_in_order().zip(other.values_in_order()).all(|(v, w)| {
-                self[v].ty == other[w].ty && self[v].name == other[w].name
-            })
+            && self
+                .values_in_order()
+                .zip(other.values_in_order())
+                .all(|(v, w)| self[v].ty == other[w].ty && self[v].name == other[w].name)
     }
 }
 

@@ -4,13 +4,13 @@
 //! meaning, given on its page in `ir-spec/ops/`. Matches over [`CoreOp`] name every op, so that a new op breaks
 //! every consumer at compile time.
 
+use crate::Name;
 use crate::attr::{Attrs, F64};
 use crate::dim::Dim;
 use crate::id::{FuncId, LayerId, ValueId, WeightId};
 use crate::literal::Literal;
 use crate::module::Loc;
 use crate::types::ElemType;
-use crate::Name;
 
 /// One op of a function.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -74,7 +74,11 @@ impl Parser<'_> {
     fn next_entity(&mut self, prefix: &str, next: usize) -> Parsed<()> {
         let at = self.cursor.here();
         let number = self.cursor.entity(prefix)?;
-        if number == next { Ok(()) } else { self.cursor.error_at(at, format!("expected `{prefix}{next}`: they stand in order")) }
+        if number == next {
+            Ok(())
+        } else {
+            self.cursor.error_at(at, format!("expected `{prefix}{next}`: they stand in order"))
+        }
     }
 
     /// A reference into a table of `len` entries.
@@ -225,7 +229,11 @@ impl FuncParser<'_, '_> {
     }
 
     fn separator(&mut self) -> Parsed<()> {
-        if self.parser.cursor.eat(",") || self.parser.cursor.peek(")") { Ok(()) } else { self.parser.cursor.expected("`,` or `)`") }
+        if self.parser.cursor.eat(",") || self.parser.cursor.peek(")") {
+            Ok(())
+        } else {
+            self.parser.cursor.expected("`,` or `)`")
+        }
     }
 
     fn output_tokens(&mut self) -> Parsed<Vec<OutputToken>> {
@@ -253,13 +261,18 @@ impl FuncParser<'_, '_> {
         let name_at = self.parser.cursor.here();
         let name = self.parser.cursor.word("the name of an op")?;
         let callee_at = self.parser.cursor.here();
-        let callee = if self.parser.cursor.eat("@") { Some(self.parser.cursor.word("the name of a function")?) } else { None };
+        let callee =
+            if self.parser.cursor.eat("@") { Some(self.parser.cursor.word("the name of a function")?) } else { None };
         let weight = self.parser.reference("w", self.parser.module.weights.len())?.map(WeightId::new);
         let layer = self.layer()?;
         let dialect = name.contains('.');
         let misplaced = match &*name {
-            _ if callee.is_some() != (&*name == "call") => Some("`call`, and no other op, has the function it calls after its name"),
-            _ if weight.is_some() != (&*name == "weight") => Some("`weight`, and no other op, has a weight after its name"),
+            _ if callee.is_some() != (&*name == "call") => {
+                Some("`call`, and no other op, has the function it calls after its name")
+            }
+            _ if weight.is_some() != (&*name == "weight") => {
+                Some("`weight`, and no other op, has a weight after its name")
+            }
             _ if layer.is_some() && callee.is_none() && !dialect => Some("a core op applies no layer"),
             _ => None,
         };

@@ -14,6 +14,7 @@
 //! - V12 An op stands once in its function's order.
 //! - V13 A layer's weights have different places.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::hash::Hash;
@@ -90,7 +91,9 @@ impl Verifier<'_> {
             self.require(13, twice.is_none(), &place, || format!("two weights are at `{}`", twice.map_or("", |n| n)));
         }
         let twice = duplicate(self.module.funcs.iter().map(|f| &f.name));
-        self.require(10, twice.is_none(), &"the module", || format!("two functions are `@{}`", twice.map_or("", |n| n)));
+        self.require(10, twice.is_none(), &"the module", || {
+            format!("two functions are `@{}`", twice.map_or("", |n| n))
+        });
     }
 
     fn weight(&mut self, place: &str, weight: &Weight) {
@@ -136,7 +139,9 @@ impl Verifier<'_> {
             }
         }
         for output in &func.outputs {
-            self.require(11, scope.is_defined(output.value), &here, || format!("output `{}` is not defined", output.name));
+            self.require(11, scope.is_defined(output.value), &here, || {
+                format!("output `{}` is not defined", output.name)
+            });
         }
         let twice = duplicate(func.params.iter().map(|p| &p.name)).or(duplicate(func.outputs.iter().map(|o| &o.name)));
         self.require(10, twice.is_none(), &here, || {
@@ -215,7 +220,10 @@ impl Verifier<'_> {
         let passes = agree(operands, callee.params.iter().map(|p| p.value).collect());
         let receives = agree(results, callee.outputs.iter().map(|o| o.value).collect());
         self.require(5, passes && receives, &here, || {
-            format!("passes {operands:?} and receives {results:?}, which is not what @{} takes and returns", callee.name)
+            format!(
+                "passes {operands:?} and receives {results:?}, which is not what @{} takes and returns",
+                callee.name
+            )
         });
     }
 
@@ -235,13 +243,15 @@ impl Verifier<'_> {
             while let Some((id, leaving)) = stack.pop() {
                 if leaving {
                     state.insert(id, Visit::Done);
-                } else if !state.contains_key(&id) {
-                    state.insert(id, Visit::Open);
+                } else if let Entry::Vacant(unvisited) = state.entry(id) {
+                    unvisited.insert(Visit::Open);
                     stack.push((id, true));
                     for callee in callees(&self.module[id]) {
                         let open = state.get(&callee) == Some(&Visit::Open);
                         let place = format!("@{}", self.module[id].name);
-                        self.require(6, !open, &place, || format!("calls @{}, which leads back to it", self.module[callee].name));
+                        self.require(6, !open, &place, || {
+                            format!("calls @{}, which leads back to it", self.module[callee].name)
+                        });
                         if !open {
                             stack.push((callee, false));
                         }

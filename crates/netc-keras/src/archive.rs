@@ -40,9 +40,8 @@ impl Archive {
     pub(crate) fn open(file: Arc<File>) -> Result<Self, Problem> {
         let len = file.metadata()?.len();
         let mut buffer = vec![0u8; rawzip::RECOMMENDED_BUFFER_SIZE];
-        let archive = ZipLocator::new()
-            .locate_in_reader(FileAt(file.clone()), &mut buffer, len)
-            .map_err(|(_, e)| broken(&e))?;
+        let archive =
+            ZipLocator::new().locate_in_reader(FileAt(file.clone()), &mut buffer, len).map_err(|(_, e)| broken(&e))?;
         let members = members(&archive, &mut buffer, len)?;
         Ok(Self { file, members })
     }
@@ -80,7 +79,9 @@ impl Member {
             return Ok(());
         }
         let name = &self.name;
-        Err(Problem::Archive(format!("`{name}` is compressed, expected it stored; write the archive anew with `zip -0`")))
+        Err(Problem::Archive(format!(
+            "`{name}` is compressed, expected it stored; write the archive anew with `zip -0`"
+        )))
     }
 }
 

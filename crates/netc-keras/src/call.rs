@@ -12,8 +12,11 @@ pub(crate) struct TensorRef {
     pub(crate) node: usize,
     pub(crate) tensor: usize,
     /// The type that the file records for it, with `None` for extents that it leaves open.
-    pub(crate) recorded: Option<(ElemType, Vec<Option<u64>>)>,
+    pub(crate) recorded: Option<Recorded>,
 }
+
+/// An element type, and extents with `None` where they are open.
+pub(crate) type Recorded = (ElemType, Vec<Option<u64>>);
 
 /// One call: its argument tree, with `$i` where tensor `i` stands.
 pub(crate) struct Call {
@@ -48,7 +51,9 @@ impl Call {
         let mut kwargs = Attr::Map(Attrs::new());
         for item in node {
             let tensor = item.as_list().and_then(history);
-            tensors.push(tensor.ok_or_else(|| Problem::config(place, "a tensor of the call is not [layer, node, tensor]"))?);
+            tensors.push(
+                tensor.ok_or_else(|| Problem::config(place, "a tensor of the call is not [layer, node, tensor]"))?,
+            );
             if let Some(Attr::Map(map)) = item.as_list().and_then(|l| l.get(3)) {
                 kwargs = Attr::Map(map.clone());
             }
@@ -80,10 +85,10 @@ fn number(tree: &Attr, tensors: &mut Vec<TensorRef>, place: &str) -> Result<Attr
             numbered.sort_by_key(|(at, ..)| *at);
             Ok(Attr::Map(numbered.into_iter().map(|(_, key, value)| (key, value)).collect()))
         }
-        Attr::List(items) => {
-            Ok(Attr::List(items.iter().map(|i| number(i, tensors, place)).collect::<Result<_, _>>()?))
+        Attr::List(items) => Ok(Attr::List(items.iter().map(|i| number(i, tensors, place)).collect::<Result<_, _>>()?)),
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => {
+            Ok(tree.clone())
         }
-        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => Ok(tree.clone()),
     }
 }
 

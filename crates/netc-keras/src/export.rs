@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use netc_ir::{
-    Attr, Attrs, Func, FuncId, Layer, LayerId, Module, Op, OpId, OpKind, Param, Type, ValueId,
-};
+use netc_ir::{Attr, Attrs, Func, FuncId, Layer, LayerId, Module, Op, OpId, OpKind, Param, Type, ValueId};
 
 use crate::error::Problem;
 use crate::h5write::Tree;
@@ -30,7 +28,8 @@ impl<'m> Exporter<'m> {
         let (kind, graph, written) = self.model(func, "")?;
         self.weights.at("vars").name = Some(title.clone());
         // A function with its own signature is the whole model; a stage is a plain model of the same kind.
-        let whole = func.attrs.get("inputs").is_some() || kind == Kind::Sequential && func.name.as_ref() == netc_ir::MAIN;
+        let whole =
+            func.attrs.get("inputs").is_some() || kind == Kind::Sequential && func.name.as_ref() == netc_ir::MAIN;
         let own = func.attrs.get("object").and_then(Attr::as_map);
         let mut object = match own.filter(|_| whole) {
             Some(object) => object.clone(),
@@ -75,7 +74,8 @@ impl<'m> Exporter<'m> {
             layers.push(Attr::Map(object));
         }
         let inputs: Vec<Attr> = func.params.iter().map(|p| names.history(p.value, false)).collect();
-        let outputs: Vec<Attr> = func.outputs.iter().map(|o| names.history(o.value, self.ends_in_functional(func, o.value))).collect();
+        let outputs: Vec<Attr> =
+            func.outputs.iter().map(|o| names.history(o.value, self.ends_in_functional(func, o.value))).collect();
         let graph = Attrs::new()
             .with("layers", Attr::List(layers))
             .with("input_layers", signature(func.attrs.get("inputs"), inputs))
@@ -98,7 +98,16 @@ impl<'m> Exporter<'m> {
 
     /// Puts the layer's weights into its group; for a nested model, its graph into the object.
     #[expect(clippy::too_many_arguments, reason = "each is a different part of the layer's entry")]
-    fn group(&mut self, id: Option<LayerId>, class: &str, name: &str, group: &str, groups: &mut GroupNames, object: &mut Attrs, func: &Func) -> Result<(), Problem> {
+    fn group(
+        &mut self,
+        id: Option<LayerId>,
+        class: &str,
+        name: &str,
+        group: &str,
+        groups: &mut GroupNames,
+        object: &mut Attrs,
+        func: &Func,
+    ) -> Result<(), Problem> {
         let class = class.rsplit('.').next().unwrap_or(class);
         let path = format!("{group}/layers/{}", groups.next(class));
         self.weights.at(&path).at("vars").name = Some(name.into());
@@ -160,7 +169,11 @@ impl Kind {
             Self::Functional => ("keras.src.models.functional", "Functional", Attr::str("Functional")),
             Self::Sequential => ("keras", "Sequential", Attr::Null),
         };
-        Attrs::new().with("module", module).with("class_name", class).with("config", Attrs::new()).with("registered_name", registered)
+        Attrs::new()
+            .with("module", module)
+            .with("class_name", class)
+            .with("config", Attrs::new())
+            .with("registered_name", registered)
     }
 }
 
@@ -234,7 +247,11 @@ impl Names {
     /// `[layer, call, output]`.
     fn history(&self, value: ValueId, from_one: bool) -> Attr {
         let (layer, call, output) = &self.values[&value];
-        Attr::List(vec![layer.as_str().into(), Attr::Int((call + usize::from(from_one)) as i128), Attr::Int(*output as i128)])
+        Attr::List(vec![
+            layer.as_str().into(),
+            Attr::Int((call + usize::from(from_one)) as i128),
+            Attr::Int(*output as i128),
+        ])
     }
 
     /// An entry of `inbound_nodes`.
@@ -278,7 +295,8 @@ impl Names {
 
 /// A name for an input layer that Keras accepts and no layer has.
 fn fresh_name(wanted: &str, taken: &mut BTreeSet<String>) -> String {
-    let clean: String = wanted.chars().map(|c| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '_' }).collect();
+    let clean: String =
+        wanted.chars().map(|c| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '_' }).collect();
     let mut name = if clean.starts_with(|c: char| c.is_ascii_alphanumeric()) { clean } else { format!("input{clean}") };
     if taken.contains(&name) {
         name.push_str("_input");
@@ -316,7 +334,9 @@ fn shape(ty: &Type) -> Option<Attr> {
 fn not_a_layer(op: &Op) -> Problem {
     let note = match op.kind {
         OpKind::Core(_) => "core ops have no Keras layer; write the program as `.nir`",
-        OpKind::Call(_) | OpKind::Source(_) => "the op applies no layer; write the stages one by one, or the program as `.nir`",
+        OpKind::Call(_) | OpKind::Source(_) => {
+            "the op applies no layer; write the stages one by one, or the program as `.nir`"
+        }
     };
     Problem::NotKeras { place: format!("`{}` at {}", op.kind.name(), op.loc), note: note.into() }
 }

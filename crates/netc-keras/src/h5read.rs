@@ -83,7 +83,10 @@ impl Walk {
     fn group(&mut self, group: &Group, path: String, depth: usize) -> Result<(), Problem> {
         let place = || if path.is_empty() { "/".to_string() } else { path.clone() };
         if depth > MAX_DEPTH {
-            return Err(Problem::weights(place(), format!("groups nest deeper than {MAX_DEPTH}: the links form a cycle")));
+            return Err(Problem::weights(
+                place(),
+                format!("groups nest deeper than {MAX_DEPTH}: the links form a cycle"),
+            ));
         }
         if depth > 0 && path.rsplit('/').next() == Some("vars") {
             self.name(group, &path)?;
@@ -120,20 +123,23 @@ impl Walk {
     fn dataset(&self, path: &str, dataset: &Dataset) -> Result<Variable, Problem> {
         let read = |e| broken(path, &e);
         let datatype = dataset.datatype().map_err(read)?;
-        let marked = match datatype {
-            hdf5_pure::Datatype::Opaque { .. } => dataset.attrs().map_err(read)?,
-            _ => Default::default(),
-        };
-        let marked = marked.get("dtype").and_then(|v| v.as_str()) == Some("bfloat16");
+        let opaque = matches!(datatype, hdf5_pure::Datatype::Opaque { .. });
+        let marked = opaque && dataset.attrs().map_err(read)?.get("dtype").and_then(|v| v.as_str()) == Some("bfloat16");
         let elem = from_hdf5(&datatype, marked).map_err(|note| Problem::weights(path, note))?;
         let ty = Type::fixed(elem, &dataset.shape().map_err(read)?);
         let size = ty.num_bytes().ok_or_else(|| Problem::weights(path, format!("its shape {ty} is too large")))?;
         let bytes = match dataset.layout().map_err(read)? {
-            Layout::Contiguous { address: Some(address), size: stored } => self.in_place(path, address, stored, size)?,
+            Layout::Contiguous { address: Some(address), size: stored } => {
+                self.in_place(path, address, stored, size)?
+            }
             Layout::Contiguous { address: None, .. } if size == 0 => Bytes::Read(Literal::dense(elem, &dims(&ty), [])),
             Layout::Contiguous { address: None, .. } => return Err(Problem::weights(path, "it was never written")),
-            Layout::Compact { .. } | Layout::Chunked { .. } => Bytes::Read(self.in_pieces(path, dataset, elem, &ty, size)?),
-            Layout::Virtual | _ => return Err(Problem::weights(path, "it refers to another file, which netc does not open")),
+            Layout::Compact { .. } | Layout::Chunked { .. } => {
+                Bytes::Read(self.in_pieces(path, dataset, elem, &ty, size)?)
+            }
+            Layout::Virtual | _ => {
+                return Err(Problem::weights(path, "it refers to another file, which netc does not open"));
+            }
         };
         Ok(Variable { ty, bytes })
     }
@@ -141,7 +147,10 @@ impl Walk {
     fn in_place(&self, path: &str, address: u64, stored: u64, size: u64) -> Result<Bytes, Problem> {
         let offset = self.base.saturating_add(address);
         if offset.saturating_add(size) > self.end {
-            return Err(Problem::weights(path, format!("its {size} bytes at {address} reach beyond the end of the file")));
+            return Err(Problem::weights(
+                path,
+                format!("its {size} bytes at {address} reach beyond the end of the file"),
+            ));
         }
         if stored != size {
             return Err(Problem::weights(path, format!("it holds {stored} bytes, its shape needs {size}")));
@@ -149,9 +158,19 @@ impl Walk {
         Ok(Bytes::At { offset, len: size })
     }
 
-    fn in_pieces(&self, path: &str, dataset: &Dataset, elem: ElemType, ty: &Type, size: u64) -> Result<Literal, Problem> {
+    fn in_pieces(
+        &self,
+        path: &str,
+        dataset: &Dataset,
+        elem: ElemType,
+        ty: &Type,
+        size: u64,
+    ) -> Result<Literal, Problem> {
         if size > MAX_INLINE {
-            return Err(Problem::weights(path, format!("it is compressed or chunked and larger than {MAX_INLINE} bytes")));
+            return Err(Problem::weights(
+                path,
+                format!("it is compressed or chunked and larger than {MAX_INLINE} bytes"),
+            ));
         }
         let bytes = dataset.read_raw().map_err(|e| broken(path, &e))?;
         if bytes.len() as u64 != size {

@@ -81,7 +81,8 @@ impl Skeleton<'_> {
             self.store.read(weight)?
         } else {
             self.streamed.push((path.clone(), id));
-            let len = usize::try_from(size).map_err(|_| Problem::weights(path, "it is larger than memory can address"))?;
+            let len =
+                usize::try_from(size).map_err(|_| Problem::weights(path, "it is larger than memory can address"))?;
             vec![0; len]
         };
         dataset.with_raw_data(datatype, bytes, count).with_shape(&dims);
@@ -100,7 +101,11 @@ impl Skeleton<'_> {
             let layout = h5.dataset(&path).and_then(|d| d.layout()).map_err(|e| broken(&path, e))?;
             match layout {
                 Layout::Contiguous { address: Some(address), .. } => drop(holes.insert(address, id)),
-                Layout::Contiguous { address: None, .. } | Layout::Compact { .. } | Layout::Chunked { .. } | Layout::Virtual | _ => {
+                Layout::Contiguous { address: None, .. }
+                | Layout::Compact { .. }
+                | Layout::Chunked { .. }
+                | Layout::Virtual
+                | _ => {
                     return Err(Problem::weights(path, "the layout has no place for its bytes"));
                 }
             }
@@ -159,7 +164,8 @@ impl Source for Image {
         buf.fill(0);
         let first = self.pieces.partition_point(|p| p.start <= offset).saturating_sub(1);
         for piece in &self.pieces[first..] {
-            let (begin, end) = (piece.start.max(offset), (piece.start + piece.bytes.len() as u64).min(offset + buf.len() as u64));
+            let (begin, end) =
+                (piece.start.max(offset), (piece.start + piece.bytes.len() as u64).min(offset + buf.len() as u64));
             if piece.start >= offset + buf.len() as u64 {
                 break;
             }
@@ -174,7 +180,13 @@ impl Source for Image {
 
 impl Image {
     /// Writes the image with each weight at its place.
-    fn emit(&self, holes: &BTreeMap<u64, WeightId>, module: &Module, store: &Store, out: &mut dyn Write) -> Result<(), Problem> {
+    fn emit(
+        &self,
+        holes: &BTreeMap<u64, WeightId>,
+        module: &Module,
+        store: &Store,
+        out: &mut dyn Write,
+    ) -> Result<(), Problem> {
         for piece in self.pieces.iter() {
             out.write_all(&piece.bytes)?;
             let start = piece.start + piece.bytes.len() as u64;

@@ -1,17 +1,16 @@
 //! From `config.json` and the table of weights to a module.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use netc_ir::{
-    Attr, Attrs, Builder, CallOp, ElemType, FileId, Func, FuncId, Layer, LayerId, Loc, MAIN, Module, Name, OpKind,
-    SourceOp, Type, ValueId, Weight, WeightData, WeightId,
+    Attr, Attrs, ElemType, FileId, Func, FuncId, Layer, MAIN, Module, Name, Type, Weight, WeightData, WeightId,
 };
-use netc_pass::{Dialects, LowerError};
+use netc_pass::Dialects;
 
 use crate::call::{Call, Symbols, TensorRef, extents, structure};
 use crate::error::Problem;
+use crate::graph::{Entry, EntryKind, Graph, Surroundings, counts_from_one, join};
 use crate::h5read::{Bytes, Variables};
 use crate::names::{GroupNames, dialect_class, elem_type, is_layer_class};
 use crate::read::Imported;
@@ -32,19 +31,8 @@ struct Place {
     path: String,
 }
 
-/// One entry of a model's `layers`, with its declaration made.
-struct Entry {
-    name: Name,
-    layer: LayerId,
-    kind: EntryKind,
-    calls: Vec<Call>,
-}
-
-enum EntryKind {
-    Input(Type),
-    Layer,
-    Nested(FuncId),
-}
+/// The tensors that a model takes, and those that it returns.
+type Signature<'s> = (&'s [TensorRef], &'s [TensorRef]);
 
 impl<'a> Importer<'a> {
     pub(crate) fn new(path: &Path, variables: Variables, dialects: &'a Dialects) -> Self {
@@ -71,7 +59,11 @@ impl<'a> Importer<'a> {
         let unclaimed: Vec<&String> = self.variables.datasets.keys().filter(|k| !k.starts_with("optimizer/")).collect();
         if !unclaimed.is_empty() {
             let shown: Vec<&str> = unclaimed.iter().take(4).map(|s| s.as_str()).collect();
-            self.notes.push(format!("{} weights belong to no layer and are left out: {}", unclaimed.len(), shown.join(", ")));
+            self.notes.push(format!(
+                "{} weights belong to no layer and are left out: {}",
+                unclaimed.len(),
+                shown.join(", ")
+            ));
         }
         Imported { module: self.module, notes: self.notes }
     }
@@ -82,7 +74,11 @@ impl<'a> Importer<'a> {
         let title = config.get("name").and_then(Attr::as_str).unwrap_or(name);
         let class = if functional { "Functional" } else { "Sequential" };
         let attrs = Attrs::new().with("class", class).with("name", title);
-        let func = if functional { self.functional(config, place, name, attrs)? } else { self.sequential(config, place, name, attrs)? };
+        let func = if functional {
+            self.functional(config, place, name, attrs)?
+        } else {
+            self.sequential(config, place, name, attrs)?
+        };
         let id = self.module.add_func(func);
         if let Some(shell) = shell {
             self.module[id].attrs.set("object", shell);
@@ -96,8 +92,28 @@ impl<'a> Importer<'a> {
         let (output_tree, outputs) = self.signature(config, "output_layers", place)?;
         attrs.set("inputs", input_tree);
         attrs.set("outputs", output_tree);
-        let graph = Graph { entries, place: place.clone() };
-        graph.build(self, name, attrs, &inputs, &outputs)
+        self.translate(entries, place, name, attrs, (&inputs, &outputs))
+    }
+
+    fn translate(
+        &mut self,
+        entries: Vec<Entry>,
+        place: &Place,
+        name: &str,
+        attrs: Attrs,
+        signature: Signature<'_>,
+    ) -> Result<Func, Problem> {
+        let graph = Graph { entries, path: place.path.clone() };
+        let surroundings = Surroundings {
+            module: &self.module,
+            dialects: self.dialects,
+            file: self.file,
+            symbols: &mut self.symbols,
+            notes: &mut self.notes,
+        };
+        let mut func = graph.translate(surroundings, name, signature.0, signature.1)?;
+        func.attrs = attrs;
+        Ok(func)
     }
 
     fn signature(&self, config: &Attrs, key: &str, place: &Place) -> Result<(Attr, Vec<TensorRef>), Problem> {
@@ -118,9 +134,9 @@ impl<'a> Importer<'a> {
         }
         let inputs = [TensorRef { layer: input, node: 0, tensor: 0, recorded: None }];
         // The last layer may be a nested Functional, whose calls count from 1 in an output's history.
-        let nested = entries.iter().any(|e| e.name == previous.layer && self.counts_from_one(e));
+        let nested = entries.iter().any(|e| e.name == previous.layer && counts_from_one(&self.module, e));
         previous.node = usize::from(nested);
-        Graph { entries, place: place.clone() }.build(self, name, attrs, &inputs, &[previous])
+        self.translate(entries, place, name, attrs, (&inputs, &[previous]))
     }
 
     /// The name of the input layer, made from the recorded shape if the model has none.
@@ -155,7 +171,12 @@ impl<'a> Importer<'a> {
         let mut names = BTreeSet::new();
         let mut entries = Vec::new();
         for (i, object) in config.get("layers").and_then(Attr::as_list).unwrap_or_default().iter().enumerate() {
-            let at = || format!("{}layers[{i}]", if place.path.is_empty() { String::new() } else { format!("{}, ", place.path) });
+            let at = || {
+                format!(
+                    "{}layers[{i}]",
+                    if place.path.is_empty() { String::new() } else { format!("{}, ", place.path) }
+                )
+            };
             let object = object.as_map().ok_or_else(|| Problem::config(at(), "expected an object"))?;
             let named = object.get("name").or_else(|| object.get("config")?.get("name")).and_then(Attr::as_str);
             let name: Name = named.ok_or_else(|| Problem::config(at(), "the layer has no name"))?.into();
@@ -167,7 +188,14 @@ impl<'a> Importer<'a> {
         Ok(entries)
     }
 
-    fn entry(&mut self, object: &Attrs, name: Name, place: &Place, groups: &mut GroupNames, functional: bool) -> Result<Entry, Problem> {
+    fn entry(
+        &mut self,
+        object: &Attrs,
+        name: Name,
+        place: &Place,
+        groups: &mut GroupNames,
+        functional: bool,
+    ) -> Result<Entry, Problem> {
         let class = dialect_class(object);
         let path = join(&place.path, &name);
         let is_input = &*class == "keras.InputLayer";
@@ -190,7 +218,8 @@ impl<'a> Importer<'a> {
             _ => EntryKind::Layer,
         };
         let calls = object.get("inbound_nodes").and_then(Attr::as_list).unwrap_or_default();
-        let calls = if is_input { Vec::new() } else { calls.iter().map(|c| Call::read(c, &path)).collect::<Result<_, _>>()? };
+        let calls =
+            if is_input { Vec::new() } else { calls.iter().map(|c| Call::read(c, &path)).collect::<Result<_, _>>()? };
         Ok(Entry { name, layer, kind, calls })
     }
 
@@ -220,7 +249,8 @@ impl<'a> Importer<'a> {
         let prefix = format!("{group}/");
         let inner = format!("{group}/layers/");
         let range = self.variables.datasets.range(prefix.clone()..);
-        let below = range.take_while(|(k, _)| k.starts_with(&prefix)).filter(|(k, _)| !(nested && k.starts_with(&inner)));
+        let below =
+            range.take_while(|(k, _)| k.starts_with(&prefix)).filter(|(k, _)| !(nested && k.starts_with(&inner)));
         let mut keys: Vec<String> = below.map(|(k, _)| k.clone()).collect();
         keys.sort_by_cached_key(|k| numeric_order(k));
         let mut weights = Vec::new();
@@ -245,251 +275,12 @@ impl<'a> Importer<'a> {
         let elem = elem_type(dtype).ok_or_else(|| Problem::config(path, format!("dtype `{dtype}` is not known")))?;
         Ok(self.symbols.ty(elem, &shape))
     }
-
-    /// In a model's outputs, the calls of a nested Functional count from 1, in calls' arguments from 0.
-    fn counts_from_one(&self, entry: &Entry) -> bool {
-        match entry.kind {
-            EntryKind::Nested(func) => self.module[func].attrs.get("class").and_then(Attr::as_str) == Some("Functional"),
-            EntryKind::Input(_) | EntryKind::Layer => false,
-        }
-    }
-}
-
-type NodeKey = (usize, usize);
-
-/// The layers of one model with their calls, on the way to a function.
-struct Graph {
-    entries: Vec<Entry>,
-    place: Place,
-}
-
-/// What the calls of a graph refer to.
-struct Links<'g> {
-    index: BTreeMap<&'g str, usize>,
-    /// The type that some reader records for a tensor.
-    recorded: BTreeMap<(NodeKey, usize), (ElemType, Vec<Option<u64>>)>,
-    /// How many tensors of a call are referred to.
-    arity: BTreeMap<NodeKey, usize>,
-}
-
-impl Graph {
-    fn build(&self, importer: &mut Importer<'_>, name: &str, attrs: Attrs, inputs: &[TensorRef], outputs: &[TensorRef]) -> Result<Func, Problem> {
-        let mut outputs = outputs.to_vec();
-        for output in &mut outputs {
-            if self.entries.iter().any(|e| e.name == output.layer && importer.counts_from_one(e)) {
-                output.node = output.node.checked_sub(1).ok_or_else(|| self.dangling(output))?;
-            }
-        }
-        let links = self.links(&outputs)?;
-        let order = self.order(&links)?;
-        let module = std::mem::take(&mut importer.module);
-        let mut b = Builder::new(&module, name);
-        let mut values = BTreeMap::new();
-        self.params(&mut b, &links, inputs, &mut values)?;
-        let mut result = Ok(());
-        for node in order {
-            result = self.node(importer, &mut b, &links, node, &mut values);
-            if result.is_err() {
-                break;
-            }
-        }
-        let returned = result.and_then(|()| self.outputs(&links, &outputs, &values));
-        let func = returned.map(|outputs| {
-            let mut func = b.finish(outputs);
-            func.attrs = attrs;
-            func
-        });
-        importer.module = module;
-        func
-    }
-
-    fn links(&self, outputs: &[TensorRef]) -> Result<Links<'_>, Problem> {
-        let index = self.entries.iter().enumerate().map(|(i, e)| (&*e.name, i)).collect();
-        let mut links = Links { index, recorded: BTreeMap::new(), arity: BTreeMap::new() };
-        for tensor in self.entries.iter().flat_map(|e| &e.calls).flat_map(|c| &c.tensors).chain(outputs) {
-            let key = self.resolve(&links, tensor)?;
-            let arity = links.arity.entry(key).or_insert(0);
-            *arity = (*arity).max(tensor.tensor + 1);
-            if let Some(recorded) = &tensor.recorded {
-                links.recorded.insert((key, tensor.tensor), recorded.clone());
-            }
-        }
-        Ok(links)
-    }
-
-    fn resolve(&self, links: &Links<'_>, tensor: &TensorRef) -> Result<NodeKey, Problem> {
-        let entry = links.index.get(&*tensor.layer).copied().ok_or_else(|| self.dangling(tensor))?;
-        let calls = match self.entries[entry].kind {
-            EntryKind::Input(_) => 1,
-            EntryKind::Layer | EntryKind::Nested(_) => self.entries[entry].calls.len(),
-        };
-        if tensor.node < calls && tensor.tensor < 1 << 16 { Ok((entry, tensor.node)) } else { Err(self.dangling(tensor)) }
-    }
-
-    fn dangling(&self, tensor: &TensorRef) -> Problem {
-        let place = if self.place.path.is_empty() { "the graph" } else { &self.place.path };
-        let note = format!("refers to output {} of call {} of layer `{}`, which does not exist", tensor.tensor, tensor.node, tensor.layer);
-        Problem::config(place, note)
-    }
-
-    /// The calls in an order in which each reads only results of earlier ones, as near to the file's as that allows.
-    fn order(&self, links: &Links<'_>) -> Result<Vec<NodeKey>, Problem> {
-        let mut waiting: BTreeMap<NodeKey, usize> = BTreeMap::new();
-        let mut readers: BTreeMap<NodeKey, Vec<NodeKey>> = BTreeMap::new();
-        let mut ready = BinaryHeap::new();
-        for (i, entry) in self.entries.iter().enumerate() {
-            for (k, call) in entry.calls.iter().enumerate() {
-                let mut sources = Vec::new();
-                for tensor in &call.tensors {
-                    let source = self.resolve(links, tensor)?;
-                    if !matches!(self.entries[source.0].kind, EntryKind::Input(_)) {
-                        sources.push(source);
-                    }
-                }
-                sources.sort_unstable();
-                sources.dedup();
-                for source in &sources {
-                    readers.entry(*source).or_default().push((i, k));
-                }
-                if sources.is_empty() {
-                    ready.push(Reverse((i, k)));
-                }
-                waiting.insert((i, k), sources.len());
-            }
-        }
-        let mut order = Vec::new();
-        while let Some(Reverse(node)) = ready.pop() {
-            order.push(node);
-            for reader in readers.get(&node).into_iter().flatten() {
-                if let Some(n) = waiting.get_mut(reader) {
-                    *n -= 1;
-                    if *n == 0 {
-                        ready.push(Reverse(*reader));
-                    }
-                }
-            }
-        }
-        match waiting.iter().find(|(_, n)| **n > 0) {
-            Some(((entry, _), _)) => {
-                let path = join(&self.place.path, &self.entries[*entry].name);
-                Err(Problem::config(path, "the layer depends on its own result: the graph has a cycle"))
-            }
-            None => Ok(order),
-        }
-    }
-
-    fn params(&self, b: &mut Builder<'_>, links: &Links<'_>, inputs: &[TensorRef], values: &mut BTreeMap<(NodeKey, usize), ValueId>) -> Result<(), Problem> {
-        let declared = inputs.iter().map(|t| self.resolve(links, t)).collect::<Result<Vec<_>, _>>()?;
-        // Input layers that the signature leaves out are still parameters: something reads them.
-        let others = (0..self.entries.len()).map(|i| (i, 0));
-        let others = others.filter(|k| matches!(self.entries[k.0].kind, EntryKind::Input(_)) && !declared.contains(k));
-        for key in declared.iter().copied().chain(others.collect::<Vec<_>>()) {
-            let entry = &self.entries[key.0];
-            let EntryKind::Input(ty) = &entry.kind else {
-                let path = join(&self.place.path, &entry.name);
-                return Err(Problem::config(path, "is an input of the model, expected an InputLayer"));
-            };
-            if values.contains_key(&(key, 0)) {
-                return Err(Problem::config(&*entry.name, "stands twice among the inputs"));
-            }
-            values.insert((key, 0), b.param(entry.name.clone(), ty.clone(), Some(entry.layer)));
-        }
-        Ok(())
-    }
-
-    fn node(&self, importer: &mut Importer<'_>, b: &mut Builder<'_>, links: &Links<'_>, key: NodeKey, values: &mut BTreeMap<(NodeKey, usize), ValueId>) -> Result<(), Problem> {
-        let entry = &self.entries[key.0];
-        let call = &entry.calls[key.1];
-        let mut operands = Vec::new();
-        for tensor in &call.tensors {
-            let source = self.resolve(links, tensor)?;
-            operands.push(*values.get(&(source, tensor.tensor)).ok_or_else(|| self.dangling(tensor))?);
-        }
-        let path: Name = join(&self.place.path, &entry.name).into();
-        let kind = self.kind(b, entry, call);
-        let types = self.types(importer, b, links, key, &kind, &operands, &path)?;
-        let stem = if key.1 == 0 { entry.name.to_string() } else { format!("{}.{}", entry.name, key.1) };
-        let named = types.into_iter().enumerate().map(|(i, ty)| {
-            (ty, Some(if i == 0 { stem.as_str().into() } else { format!("{stem}.out{i}").into() }))
-        });
-        b.at(Loc::Call { file: Some(importer.file), path, call: key.1 as u32 });
-        let op = b.op(kind, &operands, named);
-        for (i, value) in b.results(op).iter().enumerate() {
-            values.insert((key, i), *value);
-        }
-        Ok(())
-    }
-
-    fn kind(&self, b: &Builder<'_>, entry: &Entry, call: &Call) -> OpKind {
-        let (layer, attrs) = (Some(entry.layer), call.attrs.clone());
-        match entry.kind {
-            EntryKind::Nested(callee) => OpKind::Call(Box::new(CallOp { callee, layer, attrs })),
-            EntryKind::Input(_) | EntryKind::Layer => {
-                let name = b.module()[entry.layer].class.clone();
-                OpKind::Source(Box::new(SourceOp { name, layer, attrs }))
-            }
-        }
-    }
-
-    /// The types of a call's results: what the layer's lowering yields, else what readers record, else unknown.
-    #[expect(clippy::too_many_arguments, reason = "each is a different table of the import")]
-    fn types(&self, importer: &mut Importer<'_>, b: &Builder<'_>, links: &Links<'_>, key: NodeKey, kind: &OpKind, operands: &[ValueId], path: &Name) -> Result<Vec<Type>, Problem> {
-        let used = links.arity.get(&key).copied().unwrap_or(1);
-        let mut types = match kind {
-            OpKind::Call(call) => {
-                let callee = &b.module()[call.callee];
-                callee.outputs.iter().map(|o| callee[o.value].ty.clone()).collect()
-            }
-            OpKind::Source(op) => {
-                let operand_types: Vec<Type> = operands.iter().map(|v| b.ty(*v).clone()).collect();
-                let layer = op.layer.map(|l| &b.module()[l]);
-                match importer.dialects.result_types(b.module(), op, layer, &operand_types) {
-                    Ok(types) => types,
-                    Err(LowerError::Unknown { .. } | LowerError::Unsupported { .. }) => Vec::new(),
-                    Err(source) => return Err(Problem::Layer { layer: path.clone(), source }),
-                }
-            }
-            OpKind::Core(_) => Vec::new(),
-        };
-        let defined = types.len();
-        if defined > 0 && used > defined {
-            return Err(Problem::config(&**path, format!("output {} is read, the layer has {defined}", used - 1)));
-        }
-        types.resize(defined.max(used), Type::unranked(ElemType::Any));
-        for (i, ty) in types.iter_mut().enumerate() {
-            let Some((elem, extents)) = links.recorded.get(&(key, i)) else { continue };
-            let recorded = importer.symbols.ty(*elem, extents);
-            if ty.dims.is_none() {
-                *ty = recorded;
-            } else if !ty.agrees_with(&recorded) {
-                importer.notes.push(format!("`{path}`: netc infers {ty}, the file records {recorded}, which is taken"));
-                *ty = recorded;
-            }
-        }
-        Ok(types)
-    }
-
-    fn outputs(&self, links: &Links<'_>, outputs: &[TensorRef], values: &BTreeMap<(NodeKey, usize), ValueId>) -> Result<Vec<(Name, ValueId)>, Problem> {
-        let mut named: Vec<(Name, ValueId)> = Vec::new();
-        for tensor in outputs {
-            let key = self.resolve(links, tensor)?;
-            let value = *values.get(&(key, tensor.tensor)).ok_or_else(|| self.dangling(tensor))?;
-            let mut name = tensor.layer.to_string();
-            while named.iter().any(|(n, _)| **n == name) {
-                name.push('_');
-            }
-            named.push((name.into(), value));
-        }
-        if named.is_empty() {
-            return Err(Problem::config("output_layers", "the model has no outputs"));
-        }
-        Ok(named)
-    }
 }
 
 /// The declaration of an input layer that the model does not have; keys are those of `like`, an input it has.
 pub(crate) fn input_declaration(name: &str, batch_shape: Attr, dtype: &str, like: Option<&Attrs>) -> Layer {
-    let fresh = Attrs::new().with("batch_shape", Attr::Null).with("dtype", "float32").with("sparse", false).with("name", "");
+    let fresh =
+        Attrs::new().with("batch_shape", Attr::Null).with("dtype", "float32").with("sparse", false).with("name", "");
     let config = like.and_then(|l| l.get("config")).and_then(Attr::as_map).cloned().unwrap_or(fresh);
     let config = config.with("batch_shape", batch_shape).with("dtype", dtype).with("name", name);
     let object = Attrs::new()
@@ -512,10 +303,6 @@ fn strip_graph(object: &Attrs) -> Attrs {
         shell.set("config", config);
     }
     shell
-}
-
-fn join(a: &str, b: &str) -> String {
-    if a.is_empty() { b.into() } else { format!("{a}/{b}") }
 }
 
 /// Sorts `vars/2` before `vars/10`.

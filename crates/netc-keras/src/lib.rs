@@ -5,6 +5,7 @@ pub mod build;
 mod call;
 mod error;
 mod export;
+mod graph;
 mod h5read;
 mod h5types;
 mod h5write;

@@ -100,7 +100,8 @@ fn left_out(archive: &Archive, config: &Attr) -> Vec<String> {
     if config.get("compile_config").is_some_and(|c| c.as_map().is_some_and(|m| !m.is_empty())) {
         notes.push("the compile configuration and the optimizer's state are left out".into());
     }
-    let assets: Vec<&str> = archive.members.iter().map(|m| m.name.as_str()).filter(|n| n.starts_with("assets/")).collect();
+    let assets: Vec<&str> =
+        archive.members.iter().map(|m| m.name.as_str()).filter(|n| n.starts_with("assets/")).collect();
     if !assets.is_empty() {
         notes.push(format!("assets are left out: {}", assets.join(", ")));
     }

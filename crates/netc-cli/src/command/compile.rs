@@ -58,7 +58,9 @@ pub(crate) fn run(args: &CompileArgs) -> Result<(), CliError> {
         Emit::Json => format!("{:#}\n", report.json()),
     })?;
     match &verification {
-        Some(v) if failed => Err(CliError::Verification(format!("verification failed, nothing is written: {}", report::verdict(v)))),
+        Some(v) if failed => {
+            Err(CliError::Verification(format!("verification failed, nothing is written: {}", report::verdict(v))))
+        }
         Some(_) | None => Ok(()),
     }
 }
@@ -74,7 +76,13 @@ fn pipeline_error(error: PipelineError) -> CliError {
     }
 }
 
-fn compare(before: &Module, after: &Module, dialects: &Dialects, inputs: u64, args: &CompileArgs) -> Result<Verification, CliError> {
+fn compare(
+    before: &Module,
+    after: &Module,
+    dialects: &Dialects,
+    inputs: u64,
+    args: &CompileArgs,
+) -> Result<Verification, CliError> {
     let (before, after) = (Executable::new(before, dialects)?, Executable::new(after, dialects)?);
     verify(&before, &after, inputs, &args.random)
 }

@@ -27,34 +27,44 @@ pub(crate) fn run(args: &DiffArgs) -> Result<(), CliError> {
 }
 
 fn report(found: &Verification) -> String {
-    let rows: Vec<Vec<String>> = found.outputs.iter().map(|(name, d)| {
-        let worst = d.worst.as_ref().map_or_else(String::new, |i| format!("{i:?}"));
-        vec![
-            name.clone(),
-            thousands(d.elements),
-            thousands(d.differing),
-            format!("{:e}", d.max_abs),
-            format!("{:e}", d.norm_rel),
-            thousands(d.max_ulp),
-            worst,
-        ]
-    }).collect();
+    let rows: Vec<Vec<String>> = found
+        .outputs
+        .iter()
+        .map(|(name, d)| {
+            let worst = d.worst.as_ref().map_or_else(String::new, |i| format!("{i:?}"));
+            vec![
+                name.clone(),
+                thousands(d.elements),
+                thousands(d.differing),
+                format!("{:e}", d.max_abs),
+                format!("{:e}", d.norm_rel),
+                thousands(d.max_ulp),
+                worst,
+            ]
+        })
+        .collect();
     let headings = ["output", ">elements", ">differing", ">absolute", ">relative", ">ULP", "worst at"];
     format!("{}{}\n", table(&headings, &rows), verdict(found))
 }
 
 fn json_text(found: &Verification) -> String {
-    let outputs: Vec<Value> = found.outputs.iter().map(|(name, d)| json!({
-        "name": name,
-        "elements": d.elements,
-        "differing": d.differing,
-        "bit_equal": d.bit_equal,
-        "absolute": d.max_abs,
-        "relative": d.norm_rel,
-        "relative_elementwise": d.max_rel,
-        "ulp": d.max_ulp,
-        "worst": d.worst,
-    })).collect();
+    let outputs: Vec<Value> = found
+        .outputs
+        .iter()
+        .map(|(name, d)| {
+            json!({
+                "name": name,
+                "elements": d.elements,
+                "differing": d.differing,
+                "bit_equal": d.bit_equal,
+                "absolute": d.max_abs,
+                "relative": d.norm_rel,
+                "relative_elementwise": d.max_rel,
+                "ulp": d.max_ulp,
+                "worst": d.worst,
+            })
+        })
+        .collect();
     let mut json = verification_json(found);
     json["outputs"] = outputs.into();
     format!("{json:#}\n")

@@ -27,7 +27,8 @@ fn named(model: &Model, name: &str) -> Result<Vec<OpId>, CliError> {
     let func = &model.module[model.main];
     // A layer that is applied several times is all of its applications here.
     let layer = func.layers().into_iter().find(|l| &*model.module[*l].name == name);
-    let applied: Vec<OpId> = func.ops().filter(|(_, op)| layer.is_some() && op.kind.layer() == layer).map(|(id, _)| id).collect();
+    let applied: Vec<OpId> =
+        func.ops().filter(|(_, op)| layer.is_some() && op.kind.layer() == layer).map(|(id, _)| id).collect();
     if !applied.is_empty() {
         return Ok(applied);
     }

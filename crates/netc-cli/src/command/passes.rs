@@ -26,7 +26,8 @@ pub(crate) fn run(args: &PassesArgs) -> Result<(), CliError> {
 fn page(pass: &PassInfo) -> String {
     let mut out = format!("{}: {}\n\n{}\n", pass.name, pass.summary, pass.help.trim());
     if !pass.options.is_empty() {
-        let rows: Vec<Vec<String>> = pass.options.iter().map(|o| vec![o.name.into(), o.value.into(), o.help.into()]).collect();
+        let rows: Vec<Vec<String>> =
+            pass.options.iter().map(|o| vec![o.name.into(), o.value.into(), o.help.into()]).collect();
         out.push_str(&format!("\n{}", table(&["option", "value", "what it does"], &rows)));
     }
     out

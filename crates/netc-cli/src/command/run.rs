@@ -66,7 +66,9 @@ fn write(path: &Path, outputs: &[(&str, &Tensor)]) -> Result<(), CliError> {
         (Some("npy"), _) => {
             return Err(CliError::Usage(format!("the model gives {} outputs: write them to x.npz", outputs.len())));
         }
-        _ => return Err(CliError::Usage(format!("`{}`: expected x.npz, or x.npy for a single output", path.display()))),
+        _ => {
+            return Err(CliError::Usage(format!("`{}`: expected x.npz, or x.npy for a single output", path.display())));
+        }
     };
     let mut files = Outputs::default();
     files.write(path, |out| std::io::Write::write_all(out, &bytes).map_err(|e| cannot_write(path, e)))?;
@@ -74,11 +76,21 @@ fn write(path: &Path, outputs: &[(&str, &Tensor)]) -> Result<(), CliError> {
 }
 
 fn summary(outputs: &[(&str, &Tensor)]) -> String {
-    let rows: Vec<Vec<String>> = outputs.iter().map(|(name, tensor)| {
-        let numbers = tensor.to_f64s();
-        let mean = numbers.iter().sum::<f64>() / numbers.len().max(1) as f64;
-        let (low, high) = numbers.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(*x), h.max(*x)));
-        vec![name.to_string(), tensor.ty().to_string(), format!("{low:.6}"), format!("{high:.6}"), format!("{mean:.6}")]
-    }).collect();
+    let rows: Vec<Vec<String>> = outputs
+        .iter()
+        .map(|(name, tensor)| {
+            let numbers = tensor.to_f64s();
+            let mean = numbers.iter().sum::<f64>() / numbers.len().max(1) as f64;
+            let (low, high) =
+                numbers.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(*x), h.max(*x)));
+            vec![
+                name.to_string(),
+                tensor.ty().to_string(),
+                format!("{low:.6}"),
+                format!("{high:.6}"),
+                format!("{mean:.6}"),
+            ]
+        })
+        .collect();
     table(&["output", "type", ">least", ">greatest", ">mean"], &rows)
 }

@@ -4,6 +4,7 @@ use crate::error::CliError;
 use crate::text::{self, table};
 
 pub(crate) fn run() -> Result<(), CliError> {
-    let rows: Vec<Vec<String>> = netc_zoo::ZOO.iter().map(|m| vec![format!("zoo:{}", m.name), m.summary.into()]).collect();
+    let rows: Vec<Vec<String>> =
+        netc_zoo::ZOO.iter().map(|m| vec![format!("zoo:{}", m.name), m.summary.into()]).collect();
     text::print(&table(&["model", "what it is"], &rows))
 }

@@ -1,0 +1,325 @@
+//! From the layers of one model, with their calls, to a function.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use netc_ir::{
+    Builder, CallOp, ElemType, FileId, Func, FuncId, LayerId, Loc, Module, Name, OpKind, SourceOp, Type, ValueId,
+};
+use netc_pass::{Dialects, LowerError};
+
+use crate::call::{Call, Recorded, Symbols, TensorRef};
+use crate::error::Problem;
+
+/// One entry of a model's `layers`, with its declaration made.
+pub(crate) struct Entry {
+    pub(crate) name: Name,
+    pub(crate) layer: LayerId,
+    pub(crate) kind: EntryKind,
+    pub(crate) calls: Vec<Call>,
+}
+
+pub(crate) enum EntryKind {
+    /// An input of the model.
+    Input(Type),
+    /// A layer or operation.
+    Layer,
+    /// A model inside the model.
+    Nested(FuncId),
+}
+
+/// Call `.1` of entry `.0`.
+type NodeKey = (usize, usize);
+
+/// The layers of one model with their calls.
+pub(crate) struct Graph {
+    pub(crate) entries: Vec<Entry>,
+    /// The path of the model in the file; empty for the outermost.
+    pub(crate) path: String,
+}
+
+/// What a translation needs to know besides the graph, and what it leaves behind.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) module: &'a Module,
+    pub(crate) dialects: &'a Dialects,
+    pub(crate) file: FileId,
+    pub(crate) symbols: &'a mut Symbols,
+    pub(crate) notes: &'a mut Vec<String>,
+}
+
+/// What the calls of a graph refer to.
+#[derive(Default)]
+struct Links {
+    /// The type that some reader records for a tensor.
+    recorded: BTreeMap<(NodeKey, usize), Recorded>,
+    /// How many tensors of a call are referred to.
+    arity: BTreeMap<NodeKey, usize>,
+}
+
+impl Graph {
+    /// The function `name` that takes `inputs` and returns `outputs`.
+    pub(crate) fn translate(
+        &self,
+        surroundings: Surroundings<'_>,
+        name: &str,
+        inputs: &[TensorRef],
+        outputs: &[TensorRef],
+    ) -> Result<Func, Problem> {
+        let index = self.entries.iter().enumerate().map(|(i, e)| (&*e.name, i)).collect();
+        let resolver = Resolver { graph: self, index };
+        let outputs = outputs.iter().map(|o| resolver.output(surroundings.module, o)).collect::<Result<Vec<_>, _>>()?;
+        let links = resolver.links(&outputs)?;
+        let order = resolver.order()?;
+        let builder = Builder::new(surroundings.module, name);
+        let mut t = Translation { resolver, links, surroundings, builder, values: BTreeMap::new() };
+        t.params(inputs)?;
+        order.into_iter().try_for_each(|node| t.call(node))?;
+        t.finish(&outputs)
+    }
+}
+
+/// In a model's outputs, the calls of a nested Functional count from 1, in calls' arguments from 0.
+pub(crate) fn counts_from_one(module: &Module, entry: &Entry) -> bool {
+    match entry.kind {
+        EntryKind::Nested(func) => module[func].attrs.get("class").and_then(|c| c.as_str()) == Some("Functional"),
+        EntryKind::Input(_) | EntryKind::Layer => false,
+    }
+}
+
+struct Resolver<'g> {
+    graph: &'g Graph,
+    index: BTreeMap<&'g str, usize>,
+}
+
+impl Resolver<'_> {
+    fn resolve(&self, tensor: &TensorRef) -> Result<NodeKey, Problem> {
+        let entry = self.index.get(&*tensor.layer).copied().ok_or_else(|| self.dangling(tensor))?;
+        let calls = match self.graph.entries[entry].kind {
+            EntryKind::Input(_) => 1,
+            EntryKind::Layer | EntryKind::Nested(_) => self.graph.entries[entry].calls.len(),
+        };
+        if tensor.node < calls && tensor.tensor < MAX_RESULTS {
+            Ok((entry, tensor.node))
+        } else {
+            Err(self.dangling(tensor))
+        }
+    }
+
+    fn dangling(&self, tensor: &TensorRef) -> Problem {
+        let place = if self.graph.path.is_empty() { "the graph" } else { &self.graph.path };
+        let TensorRef { layer, node, tensor, .. } = tensor;
+        Problem::config(
+            place,
+            format!("refers to output {tensor} of call {node} of layer `{layer}`, which does not exist"),
+        )
+    }
+
+    /// An output with its call counted from 0.
+    fn output(&self, module: &Module, output: &TensorRef) -> Result<TensorRef, Problem> {
+        let mut output = output.clone();
+        let entry = self.index.get(&*output.layer).map(|i| &self.graph.entries[*i]);
+        if entry.is_some_and(|e| counts_from_one(module, e)) {
+            output.node = output.node.checked_sub(1).ok_or_else(|| self.dangling(&output))?;
+        }
+        Ok(output)
+    }
+
+    fn links(&self, outputs: &[TensorRef]) -> Result<Links, Problem> {
+        let mut links = Links::default();
+        for tensor in self.graph.entries.iter().flat_map(|e| &e.calls).flat_map(|c| &c.tensors).chain(outputs) {
+            let key = self.resolve(tensor)?;
+            let arity = links.arity.entry(key).or_insert(0);
+            *arity = (*arity).max(tensor.tensor + 1);
+            if let Some(recorded) = &tensor.recorded {
+                links.recorded.insert((key, tensor.tensor), recorded.clone());
+            }
+        }
+        Ok(links)
+    }
+
+    /// The calls in an order in which each reads only results of earlier ones, as near to the file's as that allows.
+    fn order(&self) -> Result<Vec<NodeKey>, Problem> {
+        let mut waiting: BTreeMap<NodeKey, usize> = BTreeMap::new();
+        let mut readers: BTreeMap<NodeKey, Vec<NodeKey>> = BTreeMap::new();
+        let mut ready = BinaryHeap::new();
+        for (i, entry) in self.graph.entries.iter().enumerate() {
+            for (k, call) in entry.calls.iter().enumerate() {
+                let sources = self.sources(call)?;
+                for source in &sources {
+                    readers.entry(*source).or_default().push((i, k));
+                }
+                if sources.is_empty() {
+                    ready.push(Reverse((i, k)));
+                }
+                waiting.insert((i, k), sources.len());
+            }
+        }
+        let mut order = Vec::new();
+        while let Some(Reverse(node)) = ready.pop() {
+            order.push(node);
+            for reader in readers.get(&node).into_iter().flatten() {
+                if let Some(n) = waiting.get_mut(reader) {
+                    *n -= 1;
+                    if *n == 0 {
+                        ready.push(Reverse(*reader));
+                    }
+                }
+            }
+        }
+        match waiting.iter().find(|(_, n)| **n > 0) {
+            Some(((entry, _), _)) => {
+                let path = join(&self.graph.path, &self.graph.entries[*entry].name);
+                Err(Problem::config(path, "the layer depends on its own result: the graph has a cycle"))
+            }
+            None => Ok(order),
+        }
+    }
+
+    /// The calls that a call must wait for, each once.
+    fn sources(&self, call: &Call) -> Result<Vec<NodeKey>, Problem> {
+        let mut sources = call.tensors.iter().map(|t| self.resolve(t)).collect::<Result<Vec<_>, _>>()?;
+        sources.retain(|s| !matches!(self.graph.entries[s.0].kind, EntryKind::Input(_)));
+        sources.sort_unstable();
+        sources.dedup();
+        Ok(sources)
+    }
+}
+
+/// More results than any layer has; bounds what a hostile index makes netc allocate.
+const MAX_RESULTS: usize = 1 << 16;
+
+/// A function on its way.
+struct Translation<'g, 'm> {
+    resolver: Resolver<'g>,
+    links: Links,
+    surroundings: Surroundings<'m>,
+    builder: Builder<'m>,
+    values: BTreeMap<(NodeKey, usize), ValueId>,
+}
+
+impl Translation<'_, '_> {
+    fn entry(&self, key: NodeKey) -> &Entry {
+        &self.resolver.graph.entries[key.0]
+    }
+
+    /// The declared inputs, then input layers that the signature leaves out: something may read them.
+    fn params(&mut self, inputs: &[TensorRef]) -> Result<(), Problem> {
+        let mut keys = inputs.iter().map(|t| self.resolver.resolve(t)).collect::<Result<Vec<_>, _>>()?;
+        for (i, entry) in self.resolver.graph.entries.iter().enumerate() {
+            if matches!(entry.kind, EntryKind::Input(_)) && !keys.contains(&(i, 0)) {
+                keys.push((i, 0));
+            }
+        }
+        for key in keys {
+            let graph = self.resolver.graph;
+            let entry = &graph.entries[key.0];
+            let EntryKind::Input(ty) = &entry.kind else {
+                let path = join(&graph.path, &entry.name);
+                return Err(Problem::config(path, "is an input of the model, expected an InputLayer"));
+            };
+            let value = self.builder.param(entry.name.clone(), ty.clone(), Some(entry.layer));
+            if self.values.insert((key, 0), value).is_some() {
+                return Err(Problem::config(&*entry.name, "stands twice among the inputs"));
+            }
+        }
+        Ok(())
+    }
+
+    fn value(&self, tensor: &TensorRef) -> Result<ValueId, Problem> {
+        let key = self.resolver.resolve(tensor)?;
+        self.values.get(&(key, tensor.tensor)).copied().ok_or_else(|| self.resolver.dangling(tensor))
+    }
+
+    fn call(&mut self, key: NodeKey) -> Result<(), Problem> {
+        let graph = self.resolver.graph;
+        let (entry, call) = (&graph.entries[key.0], &graph.entries[key.0].calls[key.1]);
+        let operands = call.tensors.iter().map(|t| self.value(t)).collect::<Result<Vec<_>, _>>()?;
+        let path: Name = join(&graph.path, &entry.name).into();
+        let kind = self.kind(entry, call);
+        let types = self.types(key, &kind, &operands, &path)?;
+        let stem = if key.1 == 0 { entry.name.to_string() } else { format!("{}.{}", entry.name, key.1) };
+        let name = |i: usize| if i == 0 { stem.as_str().into() } else { format!("{stem}.out{i}").into() };
+        let results = types.into_iter().enumerate().map(|(i, ty)| (ty, Some(name(i))));
+        self.builder.at(Loc::Call { file: Some(self.surroundings.file), path, call: key.1 as u32 });
+        let op = self.builder.op(kind, &operands, results);
+        for (i, value) in self.builder.results(op).iter().enumerate() {
+            self.values.insert((key, i), *value);
+        }
+        Ok(())
+    }
+
+    fn kind(&self, entry: &Entry, call: &Call) -> OpKind {
+        let (layer, attrs) = (Some(entry.layer), call.attrs.clone());
+        match entry.kind {
+            EntryKind::Nested(callee) => OpKind::Call(Box::new(CallOp { callee, layer, attrs })),
+            EntryKind::Input(_) | EntryKind::Layer => {
+                let name = self.surroundings.module[entry.layer].class.clone();
+                OpKind::Source(Box::new(SourceOp { name, layer, attrs }))
+            }
+        }
+    }
+
+    /// The types of a call's results: what the layer's lowering yields, else what readers record, else unknown.
+    fn types(&mut self, key: NodeKey, kind: &OpKind, operands: &[ValueId], path: &Name) -> Result<Vec<Type>, Problem> {
+        let used = self.links.arity.get(&key).copied().unwrap_or(1);
+        let mut types = self.defined_types(kind, operands, path)?;
+        let defined = types.len();
+        if defined > 0 && used > defined {
+            return Err(Problem::config(&**path, format!("output {} is read, the layer has {defined}", used - 1)));
+        }
+        types.resize(defined.max(used), Type::unranked(ElemType::Any));
+        for (i, ty) in types.iter_mut().enumerate() {
+            let Some((elem, extents)) = self.links.recorded.get(&(key, i)) else { continue };
+            if ty.dims.is_some() && ty.agrees_with(&Symbols::new().ty(*elem, extents)) {
+                continue;
+            }
+            let recorded = self.surroundings.symbols.ty(*elem, extents);
+            if ty.dims.is_some() {
+                let note = format!("`{path}`: netc infers {ty}, the file records {recorded}, which is taken");
+                self.surroundings.notes.push(note);
+            }
+            *ty = recorded;
+        }
+        Ok(types)
+    }
+
+    /// The types that the callee returns or the lowering yields; none where the layer has no meaning.
+    fn defined_types(&self, kind: &OpKind, operands: &[ValueId], path: &Name) -> Result<Vec<Type>, Problem> {
+        let module = self.surroundings.module;
+        match kind {
+            OpKind::Call(call) => {
+                let callee = &module[call.callee];
+                Ok(callee.outputs.iter().map(|o| callee[o.value].ty.clone()).collect())
+            }
+            OpKind::Source(op) => {
+                let operands: Vec<Type> = operands.iter().map(|v| self.builder.ty(*v).clone()).collect();
+                match self.surroundings.dialects.result_types(module, op, op.layer.map(|l| &module[l]), &operands) {
+                    Ok(types) => Ok(types),
+                    Err(LowerError::Unknown { .. } | LowerError::Unsupported { .. }) => Ok(Vec::new()),
+                    Err(source) => Err(Problem::Layer { layer: path.clone(), source }),
+                }
+            }
+            OpKind::Core(_) => Ok(Vec::new()),
+        }
+    }
+
+    fn finish(self, outputs: &[TensorRef]) -> Result<Func, Problem> {
+        let mut named: Vec<(Name, ValueId)> = Vec::new();
+        for tensor in outputs {
+            let value = self.value(tensor)?;
+            let mut name = self.entry(self.resolver.resolve(tensor)?).name.to_string();
+            while named.iter().any(|(n, _)| **n == name) {
+                name.push('_');
+            }
+            named.push((name.into(), value));
+        }
+        if named.is_empty() {
+            return Err(Problem::config("output_layers", "the model has no outputs"));
+        }
+        Ok(self.builder.finish(named))
+    }
+}
+
+pub(crate) fn join(a: &str, b: &str) -> String {
+    if a.is_empty() { b.into() } else { format!("{a}/{b}") }
+}
