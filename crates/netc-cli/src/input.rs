@@ -39,13 +39,14 @@ pub(crate) fn dialects(args: &ModelArgs) -> Result<Dialects, CliError> {
     Ok(dialects)
 }
 
-/// Loads the model `input`; without one, the default architecture, with a line on standard error that says so.
+/// Loads the model `input`; without one, the default architecture, with a line on standard error that says so. What
+/// was noticed is left in the model's notes.
 pub(crate) fn load_or_default(input: Option<&str>, dialects: &Dialects) -> Result<Model, CliError> {
     match input {
-        Some(input) => load(input, dialects),
+        Some(input) => load_quietly(input, dialects),
         None => {
             text::note(&format!("no INPUT is given, so this is {DEFAULT} with seeded weights"));
-            load(DEFAULT, dialects)
+            load_quietly(DEFAULT, dialects)
         }
     }
 }

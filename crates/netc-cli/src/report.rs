@@ -38,6 +38,9 @@ impl Report<'_> {
         for output in &main.outputs {
             out.push_str(&entry("output", &output.name, &main[output.value].ty));
         }
+        for note in &self.model.notes {
+            out.push_str(&format!("{:<10}{note}\n", "note"));
+        }
         for pass in &self.passes {
             out.push_str(&format!("{:<10}{pass}\n", "pass"));
         }
@@ -84,6 +87,7 @@ impl Report<'_> {
             Some(chain) => manifest::write(self.model, chain, self.files, self.costs, self.verification),
             None => self.model_json(),
         };
+        json["notes"] = json!(self.model.notes);
         json["passes"] = json!(self.passes);
         json["remarks"] = self.remarks.iter().map(ToString::to_string).collect();
         json["written"] = json!(self.written);
