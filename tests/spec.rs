@@ -13,6 +13,8 @@
 //!
 //! In `eval`, `~> %y = ...` allows a relative difference of 1e-6, and `-> error` says that running fails.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

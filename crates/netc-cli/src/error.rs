@@ -16,7 +16,7 @@ pub(crate) enum CliError {
     Input {
         context: String,
         #[source]
-        source: Option<Box<dyn Error>>,
+        source: Option<Box<dyn Error + Send + Sync>>,
     },
     /// Values differ.
     #[error("{0}")]
@@ -32,7 +32,7 @@ impl CliError {
     }
 
     /// An error of another part, as it is.
-    pub(crate) fn from_error(error: impl Error + 'static) -> Self {
+    pub(crate) fn from_error(error: impl Error + Send + Sync + 'static) -> Self {
         let source = error.source().map(|s| s.to_string());
         match source {
             // Keep the chain without repeating the outermost message.
@@ -41,7 +41,7 @@ impl CliError {
         }
     }
 
-    pub(crate) fn because(context: impl Into<String>, source: impl Error + 'static) -> Self {
+    pub(crate) fn because(context: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Self {
         Self::Input { context: context.into(), source: Some(Box::new(source)) }
     }
 
@@ -60,7 +60,7 @@ impl CliError {
     /// The message with its causes, each after a colon. A cause that its parent already tells is not repeated.
     pub(crate) fn chain(&self) -> String {
         let mut text = self.to_string();
-        let mut cause = self.source();
+        let mut cause = Error::source(self);
         while let Some(error) = cause {
             let message = error.to_string();
             if text.is_empty() {

@@ -10,11 +10,14 @@ use tempfile::NamedTempFile;
 use crate::error::CliError;
 use crate::input::Model;
 
+/// Smaller than the blocks in which weights are copied, so that these are not copied once more.
+const BUFFER: usize = 64 * 1024;
+
 /// Files on their way: written beside their targets, and renamed when all are complete. Dropped before that, they and
 /// the folders made for them are removed.
 #[derive(Default)]
 pub(crate) struct Outputs {
-    files: Vec<(NamedTempFile, PathBuf)>,
+    files: Vec<Pending>,
     folder: Option<PathBuf>,
 }
 
@@ -30,30 +33,56 @@ impl Outputs {
     pub(crate) fn write<T>(
         &mut self,
         target: &Path,
-        fill: impl FnOnce(&mut BufWriter<&mut NamedTempFile>) -> Result<T, CliError>,
+        fill: impl FnOnce(&mut Out<'_>) -> Result<T, CliError>,
     ) -> Result<T, CliError> {
+        let mut pending = Pending::at(target)?;
+        let result = pending.fill(fill)?;
+        self.files.push(pending);
+        Ok(result)
+    }
+
+    /// Adds a file that was written apart.
+    pub(crate) fn add(&mut self, pending: Pending) {
+        self.files.push(pending);
+    }
+
+    /// Puts every file in its place.
+    pub(crate) fn commit(mut self) -> Result<(), CliError> {
+        for Pending { temporary, target } in self.files.drain(..) {
+            temporary.persist(&target).map_err(|e| cannot_write(&target, e.error))?;
+        }
+        self.folder = None;
+        Ok(())
+    }
+}
+
+/// A file on its way.
+pub(crate) struct Pending {
+    temporary: NamedTempFile,
+    target: PathBuf,
+}
+
+/// What a file's bytes are written to.
+pub(crate) type Out<'a> = BufWriter<&'a mut NamedTempFile>;
+
+impl Pending {
+    /// Starts the file that will be at `target`.
+    pub(crate) fn at(target: &Path) -> Result<Self, CliError> {
         if target.is_dir() {
             return Err(CliError::input(format!("cannot write `{}`: it is a folder", target.display())));
         }
         let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mode = Permissions::from_mode(0o666);
         let temporary = tempfile::Builder::new().prefix(".netc-").permissions(mode).tempfile_in(folder);
-        let mut temporary = temporary.map_err(|e| cannot_write(target, e))?;
-        let mut out = BufWriter::with_capacity(1 << 20, &mut temporary);
-        let result = fill(&mut out)?;
-        out.flush().map_err(|e| cannot_write(target, e))?;
-        drop(out);
-        self.files.push((temporary, target.to_path_buf()));
-        Ok(result)
+        Ok(Self { temporary: temporary.map_err(|e| cannot_write(target, e))?, target: target.to_path_buf() })
     }
 
-    /// Puts every file in its place.
-    pub(crate) fn commit(mut self) -> Result<(), CliError> {
-        for (temporary, target) in self.files.drain(..) {
-            temporary.persist(&target).map_err(|e| cannot_write(&target, e.error))?;
-        }
-        self.folder = None;
-        Ok(())
+    /// Writes its bytes.
+    pub(crate) fn fill<T>(&mut self, fill: impl FnOnce(&mut Out<'_>) -> Result<T, CliError>) -> Result<T, CliError> {
+        let mut out = BufWriter::with_capacity(BUFFER, &mut self.temporary);
+        let result = fill(&mut out)?;
+        out.flush().map_err(|e| cannot_write(&self.target, e))?;
+        Ok(result)
     }
 }
 

@@ -13,7 +13,8 @@ impl Rng {
     /// A generator for the part `name` of what `seed` makes, so that parts do not depend on their order.
     pub fn for_part(seed: u64, name: &str) -> Self {
         // FNV-1a over the name, mixed with the seed.
-        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+        let hash =
+            name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
         Self(Self(seed ^ hash).next_u64())
     }
 

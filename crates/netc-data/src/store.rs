@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use netc_ir::{ElemType, FileId, Literal, Module, Name, Number, Weight, WeightData};
 use thiserror::Error;
@@ -60,6 +60,8 @@ pub enum DataError {
 /// Gives the bytes of weights: row-major, little-endian. Files stay open while it lives.
 pub struct Store {
     files: BTreeMap<FileId, (Name, Arc<File>)>,
+    /// Blocks that copies have finished with, for those that follow.
+    blocks: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Store {
@@ -75,7 +77,7 @@ impl Store {
                 files.insert(file, (path, Arc::new(opened)));
             }
         }
-        Ok(Self { files })
+        Ok(Self { files, blocks: Mutex::default() })
     }
 
     /// All bytes of a weight of the module that the store was opened for.
@@ -110,22 +112,52 @@ impl Store {
         }
     }
 
-    fn copy_file(&self, weight: &Weight, file: FileId, offset: u64, len: u64, out: &mut dyn Write) -> Result<(), DataError> {
+    fn copy_file(
+        &self,
+        weight: &Weight,
+        file: FileId,
+        offset: u64,
+        len: u64,
+        out: &mut dyn Write,
+    ) -> Result<(), DataError> {
         let Some((path, opened)) = self.files.get(&file) else {
             let source = io::Error::other("the store was opened for another module");
             return Err(DataError::Open { path: file.to_string().into(), source });
         };
-        let mut block = vec![0u8; BLOCK.min(usize::try_from(len).unwrap_or(BLOCK))];
-        let mut at = 0;
-        while at < len {
-            let n = (len - at).min(block.len() as u64) as usize;
-            let read = opened.read_exact_at(&mut block[..n], offset.saturating_add(at));
-            read.map_err(|source| DataError::Read { weight: weight.name.clone(), path: path.clone(), offset, len, source })?;
-            out.write_all(&block[..n]).map_err(|source| DataError::Write { weight: weight.name.clone(), source })?;
-            at += n as u64;
-        }
-        Ok(())
+        let mut block = self.take_block();
+        let copied = copy_blocks(opened, offset, len, &mut block, out);
+        self.blocks().push(block);
+        copied.map_err(|error| match error {
+            CopyError::Read(source) => {
+                DataError::Read { weight: weight.name.clone(), path: path.clone(), offset, len, source }
+            }
+            CopyError::Write(source) => DataError::Write { weight: weight.name.clone(), source },
+        })
     }
+
+    fn blocks(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
+        self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_block(&self) -> Vec<u8> {
+        self.blocks().pop().unwrap_or_else(|| vec![0u8; BLOCK])
+    }
+}
+
+enum CopyError {
+    Read(io::Error),
+    Write(io::Error),
+}
+
+fn copy_blocks(file: &File, offset: u64, len: u64, block: &mut [u8], out: &mut dyn Write) -> Result<(), CopyError> {
+    let mut at = 0;
+    while at < len {
+        let n = (len - at).min(block.len() as u64) as usize;
+        file.read_exact_at(&mut block[..n], offset.saturating_add(at)).map_err(CopyError::Read)?;
+        out.write_all(&block[..n]).map_err(CopyError::Write)?;
+        at += n as u64;
+    }
+    Ok(())
 }
 
 fn size(weight: &Weight) -> Result<usize, DataError> {

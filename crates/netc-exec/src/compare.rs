@@ -124,8 +124,17 @@ fn tiny(elem: ElemType) -> f64 {
         ElemType::F16 => 2f64.powi(-14),
         ElemType::F32 | ElemType::BF16 => f32::MIN_POSITIVE.into(),
         ElemType::F64 => f64::MIN_POSITIVE,
-        ElemType::Bool | ElemType::I8 | ElemType::I16 | ElemType::I32 | ElemType::I64 | ElemType::U8 | ElemType::U16
-        | ElemType::U32 | ElemType::U64 | ElemType::Str | ElemType::Any => 1.0,
+        ElemType::Bool
+        | ElemType::I8
+        | ElemType::I16
+        | ElemType::I32
+        | ElemType::I64
+        | ElemType::U8
+        | ElemType::U16
+        | ElemType::U32
+        | ElemType::U64
+        | ElemType::Str
+        | ElemType::Any => 1.0,
     }
 }
 

@@ -66,7 +66,7 @@ pub enum KernelError {
         elem: ElemType,
     },
     /// A symbolic extent has no value.
-    #[error("the extent {dim} has no value: no input binds its symbols")]
+    #[error("the extent {dim} has no value: no input binds its symbols, or it is negative")]
     Unbound {
         /// The extent.
         dim: String,

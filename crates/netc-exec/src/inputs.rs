@@ -42,8 +42,16 @@ fn random(elem: ElemType, dims: &[u64], seed: u64, name: &str) -> Result<Tensor,
     let mut number = || match elem {
         ElemType::F16 | ElemType::BF16 | ElemType::F32 | ElemType::F64 => Number::Float(rng.uniform(-1.0, 1.0)),
         ElemType::Bool => Number::Int(rng.below(2).into()),
-        ElemType::I8 | ElemType::I16 | ElemType::I32 | ElemType::I64 | ElemType::U8 | ElemType::U16 | ElemType::U32
-        | ElemType::U64 | ElemType::Str | ElemType::Any => Number::Int(rng.below(INTEGERS).into()),
+        ElemType::I8
+        | ElemType::I16
+        | ElemType::I32
+        | ElemType::I64
+        | ElemType::U8
+        | ElemType::U16
+        | ElemType::U32
+        | ElemType::U64
+        | ElemType::Str
+        | ElemType::Any => Number::Int(rng.below(INTEGERS).into()),
     };
     Tensor::from_numbers(elem, dims, (0..count).map(|_| number()))
 }

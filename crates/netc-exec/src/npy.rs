@@ -290,11 +290,14 @@ mod tests {
             assert!(decode(&whole[..end]).is_err(), "{end}");
         }
         check_error(b"PK", "does not begin with");
-        check_error(&file("{'descr': '<f4', 'fortran_order': False, 'shape': (9,), }", &[0; 8]), "takes 36 bytes, the file holds 8");
+        check_error(
+            &file("{'descr': '<f4', 'fortran_order': False, 'shape': (9,), }", &[0; 8]),
+            "takes 36 bytes, the file holds 8",
+        );
         check_error(&file("{'descr': '<f4', 'shape': (9,), }", &[]), "lacks one of");
         check_error(&file("{'descr': '<c8', 'fortran_order': False, 'shape': (9,), }", &[]), "`<c8` are not supported");
         check_error(&file("{'descr': [('a', '<f4')], }", &[]), "a string is missing");
-        check_error(&file("{'é': '", &[]), "a string is missing");
+        check_error(&file("{'é': '", &[]), "has the key `é`");
         let huge = "{'descr': '<f4', 'fortran_order': False, 'shape': (18446744073709551615, 18446744073709551615), }";
         check_error(&file(huge, &[]), "larger than");
     }

@@ -144,7 +144,9 @@ mod tests {
         assert_eq!(floats(&[3.0, -2.0]).convert(ElemType::I64).unwrap(), Tensor::from_i64(&[2], &[3, -2]).unwrap());
         let error = floats(&[1.0, 3.5]).convert(ElemType::I32).unwrap_err();
         assert_eq!(error.to_string(), "element 1 is 3.5, which i32 cannot hold exactly");
-        for (value, elem) in [(256.0, ElemType::U8), (f64::NAN, ElemType::I32), (2.0, ElemType::Bool), (-1.0, ElemType::U32)] {
+        for (value, elem) in
+            [(256.0, ElemType::U8), (f64::NAN, ElemType::I32), (2.0, ElemType::Bool), (-1.0, ElemType::U32)]
+        {
             assert!(floats(&[value]).convert(elem).is_err(), "{value} as {elem}");
         }
     }

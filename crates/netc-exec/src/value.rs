@@ -113,8 +113,19 @@ fn decode<T: Element>(elem: ElemType, bytes: &[u8]) -> Vec<T> {
     let items = bytes.chunks_exact(size_of::<T>());
     match elem {
         ElemType::Bool => items.map(|b| T::from_number(Number::Int(i128::from(b != [0])))).collect(),
-        ElemType::I8 | ElemType::I16 | ElemType::I32 | ElemType::I64 | ElemType::U8 | ElemType::U16 | ElemType::U32
-        | ElemType::U64 | ElemType::F16 | ElemType::BF16 | ElemType::F32 | ElemType::F64 | ElemType::Str
+        ElemType::I8
+        | ElemType::I16
+        | ElemType::I32
+        | ElemType::I64
+        | ElemType::U8
+        | ElemType::U16
+        | ElemType::U32
+        | ElemType::U64
+        | ElemType::F16
+        | ElemType::BF16
+        | ElemType::F32
+        | ElemType::F64
+        | ElemType::Str
         | ElemType::Any => items.map(T::get).collect(),
     }
 }
@@ -191,17 +202,47 @@ element! {
 macro_rules! for_element {
     ($elem:expr, $T:ident => $body:expr) => {
         match $elem {
-            netc_ir::ElemType::F32 => { type $T = f32; $body }
-            netc_ir::ElemType::F64 => { type $T = f64; $body }
-            netc_ir::ElemType::F16 => { type $T = half::f16; $body }
-            netc_ir::ElemType::BF16 => { type $T = half::bf16; $body }
-            netc_ir::ElemType::I64 => { type $T = i64; $body }
-            netc_ir::ElemType::I32 => { type $T = i32; $body }
-            netc_ir::ElemType::I16 => { type $T = i16; $body }
-            netc_ir::ElemType::U32 => { type $T = u32; $body }
-            netc_ir::ElemType::U8 | netc_ir::ElemType::Bool => { type $T = u8; $body }
-            elem @ (netc_ir::ElemType::I8 | netc_ir::ElemType::U16 | netc_ir::ElemType::U64
-            | netc_ir::ElemType::Str | netc_ir::ElemType::Any) => Err($crate::error::KernelError::Element { elem }),
+            netc_ir::ElemType::F32 => {
+                type $T = f32;
+                $body
+            }
+            netc_ir::ElemType::F64 => {
+                type $T = f64;
+                $body
+            }
+            netc_ir::ElemType::F16 => {
+                type $T = half::f16;
+                $body
+            }
+            netc_ir::ElemType::BF16 => {
+                type $T = half::bf16;
+                $body
+            }
+            netc_ir::ElemType::I64 => {
+                type $T = i64;
+                $body
+            }
+            netc_ir::ElemType::I32 => {
+                type $T = i32;
+                $body
+            }
+            netc_ir::ElemType::I16 => {
+                type $T = i16;
+                $body
+            }
+            netc_ir::ElemType::U32 => {
+                type $T = u32;
+                $body
+            }
+            netc_ir::ElemType::U8 | netc_ir::ElemType::Bool => {
+                type $T = u8;
+                $body
+            }
+            elem @ (netc_ir::ElemType::I8
+            | netc_ir::ElemType::U16
+            | netc_ir::ElemType::U64
+            | netc_ir::ElemType::Str
+            | netc_ir::ElemType::Any) => Err($crate::error::KernelError::Element { elem }),
         }
     };
 }

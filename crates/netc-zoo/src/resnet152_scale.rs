@@ -23,7 +23,7 @@ enum Blocks {
 }
 
 pub(crate) fn build(seed: u64) -> Result<Module, BuildError> {
-    let mut m = ModelBuilder::new("resnet152_scale", seed).with_library(include_str!("scale.nir"));
+    let mut m = ModelBuilder::new("resnet152_scale", seed).with_library(include_str!("../../../layers/scale.nir"));
     let image = m.named("data").input(&[224, 224, 3]);
     let mut x = stem(&mut m, image);
     for (stage, width, stride, blocks) in STAGES {

@@ -1,6 +1,8 @@
 //! `netc [INPUT] [--pass P]... [-o OUT]`: read, rewrite, prove, write.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use netc_data::Store;
 use netc_ir::{FuncId, Module};
@@ -12,7 +14,7 @@ use crate::chain::Chain;
 use crate::error::CliError;
 use crate::input::{self, Model};
 use crate::manifest::{self, StageFile};
-use crate::output::{Outputs, cannot_write, refuse_input};
+use crate::output::{Out, Outputs, Pending, cannot_write, refuse_input};
 use crate::report::{Report, title};
 use crate::verify::{Executable, Verification, verify};
 use crate::{report, text};
@@ -136,8 +138,9 @@ impl Writer<'_> {
 
     fn whole(&self, target: &Path) -> Result<Written, CliError> {
         refuse_input(self.model, target)?;
+        let store = Store::open(&self.model.module).map_err(CliError::from_error)?;
         let mut outputs = Outputs::default();
-        self.keras(&mut outputs, self.model.main, target)?;
+        outputs.write(target, |out| self.keras(&store, self.model.main, out))?;
         outputs.commit()?;
         Ok((Vec::new(), vec![target.display().to_string()]))
     }
@@ -147,14 +150,21 @@ impl Writer<'_> {
             return Err(CliError::input(format!("`{}` is a file; the stages need a folder", folder.display())));
         }
         let mut outputs = Outputs::in_folder(folder)?;
-        let (mut files, mut written) = (Vec::new(), Vec::new());
-        for (i, stage) in chain.stages.iter().enumerate() {
-            let name = format!("{}.stage{i}.keras", self.model.name);
-            let target = folder.join(&name);
-            refuse_input(self.model, &target)?;
-            let ports = self.keras(&mut outputs, stage.func, &target)?;
+        let names: Vec<String> =
+            (0..chain.stages.len()).map(|i| format!("{}.stage{i}.keras", self.model.name)).collect();
+        let targets: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
+        targets.iter().try_for_each(|target| refuse_input(self.model, target))?;
+        let store = Store::open(&self.model.module).map_err(CliError::from_error)?;
+        let written = in_parallel(chain.stages.len(), |i| {
+            let mut pending = Pending::at(&targets[i])?;
+            let ports = pending.fill(|out| self.keras(&store, chain.stages[i].func, out))?;
+            Ok((pending, ports))
+        });
+        let mut files = Vec::new();
+        for (stage, name) in written.into_iter().zip(names) {
+            let (pending, ports) = stage?;
+            outputs.add(pending);
             files.push(StageFile { file: Some(name), inputs: ports.inputs, outputs: ports.outputs });
-            written.push(target.display().to_string());
         }
         let target = folder.join("manifest.json");
         let manifest = manifest::write(self.model, chain, &files, self.costs, self.verification);
@@ -162,17 +172,29 @@ impl Writer<'_> {
             std::io::Write::write_all(out, format!("{manifest:#}\n").as_bytes()).map_err(|e| cannot_write(&target, e))
         })?;
         outputs.commit()?;
-        written.push(target.display().to_string());
-        Ok((files, written))
+        Ok((files, targets.iter().chain([&target]).map(|t| t.display().to_string()).collect()))
     }
 
-    fn keras(&self, outputs: &mut Outputs, func: FuncId, target: &Path) -> Result<netc_keras::Written, CliError> {
-        let store = Store::open(&self.model.module).map_err(CliError::from_error)?;
-        outputs.write(target, |out| {
-            netc_keras::write(&self.model.module, func, &store, out)
-                .map_err(|e| CliError::because(format!("cannot write `{}`", target.display()), e))
-        })
+    fn keras(&self, store: &Store, func: FuncId, out: &mut Out<'_>) -> Result<netc_keras::Written, CliError> {
+        netc_keras::write(&self.model.module, func, store, out).map_err(CliError::from_error)
     }
+}
+
+/// What `make` gives for `0..n`, in order, made on as many threads as the machine has cores: stages are separate
+/// files, so their order of completion reaches none of them.
+fn in_parallel<T: Send>(n: usize, make: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(n);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let claim = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|i| *i < n);
+        std::iter::from_fn(claim).map(|i| (i, make(i))).collect::<Vec<_>>()
+    };
+    let mut made: Vec<(usize, T)> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().filter_map(|w| w.join().ok()).flatten().collect()
+    });
+    made.sort_by_key(|(i, _)| *i);
+    made.into_iter().map(|(_, made)| made).collect()
 }
 
 /// `file` as it is found from `folder`; absolute where the two have nothing in common.
@@ -183,6 +205,6 @@ fn relative(file: &Path, folder: &Path) -> String {
     let common = file.components().zip(folder.components()).take_while(|(a, b)| a == b).count();
     let up = std::iter::repeat_n("..", folder.components().count() - common);
     let down = file.components().skip(common);
-    let path: std::path::PathBuf = up.map(std::path::PathBuf::from).chain(down.map(|c| c.as_os_str().into())).collect();
+    let path: PathBuf = up.map(PathBuf::from).chain(down.map(|c| c.as_os_str().into())).collect();
     path.to_string_lossy().into_owned()
 }

@@ -1,5 +1,7 @@
 //! Conversion between element types.
 
+use std::cmp::Ordering;
+
 use netc_ir::ElemType;
 
 use super::Made;
@@ -13,7 +15,10 @@ pub(super) fn cast(x: &Value, elem: ElemType) -> Made<Value> {
         return Ok(x.clone());
     }
     if elem == ElemType::Bool {
-        return for_element!(x.elem(), T => convert(x, elem, |x: T| u8::from(x != T::default())));
+        let is_zero = Some(Ordering::Equal);
+        return for_element!(x.elem(), T => {
+            convert(x, elem, |x: T| u8::from(x.partial_cmp(&T::default()) != is_zero))
+        });
     }
     for_element!(x.elem(), T => for_element!(elem, U => {
         convert(x, elem, |x: T| U::from_number(x.number()))

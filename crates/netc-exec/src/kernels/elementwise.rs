@@ -1,5 +1,7 @@
 //! Ops that treat each element alone, with broadcasting.
 
+use std::cmp::Ordering;
+
 use candle_core::cpu::erf::{erf_f32, erf_f64};
 use netc_ir::{Binary, Compare, ElemType, Unary};
 
@@ -19,8 +21,16 @@ pub(super) fn unary(f: Unary, x: &Value) -> Made<Value> {
         ElemType::I32 => map(x, unary_signed::<i32>(f, elem)?),
         ElemType::I16 => map(x, unary_signed::<i16>(f, elem)?),
         ElemType::Bool if f == Unary::Not => map(x, |x: u8| 1 - x.min(1)),
-        ElemType::Bool | ElemType::U8 | ElemType::U16 | ElemType::U32 | ElemType::U64 | ElemType::I8 | ElemType::F16
-        | ElemType::BF16 | ElemType::Str | ElemType::Any => Err(KernelError::Element { elem }),
+        ElemType::Bool
+        | ElemType::U8
+        | ElemType::U16
+        | ElemType::U32
+        | ElemType::U64
+        | ElemType::I8
+        | ElemType::F16
+        | ElemType::BF16
+        | ElemType::Str
+        | ElemType::Any => Err(KernelError::Element { elem }),
     }
 }
 
@@ -38,7 +48,15 @@ macro_rules! unary_float {
                 Unary::Neg => |x| -x,
                 Unary::Abs => <$t>::abs,
                 // Zeros keep their sign, and a NaN stays one.
-                Unary::Sign => |x| if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { x },
+                Unary::Sign => |x| {
+                    if x > 0.0 {
+                        1.0
+                    } else if x < 0.0 {
+                        -1.0
+                    } else {
+                        x
+                    }
+                },
                 Unary::Floor => <$t>::floor,
                 Unary::Ceil => <$t>::ceil,
                 Unary::Round => <$t>::round_ties_even,
@@ -73,11 +91,29 @@ fn unary_signed<T: Arith>(f: Unary, elem: ElemType) -> Made<fn(T) -> T> {
         Unary::Abs => |x| if x < T::default() { T::default().minus(x) } else { x },
         Unary::Sign => |x| {
             let one = T::from_acc(T::ONE);
-            if x > T::default() { one } else if x < T::default() { T::default().minus(one) } else { x }
+            if x > T::default() {
+                one
+            } else if x < T::default() {
+                T::default().minus(one)
+            } else {
+                x
+            }
         },
         Unary::Relu => |x| x.larger(T::default()),
-        Unary::Floor | Unary::Ceil | Unary::Round | Unary::Exp | Unary::Expm1 | Unary::Log | Unary::Log1p
-        | Unary::Sqrt | Unary::Rsqrt | Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Sigmoid | Unary::Erf
+        Unary::Floor
+        | Unary::Ceil
+        | Unary::Round
+        | Unary::Exp
+        | Unary::Expm1
+        | Unary::Log
+        | Unary::Log1p
+        | Unary::Sqrt
+        | Unary::Rsqrt
+        | Unary::Sin
+        | Unary::Cos
+        | Unary::Tanh
+        | Unary::Sigmoid
+        | Unary::Erf
         | Unary::Not => return Err(KernelError::Element { elem }),
     })
 }
@@ -131,16 +167,24 @@ fn binary_bits(f: Binary, a: &Value, b: &Value, dims: &[usize]) -> Made<Value> {
         ElemType::I16 => bits!(i16),
         ElemType::U32 => bits!(u32),
         ElemType::U8 => bits!(u8),
-        elem @ (ElemType::Bool | ElemType::U16 | ElemType::U64 | ElemType::I8 | ElemType::F16 | ElemType::BF16
-        | ElemType::F32 | ElemType::F64 | ElemType::Str | ElemType::Any) => Err(KernelError::Element { elem }),
+        elem @ (ElemType::Bool
+        | ElemType::U16
+        | ElemType::U64
+        | ElemType::I8
+        | ElemType::F16
+        | ElemType::BF16
+        | ElemType::F32
+        | ElemType::F64
+        | ElemType::Str
+        | ElemType::Any) => Err(KernelError::Element { elem }),
     }
 }
 
 /// A comparison; a NaN is unequal to everything and in no order.
 pub(super) fn compare(f: Compare, a: &Value, b: &Value, dims: &[usize]) -> Made<Value> {
     for_element!(a.elem(), T => match f {
-        Compare::Eq => zip(a, b, dims, ElemType::Bool, |a: T, b: T| u8::from(a == b)),
-        Compare::Ne => zip(a, b, dims, ElemType::Bool, |a: T, b: T| u8::from(a != b)),
+        Compare::Eq => zip(a, b, dims, ElemType::Bool, |a: T, b: T| u8::from(a.partial_cmp(&b) == Some(Ordering::Equal))),
+        Compare::Ne => zip(a, b, dims, ElemType::Bool, |a: T, b: T| u8::from(a.partial_cmp(&b) != Some(Ordering::Equal))),
         Compare::Lt => zip(a, b, dims, ElemType::Bool, |a: T, b: T| u8::from(a < b)),
         Compare::Le => zip(a, b, dims, ElemType::Bool, |a: T, b: T| u8::from(a <= b)),
         Compare::Gt => zip(a, b, dims, ElemType::Bool, |a: T, b: T| u8::from(a > b)),

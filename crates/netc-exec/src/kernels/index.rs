@@ -89,8 +89,19 @@ fn source(row: usize, low: usize, n: usize, mode: PadMode) -> Option<usize> {
 fn element<T: Element>(elem: ElemType, value: f64) -> T {
     match elem {
         ElemType::Bool => T::from_number(Number::Int(i128::from(value.abs() > 0.0))),
-        ElemType::I8 | ElemType::I16 | ElemType::I32 | ElemType::I64 | ElemType::U8 | ElemType::U16 | ElemType::U32
-        | ElemType::U64 | ElemType::F16 | ElemType::BF16 | ElemType::F32 | ElemType::F64 | ElemType::Str
+        ElemType::I8
+        | ElemType::I16
+        | ElemType::I32
+        | ElemType::I64
+        | ElemType::U8
+        | ElemType::U16
+        | ElemType::U32
+        | ElemType::U64
+        | ElemType::F16
+        | ElemType::BF16
+        | ElemType::F32
+        | ElemType::F64
+        | ElemType::Str
         | ElemType::Any => T::from_number(Number::Float(value)),
     }
 }

@@ -25,6 +25,7 @@ use std::borrow::Cow;
 use netc_ir::{Bindings, CoreOp, Dim, ElemType, InferError, Module, Type, infer};
 
 use crate::error::KernelError;
+use crate::plan::has_free_symbols;
 use crate::tensor::Tensor;
 use crate::value::{Value, extents};
 
@@ -99,11 +100,27 @@ fn dispatch(op: &CoreOp, operands: &[&Value], dims: &[usize]) -> Made<Value> {
 /// Whether the op calculates with its elements, and does not only move or compare them.
 fn computes(op: &CoreOp) -> bool {
     match op {
-        CoreOp::Unary(_) | CoreOp::Binary(_) | CoreOp::MatMul | CoreOp::Conv { .. } | CoreOp::Pool { .. }
-        | CoreOp::Reduce { .. } | CoreOp::CumSum(_) => true,
-        CoreOp::Constant(_) | CoreOp::Weight(_) | CoreOp::Compare(_) | CoreOp::Select | CoreOp::Cast(_)
-        | CoreOp::Reshape(_) | CoreOp::Transpose(_) | CoreOp::Broadcast(_) | CoreOp::Concat(_) | CoreOp::Slice(_)
-        | CoreOp::Pad { .. } | CoreOp::Gather(_) | CoreOp::Sort { .. } | CoreOp::Reverse(_) => false,
+        CoreOp::Unary(_)
+        | CoreOp::Binary(_)
+        | CoreOp::MatMul
+        | CoreOp::Conv { .. }
+        | CoreOp::Pool { .. }
+        | CoreOp::Reduce { .. }
+        | CoreOp::CumSum(_) => true,
+        CoreOp::Constant(_)
+        | CoreOp::Weight(_)
+        | CoreOp::Compare(_)
+        | CoreOp::Select
+        | CoreOp::Cast(_)
+        | CoreOp::Reshape(_)
+        | CoreOp::Transpose(_)
+        | CoreOp::Broadcast(_)
+        | CoreOp::Concat(_)
+        | CoreOp::Slice(_)
+        | CoreOp::Pad { .. }
+        | CoreOp::Gather(_)
+        | CoreOp::Sort { .. }
+        | CoreOp::Reverse(_) => false,
     }
 }
 
@@ -117,10 +134,25 @@ fn with_known_dims<'a>(op: &'a CoreOp, operands: &[&Value], bindings: &Bindings)
         CoreOp::Broadcast(dims) => {
             Cow::Owned(CoreOp::Broadcast(dims.iter().map(|d| known(d, bindings)).collect::<Made<_>>()?))
         }
-        CoreOp::Constant(_) | CoreOp::Weight(_) | CoreOp::Unary(_) | CoreOp::Binary(_) | CoreOp::Compare(_)
-        | CoreOp::Select | CoreOp::Cast(_) | CoreOp::MatMul | CoreOp::Conv { .. } | CoreOp::Pool { .. }
-        | CoreOp::Reduce { .. } | CoreOp::Transpose(_) | CoreOp::Concat(_) | CoreOp::Slice(_) | CoreOp::Pad { .. }
-        | CoreOp::Gather(_) | CoreOp::Sort { .. } | CoreOp::CumSum(_) | CoreOp::Reverse(_) => Cow::Borrowed(op),
+        CoreOp::Constant(_)
+        | CoreOp::Weight(_)
+        | CoreOp::Unary(_)
+        | CoreOp::Binary(_)
+        | CoreOp::Compare(_)
+        | CoreOp::Select
+        | CoreOp::Cast(_)
+        | CoreOp::MatMul
+        | CoreOp::Conv { .. }
+        | CoreOp::Pool { .. }
+        | CoreOp::Reduce { .. }
+        | CoreOp::Transpose(_)
+        | CoreOp::Concat(_)
+        | CoreOp::Slice(_)
+        | CoreOp::Pad { .. }
+        | CoreOp::Gather(_)
+        | CoreOp::Sort { .. }
+        | CoreOp::CumSum(_)
+        | CoreOp::Reverse(_) => Cow::Borrowed(op),
     })
 }
 
@@ -137,7 +169,10 @@ fn known_shape(dims: &[Dim], count: Option<u64>, bindings: &Bindings) -> Made<Ve
         _ => None,
     };
     let fill = |(dim, value): (&Dim, Option<u64>)| {
-        value.or(left).map(Dim::Known).ok_or_else(|| KernelError::Unbound { dim: dim.to_string() })
+        value
+            .or(left.filter(|_| has_free_symbols(dim, bindings)))
+            .map(Dim::Known)
+            .ok_or_else(|| KernelError::Unbound { dim: dim.to_string() })
     };
     dims.iter().zip(values).map(fill).collect()
 }

@@ -1,7 +1,5 @@
 //! Arithmetic of the types that ops are computed in.
 
-use netc_ir::ElemType;
-
 use crate::error::KernelError;
 use crate::value::Element;
 
@@ -176,23 +174,43 @@ fn power_mod<T: Arith>(base: T, exponent: T) -> T {
 macro_rules! for_arith {
     ($elem:expr, $T:ident => $body:expr) => {
         match $elem {
-            netc_ir::ElemType::F32 => { type $T = f32; $body }
-            netc_ir::ElemType::F64 => { type $T = f64; $body }
-            netc_ir::ElemType::I64 => { type $T = i64; $body }
-            netc_ir::ElemType::I32 => { type $T = i32; $body }
-            netc_ir::ElemType::I16 => { type $T = i16; $body }
-            netc_ir::ElemType::U32 => { type $T = u32; $body }
-            netc_ir::ElemType::U8 => { type $T = u8; $body }
-            elem @ (netc_ir::ElemType::Bool | netc_ir::ElemType::F16 | netc_ir::ElemType::BF16 | netc_ir::ElemType::I8
-            | netc_ir::ElemType::U16 | netc_ir::ElemType::U64 | netc_ir::ElemType::Str | netc_ir::ElemType::Any) => {
-                Err($crate::error::KernelError::Element { elem })
+            netc_ir::ElemType::F32 => {
+                type $T = f32;
+                $body
             }
+            netc_ir::ElemType::F64 => {
+                type $T = f64;
+                $body
+            }
+            netc_ir::ElemType::I64 => {
+                type $T = i64;
+                $body
+            }
+            netc_ir::ElemType::I32 => {
+                type $T = i32;
+                $body
+            }
+            netc_ir::ElemType::I16 => {
+                type $T = i16;
+                $body
+            }
+            netc_ir::ElemType::U32 => {
+                type $T = u32;
+                $body
+            }
+            netc_ir::ElemType::U8 => {
+                type $T = u8;
+                $body
+            }
+            elem @ (netc_ir::ElemType::Bool
+            | netc_ir::ElemType::F16
+            | netc_ir::ElemType::BF16
+            | netc_ir::ElemType::I8
+            | netc_ir::ElemType::U16
+            | netc_ir::ElemType::U64
+            | netc_ir::ElemType::Str
+            | netc_ir::ElemType::Any) => Err($crate::error::KernelError::Element { elem }),
         }
     };
 }
 pub(super) use for_arith;
-
-/// The type that comparisons of `elem` are made in: truth values compare as bytes.
-pub(super) fn ordered(elem: ElemType) -> ElemType {
-    if elem == ElemType::Bool { ElemType::U8 } else { elem }
-}

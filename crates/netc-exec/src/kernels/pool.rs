@@ -1,25 +1,21 @@
 //! Reductions over sliding windows.
 
-use netc_ir::{ElemType, Pool, Window};
+use netc_ir::{Pool, Window};
 
 use super::Made;
 use super::conv::{channels_last_dims, from_channels_last, to_channels_last};
 use super::geometry::Geometry;
-use super::num::{Arith, for_arith, ordered};
-use crate::error::KernelError;
+use super::num::{Arith, for_arith};
 use crate::value::{Value, allocate};
 
 /// The largest element, or the mean, of each window, of the elements that lie in `x`.
 ///
 /// A window without any gives the lowest number, and a mean that is not a number.
 pub(super) fn pool(kind: Pool, x: &Value, size: &[u64], window: &Window, dims: &[usize]) -> Made<Value> {
-    if kind == Pool::Avg && x.elem() == ElemType::Bool {
-        return Err(KernelError::Element { elem: x.elem() });
-    }
     let last = to_channels_last(x, window.layout)?;
     let out = channels_last_dims(dims, window.layout);
     let g = Geometry::new(last.dims(), size, window, &out)?;
-    let pooled = for_arith!(ordered(x.elem()), T => match kind {
+    let pooled = for_arith!(x.elem(), T => match kind {
         Pool::Max => max::<T>(&last, &g, &out),
         Pool::Avg => average::<T>(&last, &g, &out),
     })?;
@@ -35,8 +31,7 @@ fn max<T: Arith>(x: &Value, g: &Geometry, out: &[usize]) -> Made<Value> {
     let data = x.slice::<T>()?;
     let count = out.iter().product();
     let mut y: Vec<T> = allocate(count, &x.ty())?;
-    let lowest = if x.elem() == ElemType::Bool { T::default() } else { T::LOWEST };
-    y.resize(count, lowest);
+    y.resize(count, T::LOWEST);
     for (i, row) in y.chunks_exact_mut(channels.max(1)).enumerate() {
         let (batch, place) = (i / g.outputs, i % g.outputs);
         g.for_each_tap(place, |_, at| {

@@ -50,17 +50,18 @@ impl<const N: usize> Walk<N> {
             f(at, step, inner);
             let Some(axis) = (0..outer.len()).rev().find(|a| index[*a] + 1 < outer[*a]) else { return };
             index[axis] += 1;
-            for n in 0..N {
-                at[n] += self.strides[axis][n];
-            }
-            for reset in axis + 1..outer.len() {
-                for n in 0..N {
-                    at[n] -= self.strides[reset][n] * index[reset] as isize;
-                }
-                index[reset] = 0;
+            shift(&mut at, &self.strides[axis], 1);
+            for (i, stride) in index.iter_mut().zip(&self.strides).skip(axis + 1) {
+                shift(&mut at, stride, -(*i as isize));
+                *i = 0;
             }
         }
     }
+}
+
+/// Moves each place by `times` steps.
+fn shift<const N: usize>(at: &mut [isize; N], step: &[isize; N], times: isize) {
+    at.iter_mut().zip(step).for_each(|(at, step)| *at += step * times);
 }
 
 /// Elements from one axis step to the next, for each axis of a contiguous tensor.

@@ -39,8 +39,18 @@ pub(crate) fn bind<'a>(params: impl Iterator<Item = (&'a Name, &'a Type, &'a Typ
         }
     }
     let bindings: Bindings = bound.into_iter().map(|(symbol, (value, _))| (symbol, value)).collect();
-    match expressions.into_iter().find(|(dim, extent, _)| dim.eval(&bindings).is_some_and(|value| value != *extent)) {
+    let differs = |dim: &Dim, extent: u64| match dim.eval(&bindings) {
+        Some(value) => value != extent,
+        // Negative, unless a symbol is left without a value.
+        None => !has_free_symbols(dim, &bindings),
+    };
+    match expressions.into_iter().find(|(dim, extent, _)| differs(dim, *extent)) {
         Some((_, _, mismatch)) => Err(mismatch),
         None => Ok(bindings),
     }
+}
+
+/// Whether a symbol of `dim` has no value.
+pub(crate) fn has_free_symbols(dim: &Dim, bindings: &Bindings) -> bool {
+    dim.substitute(&|symbol| bindings.get(symbol).map(|n| Dim::Known(*n))).known().is_none()
 }

@@ -27,6 +27,8 @@ pub(super) struct FlatParam<'m> {
 pub(super) struct FlatStep<'m> {
     pub(super) kind: Kind<'m>,
     pub(super) operands: Vec<usize>,
+    /// What the program knows of the operands.
+    pub(super) types: Vec<&'m Type>,
     pub(super) results: Vec<usize>,
     /// The function instance whose symbols the step sees.
     pub(super) scope: usize,
@@ -37,7 +39,11 @@ pub(super) enum Kind<'m> {
     Core(&'m CoreOp),
     Source(&'m SourceOp),
     /// The start of a callee. Its operands are those of the call.
-    Enter { callee: Name, params: Vec<(Name, Type)>, parent: usize },
+    Enter {
+        callee: Name,
+        params: Vec<(Name, Type)>,
+        parent: usize,
+    },
 }
 
 /// The function `func` of `module` with its calls inlined.
@@ -129,17 +135,19 @@ impl<'m> Flattener<'m> {
             return Err(ExecError::TooLong { func: self.root.name.clone(), limit: MAX_STEPS });
         }
         let operands = op.operands.iter().map(|v| frame.tensor(*v)).collect::<Result<Vec<_>, _>>()?;
+        let func = frame.func;
+        let types = op.operands.iter().map(|v| &func[*v].ty).collect();
         let (loc, scope) = (&op.loc, frame.scope);
         let kind = match &op.kind {
             OpKind::Core(core) => Kind::Core(core),
             OpKind::Source(source) => Kind::Source(source),
             OpKind::Call(call) => {
-                let func = function(self.module, call.callee, &frame.func.name)?;
-                let callee = Frame::new(func, self.scopes, &operands, &op.results);
+                let inner = function(self.module, call.callee, &func.name)?;
+                let callee = Frame::new(inner, self.scopes, &operands, &op.results);
                 self.scopes += 1;
-                let params = func.params.iter().map(|p| (p.name.clone(), func[p.value].ty.clone())).collect();
-                let kind = Kind::Enter { callee: func.name.clone(), params, parent: scope };
-                self.steps.push(FlatStep { kind, operands, results: Vec::new(), scope: callee.scope, loc });
+                let params = inner.params.iter().map(|p| (p.name.clone(), inner[p.value].ty.clone())).collect();
+                let kind = Kind::Enter { callee: inner.name.clone(), params, parent: scope };
+                self.steps.push(FlatStep { kind, operands, types, results: Vec::new(), scope: callee.scope, loc });
                 return Ok(Some(callee));
             }
         };
@@ -147,7 +155,7 @@ impl<'m> Flattener<'m> {
         for (value, tensor) in op.results.iter().zip(&results) {
             frame.map[value.index()] = Some(*tensor);
         }
-        self.steps.push(FlatStep { kind, operands, results, scope, loc });
+        self.steps.push(FlatStep { kind, operands, types, results, scope, loc });
         Ok(None)
     }
 }

@@ -1,12 +1,13 @@
 //! Plans: a function as a flat list of steps, made once and run many times.
 //!
-//! Making a plan inlines calls ([`flatten`]), drops what no output needs ([`liveness`]), prepares constants and
+//! Making a plan inlines calls (`flatten`), drops what no output needs (`liveness`), prepares constants and
 //! weights, and notes after which step each buffer dies. A plan holds no state of a run: it can run in several
 //! threads at once, and gives the same bits each time.
 
 mod bind;
 mod flatten;
 mod liveness;
+mod rigid;
 #[cfg(test)]
 mod tests;
 
@@ -15,8 +16,10 @@ use std::collections::BTreeMap;
 use netc_data::Store;
 use netc_ir::{Bindings, CoreOp, FuncId, Loc, Module, Name, Type, WeightId};
 
-pub(crate) use bind::bind;
+use bind::bind;
+pub(crate) use bind::has_free_symbols;
 use flatten::{Flat, Kind};
+use rigid::Rigid;
 
 use crate::error::{ExecError, KernelError};
 use crate::kernels;
@@ -30,7 +33,7 @@ pub struct Plan {
     outputs: Vec<(Name, Slot)>,
     constants: Vec<Value>,
     steps: Vec<Step>,
-    /// The scope that each scope was entered from; the first is the planned function.
+    /// How many functions are entered in a run, the planned one included.
     scopes: usize,
     buffers: usize,
 }
@@ -63,7 +66,7 @@ struct Step {
 #[derive(Debug)]
 enum Action {
     /// Computes a tensor into a buffer.
-    Compute { op: CoreOp, result: usize },
+    Compute { op: CoreOp, rigid: Rigid, result: usize },
     /// Binds the symbols of a function that is called: its operands are those of the named parameters.
     Enter { callee: Name, params: Vec<(Name, Type)>, parent: usize },
 }
@@ -118,11 +121,8 @@ impl Plan {
         }
         let types: Vec<Type> = inputs.iter().map(Tensor::ty).collect();
         let bindings = bind(self.params().zip(&types).map(|((name, ty), found)| (name, ty, found)))?;
-        let mut run = Run {
-            plan: self,
-            buffers: vec![None; self.buffers],
-            bindings: vec![Bindings::new(); self.scopes.max(1)],
-        };
+        let mut run =
+            Run { plan: self, buffers: vec![None; self.buffers], bindings: vec![Bindings::new(); self.scopes.max(1)] };
         run.bindings[0] = bindings;
         for (param, input) in self.params.iter().zip(inputs) {
             if let Some(buffer) = param.buffer {
@@ -157,8 +157,9 @@ impl Run<'_> {
     fn step(&mut self, step: &Step) -> Result<(), ExecError> {
         let operands = step.operands.iter().map(|slot| self.value(*slot)).collect::<Result<Vec<_>, _>>()?;
         match &step.action {
-            Action::Compute { op, result } => {
-                let value = kernels::run(op, &operands, &self.bindings[step.scope]);
+            Action::Compute { op, rigid, result } => {
+                let fits = rigid.check(op, &operands);
+                let value = fits.and_then(|()| kernels::run(op, &operands, &self.bindings[step.scope]));
                 self.buffers[*result] = Some(value.map_err(|source| op_error(op.name(), &step.loc, source))?);
             }
             Action::Enter { callee, params, parent } => {
@@ -223,7 +224,7 @@ impl Planner<'_> {
                     }
                     let result = buffer();
                     self.slots.insert(tensor, Slot::Buffer(result));
-                    Action::Compute { op: (*op).clone(), result }
+                    Action::Compute { op: (*op).clone(), rigid: Rigid::of(op, &step.types), result }
                 }
             };
             let operands = step.operands.iter().map(|t| self.slot(*t)).collect::<Result<Vec<_>, _>>()?;
@@ -248,16 +249,32 @@ impl Planner<'_> {
                 let value = Value::from_literal(literal).map_err(|source| op_error(op.name(), loc, source))?;
                 return Ok(Some(self.add(value)));
             }
-            CoreOp::Unary(_) | CoreOp::Binary(_) | CoreOp::Compare(_) | CoreOp::Select | CoreOp::Cast(_)
-            | CoreOp::MatMul | CoreOp::Conv { .. } | CoreOp::Pool { .. } | CoreOp::Reduce { .. } | CoreOp::Reshape(_)
-            | CoreOp::Transpose(_) | CoreOp::Broadcast(_) | CoreOp::Concat(_) | CoreOp::Slice(_) | CoreOp::Pad { .. }
-            | CoreOp::Gather(_) | CoreOp::Sort { .. } | CoreOp::CumSum(_) | CoreOp::Reverse(_) => return Ok(None),
+            CoreOp::Unary(_)
+            | CoreOp::Binary(_)
+            | CoreOp::Compare(_)
+            | CoreOp::Select
+            | CoreOp::Cast(_)
+            | CoreOp::MatMul
+            | CoreOp::Conv { .. }
+            | CoreOp::Pool { .. }
+            | CoreOp::Reduce { .. }
+            | CoreOp::Reshape(_)
+            | CoreOp::Transpose(_)
+            | CoreOp::Broadcast(_)
+            | CoreOp::Concat(_)
+            | CoreOp::Slice(_)
+            | CoreOp::Pad { .. }
+            | CoreOp::Gather(_)
+            | CoreOp::Sort { .. }
+            | CoreOp::CumSum(_)
+            | CoreOp::Reverse(_) => return Ok(None),
         };
         if let Some(slot) = self.weights.get(id) {
             return Ok(Some(*slot));
         }
         let weight = self.module.weights.get(id.index());
-        let weight = weight.ok_or_else(|| ExecError::Malformed { func: "module".into(), note: format!("there is no {id}") })?;
+        let weight =
+            weight.ok_or_else(|| ExecError::Malformed { func: "module".into(), note: format!("there is no {id}") })?;
         let value = Value::from_bytes(&weight.ty, &self.store.read(weight)?);
         let slot = self.add(value.map_err(|source| op_error("weight", loc, source))?);
         self.weights.insert(*id, slot);

@@ -55,7 +55,11 @@ fn inputs_are_checked() {
     let ints = Tensor::new(ElemType::I32, &[0, 2, 2], vec![]).unwrap();
     check_error(FLATTEN, &[ints], "input `x` is i32[0,2,2], expected f32[N,2,2]");
     let two = "func @main(%a: f32[N], %b: f32[N]) -> (%c) { %c = add(%a, %b) : f32[N] }";
-    check_error(two, &[f32s(&[1], &[0.]), f32s(&[2], &[0.; 2])], "input `b` says that N is 2, input `a` says that it is 1");
+    check_error(
+        two,
+        &[f32s(&[1], &[0.]), f32s(&[2], &[0.; 2])],
+        "input `b` says that N is 2, input `a` says that it is 1",
+    );
     let expression = "func @main(%a: f32[N+1], %b: f32[N]) -> (%a) {}";
     check_error(expression, &[f32s(&[3], &[0.; 3]), f32s(&[1], &[0.])], "input `a` is f32[3], expected f32[N+1]");
     let wide = "func @main(%a: u64[N]) -> (%a) {}";
@@ -78,8 +82,26 @@ fn shapes_that_do_not_fit_are_errors_with_a_place() {
     check_error(
         unbound,
         &[f32s(&[1], &[0.])],
-        "cannot compute `broadcast` at up: the extent M has no value: no input binds its symbols",
+        "cannot compute `broadcast` at up: the extent M has no value: no input binds its symbols, or it is negative",
     );
+}
+
+#[test]
+fn symbols_are_not_repeated() {
+    let text = "func @main(%a: f32[N,2], %b: f32[3,2]) -> (%c) { %c = add(%a, %b) : f32[3,2] loc(\"sum\") }";
+    let (a, b) = (f32s(&[1, 2], &[0.; 2]), f32s(&[3, 2], &[0.; 6]));
+    let error = "`add` breaks constraint C2: extents 1, of a symbol, and 3 differ (1 axes from the last)";
+    check_error(text, &[a, b.clone()], &format!("cannot compute `add` at sum: {error}"));
+    check(text, &[b.clone(), b.clone()], &[b]);
+    let product = "func @main(%a: f32[N,1], %b: f32[1,2]) -> (%c) { %c = matmul(%a, %b) : f32[N,2] }";
+    check(product, &[f32s(&[1, 1], &[2.]), f32s(&[1, 2], &[3., 4.])], &[f32s(&[1, 2], &[6., 8.])]);
+}
+
+#[test]
+fn negative_extents_are_errors() {
+    let text = "func @main(%a: f32[N-3,N]) -> (%b) { %b = reshape(%a) : f32[N-3,N] }";
+    check_error(text, &[f32s(&[0, 2], &[])], "input `a` is f32[0,2], expected f32[N-3,N]");
+    check(text, &[f32s(&[0, 3], &[])], &[f32s(&[0, 3], &[])]);
 }
 
 const TWICE: &str = "
@@ -126,9 +148,12 @@ fn chains_and_fans_of_calls_are_bounded() {
 #[test]
 fn layers_without_meaning_are_errors_unless_dead() {
     let text = |out: &str| {
-        format!("func @main(%x: f32[1]) -> ({out}) {{ %y = custom.Swirl(%x) : f32[1] loc(\"swirl_1\") %z = neg(%x) : f32[1] }}")
+        format!(
+            "func @main(%x: f32[1]) -> ({out}) {{ %y = custom.Swirl(%x) : f32[1] loc(\"swirl_1\") %z = neg(%x) : f32[1] }}"
+        )
     };
-    let error = "`custom.Swirl` at swirl_1 has no meaning here and cannot be executed: give it one with `--layers FILE.nir`";
+    let error =
+        "`custom.Swirl` at swirl_1 has no meaning here and cannot be executed: give it one with `--layers FILE.nir`";
     check_error(&text("%y"), &[], error);
     check(&text("%z"), &[f32s(&[1], &[1.])], &[f32s(&[1], &[-1.])]);
 }

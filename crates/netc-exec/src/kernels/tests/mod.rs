@@ -45,7 +45,8 @@ pub(super) fn check(params: &str, op: &str, inputs: &[&[f64]], expect: &[f64]) {
 fn same(found: &Tensor, expect: &[f64]) {
     let expect: Vec<Number> = expect.iter().map(|x| number(found.elem(), *x)).collect();
     let expect = Tensor::from_numbers(found.elem(), found.dims(), expect).unwrap();
-    let bits = |t: &Tensor| t.to_f64s().iter().map(|x| if x.is_nan() { f64::NAN } else { *x }.to_bits()).collect::<Vec<_>>();
+    let bits =
+        |t: &Tensor| t.to_f64s().iter().map(|x| if x.is_nan() { f64::NAN } else { *x }.to_bits()).collect::<Vec<_>>();
     assert_eq!(bits(found), bits(&expect), "found {:?}, expected {:?}", found.to_f64s(), expect.to_f64s());
 }
 

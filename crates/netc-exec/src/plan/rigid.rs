@@ -1,0 +1,58 @@
+//! Symbols are not repeated: an extent that the program knows as a symbol must equal the other operands' extents,
+//! even where it turns out to be 1.
+
+use netc_ir::{CoreOp, InferError, Type};
+
+use crate::error::KernelError;
+use crate::value::Value;
+
+/// For each operand of an op that broadcasts, the axes whose extents are symbols, counted from the last.
+#[derive(Debug, Default)]
+pub(super) struct Rigid(Vec<Vec<usize>>);
+
+impl Rigid {
+    /// The symbolic axes of operands of the types `types` that `op` aligns with one another.
+    pub(super) fn of(op: &CoreOp, types: &[&Type]) -> Self {
+        let first = match op {
+            CoreOp::Binary(_) | CoreOp::Compare(_) | CoreOp::Select => 0,
+            // The last two axes are those of the matrices.
+            CoreOp::MatMul => 2,
+            CoreOp::Constant(_)
+            | CoreOp::Weight(_)
+            | CoreOp::Unary(_)
+            | CoreOp::Cast(_)
+            | CoreOp::Conv { .. }
+            | CoreOp::Pool { .. }
+            | CoreOp::Reduce { .. }
+            | CoreOp::Reshape(_)
+            | CoreOp::Transpose(_)
+            | CoreOp::Broadcast(_)
+            | CoreOp::Concat(_)
+            | CoreOp::Slice(_)
+            | CoreOp::Pad { .. }
+            | CoreOp::Gather(_)
+            | CoreOp::Sort { .. }
+            | CoreOp::CumSum(_)
+            | CoreOp::Reverse(_) => return Self::default(),
+        };
+        let symbolic = |ty: &&Type| {
+            let dims = ty.dims.iter().flatten().rev().enumerate();
+            dims.filter(|(axis, dim)| *axis >= first && dim.known().is_none()).map(|(axis, _)| axis).collect()
+        };
+        Self(types.iter().map(symbolic).collect())
+    }
+
+    /// Checks that no symbolic axis is repeated.
+    pub(super) fn check(&self, op: &CoreOp, operands: &[&Value]) -> Result<(), KernelError> {
+        let extent = |v: &Value, axis: usize| v.dims().iter().rev().nth(axis).copied().unwrap_or(1);
+        for (operand, axes) in operands.iter().zip(&self.0) {
+            for axis in axes.iter().filter(|axis| extent(operand, **axis) == 1) {
+                if let Some(other) = operands.iter().map(|v| extent(v, *axis)).find(|n| *n != 1) {
+                    let note = format!("extents 1, of a symbol, and {other} differ ({} axes from the last)", axis);
+                    return Err(InferError { op: op.name(), constraint: 2, note }.into());
+                }
+            }
+        }
+        Ok(())
+    }
+}
