@@ -98,8 +98,6 @@ pub(crate) struct LoweredFunc {
     pub(crate) func: Func,
     /// The old op that each new op comes from, by op id.
     pub(crate) origin: Vec<OpId>,
-    /// The old ops that stayed because they could not be lowered.
-    pub(crate) kept: Vec<OpId>,
 }
 
 /// Every function lowered, in the order of the module.
@@ -127,20 +125,19 @@ impl<'m> Lowering<'m> {
     fn func(&self, old: &'m Func) -> Result<LoweredFunc, PassError> {
         let mut copy = Copy::new(self.module, old, old.name.clone());
         old.params.iter().for_each(|p| copy.param(p));
-        let (mut origin, mut kept) = (Vec::new(), Vec::new());
+        let mut origin = Vec::new();
         for (id, op) in old.ops() {
             if let Err(error) = self.op(&mut copy, op) {
                 if self.on_error == OnError::Fail && !matches!(error, LowerError::Unknown { .. }) {
                     return Err(at(self.module, op, &error));
                 }
-                kept.push(id);
                 copy.op(op);
             }
             origin.resize(copy.builder.func().num_op_slots(), id);
         }
         let mut func = copy.finish(named(&old.outputs));
         func.attrs = old.attrs.clone();
-        Ok(LoweredFunc { func, origin, kept })
+        Ok(LoweredFunc { func, origin })
     }
 
     fn op(&self, copy: &mut Copy<'m>, op: &Op) -> Result<(), LowerError> {

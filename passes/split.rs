@@ -7,12 +7,14 @@
 
 mod apply;
 mod plan;
+mod report;
 
 use netc_ir::{Loc, Module};
 use netc_pass::{Context, OptionInfo, Pass, PassError, PassInfo};
 
 pub use apply::apply;
-pub use plan::{Boundary, CROSSING_SHOWN, Crossing, SplitError, SplitPlan, StagePlan, plan};
+pub use plan::{Boundary, Crossing, SplitError, SplitPlan, StagePlan, plan};
+pub use report::CROSSING_SHOWN;
 
 /// `split` as users see it.
 pub const INFO: PassInfo = PassInfo {

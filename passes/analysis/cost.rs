@@ -118,7 +118,6 @@ impl<'m> Costs<'m> {
             let total = &mut macs[lowered.origin[id.index()].index()];
             *total = total.zip(cost).map(|(a, b)| a.saturating_add(b));
         }
-        lowered.kept.iter().for_each(|op| macs[op.index()] = None);
         macs
     }
 

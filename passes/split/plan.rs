@@ -1,7 +1,5 @@
 //! Deciding where to cut, and what crosses.
 
-use std::fmt;
-
 use netc_ir::{Func, Module, Name, OpId, Type, ValueId};
 use netc_pass::PassError;
 use thiserror::Error;
@@ -304,81 +302,9 @@ fn empty_boundary(cut: &Cut) -> Boundary {
     Boundary { spec: cut.spec.clone(), values: cut.values().collect(), crossing, shared_inputs, nearest: [None, None] }
 }
 
-impl SplitPlan {
-    /// What the user should know about the split, one text per remark.
-    pub fn remarks(&self) -> Vec<String> {
-        let mut remarks = Vec::new();
-        if self.reordered {
-            let order: Vec<String> = self.boundaries.iter().map(|b| format!("`{}`", b.spec)).collect();
-            remarks.push(format!("the cuts are taken in the order of the model: {}", order.join(", ")));
-        }
-        remarks.extend(self.boundaries.iter().map(Boundary::to_string));
-        match self.dropped.len() {
-            0 => {}
-            1 => remarks.push("dropped 1 op that no output needs".into()),
-            n => remarks.push(format!("dropped {n} ops that no output needs")),
-        }
-        remarks
-    }
-}
-
-impl fmt::Display for SplitPlan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, stage) in self.stages.iter().enumerate() {
-            let (ops, inputs, outputs) = (stage.ops.len(), stage.inputs.len(), stage.outputs.len());
-            writeln!(f, "stage{i}: ops {ops}, inputs {inputs}, outputs {outputs}")?;
-        }
-        self.remarks().iter().try_for_each(|remark| writeln!(f, "{remark}"))
-    }
-}
-
 impl Boundary {
     /// Whether more than one tensor crosses, or an input of the model is read on both sides.
     pub fn is_wide(&self) -> bool {
         self.crossing.len() > 1 || !self.shared_inputs.is_empty()
-    }
-}
-
-/// How many crossing tensors a remark lists.
-pub const CROSSING_SHOWN: usize = 8;
-
-impl fmt::Display for Boundary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.crossing.len() {
-            0 => write!(f, "boundary `{}`: no tensor crosses", self.spec)?,
-            1 => write!(f, "boundary `{}`: 1 tensor crosses: ", self.spec)?,
-            n => write!(f, "boundary `{}`: {n} tensors cross: ", self.spec)?,
-        }
-        list(f, &self.crossing)?;
-        if !self.shared_inputs.is_empty() {
-            f.write_str("; inputs of the model that are read on both sides: ")?;
-            list(f, &self.shared_inputs)?;
-        }
-        match &self.nearest {
-            _ if !self.is_wide() => Ok(()),
-            [None, None] => f.write_str("; there is no one-tensor cut before or after"),
-            [Some(one), None] | [None, Some(one)] => write!(f, "; nearest one-tensor cut: after `{one}`"),
-            [Some(before), Some(after)] => write!(f, "; nearest one-tensor cuts: after `{before}`, after `{after}`"),
-        }
-    }
-}
-
-fn list(f: &mut fmt::Formatter<'_>, crossing: &[Crossing]) -> fmt::Result {
-    for (i, crossing) in crossing.iter().take(CROSSING_SHOWN).enumerate() {
-        write!(f, "{}{crossing}", if i == 0 { "" } else { ", " })?;
-    }
-    match crossing.len().checked_sub(CROSSING_SHOWN) {
-        None | Some(0) => Ok(()),
-        Some(more) => write!(f, ", and {more} more"),
-    }
-}
-
-impl fmt::Display for Crossing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.name, self.ty)?;
-        match self.ty.bytes_per_example() {
-            Some(bytes) => write!(f, " ({bytes} bytes per example)"),
-            None => f.write_str(" (size not known)"),
-        }
     }
 }

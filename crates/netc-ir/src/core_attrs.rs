@@ -64,11 +64,19 @@ impl CoreOp {
     pub fn from_attrs(name: &str, subject: Option<WeightId>, attrs: &Attrs, result: &Type) -> Result<Self, String> {
         let mut r = Reader { name, attrs, seen: Vec::new() };
         let op = r.core(subject, result)?;
-        let unknown = attrs.iter().find(|(k, _)| !r.seen.contains(&&**k));
-        match unknown {
-            Some((key, _)) => Err(format!("`{name}` has no attribute `{key}`; it has: {}", r.seen.join(", "))),
-            None => Ok(op),
+        let mut known = r.seen;
+        known.sort_unstable();
+        known.dedup();
+        for (i, (key, _)) in attrs.iter().enumerate() {
+            if !known.contains(&&**key) {
+                let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+                return Err(format!("`{name}` has no attribute `{key}`; it has: {known}"));
+            }
+            if attrs.iter().take(i).any(|(k, _)| k == key) {
+                return Err(format!("`{name}` has the attribute `{key}` twice"));
+            }
         }
+        Ok(op)
     }
 }
 

@@ -131,10 +131,14 @@ impl Dim {
 
     /// Reads an expression: sums and products of numbers, symbols and `floor(P, k)`.
     pub fn parse(text: &str) -> Option<Self> {
+        if let Ok(n) = text.trim().parse() {
+            return Some(Self::Known(n));
+        }
         let mut p = DimParser { rest: text, depth: 0 };
         let poly = p.sum()?;
         p.skip();
-        p.rest.is_empty().then(|| Self::from_poly(poly))
+        let extent = p.rest.is_empty() && poly.as_constant().is_none_or(|n| n >= 0);
+        extent.then(|| Self::from_poly(poly))
     }
 
     fn add_poly(&self, other: &Poly) -> Self {
@@ -446,6 +450,8 @@ mod tests {
         assert_eq!(Dim::parse(&"floor(".repeat(100_000)), None);
         assert_eq!(Dim::parse("floor(N, 0)"), None);
         assert_eq!(Dim::parse("N+"), None);
+        assert_eq!(Dim::parse("-3"), None);
+        assert_eq!(Dim::parse("18446744073709551615"), Some(Dim::Known(u64::MAX)));
         assert!(Dim::parse("9223372036854775807*9223372036854775807*N").is_some());
     }
 }

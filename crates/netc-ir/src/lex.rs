@@ -157,9 +157,9 @@ impl<'a> Cursor<'a> {
                     Some((_, 't')) => out.push('\t'),
                     Some((_, c @ ('"' | '\\'))) => out.push(c),
                     Some((_, 'u')) => {
-                        let code: String =
-                            chars.by_ref().map(|(_, c)| c).skip(1).take_while(|c| *c != '}').take(7).collect();
-                        match u32::from_str_radix(&code, 16).ok().and_then(char::from_u32) {
+                        let code: String = chars.by_ref().map(|(_, c)| c).take_while(|c| *c != '}').take(8).collect();
+                        let code = code.strip_prefix('{').and_then(|c| u32::from_str_radix(c, 16).ok());
+                        match code.and_then(char::from_u32) {
                             Some(c) => out.push(c),
                             None => return self.error_at(start + i, "expected a character code, as in `\\u{1f}`"),
                         }

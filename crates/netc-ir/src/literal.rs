@@ -1,5 +1,6 @@
 //! Constant tensors that are small enough to stand in the program text.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use crate::types::{ElemType, Type};
@@ -102,8 +103,8 @@ fn encode(elem: ElemType, value: Number, out: &mut Vec<u8>) {
         ElemType::I64 => put!(i64),
         ElemType::F32 => put!(f32),
         ElemType::F64 => put!(f64),
-        ElemType::F16 => out.extend(f32_to_f16_bits(value.as_f64() as f32).to_le_bytes()),
-        ElemType::BF16 => out.extend(f32_to_bf16_bits(value.as_f64() as f32).to_le_bytes()),
+        ElemType::F16 => out.extend(f64_to_f16_bits(value.as_f64()).to_le_bytes()),
+        ElemType::BF16 => out.extend(f64_to_bf16_bits(value.as_f64()).to_le_bytes()),
         ElemType::Str | ElemType::Any => {}
     }
 }
@@ -135,18 +136,25 @@ fn decode(elem: ElemType, bytes: &[u8]) -> Option<Number> {
 }
 
 /// Rounds to nearest, ties to even.
-fn f32_to_bf16_bits(x: f32) -> u16 {
-    let bits = x.to_bits();
+fn f64_to_bf16_bits(x: f64) -> u16 {
     if x.is_nan() {
-        return (bits >> 16) as u16 | 0x40;
+        return if x.is_sign_negative() { 0xffc0 } else { 0x7fc0 };
     }
+    let single = x as f32;
+    // Rounding twice errs only where the first rounding lands halfway: step back to the side that `x` is on.
+    let (inexact, halfway) = (f64::from(single) - x, single.to_bits() & 0xffff == 0x8000);
+    let bits = match (halfway, (inexact * x.signum()).partial_cmp(&0.0)) {
+        (true, Some(Ordering::Greater)) => single.to_bits() - 1,
+        (true, Some(Ordering::Less)) => single.to_bits() + 1,
+        _ => single.to_bits(),
+    };
     let rounding = 0x7fff + ((bits >> 16) & 1);
     (bits.wrapping_add(rounding) >> 16) as u16
 }
 
 /// Rounds to nearest, ties to even.
-fn f32_to_f16_bits(x: f32) -> u16 {
-    let sign = (x.to_bits() >> 16) as u16 & 0x8000;
+fn f64_to_f16_bits(x: f64) -> u16 {
+    let sign = if x.is_sign_negative() { 0x8000 } else { 0 };
     let magnitude = x.abs();
     if magnitude.is_nan() {
         return sign | 0x7e00;
@@ -155,9 +163,10 @@ fn f32_to_f16_bits(x: f32) -> u16 {
         return sign | 0x7c00;
     }
     // Below 2^-14 the spacing of binary16 is 2^-24; above, it is 2^(e-10).
-    let exponent = if magnitude < f32::from_bits(113 << 23) { -14 } else { (magnitude.to_bits() >> 23) as i32 - 127 };
-    let steps = (f64::from(magnitude) * 2f64.powi(10 - exponent)).round_ties_even() as i32;
-    let biased = if exponent == -14 && steps < 1024 { steps } else { ((exponent + 15 - 1) << 10) + steps };
+    let small = magnitude < 2f64.powi(-14);
+    let exponent = if small { -14 } else { (magnitude.to_bits() >> 52) as i32 - 1023 };
+    let steps = (magnitude * 2f64.powi(10 - exponent)).round_ties_even() as i32;
+    let biased = if small { steps } else { ((exponent + 15 - 1) << 10) + steps };
     sign | biased as u16
 }
 
@@ -186,7 +195,7 @@ mod tests {
         for bits in 0..=u16::MAX {
             let x = f16_bits_to_f32(bits);
             if !x.is_nan() {
-                assert_eq!(f32_to_f16_bits(x), bits, "{x}");
+                assert_eq!(f64_to_f16_bits(x.into()), bits, "{x}");
             }
         }
     }
@@ -196,6 +205,12 @@ mod tests {
         assert_eq!(first(&Literal::splat(ElemType::F32, &[], 0.1)), f64::from(0.1f32));
         assert_eq!(first(&Literal::splat(ElemType::BF16, &[], 1.0 + 1.0 / 512.0)), 1.0);
         assert_eq!(first(&Literal::splat(ElemType::F16, &[], 65504.0)), 65504.0);
+        // Just above a tie: rounding through binary32 would land on it and go down.
+        let above = 1.0 + 2f64.powi(-11) + 2f64.powi(-40);
+        assert_eq!(first(&Literal::splat(ElemType::F16, &[], above)), 1.0 + 2f64.powi(-10));
+        let above = -1.0 - 2f64.powi(-8) - 2f64.powi(-40);
+        assert_eq!(first(&Literal::splat(ElemType::BF16, &[], above)), -1.0 - 2f64.powi(-7));
+        assert_eq!(first(&Literal::splat(ElemType::BF16, &[], -1.0 - 2f64.powi(-8))), -1.0);
         assert_eq!(first(&Literal::splat_number(ElemType::I64, &[], Number::Int(i64::MAX.into()))), i64::MAX as f64);
     }
 

@@ -13,6 +13,8 @@
 //! - V11 An output is a parameter or a result of an op of the function.
 //! - V12 An op stands once in its function's order.
 //! - V13 A layer's weights have different places.
+//! - V14 An op has a result, a source op's name is a dialect and a class joined by a point, and a fused location holds
+//!   two places or more, none of them fused or unknown.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +24,7 @@ use std::hash::Hash;
 use crate::Name;
 use crate::id::{FuncId, OpId, ValueId};
 use crate::infer::infer;
-use crate::module::{Def, Func, Module, Weight, WeightData};
+use crate::module::{Def, Func, Loc, Module, Weight, WeightData};
 use crate::op::{CallOp, CoreOp, Op, OpKind, SourceOp};
 use crate::types::Type;
 
@@ -171,6 +173,7 @@ impl Verifier<'_> {
         for (i, result) in op.results.iter().enumerate() {
             self.define(func, scope, *result, Def::Result(id, i as u32), &here);
         }
+        self.require(14, is_printable(op), &here, || "it has no result, no dialect, or a malformed location".into());
         let in_range = |v: &ValueId| v.index() < func.num_values();
         if !op.operands.iter().chain(&op.results).all(in_range) {
             return;
@@ -277,6 +280,19 @@ impl Scope {
     fn is_defined(&self, value: ValueId) -> bool {
         self.defined.get(value.index()).copied().unwrap_or(false)
     }
+}
+
+/// Whether the text of an op, as far as it is its own, reads back as the op.
+fn is_printable(op: &Op) -> bool {
+    let name = match &op.kind {
+        OpKind::Source(source) => source.name.contains('.'),
+        OpKind::Call(_) | OpKind::Core(_) => true,
+    };
+    let loc = match &op.loc {
+        Loc::Fused(locs) => locs.len() > 1 && locs.iter().all(|l| matches!(l, Loc::Call { .. })),
+        Loc::Unknown | Loc::Call { .. } => true,
+    };
+    name && loc && !op.results.is_empty()
 }
 
 /// The functions that `func` calls.

@@ -6,7 +6,7 @@
 //! which a depth-first walk from the outputs enters them.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use netc_ir::{Def, Func, LayerId, OpId, ValueId};
 
@@ -61,14 +61,14 @@ impl Walk {
     /// A depth-first walk with an explicit stack: networks are deeper than the machine's stack.
     fn from_outputs(func: &Func) -> Self {
         let mut walk = Self::default();
-        let mut finished: BTreeMap<Node, bool> = BTreeMap::new();
+        let mut seen: BTreeSet<Node> = BTreeSet::new();
         let mut stack: Vec<(Node, Vec<Node>)> = Vec::new();
         for output in &func.outputs {
-            walk.enter(func, node_of(func, output.value), &mut finished, &mut stack);
+            walk.enter(func, node_of(func, output.value), &mut seen, &mut stack);
             while let Some((node, waiting)) = stack.last_mut() {
                 let node = *node;
                 match waiting.pop() {
-                    Some(parent) => walk.enter(func, parent, &mut finished, &mut stack),
+                    Some(parent) => walk.enter(func, parent, &mut seen, &mut stack),
                     None => {
                         stack.pop();
                         walk.post_order.push(node);
@@ -79,8 +79,8 @@ impl Walk {
         walk
     }
 
-    fn enter(&mut self, func: &Func, node: Node, seen: &mut BTreeMap<Node, bool>, stack: &mut Vec<(Node, Vec<Node>)>) {
-        if seen.insert(node, true).is_some() {
+    fn enter(&mut self, func: &Func, node: Node, seen: &mut BTreeSet<Node>, stack: &mut Vec<(Node, Vec<Node>)>) {
+        if !seen.insert(node) {
             return;
         }
         let next = self.entered.len();

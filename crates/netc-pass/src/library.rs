@@ -58,7 +58,10 @@ impl LayerLibrary {
                 OpKind::Call(_) => true,
             });
             if let Some((_, op)) = odd {
-                let note = format!("`{}` is not an op of a layer library: core ops, `lib.along` and `lib.scalar` are", op.kind.name());
+                let note = format!(
+                    "`{}` is not an op of a layer library: core ops, `lib.along` and `lib.scalar` are",
+                    op.kind.name()
+                );
                 return Err(LibraryError::Func { func: func.name.clone(), note });
             }
         }
@@ -108,7 +111,13 @@ fn instantiate(b: &mut Builder<'_>, func: &Func, layer: Option<&Layer>, argument
     Ok(func.outputs.iter().map(|o| values[&o.value]).collect())
 }
 
-fn library_op(b: &mut Builder<'_>, source: &SourceOp, op: &Op, layer: Option<&Layer>, operands: &[ValueId]) -> Lowered1 {
+fn library_op(
+    b: &mut Builder<'_>,
+    source: &SourceOp,
+    op: &Op,
+    layer: Option<&Layer>,
+    operands: &[ValueId],
+) -> Lowered1 {
     let number = |key: &str| {
         let attr = source.attrs.get(key);
         attr.and_then(|a| config_number(a, layer)).ok_or_else(|| LowerError::Config {
@@ -132,12 +141,20 @@ type Lowered1 = Result<ValueId, LowerError>;
 /// `v` shaped to broadcast along `axis` of `x`.
 fn along(b: &mut Builder<'_>, v: ValueId, x: ValueId, axis: i64) -> Lowered1 {
     let (Some(rank), Some([extent])) = (b.ty(x).rank(), b.ty(v).dims.as_deref()) else {
-        return Err(LowerError::Operands(format!("`lib.along` needs a vector and a ranked tensor, found {} and {}", b.ty(v), b.ty(x))));
+        return Err(LowerError::Operands(format!(
+            "`lib.along` needs a vector and a ranked tensor, found {} and {}",
+            b.ty(v),
+            b.ty(x)
+        )));
     };
     let extent = extent.clone();
     let position = if axis < 0 { axis + rank as i64 } else { axis };
     let Some(position) = usize::try_from(position).ok().filter(|p| *p < rank) else {
-        return Err(LowerError::Config { key: "axis".into(), found: axis.to_string(), expected: format!("an axis of {}", b.ty(x)) });
+        return Err(LowerError::Config {
+            key: "axis".into(),
+            found: axis.to_string(),
+            expected: format!("an axis of {}", b.ty(x)),
+        });
     };
     let mut dims = vec![Dim::Known(1); rank];
     dims[position] = extent;

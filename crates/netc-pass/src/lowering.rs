@@ -13,7 +13,9 @@ pub type Lowered = Result<Vec<ValueId>, LowerError>;
 #[derive(Debug, Clone, Error)]
 pub enum LowerError {
     /// No dialect or layer library knows the class.
-    #[error("layer class `{class}` has no meaning: give it one as an IR function in a file passed with `--layers FILE.nir`")]
+    #[error(
+        "layer class `{class}` has no meaning: give it one as an IR function in a file passed with `--layers FILE.nir`"
+    )]
     Unknown {
         /// The class, without its dialect.
         class: Name,

@@ -45,7 +45,8 @@ pub fn run_pipeline(
     registry: &Registry,
     context: &mut Context<'_>,
 ) -> Result<Vec<Step>, PipelineError> {
-    let passes = calls.iter().map(|c| registry.build(c)).collect::<Result<Vec<_>, _>>().map_err(PipelineError::Options)?;
+    let passes =
+        calls.iter().map(|c| registry.build(c)).collect::<Result<Vec<_>, _>>().map_err(PipelineError::Options)?;
     let mut steps = Vec::new();
     for (call, pass) in calls.iter().zip(passes) {
         pass.run(module, context).map_err(|source| PipelineError::Pass { pass: call.to_string(), source })?;

@@ -1,1 +1,32 @@
-//! Random well-typed modules and the oracles that judge transforms of them.
+//! Random well-typed modules, and the oracles that judge what netc does to them.
+//!
+//! A [`Recipe`] is plain data, a few lists of small numbers, and building it is total: every recipe makes a valid
+//! module, so a shrinker or a fuzzer may change any number. [`CoreRecipe`]s make programs of core ops, [`KerasRecipe`]s
+//! make Keras models of layers. Recipes come from proptest ([`Recipe::strategy`]), from a seed ([`Recipe::from_seed`])
+//! and from a fuzzer's bytes ([`Recipe::from_bytes`]). [`Cuts`] say where to split what was built.
+//!
+//! An [`oracle`] is a function that takes a module, or bytes, and says what is wrong.
+//!
+//! ```
+//! use netc_testgen::{CoreRecipe, Cuts, oracle};
+//!
+//! let module = CoreRecipe::from_seed(7, 20).build();
+//! oracle::print_parse(&module)?;
+//! oracle::split_compose(&module, &Cuts::from_seed(7).names(&module))?;
+//! # Ok::<(), oracle::Wrong>(())
+//! ```
+//!
+//! To let recipes make a new op, add a class to [`CoreClass`] or [`KerasClass`]; the compiler names the match to extend.
+
+mod core;
+mod cuts;
+mod keras;
+pub mod oracle;
+mod recipe;
+#[cfg(test)]
+mod tests;
+
+pub use core::{CoreClass, CoreRecipe};
+pub use cuts::Cuts;
+pub use keras::{KerasClass, KerasRecipe, LIBRARY, dialects};
+pub use recipe::{Class, Recipe, Step};

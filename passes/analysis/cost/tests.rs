@@ -73,6 +73,28 @@ fn an_unknown_layer_has_unknown_cost_and_known_weights() {
     assert_eq!(cost, Cost { params: 4, macs: None, layers: 1 });
 }
 
+#[test]
+fn twin_towers_share_their_weights() {
+    let module = parse(
+        r#"netc 1
+        weight w0 "k" : f32[4,4] = 0.5
+        layer l0 "dense" : t.Dense {} weights {kernel = w0}
+        func @main(%x: f32[N,4], %z: f32[N,4]) -> (%y) {
+          %a = t.Dense l0(%x) : f32[N,4]
+          %b = t.Dense l0(%z) : f32[N,4]
+          %c = t.Dense l0(%a) : f32[N,4]
+          %d = t.Dense l0(%b) : f32[N,4]
+          %y = add(%c, %d) : f32[N,4]
+        }"#,
+    )
+    .unwrap();
+    let costs = Costs::of(&module, &dialects()).cuts(FuncId::new(0));
+    let costs: Vec<_> =
+        costs.iter().map(|c| (c.cut.name.as_str(), c.params_before, c.params_after, c.macs_before)).collect();
+    let expect = [("dense@0", 16), ("dense@1", 16), ("dense@2", 32), ("dense@3", 32)];
+    assert_eq!(costs, expect.map(|(name, macs)| (name, 16, 16, Some(macs))));
+}
+
 /// Parameters and multiply-accumulates of the ops for which `is_part` holds.
 fn sum(costs: &Costs<'_>, func: &Func, is_part: impl Fn(OpId) -> bool) -> (u64, Option<u64>) {
     let ops: Vec<OpId> = func.op_ids().filter(|op| is_part(*op)).collect();

@@ -13,12 +13,13 @@ pub(super) const LAYERS: &[Entry] = &[
     one("PReLU", prelu, "`max(x, 0) - alpha * max(-x, 0)` with a trained `alpha`."),
     one("ELU", |c| on_input(c, elu_layer), "`x` where it is positive, else `alpha * (e^x - 1)`."),
     one("Softmax", softmax_layer, "`e^x`, divided by its sum over `axis`."),
+    // An operation, but not in a module of operations.
+    one("Mish", |c| on_input(c, mish), "`x * tanh(softplus(x))`."),
 ];
 
 pub(super) const OPS: &[Entry] = &[
     one("Relu", |c| on_arg(c, relu), "`max(x, 0)`."),
     one("Relu6", |c| on_arg(c, relu6), "`min(max(x, 0), 6)`."),
-    one("ReLU", |c| on_arg(c, relu_layer), "`max(x, 0)` with an optional slope, threshold and largest value."),
     one(
         "LeakyRelu",
         |c| on_arg(c, |c, x| float_arg(c, x, "negative_slope", 0.2, leaky_relu)),
@@ -63,7 +64,6 @@ pub(super) const OPS: &[Entry] = &[
     one("Softmax", |c| on_arg(c, |c, x| axes_arg(c, x, softmax)), "`e^x`, divided by its sum over `axis`."),
     one("LogSoftmax", |c| on_arg(c, |c, x| axes_arg(c, x, log_softmax)), "The logarithm of the softmax."),
     one("Sparsemax", |c| on_arg(c, |c, x| axis_arg(c, x, sparsemax)), "The projection onto the simplex along `axis`."),
-    one("Mish", |c| on_arg(c, mish), "`x * tanh(softplus(x))`."),
 ];
 
 type Function = fn(&mut Call<'_, '_>, ValueId) -> One;

@@ -198,14 +198,17 @@ impl<'a> Call<'a, '_> {
         arg.map_or(Some(false), Attr::as_bool).ok_or_else(|| bad(name, arg, "true or false"))
     }
 
-    /// Refuses arguments that change the meaning, except those called `known`: masks, training mode.
+    /// Refuses arguments that change the meaning, such as masks, except those called `known`.
+    ///
+    /// `training` changes nothing: `Model.predict` overrides it, whatever the call says.
     pub(super) fn only_args(&self, positions: usize, known: &[&str]) -> Done {
         let args = self.op.attrs.get("args").and_then(Attr::as_list).unwrap_or_default();
         if let Some((i, arg)) = args.iter().enumerate().skip(positions).find(|(_, a)| is_on(a)) {
             return Err(self.unsupported(format!("{} as argument {i}", found(Some(arg)))));
         }
         let kwargs = self.op.attrs.get("kwargs").and_then(Attr::as_map);
-        let odd = kwargs.and_then(|k| k.iter().find(|(key, arg)| !known.contains(&&**key) && is_on(arg)));
+        let odd = kwargs
+            .and_then(|k| k.iter().find(|(key, arg)| !known.contains(&&**key) && &**key != "training" && is_on(arg)));
         match odd {
             Some((key, arg)) => Err(self.unsupported(format!("the argument `{key}` = {}", found(Some(arg))))),
             None => Ok(()),

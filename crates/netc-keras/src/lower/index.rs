@@ -219,8 +219,8 @@ fn slice_op(c: &mut Call<'_, '_>) -> One {
     let starts = ints(starts).ok_or_else(|| bad("start_indices", starts, &expected))?;
     for (axis, (start, n)) in starts.into_iter().zip(shape).enumerate() {
         // A start that is too late is moved, so that the part fits.
-        let extent = c.extent(x, axis)?;
-        let start = start.min(extent.saturating_sub(n));
+        let extent = c.dims(x)?.get(axis).and_then(Dim::known);
+        let start = extent.map_or(start, |e| start.min(e.saturating_sub(n)));
         x = c.slice(x, axis, SliceAxis { start, end: Some(start.saturating_add(n)), step: 1 })?;
     }
     Ok(x)

@@ -51,13 +51,22 @@ impl Call<'_, '_> {
     fn terms(&mut self, a: Term, b: Term) -> Done<(ValueId, ValueId)> {
         Ok(match (a, b) {
             (Term::Value(a), Term::Value(b)) => (a, b),
-            (Term::Value(a), Term::Scalar(b)) => (a, self.b.scalar_like(a, b)?),
-            (Term::Scalar(a), Term::Value(b)) => (self.b.scalar_like(b, a)?, b),
+            (Term::Value(a), Term::Scalar(b)) => (a, self.scalar_like(a, b)?),
+            (Term::Scalar(a), Term::Value(b)) => (self.scalar_like(b, a)?, b),
             (Term::Scalar(a), Term::Scalar(b)) => {
                 let scalar = |x| Literal::splat(ElemType::F32, &[], x);
                 (self.b.constant(scalar(a))?, self.b.constant(scalar(b))?)
             }
         })
+    }
+
+    /// A scalar of the type of `x`, which must be able to hold it.
+    fn scalar_like(&mut self, x: ValueId, value: f64) -> One {
+        let elem = self.elem(x);
+        if value.fract() != 0.0 && (elem == ElemType::Bool || elem.is_int()) {
+            return Err(self.unsupported(format!("elements of type {elem}, and {value:?},")));
+        }
+        Ok(self.b.scalar_like(x, value)?)
     }
 
     pub(super) fn compare(&mut self, f: Compare, a: impl Into<Term>, b: impl Into<Term>) -> One {

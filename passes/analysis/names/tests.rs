@@ -1,0 +1,119 @@
+use super::*;
+
+const MODEL: &str = r#"netc 1
+    layer l0 "in" : keras.InputLayer {}
+    layer l1 "a" : keras.Dense {}
+    layer l2 "shared" : keras.Dense {}
+    layer l3 "add" : keras.ops.Add {}
+    layer l4 "odd/name@1+#2" : keras.Dense {}
+    layer l5 "inner" : keras.Dense {}
+    func @main(%x: f32[N,4] "in" l0) -> (%y) attrs {class = "Functional"} {
+      %a = keras.Dense l1(%x) : f32[N,4]
+      %s = keras.Dense l2(%a) : f32[N,4]
+      %t = keras.Dense l2(%s) : f32[N,4]
+      %5 = keras.ops.Add l3(%s, %t) : f32[N,4]
+      %p, %q = custom.Split l4(%5) : f32[N,4], f32[N,4]
+      %y = call @nested(%q) : f32[N,4]
+    }
+    func @nested(%x: f32[N,4]) -> (%y) { %y = keras.Dense l5(%x) : f32[N,4] }"#;
+
+#[track_caller]
+fn check(spec: &str, expect: &str) {
+    let module = netc_ir::parse(MODEL).unwrap();
+    let main = module.main().unwrap();
+    let names = OpNames::of(&module, main);
+    let found = match resolve(&module, main, spec) {
+        Ok(points) => {
+            let values = points.iter().map(|p| p.values.iter().map(|v| names.value(*v)).collect::<Vec<_>>());
+            values.map(|v| v.join(" ")).collect::<Vec<_>>().join(" + ")
+        }
+        Err(error) => error.to_string(),
+    };
+    assert_eq!(found, expect);
+}
+
+#[test]
+fn layers_and_values() {
+    check("a", "%a");
+    check("shared@0", "%s");
+    check("shared@1", "%t");
+    check("%t", "%t");
+    check("t", "%t");
+    check("%4", "%4");
+    check("q", "%q");
+    check("odd/name@1+#2", "%p %q");
+}
+
+#[test]
+fn before_is_what_is_read() {
+    check("before:shared@1", "%s");
+    check("before:add", "%s %t");
+    check("before:a", "");
+    check("before:odd/name@1+#2", "%4");
+    check("before:y", "%q");
+}
+
+#[test]
+fn several_places() {
+    check("%s+before:y", "%s + %q");
+    check("a+shared@1", "%a + %t");
+}
+
+#[test]
+fn numbers_count_layers_as_keras_does() {
+    check("#1", "%a");
+    check("#2@1", "%t");
+    check("before:#1", "");
+    check("#3", "%p %q");
+    check("#0", "`#0` is an input of the model: a cut there leaves nothing before it");
+    check("#4", "`#4` is out of range: the model has 4 layers, `#0` to `#3`");
+    let text = MODEL.replace("Functional", "Sequential");
+    let module = netc_ir::parse(&text).unwrap();
+    assert_eq!(model_layers(&module, module.main().unwrap()).len(), 3);
+}
+
+#[test]
+fn errors() {
+    check("in", "`in` is an input of the model: a cut there leaves nothing before it");
+    check("before:in", "`in` is an input of the model: a cut there leaves nothing before it");
+    check("x", "`x` is an input of the model: a cut there leaves nothing before it");
+    check("shered", "there is no layer `shered` in `@main`; did you mean `shared`?");
+    check("shared", "layer `shared` is applied 2 times: say which with `shared@0`, `shared@1`");
+    check("shared@2", "there is no `shared@2`: layer `shared` is applied 2 times, which are `shared@0`, `shared@1`");
+    check("a+", "`a+` is not a cut: a name is missing, as in `a+b` or `before:a`");
+    check("before:", "`before:` is not a cut: a name is missing, as in `a+b` or `before:a`");
+    check(
+        "inner",
+        "`inner` is a layer of `@nested`, a model inside the model: cut before or after the layer that is that model",
+    );
+}
+
+#[test]
+fn a_function_without_layers_names_its_values() {
+    let module = netc_ir::parse(
+        "netc 1
+         weight w0 \"k\" : f32[4] = 0.5
+         func @main(%x: f32[4]) -> (%left) {
+           %w = weight w0() : f32[4]
+           %right = relu(%x) : f32[4]
+           %left = add(%right, %w) : f32[4]
+         }",
+    )
+    .unwrap();
+    let main = module.main().unwrap();
+    let error = |spec| resolve(&module, main, spec).unwrap_err().to_string();
+    assert_eq!(error("lift"), "there is no value `lift` in `@main`; did you mean `left`?");
+    assert_eq!(error("#1"), "`#1` counts layers, and the model declares none: name a value, as in `%y`");
+    let before = resolve(&module, main, "before:left").unwrap();
+    assert_eq!(before[0].values, main.ops().nth(1).unwrap().1.results, "weights are no part of a cut");
+}
+
+#[test]
+fn every_name_resolves_to_its_op() {
+    let module = netc_ir::parse(MODEL).unwrap();
+    let main = module.main().unwrap();
+    let names = OpNames::of(&module, main);
+    for op in main.op_ids() {
+        assert_eq!(resolve(&module, main, &names.op(op)).unwrap()[0].op, op, "{}", names.op(op));
+    }
+}
