@@ -223,13 +223,13 @@ impl Draft {
             KerasClass::Operation => {
                 let x = self.any(a)?;
                 let constant = Attr::from(f64::from(l) / 16.0);
-                let (class, args) = match k % 4 {
-                    0 => ("Absolute", vec![Attr::Operand(0)]),
-                    1 => ("Add", vec![constant, Attr::Operand(0)]),
-                    2 => ("Multiply", vec![Attr::Operand(0), Attr::Operand(0)]),
-                    _ => ("Subtract", vec![Attr::Operand(0), constant]),
+                let (class, args, operands) = match k % 4 {
+                    0 => ("Absolute", vec![Attr::Operand(0)], vec![x]),
+                    1 => ("Add", vec![constant, Attr::Operand(0)], vec![x]),
+                    2 => ("Multiply", vec![Attr::Operand(0), Attr::Operand(1)], vec![x, x]),
+                    _ => ("Subtract", vec![Attr::Operand(0), constant], vec![x]),
                 };
-                self.of_one(step, x, |m, x| m.op("numpy", class, Attrs::new(), args, &[x]))
+                self.of_many(step, &operands, |m, parts| m.op("numpy", class, Attrs::new(), args, parts))
             }
             KerasClass::Dropout => self.of_one(step, self.any(a)?, |m, x| m.dropout(x, 0.5)),
             KerasClass::Flatten => self.of_one(step, self.any(a)?, |m, x| m.flatten(x)),

@@ -5,7 +5,9 @@ use std::io::Write;
 
 use netc_data::Store;
 use netc_exec::{Plan, Tensor, inputs};
-use netc_ir::{Attr, Attrs, FuncId, Literal, Loc, MAIN, Module, OpKind, ValueId, WeightData, parse, print, verify};
+use netc_ir::{
+    Attr, Attrs, Bindings, Func, FuncId, Literal, Loc, MAIN, Module, OpKind, ValueId, WeightData, parse, print, verify,
+};
 use netc_pass::{Context, Dialects, parse_pipeline, run_pipeline};
 use netc_passes::{lower, split};
 
@@ -33,7 +35,7 @@ pub enum Split {
 }
 
 /// Splitting a program of core ops at `cuts` parts its live ops among stages, which compute the same bit for bit: as
-/// calls of `@main`, and run one after the other on their own.
+/// calls of `@main`, and one after the other on their own.
 pub fn split_compose(module: &Module, cuts: &[String]) -> Result<Split, Wrong> {
     let plan = match split::plan(module, cuts) {
         Ok(plan) => plan,
@@ -47,7 +49,10 @@ pub fn split_compose(module: &Module, cuts: &[String]) -> Result<Split, Wrong> {
     let given = random_inputs(module)?;
     let expected = run(module, MAIN, &given)?;
     require(run(&after, MAIN, &given)? == expected, || differs("@main, which calls the stages,", module, &after))?;
-    require(run_stages(&after, &given)? == expected, || differs("the chain of stages", module, &after))?;
+    if after.funcs.iter().all(runs_alone) {
+        let chain = run_chain(&after, &given, |id, operands| run(&after, &after[id].name, operands))?;
+        require(chain == expected, || differs("the chain of stages", module, &after))?;
+    }
     Ok(Split::Stages(plan.stages.len()))
 }
 
@@ -69,8 +74,8 @@ pub fn split_compose_keras(module: &Module, cuts: &[String], dialects: &Dialects
     let expected = run(&before, MAIN, &given)?;
     require(run(&split, MAIN, &given)? == expected, || differs("the split model", module, &after))?;
     let chain = run_chain(&after, &given, |id, operands| {
-        let stage = lowered(&through_file(&after, id, dialects)?.0)?;
-        run(&stage, MAIN, operands)
+        let (stage, _folder) = through_file(&after, id, dialects)?;
+        run(&lowered(&stage)?, MAIN, operands)
     })?;
     require(chain == expected, || differs("the chain of stages read from files", module, &after))?;
     Ok(Split::Stages(plan.stages.len()))
@@ -130,7 +135,7 @@ pub fn keras_file(bytes: &[u8]) -> Result<(), Wrong> {
 pub fn file_bytes(module: &Module, id: FuncId) -> Result<Vec<u8>, Wrong> {
     let store = Store::open(module).map_err(|e| e.to_string())?;
     let mut bytes = Vec::new();
-    netc_keras::write(module, id, &store, &mut bytes).map_err(|e| format!("{e}: {:?}\n{}", e, print(module)))?;
+    netc_keras::write(module, id, &store, &mut bytes).map_err(|e| format!("{e:?}\n{}", print(module)))?;
     Ok(bytes)
 }
 
@@ -177,9 +182,12 @@ fn run(module: &Module, func: &str, given: &[Tensor]) -> Result<Vec<Tensor>, Wro
     Plan::new(module, id, &store).and_then(|plan| plan.run(given)).map_err(|e| place(&e))
 }
 
-/// The stages of a split program of core ops, each run as a program of its own.
-fn run_stages(module: &Module, given: &[Tensor]) -> Result<Vec<Tensor>, Wrong> {
-    run_chain(module, given, |id, operands| run(module, &module[id].name, operands))
+/// Whether the parameters say what every symbol is: an extent such as `2*N` alone does not.
+fn runs_alone(func: &Func) -> bool {
+    let dims = |value: ValueId| func[value].ty.dims.iter().flatten();
+    let known = func.params.iter().flat_map(|p| dims(p.value)).filter_map(|d| Some((d.as_symbol()?.clone(), 1)));
+    let known: Bindings = known.collect();
+    func.values_in_order().flat_map(dims).all(|d| d.eval(&known).is_some())
 }
 
 /// The outputs of an `@main` that only calls functions, each call made by `call`.

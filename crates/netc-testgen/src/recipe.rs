@@ -1,6 +1,6 @@
 //! Recipes: plain data that says which module to build.
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 
 use netc_data::Rng;
 use proptest::prelude::*;
@@ -12,11 +12,11 @@ pub trait Class: Copy + Debug + 'static {
 }
 
 /// One step of a recipe. Every combination of numbers has a meaning.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Step<C> {
     /// What is added.
     pub class: C,
-    /// Which of the values that are there it reads: see [`pick`].
+    /// Which of the values that are there it reads, counted from the last.
     pub reads: [u8; 3],
     /// The choices that the class leaves.
     pub knobs: [u8; 4],
@@ -73,6 +73,14 @@ impl<C: Class> Recipe<C> {
 impl<C: Class> From<[u8; 8]> for Step<C> {
     fn from([class, a, b, c, k, l, m, n]: [u8; 8]) -> Self {
         Self { class: of(C::ALL, class), reads: [a, b, c], knobs: [k, l, m, n] }
+    }
+}
+
+/// On one line, however it is asked for: recipes are read as lists of steps.
+impl<C: Debug> Debug for Step<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { class, reads: [a, b, c], knobs: [k, l, m, n] } = self;
+        f.write_fmt(format_args!("{class:?} [{a}, {b}, {c}] [{k}, {l}, {m}, {n}]"))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Layers and operations that change nothing in inference mode.
 
 use netc_ir::{Compare, Reduce, ValueId};
+use netc_pass::LowerError;
 
 use super::call::Call;
 use super::{Entry, Lowered, One, many, one};
@@ -52,7 +53,13 @@ fn identity(c: &mut Call<'_, '_>) -> Lowered {
 
 /// Some of these convert integers and some do not, so only floats pass.
 fn augment(c: &mut Call<'_, '_>) -> One {
-    let x = c.input()?;
+    // The default of their argument `training` is true, and Keras writes it into the call; inference overrides it.
+    c.only_args(1, &["inputs", "data", "training"])?;
+    let first = ["inputs", "data"].iter().find_map(|name| c.arg(0, name));
+    let x = match c.tensors(first)?[..] {
+        [x] => c.autocast(x)?,
+        _ => return Err(LowerError::Operands(format!("`{}` takes one tensor", c.class()))),
+    };
     if c.elem(x).is_float() { Ok(x) } else { Err(c.unsupported(format!("elements of type {}", c.elem(x)))) }
 }
 

@@ -24,8 +24,6 @@ mod shape;
 mod tensor;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tmp_dump;
 
 use netc_ir::{Builder, ValueId};
 use netc_pass::{Dialect, LowerError, Lowered, OpContext};

@@ -57,7 +57,7 @@ fn extreme(c: &mut Call<'_, '_>, kind: Reduce) -> One {
     }
     let x = c.tensor(0, "x")?;
     let (axes, keep) = axes_and_keep(c, x)?;
-    c.reduce(kind, x, &axes, keep)
+    if c.elem(x) == ElemType::Bool { logical(c, kind, x, &axes, keep) } else { c.reduce(kind, x, &axes, keep) }
 }
 
 /// The variance in the type of a float of `x`, computed in at least `f32`.
