@@ -1,3 +1,5 @@
+//! Lowering whole modules.
+
 use netc_ir::verify;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Splits of hand-written and of random programs.
+
 use netc_ir::{Module, Op, OpId, OpKind, parse, verify};
 use proptest::prelude::*;
 use proptest::sample::Index;

@@ -1,3 +1,5 @@
+//! What parts of a function cost.
+
 use netc_ir::{Func, parse};
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! What places of a function are called.
+
 use super::*;
 
 const MODEL: &str = r#"netc 1

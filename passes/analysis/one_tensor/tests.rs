@@ -1,3 +1,5 @@
+//! One-tensor cuts against their definition.
+
 use netc_ir::{Def, parse};
 use petgraph::algo::dominators::simple_fast;
 use petgraph::graph::{DiGraph, NodeIndex};

@@ -1,6 +1,6 @@
 //! Activation functions: by name, as layers, and as operations.
 
-use netc_ir::{Attr, Compare, CoreOp, Literal, Reduce, SliceAxis, Unary, ValueId};
+use netc_ir::{Attr, Compare, CoreOp, ElemType, Literal, Reduce, SliceAxis, Unary, ValueId};
 use netc_pass::LowerError;
 
 use super::call::{Call, found, normal_axes};
@@ -196,11 +196,18 @@ fn last_axis(c: &mut Call<'_, '_>, x: ValueId, f: fn(&mut Call<'_, '_>, ValueId,
     }
 }
 
+/// Keras makes floats of integers at different places of these functions.
+fn only_floats(c: &Call<'_, '_>, x: ValueId) -> Done {
+    let elem = c.elem(x);
+    if elem.is_int() || elem == ElemType::Bool { Err(c.unsupported(format!("elements of type {elem}"))) } else { Ok(()) }
+}
+
 fn relu(c: &mut Call<'_, '_>, x: ValueId) -> One {
     c.unary(Unary::Relu, x)
 }
 
 fn relu6(c: &mut Call<'_, '_>, x: ValueId) -> One {
+    only_floats(c, x)?;
     let y = relu(c, x)?;
     c.min(y, 6.0)
 }
@@ -329,6 +336,7 @@ pub(super) fn sigmoid(c: &mut Call<'_, '_>, x: ValueId) -> One {
 }
 
 fn hard_sigmoid(c: &mut Call<'_, '_>, x: ValueId) -> One {
+    only_floats(c, x)?;
     let shifted = c.add(x, 3.0)?;
     let y = relu6(c, shifted)?;
     c.div(y, 6.0)
@@ -358,6 +366,7 @@ fn hard_silu(c: &mut Call<'_, '_>, x: ValueId) -> One {
 }
 
 fn hard_tanh(c: &mut Call<'_, '_>, x: ValueId) -> One {
+    only_floats(c, x)?;
     let y = c.max(x, -1.0)?;
     c.min(y, 1.0)
 }
@@ -407,6 +416,7 @@ fn mish(c: &mut Call<'_, '_>, x: ValueId) -> One {
 }
 
 fn softsign(c: &mut Call<'_, '_>, x: ValueId) -> One {
+    only_floats(c, x)?;
     let magnitude = c.unary(Unary::Abs, x)?;
     let below = c.add(magnitude, 1.0)?;
     c.div(x, below)
@@ -421,6 +431,7 @@ fn squareplus(c: &mut Call<'_, '_>, x: ValueId, b: f64) -> One {
 }
 
 fn sparse_plus(c: &mut Call<'_, '_>, x: ValueId) -> One {
+    only_floats(c, x)?;
     let low = c.compare(Compare::Le, x, -1.0)?;
     let high = c.compare(Compare::Ge, x, 1.0)?;
     let shifted = c.add(x, 1.0)?;
@@ -459,6 +470,7 @@ fn softmax_layer(c: &mut Call<'_, '_>) -> One {
 
 /// `max(x - tau, 0)`, where `tau` comes from the largest elements.
 fn sparsemax(c: &mut Call<'_, '_>, x: ValueId, axis: usize) -> One {
+    only_floats(c, x)?;
     let at = axis as u64;
     let sorted = c.b.core(CoreOp::Sort { axis: at, descending: true }, &[x])?;
     let sums = c.b.core(CoreOp::CumSum(at), &[sorted])?;

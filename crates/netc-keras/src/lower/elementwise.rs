@@ -36,6 +36,7 @@ pub(super) const OPS: &[Entry] = &[
         "Square",
         |c| {
             let x = c.tensor(0, "x")?;
+            let x = if c.elem(x) == ElemType::Bool { c.b.cast(x, ElemType::I32)? } else { x };
             c.square(x)
         },
         "`x * x`.",

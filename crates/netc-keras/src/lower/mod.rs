@@ -25,7 +25,7 @@ mod tensor;
 #[cfg(test)]
 mod tests;
 
-use netc_ir::{Builder, ValueId};
+use netc_ir::{Builder, ElemType, ValueId};
 use netc_pass::{Dialect, LowerError, Lowered, OpContext};
 
 use call::Call;
@@ -41,10 +41,22 @@ impl Dialect for KerasDialect {
             return Err(LowerError::Unknown { class: name.rsplit('.').next().unwrap_or(name).into() });
         };
         let mut call = Call::new(builder, context);
-        match entry.meaning {
-            Meaning::One(lower) => Ok(vec![lower(&mut call)?]),
+        let lowered = match entry.meaning {
+            Meaning::One(lower) => lower(&mut call).map(|y| vec![y]),
             Meaning::Many(lower) => lower(&mut call),
-        }
+        };
+        lowered.map_err(|error| of_integers(builder, context, error))
+    }
+}
+
+/// Keras converts integers and truth values wherever a function asks for floats. A lowering that does not is no error
+/// of the model: it lacks a meaning, and can be split.
+fn of_integers(builder: &Builder<'_>, context: OpContext<'_>, error: LowerError) -> LowerError {
+    let LowerError::Infer(source) = error else { return error };
+    let class = context.op.name.rsplit('.').next().unwrap_or(&context.op.name).into();
+    match context.operands.iter().map(|x| builder.ty(*x)).find(|ty| ty.elem.is_int() || ty.elem == ElemType::Bool) {
+        Some(ty) => LowerError::Unsupported { class, what: format!("a tensor of type {ty} ({source})") },
+        None => LowerError::Infer(source),
     }
 }
 

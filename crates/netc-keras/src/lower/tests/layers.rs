@@ -1,0 +1,316 @@
+//! What layers mean.
+
+use netc_ir::{Builder, OpKind};
+use netc_pass::{Dialect, LayerLibrary, OpContext};
+
+use super::super::KerasDialect;
+use super::{Case, F32, IMAGE, KERNEL, check, check_error, check_ops, layer};
+
+#[test]
+fn convolutions() {
+    let conv = |config| layer("keras.Conv2D", config, KERNEL, IMAGE);
+    check(conv("strides = [2, 2], padding = \"same\", activation = \"relu\""), "f32[N,5,5,8]");
+    check(conv("strides = [1, 1], padding = \"valid\", dilation_rate = [2, 2]"), "f32[N,5,5,8]");
+    check_ops(
+        conv("strides = 2, padding = \"same\", activation = \"relu\", use_bias = true"),
+        "%1 = weight w0()
+         %2 = conv(%x0, %1) {strides = [2, 2], padding = \"same\"}
+         %3 = weight w1()
+         %4 = add(%2, %3)
+         %5 = relu(%4)",
+    );
+    let first = "data_format = \"channels_first\", padding = \"valid\"";
+    check_ops(
+        layer("keras.Conv2D", first, KERNEL, &["f32[N,3,9,9]"]),
+        "%1 = weight w0()
+         %2 = conv(%x0, %1) {strides = [1, 1], layout = \"channels_first\"}
+         %3 = weight w1()
+         %4 = reshape(%3)
+         %5 = add(%2, %4)",
+    );
+    let grouped = [("vars/0", "f32[3,3,1,6]")];
+    check(layer("keras.Conv2D", "groups = 3, use_bias = false", &grouped, IMAGE), "f32[N,7,7,6]");
+    let line = [("vars/0", "f32[3,4,5]")];
+    let causal = "padding = \"causal\", kernel_size = [3], dilation_rate = [2], use_bias = false";
+    check_ops(
+        layer("keras.Conv1D", causal, &line, &["f32[N,T,4]"]),
+        "%1 = weight w0()
+         %2 = conv(%x0, %1) {strides = [1], dilations = [2], padding = [[4, 0]]}",
+    );
+    check(layer("keras.Conv1D", causal, &line, &["f32[N,T,4]"]), "f32[N,T,5]");
+    let cube = [("vars/0", "f32[2,2,2,1,5]")];
+    check(layer("keras.Conv3D", "use_bias = false", &cube, &["f32[N,4,4,4,1]"]), "f32[N,3,3,3,5]");
+}
+
+#[test]
+fn depthwise_and_separable_convolutions() {
+    let depthwise = [("vars/0", "f32[3,3,3,2]"), ("vars/1", "f32[6]")];
+    check(layer("keras.DepthwiseConv2D", "padding = \"same\"", &depthwise, IMAGE), "f32[N,9,9,6]");
+    let separable = [("vars/0", "f32[3,3,3,2]"), ("vars/1", "f32[1,1,6,4]"), ("vars/2", "f32[4]")];
+    check_ops(
+        layer("keras.SeparableConv2D", "strides = [2, 2]", &separable, IMAGE),
+        "%1 = weight w0()
+         %2 = weight w1()
+         %3 = reshape(%1)
+         %4 = conv(%x0, %3) {strides = [2, 2], groups = 3}
+         %5 = conv(%4, %2) {strides = [1, 1]}
+         %6 = weight w2()
+         %7 = add(%5, %6)",
+    );
+    let line = [("vars/0", "f32[3,3,2]"), ("vars/1", "f32[1,6,4]"), ("vars/2", "f32[4]")];
+    check(layer("keras.SeparableConv1D", "", &line, &["f32[N,9,3]"]), "f32[N,7,4]");
+}
+
+#[test]
+fn mixed_precision_casts_inputs_and_weights() {
+    let half = "dtype = {class_name = \"DTypePolicy\", config = {name = \"mixed_float16\"}}, use_bias = false";
+    check_ops(
+        layer("keras.Dense", half, &[("vars/0", "f32[4,2]")], &["f32[N,4]"]),
+        "%1 = cast(%x0)
+         %2 = weight w0()
+         %3 = cast(%2)
+         %4 = matmul(%1, %3)",
+    );
+    check(layer("keras.Dropout", half, &[], &["f32[N,4]"]), "f16[N,4]");
+    check(layer("keras.Dropout", half, &[], &["i32[N,4]"]), "i32[N,4]");
+}
+
+#[test]
+fn pooling() {
+    let pool = |class, config| layer(class, config, &[], IMAGE);
+    check(pool("keras.MaxPooling2D", "pool_size = [2, 2], strides = [2, 2], padding = \"valid\""), "f32[N,4,4,3]");
+    check(pool("keras.AveragePooling2D", "pool_size = 3, strides = null, padding = \"same\""), "f32[N,3,3,3]");
+    check(
+        layer("keras.MaxPooling1D", "pool_size = [2], data_format = \"channels_first\"", &[], &["f32[N,3,8]"]),
+        "f32[N,3,4]",
+    );
+    check(pool("keras.GlobalAveragePooling2D", "keepdims = true"), "f32[N,1,1,3]");
+    check(pool("keras.GlobalMaxPooling2D", "data_format = \"channels_first\""), "f32[N,9]");
+    check_error(
+        pool("keras.GlobalMaxPooling1D", ""),
+        "`GlobalMaxPooling1D` takes a tensor of rank 3, found f32[N,9,9,3]",
+    );
+}
+
+#[test]
+fn batch_normalization_rounds_as_keras() {
+    let weights = [("vars/0", "f32[3]"), ("vars/1", "f32[3]"), ("vars/2", "f32[3]"), ("vars/3", "f32[3]")];
+    let config = format!("{F32}, axis = -1, epsilon = 0.001, center = true, scale = true");
+    check_ops(
+        layer("keras.BatchNormalization", &config, &weights, IMAGE),
+        "%1 = weight w0()
+         %2 = weight w1()
+         %3 = weight w2()
+         %4 = weight w3()
+         %5 = constant() {value = 0.0010000000474974513}
+         %6 = add(%4, %5)
+         %7 = rsqrt(%6)
+         %8 = mul(%7, %1)
+         %9 = neg(%3)
+         %10 = mul(%9, %8)
+         %11 = add(%10, %2)
+         %12 = mul(%x0, %8)
+         %13 = add(%12, %11)",
+    );
+    let plain =
+        layer("keras.BatchNormalization", "axis = 1, scale = false, center = false", &weights[..2], &["f32[N,3,9,9]"]);
+    check(plain, "f32[N,3,9,9]");
+    let without = layer("keras.BatchNormalization", "axis = 3", &weights[..3], IMAGE);
+    check_error(without, "the weight `vars/3` is missing: the moving variance");
+    let masked = Case { call: "args = [$0], kwargs = {mask = null, training = false}", ..plain };
+    check(masked, "f32[N,3,9,9]");
+    let training = Case { call: "args = [$0], kwargs = {training = true}", ..plain };
+    check(training, "f32[N,3,9,9]");
+}
+
+#[test]
+fn normalizations() {
+    let two = [("vars/0", "f32[3]"), ("vars/1", "f32[3]")];
+    check(layer("keras.LayerNormalization", "axis = [-1], epsilon = 0.001", &two, IMAGE), "f32[N,9,9,3]");
+    let channel = [("vars/0", "f32[9]"), ("vars/1", "f32[9]")];
+    check(layer("keras.LayerNormalization", "axis = 1", &channel, IMAGE), "f32[N,9,9,3]");
+    let six = [("vars/0", "f32[6]"), ("vars/1", "f32[6]")];
+    check(layer("keras.GroupNormalization", "groups = 2, axis = -1", &six, &["f32[N,9,9,6]"]), "f32[N,9,9,6]");
+    check(layer("keras.GroupNormalization", "groups = -1, axis = 1", &six, &["f32[N,6,9,9]"]), "f32[N,6,9,9]");
+    check_error(
+        layer("keras.GroupNormalization", "groups = 4, axis = -1", &six, &["f32[N,9,9,6]"]),
+        "`groups` is 4, expected a divisor of 6 channels, or -1",
+    );
+    check(layer("keras.RMSNormalization", "axis = -1", &two, IMAGE), "f32[N,9,9,3]");
+    check(layer("keras.UnitNormalization", "axis = [1, 2]", &[], IMAGE), "f32[N,9,9,3]");
+    check(layer("keras.Normalization", "axis = [3], mean = null, variance = null", &two, IMAGE), "f32[N,9,9,3]");
+    check(
+        layer("keras.Normalization", "axis = [3], mean = [1, 2.0, 3], variance = [1, 1, 1]", &[], IMAGE),
+        "f32[N,9,9,3]",
+    );
+    check(
+        layer("keras.Normalization", "axis = null, mean = 1.0, variance = 2.0, invert = true", &[], IMAGE),
+        "f32[N,9,9,3]",
+    );
+    check(
+        layer("keras.Rescaling", &format!("{F32}, scale = 0.5, offset = [1, 2, 3]"), &[], &["u8[N,9,9,3]"]),
+        "f32[N,9,9,3]",
+    );
+}
+
+#[test]
+fn activations_by_name_and_by_object() {
+    check_ops(
+        layer("keras.Activation", "activation = \"relu6\"", &[], &["f32[N,4]"]),
+        "%1 = relu(%x0)\n%2 = constant() {value = 6.0}\n%3 = min(%1, %2)",
+    );
+    check_ops(layer("keras.Activation", "activation = \"linear\"", &[], &["f32[N,4]"]), "");
+    let object = "activation = {module = \"keras.layers\", class_name = \"LeakyReLU\", config = {negative_slope = 0.5}, registered_name = null}";
+    check_ops(
+        layer("keras.Activation", object, &[], &["f32[N,4]"]),
+        "%1 = constant() {value = 0.0}
+         %2 = ge(%x0, %1)
+         %3 = constant() {value = 0.5}
+         %4 = mul(%3, %x0)
+         %5 = select(%2, %x0, %4)",
+    );
+    check_error(
+        layer("keras.Activation", "activation = \"frobnicate\"", &[], &["f32[N,4]"]),
+        "`Activation` with the activation \"frobnicate\" is not supported",
+    );
+    let custom = "activation = {module = \"mine\", class_name = \"function\", config = \"relu\", registered_name = \"mine>relu\"}";
+    check_error(
+        layer("keras.Activation", custom, &[], &["f32[N,4]"]),
+        "`Activation` with the activation an object of class \"function\" is not supported",
+    );
+    check_ops(
+        layer("keras.ReLU", "max_value = 6.0, negative_slope = 0.0, threshold = 0.0", &[], &["f32[N,4]"]),
+        "%1 = relu(%x0)\n%2 = constant() {value = 6.0}\n%3 = min(%1, %2)",
+    );
+    check(layer("keras.ReLU", "max_value = 6, negative_slope = 0.1, threshold = 1.0", &[], &["f32[N,4]"]), "f32[N,4]");
+    check_error(
+        layer("keras.LeakyReLU", "negative_slope = 0.5", &[], &["i32[N,4]"]),
+        "`LeakyReLU` with elements of type i32, and 0.5, is not supported",
+    );
+    check(layer("keras.PReLU", "shared_axes = [1, 2]", &[("vars/0", "f32[1,1,3]")], IMAGE), "f32[N,9,9,3]");
+    check(layer("keras.Softmax", "axis = [1, 2]", &[], IMAGE), "f32[N,9,9,3]");
+    check(layer("keras.ELU", "alpha = 0.5", &[], IMAGE), "f32[N,9,9,3]");
+}
+
+#[test]
+fn merges() {
+    let merge = |class, config, operands| Case {
+        call: "args = [[$0, $1]], kwargs = {}",
+        ..layer(class, config, &[], operands)
+    };
+    check(merge("keras.Add", "", &["f32[N,4,4,2]", "f32[N,1,1,2]"]), "f32[N,4,4,2]");
+    check(merge("keras.Multiply", "", &["f32[N,4,4,2]", "f32[N,2]"]), "f32[N,4,4,2]");
+    check(merge("keras.Average", "", &["i32[N,2]", "i32[N,2]"]), "f32[N,2]");
+    check(merge("keras.Concatenate", "axis = -1", &["f32[N,4,2]", "f32[N,4,3]"]), "f32[N,4,5]");
+    check(merge("keras.Dot", "axes = 1, normalize = true", &["f32[N,4]", "f32[N,4]"]), "f32[N,1]");
+    check(merge("keras.Dot", "axes = [2, 1]", &["f32[N,5,4]", "f32[N,4,3]"]), "f32[N,5,3]");
+    check(merge("keras.Dot", "axes = [1, 2]", &["f32[N,4,5]", "f32[N,3,4]"]), "f32[N,5,3]");
+    check_ops(
+        Case { call: "args = [[$0, $0]], kwargs = {}", ..layer("keras.Add", "", &[], &["f32[N,4]"]) },
+        "%1 = add(%x0, %x0)",
+    );
+    check_error(layer("keras.Subtract", "", &[], &["f32[N,4]"]), "`Subtract` takes two tensors, found 1");
+}
+
+#[test]
+fn shapes() {
+    let on = |class, config| layer(class, config, &[], IMAGE);
+    check(on("keras.Flatten", "data_format = \"channels_last\""), "f32[N,243]");
+    check_ops(
+        on("keras.Flatten", "data_format = \"channels_first\""),
+        "%1 = transpose(%x0) {perm = [0, 2, 3, 1]}\n%2 = reshape(%1)",
+    );
+    check(on("keras.Reshape", "target_shape = [-1, 3]"), "f32[N,81,3]");
+    check(on("keras.Permute", "dims = [3, 1, 2]"), "f32[N,3,9,9]");
+    check(on("keras.Cropping2D", "cropping = [[1, 2], [0, 3]]"), "f32[N,6,6,3]");
+    check(layer("keras.Cropping1D", "cropping = [1, 2]", &[], &["f32[N,T,3]"]), "f32[N,T-3,3]");
+    check(on("keras.ZeroPadding2D", "padding = [[0, 1], [2, 3]]"), "f32[N,10,14,3]");
+    check(on("keras.ZeroPadding2D", "padding = 1, data_format = \"channels_first\""), "f32[N,9,11,5]");
+    check(on("keras.UpSampling2D", "size = [2, 3], interpolation = \"nearest\""), "f32[N,18,27,3]");
+    check(layer("keras.UpSampling1D", "size = 2", &[], &["f32[N,T,3]"]), "f32[N,2*T,3]");
+    check(layer("keras.RepeatVector", "n = 5", &[], &["f32[N,3]"]), "f32[N,5,3]");
+    check_error(
+        on("keras.UpSampling2D", "size = 2, interpolation = \"bilinear\""),
+        "`UpSampling2D` with `interpolation` = \"bilinear\" is not supported",
+    );
+    check_error(
+        on("keras.Reshape", "target_shape = [-1, 7]"),
+        "`target_shape` is [-1, 7], expected a shape for 243 elements",
+    );
+}
+
+#[test]
+fn attention_without_masks() {
+    let weights = &[
+        ("query_dense/vars/0", "f32[8,2,4]"),
+        ("query_dense/vars/1", "f32[2,4]"),
+        ("key_dense/vars/0", "f32[8,2,4]"),
+        ("key_dense/vars/1", "f32[2,4]"),
+        ("value_dense/vars/0", "f32[8,2,4]"),
+        ("value_dense/vars/1", "f32[2,4]"),
+        ("output_dense/vars/0", "f32[2,4,8]"),
+        ("output_dense/vars/1", "f32[8]"),
+    ];
+    let config = "num_heads = 2, key_dim = 4, attention_axes = [1], output_shape = null, dropout = 0.0";
+    let cross = Case {
+        call: "args = [$0, $1], kwargs = {}",
+        ..layer("keras.MultiHeadAttention", config, weights, &["f32[N,5,8]", "f32[N,T,8]"])
+    };
+    check(cross, "f32[N,5,8]");
+    let own = Case { call: "args = [$0, $0], kwargs = {use_causal_mask = true}", operands: &["f32[N,5,8]"], ..cross };
+    check(own, "f32[N,5,8]");
+    let scores = Case { call: "args = [$0, $1], kwargs = {return_attention_scores = true}", ..cross };
+    check(scores, "f32[N,5,8] f32[N,2,5,T]");
+    let masked = Case { call: "args = [$0, $1], kwargs = {attention_mask = $1}", ..cross };
+    check_error(masked, "`MultiHeadAttention` with the argument `attention_mask` = a tensor is not supported");
+    let two = |class, config, weights| Case {
+        call: "args = [[$0, $1]], kwargs = {}",
+        ..layer(class, config, weights, &["f32[N,5,8]", "f32[N,6,8]"])
+    };
+    check(two("keras.Attention", "use_scale = false, score_mode = \"dot\"", &[]), "f32[N,5,8]");
+    check(
+        two(
+            "keras.Attention",
+            "use_scale = true, score_mode = \"concat\"",
+            &[("vars/0", "f32[]"), ("vars/1", "f32[]")],
+        ),
+        "f32[N,5,8]",
+    );
+    check(two("keras.AdditiveAttention", "use_scale = true", &[("vars/0", "f32[8]")]), "f32[N,5,8]");
+}
+
+/// A mask travels beside the tensors, so the module that makes one is refused where it would be read.
+#[test]
+fn masks_are_not_ignored() {
+    let case = layer("keras.GlobalAveragePooling1D", "", &[], &["f32[N,T,3]"]);
+    check(case, "f32[N,3]");
+    let mut module = case.module();
+    let mut masking = module.layers[0].clone();
+    masking.class = "keras.Masking".into();
+    masking.name = "m".into();
+    module.add_layer(masking);
+    let main = module.main().unwrap();
+    let OpKind::Source(source) = &main.ops().next().unwrap().1.kind else { panic!() };
+    let mut b = Builder::new(&module, "f");
+    let x = b.param("x", main[main.params[0].value].ty.clone(), None);
+    let context = OpContext { op: source, layer: Some(&module.layers[0]), operands: &[x] };
+    let error = KerasDialect.lower(&mut b, context).unwrap_err();
+    assert_eq!(error.to_string(), "`GlobalAveragePooling1D` with a mask, which the layer `m` makes, is not supported");
+}
+
+#[test]
+fn the_scale_library_works_along_any_axis() {
+    let library = LayerLibrary::parse(include_str!("../../../../../layers/scale.nir")).unwrap();
+    assert_eq!(library.classes().collect::<Vec<_>>(), ["Scale"]);
+    let weights = [("vars/0", "f32[3]"), ("vars/1", "f32[3]")];
+    for (config, x, shape) in [
+        ("axis = -1", "f32[N,9,9,3]", "f32[1,1,1,3]"),
+        ("axis = [3]", "f32[N,9,9,3]", "f32[1,1,1,3]"),
+        ("name = \"without\"", "f32[N,9,9,3]", "f32[1,1,1,3]"),
+        ("axis = 1", "f32[N,3,9,9]", "f32[1,3,1,1]"),
+    ] {
+        let (types, text) = layer("custom.Scale", config, &weights, &[x]).lower_with(&library).unwrap();
+        assert_eq!(types[0].to_string(), x, "{config}");
+        assert_eq!(text.matches(shape).count(), 2, "{config}\n{text}");
+    }
+}
