@@ -61,7 +61,8 @@ pub(crate) struct CompileArgs {
     #[arg(short, long, value_name = "PATH")]
     pub(crate) output: Option<PathBuf>,
     /// Run the model before and after the passes on N random inputs and compare bit for bit
-    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "1")]
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "1",
+          value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) verify: Option<u64>,
     #[command(flatten)]
     pub(crate) random: RandomArgs,

@@ -19,6 +19,8 @@ pub(crate) struct Model {
     /// The stem of the files that are written from it.
     pub(crate) name: String,
     pub(crate) notes: Vec<String>,
+    /// The program or manifest that was read; the files of models are in the module's table.
+    source: Option<PathBuf>,
 }
 
 /// The architecture that is used where none is given.
@@ -59,6 +61,12 @@ pub(crate) fn load(input: &str, dialects: &Dialects) -> Result<Model, CliError> 
 }
 
 fn load_quietly(input: &str, dialects: &Dialects) -> Result<Model, CliError> {
+    let mut model = load_input(input, dialects)?;
+    model.source = Some(PathBuf::from(input)).filter(|path| path.exists());
+    Ok(model)
+}
+
+fn load_input(input: &str, dialects: &Dialects) -> Result<Model, CliError> {
     if let Some(name) = input.strip_prefix("zoo:") {
         return zoo(name);
     }
@@ -69,7 +77,7 @@ fn load_quietly(input: &str, dialects: &Dialects) -> Result<Model, CliError> {
     }
     let path = Path::new(input);
     let stem = path.file_stem().map_or_else(|| "model".into(), |s| s.to_string_lossy().into_owned());
-    match path.extension().and_then(|e| e.to_str()) {
+    let model = match path.extension().and_then(|e| e.to_str()) {
         Some("nir") => {
             let program =
                 fs::read_to_string(path).map_err(|e| CliError::because(format!("cannot read `{input}`"), e))?;
@@ -77,7 +85,8 @@ fn load_quietly(input: &str, dialects: &Dialects) -> Result<Model, CliError> {
         }
         Some("json") => manifest::load(path, dialects),
         _ => keras(path, stem, dialects),
-    }
+    };
+    Ok(Model { source: Some(path.into()), ..model? })
 }
 
 fn keras(path: &Path, stem: String, dialects: &Dialects) -> Result<Model, CliError> {
@@ -111,7 +120,7 @@ pub(crate) fn model(module: Module, stem: String, notes: Vec<String>, place: &st
     let Some(main) = module.func_named(MAIN) else {
         return Err(CliError::input(format!("`{place}` has no function `@{MAIN}`")));
     };
-    Ok(Model { module, main, name: stem, notes })
+    Ok(Model { module, main, name: stem, notes, source: None })
 }
 
 impl Model {
@@ -120,8 +129,8 @@ impl Model {
         self.module[self.main].attrs.get("class").and_then(Attr::as_str).unwrap_or("program")
     }
 
-    /// The files that the weights are in.
+    /// The files that the model is read from: what was given, and those that the weights are in.
     pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> + '_ {
-        self.module.files.iter().map(|f| PathBuf::from(&**f))
+        self.module.files.iter().map(|f| PathBuf::from(&**f)).chain(self.source.clone())
     }
 }

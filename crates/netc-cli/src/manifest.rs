@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use netc_ir::{Builder, CallOp, FuncId, MAIN, Module, Name, OpKind, Type, ValueId};
+use netc_ir::{Builder, CallOp, Dim, FuncId, MAIN, Module, Name, OpKind, Type, ValueId, call_types};
 use netc_keras::dtype_name;
 use netc_pass::Dialects;
 use netc_passes::analysis::Costs;
@@ -92,7 +92,7 @@ pub(crate) fn write(
 
 /// Name, shape (null where open), type and size of a tensor.
 pub(crate) fn port(name: &str, ty: &Type) -> Map<String, Value> {
-    let shape = ty.dims.as_ref().map(|dims| dims.iter().map(netc_ir::Dim::known).collect::<Vec<_>>());
+    let shape = ty.dims.as_ref().map(|dims| dims.iter().map(Dim::known).collect::<Vec<_>>());
     let mut port = Map::new();
     port.insert("name".into(), name.into());
     port.insert("shape".into(), json!(shape));
@@ -136,10 +136,19 @@ pub(crate) fn load(path: &Path, dialects: &Dialects) -> Result<Model, CliError> 
         serde_json::from_str(&text).map_err(|e| CliError::because(format!("`{shown}` is not JSON"), e))?;
     let reader = Reader { path, folder: path.parent().unwrap_or(Path::new("")), json: &json };
     let (module, notes) = reader.module(dialects)?;
-    let name = json.get("model").and_then(Value::as_str).unwrap_or("model").to_string();
+    let name = json.get("model").and_then(Value::as_str).unwrap_or("model");
+    if !is_plain_name(name) {
+        return Err(reader.error("model", &format!("a name that can begin the name of a file, found `{name}`")));
+    }
     netc_ir::verify(&module)
         .map_err(|e| CliError::because(format!("the stages of `{shown}` do not fit together"), e))?;
-    input::model(module, name, notes, &shown.to_string())
+    input::model(module, name.into(), notes, &shown.to_string())
+}
+
+/// Whether `name` names something in a folder, and nothing outside of it.
+fn is_plain_name(name: &str) -> bool {
+    let mut components = Path::new(name).components();
+    matches!((components.next(), components.next()), (Some(Component::Normal(_)), None)) && !name.contains('/')
 }
 
 struct Reader<'a> {
@@ -179,7 +188,9 @@ impl Reader<'_> {
             let rename = |name: &str| -> Name {
                 if name == MAIN { format!("stage{i}").into() } else { format!("stage{i}/{name}").into() }
             };
-            let ids = module.append(imported.module, rename);
+            // Each file numbers its open extents anew; the batch is common to all.
+            let symbol = |name: &Name| (&**name != "N").then(|| Dim::symbol(format!("s{i}_{name}")));
+            let ids = module.append(imported.module, rename, symbol);
             funcs.push(main.map(|m| ids[m.index()]).ok_or_else(|| self.error(&format!("stages[{i}]"), "a model"))?);
         }
         let main = self.main(&module, &funcs, stages)?;
@@ -220,7 +231,8 @@ impl Reader<'_> {
                 return Err(self.error(&place, &format!("{} inputs, as its file's model takes", callee.params.len())));
             }
             let call = CallOp { callee: *func, layer: None, attrs: netc_ir::Attrs::new() };
-            let results = callee.outputs.iter().map(|o| (callee[o.value].ty.clone(), Some(o.name.clone())));
+            let types = call_types(callee, operands.iter().map(|v| b.ty(*v)));
+            let results = types.into_iter().zip(&callee.outputs).map(|(ty, o)| (ty, Some(o.name.clone())));
             let op = b.op(OpKind::Call(Box::new(call)), &operands, results.collect::<Vec<_>>());
             for (j, value) in b.results(op).iter().enumerate() {
                 given.insert(Given::Stage(i as u64, j as u64), *value);

@@ -18,15 +18,17 @@ const BUFFER: usize = 64 * 1024;
 #[derive(Default)]
 pub(crate) struct Outputs {
     files: Vec<Pending>,
-    folder: Option<PathBuf>,
+    /// The folders made, the innermost first.
+    folders: Vec<PathBuf>,
 }
 
 impl Outputs {
     /// Starts a set of files in `folder`, which is made if it does not exist.
     pub(crate) fn in_folder(folder: &Path) -> Result<Self, CliError> {
-        let fresh = !folder.exists();
+        let fresh = folder.ancestors().take_while(|f| !f.as_os_str().is_empty() && !f.exists());
+        let outputs = Self { files: Vec::new(), folders: fresh.map(Path::to_path_buf).collect() };
         fs::create_dir_all(folder).map_err(|e| cannot_write(folder, e))?;
-        Ok(Self { files: Vec::new(), folder: fresh.then(|| folder.to_path_buf()) })
+        Ok(outputs)
     }
 
     /// Writes the file that will be at `target`.
@@ -51,7 +53,7 @@ impl Outputs {
         for Pending { temporary, target } in self.files.drain(..) {
             temporary.persist(&target).map_err(|e| cannot_write(&target, e.error))?;
         }
-        self.folder = None;
+        self.folders.clear();
         Ok(())
     }
 }
@@ -89,7 +91,7 @@ impl Pending {
 impl Drop for Outputs {
     fn drop(&mut self) {
         self.files.clear();
-        if let Some(folder) = &self.folder {
+        for folder in &self.folders {
             // Only if it is empty: someone else may have put something there.
             let _ = fs::remove_dir(folder);
         }
@@ -102,12 +104,16 @@ pub(crate) fn cannot_write(path: &Path, error: std::io::Error) -> CliError {
 
 /// Refuses a target that is one of the files that the model is read from.
 pub(crate) fn refuse_input(model: &Model, target: &Path) -> Result<(), CliError> {
-    let Ok(target) = target.canonicalize() else { return Ok(()) };
-    match model.files().find(|f| f.canonicalize().is_ok_and(|f| f == target)) {
-        Some(file) => Err(CliError::input(format!(
-            "`{}` is the input, which is never overwritten; choose another output",
-            file.display()
+    model.files().try_for_each(|file| refuse_same(&file, target))
+}
+
+/// Refuses a target that is the input `file`.
+pub(crate) fn refuse_same(file: &Path, target: &Path) -> Result<(), CliError> {
+    match (file.canonicalize(), target.canonicalize()) {
+        (Ok(a), Ok(b)) if a == b => Err(CliError::input(format!(
+            "`{}` is an input, which is never overwritten; choose another output",
+            target.display()
         ))),
-        None => Ok(()),
+        _ => Ok(()),
     }
 }

@@ -1,15 +1,22 @@
 //! Putting the tables of one module behind those of another.
 
 use crate::Name;
+use crate::dim::Dim;
 use crate::id::{FileId, FuncId, LayerId, WeightId};
 use crate::module::{Loc, Module, WeightData};
 use crate::op::{CoreOp, OpKind};
 
 impl Module {
-    /// Adds everything of `other` but its attributes, with functions renamed by `rename`; returns their ids here.
+    /// Adds everything of `other` but its attributes, with functions renamed by `rename` and symbols replaced by what
+    /// `symbol` gives for them; returns the functions' ids here.
     ///
     /// Files are shared by path. The new names must be free.
-    pub fn append(&mut self, mut other: Self, rename: impl Fn(&str) -> Name) -> Vec<FuncId> {
+    pub fn append(
+        &mut self,
+        mut other: Self,
+        rename: impl Fn(&str) -> Name,
+        symbol: impl Fn(&Name) -> Option<Dim>,
+    ) -> Vec<FuncId> {
         let files: Vec<FileId> = other.files.iter().map(|f| self.intern_file(f)).collect();
         let offset = Offsets { files, weights: self.weights.len(), layers: self.layers.len(), funcs: self.funcs.len() };
         for mut weight in other.weights {
@@ -25,7 +32,12 @@ impl Module {
         for func in &mut other.funcs {
             func.name = rename(&func.name);
             func.params.iter_mut().for_each(|p| p.layer = p.layer.map(|l| offset.layer(l)));
+            let dims = func.values.iter_mut().filter_map(|v| v.ty.dims.as_mut()).flatten();
+            dims.for_each(|d| *d = d.substitute(&symbol));
             for op in &mut func.ops {
+                if let OpKind::Core(CoreOp::Reshape(dims) | CoreOp::Broadcast(dims)) = &mut op.kind {
+                    dims.iter_mut().for_each(|d| *d = d.substitute(&symbol));
+                }
                 offset.kind(&mut op.kind);
                 offset.loc(&mut op.loc);
             }
@@ -78,7 +90,7 @@ impl Offsets {
 
 #[cfg(test)]
 mod tests {
-    use crate::{parse, print, verify};
+    use crate::{Dim, parse, print, verify};
 
     #[test]
     fn references_move_with_their_tables() {
@@ -93,11 +105,12 @@ func @main(%x: f32[N,4]) -> (%y) {
 }";
         let one = parse(text).unwrap();
         let mut two = one.clone();
-        let ids = two.append(one, |_| "second".into());
+        let ids = two.append(one, |_| "second".into(), |_| Some(Dim::symbol("M")));
         verify(&two).unwrap();
         assert_eq!(ids.len(), 1);
         let printed = print(&two);
         assert!(printed.contains("%w = weight w1()") && printed.contains("custom.Scale l1(%x)"), "{printed}");
+        assert!(printed.contains("func @second(%x: f32[M,4])"), "{printed}");
         assert_eq!(two.files.len(), 1);
     }
 }

@@ -41,7 +41,7 @@ impl Archive {
         let len = file.metadata()?.len();
         let mut buffer = vec![0u8; rawzip::RECOMMENDED_BUFFER_SIZE];
         let archive =
-            ZipLocator::new().locate_in_reader(FileAt(file.clone()), &mut buffer, len).map_err(|(_, e)| broken(&e))?;
+            ZipLocator::new().locate_in_reader(FileAt(file.clone()), &mut buffer, len).map_err(|(_, e)| broken(e))?;
         let members = members(&archive, &mut buffer, len)?;
         Ok(Self { file, members })
     }
@@ -88,13 +88,13 @@ impl Member {
 fn members(archive: &ZipArchive<FileAt>, buffer: &mut [u8], len: u64) -> Result<Vec<Member>, Problem> {
     let mut found = Vec::new();
     let mut entries = archive.entries(buffer);
-    while let Some(entry) = entries.next_entry().map_err(|e| broken(&e))? {
+    while let Some(entry) = entries.next_entry().map_err(broken)? {
         let name = String::from_utf8_lossy(entry.file_path().as_ref()).into_owned();
         found.push((name, entry.wayfinder(), entry.compression_method()));
     }
     let mut members = Vec::new();
     for (name, wayfinder, method) in found {
-        let (start, end) = archive.get_entry(wayfinder).map_err(|e| broken(&e))?.compressed_data_range();
+        let (start, end) = archive.get_entry(wayfinder).map_err(broken)?.compressed_data_range();
         if start > end || end > len {
             return Err(Problem::Archive(format!("`{name}` lies outside of the file")));
         }
@@ -103,8 +103,9 @@ fn members(archive: &ZipArchive<FileAt>, buffer: &mut [u8], len: u64) -> Result<
     Ok(members)
 }
 
-fn broken(error: &rawzip::Error) -> Problem {
-    Problem::Archive(error.to_string())
+fn broken(error: rawzip::Error) -> Problem {
+    let note = error.to_string();
+    if let rawzip::ErrorKind::IO(source) = error.into_kind() { Problem::Io(source) } else { Problem::Archive(note) }
 }
 
 /// Writes an archive of stored members, front to back.
@@ -124,18 +125,18 @@ impl<W: Write> ArchiveWriter<W> {
         fill: impl FnOnce(&mut dyn Write) -> Result<(), Problem>,
     ) -> Result<(), Problem> {
         let file = self.zip.new_file(name).compression_method(CompressionMethod::STORE);
-        let (mut entry, config) = file.crc32(rawzip::Crc32Option::Skip).start().map_err(|e| broken(&e))?;
+        let (mut entry, config) = file.crc32(rawzip::Crc32Option::Skip).start().map_err(broken)?;
         let mut data = config.wrap(Checked { inner: &mut entry, crc: crc32fast::Hasher::new() });
         fill(&mut data)?;
-        let (checked, descriptor) = data.finish().map_err(|e| broken(&e))?;
+        let (checked, descriptor) = data.finish().map_err(broken)?;
         let crc = checked.crc.finalize();
         let descriptor = rawzip::DataDescriptorOutput::new(crc, descriptor.uncompressed_size());
-        entry.finish(descriptor).map_err(|e| broken(&e))?;
+        entry.finish(descriptor).map_err(broken)?;
         Ok(())
     }
 
     pub(crate) fn finish(self) -> Result<W, Problem> {
-        self.zip.finish().map_err(|e| broken(&e))
+        self.zip.finish().map_err(broken)
     }
 }
 

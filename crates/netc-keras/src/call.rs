@@ -68,35 +68,47 @@ fn call_attrs(args: Attr, kwargs: Attr) -> Attrs {
     Attrs::new().with("args", args).with("kwargs", kwargs)
 }
 
-/// The tree with each tensor replaced by its number.
+/// The tree with each tensor of a call replaced by its number.
 fn number(tree: &Attr, tensors: &mut Vec<TensorRef>, place: &str) -> Result<Attr, Problem> {
-    match tree {
-        Attr::Map(map) if map.get("class_name").and_then(Attr::as_str) == Some("__keras_tensor__") => {
-            let tensor = map.get("config").and_then(keras_tensor);
-            tensors.push(tensor.ok_or_else(|| Problem::config(place, "a tensor of the call has no keras_history"))?);
-            Ok(Attr::Operand((tensors.len() - 1) as u32))
+    let is_tensor = |a: &Attr| a.get("class_name").and_then(Attr::as_str) == Some("__keras_tensor__");
+    number_leaves(tree, tensors, &mut |leaf| {
+        if !is_tensor(leaf) {
+            return Ok(None);
         }
+        let tensor = leaf.get("config").and_then(keras_tensor);
+        tensor.map(Some).ok_or_else(|| Problem::config(place, "a tensor of the call has no keras_history"))
+    })
+}
+
+/// Walks the tree as Keras flattens it, keys of maps in alphabetical order, and replaces what `leaf` reads as a tensor
+/// by its number. The order of keys in the result is that of the tree.
+fn number_leaves(
+    tree: &Attr,
+    tensors: &mut Vec<TensorRef>,
+    leaf: &mut impl FnMut(&Attr) -> Result<Option<TensorRef>, Problem>,
+) -> Result<Attr, Problem> {
+    if let Some(tensor) = leaf(tree)? {
+        tensors.push(tensor);
+        return Ok(Attr::Operand((tensors.len() - 1) as u32));
+    }
+    match tree {
         Attr::Map(map) => {
-            let mut numbered: Vec<(usize, Name, Attr)> = Vec::new();
-            for (at, key) in sorted_keys(map) {
-                let value = map.get(key).unwrap_or(&Attr::Null);
-                numbered.push((at, key.clone(), number(value, tensors, place)?));
+            let mut entries: Vec<(usize, &(Name, Attr))> = map.iter().enumerate().collect();
+            entries.sort_by_key(|(_, (key, _))| key);
+            let mut numbered = Vec::new();
+            for (at, (key, value)) in entries {
+                numbered.push((at, key.clone(), number_leaves(value, tensors, leaf)?));
             }
             numbered.sort_by_key(|(at, ..)| *at);
             Ok(Attr::Map(numbered.into_iter().map(|(_, key, value)| (key, value)).collect()))
         }
-        Attr::List(items) => Ok(Attr::List(items.iter().map(|i| number(i, tensors, place)).collect::<Result<_, _>>()?)),
+        Attr::List(items) => {
+            Ok(Attr::List(items.iter().map(|i| number_leaves(i, tensors, leaf)).collect::<Result<_, _>>()?))
+        }
         Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => {
             Ok(tree.clone())
         }
     }
-}
-
-/// The keys of a map with their positions, in alphabetical order: how Keras flattens dictionaries.
-pub(crate) fn sorted_keys(map: &Attrs) -> Vec<(usize, &Name)> {
-    let mut keys: Vec<(usize, &Name)> = map.iter().map(|(k, _)| k).enumerate().collect();
-    keys.sort_by_key(|(_, k)| *k);
-    keys
 }
 
 fn keras_tensor(config: &Attr) -> Option<TensorRef> {
@@ -127,32 +139,14 @@ pub(crate) fn extents(shape: &[Attr]) -> Option<Vec<Option<u64>>> {
 /// and the structure with `$i` at its leaves.
 pub(crate) fn structure(tree: &Attr, place: &str) -> Result<(Attr, Vec<TensorRef>), Problem> {
     let mut tensors = Vec::new();
-    let numbered = number_leaves(tree, &mut tensors, place)?;
-    Ok((numbered, tensors))
-}
-
-fn number_leaves(tree: &Attr, tensors: &mut Vec<TensorRef>, place: &str) -> Result<Attr, Problem> {
-    if let Some(tensor) = tree.as_list().filter(|l| l.len() == 3).and_then(history) {
-        tensors.push(tensor);
-        return Ok(Attr::Operand((tensors.len() - 1) as u32));
-    }
-    match tree {
-        Attr::List(items) => {
-            Ok(Attr::List(items.iter().map(|i| number_leaves(i, tensors, place)).collect::<Result<_, _>>()?))
-        }
-        Attr::Map(map) => {
-            let mut numbered: Vec<(usize, Name, Attr)> = Vec::new();
-            for (at, key) in sorted_keys(map) {
-                let value = map.get(key).unwrap_or(&Attr::Null);
-                numbered.push((at, key.clone(), number_leaves(value, tensors, place)?));
-            }
-            numbered.sort_by_key(|(at, ..)| *at);
-            Ok(Attr::Map(numbered.into_iter().map(|(_, key, value)| (key, value)).collect()))
-        }
+    let numbered = number_leaves(tree, &mut tensors, &mut |leaf| match leaf {
+        Attr::List(items) => Ok(history(items).filter(|_| items.len() == 3)),
+        Attr::Map(_) => Ok(None),
         Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => {
             Err(Problem::config(place, "expected [layer, node, tensor], or lists or maps of such"))
         }
-    }
+    })?;
+    Ok((numbered, tensors))
 }
 
 /// Names the extents that a file leaves open: the batch is `N`, all others are different.
@@ -163,7 +157,7 @@ impl Symbols {
         Self(0)
     }
 
-    /// The type with the recorded extents; open ones other than the batch get new symbols that begin with `stem`.
+    /// The type with the recorded extents; open ones other than the batch get new symbols.
     pub(crate) fn ty(&mut self, elem: ElemType, extents: &[Option<u64>]) -> Type {
         let dims = extents.iter().enumerate().map(|(axis, extent)| match extent {
             Some(n) => Dim::Known(*n),

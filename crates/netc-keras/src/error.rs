@@ -82,6 +82,9 @@ pub enum Problem {
         /// Why.
         source: LowerError,
     },
+    /// The graph breaks a rule of the IR.
+    #[error("its graph is malformed: {0}")]
+    Malformed(#[from] netc_ir::Violations),
     /// Bytes of a weight cannot be had.
     #[error(transparent)]
     Data(#[from] DataError),

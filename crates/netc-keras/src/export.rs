@@ -2,30 +2,52 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use netc_ir::{Attr, Attrs, Func, FuncId, Layer, LayerId, Module, Op, OpId, OpKind, Param, Type, ValueId};
+use netc_ir::{Attr, Attrs, Func, FuncId, Layer, LayerId, Module, Op, OpId, OpKind, Output, Type, ValueId};
 
 use crate::error::Problem;
 use crate::h5write::Tree;
 use crate::import::input_declaration;
-use crate::names::{GroupNames, dtype_name, is_layer_class};
+use crate::names::{GroupNames, UniqueNames, dtype_name, is_layer_class};
 use crate::order::{Operation, keras_order};
 use crate::write::Written;
 
 pub(crate) struct Exporter<'m> {
     module: &'m Module,
     pub(crate) weights: Tree,
+    /// The functions that are nested models of the file; each is the model of one layer.
+    nested: BTreeSet<FuncId>,
+}
+
+/// Deeper nesting of models than any network has; bounds the recursion.
+const MAX_NESTING: usize = 64;
+
+/// Where a model stands in the file.
+struct Place {
+    /// Its group of weights.
+    group: String,
+    /// How many models it is inside of.
+    depth: usize,
+}
+
+/// A model on its way into a file: its place, and what its layers are called and numbered.
+struct Scope<'m> {
+    func: &'m Func,
+    place: Place,
+    names: Names,
+    calls: BTreeMap<LayerId, Vec<OpId>>,
+    groups: GroupNames,
 }
 
 impl<'m> Exporter<'m> {
     pub(crate) fn new(module: &'m Module) -> Self {
-        Self { module, weights: Tree::default() }
+        Self { module, weights: Tree::default(), nested: BTreeSet::new() }
     }
 
     /// The root object of `config.json` for the function.
     pub(crate) fn top_level(&mut self, id: FuncId) -> Result<(Attrs, Written), Problem> {
         let func = &self.module[id];
         let title = func.attrs.get("name").and_then(Attr::as_str).unwrap_or(&func.name).to_string();
-        let (kind, graph, written) = self.model(func, "")?;
+        let (kind, graph, written) = self.model(func, Place { group: String::new(), depth: 0 })?;
         self.weights.at("vars").name = Some(title.clone());
         // A function with its own signature is the whole model; a stage is a plain model of the same kind.
         let whole =
@@ -45,37 +67,25 @@ impl<'m> Exporter<'m> {
     }
 
     /// The `layers`, `input_layers` and `output_layers` of the function's configuration.
-    fn model(&mut self, func: &Func, group: &str) -> Result<(Kind, Attrs, Written), Problem> {
+    fn model(&mut self, func: &'m Func, place: Place) -> Result<(Kind, Attrs, Written), Problem> {
         let names = Names::of(self.module, func)?;
+        let calls = calls_by_layer(func);
+        let mut scope = Scope { func, place, names, calls, groups: GroupNames::default() };
         if is_chain(func) {
-            return self.sequential(func, group, &names);
+            return self.sequential(&mut scope);
         }
-        let mut groups = GroupNames::default();
         let mut layers = Vec::new();
-        let calls = names.calls_by_layer(func);
         for operation in keras_order(func) {
-            let mut object = match operation {
-                Operation::Input(i) => self.input(func, &func.params[i], &names, i)?.config,
-                Operation::Layer(id) => self.layer_object(func, id, calls.get(&id).map_or(&[], |c| c))?,
+            layers.push(Attr::Map(match operation {
+                Operation::Input(i) => self.input_entry(&mut scope, i)?,
+                Operation::Layer(id) => self.layer_entry(&mut scope, id)?,
                 Operation::Op(op) => return Err(not_a_layer(&func[op])),
-            };
-            let (class, name, id) = match operation {
-                Operation::Input(i) => ("InputLayer".to_string(), names.inputs[i].clone(), None),
-                Operation::Layer(id) => (self.module[id].class.to_string(), self.module[id].name.to_string(), Some(id)),
-                Operation::Op(op) => return Err(not_a_layer(&func[op])),
-            };
-            object.set("name", name.as_str());
-            if is_layer_class(&class) {
-                self.group(id, &class, &name, group, &mut groups, &mut object, func)?;
-            }
-            let nodes = id.and_then(|id| calls.get(&id)).map_or(&[][..], |c| c);
-            let nodes = nodes.iter().map(|op| names.node(func, &func[*op])).collect();
-            object.set("inbound_nodes", Attr::List(nodes));
-            layers.push(Attr::Map(object));
+            }));
         }
+        let names = &scope.names;
         let inputs: Vec<Attr> = func.params.iter().map(|p| names.history(p.value, false)).collect();
-        let outputs: Vec<Attr> =
-            func.outputs.iter().map(|o| names.history(o.value, self.ends_in_functional(func, o.value))).collect();
+        let output = |value| names.history(value, self.ends_in_functional(func, value));
+        let outputs: Vec<Attr> = func.outputs.iter().map(|o| output(o.value)).collect();
         let graph = Attrs::new()
             .with("layers", Attr::List(layers))
             .with("input_layers", signature(func.attrs.get("inputs"), inputs))
@@ -83,60 +93,68 @@ impl<'m> Exporter<'m> {
         Ok((Kind::Functional, graph, names.written(func)))
     }
 
-    fn sequential(&mut self, func: &Func, group: &str, names: &Names) -> Result<(Kind, Attrs, Written), Problem> {
-        let mut groups = GroupNames::default();
-        let mut layers = vec![Attr::Map(self.input(func, &func.params[0], names, 0)?.config)];
-        for (id, op) in func.ops() {
-            let layer = op.kind.layer().ok_or_else(|| not_a_layer(op))?;
-            let mut object = self.layer_object(func, layer, &[id])?;
-            let (class, name) = (self.module[layer].class.to_string(), self.module[layer].name.to_string());
-            self.group(Some(layer), &class, &name, group, &mut groups, &mut object, func)?;
-            layers.push(Attr::Map(object));
+    fn sequential(&mut self, scope: &mut Scope<'m>) -> Result<(Kind, Attrs, Written), Problem> {
+        let mut layers = vec![Attr::Map(self.input(scope, 0)?.config)];
+        for (_, op) in scope.func.ops() {
+            let id = op.kind.layer().ok_or_else(|| not_a_layer(op))?;
+            layers.push(Attr::Map(self.layer_object(scope, id)?));
         }
-        Ok((Kind::Sequential, Attrs::new().with("layers", Attr::List(layers)), names.written(func)))
+        Ok((Kind::Sequential, Attrs::new().with("layers", Attr::List(layers)), scope.names.written(scope.func)))
     }
 
-    /// Puts the layer's weights into its group; for a nested model, its graph into the object.
-    #[expect(clippy::too_many_arguments, reason = "each is a different part of the layer's entry")]
-    fn group(
-        &mut self,
-        id: Option<LayerId>,
-        class: &str,
-        name: &str,
-        group: &str,
-        groups: &mut GroupNames,
-        object: &mut Attrs,
-        func: &Func,
-    ) -> Result<(), Problem> {
-        let class = class.rsplit('.').next().unwrap_or(class);
-        let path = format!("{group}/layers/{}", groups.next(class));
-        self.weights.at(&path).at("vars").name = Some(name.into());
-        let Some(id) = id else { return Ok(()) };
-        for (place, weight) in &self.module[id].weights {
+    fn input_entry(&mut self, scope: &mut Scope<'m>, i: usize) -> Result<Attrs, Problem> {
+        let name = scope.names.inputs[i].clone();
+        let path = scope.next_group("InputLayer");
+        self.weights.at(&path).at("vars").name = Some(name.clone());
+        let object = self.input(scope, i)?.config;
+        Ok(object.with("name", name.as_str()).with("inbound_nodes", Attr::List(Vec::new())))
+    }
+
+    fn layer_entry(&mut self, scope: &mut Scope<'m>, id: LayerId) -> Result<Attrs, Problem> {
+        let object = self.layer_object(scope, id)?;
+        let calls = scope.calls.get(&id).map_or(&[][..], |c| c);
+        let nodes = calls.iter().map(|op| scope.names.node(scope.func, &scope.func[*op])).collect();
+        Ok(object.with("name", &*self.module[id].name).with("inbound_nodes", Attr::List(nodes)))
+    }
+
+    /// The layer's object, with its graph if it is a model; its weights go into its group.
+    fn layer_object(&mut self, scope: &mut Scope<'m>, id: LayerId) -> Result<Attrs, Problem> {
+        let layer = &self.module[id];
+        let mut object = layer.config.clone();
+        if !is_layer_class(&layer.class) {
+            return Ok(object);
+        }
+        let path = scope.next_group(&layer.class);
+        self.weights.at(&path).at("vars").name = Some(layer.name.to_string());
+        for (place, weight) in &layer.weights {
             let (above, leaf) = place.rsplit_once('/').unwrap_or(("", place));
             self.weights.at(&path).at(above).weights.insert(leaf.into(), *weight);
         }
-        let callee = func.ops().find_map(|(_, op)| match &op.kind {
-            OpKind::Call(call) if call.layer == Some(id) => Some(call.callee),
-            OpKind::Call(_) | OpKind::Source(_) | OpKind::Core(_) => None,
-        });
-        if let Some(callee) = callee {
-            let (_, graph, _) = self.model(&self.module[callee], &path)?;
+        let first = scope.calls.get(&id).and_then(|calls| calls.first());
+        if let Some(OpKind::Call(call)) = first.map(|op| &scope.func[*op].kind) {
+            let graph = self.nested(call.callee, &path, scope.place.depth + 1)?;
             let mut config = object.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
             graph.into_iter().for_each(|(key, value)| config.set(key, value));
             object.set("config", config);
         }
-        Ok(())
+        Ok(object)
     }
 
-    fn layer_object(&self, func: &Func, id: LayerId, calls: &[OpId]) -> Result<Attrs, Problem> {
-        match calls.iter().find(|op| matches!(func[**op].kind, OpKind::Core(_))) {
-            Some(op) => Err(not_a_layer(&func[*op])),
-            None => Ok(self.module[id].config.clone()),
+    fn nested(&mut self, callee: FuncId, group: &str, depth: usize) -> Result<Attrs, Problem> {
+        let func = &self.module[callee];
+        let refuse = |note: String| Err(Problem::NotKeras { place: format!("`@{}`", func.name), note });
+        if depth > MAX_NESTING {
+            return refuse(format!("models nest deeper than {MAX_NESTING} levels"));
         }
+        if !self.nested.insert(callee) {
+            return refuse("it is the model of two layers; in a Keras file each layer has a model of its own".into());
+        }
+        Ok(self.model(func, Place { group: group.into(), depth })?.1)
     }
 
-    fn input(&self, func: &Func, param: &Param, names: &Names, i: usize) -> Result<Layer, Problem> {
+    /// The declaration of the input with the index `i`, made if the function has none for it.
+    fn input(&self, scope: &Scope<'_>, i: usize) -> Result<Layer, Problem> {
+        let (func, param) = (scope.func, &scope.func.params[i]);
         if let Some(layer) = param.layer {
             return Ok(self.module[layer].clone());
         }
@@ -146,7 +164,7 @@ impl<'m> Exporter<'m> {
             note: format!("its type {ty} is not known; give the layer that makes it a meaning with --layers FILE.nir"),
         })?;
         let like = self.module.layers.iter().find(|l| &*l.class == "keras.InputLayer");
-        Ok(input_declaration(&names.inputs[i], shape, dtype_name(ty.elem), like.map(|l| &l.config)))
+        Ok(input_declaration(&scope.names.inputs[i], shape, dtype_name(ty.elem), like.map(|l| &l.config)))
     }
 
     /// In a model's outputs, the calls of a nested Functional count from 1.
@@ -212,12 +230,12 @@ struct Names {
 
 impl Names {
     fn of(module: &Module, func: &Func) -> Result<Self, Problem> {
-        let mut taken: BTreeSet<String> = func.layers().iter().map(|l| module[*l].name.to_string()).collect();
+        let mut taken = UniqueNames::without(func.layers().iter().map(|l| module[*l].name.to_string()));
         let mut names = Self { inputs: Vec::new(), values: BTreeMap::new() };
         for param in &func.params {
             let name = match param.layer {
                 Some(layer) => module[layer].name.to_string(),
-                None => fresh_name(&param.name, &mut taken),
+                None => input_name(&param.name, &mut taken),
             };
             names.values.insert(param.value, (name.clone(), 0, 0));
             names.inputs.push(name);
@@ -232,16 +250,6 @@ impl Names {
             *node += 1;
         }
         Ok(names)
-    }
-
-    fn calls_by_layer(&self, func: &Func) -> BTreeMap<LayerId, Vec<OpId>> {
-        let mut calls: BTreeMap<LayerId, Vec<OpId>> = BTreeMap::new();
-        for (id, op) in func.ops() {
-            if let Some(layer) = op.kind.layer() {
-                calls.entry(layer).or_default().push(id);
-            }
-        }
-        calls
     }
 
     /// `[layer, call, output]`.
@@ -279,32 +287,38 @@ impl Names {
     }
 
     fn written(&self, func: &Func) -> Written {
-        let mut outputs: Vec<String> = Vec::new();
-        for output in &func.outputs {
-            // A model's own output names; a stage's are those of the layers, as Keras names them.
-            let own = func.attrs.get("outputs").is_some();
-            let mut name = if own { output.name.to_string() } else { self.values[&output.value].0.clone() };
-            while outputs.contains(&name) {
-                name.push('_');
-            }
-            outputs.push(name);
-        }
+        let mut unique = UniqueNames::default();
+        // A model's own output names; a stage's are those of the layers, as Keras names them.
+        let own = func.attrs.get("outputs").is_some();
+        let name = |o: &Output| if own { o.name.to_string() } else { self.values[&o.value].0.clone() };
+        let outputs = func.outputs.iter().map(|o| unique.take(&name(o))).collect();
         Written { inputs: self.inputs.clone(), outputs }
     }
 }
 
+impl Scope<'_> {
+    /// The group of the next layer of the class `class`.
+    fn next_group(&mut self, class: &str) -> String {
+        let class = class.rsplit('.').next().unwrap_or(class);
+        format!("{}/layers/{}", self.place.group, self.groups.next(class))
+    }
+}
+
+fn calls_by_layer(func: &Func) -> BTreeMap<LayerId, Vec<OpId>> {
+    let mut calls: BTreeMap<LayerId, Vec<OpId>> = BTreeMap::new();
+    for (id, op) in func.ops() {
+        if let Some(layer) = op.kind.layer() {
+            calls.entry(layer).or_default().push(id);
+        }
+    }
+    calls
+}
+
 /// A name for an input layer that Keras accepts and no layer has.
-fn fresh_name(wanted: &str, taken: &mut BTreeSet<String>) -> String {
+fn input_name(wanted: &str, taken: &mut UniqueNames) -> String {
     let clean: String =
         wanted.chars().map(|c| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '_' }).collect();
-    let mut name = if clean.starts_with(|c: char| c.is_ascii_alphanumeric()) { clean } else { format!("input{clean}") };
-    if taken.contains(&name) {
-        name.push_str("_input");
-    }
-    while !taken.insert(name.clone()) {
-        name.push('_');
-    }
-    name
+    taken.take(&if clean.starts_with(|c: char| c.is_ascii_alphanumeric()) { clean } else { format!("input{clean}") })
 }
 
 /// The tree with each `$i` replaced.

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use netc_ir::{
     Builder, CallOp, ElemType, FileId, Func, FuncId, LayerId, Loc, Module, Name, OpKind, SourceOp, Type, ValueId,
+    call_types,
 };
 use netc_pass::{Dialects, LowerError};
 
 use crate::call::{Call, Recorded, Symbols, TensorRef};
 use crate::error::Problem;
+use crate::names::UniqueNames;
 
 /// One entry of a model's `layers`, with its declaration made.
 pub(crate) struct Entry {
@@ -186,7 +188,7 @@ impl Resolver<'_> {
 }
 
 /// More results than any layer has; bounds what a hostile index makes netc allocate.
-const MAX_RESULTS: usize = 1 << 16;
+const MAX_RESULTS: usize = 1 << 10;
 
 /// A function on its way.
 struct Translation<'g, 'm> {
@@ -219,7 +221,7 @@ impl Translation<'_, '_> {
             };
             let value = self.builder.param(entry.name.clone(), ty.clone(), Some(entry.layer));
             if self.values.insert((key, 0), value).is_some() {
-                return Err(Problem::config(&*entry.name, "stands twice among the inputs"));
+                return Err(Problem::config(join(&graph.path, &entry.name), "stands twice among the inputs"));
             }
         }
         Ok(())
@@ -270,15 +272,14 @@ impl Translation<'_, '_> {
         types.resize(defined.max(used), Type::unranked(ElemType::Any));
         for (i, ty) in types.iter_mut().enumerate() {
             let Some((elem, extents)) = self.links.recorded.get(&(key, i)) else { continue };
-            if ty.dims.is_some() && ty.agrees_with(&Symbols::new().ty(*elem, extents)) {
-                continue;
-            }
             let recorded = self.surroundings.symbols.ty(*elem, extents);
-            if ty.dims.is_some() {
+            if ty.agrees_with(&recorded) {
+                *ty = ty.refined_by(&recorded);
+            } else {
                 let note = format!("`{path}`: netc infers {ty}, the file records {recorded}, which is taken");
                 self.surroundings.notes.push(note);
+                *ty = recorded;
             }
-            *ty = recorded;
         }
         Ok(types)
     }
@@ -289,7 +290,14 @@ impl Translation<'_, '_> {
         match kind {
             OpKind::Call(call) => {
                 let callee = &module[call.callee];
-                Ok(callee.outputs.iter().map(|o| callee[o.value].ty.clone()).collect())
+                if operands.len() != callee.params.len() {
+                    let (found, expected) = (operands.len(), callee.params.len());
+                    return Err(Problem::config(
+                        &**path,
+                        format!("is called with {found} tensors, expected {expected}"),
+                    ));
+                }
+                Ok(call_types(callee, operands.iter().map(|v| self.builder.ty(*v))))
             }
             OpKind::Source(op) => {
                 let operands: Vec<Type> = operands.iter().map(|v| self.builder.ty(*v).clone()).collect();
@@ -304,13 +312,11 @@ impl Translation<'_, '_> {
     }
 
     fn finish(self, outputs: &[TensorRef]) -> Result<Func, Problem> {
+        let mut names = UniqueNames::default();
         let mut named: Vec<(Name, ValueId)> = Vec::new();
         for tensor in outputs {
             let value = self.value(tensor)?;
-            let mut name = self.entry(self.resolver.resolve(tensor)?).name.to_string();
-            while named.iter().any(|(n, _)| **n == name) {
-                name.push('_');
-            }
+            let name = names.take(&self.entry(self.resolver.resolve(tensor)?).name);
             named.push((name.into(), value));
         }
         if named.is_empty() {

@@ -14,11 +14,11 @@ use crate::h5types::from_hdf5;
 /// Deeper nesting of groups than any model has; a file whose links form a cycle ends here.
 const MAX_DEPTH: usize = 64;
 
-/// The smallest object header: bounds the objects of an honest file by its size.
+/// The smallest object header. What an object costs at least, and the length of its path, are bounded by the file's size.
 const MIN_OBJECT: u64 = 16;
 
-/// Datasets that do not lie in one piece are read into memory, up to this size.
-const MAX_INLINE: u64 = 1 << 30;
+/// Datasets that do not lie in one piece are read into memory, up to this size in all.
+const MAX_INLINE: u64 = 256 << 20;
 
 /// One dataset.
 pub(crate) struct Variable {
@@ -47,7 +47,8 @@ pub(crate) fn read(file: Arc<File>, offset: u64, len: u64) -> Result<Variables, 
     let source = Part { file, offset, len };
     let options = FileAccessProperties::new().with_metadata_cache(MetadataCacheConfig::new(8 << 20));
     let h5 = hdf5_pure::File::from_source_with_options(source, options).map_err(|e| broken("file", &e))?;
-    let mut walk = Walk { found: Variables::default(), budget: len / MIN_OBJECT, base: offset, end: offset + len };
+    let mut walk =
+        Walk { found: Variables::default(), budget: len, inline: MAX_INLINE, base: offset, end: offset + len };
     walk.group(&h5.root(), String::new(), 0)?;
     Ok(walk.found)
 }
@@ -75,6 +76,7 @@ impl Source for Part {
 struct Walk {
     found: Variables,
     budget: u64,
+    inline: u64,
     base: u64,
     end: u64,
 }
@@ -85,7 +87,7 @@ impl Walk {
         if depth > MAX_DEPTH {
             return Err(Problem::weights(
                 place(),
-                format!("groups nest deeper than {MAX_DEPTH}: the links form a cycle"),
+                format!("groups nest deeper than {MAX_DEPTH} levels; links that form a cycle do"),
             ));
         }
         if depth > 0 && path.rsplit('/').next() == Some("vars") {
@@ -115,12 +117,12 @@ impl Walk {
     }
 
     fn spend(&mut self, path: &str) -> Result<(), Problem> {
-        let left = self.budget.checked_sub(1);
+        let left = self.budget.checked_sub((path.len() as u64).max(MIN_OBJECT));
         self.budget = left.ok_or_else(|| Problem::weights(path, "the file lists more objects than it has room for"))?;
         Ok(())
     }
 
-    fn dataset(&self, path: &str, dataset: &Dataset) -> Result<Variable, Problem> {
+    fn dataset(&mut self, path: &str, dataset: &Dataset) -> Result<Variable, Problem> {
         let read = |e| broken(path, &e);
         let datatype = dataset.datatype().map_err(read)?;
         let opaque = matches!(datatype, hdf5_pure::Datatype::Opaque { .. });
@@ -159,19 +161,16 @@ impl Walk {
     }
 
     fn in_pieces(
-        &self,
+        &mut self,
         path: &str,
         dataset: &Dataset,
         elem: ElemType,
         ty: &Type,
         size: u64,
     ) -> Result<Literal, Problem> {
-        if size > MAX_INLINE {
-            return Err(Problem::weights(
-                path,
-                format!("it is compressed or chunked and larger than {MAX_INLINE} bytes"),
-            ));
-        }
+        let left = self.inline.checked_sub(size);
+        let note = || format!("the weights that are compressed or chunked are larger than {MAX_INLINE} bytes in all");
+        self.inline = left.ok_or_else(|| Problem::weights(path, note()))?;
         let bytes = dataset.read_raw().map_err(|e| broken(path, &e))?;
         if bytes.len() as u64 != size {
             return Err(Problem::weights(path, format!("it holds {} bytes, its shape needs {size}", bytes.len())));

@@ -12,7 +12,7 @@ use crate::call::{Call, Symbols, TensorRef, extents, structure};
 use crate::error::Problem;
 use crate::graph::{Entry, EntryKind, Graph, Surroundings, counts_from_one, join};
 use crate::h5read::{Bytes, Variables};
-use crate::names::{GroupNames, dialect_class, elem_type, is_layer_class};
+use crate::names::{GroupNames, UniqueNames, dialect_class, elem_type, is_layer_class};
 use crate::read::Imported;
 
 pub(crate) struct Importer<'a> {
@@ -127,8 +127,7 @@ impl<'a> Importer<'a> {
         let input = self.sequential_input(config, &mut entries, place)?;
         let mut previous = TensorRef { layer: input.clone(), node: 0, tensor: 0, recorded: None };
         for entry in entries.iter_mut().filter(|e| e.name != input) {
-            let recorded = self.module[entry.layer].config.get("build_config").and_then(|c| c.get("input_shape"));
-            previous.recorded = recorded.and_then(Attr::as_list).and_then(extents).map(|e| (ElemType::F32, e));
+            previous.recorded = built_shape(&self.module[entry.layer].config).map(|extents| (ElemType::Any, extents));
             let next = TensorRef { layer: entry.name.clone(), node: 0, tensor: 0, recorded: None };
             entry.calls = vec![Call::of_one(std::mem::replace(&mut previous, next))];
         }
@@ -153,10 +152,7 @@ impl<'a> Importer<'a> {
             let at = if place.path.is_empty() { "the Sequential model" } else { &place.path };
             return Err(Problem::config(at, "it has no input shape: build it, or give it an Input, before saving"));
         };
-        let mut name = "input".to_string();
-        while entries.iter().any(|e| *e.name == name) {
-            name.push('_');
-        }
+        let name = UniqueNames::without(entries.iter().map(|e| e.name.to_string())).take("input");
         let batch_shape = Attr::List(shape.iter().map(|d| d.map_or(Attr::Null, |n| Attr::Int(n.into()))).collect());
         let input = input_declaration(&name, batch_shape, "float32", None);
         let ty = self.symbols.ty(ElemType::F32, &shape);
@@ -202,7 +198,7 @@ impl<'a> Importer<'a> {
         let counted = is_layer_class(&class) && (functional || !is_input);
         let group = if counted { Some(self.group(&class, place, &name, groups)?) } else { None };
         let config = object.get("config").and_then(Attr::as_map);
-        let nested = config.filter(|c| c.get("layers").is_some_and(|l| l.as_list().is_some()));
+        let nested = config.filter(|c| is_model(&class, c));
 
         let mut declared = if nested.is_some() { strip_graph(object) } else { object.clone() };
         declared.remove("inbound_nodes");
@@ -290,6 +286,23 @@ pub(crate) fn input_declaration(name: &str, batch_shape: Attr, dtype: &str, like
         .with("registered_name", Attr::Null)
         .with("name", name);
     Layer { name: name.into(), class: "keras.InputLayer".into(), config: object, weights: Vec::new() }
+}
+
+/// The shape that a layer was built for, with the batch left open: what was there then need not be what comes.
+fn built_shape(object: &Attrs) -> Option<Vec<Option<u64>>> {
+    let mut shape = extents(object.get("build_config")?.get("input_shape")?.as_list()?)?;
+    if let Some(batch) = shape.first_mut() {
+        *batch = None;
+    }
+    Some(shape)
+}
+
+/// Whether a layer with this configuration is a model with a graph. Layers may call anything `layers`.
+fn is_model(class: &str, config: &Attrs) -> bool {
+    let list = |key| config.get(key).is_some_and(|l| l.as_list().is_some());
+    list("layers")
+        && (class == "keras.Sequential"
+            || config.get("input_layers").is_some() && config.get("output_layers").is_some())
 }
 
 /// A model's object without its graph, which the function holds.

@@ -1,6 +1,6 @@
 //! Names as Keras makes them: classes of the dialect, groups of the weights file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use netc_ir::{Attr, Attrs, ElemType, Name};
 
@@ -43,6 +43,31 @@ impl GroupNames {
                 snake
             }
         }
+    }
+}
+
+/// Names that are given once each.
+#[derive(Default)]
+pub(crate) struct UniqueNames {
+    taken: BTreeSet<String>,
+    next: BTreeMap<String, u32>,
+}
+
+impl UniqueNames {
+    /// Names that are taken from the start.
+    pub(crate) fn without(taken: impl IntoIterator<Item = String>) -> Self {
+        Self { taken: taken.into_iter().collect(), next: BTreeMap::new() }
+    }
+
+    /// `wanted` if it is free, else `wanted_1`, `wanted_2` and so on.
+    pub(crate) fn take(&mut self, wanted: &str) -> String {
+        let mut name = wanted.to_string();
+        while !self.taken.insert(name.clone()) {
+            let n = self.next.entry(wanted.into()).or_insert(0);
+            *n += 1;
+            name = format!("{wanted}_{n}");
+        }
+        name
     }
 }
 
@@ -146,6 +171,12 @@ mod tests {
         ] {
             assert_eq!(snake_case(class), snake);
         }
+    }
+
+    #[test]
+    fn a_name_is_given_once() {
+        let mut names = UniqueNames::without(["a".to_string()]);
+        assert_eq!(["a", "b", "a", "a_1"].map(|n| names.take(n)), ["a_1", "b", "a_2", "a_1_1"]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use netc_ir::{Attr, Attrs, Module};
+use netc_ir::{Attr, Attrs, Module, verify};
 use netc_pass::Dialects;
 
 use crate::archive::Archive;
@@ -42,12 +42,16 @@ fn read_file(path: &Path, dialects: &Dialects) -> Result<Imported, Problem> {
     require_archive(&file)?;
     let archive = Archive::open(file.clone())?;
     let config = parse_member(&archive, CONFIG)?;
-    let metadata = parse_member(&archive, METADATA).unwrap_or(Attr::Null);
+    let metadata = match parse_member(&archive, METADATA) {
+        Err(Problem::Missing(_)) => Attr::Null,
+        metadata => metadata?,
+    };
     let variables = weights(&archive, file)?;
     let mut importer = Importer::new(path, variables, dialects);
     importer.top_level(&config)?;
     let Imported { mut module, mut notes } = importer.finish();
     module.attrs = module_attrs(&metadata);
+    verify(&module)?;
     notes.extend(left_out(&archive, &config));
     Ok(Imported { module, notes })
 }

@@ -109,12 +109,67 @@ impl Registry {
             let names: Vec<&str> = self.0.iter().map(|p| p.name).collect();
             return Err(PassError(format!("there is no pass `{}`{}", call.name, nearest(&call.name, &names))));
         };
-        for (name, _) in &call.options {
-            if !name.is_empty() && !info.options.iter().any(|o| o.name == name) {
-                let names: Vec<&str> = info.options.iter().map(|o| o.name).collect();
-                return Err(PassError(format!("pass `{}` has no option `{name}`{}", call.name, nearest(name, &names))));
-            }
+        (info.build)(&named_options(info, call)?)
+    }
+}
+
+/// The call with the unnamed option under its name. Options that the pass does not have, or that stand twice, are
+/// errors.
+fn named_options(info: &PassInfo, call: &PassCall) -> Result<PassCall, PassError> {
+    let mut named = PassCall { name: call.name.clone(), options: Vec::new() };
+    for (name, values) in &call.options {
+        let Some(option) = info.options.iter().enumerate().find(|(i, o)| o.name == name || name.is_empty() && *i == 0)
+        else {
+            let names: Vec<&str> = info.options.iter().map(|o| o.name).collect();
+            let what = if name.is_empty() { "takes no value".into() } else { format!("has no option `{name}`") };
+            return Err(PassError(format!("pass `{}` {what}{}", call.name, nearest(name, &names))));
+        };
+        let name = option.1.name;
+        if named.values(name).is_some() {
+            return Err(PassError(format!("pass `{}` has the option `{name}` twice", call.name)));
         }
-        (info.build)(call)
+        named.options.push((name.into(), values.clone()));
+    }
+    Ok(named)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::parse_pipeline;
+
+    struct Nothing;
+
+    impl Pass for Nothing {
+        fn run(&self, _: &mut Module, _: &mut Context<'_>) -> Result<(), PassError> {
+            Ok(())
+        }
+    }
+
+    const OPTION: OptionInfo = OptionInfo { name: "at", value: "X", help: "" };
+    const INFO: PassInfo = PassInfo {
+        name: "p",
+        summary: "",
+        help: "",
+        options: &[OPTION],
+        build: |call| match call.values("at") {
+            Some([x]) if x == "a" => Ok(Box::new(Nothing)),
+            values => Err(PassError(format!("{values:?}"))),
+        },
+    };
+
+    fn check(text: &str, error: &str) {
+        let built = Registry::new(&[&INFO]).build(&parse_pipeline(text).unwrap());
+        assert_eq!(built.map(|_| ()).map_err(|e| e.0).err().unwrap_or_default(), error, "{text}");
+    }
+
+    #[test]
+    fn options_have_names_and_stand_once() {
+        check("p=a", "");
+        check("p{at=a}", "");
+        check("p", "None");
+        check("p{at=a,at=a}", "pass `p` has the option `at` twice");
+        check("p{ta=a}", "pass `p` has no option `ta`; did you mean `at`?");
+        check("q", "there is no pass `q`");
     }
 }

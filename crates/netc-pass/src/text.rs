@@ -14,9 +14,9 @@ pub struct PassCall {
 }
 
 impl PassCall {
-    /// The values of the option `name`, or of the unnamed one if `name` is the pass's first.
+    /// The values of the option `name`. A pass is built with its options under their names.
     pub fn values(&self, name: &str) -> Option<&[String]> {
-        self.options.iter().find(|(n, _)| n == name || n.is_empty()).map(|(_, v)| v.as_slice())
+        self.options.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_slice())
     }
 }
 

@@ -1,5 +1,6 @@
 //! `netc [INPUT] [--pass P]... [-o OUT]`: read, rewrite, prove, write.
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -30,18 +31,20 @@ pub(crate) fn run(args: &CompileArgs) -> Result<(), CliError> {
     run_pipeline(&mut model.module, &calls, &netc_passes::registry(), &mut context).map_err(pipeline_error)?;
     // Passes may have added functions.
     model.main = model.module.func_named(netc_ir::MAIN).unwrap_or(model.main);
+    let chain = Chain::of(&model.module, model.main);
+    let target = args.output.as_deref().map(|path| Target::of(path, &model, chain.as_ref())).transpose()?;
     let verification = match (&original, args.verify) {
         (Some(original), Some(inputs)) => Some(compare(original, &model.module, &dialects, inputs, args)?),
         _ => None,
     };
-    let chain = Chain::of(&model.module, model.main);
     let costs = Costs::of(&model.module, &dialects);
     let failed = verification.as_ref().is_some_and(|v| !v.bit_equal());
-    let target = args.output.as_deref().filter(|_| !failed);
-    let writer = Writer { model: &model, chain: chain.as_ref(), costs: &costs, verification: verification.as_ref() };
-    let (files, written) = match target {
-        Some(target) => writer.write(target)?,
-        None => (writer.unwritten(), Vec::new()),
+    let writer = Writer { model: &model, costs: &costs, verification: verification.as_ref() };
+    let (files, written) = match target.filter(|_| !failed) {
+        Some(Target::Program(path)) => (writer.unwritten(chain.as_ref()), writer.program(path)?),
+        Some(Target::Whole(path)) => (Vec::new(), writer.whole(path)?),
+        Some(Target::Stages(folder, chain)) => writer.stages(chain, folder)?,
+        None => (writer.unwritten(chain.as_ref()), Vec::new()),
     };
     let report = Report {
         model: &model,
@@ -89,9 +92,54 @@ fn compare(
     verify(&before, &after, inputs, &args.random)
 }
 
+/// What the output is to be.
+enum Target<'a> {
+    Program(&'a Path),
+    Whole(&'a Path),
+    Stages(&'a Path, &'a Chain),
+}
+
+impl<'a> Target<'a> {
+    /// Tells by the path what it asks for, and refuses what cannot be done before any work is.
+    fn of(path: &'a Path, model: &Model, chain: Option<&'a Chain>) -> Result<Self, CliError> {
+        let shown = path.display();
+        let target = match (path.extension().and_then(|e| e.to_str()), chain) {
+            (Some("nir"), _) => Self::Program(path),
+            (Some("keras"), None) => Self::Whole(path),
+            (Some("keras"), Some(_)) => {
+                let note = "the model is split into stages, which are several files: give a folder instead of";
+                return Err(CliError::Usage(format!("{note} `{shown}`")));
+            }
+            (_, Some(chain)) => Self::Stages(path, chain),
+            (_, None) => {
+                let note = "is neither x.keras nor x.nir; a folder is for the stages of a split model";
+                return Err(CliError::Usage(format!("`{shown}` {note}")));
+            }
+        };
+        match target {
+            Self::Program(path) | Self::Whole(path) => refuse_input(model, path)?,
+            Self::Stages(folder, chain) => {
+                if folder.exists() && !folder.is_dir() {
+                    return Err(CliError::input(format!("`{shown}` is a file; the stages need a folder")));
+                }
+                stage_files(model, chain, folder).iter().try_for_each(|(_, file)| refuse_input(model, file))?;
+                refuse_input(model, &folder.join(MANIFEST))?;
+            }
+        }
+        Ok(target)
+    }
+}
+
+const MANIFEST: &str = "manifest.json";
+
+/// The names of the stages' files, and their paths.
+fn stage_files(model: &Model, chain: &Chain, folder: &Path) -> Vec<(String, PathBuf)> {
+    let names = (0..chain.stages.len()).map(|i| format!("{}.stage{i}.keras", model.name));
+    names.map(|name| (name.clone(), folder.join(name))).collect()
+}
+
 struct Writer<'a> {
     model: &'a Model,
-    chain: Option<&'a Chain>,
     costs: &'a Costs<'a>,
     verification: Option<&'a Verification>,
 }
@@ -99,30 +147,12 @@ struct Writer<'a> {
 type Written = (Vec<StageFile>, Vec<String>);
 
 impl Writer<'_> {
-    fn unwritten(&self) -> Vec<StageFile> {
-        let stages = self.chain.map_or(&[][..], |c| &c.stages);
+    fn unwritten(&self, chain: Option<&Chain>) -> Vec<StageFile> {
+        let stages = chain.map_or(&[][..], |c| &c.stages);
         stages.iter().map(|s| StageFile::unwritten(&self.model.module, s.func)).collect()
     }
 
-    /// Writes what the target asks for: a program, a model, or the stages of a split model.
-    fn write(&self, target: &Path) -> Result<Written, CliError> {
-        match (target.extension().and_then(|e| e.to_str()), self.chain) {
-            (Some("nir"), _) => self.program(target),
-            (Some("keras"), None) => self.whole(target),
-            (Some("keras"), Some(_)) => Err(CliError::Usage(format!(
-                "the model is split into stages, which are several files: give a folder instead of `{}`",
-                target.display()
-            ))),
-            (_, Some(chain)) => self.stages(chain, target),
-            (_, None) => Err(CliError::Usage(format!(
-                "`{}` is neither x.keras nor x.nir; a folder is for the stages of a split model",
-                target.display()
-            ))),
-        }
-    }
-
-    fn program(&self, target: &Path) -> Result<Written, CliError> {
-        refuse_input(self.model, target)?;
+    fn program(&self, target: &Path) -> Result<Vec<String>, CliError> {
         let mut module = self.model.module.clone();
         let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         for file in &mut module.files {
@@ -133,50 +163,50 @@ impl Writer<'_> {
             std::io::Write::write_all(out, netc_ir::print(&module).as_bytes()).map_err(|e| cannot_write(target, e))
         })?;
         outputs.commit()?;
-        Ok((self.unwritten(), vec![target.display().to_string()]))
+        Ok(vec![target.display().to_string()])
     }
 
-    fn whole(&self, target: &Path) -> Result<Written, CliError> {
-        refuse_input(self.model, target)?;
+    fn whole(&self, target: &Path) -> Result<Vec<String>, CliError> {
         let store = Store::open(&self.model.module).map_err(CliError::from_error)?;
         let mut outputs = Outputs::default();
-        outputs.write(target, |out| self.keras(&store, self.model.main, out))?;
+        outputs.write(target, |out| self.keras(&store, self.model.main, target, out))?;
         outputs.commit()?;
-        Ok((Vec::new(), vec![target.display().to_string()]))
+        Ok(vec![target.display().to_string()])
     }
 
     fn stages(&self, chain: &Chain, folder: &Path) -> Result<Written, CliError> {
-        if folder.exists() && !folder.is_dir() {
-            return Err(CliError::input(format!("`{}` is a file; the stages need a folder", folder.display())));
-        }
         let mut outputs = Outputs::in_folder(folder)?;
-        let names: Vec<String> =
-            (0..chain.stages.len()).map(|i| format!("{}.stage{i}.keras", self.model.name)).collect();
-        let targets: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
-        targets.iter().try_for_each(|target| refuse_input(self.model, target))?;
+        let targets = stage_files(self.model, chain, folder);
         let store = Store::open(&self.model.module).map_err(CliError::from_error)?;
         let written = in_parallel(chain.stages.len(), |i| {
-            let mut pending = Pending::at(&targets[i])?;
-            let ports = pending.fill(|out| self.keras(&store, chain.stages[i].func, out))?;
+            let mut pending = Pending::at(&targets[i].1)?;
+            let ports = pending.fill(|out| self.keras(&store, chain.stages[i].func, &targets[i].1, out))?;
             Ok((pending, ports))
         });
         let mut files = Vec::new();
-        for (stage, name) in written.into_iter().zip(names) {
+        for (stage, (name, _)) in written.into_iter().zip(&targets) {
             let (pending, ports) = stage?;
             outputs.add(pending);
-            files.push(StageFile { file: Some(name), inputs: ports.inputs, outputs: ports.outputs });
+            files.push(StageFile { file: Some(name.clone()), inputs: ports.inputs, outputs: ports.outputs });
         }
-        let target = folder.join("manifest.json");
+        let target = folder.join(MANIFEST);
         let manifest = manifest::write(self.model, chain, &files, self.costs, self.verification);
         outputs.write(&target, |out| {
             std::io::Write::write_all(out, format!("{manifest:#}\n").as_bytes()).map_err(|e| cannot_write(&target, e))
         })?;
         outputs.commit()?;
-        Ok((files, targets.iter().chain([&target]).map(|t| t.display().to_string()).collect()))
+        Ok((files, targets.iter().map(|(_, t)| t).chain([&target]).map(|t| t.display().to_string()).collect()))
     }
 
-    fn keras(&self, store: &Store, func: FuncId, out: &mut Out<'_>) -> Result<netc_keras::Written, CliError> {
-        netc_keras::write(&self.model.module, func, store, out).map_err(CliError::from_error)
+    fn keras(
+        &self,
+        store: &Store,
+        func: FuncId,
+        target: &Path,
+        out: &mut Out<'_>,
+    ) -> Result<netc_keras::Written, CliError> {
+        netc_keras::write(&self.model.module, func, store, out)
+            .map_err(|e| CliError::because(format!("cannot write `{}`", target.display()), e))
     }
 }
 
@@ -191,7 +221,7 @@ fn in_parallel<T: Send>(n: usize, make: impl Fn(usize) -> T + Sync) -> Vec<T> {
     };
     let mut made: Vec<(usize, T)> = thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().filter_map(|w| w.join().ok()).flatten().collect()
+        workers.into_iter().flat_map(|w| w.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
     });
     made.sort_by_key(|(i, _)| *i);
     made.into_iter().map(|(_, made)| made).collect()

@@ -6,8 +6,8 @@ use netc_exec::{Tensor, inputs, npy, npz};
 
 use crate::args::RunArgs;
 use crate::error::CliError;
-use crate::input;
-use crate::output::{Outputs, cannot_write, refuse_input};
+use crate::input::{self, Model};
+use crate::output::{Outputs, cannot_write, refuse_input, refuse_same};
 use crate::text::{self, table};
 use crate::verify::Executable;
 
@@ -15,6 +15,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
     let dialects = input::dialects(&args.model)?;
     let model = input::load(&args.input, &dialects)?;
     let executable = Executable::new(&model.module, &dialects)?;
+    if let Some(path) = &args.output {
+        check_target(path, &model, args, executable.func().outputs.len())?;
+    }
     let tensors = if args.inputs.is_empty() {
         text::note(&format!("no --input is given, so the inputs are random, with seed {}", args.random.seed));
         executable.random_inputs(args.random.seed, args.random.batch)?
@@ -24,11 +27,23 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
     let outputs = executable.run(&tensors, "run")?;
     let named: Vec<(&str, &Tensor)> = executable.func().outputs.iter().map(|o| &*o.name).zip(&outputs).collect();
     match &args.output {
-        Some(path) => {
-            refuse_input(&model, path)?;
-            write(path, &named)
-        }
+        Some(path) => write(path, &named),
         None => text::print(&summary(&named)),
+    }
+}
+
+/// Refuses a target that cannot be written, before the model runs.
+fn check_target(path: &Path, model: &Model, args: &RunArgs, outputs: usize) -> Result<(), CliError> {
+    refuse_input(model, path)?;
+    for given in &args.inputs {
+        let file = given.split_once('=').map_or(given.as_str(), |(_, file)| file);
+        refuse_same(Path::new(file), path)?;
+    }
+    match path.extension().and_then(|e| e.to_str()) {
+        Some("npz") => Ok(()),
+        Some("npy") if outputs == 1 => Ok(()),
+        Some("npy") => Err(CliError::Usage(format!("the model gives {outputs} outputs: write them to x.npz"))),
+        _ => Err(CliError::Usage(format!("`{}`: expected x.npz, or x.npy for a single output", path.display()))),
     }
 }
 
@@ -59,16 +74,12 @@ fn read(file: &str) -> Result<Tensor, CliError> {
     npy::read(Path::new(file)).map_err(|e| CliError::because(format!("cannot read `{file}`"), e))
 }
 
+/// Writes outputs to a target that was checked.
 fn write(path: &Path, outputs: &[(&str, &Tensor)]) -> Result<(), CliError> {
-    let bytes = match (path.extension().and_then(|e| e.to_str()), outputs) {
-        (Some("npy"), [(_, only)]) => npy::encode(only),
-        (Some("npz"), _) => npz::encode(outputs.iter().copied()).map_err(CliError::from_error)?,
-        (Some("npy"), _) => {
-            return Err(CliError::Usage(format!("the model gives {} outputs: write them to x.npz", outputs.len())));
-        }
-        _ => {
-            return Err(CliError::Usage(format!("`{}`: expected x.npz, or x.npy for a single output", path.display())));
-        }
+    let single = path.extension().is_some_and(|e| e == "npy");
+    let bytes = match outputs {
+        [(_, only)] if single => npy::encode(only),
+        _ => npz::encode(outputs.iter().copied()).map_err(CliError::from_error)?,
     };
     let mut files = Outputs::default();
     files.write(path, |out| std::io::Write::write_all(out, &bytes).map_err(|e| cannot_write(path, e)))?;

@@ -199,7 +199,11 @@ fn last_axis(c: &mut Call<'_, '_>, x: ValueId, f: fn(&mut Call<'_, '_>, ValueId,
 /// Keras makes floats of integers at different places of these functions.
 fn only_floats(c: &Call<'_, '_>, x: ValueId) -> Done {
     let elem = c.elem(x);
-    if elem.is_int() || elem == ElemType::Bool { Err(c.unsupported(format!("elements of type {elem}"))) } else { Ok(()) }
+    if elem.is_int() || elem == ElemType::Bool {
+        Err(c.unsupported(format!("elements of type {elem}")))
+    } else {
+        Ok(())
+    }
 }
 
 fn relu(c: &mut Call<'_, '_>, x: ValueId) -> One {

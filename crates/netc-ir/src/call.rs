@@ -1,0 +1,75 @@
+//! The types that a call of a function yields.
+
+use std::collections::BTreeMap;
+
+use crate::Name;
+use crate::dim::Dim;
+use crate::module::Func;
+use crate::types::Type;
+
+/// The types of the results of a call of `callee` on operands of the types `given`: those of the callee's outputs, with
+/// the symbols of its parameters replaced by the extents that are given for them.
+///
+/// A symbol that is not an extent of its own in a parameter, such as `N` in `2*N`, stays as it is.
+pub fn call_types<'a>(callee: &Func, given: impl IntoIterator<Item = &'a Type>) -> Vec<Type> {
+    let symbols = bind(callee, given);
+    let substitute = |ty: &Type| Type {
+        elem: ty.elem,
+        dims: ty.dims.as_ref().map(|d| d.iter().map(|d| d.substitute(&|n| symbols.get(n).cloned())).collect()),
+    };
+    callee.outputs.iter().map(|o| substitute(&callee[o.value].ty)).collect()
+}
+
+/// What the symbols of the callee's parameters are in a call: those that are an extent of their own.
+fn bind<'a>(callee: &Func, given: impl IntoIterator<Item = &'a Type>) -> BTreeMap<Name, Dim> {
+    let mut symbols = BTreeMap::new();
+    for (param, given) in callee.params.iter().zip(given) {
+        let declared = callee[param.value].ty.dims.iter().flatten();
+        for (declared, given) in declared.zip(given.dims.iter().flatten()) {
+            if let Some(symbol) = declared.as_symbol() {
+                symbols.entry(symbol.clone()).or_insert_with(|| given.clone());
+            }
+        }
+    }
+    symbols
+}
+
+impl Type {
+    /// This type where `other`, which describes the same tensor, knows no more: its rank, its element type, and numbers
+    /// where this has symbols are taken from `other`.
+    #[must_use]
+    pub fn refined_by(&self, other: &Self) -> Self {
+        let elem = if self.elem == crate::ElemType::Any { other.elem } else { self.elem };
+        let dims = match (&self.dims, &other.dims) {
+            (Some(own), Some(others)) if own.len() == others.len() => {
+                let refine = |(own, other): (&Dim, &Dim)| {
+                    if own.known().is_none() && other.known().is_some() { other.clone() } else { own.clone() }
+                };
+                Some(own.iter().zip(others).map(refine).collect())
+            }
+            (Some(own), _) => Some(own.clone()),
+            (None, others) => others.clone(),
+        };
+        Self { elem, dims }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{ElemType, Type, call_types, parse};
+
+    #[test]
+    fn symbols_of_parameters_are_what_the_call_gives() {
+        let module = parse("netc 1\nfunc @f(%x: f32[N,D]) -> (%y) {\n  %y = relu(%x) : f32[N,D]\n}").unwrap();
+        let given = Type::fixed(ElemType::F32, &[3, 8]);
+        assert_eq!(call_types(&module.funcs[0], [&given]), [given]);
+    }
+
+    #[test]
+    fn what_is_known_wins() {
+        let module = parse("netc 1\nfunc @f(%x: any[N,D], %y: f32[M,4], %z: f32[*]) -> () {\n}").unwrap();
+        let ty = |i: usize| module.funcs[0][module.funcs[0].params[i].value].ty.clone();
+        assert_eq!(ty(0).refined_by(&ty(1)).to_string(), "f32[N,4]");
+        assert_eq!(ty(2).refined_by(&ty(1)).to_string(), "f32[M,4]");
+    }
+}
