@@ -6,6 +6,9 @@ use std::hash::{Hash, Hasher};
 
 use crate::Name;
 
+/// The largest number of levels of maps and lists around a value. Deeper trees have no text.
+pub(crate) const MAX_LEVELS: usize = 128;
+
 /// A node of an attribute tree.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Attr {
@@ -80,6 +83,16 @@ impl Attr {
     /// Whether this is the absent value.
     pub fn is_null(&self) -> bool {
         matches!(self, Self::Null)
+    }
+
+    /// Whether there are at most `levels` levels of maps and lists around every value in the tree.
+    fn fits(&self, levels: usize) -> bool {
+        let inner = levels.checked_sub(1);
+        match self {
+            Self::List(items) => items.iter().all(|a| inner.is_some_and(|n| a.fits(n))),
+            Self::Map(map) => map.iter().all(|(_, a)| inner.is_some_and(|n| a.fits(n))),
+            Self::Null | Self::Bool(_) | Self::Int(_) | Self::Float(_) | Self::Str(_) | Self::Operand(_) => true,
+        }
     }
 
     /// Calls `visit` with every operand index in the tree, in order.
@@ -168,6 +181,11 @@ impl Attrs {
     /// The entries in order.
     pub fn iter(&self) -> impl Iterator<Item = &(Name, Attr)> {
         self.0.iter()
+    }
+
+    /// Whether the tree is not too deep to have text.
+    pub(crate) fn is_printable(&self) -> bool {
+        self.iter().all(|(_, a)| a.fits(MAX_LEVELS - 1))
     }
 
     /// The number of entries.

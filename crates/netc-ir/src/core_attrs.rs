@@ -4,9 +4,10 @@
 
 use crate::attr::{Attr, Attrs, F64};
 use crate::id::WeightId;
-use crate::literal::{Literal, Number};
+use crate::literal_text::{literal_attr, literal_from};
 use crate::op::{Binary, Compare, CoreOp, Layout, PadMode, Padding, Pool, Reduce, SliceAxis, Unary, Window};
-use crate::types::{ElemType, Type};
+use crate::print::AttrText;
+use crate::types::Type;
 
 impl CoreOp {
     /// The attributes that print in braces after the operands.
@@ -106,56 +107,6 @@ fn slice_attr(axis: &SliceAxis) -> Attr {
     Attr::List(vec![Attr::Int(axis.start.into()), end, Attr::Int(axis.step.into())])
 }
 
-/// A number for a splat, nested lists for the rest.
-pub(crate) fn literal_attr(literal: &Literal) -> Attr {
-    if let Some(splat) = literal.as_splat() {
-        return number_attr(splat);
-    }
-    Attr::List(literal.numbers().map(number_attr).collect())
-}
-
-fn number_attr(number: Number) -> Attr {
-    match number {
-        Number::Int(i) => Attr::Int(i),
-        Number::Float(x) => Attr::Float(F64::new(x)),
-    }
-}
-
-/// The literal of type `ty` that prints as `value`: a number for a splat, a list (nested or flat) in row-major order.
-pub(crate) fn literal_from(value: &Attr, ty: &Type) -> Result<Literal, String> {
-    let dims = ty.fixed_dims().ok_or_else(|| format!("a constant of type {ty}: expected a shape of numbers"))?;
-    if ty.elem.size() == 0 {
-        return Err(format!("a constant of type {ty}: expected a numeric element type"));
-    }
-    if let Some(number) = number_of(value, ty.elem) {
-        return Ok(Literal::splat_number(ty.elem, &dims, number));
-    }
-    let mut numbers = Vec::new();
-    flatten(value, ty.elem, &mut numbers)?;
-    if Some(numbers.len() as u64) != ty.num_elements() {
-        return Err(format!("{} numbers for a constant of type {ty}", numbers.len()));
-    }
-    Ok(Literal::dense(ty.elem, &dims, numbers))
-}
-
-fn number_of(value: &Attr, elem: ElemType) -> Option<Number> {
-    match value {
-        Attr::Int(i) => Some(Number::Int(*i)),
-        Attr::Float(x) => Some(Number::Float(x.get())),
-        Attr::Bool(b) if elem == ElemType::Bool => Some(Number::Int(i128::from(*b))),
-        Attr::Null | Attr::Bool(_) | Attr::Str(_) | Attr::List(_) | Attr::Map(_) | Attr::Operand(_) => None,
-    }
-}
-
-fn flatten(value: &Attr, elem: ElemType, out: &mut Vec<Number>) -> Result<(), String> {
-    match (number_of(value, elem), value.as_list()) {
-        (Some(number), _) => out.push(number),
-        (None, Some(items)) => items.iter().try_for_each(|v| flatten(v, elem, out))?,
-        (None, None) => return Err("a constant's value is a number or lists of numbers".into()),
-    }
-    Ok(())
-}
-
 struct Reader<'a> {
     name: &'a str,
     attrs: &'a Attrs,
@@ -184,7 +135,7 @@ impl<'a> Reader<'a> {
             || result.dims.clone().ok_or_else(|| format!("`{name}` needs a result type with a shape, found {result}"));
         Ok(match name {
             "constant" => {
-                let value = self.get("value").ok_or_else(|| self.missing("value", "a number or lists of numbers"))?;
+                let value = self.get("value").ok_or_else(|| self.bad("value", "a number or lists of numbers"))?;
                 CoreOp::Constant(literal_from(value, result)?)
             }
             "weight" => CoreOp::Weight(subject.ok_or("`weight` needs the weight after its name, as in `weight w0`")?),
@@ -215,47 +166,59 @@ impl<'a> Reader<'a> {
         self.attrs.get(key)
     }
 
-    fn missing(&self, key: &str, expected: &str) -> String {
-        format!("`{}` needs the attribute `{key}`: {expected}", self.name)
+    /// What to say of an attribute that is not there, or not what is expected.
+    fn bad(&self, key: &str, expected: &str) -> String {
+        let Some(found) = self.attrs.get(key) else {
+            return format!("`{}` needs the attribute `{key}`: {expected}", self.name);
+        };
+        let found = AttrText(found).to_string();
+        let (shown, dots) = match found.char_indices().nth(40) {
+            Some((end, _)) => (&found[..end], "..."),
+            None => (&*found, ""),
+        };
+        format!("the attribute `{key}` of `{}` is {shown}{dots}, expected {expected}", self.name)
     }
 
     fn int(&mut self, key: &'static str) -> Result<u64, String> {
-        self.get(key).and_then(as_u64).ok_or_else(|| self.missing(key, "an integer of 0 or more"))
+        self.get(key).and_then(as_u64).ok_or_else(|| self.bad(key, "an integer of 0 or more"))
     }
 
     fn int_or(&mut self, key: &'static str, default: u64) -> Result<u64, String> {
-        if self.attrs.get(key).is_some() { self.int(key) } else { Ok(self.get(key).map_or(default, |_| default)) }
+        match self.get(key) {
+            None => Ok(default),
+            Some(_) => self.int(key),
+        }
     }
 
     fn ints(&mut self, key: &'static str) -> Result<Vec<u64>, String> {
         let list = self.get(key).and_then(Attr::as_list);
         let ints = list.and_then(|l| l.iter().map(as_u64).collect());
-        ints.ok_or_else(|| self.missing(key, "a list of integers of 0 or more"))
+        ints.ok_or_else(|| self.bad(key, "a list of integers of 0 or more"))
     }
 
     fn flag(&mut self, key: &'static str) -> Result<bool, String> {
         match self.get(key) {
             None => Ok(false),
-            Some(value) => value.as_bool().ok_or_else(|| self.missing(key, "true or false")),
+            Some(value) => value.as_bool().ok_or_else(|| self.bad(key, "true or false")),
         }
     }
 
     fn pairs(&mut self, key: &'static str) -> Result<Vec<(u64, u64)>, String> {
         let list = self.get(key).and_then(Attr::as_list);
         let pairs = list.and_then(|l| l.iter().map(as_pair).collect());
-        pairs.ok_or_else(|| self.missing(key, "a list of pairs of integers of 0 or more"))
+        pairs.ok_or_else(|| self.bad(key, "a list of pairs of integers of 0 or more"))
     }
 
     fn window(&mut self) -> Result<Window, String> {
         let strides = self.ints("strides")?;
-        let dilations = match self.attrs.get("dilations") {
-            Some(_) => self.ints("dilations")?,
+        let dilations = match self.get("dilations") {
             None => vec![1; strides.len()],
+            Some(_) => self.ints("dilations")?,
         };
-        self.seen.push("dilations");
         let padding = match self.get("padding") {
             None => Padding::Valid,
             Some(Attr::Str(s)) if &**s == "same" => Padding::Same,
+            Some(Attr::Str(_)) => return Err(self.bad("padding", "\"same\" or a list of pairs")),
             Some(_) => Padding::Explicit(self.pairs("padding")?),
         };
         let layout = match self.get("layout") {
@@ -263,7 +226,7 @@ impl<'a> Reader<'a> {
             Some(value) => value
                 .as_str()
                 .and_then(Layout::parse)
-                .ok_or_else(|| self.missing("layout", "\"channels_last\" or \"channels_first\""))?,
+                .ok_or_else(|| self.bad("layout", "\"channels_last\" or \"channels_first\""))?,
         };
         Ok(Window { strides, dilations, padding, layout })
     }
@@ -271,7 +234,7 @@ impl<'a> Reader<'a> {
     fn slices(&mut self) -> Result<Vec<SliceAxis>, String> {
         let list = self.get("axes").and_then(Attr::as_list);
         let axes = list.and_then(|l| l.iter().map(as_slice).collect());
-        axes.ok_or_else(|| self.missing("axes", "a list of [start, end or null, step]"))
+        axes.ok_or_else(|| self.bad("axes", "a list of [start, end or null, step]"))
     }
 
     fn pad_mode(&mut self) -> Result<PadMode, String> {
@@ -280,20 +243,20 @@ impl<'a> Reader<'a> {
             Some(value) => value
                 .as_str()
                 .and_then(PadMode::parse)
-                .ok_or_else(|| self.missing("mode", "\"constant\", \"reflect\", \"symmetric\" or \"edge\"")),
+                .ok_or_else(|| self.bad("mode", "\"constant\", \"reflect\", \"symmetric\" or \"edge\"")),
         }
     }
 
     fn pad_value(&mut self) -> Result<F64, String> {
         match self.get("value") {
             None => Ok(F64::new(0.0)),
-            Some(value) => value.as_f64().map(F64::new).ok_or_else(|| self.missing("value", "a number")),
+            Some(value) => value.as_f64().map(F64::new).ok_or_else(|| self.bad("value", "a number")),
         }
     }
 }
 
 fn as_u64(attr: &Attr) -> Option<u64> {
-    attr.as_int().and_then(|i| u64::try_from(i).ok())
+    if let Attr::Int(i) = attr { u64::try_from(*i).ok() } else { None }
 }
 
 fn as_pair(attr: &Attr) -> Option<(u64, u64)> {
@@ -310,5 +273,31 @@ fn as_slice(attr: &Attr) -> Option<SliceAxis> {
             Some(SliceAxis { start: as_u64(start)?, end, step: as_u64(step)? })
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ElemType;
+
+    fn concat(attrs: &Attrs) -> Result<CoreOp, String> {
+        CoreOp::from_attrs("concat", None, attrs, &Type::unranked(ElemType::F32))
+    }
+
+    #[test]
+    fn an_error_says_what_was_found() {
+        let missing = concat(&Attrs::new()).unwrap_err();
+        assert_eq!(missing, "`concat` needs the attribute `axis`: an integer of 0 or more");
+        let malformed = concat(&Attrs::new().with("axis", -1)).unwrap_err();
+        assert_eq!(malformed, "the attribute `axis` of `concat` is -1, expected an integer of 0 or more");
+        let long = concat(&Attrs::new().with("axis", Attr::ints(0..1000))).unwrap_err();
+        assert!(long.len() < 120, "{long}");
+    }
+
+    #[test]
+    fn every_u64_reads_back() {
+        let op = CoreOp::Concat(u64::MAX);
+        assert_eq!(concat(&op.to_attrs()), Ok(op));
     }
 }

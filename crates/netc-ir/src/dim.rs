@@ -1,14 +1,17 @@
 //! Symbolic dimensions: polynomials with integer coefficients, kept in a normal form so that equality is structural.
 //!
-//! A polynomial is a sum of monomials; a monomial is a coefficient times a sorted product of atoms; an atom is a
-//! symbol or `floor(P, k)`, the quotient of a polynomial by a positive integer, rounded down. Arithmetic saturates
-//! at the range of `i64`, so hostile sizes cannot overflow.
+//! Arithmetic is total: it saturates at the range of `i64`, and an expression that grows too large becomes `?`, an
+//! extent that only running tells. No model comes near, and hostile text can neither overflow nor explode.
+
+mod poly;
+mod text;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::Name;
+use poly::{Atom, Poly};
 
 /// The extent of one axis: a number, or an expression over symbols such as `N` or `2*N+1`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,18 +19,12 @@ pub enum Dim {
     /// A number of elements.
     Known(u64),
     /// An expression that is not a number.
-    Expr(Arc<Poly>),
+    Expr(Arc<Expr>),
 }
 
-/// A polynomial in normal form: no zero coefficients, monomials in order.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Poly(BTreeMap<Vec<Atom>, i64>);
-
+/// A polynomial that is not a number, or `None` for `?`, which stands for any extent.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Atom {
-    Symbol(Name),
-    Floor(Poly, i64),
-}
+pub struct Expr(Option<Poly>);
 
 /// The values of symbols when a function runs.
 pub type Bindings = BTreeMap<Name, u64>;
@@ -35,7 +32,7 @@ pub type Bindings = BTreeMap<Name, u64>;
 impl Dim {
     /// The dimension that is the symbol `name`.
     pub fn symbol(name: impl Into<Name>) -> Self {
-        Self::from_poly(Poly(BTreeMap::from([(vec![Atom::Symbol(name.into())], 1)])))
+        Self::from_poly(Some(Poly::symbol(name.into())))
     }
 
     /// The number, if it is one.
@@ -53,25 +50,25 @@ impl Dim {
 
     /// `self + k`; a known dimension does not fall below 0.
     pub fn offset(&self, k: i64) -> Self {
-        self.add_poly(&Poly::constant(k))
+        self.add(1, Some(Poly::constant(k)))
     }
 
     /// `self + other`.
     pub fn plus(&self, other: &Self) -> Self {
-        self.add_poly(&other.poly())
+        self.add(1, other.poly())
     }
 
     /// `self - other`; a known difference does not fall below 0.
     pub fn minus(&self, other: &Self) -> Self {
-        self.add_poly(&other.poly().scale(-1))
+        self.add(-1, other.poly())
     }
 
     /// `self * other`.
     pub fn times(&self, other: &Self) -> Self {
-        if let (Self::Known(a), Self::Known(b)) = (self, other) {
-            return Self::Known(a.saturating_mul(*b));
+        match (self, other) {
+            (Self::Known(a), Self::Known(b)) => Self::Known(a.saturating_mul(*b)),
+            _ => Self::from_poly(self.poly().zip(other.poly()).and_then(|(a, b)| a.times(&b))),
         }
-        Self::from_poly(self.poly().mul(&other.poly()))
     }
 
     /// `floor(self / k)`. A zero `k` counts as 1.
@@ -79,7 +76,7 @@ impl Dim {
         let k = k.max(1);
         match self {
             Self::Known(n) => Self::Known(n / k),
-            Self::Expr(p) => Self::from_poly(p.floor_div(clamp(k))),
+            Self::Expr(_) => Self::from_poly(self.poly().and_then(|p| p.floor_div(clamp(k)))),
         }
     }
 
@@ -93,7 +90,7 @@ impl Dim {
 
     /// `self / other` where `other` is a single monomial that divides every monomial of `self`.
     pub fn exact_div(&self, other: &Self) -> Option<Self> {
-        self.poly().exact_div(&other.poly()).map(Self::from_poly)
+        self.poly()?.exact_div(&other.poly()?).map(|p| Self::from_poly(Some(p)))
     }
 
     /// The product of dimensions; 1 for none.
@@ -105,7 +102,7 @@ impl Dim {
     pub fn eval(&self, bindings: &Bindings) -> Option<u64> {
         match self {
             Self::Known(n) => Some(*n),
-            Self::Expr(p) => p.eval(bindings).and_then(|n| u64::try_from(n).ok()),
+            Self::Expr(e) => e.0.as_ref()?.eval(bindings).and_then(|n| u64::try_from(n).ok()),
         }
     }
 
@@ -113,49 +110,58 @@ impl Dim {
     pub fn substitute(&self, value: &dyn Fn(&Name) -> Option<Dim>) -> Self {
         match self {
             Self::Known(n) => Self::Known(*n),
-            Self::Expr(p) => Self::from_poly(p.substitute(value)),
+            Self::Expr(e) => Self::from_poly(e.0.as_ref().and_then(|p| p.substitute(value))),
         }
     }
 
     /// The symbol, if the dimension is nothing but one symbol.
     pub fn as_symbol(&self) -> Option<&Name> {
-        let Self::Expr(p) = self else { return None };
-        match p.0.iter().next() {
-            Some((atoms, 1)) if p.0.len() == 1 => match atoms.as_slice() {
-                [Atom::Symbol(name)] => Some(name),
-                _ => None,
-            },
+        let Self::Expr(e) = self else { return None };
+        let mut monomials = e.0.as_ref()?.0.iter();
+        let (Some((atoms, 1)), None) = (monomials.next(), monomials.next()) else { return None };
+        match atoms.as_slice() {
+            [Atom::Symbol(name)] => Some(name),
             _ => None,
         }
     }
 
-    /// Reads an expression: sums and products of numbers, symbols and `floor(P, k)`.
+    /// Reads an expression: sums and products of numbers, symbols and `floor(P, k)`; or `?`.
     pub fn parse(text: &str) -> Option<Self> {
-        if let Ok(n) = text.trim().parse() {
+        let text = text.trim();
+        if text == "?" {
+            return Some(Self::from_poly(None));
+        }
+        if let Ok(n) = text.parse() {
             return Some(Self::Known(n));
         }
-        let mut p = DimParser { rest: text, depth: 0 };
-        let poly = p.sum()?;
-        p.skip();
-        let extent = p.rest.is_empty() && poly.as_constant().is_none_or(|n| n >= 0);
-        extent.then(|| Self::from_poly(poly))
+        let poly = text::parse(text)?;
+        poly.as_constant().is_none_or(|n| n >= 0).then(|| Self::from_poly(Some(poly)))
     }
 
-    fn add_poly(&self, other: &Poly) -> Self {
-        Self::from_poly(self.poly().add(other))
-    }
-
-    fn poly(&self) -> Poly {
+    /// Whether every symbol reads back as a symbol.
+    pub(crate) fn is_printable(&self) -> bool {
         match self {
-            Self::Known(n) => Poly::constant(clamp(*n)),
-            Self::Expr(p) => (**p).clone(),
+            Self::Known(_) => true,
+            Self::Expr(e) => e.0.as_ref().is_none_or(|p| p.all_symbols(text::is_symbol)),
         }
     }
 
-    fn from_poly(p: Poly) -> Self {
-        match p.as_constant() {
+    fn add(&self, by: i64, other: Option<Poly>) -> Self {
+        Self::from_poly(self.poly().zip(other).and_then(|(a, b)| a.plus(by, &b)))
+    }
+
+    /// The polynomial; `None` for `?`.
+    fn poly(&self) -> Option<Poly> {
+        match self {
+            Self::Known(n) => Some(Poly::constant(clamp(*n))),
+            Self::Expr(e) => e.0.clone(),
+        }
+    }
+
+    fn from_poly(p: Option<Poly>) -> Self {
+        match p.as_ref().and_then(Poly::as_constant) {
             Some(n) => Self::Known(u64::try_from(n).unwrap_or(0)),
-            None => Self::Expr(Arc::new(p)),
+            None => Self::Expr(Arc::new(Expr(p))),
         }
     }
 }
@@ -170,126 +176,11 @@ impl From<u64> for Dim {
     }
 }
 
-impl Poly {
-    fn constant(n: i64) -> Self {
-        let mut p = Self::default();
-        p.insert(Vec::new(), n);
-        p
-    }
-
-    fn insert(&mut self, atoms: Vec<Atom>, k: i64) {
-        let sum = self.0.get(&atoms).copied().unwrap_or(0).saturating_add(k);
-        if sum == 0 {
-            self.0.remove(&atoms);
-        } else {
-            self.0.insert(atoms, sum);
-        }
-    }
-
-    fn as_constant(&self) -> Option<i64> {
-        match self.0.len() {
-            0 => Some(0),
-            1 => self.0.get(&Vec::new()).copied(),
-            _ => None,
-        }
-    }
-
-    fn add(&self, other: &Self) -> Self {
-        let mut sum = self.clone();
-        for (atoms, k) in &other.0 {
-            sum.insert(atoms.clone(), *k);
-        }
-        sum
-    }
-
-    fn scale(&self, by: i64) -> Self {
-        let mut out = Self::default();
-        for (atoms, k) in &self.0 {
-            out.insert(atoms.clone(), k.saturating_mul(by));
-        }
-        out
-    }
-
-    fn mul(&self, other: &Self) -> Self {
-        let mut out = Self::default();
-        for (a, ka) in &self.0 {
-            for (b, kb) in &other.0 {
-                let mut atoms: Vec<Atom> = a.iter().chain(b).cloned().collect();
-                atoms.sort();
-                out.insert(atoms, ka.saturating_mul(*kb));
-            }
-        }
-        out
-    }
-
-    fn floor_div(&self, k: i64) -> Self {
-        if let Some(n) = self.as_constant() {
-            return Self::constant(n.div_euclid(k));
-        }
-        if k == 1 || self.0.values().all(|c| c % k == 0) {
-            return Self(self.0.iter().map(|(a, c)| (a.clone(), c / k)).collect());
-        }
-        Self(BTreeMap::from([(vec![Atom::Floor(self.clone(), k)], 1)]))
-    }
-
-    fn exact_div(&self, other: &Self) -> Option<Self> {
-        let (divisor, k) = other.0.iter().next().filter(|_| other.0.len() == 1)?;
-        let mut out = Self::default();
-        for (atoms, c) in &self.0 {
-            let mut rest = atoms.clone();
-            for atom in divisor {
-                let at = rest.iter().position(|a| a == atom)?;
-                rest.remove(at);
-            }
-            if c.checked_rem(*k)? != 0 {
-                return None;
-            }
-            out.insert(rest, c / k);
-        }
-        Some(out)
-    }
-
-    fn eval(&self, bindings: &Bindings) -> Option<i64> {
-        let mut sum = 0i64;
-        for (atoms, k) in &self.0 {
-            let mut term = *k;
-            for atom in atoms {
-                let value = match atom {
-                    Atom::Symbol(name) => clamp(*bindings.get(name)?),
-                    Atom::Floor(p, k) => p.eval(bindings)?.div_euclid(*k),
-                };
-                term = term.saturating_mul(value);
-            }
-            sum = sum.saturating_add(term);
-        }
-        Some(sum)
-    }
-
-    fn substitute(&self, value: &dyn Fn(&Name) -> Option<Dim>) -> Self {
-        let mut out = Self::default();
-        for (atoms, k) in &self.0 {
-            let mut term = Self::constant(*k);
-            for atom in atoms {
-                let factor = match atom {
-                    Atom::Symbol(name) => match value(name) {
-                        Some(dim) => dim.poly(),
-                        None => Self(BTreeMap::from([(vec![atom.clone()], 1)])),
-                    },
-                    Atom::Floor(p, k) => p.substitute(value).floor_div(*k),
-                };
-                term = term.mul(&factor);
-            }
-            out = out.add(&term);
-        }
-        out
-    }
-}
-
 impl fmt::Display for Dim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Known(n) => write!(f, "{n}"),
-            Self::Expr(p) => write!(f, "{p}"),
+            Self::Expr(e) => write!(f, "{e:?}"),
         }
     }
 }
@@ -300,110 +191,12 @@ impl fmt::Debug for Dim {
     }
 }
 
-impl fmt::Debug for Poly {
+impl fmt::Debug for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl fmt::Display for Poly {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Monomials with symbols first, the constant last: `2*N+1`.
-        let constant = self.0.get(&Vec::new());
-        let symbolic = self.0.iter().filter(|(atoms, _)| !atoms.is_empty());
-        let mut first = true;
-        for (atoms, k) in symbolic {
-            if *k < 0 {
-                f.write_str("-")?;
-            } else if !first {
-                f.write_str("+")?;
-            }
-            first = false;
-            if k.unsigned_abs() != 1 {
-                write!(f, "{}*", k.unsigned_abs())?;
-            }
-            for (i, atom) in atoms.iter().enumerate() {
-                if i > 0 {
-                    f.write_str("*")?;
-                }
-                match atom {
-                    Atom::Symbol(name) => f.write_str(name)?,
-                    Atom::Floor(p, k) => write!(f, "floor({p}, {k})")?,
-                }
-            }
+        match &self.0 {
+            Some(p) => write!(f, "{p}"),
+            None => f.write_str("?"),
         }
-        match constant {
-            Some(k) if first => write!(f, "{k}"),
-            Some(k) => write!(f, "{k:+}"),
-            None if first => f.write_str("0"),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Deeper nesting of `floor` than any model has; bounds the recursion on hostile text.
-const MAX_DEPTH: usize = 32;
-
-struct DimParser<'a> {
-    rest: &'a str,
-    depth: usize,
-}
-
-impl DimParser<'_> {
-    fn skip(&mut self) {
-        self.rest = self.rest.trim_start();
-    }
-
-    fn eat(&mut self, c: char) -> bool {
-        self.skip();
-        match self.rest.strip_prefix(c) {
-            Some(rest) => {
-                self.rest = rest;
-                true
-            }
-            None => false,
-        }
-    }
-
-    fn sum(&mut self) -> Option<Poly> {
-        let mut total = Poly::default();
-        let mut sign = if self.eat('-') { -1 } else { 1 };
-        loop {
-            total = total.add(&self.product()?.scale(sign));
-            sign = if self.eat('+') {
-                1
-            } else if self.eat('-') {
-                -1
-            } else {
-                return Some(total);
-            };
-        }
-    }
-
-    fn product(&mut self) -> Option<Poly> {
-        let mut total = self.atom()?;
-        while self.eat('*') {
-            total = total.mul(&self.atom()?);
-        }
-        Some(total)
-    }
-
-    fn atom(&mut self) -> Option<Poly> {
-        self.skip();
-        let end = self.rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(self.rest.len());
-        let (word, rest) = self.rest.split_at(end);
-        self.rest = rest;
-        if word.starts_with(|c: char| c.is_ascii_digit()) {
-            return word.parse().ok().map(Poly::constant);
-        }
-        if word == "floor" && self.eat('(') {
-            self.depth += 1;
-            let inner = (self.depth < MAX_DEPTH).then(|| self.sum())??;
-            self.depth -= 1;
-            let k = self.eat(',').then(|| self.atom())??.as_constant().filter(|k| *k > 0)?;
-            return self.eat(')').then(|| inner.floor_div(k));
-        }
-        (!word.is_empty()).then(|| Poly(BTreeMap::from([(vec![Atom::Symbol(word.into())], 1)])))
     }
 }
 
@@ -424,7 +217,7 @@ mod tests {
 
     #[test]
     fn prints_as_it_parses() {
-        for text in ["N", "2*N+1", "N-3", "-N+4", "M*N", "floor(N-3, 2)+1", "2*N*floor(N, 3)"] {
+        for text in ["N", "2*N+1", "N-3", "-N+4", "M*N", "floor(N+1, 2)-1", "2*N*floor(N, 3)", "?"] {
             assert_eq!(dim(text).to_string(), text);
         }
     }
@@ -432,6 +225,7 @@ mod tests {
     #[test]
     fn division_rounds_down_and_keeps_exact_quotients() {
         assert_eq!(dim("4*N+2").floor_div(2), dim("2*N+1"));
+        assert_eq!(dim("2*N+1").floor_div(2), dim("N"));
         assert_eq!(dim("N").ceil_div(2).to_string(), "floor(N+1, 2)");
         assert_eq!(dim("192*N").exact_div(&dim("64*N")), Some(Dim::Known(3)));
         assert_eq!(dim("N").exact_div(&dim("2")), None);
@@ -453,5 +247,64 @@ mod tests {
         assert_eq!(Dim::parse("-3"), None);
         assert_eq!(Dim::parse("18446744073709551615"), Some(Dim::Known(u64::MAX)));
         assert!(Dim::parse("9223372036854775807*9223372036854775807*N").is_some());
+    }
+
+    #[test]
+    fn floors_have_one_form() {
+        for (a, b) in [
+            ("floor(N+2, 2)", "floor(N, 2)+1"),
+            ("floor(N-3, 2)+1", "floor(N+1, 2)-1"),
+            ("floor(floor(N, 2)+1, 3)", "floor(N+2, 6)"),
+            ("floor(floor(N+1, 2)-1, 2)", "floor(N-1, 4)"),
+            ("floor(3*N+M, 2)", "N+floor(N+M, 2)"),
+        ] {
+            assert_eq!(dim(a), dim(b));
+            for n in 0..40 {
+                let at = Bindings::from([("N".into(), n), ("M".into(), 40 - n)]);
+                assert_eq!(dim(a).eval(&at), dim(b).eval(&at), "{a} at {n}");
+            }
+        }
+    }
+
+    #[test]
+    fn many_floors_stay_small_and_print_as_they_parse() {
+        let mut d = dim("N");
+        for step in 1..=2_000 {
+            d = d.offset(step % 3).floor_div(2);
+            assert_eq!(dim(&d.to_string()), d);
+        }
+        let mut d = dim("N");
+        for _ in 0..100 {
+            d = d.floor_div(2).plus(&d.floor_div(3)).floor_div(5);
+            assert_eq!(dim(&d.to_string()), d);
+        }
+        assert_eq!(d.to_string(), "?");
+    }
+
+    #[test]
+    fn a_large_product_is_any_extent() {
+        let factors: Vec<Dim> = (0..22).map(|i| dim(&format!("a{i}+b{i}"))).collect();
+        let product = Dim::product(&factors);
+        assert_eq!(product.to_string(), "?");
+        assert_eq!(product.minus(&product), dim("?"));
+        assert_eq!((product.known(), product.as_symbol(), product.eval(&Bindings::new())), (None, None, None));
+        assert_eq!(Dim::parse(&vec!["N"; 100_000].join("*")), None);
+    }
+
+    #[test]
+    fn arithmetic_stops_at_its_limits() {
+        let max = dim("9223372036854775807*N");
+        let low = Dim::Known(0).minus(&max).minus(&max);
+        assert_eq!(low.to_string(), "-9223372036854775807*N");
+        assert_eq!(dim(&low.to_string()), low);
+        assert_eq!(low.exact_div(&dim("1").minus(&dim("N")).plus(&dim("N"))), Some(low.clone()));
+        assert_eq!(dim("N").offset(i64::MIN).to_string(), "N-9223372036854775807");
+        assert_eq!(dim("N").ceil_div(u64::MAX).to_string(), "floor(N+9223372036854775806, 9223372036854775807)");
+    }
+
+    #[test]
+    fn a_symbol_that_is_no_word_does_not_print() {
+        assert!(dim("N_1").is_printable() && dim("?").is_printable());
+        assert!(!Dim::symbol("a b").floor_div(2).is_printable() && !Dim::symbol("3").is_printable());
     }
 }

@@ -1,10 +1,12 @@
-//! Changing functions in place. Each edit keeps definitions before uses.
+//! Changing functions in place.
+//!
+//! No edit checks what it is given: definitions must stay before their uses, and [`crate::verify()`] says whether
+//! they did. Ids stay valid; what an edit takes out of the order stays in the tables.
 
 use std::collections::BTreeMap;
 
-use crate::Name;
 use crate::id::{OpId, ValueId};
-use crate::module::{Func, Module};
+use crate::module::Func;
 use crate::op::OpKind;
 use crate::types::Type;
 
@@ -14,58 +16,112 @@ impl Func {
         self.order.retain(|op| keep(*op));
     }
 
-    /// Makes every reader of `from`, and the function's outputs, read `to`, which must be defined before them.
+    /// Makes every op and output that reads a key of `replacement` read its value instead, or what that one is
+    /// replaced by in turn. The value must be defined before the readers. A cycle of replacements changes nothing.
+    ///
+    /// Takes time linear in the function and the map.
     pub fn replace_uses(&mut self, replacement: &BTreeMap<ValueId, ValueId>) {
-        let resolve = |value: &mut ValueId| {
-            // Chains are short; a cycle would be an error of the caller, and ends here.
-            for _ in 0..=replacement.len() {
-                match replacement.get(value) {
-                    Some(to) => *value = *to,
-                    None => return,
-                }
-            }
-        };
+        let resolved = resolve(replacement);
+        let replace = |value: &mut ValueId| *value = resolved.get(value).copied().unwrap_or(*value);
         for op in &self.order {
-            self.ops[op.index()].operands.iter_mut().for_each(resolve);
+            self.ops[op.index()].operands.iter_mut().for_each(replace);
         }
-        self.outputs.iter_mut().for_each(|o| resolve(&mut o.value));
+        self.outputs.iter_mut().for_each(|o| replace(&mut o.value));
     }
 
-    /// Replaces what an op computes; operands and results stay.
+    /// Makes `op` compute `kind`. Operands, results and their types stay.
     pub fn set_kind(&mut self, op: OpId, kind: impl Into<OpKind>) {
         self[op].kind = kind.into();
     }
 
-    /// Replaces the operands of an op. They must be defined before it.
+    /// Makes `op` read `operands`, which must be defined before it.
     pub fn set_operands(&mut self, op: OpId, operands: Vec<ValueId>) {
         self[op].operands = operands;
     }
 
-    /// Refines the type of a value.
+    /// Gives `value` the type `ty`. The types of what is computed from it stay.
     pub fn set_type(&mut self, value: ValueId, ty: Type) {
         self[value].ty = ty;
     }
-
-    /// Renames the function.
-    pub fn set_name(&mut self, name: impl Into<Name>) {
-        self.name = name.into();
-    }
-
-    /// Removes parameters for which `keep` does not hold; they must not be read or returned.
-    pub fn retain_params(&mut self, mut keep: impl FnMut(ValueId) -> bool) {
-        self.params.retain(|p| keep(p.value));
-        for (i, param) in self.params.iter().enumerate() {
-            self.values[param.value.index()].def = crate::module::Def::Param(u32::try_from(i).unwrap_or(u32::MAX));
-        }
-    }
 }
 
-impl Module {
-    /// Replaces the function of the same name, or adds it.
-    pub fn put_func(&mut self, func: Func) {
-        match self.func_named(&func.name) {
-            Some(id) => self[id] = func,
-            None => drop(self.add_func(func)),
-        }
+/// The end of each chain in `next`; keys that lead into a cycle have none.
+fn resolve(next: &BTreeMap<ValueId, ValueId>) -> BTreeMap<ValueId, ValueId> {
+    // `None` marks what is on the way of the chain that is being followed, and afterwards what leads into a cycle.
+    let mut ends: BTreeMap<ValueId, Option<ValueId>> = BTreeMap::new();
+    for start in next.keys() {
+        let mut chain = Vec::new();
+        let mut at = *start;
+        let end = loop {
+            if let Some(known) = ends.get(&at) {
+                break *known;
+            }
+            let Some(to) = next.get(&at) else { break Some(at) };
+            ends.insert(at, None);
+            chain.push(at);
+            at = *to;
+        };
+        ends.extend(chain.into_iter().map(|value| (value, end)));
+    }
+    ends.into_iter().filter_map(|(value, end)| Some((value, end?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::{CoreOp, Unary};
+    use crate::types::ElemType;
+    use crate::{MAIN, Module, parse, print, verify};
+
+    const TEXT: &str = "netc 1
+func @main(%x: f32[N]) -> (%d \"y\", %a \"z\") {
+  %a = neg(%x) : f32[N]
+  %b = abs(%a) : f32[N]
+  %c = relu(%b) : f32[N]
+  %d = add(%c, %b) : f32[N]
+}";
+
+    /// What `edit` makes of [`TEXT`], given the ids of its values `%x`, `%a`, ... and ops.
+    #[track_caller]
+    fn check(edit: impl FnOnce(&mut Func, &[ValueId], &[OpId]), expect: &[&str]) {
+        let mut module: Module = parse(TEXT).unwrap();
+        let main = module.func_named(MAIN).unwrap();
+        let values: Vec<ValueId> = module[main].values_in_order().collect();
+        let ops: Vec<OpId> = module[main].op_ids().collect();
+        edit(&mut module[main], &values, &ops);
+        verify(&module).unwrap();
+        let text = print(&module);
+        assert_eq!(text.lines().filter(|l| l.starts_with("func") || l.starts_with("  ")).collect::<Vec<_>>(), expect);
+    }
+
+    #[test]
+    fn uses_are_replaced_along_chains_and_in_outputs() {
+        let edit = |f: &mut Func, v: &[ValueId], ops: &[OpId]| {
+            f.replace_uses(&BTreeMap::from([(v[3], v[2]), (v[2], v[1]), (v[1], v[0])]));
+            f.retain_ops(|op| op == ops[3]);
+        };
+        check(edit, &["func @main(%x: f32[N]) -> (%d \"y\", %x \"z\") {", "  %d = add(%x, %x) : f32[N]"]);
+    }
+
+    #[test]
+    fn long_chains_and_cycles_end() {
+        let value = ValueId::new;
+        let chain: BTreeMap<_, _> = (1..=100_000).map(|i| (value(i), value(i - 1))).collect();
+        assert!(resolve(&chain).values().all(|v| *v == value(0)));
+        let cycle = BTreeMap::from([(value(1), value(2)), (value(2), value(1)), (value(3), value(1))]);
+        assert!(resolve(&cycle).is_empty());
+    }
+
+    #[test]
+    fn an_op_gets_another_kind_operands_and_type() {
+        let edit = |f: &mut Func, v: &[ValueId], ops: &[OpId]| {
+            f.set_kind(ops[3], CoreOp::Unary(Unary::Exp));
+            f.set_operands(ops[3], vec![v[0]]);
+            f.set_kind(ops[0], CoreOp::Cast(ElemType::F64));
+            f.set_type(v[1], Type::new(ElemType::F64, [crate::Dim::symbol("N")]));
+            f.retain_ops(|op| op == ops[0] || op == ops[3]);
+        };
+        let head = "func @main(%x: f32[N]) -> (%d \"y\", %a \"z\") {";
+        check(edit, &[head, "  %a = cast(%x) : f64[N]", "  %d = exp(%x) : f32[N]"]);
     }
 }

@@ -1,14 +1,13 @@
 //! A cursor over `.nir` text: words, numbers, strings and punctuation, with the place for errors.
 
+use std::fmt;
+
 use crate::Name;
-use crate::attr::{Attr, Attrs, F64};
+use crate::attr::{Attr, Attrs, F64, MAX_LEVELS};
 use crate::dim::Dim;
 use crate::parse::ParseError;
 use crate::print::is_word_char;
 use crate::types::{ElemType, Type};
-
-/// Deeper nesting of attributes than any model has; bounds the recursion on hostile text.
-const MAX_DEPTH: usize = 128;
 
 pub(crate) struct Cursor<'a> {
     text: &'a str,
@@ -156,14 +155,13 @@ impl<'a> Cursor<'a> {
                     Some((_, 'n')) => out.push('\n'),
                     Some((_, 't')) => out.push('\t'),
                     Some((_, c @ ('"' | '\\'))) => out.push(c),
-                    Some((_, 'u')) => {
-                        let code: String = chars.by_ref().map(|(_, c)| c).take_while(|c| *c != '}').take(8).collect();
-                        let code = code.strip_prefix('{').and_then(|c| u32::from_str_radix(c, 16).ok());
-                        match code.and_then(char::from_u32) {
-                            Some(c) => out.push(c),
-                            None => return self.error_at(start + i, "expected a character code, as in `\\u{1f}`"),
+                    Some((_, 'u')) => match char_code(chars.as_str()) {
+                        Some((c, len)) => {
+                            out.push(c);
+                            chars.nth(len - 1);
                         }
-                    }
+                        None => return self.error_at(start + i, "expected a character code, as in `\\u{1f}`"),
+                    },
                     _ => return self.error_at(start + i, "expected an escape: \\n, \\t, \\\", \\\\ or \\u{...}"),
                 },
                 c => out.push(c),
@@ -181,6 +179,12 @@ impl<'a> Cursor<'a> {
                 self.expected("a number of 0 or more")
             }
         }
+    }
+
+    pub(crate) fn u32(&mut self) -> Parsed<u32> {
+        let at = self.here();
+        let n = self.u64()?;
+        u32::try_from(n).or_else(|_| self.error_at(at, format!("{n} is larger than {}", u32::MAX)))
     }
 
     pub(crate) fn f64(&mut self) -> Parsed<F64> {
@@ -260,9 +264,9 @@ impl<'a> Cursor<'a> {
     }
 
     fn attr_within(&mut self, depth: usize) -> Parsed<Attr> {
-        if depth > MAX_DEPTH {
+        if depth > MAX_LEVELS {
             let at = self.here();
-            return self.error_at(at, format!("attributes nest deeper than {MAX_DEPTH} levels"));
+            return self.error_at(at, format!("attributes nest deeper than {MAX_LEVELS} levels"));
         }
         if self.peek("\"") {
             return self.string().map(Attr::Str);
@@ -281,7 +285,7 @@ impl<'a> Cursor<'a> {
             return Ok(Attr::List(items));
         }
         if self.eat("$") {
-            return Ok(Attr::Operand(u32::try_from(self.u64()?).unwrap_or(u32::MAX)));
+            return self.u32().map(Attr::Operand);
         }
         if let Some(number) = self.number() {
             return Ok(number);
@@ -295,11 +299,28 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// The character that `{hex digits}` at the start of `text` stands for, and how long that is.
+fn char_code(text: &str) -> Option<(char, usize)> {
+    let (digits, _) = text.strip_prefix('{')?.split_once('}')?;
+    let is_hex = digits.chars().all(|c| c.is_ascii_hexdigit());
+    let code = u32::from_str_radix(digits, 16).ok().filter(|_| is_hex)?;
+    Some((char::from_u32(code)?, digits.len() + 2))
+}
+
 /// How a value is spelled where it is defined and used.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ValueToken {
     Named(Name),
     Numbered(u32),
+}
+
+impl fmt::Display for ValueToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(name) => write!(f, "%{name}"),
+            Self::Numbered(number) => write!(f, "%{number}"),
+        }
+    }
 }
 
 /// Splits at the commas that are not inside `floor(P, k)`; none for an empty shape.

@@ -17,6 +17,7 @@
 
 pub mod attr;
 pub mod build;
+pub mod call;
 pub mod core_attrs;
 pub mod dim;
 pub mod edit;
@@ -25,6 +26,7 @@ pub mod infer;
 pub mod lex;
 pub mod link;
 pub mod literal;
+mod literal_text;
 pub mod module;
 pub mod op;
 pub mod parse;
@@ -35,11 +37,12 @@ pub mod verify;
 
 pub use attr::{Attr, Attrs, F64};
 pub use build::Builder;
+pub use call::call_types;
 pub use dim::{Bindings, Dim};
 pub use id::{FileId, FuncId, LayerId, OpId, ValueId, WeightId};
 pub use infer::{InferError, infer};
 pub use literal::{Literal, Number};
-pub use module::{Def, Func, Layer, Loc, MAIN, Module, Output, Param, Value, Weight, WeightData};
+pub use module::{Def, Func, Layer, Loc, MAIN, Module, Output, Param, Value, Weight, WeightData, callees};
 pub use op::{
     Binary, CORE_OPS, CallOp, Compare, CoreOp, Layout, Op, OpKind, PadMode, Padding, Pool, Reduce, SliceAxis, SourceOp,
     Unary, Window,

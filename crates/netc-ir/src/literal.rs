@@ -69,20 +69,25 @@ impl Literal {
 
     /// The stored elements: one for a splat, else all.
     pub fn numbers(&self) -> impl Iterator<Item = Number> + '_ {
-        let size = usize::try_from(self.elem.size().max(1)).unwrap_or(1);
-        self.bytes.chunks_exact(size).filter_map(|b| decode(self.elem, b))
+        self.elements().filter_map(|b| decode(self.elem, b))
     }
 
-    /// Whether the stored bytes are one element or exactly all of them.
+    /// The bytes of each stored element.
+    pub(crate) fn elements(&self) -> impl Iterator<Item = &[u8]> {
+        self.bytes.chunks_exact(usize::try_from(self.elem.size().max(1)).unwrap_or(1))
+    }
+
+    /// Whether the stored bytes are one element or exactly all of them, and booleans are 0 or 1.
     pub fn is_well_formed(&self) -> bool {
         let all = self.ty().num_bytes();
         let stored = self.bytes.len() as u64;
-        self.elem.size() > 0 && (stored == self.elem.size() || Some(stored) == all)
+        let complete = stored == self.elem.size() || Some(stored) == all;
+        self.elem.size() > 0 && complete && (self.elem != ElemType::Bool || self.bytes.iter().all(|b| *b <= 1))
     }
 }
 
 /// Appends `value` as the little-endian bytes of `elem`; `str` and `any` have none.
-fn encode(elem: ElemType, value: Number, out: &mut Vec<u8>) {
+pub(crate) fn encode(elem: ElemType, value: Number, out: &mut Vec<u8>) {
     macro_rules! put {
         ($t:ty) => {
             match value {
@@ -109,7 +114,7 @@ fn encode(elem: ElemType, value: Number, out: &mut Vec<u8>) {
     }
 }
 
-fn decode(elem: ElemType, bytes: &[u8]) -> Option<Number> {
+pub(crate) fn decode(elem: ElemType, bytes: &[u8]) -> Option<Number> {
     macro_rules! get {
         ($t:ty, $variant:ident, $as:ty) => {
             Number::$variant(<$t>::from_le_bytes(bytes.try_into().ok()?) as $as)
@@ -218,5 +223,7 @@ mod tests {
     fn a_literal_is_a_splat_or_complete() {
         assert!(Literal::splat(ElemType::F32, &[1 << 40], 1.0).is_well_formed());
         assert!(!Literal::dense(ElemType::F32, &[3], [Number::Float(1.0), Number::Float(2.0)]).is_well_formed());
+        let two = Literal { bytes: [2].into(), ..Literal::splat(ElemType::Bool, &[], 1.0) };
+        assert!(!two.is_well_formed(), "a boolean of 2 would print as true");
     }
 }

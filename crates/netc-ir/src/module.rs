@@ -8,7 +8,7 @@ use crate::Name;
 use crate::attr::{Attrs, F64};
 use crate::id::{FileId, FuncId, LayerId, OpId, ValueId, WeightId};
 use crate::literal::Literal;
-use crate::op::Op;
+use crate::op::{Op, OpKind};
 use crate::types::Type;
 
 /// A whole program: tables that refer to one another by id, and facts about the model as a whole.
@@ -259,6 +259,14 @@ impl Func {
         let params = self.params.iter().map(|p| p.value);
         params.chain(self.ops().flat_map(|(_, op)| op.results.iter().copied()))
     }
+}
+
+/// The functions that `func` calls, once for each call.
+pub fn callees(func: &Func) -> impl Iterator<Item = FuncId> + '_ {
+    func.ops().filter_map(|(_, op)| match &op.kind {
+        OpKind::Call(call) => Some(call.callee),
+        OpKind::Source(_) | OpKind::Core(_) => None,
+    })
 }
 
 /// Functions are equal if they print alike: ids may differ where edits left holes.

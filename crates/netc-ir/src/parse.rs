@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use crate::core_attrs::literal_from;
+use crate::Name;
+use crate::attr::Attrs;
 use crate::id::{FileId, FuncId, LayerId, OpId, ValueId, WeightId};
 use crate::lex::{Cursor, Parsed, ValueToken};
+use crate::literal_text::literal_from;
 use crate::module::{Def, Func, Layer, Loc, Module, Output, Param, Value, Weight, WeightData};
 use crate::op::{CallOp, CoreOp, Op, OpKind, SourceOp};
 use crate::types::Type;
@@ -25,20 +27,21 @@ pub struct ParseError {
 
 /// The module that `text` spells. It is well-formed as text; [`crate::verify()`] says whether it is as a program.
 pub fn parse(text: &str) -> Result<Module, ParseError> {
-    Parser { cursor: Cursor::new(text), module: Module::new(), calls: Vec::new() }.module()
+    Parser { cursor: Cursor::new(text), module: Module::new(), funcs: BTreeMap::new(), calls: Vec::new() }.module()
 }
 
 /// A call whose callee may be defined further down.
 struct PendingCall {
     func: usize,
     op: OpId,
-    callee: crate::Name,
+    callee: Name,
     at: usize,
 }
 
 struct Parser<'a> {
     cursor: Cursor<'a>,
     module: Module,
+    funcs: BTreeMap<Name, FuncId>,
     calls: Vec<PendingCall>,
 }
 
@@ -164,7 +167,7 @@ impl Parser<'_> {
         let at = self.cursor.here();
         self.cursor.expect("@")?;
         let name = self.cursor.word("the name of the function")?;
-        if self.module.func_named(&name).is_some() {
+        if self.funcs.insert(name.clone(), FuncId::new(self.module.funcs.len())).is_some() {
             return self.cursor.error_at(at, format!("there are two functions named `{name}`"));
         }
         let mut f = FuncParser { parser: self, func: Func::new(name), scope: BTreeMap::new() };
@@ -190,11 +193,11 @@ impl Parser<'_> {
 
     fn resolve_calls(&mut self) -> Parsed<()> {
         for call in std::mem::take(&mut self.calls) {
-            let Some(callee) = self.module.func_named(&call.callee) else {
+            let Some(callee) = self.funcs.get(&call.callee) else {
                 return self.cursor.error_at(call.at, format!("there is no function `@{}`", call.callee));
             };
             if let OpKind::Call(op) = &mut self.module.funcs[call.func][call.op].kind {
-                op.callee = callee;
+                op.callee = *callee;
             }
         }
         Ok(())
@@ -207,7 +210,31 @@ struct FuncParser<'p, 'a> {
     scope: BTreeMap<ValueToken, ValueId>,
 }
 
-type OutputToken = (usize, ValueToken, Option<crate::Name>);
+/// The name of an op, and what stands between it and the operands.
+struct Head {
+    at: usize,
+    name: Name,
+    callee: Option<(usize, Name)>,
+    weight: Option<WeightId>,
+    layer: Option<LayerId>,
+}
+
+impl Head {
+    fn misplaced(&self) -> Option<&'static str> {
+        let is_core = self.callee.is_none() && !self.name.contains('.');
+        if self.callee.is_some() != (&*self.name == "call") {
+            Some("`call`, and no other op, has the function it calls after its name")
+        } else if self.weight.is_some() != (&*self.name == "weight") {
+            Some("`weight`, and no other op, has a weight after its name")
+        } else if self.layer.is_some() && is_core {
+            Some("a core op applies no layer")
+        } else {
+            None
+        }
+    }
+}
+
+type OutputToken = (usize, ValueToken, Option<Name>);
 
 impl FuncParser<'_, '_> {
     fn params(&mut self) -> Parsed<()> {
@@ -258,45 +285,14 @@ impl FuncParser<'_, '_> {
             results.push((at, self.parser.cursor.value()?));
         }
         self.parser.cursor.expect("=")?;
-        let name_at = self.parser.cursor.here();
-        let name = self.parser.cursor.word("the name of an op")?;
-        let callee_at = self.parser.cursor.here();
-        let callee =
-            if self.parser.cursor.eat("@") { Some(self.parser.cursor.word("the name of a function")?) } else { None };
-        let weight = self.parser.reference("w", self.parser.module.weights.len())?.map(WeightId::new);
-        let layer = self.layer()?;
-        let dialect = name.contains('.');
-        let misplaced = match &*name {
-            _ if callee.is_some() != (&*name == "call") => {
-                Some("`call`, and no other op, has the function it calls after its name")
-            }
-            _ if weight.is_some() != (&*name == "weight") => {
-                Some("`weight`, and no other op, has a weight after its name")
-            }
-            _ if layer.is_some() && callee.is_none() && !dialect => Some("a core op applies no layer"),
-            _ => None,
-        };
-        if let Some(note) = misplaced {
-            return self.parser.cursor.error_at(name_at, note);
-        }
+        let head = self.head()?;
         let operands = self.operands()?;
         let attrs = self.parser.cursor.attrs()?;
         let types = self.types(results.len())?;
         let loc = self.loc()?;
 
         let id = OpId::new(self.func.ops.len());
-        let kind = if let Some(callee) = callee {
-            let func = self.parser.module.funcs.len();
-            self.parser.calls.push(PendingCall { func, op: id, callee, at: callee_at });
-            OpKind::Call(Box::new(CallOp { callee: FuncId::new(0), layer, attrs }))
-        } else if dialect {
-            OpKind::Source(Box::new(SourceOp { name, layer, attrs }))
-        } else {
-            match CoreOp::from_attrs(&name, weight, &attrs, &types[0]) {
-                Ok(op) => OpKind::Core(op),
-                Err(note) => return self.parser.cursor.error_at(name_at, note),
-            }
-        };
+        let kind = self.kind(id, head, attrs, &types[0])?;
         let mut ids = Vec::new();
         for (i, ((at, token), ty)) in results.iter().zip(types).enumerate() {
             let def = Def::Result(id, u32::try_from(i).unwrap_or(u32::MAX));
@@ -305,6 +301,35 @@ impl FuncParser<'_, '_> {
         self.func.ops.push(Op { kind, operands, results: ids, loc });
         self.func.order.push(id);
         Ok(())
+    }
+
+    fn head(&mut self) -> Parsed<Head> {
+        let at = self.parser.cursor.here();
+        let name = self.parser.cursor.word("the name of an op")?;
+        let callee_at = self.parser.cursor.here();
+        let calls = self.parser.cursor.eat("@");
+        let callee = if calls { Some((callee_at, self.parser.cursor.word("the name of a function")?)) } else { None };
+        let weight = self.parser.reference("w", self.parser.module.weights.len())?.map(WeightId::new);
+        let head = Head { at, name, callee, weight, layer: self.layer()? };
+        match head.misplaced() {
+            Some(note) => self.parser.cursor.error_at(at, note),
+            None => Ok(head),
+        }
+    }
+
+    /// What op `id` computes; the callee of a call is filled in when all functions are known.
+    fn kind(&mut self, id: OpId, head: Head, attrs: Attrs, result: &Type) -> Parsed<OpKind> {
+        let Head { at, name, callee, weight, layer } = head;
+        if let Some((at, callee)) = callee {
+            let func = self.parser.module.funcs.len();
+            self.parser.calls.push(PendingCall { func, op: id, callee, at });
+            return Ok(OpKind::Call(Box::new(CallOp { callee: FuncId::new(0), layer, attrs })));
+        }
+        if name.contains('.') {
+            return Ok(OpKind::Source(Box::new(SourceOp { name, layer, attrs })));
+        }
+        let core = CoreOp::from_attrs(&name, weight, &attrs, result);
+        core.map(OpKind::Core).or_else(|note| self.parser.cursor.error_at(at, note))
     }
 
     fn layer(&mut self) -> Parsed<Option<LayerId>> {
@@ -347,8 +372,8 @@ impl FuncParser<'_, '_> {
                 self.parser.cursor.expect(",")?;
             }
             let path = self.parser.cursor.string()?;
-            let call = if self.parser.cursor.eat("@") { self.parser.cursor.u64()? } else { 0 };
-            locs.push(Loc::Call { file, path, call: u32::try_from(call).unwrap_or(u32::MAX) });
+            let call = if self.parser.cursor.eat("@") { self.parser.cursor.u32()? } else { 0 };
+            locs.push(Loc::Call { file, path, call });
         }
         self.parser.cursor.expect(")")?;
         if locs.len() > 1 { Ok(Loc::Fused(locs)) } else { Ok(locs.remove(0)) }
@@ -363,22 +388,59 @@ impl FuncParser<'_, '_> {
         let value = ValueId::new(self.func.values.len() - 1);
         match self.scope.insert(token.clone(), value) {
             None => Ok(value),
-            Some(_) => self.parser.cursor.error_at(at, "this value is already defined"),
+            Some(_) => self.parser.cursor.error_at(at, format!("`{token}` is already defined")),
         }
     }
 
     fn resolve(&mut self, at: usize, token: &ValueToken) -> Parsed<ValueId> {
         match self.scope.get(token) {
             Some(value) => Ok(*value),
-            None => self.parser.cursor.error_at(at, "this value is not defined above"),
+            None => self.parser.cursor.error_at(at, format!("`{token}` is not defined above")),
         }
     }
 
     /// The name that callers know a parameter or output by, where the text gives none.
-    fn default_name(&self, token: &ValueToken) -> crate::Name {
+    fn default_name(&self, token: &ValueToken) -> Name {
         match token {
             ValueToken::Named(name) => name.clone(),
             ValueToken::Numbered(n) => n.to_string().into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_refused(op: &str, expect: &str) {
+        let error = parse(&format!("netc 1\nfunc @main(%x: f32[]) -> (%x) {{\n{op}\n}}")).unwrap_err();
+        assert!(error.to_string().starts_with(expect), "{error}\nexpected: {expect}");
+    }
+
+    #[test]
+    fn values_are_named() {
+        check_refused("%y = neg(%z) : f32[]", "line 3, column 10: `%z` is not defined above");
+        check_refused("%x = neg(%x) : f32[]", "line 3, column 1: `%x` is already defined");
+        check_refused("%y = neg(%7) : f32[]", "line 3, column 10: `%7` is not defined above");
+    }
+
+    #[test]
+    fn numbers_that_do_not_fit_are_refused() {
+        let expect = |column| format!("line 3, column {column}: 4294967296 is larger than 4294967295");
+        check_refused("%y = a.b(%x) {args = [$4294967296]} : f32[]", &expect(24));
+        check_refused("%y = neg(%x) : f32[] loc(\"a\"@4294967296)", &expect(30));
+    }
+
+    #[test]
+    fn character_codes_end_at_their_brace() {
+        for (text, expect) in [("\\u{7f}", "\u{7f}"), ("\\u{0010ffff}!", "\u{10ffff}!"), ("\\u{0000041}}", "A}")] {
+            let module = parse(&format!("netc 1\nfile file0 = \"{text}\"")).unwrap();
+            assert_eq!(&*module.files[0], expect);
+        }
+        for text in ["\\u{110000}", "\\u{}", "\\u{+1}", "\\u41", "\\u{41"] {
+            let error = parse(&format!("netc 1\nfile file0 = \"{text}\"")).unwrap_err();
+            assert!(error.message.contains("expected a character code"), "{text}: {error}");
         }
     }
 }

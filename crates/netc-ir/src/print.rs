@@ -3,8 +3,8 @@
 use std::fmt::{self, Display, Formatter, Write};
 
 use crate::attr::{Attr, Attrs};
-use crate::core_attrs::literal_attr;
 use crate::id::ValueId;
+use crate::literal_text::literal_attr;
 use crate::module::{Canonical, Func, Layer, Loc, Module, Weight, WeightData};
 use crate::op::{CoreOp, Op, OpKind};
 
@@ -215,7 +215,8 @@ impl Display for AttrsText<'_> {
     }
 }
 
-struct AttrText<'a>(&'a Attr);
+/// One attribute as text.
+pub(crate) struct AttrText<'a>(pub(crate) &'a Attr);
 
 impl Display for AttrText<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -39,3 +39,28 @@ impl Uses {
         self.readers(value).is_empty() && !self.is_output(value)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse;
+
+    #[test]
+    fn readers_stand_in_order_and_outputs_are_uses() {
+        let text = "netc 1
+func @main(%x: f32[], %unread: f32[]) -> (%b) {
+  %a = neg(%x) : f32[]
+  %b = add(%a, %a) : f32[]
+  %c = mul(%x, %b) : f32[]
+}";
+        let module = parse(text).unwrap();
+        let func = module.main().unwrap();
+        let uses = Uses::of(func);
+        let v: Vec<ValueId> = func.values_in_order().collect();
+        let ops: Vec<OpId> = func.op_ids().collect();
+        assert_eq!(uses.readers(v[0]), [ops[0], ops[2]]);
+        assert_eq!(uses.readers(v[2]), [ops[1], ops[1]]);
+        assert_eq!(v.iter().map(|v| uses.is_output(*v)).collect::<Vec<_>>(), [false, false, false, true, false]);
+        assert_eq!(v.iter().map(|v| uses.is_unused(*v)).collect::<Vec<_>>(), [false, true, false, false, true]);
+    }
+}

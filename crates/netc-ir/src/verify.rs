@@ -13,18 +13,20 @@
 //! - V11 An output is a parameter or a result of an op of the function.
 //! - V12 An op stands once in its function's order.
 //! - V13 A layer's weights have different places.
-//! - V14 An op has a result, a source op's name is a dialect and a class joined by a point, and a fused location holds
-//!   two places or more, none of them fused or unknown.
+//! - V14 The module has text: an op has a result, a source op's name is a dialect and a class joined by a point, a fused
+//!   location holds two places or more, none of them fused or unknown, attributes nest up to 128 levels, and symbols are
+//!   words.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::hash::Hash;
 
 use crate::Name;
-use crate::id::{FuncId, OpId, ValueId};
+use crate::attr::{Attrs, MAX_LEVELS};
+use crate::dim::Dim;
+use crate::id::{LayerId, OpId, ValueId};
 use crate::infer::infer;
-use crate::module::{Def, Func, Loc, Module, Weight, WeightData};
+use crate::module::{Def, Func, Layer, Loc, Module, Weight, WeightData, callees};
 use crate::op::{CallOp, CoreOp, Op, OpKind, SourceOp};
 use crate::types::Type;
 
@@ -61,8 +63,8 @@ pub fn verify(module: &Module) -> Result<(), Violations> {
     for func in &module.funcs {
         v.func(func);
     }
-    // What follows calls relies on references being in range.
-    if v.found.iter().all(|x| x.rule != 3) {
+    // What follows calls relies on functions and ops being in their tables.
+    if v.found.iter().all(|x| x.rule != 3 && x.rule != 12) {
         v.recursion();
     }
     if v.found.is_empty() { Ok(()) } else { Err(Violations(v.found)) }
@@ -85,17 +87,34 @@ impl Verifier<'_> {
             self.weight(&format!("w{i} `{}`", weight.name), weight);
         }
         for (i, layer) in self.module.layers.iter().enumerate() {
-            let place = format!("l{i} `{}`", layer.name);
-            for (_, w) in &layer.weights {
-                self.require(3, w.index() < self.module.weights.len(), &place, || format!("there is no weight {w}"));
-            }
-            let twice = duplicate(layer.weights.iter().map(|(place, _)| place));
-            self.require(13, twice.is_none(), &place, || format!("two weights are at `{}`", twice.map_or("", |n| n)));
+            self.layer(&format!("l{i} `{}`", layer.name), layer);
         }
+        self.attrs(&"the module", &self.module.attrs);
         let twice = duplicate(self.module.funcs.iter().map(|f| &f.name));
         self.require(10, twice.is_none(), &"the module", || {
             format!("two functions are `@{}`", twice.map_or("", |n| n))
         });
+    }
+
+    fn layer(&mut self, place: &str, layer: &Layer) {
+        for (_, w) in &layer.weights {
+            self.require(3, w.index() < self.module.weights.len(), &place, || format!("there is no weight {w}"));
+        }
+        let twice = duplicate(layer.weights.iter().map(|(place, _)| place));
+        self.require(13, twice.is_none(), &place, || format!("two weights are at `{}`", twice.map_or("", |n| n)));
+        self.attrs(&place, &layer.config);
+    }
+
+    /// V14: the attributes are not too deep to have text. Deeper ones must not be walked.
+    fn attrs(&mut self, place: &dyn fmt::Display, attrs: &Attrs) -> bool {
+        let holds = attrs.is_printable();
+        self.require(14, holds, place, || format!("its attributes nest deeper than {MAX_LEVELS} levels"));
+        holds
+    }
+
+    fn layer_exists(&mut self, place: &dyn fmt::Display, layer: Option<LayerId>) {
+        let missing = layer.filter(|l| l.index() >= self.module.layers.len());
+        self.require(3, missing.is_none(), place, || format!("there is no layer {}", missing.map_or(0, |l| l.index())));
     }
 
     fn weight(&mut self, place: &str, weight: &Weight) {
@@ -126,42 +145,46 @@ impl Verifier<'_> {
         let mut scope = Scope { defined: vec![false; func.num_values()], names: BTreeSet::new() };
         for (i, param) in func.params.iter().enumerate() {
             self.define(func, &mut scope, param.value, Def::Param(i as u32), &here);
-            let known = param.layer.is_none_or(|l| l.index() < self.module.layers.len());
-            self.require(3, known, &here, || format!("the layer of parameter `{}` does not exist", param.name));
+            self.layer_exists(&format!("{here}, parameter `{}`", param.name), param.layer);
         }
         let mut seen = vec![false; func.num_op_slots()];
         for id in func.op_ids() {
-            let in_table = id.index() < func.num_op_slots();
-            self.require(12, in_table && !seen[id.index().min(seen.len().saturating_sub(1))], &here, || {
-                format!("{id} stands twice, or is not in the table")
-            });
-            if in_table {
-                seen[id.index()] = true;
-                self.op(func, &mut scope, id, &func[id]);
-            }
+            let Some(stood) = seen.get_mut(id.index()) else {
+                self.require(12, false, &here, || format!("{id} is not in the table of ops"));
+                continue;
+            };
+            let twice = std::mem::replace(stood, true);
+            self.require(12, !twice, &here, || format!("{id} stands twice in the order"));
+            self.op(func, &mut scope, id, &func[id]);
         }
         for output in &func.outputs {
             self.require(11, scope.is_defined(output.value), &here, || {
                 format!("output `{}` is not defined", output.name)
             });
         }
-        let twice = duplicate(func.params.iter().map(|p| &p.name)).or(duplicate(func.outputs.iter().map(|o| &o.name)));
-        self.require(10, twice.is_none(), &here, || {
-            format!("two parameters or two outputs are named `{}`", twice.map_or("", |n| n))
-        });
+        let twice = duplicate(func.params.iter().map(|p| &p.name));
+        self.require(10, twice.is_none(), &here, || format!("two parameters are `{}`", twice.map_or("", |n| n)));
+        let twice = duplicate(func.outputs.iter().map(|o| &o.name));
+        self.require(10, twice.is_none(), &here, || format!("two outputs are `{}`", twice.map_or("", |n| n)));
+        self.attrs(&here, &func.attrs);
     }
 
     fn define(&mut self, func: &Func, scope: &mut Scope, value: ValueId, def: Def, place: &dyn fmt::Display) {
-        let in_table = value.index() < func.num_values();
-        let fresh = in_table && !scope.defined[value.index()] && func[value].def == def;
-        self.require(4, fresh, place, || format!("{value} is defined twice, or not by what its entry says"));
-        if in_table {
-            scope.defined[value.index()] = true;
-            if let Some(name) = &func[value].name {
-                let free = scope.names.insert(name.clone());
-                self.require(4, free, place, || format!("two values are named `%{name}`"));
-            }
+        let Some(defined) = scope.defined.get_mut(value.index()) else {
+            return self.require(4, false, place, || format!("{value} is not in the table of values"));
+        };
+        let twice = std::mem::replace(defined, true);
+        self.require(4, !twice, place, || format!("{value} is defined twice"));
+        let entry = &func[value];
+        self.require(4, twice || entry.def == def, place, || {
+            format!("{value} is defined as {def:?}, its entry says {:?}", entry.def)
+        });
+        if let Some(name) = entry.name.as_ref().filter(|_| !twice) {
+            let free = scope.names.insert(name.clone());
+            self.require(4, free, place, || format!("two values are named `%{name}`"));
         }
+        let printable = entry.ty.dims.iter().flatten().all(Dim::is_printable);
+        self.require(14, printable, place, || format!("{} has a symbol that is not a word", entry.ty));
     }
 
     fn op(&mut self, func: &Func, scope: &mut Scope, id: OpId, op: &Op) {
@@ -173,7 +196,8 @@ impl Verifier<'_> {
         for (i, result) in op.results.iter().enumerate() {
             self.define(func, scope, *result, Def::Result(id, i as u32), &here);
         }
-        self.require(14, is_printable(op), &here, || "it has no result, no dialect, or a malformed location".into());
+        self.require(14, !op.results.is_empty(), &here, || "it has no result".into());
+        self.loc(&here, &op.loc);
         let in_range = |v: &ValueId| v.index() < func.num_values();
         if !op.operands.iter().chain(&op.results).all(in_range) {
             return;
@@ -187,6 +211,22 @@ impl Verifier<'_> {
         }
     }
 
+    fn loc(&mut self, here: &str, loc: &Loc) {
+        let places = if let Loc::Fused(places) = loc { places.as_slice() } else { std::slice::from_ref(loc) };
+        if let Loc::Fused(places) = loc {
+            let n = places.len();
+            self.require(14, n > 1, &here, || format!("its location fuses {n} places, expected two or more"));
+            let nested = places.iter().any(|p| !matches!(p, Loc::Call { .. }));
+            self.require(14, !nested, &here, || "its location fuses one that is fused or unknown".into());
+        }
+        for place in places {
+            if let Loc::Call { file: Some(file), .. } = place {
+                let known = file.index() < self.module.files.len();
+                self.require(3, known, &here, || format!("its location is in {file}, which does not exist"));
+            }
+        }
+    }
+
     fn core(&mut self, here: &str, op: &CoreOp, operands: &[&Type], results: &[&Type]) {
         match infer(self.module, op, operands) {
             Err(error) => self.require(2, false, &here, || error.to_string()),
@@ -197,20 +237,19 @@ impl Verifier<'_> {
     }
 
     fn source(&mut self, here: &str, op: &SourceOp, operands: usize) {
-        if let Some(id) = op.layer {
-            let layer = self.module.layers.get(id.index());
-            self.require(3, layer.is_some(), &here, || format!("there is no layer {id}"));
-            if let Some(layer) = layer {
-                self.require(7, layer.class == op.name, &here, || format!("layer {id} is a {}", layer.class));
-            }
+        self.require(14, op.name.contains('.'), &here, || {
+            format!("its name `{}` is not a dialect and a class joined by a point", op.name)
+        });
+        self.layer_exists(&here, op.layer);
+        if let Some((id, layer)) = op.layer.and_then(|id| Some((id, self.module.layers.get(id.index())?))) {
+            self.require(7, layer.class == op.name, &here, || format!("layer {id} is a {}", layer.class));
         }
-        self.operand_refs(here, op.attrs.iter().map(|(_, a)| a), operands);
+        self.operand_refs(here, &op.attrs, operands);
     }
 
     fn call(&mut self, here: &str, op: &CallOp, operands: &[&Type], results: &[&Type]) {
-        let known = op.layer.is_none_or(|l| l.index() < self.module.layers.len());
-        self.require(3, known, &here, || "its layer does not exist".into());
-        self.operand_refs(here, op.attrs.iter().map(|(_, a)| a), operands.len());
+        self.layer_exists(&here, op.layer);
+        self.operand_refs(here, &op.attrs, operands.len());
         let Some(callee) = self.module.funcs.get(op.callee.index()) else {
             return self.require(3, false, &here, || format!("there is no function {}", op.callee));
         };
@@ -230,9 +269,12 @@ impl Verifier<'_> {
         });
     }
 
-    fn operand_refs<'a>(&mut self, here: &str, attrs: impl Iterator<Item = &'a crate::Attr>, operands: usize) {
+    fn operand_refs(&mut self, here: &str, attrs: &Attrs, operands: usize) {
+        if !self.attrs(&here, attrs) {
+            return;
+        }
         let mut worst = None;
-        attrs.for_each(|a| a.for_each_operand(&mut |i| worst = worst.max(Some(i))));
+        attrs.iter().for_each(|(_, a)| a.for_each_operand(&mut |i| worst = worst.max(Some(i))));
         self.require(8, worst.is_none_or(|i| (i as usize) < operands), &here, || {
             format!("refers to operand ${}, it has {operands}", worst.unwrap_or(0))
         });
@@ -282,36 +324,93 @@ impl Scope {
     }
 }
 
-/// Whether the text of an op, as far as it is its own, reads back as the op.
-fn is_printable(op: &Op) -> bool {
-    let name = match &op.kind {
-        OpKind::Source(source) => source.name.contains('.'),
-        OpKind::Call(_) | OpKind::Core(_) => true,
-    };
-    let loc = match &op.loc {
-        Loc::Fused(locs) => locs.len() > 1 && locs.iter().all(|l| matches!(l, Loc::Call { .. })),
-        Loc::Unknown | Loc::Call { .. } => true,
-    };
-    name && loc && !op.results.is_empty()
-}
-
-/// The functions that `func` calls.
-pub(crate) fn callees(func: &Func) -> impl Iterator<Item = FuncId> + '_ {
-    func.ops().filter_map(|(_, op)| match &op.kind {
-        OpKind::Call(call) => Some(call.callee),
-        OpKind::Source(_) | OpKind::Core(_) => None,
-    })
-}
-
-fn duplicate<T: Ord + Hash>(items: impl IntoIterator<Item = T>) -> Option<T> {
+/// The first item that is there twice.
+fn duplicate<T: Ord + Copy>(items: impl IntoIterator<Item = T>) -> Option<T> {
     let mut seen = BTreeSet::new();
-    let mut twice = None;
-    for item in items {
-        if seen.contains(&item) {
-            twice = twice.or(Some(item));
-        } else {
-            seen.insert(item);
-        }
+    items.into_iter().find(|item| !seen.insert(*item))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::FileId;
+    use crate::op::SourceOp;
+    use crate::{Attr, parse, print};
+
+    const TEXT: &str = "netc 1
+file file0 = \"a\"
+func @main(%x: f32[N]) -> (%z) {
+  %y = custom.A(%x) {args = [$0]} : f32[N] loc(file0, \"a\")
+  %z = neg(%y) : f32[N] loc(\"b\" + file0, \"c\")
+}";
+
+    /// What the verifier says of [`TEXT`] after `edit`.
+    #[track_caller]
+    fn check(edit: impl FnOnce(&mut Func), expect: &[&str]) {
+        let mut module = parse(TEXT).unwrap();
+        edit(&mut module.funcs[0]);
+        let found = verify(&module).err().map_or(Vec::new(), |v| v.0);
+        let found: Vec<String> = found.iter().map(|v| format!("V{} {}", v.rule, v.note)).collect();
+        assert_eq!(found, expect);
     }
-    twice
+
+    fn nested(levels: usize) -> Attr {
+        (0..levels).fold(Attr::Null, |inner, _| Attr::List(vec![inner]))
+    }
+
+    fn source(f: &mut Func) -> &mut SourceOp {
+        if let OpKind::Source(op) = &mut f.ops[0].kind { op } else { panic!("the first op is a source op") }
+    }
+
+    #[test]
+    fn locations_lie_in_files_that_exist() {
+        let place = |file| Loc::Call { file: Some(FileId::new(file)), path: "p".into(), call: 0 };
+        check(|f| f.ops[0].loc = place(0), &[]);
+        check(|f| f.ops[0].loc = place(1), &["V3 its location is in file1, which does not exist"]);
+        check(
+            |f| f.ops[0].loc = Loc::Fused(vec![place(0), place(2)]),
+            &["V3 its location is in file2, which does not exist"],
+        );
+    }
+
+    #[test]
+    fn what_has_no_text_says_why() {
+        check(|f| f.ops[1].loc = Loc::Fused(vec![]), &["V14 its location fuses 0 places, expected two or more"]);
+        check(
+            |f| f.ops[1].loc = Loc::Fused(vec![Loc::Unknown, Loc::Unknown]),
+            &["V14 its location fuses one that is fused or unknown"],
+        );
+        check(|f| source(f).name = "a".into(), &["V14 its name `a` is not a dialect and a class joined by a point"]);
+        check(
+            |f| {
+                f.ops[0].results.clear();
+                f.ops[1].operands = vec![f.params[0].value];
+            },
+            &["V14 it has no result"],
+        );
+        check(
+            |f| f.values.iter_mut().for_each(|v| v.ty = Type::new(v.ty.elem, [Dim::symbol("a b")])),
+            &["V14 f32[a b] has a symbol that is not a word"; 3],
+        );
+    }
+
+    #[test]
+    fn attributes_are_as_deep_as_text_can_be() {
+        let deep = "V14 its attributes nest deeper than 128 levels";
+        check(|f| source(f).attrs.set("deep", nested(128)), &[deep]);
+        check(|f| f.attrs.set("deep", nested(5_000)), &[deep]);
+        let mut module = parse(TEXT).unwrap();
+        source(&mut module.funcs[0]).attrs.set("deep", nested(127));
+        assert_eq!(verify(&module), Ok(()));
+        assert_eq!(parse(&print(&module)), Ok(module));
+    }
+
+    #[test]
+    fn tables_and_definitions_say_what_is_wrong() {
+        let other = ValueId::new(9);
+        check(|f| f.order.push(OpId::new(7)), &["V12 op7 is not in the table of ops"]);
+        check(|f| f.order.push(OpId::new(1)), &["V12 op1 stands twice in the order", "V4 %2 is defined twice"]);
+        check(|f| f.ops[1].results.push(other), &["V4 %9 is not in the table of values"]);
+        check(|f| f.values[1].def = Def::Param(0), &["V4 %1 is defined as Result(op0, 0), its entry says Param(0)"]);
+    }
 }

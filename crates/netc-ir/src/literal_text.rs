@@ -1,0 +1,113 @@
+//! Literals as attribute trees: a number or a list of numbers.
+//!
+//! A NaN other than the usual one is a string with the bits of the element, so that no byte is lost.
+
+use crate::attr::{Attr, F64};
+use crate::literal::{Literal, Number, decode, encode};
+use crate::types::{ElemType, Type};
+
+/// A number for a splat, a flat list for the rest.
+pub(crate) fn literal_attr(literal: &Literal) -> Attr {
+    let mut elements = literal.elements().map(|bytes| element_attr(literal.elem, bytes));
+    if literal.as_splat().is_some() { elements.next().unwrap_or(Attr::Null) } else { Attr::List(elements.collect()) }
+}
+
+fn element_attr(elem: ElemType, bytes: &[u8]) -> Attr {
+    match decode(elem, bytes) {
+        None => Attr::Null,
+        Some(Number::Int(i)) => Attr::Int(i),
+        Some(Number::Float(x)) if x.is_nan() && bytes != nan(elem) => {
+            Attr::str(bytes.iter().rev().fold("0x".to_string(), |text, byte| format!("{text}{byte:02x}")))
+        }
+        Some(Number::Float(x)) => Attr::Float(F64::new(x)),
+    }
+}
+
+/// The bytes of the NaN that is written as `NaN`.
+fn nan(elem: ElemType) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode(elem, Number::Float(f64::NAN), &mut bytes);
+    bytes
+}
+
+/// The literal of type `ty` that prints as `value`: a number for a splat, a list (nested or flat) in row-major order.
+pub(crate) fn literal_from(value: &Attr, ty: &Type) -> Result<Literal, String> {
+    let dims = ty.fixed_dims().ok_or_else(|| format!("a constant of type {ty}: expected a shape of numbers"))?;
+    if ty.elem.size() == 0 {
+        return Err(format!("a constant of type {ty}: expected a numeric element type"));
+    }
+    let mut bytes = Vec::new();
+    if !push_element(value, ty.elem, &mut bytes) {
+        push_elements(value, ty.elem, &mut bytes)?;
+        if ty.num_bytes() != Some(bytes.len() as u64) {
+            return Err(format!("{} numbers for a constant of type {ty}", bytes.len() as u64 / ty.elem.size()));
+        }
+    }
+    Ok(Literal { elem: ty.elem, dims, bytes: bytes.into() })
+}
+
+fn push_elements(value: &Attr, elem: ElemType, out: &mut Vec<u8>) -> Result<(), String> {
+    if push_element(value, elem, out) {
+        return Ok(());
+    }
+    let items = value.as_list().ok_or("a constant's value is a number or lists of numbers")?;
+    items.iter().try_for_each(|item| push_elements(item, elem, out))
+}
+
+/// Appends the element that `value` stands for, if it stands for one.
+fn push_element(value: &Attr, elem: ElemType, out: &mut Vec<u8>) -> bool {
+    let number = match value {
+        Attr::Int(i) => Number::Int(*i),
+        Attr::Float(x) => Number::Float(x.get()),
+        Attr::Bool(b) if elem == ElemType::Bool => Number::Int(i128::from(*b)),
+        Attr::Str(text) => return push_bits(text, elem, out),
+        Attr::Null | Attr::Bool(_) | Attr::List(_) | Attr::Map(_) | Attr::Operand(_) => return false,
+    };
+    encode(elem, number, out);
+    true
+}
+
+/// Appends the float whose bits `text` gives, as in `0x7fc00001`.
+fn push_bits(text: &str, elem: ElemType, out: &mut Vec<u8>) -> bool {
+    let Some(digits) = text.strip_prefix("0x").filter(|_| elem.is_float()) else { return false };
+    let size = elem.size() as usize;
+    match u64::from_str_radix(digits, 16) {
+        Ok(bits) if digits.len() == 2 * size && !digits.starts_with('+') => {
+            out.extend(&bits.to_le_bytes()[..size]);
+            true
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_bytes_survive(elem: ElemType, bytes: &[u8], expect: &str) {
+        let dims = vec![bytes.len() as u64 / elem.size()];
+        let literal = Literal { elem, dims, bytes: bytes.into() };
+        let attr = literal_attr(&literal);
+        assert_eq!(format!("{attr:?}"), expect);
+        assert_eq!(literal_from(&attr, &literal.ty()), Ok(literal));
+    }
+
+    #[test]
+    fn every_nan_survives() {
+        let nan = f32::NAN.to_le_bytes();
+        let odd = 0xffc0_0001_u32.to_le_bytes();
+        check_bytes_survive(ElemType::F32, &[nan, odd].concat(), "List([Float(NaN), Str(\"0xffc00001\")])");
+        check_bytes_survive(ElemType::F16, &[1, 0x7c], "Str(\"0x7c01\")");
+        check_bytes_survive(ElemType::BF16, &[0xc0, 0xff], "Str(\"0xffc0\")");
+        check_bytes_survive(ElemType::F64, &[0, 0, 0, 0, 0, 0, 0xf8, 0xff], "Str(\"0xfff8000000000000\")");
+    }
+
+    #[test]
+    fn bits_are_refused_where_they_do_not_fit() {
+        for text in ["0x7fc0", "0x+fc00001", "7fc00001", "0x7fc0000g"] {
+            assert!(literal_from(&Attr::str(text), &Type::fixed(ElemType::F32, &[])).is_err(), "{text}");
+        }
+        assert!(literal_from(&Attr::str("0x00000001"), &Type::fixed(ElemType::I32, &[])).is_err());
+    }
+}
