@@ -1,6 +1,6 @@
 //! Removes what no output needs.
 
-use netc_ir::{Loc, Module};
+use netc_ir::{Func, Loc, Module};
 use netc_pass::{Context, Pass, PassError, PassInfo};
 
 use crate::analysis::live_ops;
@@ -31,7 +31,7 @@ impl Pass for Dce {
 }
 
 /// Removes the ops that no output of `func` needs, and returns how many there were.
-pub fn remove_dead_ops(func: &mut netc_ir::Func) -> usize {
+fn remove_dead_ops(func: &mut Func) -> usize {
     let (live, before) = (live_ops(func), func.num_ops());
     func.retain_ops(|op| live[op.index()]);
     before - func.num_ops()

@@ -3,18 +3,24 @@
 //! [`plan()`] looks and decides, [`apply()`] rewrites and cannot fail. A cut is a set of values. The first stage is what
 //! these need, the next stage what the next cut needs beyond that, and the last stage what is left for the outputs.
 //! Every value that crosses is an output of the stage that computes it and an input of each later stage that reads
-//! it; a value that skips a stage is handed past it. Layers, weights, names and locations are not touched.
+//! it; a value that skips a stage is handed past it. Weights and constants do not cross: each stage that reads one has
+//! its op. Layers, weights, and the names and locations of ops are not touched; the calls of the stages, which stand
+//! for no place in the model's source, have no location.
+//!
+//! The stages are called `@stage0`, `@stage1`, ... Where the module has such a function already, as where a nested model
+//! is called so, a number follows: `@stage0_1`.
 
 mod apply;
 mod plan;
 mod report;
 
-use netc_ir::{Loc, Module};
+use std::collections::BTreeSet;
+
+use netc_ir::{Loc, Module, Name};
 use netc_pass::{Context, OptionInfo, Pass, PassError, PassInfo};
 
 pub use apply::apply;
 pub use plan::{Boundary, Crossing, SplitError, SplitPlan, StagePlan, plan};
-pub use report::CROSSING_SHOWN;
 
 /// `split` as users see it.
 pub const INFO: PassInfo = PassInfo {
@@ -26,10 +32,12 @@ pub const INFO: PassInfo = PassInfo {
            - `split=#128` cuts after layer 128 of Keras's `model.layers`.\n\
            - `split=shared@1` cuts after the second application of a layer that is applied several times.\n\
            - `split=mixed3,mixed7` cuts twice: three stages. The order does not matter.\n\
-           - `split=a+b` makes one cut through two parallel branches.\n\n\
+           - `split=a+b` makes one cut through two parallel branches. A place that another is computed from adds \
+           nothing.\n\n\
            Where a program has no layers, values are named: `split=%y`. A cut inside a branch takes every tensor that \
-           crosses, and a remark lists them with the nearest places where only one does. Ops that no output needs are \
-           dropped.",
+           crosses, and a remark lists them with the nearest places where only one does. Weights and constants do not \
+           cross: each stage has those that it reads. Ops that no output needs are dropped.\n\n\
+           A number follows the name of a stage that another function has: `@stage0_1`.",
     options: &[OptionInfo {
         name: "at",
         value: "CUT,...",
@@ -51,6 +59,16 @@ impl Pass for Split {
         apply(module, &plan);
         Ok(())
     }
+}
+
+/// `name`, or with a number where it is taken.
+fn unique(name: String, taken: &mut BTreeSet<Name>) -> Name {
+    let mut candidates = (1..).map(|n| format!("{name}_{n}"));
+    let mut candidate: Name = name.as_str().into();
+    while !taken.insert(candidate.clone()) {
+        candidate = candidates.next().unwrap_or_default().into();
+    }
+    candidate
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! What the tests of this crate share: running a pass on text, random functions, and an inliner as an oracle.
 
 use netc_ir::{
-    Attrs, Binary, Builder, Dim, ElemType, Func, Layer, LayerId, Literal, MAIN, Module, OpKind, SourceOp, Type, Unary,
-    ValueId, Weight, WeightData, parse, print, verify,
+    Attrs, Binary, Builder, Dim, ElemType, Func, Layer, LayerId, Literal, MAIN, Module, Name, OpKind, SourceOp, Type,
+    Unary, ValueId, Weight, WeightData, WeightId, parse, print, verify,
 };
 use netc_pass::{Context, Dialect, Dialects, LowerError, Lowered, OpContext, parse_pipeline, run_pipeline};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use crate::analysis::is_constant;
 use crate::copy::{Copy, named};
 
 /// The text after the pass `call`, and the remarks.
@@ -27,19 +28,34 @@ pub(crate) fn run_with(text: &str, call: &str, dialects: &Dialects) -> Result<(S
     Ok((printed, context.remarks.iter().map(ToString::to_string).collect()))
 }
 
-/// A module whose `@main` adds, rectifies and applies three shared layers at random. Every value has a name; some ops
-/// are dead.
+/// A module whose `@main` adds, rectifies, reads weights and constants, and applies three shared layers at random.
+/// Every value has a name; some ops are dead.
 pub(crate) fn random_module() -> impl Strategy<Value = Module> {
-    let ops = prop::collection::vec((any::<Index>(), any::<Index>(), 0..4u8), 1..24);
+    let ops = prop::collection::vec((any::<Index>(), any::<Index>(), 0..8u8), 1..24);
     let outputs = prop::collection::vec(any::<Index>(), 1..4);
     (1..4usize, ops, outputs).prop_map(|(params, ops, outputs)| build(params, &ops, &outputs))
 }
 
+/// [`random_module`] lowered: weights stand as ops, once per application of a layer or shared. Every value has a name.
+pub(crate) fn random_lowered() -> impl Strategy<Value = Module> {
+    random_module().prop_map(|module| {
+        let mut module = crate::lower::lower_module(&module, &dialects()).unwrap();
+        for func in &mut module.funcs {
+            for (i, value) in func.values_in_order().collect::<Vec<_>>().into_iter().enumerate() {
+                func[value].name.get_or_insert_with(|| format!("u{i}").into());
+            }
+        }
+        module
+    })
+}
+
 fn build(params: usize, ops: &[(Index, Index, u8)], outputs: &[Index]) -> Module {
     let mut module = layers();
+    let biases: Vec<WeightId> = module.layers.iter().map(|l| l.weights[2].1).collect();
     let mut b = Builder::new(&module, MAIN);
     let ty = Type::fixed(ElemType::F32, &[2]);
     let mut values: Vec<ValueId> = (0..params).map(|i| b.param(format!("x{i}"), ty.clone(), None)).collect();
+    let mut constants = Vec::new();
     for (i, (first, second, kind)) in ops.iter().enumerate() {
         // Reading recent values makes deep graphs, which have one-tensor cuts.
         let recent = |index: &Index| values[values.len() - 1 - index.index(values.len().min(3))];
@@ -47,6 +63,13 @@ fn build(params: usize, ops: &[(Index, Index, u8)], outputs: &[Index]) -> Module
         let results = match kind {
             0 => vec![b.unary(Unary::Relu, x).unwrap()],
             1 | 2 => vec![b.binary(Binary::Add, x, y).unwrap()],
+            3 if !constants.is_empty() => vec![b.binary(Binary::Add, x, *second.get(&constants)).unwrap()],
+            4 | 5 => {
+                let literal = Literal::splat(ElemType::F32, &[2], 0.25);
+                let constant = if *kind == 4 { b.weight(biases[second.index(3)]) } else { b.constant(literal) };
+                constants.push(constant.unwrap());
+                constants[constants.len() - 1..].to_vec()
+            }
             _ => {
                 let layer = Some(LayerId::new(second.index(3)));
                 let source = SourceOp { name: "t.Two".into(), layer, attrs: Attrs::new() };
@@ -67,7 +90,7 @@ fn build(params: usize, ops: &[(Index, Index, u8)], outputs: &[Index]) -> Module
     module
 }
 
-/// Three layers with a kernel and with 1, 10 and 100 further elements.
+/// Three layers with a kernel, with 1, 10 and 100 further elements, and with a bias.
 fn layers() -> Module {
     let mut module = Module::new();
     for (i, extra) in [1, 10, 100].into_iter().enumerate() {
@@ -76,7 +99,7 @@ fn layers() -> Module {
             let weight = Weight { name: name.into(), ty: literal.ty(), data: WeightData::Inline(literal) };
             (name.into(), module.add_weight(weight))
         };
-        let weights = vec![weight("kernel", &[2, 2]), weight("extra", &[extra])];
+        let weights = vec![weight("kernel", &[2, 2]), weight("extra", &[extra]), weight("bias", &[2])];
         let (name, class) = (format!("two{i}").into(), "t.Two".into());
         module.add_layer(Layer { name, class, config: Attrs::new(), weights });
     }
@@ -113,7 +136,8 @@ pub(crate) fn dialects() -> Dialects {
     dialects
 }
 
-/// `@main` with every call of a stage replaced by the stage's ops.
+/// `@main` with every call of a stage replaced by the stage's ops. A weight or constant that several stages have is one
+/// again.
 pub(crate) fn inline_stages(module: &Module) -> Func {
     let main = module.main().unwrap();
     let mut b = Builder::new(module, MAIN);
@@ -121,6 +145,7 @@ pub(crate) fn inline_stages(module: &Module) -> Func {
     for param in &main.params {
         map[param.value.index()] = Some(b.param(param.name.clone(), main[param.value].ty.clone(), param.layer));
     }
+    let mut constants: Vec<(Option<Name>, OpKind, ValueId)> = Vec::new();
     for (_, call) in main.ops() {
         let OpKind::Call(target) = &call.kind else { panic!("only calls are left in @main") };
         let stage = &module[target.callee];
@@ -129,11 +154,19 @@ pub(crate) fn inline_stages(module: &Module) -> Func {
             inner[param.value.index()] = map[operand.index()];
         }
         for (_, op) in stage.ops() {
+            let name = op.results.first().and_then(|v| stage[*v].name.clone());
+            if let Some((_, _, one)) = constants.iter().find(|(n, kind, _)| (n, kind) == (&name, &op.kind)) {
+                inner[op.results[0].index()] = Some(*one);
+                continue;
+            }
             let operands: Vec<ValueId> = op.operands.iter().map(|v| inner[v.index()].unwrap()).collect();
             let types: Vec<_> = op.results.iter().map(|v| (stage[*v].ty.clone(), stage[*v].name.clone())).collect();
             let new = b.at(op.loc.clone()).op(op.kind.clone(), &operands, types);
             for (old, new) in op.results.iter().zip(b.results(new)) {
                 inner[old.index()] = Some(*new);
+            }
+            if is_constant(&op.kind) {
+                constants.push((name, op.kind.clone(), b.results(new)[0]));
             }
         }
         for (output, result) in stage.outputs.iter().zip(&call.results) {

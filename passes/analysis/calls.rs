@@ -3,7 +3,7 @@
 use netc_ir::{Func, FuncId, Module, OpKind};
 
 /// The functions that `func` calls, once per call.
-pub fn callees(func: &Func) -> impl Iterator<Item = FuncId> + '_ {
+pub(crate) fn callees(func: &Func) -> impl Iterator<Item = FuncId> + '_ {
     func.ops().filter_map(|(_, op)| match &op.kind {
         OpKind::Call(call) => Some(call.callee),
         OpKind::Source(_) | OpKind::Core(_) => None,
@@ -11,7 +11,7 @@ pub fn callees(func: &Func) -> impl Iterator<Item = FuncId> + '_ {
 }
 
 /// Every function after those that it calls. The stack is explicit: a long chain of calls cannot overflow it.
-pub fn callees_first(module: &Module) -> Vec<FuncId> {
+pub(crate) fn callees_first(module: &Module) -> Vec<FuncId> {
     let mut order = Vec::new();
     let mut seen = vec![false; module.funcs.len()];
     for root in module.func_ids() {

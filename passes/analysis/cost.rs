@@ -9,8 +9,9 @@ use std::collections::BTreeSet;
 use netc_ir::{CoreOp, Dim, Func, FuncId, Module, Name, Op, OpId, OpKind, Type, WeightId};
 use netc_pass::Dialects;
 
-use super::calls::callees_first;
+use super::calls::{callees, callees_first};
 use super::names::{OpNames, model_layers};
+use super::needed::constant_producer;
 use super::one_tensor::{Cut, OneTensorCuts};
 use super::post_dominators::{Node, PostDominators};
 use crate::lower::{LoweredFunc, OnError, lower_funcs};
@@ -46,6 +47,8 @@ pub struct Costs<'m> {
     module: &'m Module,
     /// By function, by op id.
     macs: Vec<Vec<Option<u64>>>,
+    /// The sum of `macs`, by function: a function that is called often is summed once.
+    total_macs: Vec<Option<u64>>,
     /// The weights that a function uses, itself and through calls.
     weights: Vec<BTreeSet<WeightId>>,
 }
@@ -56,10 +59,13 @@ impl<'m> Costs<'m> {
         // Keeping what cannot be lowered leaves nothing to fail; if it did, nothing would be known.
         let lowered = lower_funcs(module, dialects, OnError::Keep).unwrap_or_default();
         let n = module.funcs.len();
-        let mut costs = Self { module, macs: vec![Vec::new(); n], weights: vec![BTreeSet::new(); n] };
+        let (macs, total_macs, weights) = (vec![Vec::new(); n], vec![None; n], vec![BTreeSet::new(); n]);
+        let mut costs = Self { module, macs, total_macs, weights };
         for id in callees_first(module) {
-            costs.macs[id.index()] = costs.func_macs(&module[id], lowered.get(id.index()));
-            costs.weights[id.index()] = module[id].ops().flat_map(|(_, op)| costs.weights(op)).collect();
+            let macs = costs.func_macs(&module[id], lowered.get(id.index()));
+            costs.total_macs[id.index()] = total(&module[id], &macs);
+            costs.macs[id.index()] = macs;
+            costs.weights[id.index()] = costs.func_weights(&module[id]);
         }
         costs
     }
@@ -70,7 +76,7 @@ impl<'m> Costs<'m> {
         let layers = model_layers(self.module, func).len();
         Cost {
             params: self.weights[id.index()].iter().map(|w| self.elements(*w)).fold(0, u64::saturating_add),
-            macs: self.total_macs(id),
+            macs: self.total_macs[id.index()],
             layers: if layers == 0 { func.num_ops() } else { layers },
         }
     }
@@ -80,19 +86,17 @@ impl<'m> Costs<'m> {
         self.macs[id.index()][op.index()]
     }
 
-    /// The weights that `op` uses: its layer's, or all of the function that it calls.
+    /// The weights that `op` uses: its layer's and all of the function that it calls, or the weight that it is.
     pub fn weights(&self, op: &Op) -> Vec<WeightId> {
-        let layer = op.kind.layer().map_or(&[][..], |id| &self.module[id].weights);
-        let layer = layer.iter().map(|(_, w)| *w);
+        let direct = self.direct_weights(op);
         match &op.kind {
-            OpKind::Source(_) => layer.collect(),
-            OpKind::Call(call) => layer.chain(self.weights[call.callee.index()].iter().copied()).collect(),
-            OpKind::Core(CoreOp::Weight(w)) => vec![*w],
-            OpKind::Core(_) => Vec::new(),
+            OpKind::Call(call) => direct.chain(self.weights[call.callee.index()].iter().copied()).collect(),
+            OpKind::Source(_) | OpKind::Core(_) => direct.collect(),
         }
     }
 
-    /// The one-tensor cuts of the function `id` with what the parts cost. Near-linear in the size of the function.
+    /// The one-tensor cuts of the function `id` with what the parts cost. Near-linear in the size of the function,
+    /// where a call counts as many times as its callee has weights.
     pub fn cuts(&self, id: FuncId) -> Vec<CutCost> {
         let func = &self.module[id];
         let (cuts, names) = (OneTensorCuts::of(func), OpNames::of(self.module, func));
@@ -112,7 +116,7 @@ impl<'m> Costs<'m> {
         for (id, op) in lowered.func.ops() {
             let cost = match &op.kind {
                 OpKind::Core(core) => core_macs(&lowered.func, core, op, &batch),
-                OpKind::Call(call) => self.total_macs(call.callee),
+                OpKind::Call(call) => self.total_macs[call.callee.index()],
                 OpKind::Source(_) => None,
             };
             let total = &mut macs[lowered.origin[id.index()].index()];
@@ -121,12 +125,33 @@ impl<'m> Costs<'m> {
         macs
     }
 
-    fn total_macs(&self, id: FuncId) -> Option<u64> {
-        self.module[id].op_ids().try_fold(0u64, |n, op| Some(n.saturating_add(self.macs(id, op)?)))
+    fn func_weights(&self, func: &Func) -> BTreeSet<WeightId> {
+        let mut weights: BTreeSet<WeightId> = func.ops().flat_map(|(_, op)| self.direct_weights(op)).collect();
+        for callee in callees(func).collect::<BTreeSet<_>>() {
+            weights.extend(&self.weights[callee.index()]);
+        }
+        weights
+    }
+
+    /// The weights that `op` uses but for those of the function that it calls.
+    fn direct_weights(&self, op: &Op) -> impl Iterator<Item = WeightId> + use<'_> {
+        let layer = op.kind.layer().map_or(&[][..], |id| &self.module[id].weights);
+        layer.iter().map(|(_, w)| *w).chain(weight_of(op))
     }
 
     fn elements(&self, weight: WeightId) -> u64 {
         self.module[weight].ty.num_elements().unwrap_or(0)
+    }
+}
+
+fn total(func: &Func, macs: &[Option<u64>]) -> Option<u64> {
+    func.op_ids().try_fold(0u64, |n, op| Some(n.saturating_add(macs[op.index()]?)))
+}
+
+fn weight_of(op: &Op) -> Option<WeightId> {
+    match &op.kind {
+        OpKind::Core(CoreOp::Weight(weight)) => Some(*weight),
+        OpKind::Core(_) | OpKind::Source(_) | OpKind::Call(_) => None,
     }
 }
 
@@ -227,15 +252,22 @@ impl Parts {
     }
 }
 
-/// For each weight the nodes that use it, in depth-first order of the tree.
+/// For each weight the nodes that use it, in depth-first order of the tree. A weight op is no node: its readers use the
+/// weight, and the exit if it is only returned.
 fn weight_uses(costs: &Costs<'_>, id: FuncId, tree: &PostDominators) -> Vec<(WeightId, Vec<Node>)> {
     let func = &costs.module[id];
     let preorder = tree.preorder();
     let mut uses = vec![Vec::new(); costs.module.weights.len()];
+    let mut read = vec![false; func.num_values()];
+    let weight = |value| weight_of(&func[constant_producer(func, value)?]);
     for node in 0..tree.exit() {
-        let weights = tree.op(node).map_or_else(Vec::new, |op| costs.weights(&func[op]));
-        weights.into_iter().for_each(|w| uses[w.index()].push(node));
+        let Some(op) = tree.op(node).map(|op| &func[op]) else { continue };
+        let operands = op.operands.iter().filter_map(|v| weight(*v));
+        costs.weights(op).into_iter().chain(operands).for_each(|w| uses[w.index()].push(node));
+        op.operands.iter().for_each(|v| read[v.index()] = true);
     }
+    let only_returned = func.outputs.iter().map(|o| o.value).filter(|v| !read[v.index()]);
+    only_returned.filter_map(weight).for_each(|w| uses[w.index()].push(tree.exit()));
     for nodes in &mut uses {
         nodes.sort_unstable_by_key(|n| preorder[*n as usize]);
         nodes.dedup();

@@ -7,15 +7,17 @@
 //! | `shared@1` | after the second application of a layer that is applied several times |
 //! | `#128` | after layer 128 of Keras's `model.layers` |
 //! | `%y`, `%7` | after a value as the program's text spells it |
-//! | `a+b` | through several places at once |
+//! | `a+b` | through several places at once; one that another is computed from adds nothing |
 //!
 //! A text that is, whole, the name of a layer or a value means that, whatever characters are in it.
 
 use std::collections::BTreeSet;
 
-use netc_ir::{CoreOp, Def, Func, LayerId, Module, OpId, OpKind, ValueId};
+use netc_ir::{Def, Func, Layer, LayerId, Module, OpId, ValueId};
 use netc_pass::nearest;
 use thiserror::Error;
+
+use super::needed::constant_producer;
 
 /// A name that is not a place to cut at.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -121,8 +123,14 @@ const BEFORE: &str = "before:";
 pub fn model_layers(module: &Module, func: &Func) -> Vec<LayerId> {
     let sequential = func.attrs.get("class").and_then(|c| c.as_str()) == Some("Sequential");
     let inputs = if sequential { func.params.iter().filter_map(|p| p.layer).collect() } else { BTreeSet::new() };
-    let is_operation = |id: &LayerId| module[*id].class.starts_with("keras.ops.");
-    func.layers().into_iter().filter(|id| !is_operation(id) && !inputs.contains(id)).collect()
+    func.layers().into_iter().filter(|id| !is_operation(&module[*id]) && !inputs.contains(id)).collect()
+}
+
+/// Whether `layer` declares an operation (`x + y`, `keras.ops.add(x, y)`), which Keras does not count as a layer.
+///
+/// Nothing else in this crate reads a class name; the naming is the one that ARCHITECTURE.md lays down.
+fn is_operation(layer: &Layer) -> bool {
+    layer.class.starts_with("keras.ops.")
 }
 
 #[derive(Clone, Copy)]
@@ -155,8 +163,8 @@ impl Scope<'_> {
 
     /// What `op` reads, without what is there before anything runs: inputs, weights and constants.
     fn computed_operands(self, op: OpId) -> Vec<ValueId> {
-        let operands = self.func[op].operands.iter().copied();
-        operands.filter(|v| self.func.producer(*v).is_some_and(|p| !is_constant(&self.func[p].kind))).collect()
+        let is_computed = |v: &ValueId| self.func.producer(*v).is_some() && constant_producer(self.func, *v).is_none();
+        self.func[op].operands.iter().copied().filter(is_computed).collect()
     }
 
     fn is_name(self, text: &str) -> bool {
@@ -262,14 +270,6 @@ fn choices(name: &str, count: usize) -> String {
         return (0..count).map(text).collect::<Vec<_>>().join(", ");
     }
     format!("{}, {}, ..., {}", text(0), text(1), text(count - 1))
-}
-
-/// Whether an op only brings in numbers that are there before anything runs.
-pub(crate) fn is_constant(kind: &OpKind) -> bool {
-    match kind {
-        OpKind::Core(core) => matches!(core, CoreOp::Weight(_) | CoreOp::Constant(_)),
-        OpKind::Source(_) | OpKind::Call(_) => false,
-    }
 }
 
 /// What the places of a function are called; [`resolve`] reads every answer back.

@@ -2,8 +2,9 @@
 //!
 //! Let the first part be a value `v`, the op that defines it, and everything these need; the second part is the rest
 //! of the live ops. `v` is a one-tensor cut if it is the only value that the second part reads of the first, where a
-//! model input that both parts read counts as a value of the first. So the second part has ops, and the first must
-//! depend on an input: what follows from weights alone is no part of a model.
+//! model input that both parts read counts as a value of the first. Weights and constants do not count: each part has
+//! its own. So the second part has ops, and the first must depend on an input: what follows from weights alone is no
+//! part of a model.
 //!
 //! The first part is then the subtree of `v` in the [post-dominator tree](super::post_dominators): everything in it
 //! leads only to `v`. Conversely a subtree is a first part if no edge enters it from outside. An edge `a -> b` enters
@@ -26,7 +27,8 @@ pub struct Cut {
     pub name: String,
 }
 
-/// The one-tensor cuts of `func`, a function of `module`, in the order of the function.
+/// The one-tensor cuts of `func`, a function of `module`, in the order of the function. What the parts cost is told by
+/// [`Costs::cuts`](super::Costs::cuts).
 ///
 /// The parts before them are nested or, where the function has several inputs, separate.
 pub fn one_tensor_cuts(module: &Module, func: &Func) -> Vec<Cut> {
@@ -36,7 +38,7 @@ pub fn one_tensor_cuts(module: &Module, func: &Func) -> Vec<Cut> {
 }
 
 /// The one-tensor cuts of a function with the tree that they were found in.
-pub struct OneTensorCuts {
+pub(crate) struct OneTensorCuts {
     tree: PostDominators,
     /// The value that crosses after a node, by node.
     value: Vec<Option<ValueId>>,
@@ -44,7 +46,7 @@ pub struct OneTensorCuts {
 
 impl OneTensorCuts {
     /// Finds the one-tensor cuts of `func`.
-    pub fn of(func: &Func) -> Self {
+    pub(crate) fn of(func: &Func) -> Self {
         let tree = PostDominators::of(func);
         let entering = tree.subtree_sums(entering_edges(&tree));
         let from_input = depends_on_input(&tree, func.params.len());
@@ -58,22 +60,22 @@ impl OneTensorCuts {
     }
 
     /// The tree.
-    pub fn tree(&self) -> &PostDominators {
+    pub(crate) fn tree(&self) -> &PostDominators {
         &self.tree
     }
 
     /// The cuts in the order of the function: after which op, and what crosses.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (OpId, ValueId)> + '_ {
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (OpId, ValueId)> + '_ {
         (0..self.tree.exit()).filter_map(|node| Some((self.tree.op(node)?, self.value[node as usize]?)))
     }
 
     /// The last cut whose first part lies within `inside`.
-    pub fn last_within(&self, inside: impl Fn(OpId) -> bool) -> Option<OpId> {
+    pub(crate) fn last_within(&self, inside: impl Fn(OpId) -> bool) -> Option<OpId> {
         self.iter().rev().map(|(op, _)| op).find(|op| inside(*op))
     }
 
     /// The first cut outside of `inside` whose first part holds all of `ops`.
-    pub fn first_around(&self, ops: &[OpId], inside: impl Fn(OpId) -> bool) -> Option<OpId> {
+    pub(crate) fn first_around(&self, ops: &[OpId], inside: impl Fn(OpId) -> bool) -> Option<OpId> {
         let nodes = ops.iter().filter_map(|op| self.tree.node(*op));
         let mut node = nodes.reduce(|a, b| self.tree.common(a, b))?;
         loop {

@@ -1,8 +1,8 @@
 //! The post-dominator tree of a function: what everything computed from a value passes through.
 //!
-//! Nodes are the parameters that live ops read or outputs return, the live ops, and an exit. A node's successors are
-//! the ops that read it; a node that nothing reads has the exit. Node `p` post-dominates `n` if every path from `n`
-//! to the exit passes through `p`.
+//! Nodes are the parameters, the live ops, and an exit. Weights and constants are no nodes: each reader has its own, so
+//! they lead nowhere together. A node's successors are the ops that read it; a node that nothing reads has the exit.
+//! Node `p` post-dominates `n` if every path from `n` to the exit passes through `p`.
 //!
 //! Functions are acyclic and stand in order, so one backward walk is enough: a node's parent is the lowest common
 //! ancestor of its successors, which are all in the tree by then. Ancestors are found over jump pointers (Myers, "An
@@ -12,13 +12,13 @@
 
 use netc_ir::{Def, Func, OpId, ValueId};
 
-use super::needed::live_ops;
+use super::needed::{is_constant, live_ops};
 
 /// A node of the tree. Successors, and so ancestors in the tree, have larger numbers.
-pub type Node = u32;
+pub(crate) type Node = u32;
 
 /// The tree.
-pub struct PostDominators {
+pub(crate) struct PostDominators {
     parent: Vec<Node>,
     jump: Vec<Node>,
     depth: Vec<u32>,
@@ -30,8 +30,8 @@ pub struct PostDominators {
 }
 
 impl PostDominators {
-    /// Computes the tree of the live ops of `func`.
-    pub fn of(func: &Func) -> Self {
+    /// Computes the tree of `func`.
+    pub(crate) fn of(func: &Func) -> Self {
         let mut tree = Self::without_edges(func);
         let mut meet: Vec<Option<Node>> = vec![None; tree.parent.len()];
         for node in (0..tree.exit()).rev() {
@@ -49,7 +49,7 @@ impl PostDominators {
 
     fn without_edges(func: &Func) -> Self {
         let live = live_ops(func);
-        let ops: Vec<OpId> = func.op_ids().filter(|op| live[op.index()]).collect();
+        let ops: Vec<OpId> = func.op_ids().filter(|op| live[op.index()] && !is_constant(&func[*op].kind)).collect();
         let params = func.params.len();
         let exit = (params + ops.len()) as Node;
         let mut node_of_op = vec![None; func.num_op_slots()];
@@ -69,32 +69,32 @@ impl PostDominators {
     }
 
     /// The node after all others.
-    pub fn exit(&self) -> Node {
+    pub(crate) fn exit(&self) -> Node {
         (self.parent.len() - 1) as Node
     }
 
     /// The immediate post-dominator of `node`; the exit's is itself.
-    pub fn parent(&self, node: Node) -> Node {
+    pub(crate) fn parent(&self, node: Node) -> Node {
         self.parent[node as usize]
     }
 
     /// The number of nodes between `node` and the exit, the exit counted.
-    pub fn depth(&self, node: Node) -> u32 {
+    pub(crate) fn depth(&self, node: Node) -> u32 {
         self.depth[node as usize]
     }
 
     /// The op that `node` stands for; parameters and the exit have none.
-    pub fn op(&self, node: Node) -> Option<OpId> {
+    pub(crate) fn op(&self, node: Node) -> Option<OpId> {
         self.ops.get((node as usize).checked_sub(self.node_of_param.len())?).copied()
     }
 
-    /// The node of a live op.
-    pub fn node(&self, op: OpId) -> Option<Node> {
+    /// The node of an op: dead ones, weights and constants have none.
+    pub(crate) fn node(&self, op: OpId) -> Option<Node> {
         self.node_of_op[op.index()]
     }
 
-    /// The node that defines `value`, unless that is a dead op.
-    pub fn node_of(&self, func: &Func, value: ValueId) -> Option<Node> {
+    /// The node that defines `value`, if that is one.
+    pub(crate) fn node_of(&self, func: &Func, value: ValueId) -> Option<Node> {
         match func[value].def {
             Def::Param(i) => self.node_of_param.get(i as usize).copied(),
             Def::Result(op, _) => self.node(op),
@@ -102,12 +102,12 @@ impl PostDominators {
     }
 
     /// The edges from producers to readers; a reader that reads twice has two.
-    pub fn edges(&self) -> &[(Node, Node)] {
+    pub(crate) fn edges(&self) -> &[(Node, Node)] {
         &self.edges
     }
 
     /// The lowest node that post-dominates both `a` and `b`.
-    pub fn common(&self, mut a: Node, mut b: Node) -> Node {
+    pub(crate) fn common(&self, mut a: Node, mut b: Node) -> Node {
         if self.depth(a) < self.depth(b) {
             std::mem::swap(&mut a, &mut b);
         }
@@ -120,13 +120,8 @@ impl PostDominators {
         a
     }
 
-    /// Whether `a` is `b` or post-dominates it.
-    pub fn post_dominates(&self, a: Node, b: Node) -> bool {
-        self.depth(a) <= self.depth(b) && self.ancestor_at(b, self.depth(a)) == a
-    }
-
     /// For each node the sum of `own` over what it post-dominates, itself included.
-    pub fn subtree_sums<T: Copy + std::ops::AddAssign>(&self, mut own: Vec<T>) -> Vec<T> {
+    pub(crate) fn subtree_sums<T: Copy + std::ops::AddAssign>(&self, mut own: Vec<T>) -> Vec<T> {
         for node in 0..self.exit() as usize {
             let sum = own[node];
             own[self.parent[node] as usize] += sum;
@@ -135,7 +130,7 @@ impl PostDominators {
     }
 
     /// The place of each node in a depth-first order.
-    pub fn preorder(&self) -> Vec<u32> {
+    pub(crate) fn preorder(&self) -> Vec<u32> {
         let size = self.subtree_sums(vec![1u32; self.parent.len()]);
         let (mut place, mut next) = (vec![0u32; size.len()], vec![1u32; size.len()]);
         for node in (0..self.exit() as usize).rev() {

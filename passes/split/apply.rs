@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use netc_ir::{Attr, Attrs, CallOp, Def, Func, FuncId, Loc, MAIN, Module, Name, OpKind, ValueId};
 
-use super::plan::{SplitPlan, StagePlan, stage_name};
+use super::plan::{SplitPlan, StagePlan};
+use super::unique;
 use crate::analysis::OpNames;
 use crate::copy::{Copy, named};
 
@@ -47,7 +48,7 @@ struct Stage<'m> {
 
 impl Stage<'_> {
     fn func(&self, i: usize) -> Func {
-        let mut copy = Copy::new(self.module, self.main, stage_name(i));
+        let mut copy = Copy::new(self.module, self.main, self.stage.name.clone());
         let mut taken = self.reserved_param_names();
         for value in &self.stage.inputs {
             match self.main[*value].def {
@@ -55,7 +56,7 @@ impl Stage<'_> {
                 Def::Result(..) => copy.param_for(*value, unique(self.names.tensor(*value), &mut taken)),
             }
         }
-        self.stage.ops.iter().for_each(|op| copy.op(&self.main[*op]));
+        self.stage.all_ops().for_each(|op| copy.op(&self.main[op]));
         let mut func = copy.finish(self.outputs());
         func.attrs = self.attrs(i);
         func
@@ -93,14 +94,4 @@ impl Stage<'_> {
         }
         attrs
     }
-}
-
-/// `name`, or with a number where it is taken.
-fn unique(name: String, taken: &mut BTreeSet<Name>) -> Name {
-    let mut candidates = (1..).map(|n| format!("{name}_{n}"));
-    let mut candidate: Name = name.as_str().into();
-    while !taken.insert(candidate.clone()) {
-        candidate = candidates.next().unwrap_or_default().into();
-    }
-    candidate
 }

@@ -1,10 +1,15 @@
 //! Deciding where to cut, and what crosses.
 
-use netc_ir::{Func, Module, Name, OpId, Type, ValueId};
+use std::collections::BTreeSet;
+
+use netc_ir::{Func, FuncId, Module, Name, OpId, OpKind, Type, ValueId};
 use netc_pass::PassError;
 use thiserror::Error;
 
-use crate::analysis::{CutError, CutPoint, OneTensorCuts, OpNames, live_ops, needed_by, resolve};
+use super::unique;
+use crate::analysis::{
+    CutError, CutPoint, OneTensorCuts, OpNames, constant_producer, is_constant, live_ops, needed_by, resolve,
+};
 
 /// A split that cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -18,12 +23,15 @@ pub enum SplitError {
     /// There is nothing to split.
     #[error("the module has no function `@main`")]
     NoMain,
-    /// The names of the stages are taken.
-    #[error("the module is split already: it has a function `@{0}`")]
+    /// `@main` is what a split leaves: it has ops, and all are calls that apply no layer.
+    #[error("the module is split already: `@main` only calls functions, `@{0}` first")]
     AlreadySplit(String),
     /// The first part would be empty.
     #[error("nothing is computed before `{0}`: it reads only inputs of the model, weights and constants")]
     NothingBefore(String),
+    /// The place is a weight or a constant.
+    #[error("`{0}` is a weight or a constant: every stage that reads it has its own, so there is nothing to cut")]
+    Constant(String),
     /// The last part would be empty.
     #[error("nothing is computed after `{0}`: every output of the model is there already")]
     NothingAfter(String),
@@ -66,8 +74,12 @@ pub struct SplitPlan {
 /// One stage.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StagePlan {
-    /// Its ops, in order.
+    /// The name of its function.
+    pub name: Name,
+    /// Its ops, in order: those that it computes, and the weights and constants that no earlier stage reads.
     pub ops: Vec<OpId>,
+    /// The weights and constants that it reads and an earlier stage has, in order: it has ops for them too.
+    pub copied: Vec<OpId>,
     /// What it reads and does not compute: inputs of the model, then results of earlier stages, each in the order of
     /// definition.
     pub inputs: Vec<ValueId>,
@@ -80,8 +92,6 @@ pub struct StagePlan {
 pub struct Boundary {
     /// The cut as it was given.
     pub spec: String,
-    /// The values at which the cut is.
-    pub values: Vec<ValueId>,
     /// The values that are computed before it and read after it.
     pub crossing: Vec<Crossing>,
     /// The inputs of the model that are read before it and after it.
@@ -113,9 +123,8 @@ fn try_plan(module: &Module, at: &[String]) -> Result<SplitPlan, SplitError> {
     if at.is_empty() {
         return Err(SplitError::NoCut);
     }
-    let taken = (0..=at.len()).map(stage_name).find(|name| module.func_named(name).is_some());
-    if let Some(name) = taken {
-        return Err(SplitError::AlreadySplit(name.to_string()));
+    if let Some(stage) = first_stage(main) {
+        return Err(SplitError::AlreadySplit(module[stage].name.to_string()));
     }
     let live = live_ops(main);
     let cuts = at.iter().map(|spec| Cut::of(module, main, &live, spec)).collect::<Result<Vec<_>, _>>()?;
@@ -124,16 +133,35 @@ fn try_plan(module: &Module, at: &[String]) -> Result<SplitPlan, SplitError> {
     Ok(Planner { module, main, stage_of, live, cuts }.plan(reordered))
 }
 
-/// The name of stage `i`.
-pub(super) fn stage_name(i: usize) -> Name {
-    format!("stage{i}").into()
+/// The first stage, if `main` is what a split leaves: it has ops, and all are calls that apply no layer.
+fn first_stage(main: &Func) -> Option<FuncId> {
+    let stages = main.ops().map(|(_, op)| match &op.kind {
+        OpKind::Call(call) if call.layer.is_none() => Some(call.callee),
+        OpKind::Call(_) | OpKind::Source(_) | OpKind::Core(_) => None,
+    });
+    stages.collect::<Option<Vec<_>>>()?.first().copied()
+}
+
+/// `stage0`, `stage1`, ..., with a number behind the name that another function has.
+fn stage_names(module: &Module, count: usize) -> Vec<Name> {
+    let mut taken: BTreeSet<Name> = module.funcs.iter().map(|f| f.name.clone()).collect();
+    (0..count).map(|i| unique(format!("stage{i}"), &mut taken)).collect()
+}
+
+/// Which ops compute `values`, by op id: what they need without weights and constants, which are there.
+fn computed_for(main: &Func, values: impl IntoIterator<Item = ValueId>) -> Vec<bool> {
+    let mut computed = needed_by(main, values);
+    for (id, op) in main.ops() {
+        computed[id.index()] &= !is_constant(&op.kind);
+    }
+    computed
 }
 
 /// A cut that was found in the function.
 struct Cut {
     spec: String,
     points: Vec<CutPoint>,
-    /// The number of ops before it.
+    /// The number of ops that compute it.
     size: usize,
 }
 
@@ -142,6 +170,9 @@ impl Cut {
         let points = resolve(module, main, spec)?;
         if points.iter().any(|p| !live[p.op.index()]) {
             return Err(SplitError::Dead(spec.into()));
+        }
+        if points.iter().all(|p| is_constant(&main[p.op].kind)) {
+            return Err(SplitError::Constant(spec.into()));
         }
         let mut cut = Self { spec: spec.into(), points, size: 0 };
         cut.size = cut.ops_before(main).iter().filter(|b| **b).count();
@@ -156,7 +187,7 @@ impl Cut {
     }
 
     fn ops_before(&self, main: &Func) -> Vec<bool> {
-        needed_by(main, self.values())
+        computed_for(main, self.values())
     }
 }
 
@@ -188,10 +219,22 @@ fn assign_stages(main: &Func, live: &[bool], cuts: &[Cut]) -> Result<Vec<usize>,
         }
         assigned += added;
     }
-    let all = main.op_ids().filter(|op| live[op.index()]).count();
+    let all = main.ops().filter(|(id, op)| live[id.index()] && !is_constant(&op.kind)).count();
     match cuts.last() {
         Some(last) if assigned == all => Err(SplitError::NothingAfter(last.spec.clone())),
-        _ => Ok(stage_of),
+        _ => {
+            assign_constants(main, live, &mut stage_of);
+            Ok(stage_of)
+        }
+    }
+}
+
+/// Moves each weight and constant from the last stage to the first that reads it. What is only returned stays there.
+fn assign_constants(main: &Func, live: &[bool], stage_of: &mut [usize]) {
+    for (reader, op) in main.ops().filter(|(id, _)| live[id.index()]) {
+        for constant in op.operands.iter().filter_map(|v| constant_producer(main, *v)) {
+            stage_of[constant.index()] = stage_of[constant.index()].min(stage_of[reader.index()]);
+        }
     }
 }
 
@@ -229,7 +272,8 @@ impl Planner<'_> {
     }
 
     fn stages(&self, names: &OpNames<'_>) -> Vec<StagePlan> {
-        let mut stages = vec![StagePlan::default(); self.cuts.len() + 1];
+        let named = |name| StagePlan { name, ..StagePlan::default() };
+        let mut stages: Vec<StagePlan> = stage_names(self.module, self.cuts.len() + 1).into_iter().map(named).collect();
         for op in self.main.op_ids().filter(|op| self.live[op.index()]) {
             stages[self.stage_of[op.index()]].ops.push(op);
         }
@@ -240,12 +284,18 @@ impl Planner<'_> {
         for (i, stage) in stages.iter_mut().enumerate() {
             for value in stage.ops.iter().flat_map(|op| &self.main[*op].operands) {
                 let inside = self.defined_in(*value) == Some(i);
-                if !inside && std::mem::replace(&mut read_in[value.index()], i + 1) != i + 1 {
+                if inside || std::mem::replace(&mut read_in[value.index()], i + 1) == i + 1 {
+                    continue;
+                }
+                if let Some(constant) = constant_producer(self.main, *value) {
+                    stage.copied.push(constant);
+                } else {
                     stage.inputs.push(*value);
                     leaves[value.index()] = true;
                 }
             }
             stage.inputs.sort_unstable_by_key(|v| names.position(*v));
+            stage.copied.sort_unstable_by_key(|op| self.main[*op].results.first().map(|v| names.position(*v)));
         }
         for stage in &mut stages {
             let results = stage.ops.iter().flat_map(|op| &self.main[*op].results).copied();
@@ -299,7 +349,14 @@ impl Planner<'_> {
 
 fn empty_boundary(cut: &Cut) -> Boundary {
     let (crossing, shared_inputs) = (Vec::new(), Vec::new());
-    Boundary { spec: cut.spec.clone(), values: cut.values().collect(), crossing, shared_inputs, nearest: [None, None] }
+    Boundary { spec: cut.spec.clone(), crossing, shared_inputs, nearest: [None, None] }
+}
+
+impl StagePlan {
+    /// What its function consists of, in order.
+    pub(super) fn all_ops(&self) -> impl Iterator<Item = OpId> + '_ {
+        self.copied.iter().chain(&self.ops).copied()
+    }
 }
 
 impl Boundary {

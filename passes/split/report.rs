@@ -24,16 +24,16 @@ impl SplitPlan {
 
 impl fmt::Display for SplitPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, stage) in self.stages.iter().enumerate() {
-            let (ops, inputs, outputs) = (stage.ops.len(), stage.inputs.len(), stage.outputs.len());
-            writeln!(f, "stage{i}: ops {ops}, inputs {inputs}, outputs {outputs}")?;
+        for stage in &self.stages {
+            let (ops, inputs, outputs) = (stage.all_ops().count(), stage.inputs.len(), stage.outputs.len());
+            writeln!(f, "{}: ops {ops}, inputs {inputs}, outputs {outputs}", stage.name)?;
         }
         self.remarks().iter().try_for_each(|remark| writeln!(f, "{remark}"))
     }
 }
 
 /// How many crossing tensors a remark lists.
-pub const CROSSING_SHOWN: usize = 8;
+const CROSSING_SHOWN: usize = 8;
 
 impl fmt::Display for Boundary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

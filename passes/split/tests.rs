@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::*;
-use crate::analysis::{OpNames, live_ops, one_tensor_cuts};
-use crate::testing::{inline_stages, random_module, run, structure, without_dead_ops};
+use crate::analysis::{OpNames, is_constant, live_ops, one_tensor_cuts};
+use crate::testing::{inline_stages, random_lowered, random_module, run, structure, without_dead_ops};
 
 /// A residual block between two layers, with an auxiliary output, a dead op and a layer that is applied twice.
 const RESIDUAL: &str = r#"netc 1
@@ -169,6 +169,95 @@ fn a_nested_model_is_one_place() {
 }
 
 #[test]
+fn a_nested_model_may_be_called_like_a_stage() {
+    let (text, _) = run(
+        r#"netc 1
+        layer l0 "stage0" : keras.Functional {}
+        func @main(%x: f32[2]) -> (%y) {
+          %h = call @stage0 l0(%x) : f32[2] loc("stage0")
+          %y = call @stage0_1 l0(%h) : f32[2]
+        }
+        func @stage0(%x: f32[2]) -> (%y) { %y = relu(%x) : f32[2] }
+        func @stage0_1(%x: f32[2]) -> (%y) { %y = relu(%x) : f32[2] }"#,
+        "split=%h",
+    )
+    .unwrap();
+    insta::assert_snapshot!(&text[text.find("func").unwrap()..], @r#"
+    func @main(%x: f32[2]) -> (%y) {
+      %h = call @stage0_2(%x) : f32[2]
+      %y = call @stage1(%h) : f32[2]
+    }
+
+    func @stage0(%x: f32[2]) -> (%y) {
+      %y = relu(%x) : f32[2]
+    }
+
+    func @stage0_1(%x: f32[2]) -> (%y) {
+      %y = relu(%x) : f32[2]
+    }
+
+    func @stage0_2(%x: f32[2]) -> (%h) {
+      %h = call @stage0 l0(%x) : f32[2] loc("stage0")
+    }
+
+    func @stage1(%h: f32[2]) -> (%y) {
+      %y = call @stage0_1 l0(%h) : f32[2]
+    }
+    "#);
+}
+
+#[test]
+fn weights_and_constants_are_in_every_stage_that_reads_them() {
+    let (text, remarks) = run(
+        r#"netc 1
+        weight w0 "k" : f32[2] = 0.5
+        weight w1 "r" : f32[3] = 0.5
+        func @main(%x: f32[2]) -> (%c, %k, %r) {
+          %a = relu(%x) : f32[2]
+          %half = constant() {value = 0.5} : f32[]
+          %k = weight w0() : f32[2] loc("k")
+          %r = weight w1() : f32[3]
+          %a1 = add(%a, %k) : f32[2]
+          %b = mul(%a1, %half) : f32[2]
+          %b1 = mul(%b, %half) : f32[2]
+          %c = add(%b1, %k) : f32[2]
+        }"#,
+        "split=a,b",
+    )
+    .unwrap();
+    insta::assert_snapshot!(&text[text.find("func").unwrap()..], @r#"
+    func @main(%x: f32[2]) -> (%c, %k, %r) {
+      %a = call @stage0(%x) : f32[2]
+      %k, %b = call @stage1(%a) : f32[2], f32[2]
+      %r, %c = call @stage2(%b) : f32[3], f32[2]
+    }
+
+    func @stage0(%x: f32[2]) -> (%a) {
+      %a = relu(%x) : f32[2]
+    }
+
+    func @stage1(%a: f32[2]) -> (%k, %b) {
+      %half = constant() {value = 0.5} : f32[]
+      %k = weight w0() : f32[2] loc("k")
+      %a1 = add(%a, %k) : f32[2]
+      %b = mul(%a1, %half) : f32[2]
+    }
+
+    func @stage2(%b: f32[2]) -> (%r, %c) {
+      %half = constant() {value = 0.5} : f32[]
+      %k = weight w0() : f32[2] loc("k")
+      %r = weight w1() : f32[3]
+      %b1 = mul(%b, %half) : f32[2]
+      %c = add(%b1, %k) : f32[2]
+    }
+    "#);
+    insta::assert_snapshot!(remarks.join("\n"), @r#"
+    split: boundary `a`: 1 tensor crosses: %a f32[2] (8 bytes per example)
+    split: boundary `b`: 1 tensor crosses: %b f32[2] (8 bytes per example)
+    "#);
+}
+
+#[test]
 fn values_without_names_get_one_where_they_cross() {
     let (text, _) = run(
         "netc 1
@@ -223,6 +312,46 @@ fn several_values_are_one_cut() {
 }
 
 #[test]
+fn a_place_that_another_is_computed_from_adds_nothing() {
+    for (both, one) in [("stem+shared@0", "shared@0"), ("sum+stem+branch", "sum"), ("sum+sum", "sum")] {
+        let ((both_text, both_remarks), (one_text, one_remarks)) = (split_residual(both), split_residual(one));
+        assert_eq!(both_text, one_text);
+        let after_spec = |remarks: &[String]| remarks[0].split_once("`:").unwrap().1.to_string();
+        assert_eq!(after_spec(&both_remarks), after_spec(&one_remarks));
+    }
+    check_error(RESIDUAL, "sum,stem+sum", "`sum` and `stem+sum` are the same cut: nothing is computed between them");
+}
+
+#[test]
+fn an_op_may_read_nothing_and_give_several_results() {
+    let (text, _) = run(
+        "netc 1
+         func @main(%x: f32[2]) -> (%y, %y \"again\", %q \"odd\") {
+           %p, %q, %unread = t.Source() : f32[2], f32[2], f32[2]
+           %y, %z = t.Two(%p, %q) : f32[2], f32[2]
+         }",
+        "split=%p",
+    )
+    .unwrap();
+    insta::assert_snapshot!(text, @r#"
+    netc 1
+
+    func @main(%x: f32[2]) -> (%y, %y "again", %q "odd") {
+      %p, %q = call @stage0() : f32[2], f32[2]
+      %y = call @stage1(%p, %q) : f32[2]
+    }
+
+    func @stage0() -> (%p, %q "odd") {
+      %p, %q, %unread = t.Source() : f32[2], f32[2], f32[2]
+    }
+
+    func @stage1(%p: f32[2], %q: f32[2]) -> (%y) {
+      %y, %z = t.Two(%p, %q) : f32[2], f32[2]
+    }
+    "#);
+}
+
+#[test]
 fn remarks_do_not_list_hundreds() {
     let mut text = String::from("netc 1\nfunc @main(%x: f32[N,3]) -> (%y) {\n");
     for i in 0..20 {
@@ -252,6 +381,10 @@ fn errors_name_the_cut() {
         "before:stem",
         "nothing is computed before `stem`: it reads only inputs of the model, weights and constants",
     );
+    let constant = "netc 1 func @main(%x: f32[2]) -> (%y) {
+        %k = constant() {value = 0.5} : f32[2] %a = relu(%x) : f32[2] %y = add(%a, %k) : f32[2] }";
+    let nothing = "`%k` is a weight or a constant: every stage that reads it has its own, so there is nothing to cut";
+    check_error(constant, "%k", nothing);
     check_error(RESIDUAL, "aux+top", "nothing is computed after `aux+top`: every output of the model is there already");
     check_error(RESIDUAL, "stem,stem", "the cut `stem` is given twice");
     check_error(
@@ -270,7 +403,7 @@ fn errors_name_the_cut() {
 #[test]
 fn errors_about_the_module() {
     let (split, _) = run(RESIDUAL, "split=stem").unwrap();
-    check_error(&split, "%stem", "the module is split already: it has a function `@stage0`");
+    check_error(&split, "%stem", "the module is split already: `@main` only calls functions, `@stage0` first");
     check_error("netc 1", "a", "the module has no function `@main`");
     let no_cut = "there is no cut: name a layer or a value, as in `split=mixed9`";
     assert_eq!(run(RESIDUAL, "split"), Err(format!("pass `split`: {no_cut}")));
@@ -300,7 +433,9 @@ fn check_split(module: &Module, at: &[String]) -> Result<(), TestCaseError> {
     let mut in_stages: Vec<OpId> = plan.stages.iter().flat_map(|s| s.ops.clone()).chain(plan.dropped.clone()).collect();
     in_stages.sort();
     prop_assert_eq!(in_stages, main.op_ids().collect::<Vec<_>>());
-    prop_assert!(plan.stages.iter().all(|s| !s.ops.is_empty()));
+    prop_assert!(plan.stages.iter().all(|s| s.ops.iter().any(|op| !is_constant(&main[*op].kind))));
+    let crossing = plan.boundaries.iter().flat_map(|b| &b.crossing).filter_map(|c| main.producer(c.value));
+    prop_assert!(crossing.into_iter().all(|op| !is_constant(&main[op].kind)));
     prop_assert!(split.main().unwrap().ops().all(|(_, op): (OpId, &Op)| matches!(op.kind, OpKind::Call(_))));
 
     let before = without_dead_ops(module, main);
@@ -317,7 +452,16 @@ proptest! {
     }
 
     #[test]
-    fn one_tensor_crosses_at_one_tensor_cuts(module in random_module()) {
+    fn stages_of_a_lowered_program_inlined_are_the_original(
+        module in random_lowered(), places in prop::collection::vec(any::<(Index, bool)>(), 1..4),
+    ) {
+        let at = cuts(&module, &places);
+        check_split(&module, &at)?;
+        check_split(&module, &[at.join("+")])?;
+    }
+
+    #[test]
+    fn one_tensor_crosses_at_one_tensor_cuts(module in prop_oneof![random_module(), random_lowered()]) {
         for cut in one_tensor_cuts(&module, module.main().unwrap()) {
             let plan = plan(&module, &[cut.name]).unwrap();
             let boundary = &plan.boundaries[0];
@@ -344,7 +488,9 @@ proptest! {
         let main = module.main().unwrap();
         let before = |spec: &String| {
             let points = crate::analysis::resolve(&module, main, spec).unwrap();
-            crate::analysis::needed_by(main, points.into_iter().flat_map(|p| p.values))
+            let mut ops = crate::analysis::needed_by(main, points.into_iter().flat_map(|p| p.values));
+            main.ops().for_each(|(id, op)| ops[id.index()] &= !is_constant(&op.kind));
+            ops
         };
         prop_assume!(at.iter().all(|a| plan(&module, std::slice::from_ref(a)).is_ok()));
         prop_assume!(!at.is_empty());
