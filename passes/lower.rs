@@ -1,8 +1,8 @@
 //! Replaces layers by the core ops that they mean.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use netc_ir::{CallOp, Dim, Func, Loc, Module, Name, Op, OpId, OpKind, SourceOp, Type, ValueId};
+use netc_ir::{CallOp, Func, Loc, Module, Name, Op, OpId, OpKind, SourceOp, ValueId, call_types};
 use netc_pass::{Context, Dialects, LowerError, OpContext, Pass, PassError, PassInfo};
 
 use crate::analysis::calls::callees_first;
@@ -171,11 +171,9 @@ impl<'m> Lowering<'m> {
     /// The results of a call have the types of the lowered callee's outputs, as far as those say more.
     fn call(&self, copy: &mut Copy<'m>, call: &CallOp, op: &Op, operands: &[ValueId]) -> Vec<ValueId> {
         let callee = self.done[call.callee.index()].as_ref().map_or(&self.module[call.callee], |l| &l.func);
-        let symbols = bind(callee, operands.iter().map(|v| copy.builder.ty(*v)));
+        let inferred = call_types(callee, operands.iter().map(|v| copy.builder.ty(*v)));
         let declared = op.results.iter().map(|v| copy.old_type(*v));
-        let outputs = callee.outputs.iter().map(|o| &callee[o.value].ty);
-        let types = declared.zip(outputs).map(|(old, new)| (refine(old, new, &symbols), None));
-        let types: Vec<_> = types.collect();
+        let types: Vec<_> = inferred.iter().zip(declared).map(|(new, old)| (new.refined_by(old), None)).collect();
         let call = copy.builder.op(op.kind.clone(), operands, types);
         copy.builder.results(call).to_vec()
     }
@@ -189,32 +187,6 @@ fn at(module: &Module, op: &Op, error: &LowerError) -> PassError {
         (None, Some(layer)) => PassError(format!("layer `{}`{class}: {error}", module[layer].name)),
         (None, None) => PassError(format!("`{}`: {error}", op.kind.name())),
     }
-}
-
-/// What the symbols of the callee's parameters are in a call: those that are an extent of their own.
-fn bind<'a>(callee: &'a Func, given: impl Iterator<Item = &'a Type>) -> BTreeMap<Name, Dim> {
-    let mut symbols = BTreeMap::new();
-    for (param, given) in callee.params.iter().zip(given) {
-        let declared = callee[param.value].ty.dims.iter().flatten();
-        for (declared, given) in declared.zip(given.dims.iter().flatten()) {
-            if let Some(symbol) = declared.as_symbol() {
-                symbols.entry(symbol.clone()).or_insert_with(|| given.clone());
-            }
-        }
-    }
-    symbols
-}
-
-/// The type of a call's result: the callee's with its symbols replaced, except where only the call knows a number.
-fn refine(call: &Type, callee: &Type, symbols: &BTreeMap<Name, Dim>) -> Type {
-    let Some(dims) = &callee.dims else { return call.clone() };
-    let inferred = dims.iter().map(|d| d.substitute(&|name| symbols.get(name).cloned()));
-    let known = call.dims.as_deref().filter(|d| d.len() == dims.len());
-    let dims = inferred.enumerate().map(|(i, dim)| match known.map(|k| &k[i]) {
-        Some(number) if number.known().is_some() && dim.known().is_none() => number.clone(),
-        _ => dim,
-    });
-    Type::new(callee.elem, dims)
 }
 
 #[cfg(test)]

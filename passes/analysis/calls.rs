@@ -1,14 +1,6 @@
 //! The call graph.
 
-use netc_ir::{Func, FuncId, Module, OpKind};
-
-/// The functions that `func` calls, once per call.
-pub(crate) fn callees(func: &Func) -> impl Iterator<Item = FuncId> + '_ {
-    func.ops().filter_map(|(_, op)| match &op.kind {
-        OpKind::Call(call) => Some(call.callee),
-        OpKind::Source(_) | OpKind::Core(_) => None,
-    })
-}
+use netc_ir::{FuncId, Module, callees};
 
 /// Every function after those that it calls. The stack is explicit: a long chain of calls cannot overflow it.
 pub(crate) fn callees_first(module: &Module) -> Vec<FuncId> {

@@ -6,10 +6,10 @@
 
 use std::collections::BTreeSet;
 
-use netc_ir::{CoreOp, Dim, Func, FuncId, Module, Name, Op, OpId, OpKind, Type, WeightId};
+use netc_ir::{CoreOp, Dim, Func, FuncId, Module, Name, Op, OpId, OpKind, Type, WeightId, callees};
 use netc_pass::Dialects;
 
-use super::calls::{callees, callees_first};
+use super::calls::callees_first;
 use super::names::{OpNames, model_layers};
 use super::needed::constant_producer;
 use super::one_tensor::{Cut, OneTensorCuts};

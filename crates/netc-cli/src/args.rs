@@ -98,6 +98,8 @@ pub(crate) enum Emit {
     Ir,
     /// The report as JSON: the manifest, where the model was split
     Json,
+    /// The graph of @main in Graphviz's language
+    Dot,
 }
 
 #[derive(Args)]

@@ -9,6 +9,7 @@ use netc_data::Store;
 use netc_ir::{FuncId, Module};
 use netc_pass::{Context, Dialects, PassCall, PipelineError, parse_pipeline, run_pipeline};
 use netc_passes::analysis::Costs;
+use netc_passes::analysis::graph::dot;
 
 use crate::args::{CompileArgs, Emit};
 use crate::chain::Chain;
@@ -61,6 +62,7 @@ pub(crate) fn run(args: &CompileArgs) -> Result<(), CliError> {
         Emit::Report => report.text(),
         Emit::Ir => netc_ir::print(&model.module),
         Emit::Json => format!("{:#}\n", report.json()),
+        Emit::Dot => dot(&model.module, &model.module[model.main]),
     })?;
     match &verification {
         Some(v) if failed => {
