@@ -20,7 +20,8 @@ interop() {
     python3 -m venv "$env"
     "$env/bin/pip" install --quiet --disable-pip-version-check -r tests/interop/requirements.txt
   fi
-  cargo build -p netc-cli
+  # The whole workspace, so that dependencies have the features that they were tested with.
+  cargo build --workspace --bins
   NETC="$PWD/target/debug/netc" "$env/bin/python" -m pytest -q tests/interop
 }
 

@@ -88,8 +88,8 @@ impl<'m> Exporter<'m> {
         let outputs: Vec<Attr> = func.outputs.iter().map(|o| output(o.value)).collect();
         let graph = Attrs::new()
             .with("layers", Attr::List(layers))
-            .with("input_layers", signature(func.attrs.get("inputs"), inputs))
-            .with("output_layers", signature(func.attrs.get("outputs"), outputs));
+            .with("input_layers", self.signature(func.attrs.get("inputs"), inputs))
+            .with("output_layers", self.signature(func.attrs.get("outputs"), outputs));
         Ok((Kind::Functional, graph, names.written(func)))
     }
 
@@ -165,6 +165,15 @@ impl<'m> Exporter<'m> {
         })?;
         let like = self.module.layers.iter().find(|l| &*l.class == "keras.InputLayer");
         Ok(input_declaration(&scope.names.inputs[i], shape, dtype_name(ty.elem), like.map(|l| &l.config)))
+    }
+
+    /// The model's own structure; without one, the tensor itself or a list.
+    fn signature(&self, own: Option<&Attr>, mut leaves: Vec<Attr>) -> Attr {
+        match own {
+            Some(tree) => fill(tree, &|i| leaves.get(i as usize).cloned().unwrap_or(Attr::Null)),
+            None if leaves.len() == 1 && !only_reads_lists(self.module) => leaves.remove(0),
+            None => Attr::List(leaves),
+        }
     }
 
     /// In a model's outputs, the calls of a nested Functional count from 1.
@@ -331,13 +340,11 @@ fn fill(tree: &Attr, leaf: &impl Fn(u32) -> Attr) -> Attr {
     }
 }
 
-/// The model's own structure; without one, the tensor itself or a list.
-fn signature(own: Option<&Attr>, mut leaves: Vec<Attr>) -> Attr {
-    match own {
-        Some(tree) => fill(tree, &|i| leaves.get(i as usize).cloned().unwrap_or(Attr::Null)),
-        None if leaves.len() == 1 => leaves.remove(0),
-        None => Attr::List(leaves),
-    }
+/// Whether the model is of a Keras that reads no single tensor as inputs or outputs, but a list of one: before 3.5.
+fn only_reads_lists(module: &Module) -> bool {
+    let version = module.attrs.get("keras_version").and_then(Attr::as_str).unwrap_or_default();
+    let mut numbers = version.split('.').map(str::parse::<u32>);
+    matches!((numbers.next(), numbers.next()), (Some(Ok(3)), Some(Ok(0..=4))))
 }
 
 fn shape(ty: &Type) -> Option<Attr> {

@@ -58,7 +58,7 @@ struct Skeleton<'m> {
 impl Skeleton<'_> {
     fn fill(&mut self, group: &mut GroupBuilder, tree: &Tree, path: &str) -> Result<(), Problem> {
         if let Some(name) = &tree.name {
-            group.set_attr("name", AttrValue::String(name.clone()));
+            group.set_attr("name", AttrValue::VarLenString(name.clone()));
         }
         for (name, weight) in &tree.weights {
             self.dataset(group.create_dataset(name), *weight, format!("{path}/{name}"))?;
@@ -87,7 +87,8 @@ impl Skeleton<'_> {
         };
         dataset.with_raw_data(datatype, bytes, count).with_shape(&dims);
         if weight.ty.elem == ElemType::BF16 {
-            dataset.set_attr("dtype", AttrValue::String("bfloat16".into()));
+            // Text of fixed length would be bytes to h5py, and no mark to Keras.
+            dataset.set_attr("dtype", AttrValue::VarLenString("bfloat16".into()));
         }
         Ok(())
     }

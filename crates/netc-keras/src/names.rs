@@ -30,8 +30,10 @@ pub fn is_layer_class(dialect_class: &str) -> bool {
 pub(crate) struct GroupNames(BTreeMap<String, u32>);
 
 impl GroupNames {
-    /// The group of the next layer, whose Python class is `class`.
+    /// The group of the next layer of the class that a configuration calls `class`.
     pub(crate) fn next(&mut self, class: &str) -> String {
+        // The one layer that Keras exports under another name than that of its Python class.
+        let class = if class == "GroupQueryAttention" { "GroupedQueryAttention" } else { class };
         let snake = snake_case(class);
         match self.0.get_mut(&snake) {
             Some(n) => {

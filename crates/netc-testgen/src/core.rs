@@ -9,7 +9,7 @@ use netc_ir::{
     infer,
 };
 
-use crate::recipe::{Recipe, Step, classes, from_last, of, pick};
+use crate::recipe::{Recipe, Step, classes, of, pick};
 
 classes! {
     /// What a step of a [`CoreRecipe`] adds.
@@ -202,8 +202,15 @@ impl Draft {
 
     /// The value that `read` stands for among those that fit.
     fn value(&self, read: u8, fits: impl Fn(&Type) -> bool) -> Added {
-        let fitting: Vec<usize> = (0..self.values.len()).filter(|i| fits(&self.values[*i])).collect();
+        let fitting: Vec<usize> = self.oldest_first().into_iter().filter(|i| fits(&self.values[*i])).collect();
         pick(&fitting, read)
+    }
+
+    /// The values; weights and constants count as old as inputs, so that chains of ops become long.
+    fn oldest_first(&self) -> Vec<usize> {
+        let mut all: Vec<usize> = (0..self.values.len()).collect();
+        all.sort_by_key(|i| i.checked_sub(self.params).is_some_and(|op| !self.ops[op].1.is_empty()));
+        all
     }
 
     /// A value and one of its axes.
@@ -305,7 +312,11 @@ impl Draft {
 
     fn pool(&mut self, read: u8, layout: Layout, kind: Pool, knobs: [u8; 3]) -> Added {
         let x = self.image(read, layout)?;
-        let (window, size) = self.window(x, layout, knobs);
+        let (mut window, size) = self.window(x, layout, knobs);
+        if kind == Pool::Avg && self.values[x].elem.is_int() {
+            // The mean of a window that lies in the border is a division by zero.
+            window.padding = Padding::Valid;
+        }
         self.add(CoreOp::Pool { kind, size, window }, &[x])
     }
 
@@ -394,6 +405,7 @@ impl Draft {
     }
 
     fn finish(self, recipe: &CoreRecipe) -> Module {
+        let all = self.oldest_first();
         let mut module = self.module;
         module.attrs = attrs(recipe.steps.len());
         let file = module.intern_file("no such folder/model \u{1f4c8}.keras");
@@ -415,9 +427,9 @@ impl Draft {
             values.extend_from_slice(b.results(op));
         }
         let outputs = recipe.outputs.iter().enumerate();
-        let outputs = outputs.filter_map(|(i, o)| Some((format!("out{i}").into(), from_last(&values, *o)?)));
+        let outputs = outputs.filter_map(|(i, o)| Some((format!("out{i}").into(), values[pick(&all, *o)?])));
         let mut func = b.finish(outputs.collect::<Vec<_>>());
-        func.attrs = attrs(recipe.outputs.len());
+        func.attrs = if recipe.outputs.len() > 2 { attrs(0) } else { Attrs::new() };
         module.add_func(func);
         module
     }

@@ -1,8 +1,8 @@
 //! Places to cut at, as plain data.
 
 use netc_data::Rng;
-use netc_ir::{Module, OpId};
-use netc_passes::analysis::{OpNames, live_ops};
+use netc_ir::{CoreOp, Module, OpId, OpKind};
+use netc_passes::analysis::{OpNames, live_ops, needed_by};
 use proptest::prelude::*;
 
 use crate::recipe::from_last;
@@ -10,7 +10,8 @@ use crate::recipe::from_last;
 /// Where to split a module: the arguments of `split`, as plain data.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Cuts {
-    /// Each is an op that an output needs, counted from the last, and whether the cut is before it.
+    /// Each is an op that an output needs, counted from the last, and whether the cut is before it. Weights and
+    /// constants are no places to cut at.
     pub places: Vec<(u8, bool)>,
     /// Whether each cut also goes through all places before: such cuts have an order, whatever the graph.
     pub nested: bool,
@@ -24,23 +25,42 @@ impl Cuts {
         Self { places, nested: rng.below(2) == 0 }
     }
 
+    /// The cuts that the first eight bytes give; bytes that are missing count as 0.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        let byte = |i: usize| bytes.get(i).copied().unwrap_or(0);
+        let places = (0..=usize::from(byte(0)) % 3).map(|i| (byte(2 * i + 2), byte(2 * i + 3) % 4 == 3)).collect();
+        Self { places, nested: byte(1) % 2 == 1 }
+    }
+
     /// One to three cuts.
     pub fn strategy() -> impl Strategy<Value = Self> {
         let place = (any::<u8>(), prop::bool::weighted(0.25));
         (prop::collection::vec(place, 1..4), any::<bool>()).prop_map(|(places, nested)| Self { places, nested })
     }
 
-    /// The cuts as `split` reads them; none if `@main` has no op that an output needs.
+    /// The cuts as `split` reads them; fewer, or none, where `@main` has fewer ops to cut at.
     pub fn names(&self, module: &Module) -> Vec<String> {
         let Some(main) = module.main() else { return Vec::new() };
         let names = OpNames::of(module, main);
         let live = live_ops(main);
-        let ops: Vec<OpId> = main.op_ids().filter(|op| live[op.index()]).collect();
-        let name = |(place, before): &(u8, bool)| {
-            let op = from_last(&ops, *place)?;
-            Some(format!("{}{}", if *before { "before:" } else { "" }, names.op(op)))
-        };
-        let places: Vec<String> = self.places.iter().filter_map(name).collect();
+        let mut ops: Vec<OpId> = main.op_ids().filter(|op| live[op.index()] && !is_constant(&main[*op].kind)).collect();
+        // Mostly, nothing is after the last.
+        ops.pop();
+        let mut places: Vec<String> = Vec::new();
+        for (place, before) in &self.places {
+            let Some(op) = from_last(&ops, *place) else { break };
+            places.push(format!("{}{}", if *before { "before:" } else { "" }, names.op(op)));
+            // A cut that goes through this place and one that this place needs is the cut through this place.
+            let needed = needed_by(main, main[op].results.iter().copied());
+            ops.retain(|other| *other != op && !(self.nested && needed[other.index()]));
+        }
         if self.nested { (1..=places.len()).map(|n| places[..n].join("+")).collect() } else { places }
+    }
+}
+
+fn is_constant(kind: &OpKind) -> bool {
+    match kind {
+        OpKind::Core(op) => matches!(op, CoreOp::Weight(_) | CoreOp::Constant(_)),
+        OpKind::Source(_) | OpKind::Call(_) => false,
     }
 }

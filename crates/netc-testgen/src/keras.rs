@@ -8,7 +8,7 @@ use netc_keras::build::{
 use netc_keras::lower::KerasDialect;
 use netc_pass::{Dialects, LayerLibrary};
 
-use crate::recipe::{Recipe, Step, classes, from_last, of, pick};
+use crate::recipe::{Recipe, Step, classes, of, pick};
 
 classes! {
     /// What a step of a [`KerasRecipe`] adds.
@@ -312,23 +312,21 @@ impl Draft {
             strides,
             padding,
             depth_multiplier,
-            use_bias: k % 3 == 0,
+            use_bias: k.is_multiple_of(3),
             ..DepthwiseConv2d::default()
         }
     }
 
     /// The outputs are named as importing the file that is written names them: after their layers.
     fn finish(self, outputs: &[u8]) -> Module {
-        let mut named: Vec<(String, Tensor)> = Vec::new();
+        let mut named: Vec<(String, &str, Tensor)> = Vec::new();
         let all: Vec<usize> = (0..self.made.len()).collect();
-        for made in outputs.iter().filter_map(|o| from_last(&all, *o)).map(|i| &self.made[i]) {
-            let mut name = made.layer.clone();
-            while named.iter().any(|(n, _)| *n == name) {
-                name.push('_');
-            }
-            named.push((name, made.tensor));
+        for made in outputs.iter().filter_map(|o| pick(&all, *o)).map(|i| &self.made[i]) {
+            let again = named.iter().filter(|(_, layer, _)| *layer == made.layer).count();
+            let name = if again == 0 { made.layer.clone() } else { format!("{}_{again}", made.layer) };
+            named.push((name, &made.layer, made.tensor));
         }
-        let outputs: Vec<(&str, Tensor)> = named.iter().map(|(name, tensor)| (name.as_str(), *tensor)).collect();
+        let outputs: Vec<(&str, Tensor)> = named.iter().map(|(name, _, tensor)| (name.as_str(), *tensor)).collect();
         let module = self.model.finish(&outputs);
         debug_assert!(module.is_ok(), "the recipe made a layer that does not fit: {module:?}");
         module.unwrap_or_default()

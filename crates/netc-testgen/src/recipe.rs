@@ -29,7 +29,7 @@ pub struct Recipe<C> {
     pub inputs: Vec<u8>,
     /// The ops. A step that no value fits adds nothing.
     pub steps: Vec<Step<C>>,
-    /// The outputs; each is a value, counted from the last.
+    /// The outputs; each is a value, mostly one of the last.
     pub outputs: Vec<u8>,
 }
 
@@ -96,10 +96,10 @@ pub(crate) fn pick<T: Copy>(candidates: &[T], read: u8) -> Option<T> {
     (n > 0).then(|| candidates[n - 1 - usize::from(read) % near])
 }
 
-/// The candidate that `output` stands for, counted from the last.
-pub(crate) fn from_last<T: Copy>(candidates: &[T], output: u8) -> Option<T> {
+/// The candidate that `place` stands for, counted from the last.
+pub(crate) fn from_last<T: Copy>(candidates: &[T], place: u8) -> Option<T> {
     let n = candidates.len();
-    (n > 0).then(|| candidates[n - 1 - usize::from(output) % n])
+    (n > 0).then(|| candidates[n - 1 - usize::from(place) % n])
 }
 
 /// Declares a class of steps with the table of its variants.

@@ -58,8 +58,8 @@ fn most_cuts_are_cuts() {
     };
     let stages: Vec<usize> =
         (0..SEEDS).filter_map(|seed| if let Split::Stages(n) = split(seed) { Some(n) } else { None }).collect();
-    assert!(stages.len() as u64 > SEEDS / 4, "{} of {SEEDS}", stages.len());
-    assert!(stages.iter().any(|n| *n == 4));
+    assert!(stages.len() as u64 > SEEDS / 2, "{} of {SEEDS}", stages.len());
+    assert!(stages.contains(&4));
 }
 
 /// An oracle that accepts everything proves nothing.

@@ -268,6 +268,9 @@ impl<'a> Call<'a, '_> {
     }
 
     fn not_tensors(&self, arg: Option<&Attr>) -> LowerError {
+        if matches!(arg, Some(Attr::Map(_) | Attr::List(_))) {
+            return self.unsupported(format!("{} as its tensors", found(arg)));
+        }
         LowerError::Operands(format!("`{}` is called with {}, expected tensors", self.class(), found(arg)))
     }
 

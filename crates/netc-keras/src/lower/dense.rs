@@ -100,6 +100,9 @@ fn dot_op(c: &mut Call<'_, '_>) -> One {
 fn einsum_op(c: &mut Call<'_, '_>) -> One {
     let equation = c.text("subscripts")?;
     c.only_args(2, &[])?;
+    if c.arg(1, "x2").is_none() {
+        return Err(c.unsupported(format!("the equation \"{equation}\" of one tensor")));
+    }
     let (a, b) = factors(c)?;
     einsum(c, equation, a, b)
 }

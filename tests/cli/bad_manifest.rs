@@ -1,0 +1,80 @@
+//! Manifests that lie: about files, sources and counts.
+
+use serde_json::{Value, json};
+
+use crate::support::Folder;
+
+fn split() -> Folder {
+    let folder = Folder::with_tiny();
+    folder.netc(&["tiny.keras", "--pass", "split=sum", "-o", "out"]).done();
+    folder
+}
+
+/// The manifest with the value at `pointer` replaced is refused with a message that has each of `parts`.
+#[track_caller]
+fn check(pointer: &str, value: &Value, parts: &[&str]) {
+    let folder = split();
+    let mut manifest = folder.json("out/manifest.json");
+    *manifest.pointer_mut(pointer).unwrap() = value.clone();
+    let folder = folder.with("out/bad.json", manifest.to_string());
+    for args in
+        [&["inspect", "out/bad.json"][..], &["run", "out/bad.json", "-o", "y.npz"], &["out/bad.json", "-o", "x.nir"]]
+    {
+        folder.refuses(args, parts);
+    }
+}
+
+#[test]
+fn files_must_lie_in_the_folder() {
+    for file in ["../tiny.keras", "/etc/passwd", "", ".", "..", "a/../../tiny.keras"] {
+        check("/stages/0/file", &json!(file), &["out/bad.json", "stages[0]", "a file in the folder of the manifest"]);
+    }
+    check("/stages/0/file", &json!("gone.keras"), &["out/gone.keras"]);
+    check("/stages/0/file", &json!("manifest.json"), &["out/manifest.json"]);
+    check("/stages/0/file", &json!(7), &["stages[0]", "`file`"]);
+    check("/stages/0/file", &Value::Null, &["stages[0]", "`file`"]);
+}
+
+#[test]
+fn sources_must_come_before() {
+    let source = "/stages/0/inputs/0/source";
+    check(source, &json!({"stage": 1, "output": 0}), &["stages[0]", "earlier stage"]);
+    check(source, &json!({"stage": 0, "output": 0}), &["stages[0]", "earlier stage"]);
+    check(source, &json!({"stage": u64::MAX, "output": u64::MAX}), &["stages[0]"]);
+    check(source, &json!({"model_input": "nothing"}), &["stages[0]", "model input"]);
+    check(source, &json!({"stage": -1, "output": 0}), &["stages[0]", "`source`"]);
+    check(source, &json!("image"), &["stages[0]", "`source`"]);
+    check("/outputs/0/source", &json!({"stage": 1, "output": 1}), &["outputs[0]"]);
+}
+
+#[test]
+fn types_and_counts_must_fit() {
+    // What stage 1 takes is what stage 0 gives, not the model's input.
+    check("/stages/1/inputs/0/source", &json!({"model_input": "image"}), &["out/bad.json"]);
+    check("/stages/1/inputs", &json!([]), &["stages[1]", "1 input"]);
+    check("/stages/1/inputs", &json!({}), &["stages[1]", "`inputs`"]);
+    check("/stages", &json!([]), &["out/bad.json"]);
+    check("/stages", &json!(3), &["`stages`"]);
+    check("/inputs", &Value::Null, &["`inputs`"]);
+    check("/outputs/0/name", &Value::Null, &["outputs[0]", "`name`"]);
+    check(
+        "/outputs",
+        &json!([{"name": "a", "source": {"stage": 1, "output": 0}}, {"name": "a", "source": {"stage": 1, "output": 0}}]),
+        &["out/bad.json"],
+    );
+}
+
+#[test]
+fn a_manifest_that_is_none() {
+    let folder =
+        Folder::new().with("a.json", "").with("b.json", "[]").with("c.json", "{").with("d.json", "[".repeat(100_000));
+    for (name, part) in [
+        ("a.json", "not JSON"),
+        ("b.json", "`stages`"),
+        ("c.json", "not JSON"),
+        ("d.json", "not JSON"),
+        ("e.json", "No such file"),
+    ] {
+        folder.refuses(&["inspect", name], &[name, part]);
+    }
+}

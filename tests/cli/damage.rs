@@ -1,0 +1,57 @@
+//! Damaged files: whatever is wrong with them, the command ends with exit code 0 or 1 and leaves nothing half-written.
+
+use crate::support::{Folder, tiny};
+
+/// Splits the file, and requires a whole result or none.
+#[track_caller]
+fn check(what: &str, bytes: &[u8]) -> i32 {
+    let folder = Folder::new().with("tiny.keras", bytes);
+    let ran = folder.netc(&["tiny.keras", "--pass", "split=sum", "-o", "out"]);
+    let files: &[&str] = match ran.code {
+        0 => &["out", "out/manifest.json", "out/tiny.stage0.keras", "out/tiny.stage1.keras", "tiny.keras"],
+        _ => &["tiny.keras"],
+    };
+    assert!(matches!(ran.code, 0 | 1), "{what}: {ran:?}");
+    assert_eq!(folder.names(), files, "{what}: {ran:?}");
+    ran.code
+}
+
+#[test]
+fn truncated_files() {
+    let bytes = tiny();
+    for i in 0..40 {
+        let len = bytes.len() * i / 40;
+        assert_eq!(check(&format!("the first {len} bytes"), &bytes[..len]), 1, "the first {len} bytes are no model");
+    }
+    assert_eq!(check("all bytes but one", &bytes[..bytes.len() - 1]), 1);
+    assert_eq!(check("all bytes", &bytes), 0);
+}
+
+#[test]
+fn flipped_bytes() {
+    let bytes = tiny();
+    let weights = bytes.windows(16).position(|w| w == b"model.weights.h5").unwrap();
+    let flip = |at: usize| {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0xff;
+        check(&format!("byte {at}"), &damaged)
+    };
+    // Text with an odd byte is no UTF-8; in the weights it may be a number.
+    let refused: i32 = (0..30).map(|i| flip(weights * i / 30)).sum();
+    assert!(refused > 25, "only {refused} of 30 are refused");
+    (0..40).for_each(|i| drop(flip(weights + (bytes.len() - weights) * i / 40)));
+}
+
+/// A zip that says that its members are larger than they are, or elsewhere.
+#[test]
+fn directories_that_lie() {
+    let bytes = tiny();
+    let directory = bytes.windows(4).position(|w| w == b"PK\x01\x02").unwrap();
+    for field in [20, 24, 28, 30, 42] {
+        for value in [0xffu8, 0x7f, 0x00] {
+            let mut damaged = bytes.clone();
+            damaged[directory + field..directory + field + 2].fill(value);
+            check(&format!("field {field} of the directory"), &damaged);
+        }
+    }
+}

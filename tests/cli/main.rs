@@ -1,0 +1,12 @@
+//! The command `netc` from the outside: arguments, exit codes, streams, files.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking, and so do their helpers")]
+
+mod bad_input;
+mod bad_manifest;
+mod bad_output;
+mod damage;
+mod run;
+mod split;
+mod streams;
+mod support;

@@ -1,0 +1,91 @@
+//! `netc run` and `netc diff`: values in, values out, exit codes.
+
+use netc_exec::{Tensor, npy, npz};
+
+use crate::support::Folder;
+
+const TWO: &str = "netc 1
+func @main(%a: f32[N,2], %b: f32[N,2]) -> (%sum, %most) {
+  %sum = add(%a, %b) : f32[N,2]
+  %most = max(%a, %b) : f32[N,2]
+}
+";
+
+fn tensor(dims: &[u64], values: &[f32]) -> Tensor {
+    Tensor::from_f32(dims, values).unwrap()
+}
+
+fn with_inputs() -> Folder {
+    let folder = Folder::new().with("two.nir", TWO);
+    npy::write(&folder.path("a.npy"), &tensor(&[1, 2], &[1.0, 2.0])).unwrap();
+    npy::write(&folder.path("b.npy"), &tensor(&[1, 2], &[10.0, -1.0])).unwrap();
+    npy::write(&folder.path("wrong.npy"), &tensor(&[1, 3], &[1.0, 2.0, 3.0])).unwrap();
+    folder
+}
+
+#[test]
+fn inputs_go_by_name_and_outputs_are_keys() {
+    let folder = with_inputs();
+    folder.netc(&["run", "two.nir", "--input", "b=b.npy", "--input", "a=a.npy", "-o", "y.npz"]).done();
+    let outputs = npz::read(&folder.path("y.npz")).unwrap();
+    let expected = [("sum".into(), tensor(&[1, 2], &[11.0, 1.0])), ("most".into(), tensor(&[1, 2], &[10.0, 2.0]))];
+    assert_eq!(outputs, expected);
+    let table = folder.netc(&["run", "two.nir", "--input", "b=b.npy", "--input", "a=a.npy"]).done();
+    assert!(table.contains("sum") && table.contains("f32[1,2]"), "{table}");
+}
+
+#[test]
+fn a_single_output_may_be_an_array() {
+    let folder = with_inputs().with("one.nir", "netc 1\nfunc @main(%x: f32[N,2]) -> (%y) { %y = neg(%x) : f32[N,2] }");
+    folder.netc(&["run", "one.nir", "--input", "a.npy", "-o", "y.npy"]).done();
+    assert_eq!(npy::read(&folder.path("y.npy")).unwrap(), tensor(&[1, 2], &[-1.0, -2.0]));
+    folder
+        .netc(&["run", "two.nir", "--input", "a=a.npy", "--input", "b=b.npy", "-o", "y2.npy"])
+        .failed(2, &["y2.npy", "npz"][1..]);
+    folder.netc(&["run", "one.nir", "--input", "a.npy", "-o", "y.txt"]).failed(2, &["y.txt"]);
+}
+
+#[test]
+fn inputs_that_do_not_fit_are_named() {
+    let folder = with_inputs();
+    folder.refuses(&["run", "two.nir", "--input", "a=a.npy"], &["there is no input `b`"]);
+    folder.refuses(
+        &["run", "two.nir", "--input", "a=a.npy", "--input", "b=wrong.npy", "-o", "y.npz"],
+        &["`b`", "f32[1,3]", "f32[N,2]"],
+    );
+    folder.refuses(&["run", "two.nir", "--input", "a=a.npy", "--input", "b=none.npy"], &["none.npy"]);
+    folder.refuses(&["run", "two.nir", "--input", "a=a.npy", "--input", "b=two.nir"], &["two.nir"]);
+    folder.netc(&["run", "two.nir", "--input", "a.npy"]).failed(2, &["NAME=", "`a`, `b`"]);
+}
+
+#[test]
+fn a_layer_without_a_meaning_is_named_with_the_way_to_give_it_one() {
+    let scale = "netc 1
+weight w0 \"scale/0\" : f32[2] = 2.0
+weight w1 \"scale/1\" : f32[2] = 1.0
+layer l0 \"scale_conv1\" : custom.Scale {config = {axis = -1}} weights {vars/0 = w0, vars/1 = w1}
+func @main(%x: f32[N,2]) -> (%y) {
+  %y = custom.Scale l0(%x) {args = [$0], kwargs = {}} : any[*]
+}
+";
+    let folder = with_inputs().with("scale.nir", scale);
+    folder.refuses(&["run", "scale.nir", "--input", "a.npy"], &["`scale_conv1` (custom.Scale)", "--layers"]);
+    let library = concat!(env!("CARGO_MANIFEST_DIR"), "/../layers/scale.nir");
+    folder.netc(&["run", "scale.nir", "--input", "a.npy", "--layers", library, "-o", "y.npy"]).done();
+    assert_eq!(npy::read(&folder.path("y.npy")).unwrap(), tensor(&[1, 2], &[3.0, 5.0]));
+    folder.refuses(&["run", "scale.nir", "--input", "a.npy", "--layers", "none.nir"], &["layer library `none.nir`"]);
+    folder.refuses(&["run", "scale.nir", "--input", "a.npy", "--layers", "a.npy"], &["layer library `a.npy`"]);
+}
+
+#[test]
+fn models_that_differ_make_the_exit_code_three() {
+    let program = |op: &str| format!("netc 1\nfunc @main(%x: f32[N,2]) -> (%y) {{ %y = {op}(%x) : f32[N,2] }}");
+    let folder = Folder::new().with("relu.nir", program("relu")).with("neg.nir", program("neg")).with("two.nir", TWO);
+    folder.netc(&["diff", "relu.nir", "relu.nir"]).done();
+    let ran = folder.netc(&["diff", "relu.nir", "neg.nir"]);
+    assert_eq!(ran.code, 3);
+    assert!(ran.out.contains("OUTPUTS DIFFER"), "{}", ran.out);
+    assert!(ran.err.starts_with("error: the models differ: by up to "), "{}", ran.err);
+    assert_eq!(folder.netc(&["diff", "relu.nir", "neg.nir", "--tolerance", "10"]).code, 0);
+    folder.netc(&["diff", "relu.nir", "two.nir"]).failed(3, &["cannot be compared"]);
+}

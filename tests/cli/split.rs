@@ -1,0 +1,176 @@
+//! Splitting models into files, and what a manifest is accepted for.
+
+use serde_json::{Value, json};
+
+use crate::support::{Folder, tiny};
+
+#[test]
+fn without_an_output_there_is_a_report_and_nothing_written() {
+    let folder = Folder::with_tiny();
+    let out = folder.netc(&["tiny.keras", "--pass", "split=sum", "--verify=2", "--seed", "5"]).done();
+    insta::assert_snapshot!(out, @"
+    model     tiny (Functional): 8 layers, 326 parameters, 16,168 multiply-accumulates per example
+    input     image: f32[N,8,8,3], 768 bytes per example
+    output    logits: f32[N,10], 40 bytes per example
+    pass      split=sum
+              split: boundary `sum`: 1 tensor crosses: %sum f32[N,8,8,4] (1024 bytes per example)
+
+    stage0    6 layers, 276 parameters, 16,128 multiply-accumulates per example
+      input   image: f32[N,8,8,3], 768 bytes per example (from the model's input)
+      output  sum: f32[N,8,8,4], 1,024 bytes per example
+
+    stage1    2 layers, 50 parameters, 40 multiply-accumulates per example
+      input   sum: f32[N,8,8,4], 1,024 bytes per example (from stage0, output 0)
+      output  logits: f32[N,10], 40 bytes per example
+    verify    every output is equal bit for bit (2 random inputs, batch 1, seed 5; largest difference 0e0 absolute, 0e0 relative)
+    ");
+    assert_eq!(folder.names(), ["tiny.keras"]);
+}
+
+#[test]
+fn the_default_model_is_inception_and_a_note_says_so() {
+    let folder = Folder::new();
+    let ran = folder.netc(&["--pass", "split=mixed9"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(ran.err, "note: no INPUT is given, so this is zoo:inception_v3 with seeded weights\n");
+    assert!(
+        ran.out.starts_with("model     inception_v3 (Functional): 313 layers, 23,851,784 parameters"),
+        "{}",
+        ran.out
+    );
+    assert!(ran.out.contains("boundary `mixed9`: 1 tensor crosses: %mixed9 f32[N,8,8,2048]"), "{}", ran.out);
+    assert!(ran.out.contains("\nstage0 ") && ran.out.contains("\nstage1 "), "{}", ran.out);
+    assert!(folder.names().is_empty());
+}
+
+/// A split of `tiny` with its manifest.
+fn split_tiny() -> Folder {
+    let folder = Folder::with_tiny();
+    folder.netc(&["tiny.keras", "--pass", "split=relu,pool", "--verify", "-o", "out"]).done();
+    folder
+}
+
+#[test]
+fn a_folder_gets_the_stages_and_the_manifest() {
+    let folder = split_tiny();
+    let files = [
+        "out",
+        "out/manifest.json",
+        "out/tiny.stage0.keras",
+        "out/tiny.stage1.keras",
+        "out/tiny.stage2.keras",
+        "tiny.keras",
+    ];
+    assert_eq!(folder.names(), files);
+    assert_eq!(folder.read("tiny.keras"), tiny(), "the input is as it was");
+
+    let manifest = folder.json("out/manifest.json");
+    let image = json!({"name": "image", "shape": [null, 8, 8, 3], "dtype": "float32", "bytes_per_example": 768});
+    let with = |port: &Value, key: &str, value: Value| {
+        let mut port = port.clone();
+        port[key] = value;
+        port
+    };
+    assert_eq!(manifest["inputs"], json!([with(&image, "readers", json!([{"stage": 0, "input": 0}]))]));
+    let logits = json!({"name": "logits", "shape": [null, 10], "dtype": "float32", "bytes_per_example": 40});
+    assert_eq!(manifest["outputs"], json!([with(&logits, "source", json!({"stage": 2, "output": 0}))]));
+    assert_eq!(manifest["model"], "tiny");
+
+    let stages = manifest["stages"].as_array().unwrap();
+    assert_eq!(stages.len(), 3);
+    assert_eq!(stages[0]["inputs"], json!([with(&image, "source", json!({"model_input": "image"}))]));
+    let relu = json!({"name": "relu", "shape": [null, 8, 8, 4], "dtype": "float32", "bytes_per_example": 1024});
+    assert_eq!(stages[0]["outputs"], json!([relu]));
+    assert_eq!(stages[1]["inputs"], json!([with(&relu, "source", json!({"stage": 0, "output": 0}))]));
+    assert_eq!(stages[2]["outputs"], json!([logits]));
+    let counts = |key: &str| stages.iter().map(|s| s[key].as_u64().unwrap()).collect::<Vec<_>>();
+    assert_eq!(counts("layers"), [4, 3, 1]);
+    assert_eq!(counts("parameters"), [128, 148, 50]);
+    assert_eq!(counts("multiply_accumulates"), [6912, 9216, 40]);
+    let file = |s: &Value| s["file"].as_str().unwrap().to_string();
+    assert_eq!(
+        stages.iter().map(file).collect::<Vec<_>>(),
+        ["tiny.stage0.keras", "tiny.stage1.keras", "tiny.stage2.keras"]
+    );
+
+    let verification = &manifest["verification"];
+    assert_eq!((&verification["bit_equal"], &verification["inputs"]), (&json!(true), &json!(1)));
+    assert_eq!(verification["largest_absolute_difference"].as_f64(), Some(0.0));
+}
+
+#[test]
+fn a_manifest_is_accepted_where_a_model_is() {
+    let folder = split_tiny();
+    let out = folder.netc(&["diff", "tiny.keras", "out/manifest.json", "-n", "2"]).done();
+    assert!(out.contains("every output is equal bit for bit"), "{out}");
+    let run = |model: &str, output: &str| folder.netc(&["run", model, "--input", "x.npy", "-o", output]).done();
+    let x = netc_exec::Tensor::from_f32(&[2, 8, 8, 3], &vec![0.25; 2 * 8 * 8 * 3]).unwrap();
+    netc_exec::npy::write(&folder.path("x.npy"), &x).unwrap();
+    run("tiny.keras", "whole.npz");
+    run("out/manifest.json", "chain.npz");
+    assert_eq!(folder.read("whole.npz"), folder.read("chain.npz"));
+    let inspected = folder.netc(&["inspect", "out/manifest.json", "--json"]).done();
+    let inspected: Value = serde_json::from_str(&inspected).unwrap();
+    assert_eq!(inspected["parameters"], 326);
+    assert_eq!(inspected["layers"].as_array().unwrap().len(), 4);
+    let cuts: Value = serde_json::from_str(&folder.netc(&["cuts", "out/manifest.json", "--json"]).done()).unwrap();
+    assert_eq!(cuts.as_array().unwrap().len(), 2);
+    let below = folder.netc(&["layers", "out/manifest.json", "--below", "%relu"]);
+    assert_eq!(below.code, 0, "{}", below.err);
+}
+
+#[test]
+fn a_stage_is_a_model_and_can_be_split_again() {
+    let folder = split_tiny();
+    folder.netc(&["out/tiny.stage1.keras", "--pass", "split=branch", "--verify", "-o", "again"]).done();
+    let manifest = folder.json("again/manifest.json");
+    assert_eq!(manifest["inputs"][0]["name"], "relu");
+    assert_eq!(manifest["stages"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn two_runs_give_the_same_bytes() {
+    let run = || {
+        let folder = Folder::with_tiny();
+        let out = folder.netc(&["tiny.keras", "--pass", "split=sum", "--verify", "-o", "out", "--emit", "json"]).done();
+        folder.netc(&["zoo:siamese", "-o", "siamese.keras"]).done();
+        folder.netc(&["zoo:siamese", "-o", "siamese.nir"]).done();
+        (out, folder.contents())
+    };
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn programs_go_in_and_out_as_text() {
+    let folder = Folder::with_tiny();
+    folder.netc(&["tiny.keras", "-o", "tiny.nir"]).done();
+    folder.netc(&["tiny.nir", "-o", "again.nir"]).done();
+    assert_eq!(folder.read("tiny.nir"), folder.read("again.nir"));
+    // Weights stay in the file of the model, which is found from the folder of the program.
+    std::fs::create_dir(folder.path("sub")).unwrap();
+    folder.netc(&["tiny.nir", "--pass", "split=sum", "--pass", "lower", "-o", "sub/split.nir"]).done();
+    assert!(String::from_utf8(folder.read("sub/split.nir")).unwrap().contains("\"../tiny.keras\""));
+    folder.netc(&["diff", "tiny.keras", "sub/split.nir"]).done();
+    let piped =
+        folder.netc_reading(&String::from_utf8(folder.read("tiny.nir")).unwrap(), &["-", "--emit", "ir"]).done();
+    assert_eq!(piped.as_bytes(), folder.read("tiny.nir"));
+    // The program is a Keras model still.
+    folder.netc(&["tiny.nir", "-o", "back.keras"]).done();
+    assert_eq!(folder.read("back.keras"), folder.read("tiny.keras"));
+}
+
+#[test]
+fn json_is_the_manifest() {
+    let folder = Folder::with_tiny();
+    let out = folder.netc(&["tiny.keras", "--pass", "split=sum", "-o", "out", "--emit", "json"]).done();
+    let mut json: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(json["passes"], json!(["split=sum"]));
+    assert_eq!(json["written"], json!(["out/tiny.stage0.keras", "out/tiny.stage1.keras", "out/manifest.json"]));
+    assert!(json["remarks"][0].as_str().unwrap().contains("boundary `sum`: 1 tensor crosses"));
+    for key in ["notes", "passes", "remarks", "written"] {
+        json.as_object_mut().unwrap().remove(key);
+    }
+    assert_eq!(json, folder.json("out/manifest.json"));
+    let whole: Value = serde_json::from_str(&folder.netc(&["tiny.keras", "--emit", "json"]).done()).unwrap();
+    assert_eq!((&whole["layers"], &whole["parameters"]), (&json!(8), &json!(326)));
+}

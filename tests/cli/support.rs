@@ -1,0 +1,201 @@
+//! Running the command, and the files it is run on.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use netc_data::Store;
+use netc_ir::{MAIN, Module};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// What a run of the command did.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Ran {
+    fn of(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        let ran = Self { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) };
+        assert!(!ran.err.contains("panicked"), "{}", ran.err);
+        ran
+    }
+
+    /// It did what it was asked, and says nothing on standard error.
+    #[track_caller]
+    pub(crate) fn done(self) -> String {
+        assert_eq!((self.code, self.err.as_str()), (0, ""), "{}", self.out);
+        self.out
+    }
+
+    /// It failed with the exit code and a message of one line that contains each of `parts`, after notes if any;
+    /// nothing is on standard output.
+    #[track_caller]
+    pub(crate) fn failed(self, code: i32, parts: &[&str]) {
+        assert_eq!((self.code, self.out.as_str()), (code, ""), "{}", self.err);
+        let (last, notes) = self.err.trim_end().rsplit_once('\n').map_or((self.err.as_str(), ""), |(a, b)| (b, a));
+        assert!(last.starts_with("error: ") && notes.lines().all(|n| n.starts_with("note: ")), "{}", self.err);
+        for part in parts {
+            assert!(last.contains(part), "expected `{part}` in: {}", self.err);
+        }
+    }
+}
+
+/// A folder of its own, where the command runs.
+pub(crate) struct Folder(TempDir);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// With the built-in model `tiny` as `tiny.keras`.
+    pub(crate) fn with_tiny() -> Self {
+        Self::new().with("tiny.keras", tiny())
+    }
+
+    pub(crate) fn with(self, name: &str, bytes: impl AsRef<[u8]>) -> Self {
+        fs::write(self.path(name), bytes).unwrap();
+        self
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap()
+    }
+
+    pub(crate) fn json(&self, name: &str) -> Value {
+        serde_json::from_slice(&self.read(name)).unwrap()
+    }
+
+    pub(crate) fn netc(&self, args: &[&str]) -> Ran {
+        self.netc_reading("", args)
+    }
+
+    pub(crate) fn netc_reading(&self, stdin: &str, args: &[&str]) -> Ran {
+        let mut command = command(args);
+        command.current_dir(self.0.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // A command that fails early does not read.
+        let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+        Ran::of(child.wait_with_output().unwrap())
+    }
+
+    /// Runs a line of `sh` in which `$NETC` is the command.
+    pub(crate) fn shell(&self, line: &str) -> Ran {
+        let mut command = Command::new("sh");
+        command.args(["-c", line]).env("NETC", binary()).current_dir(self.0.path());
+        Ran::of(command.output().unwrap())
+    }
+
+    /// Every file below the folder with its bytes, and every folder with none, by path.
+    pub(crate) fn contents(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut found = BTreeMap::new();
+        let mut open = vec![self.0.path().to_path_buf()];
+        while let Some(folder) = open.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.strip_prefix(self.0.path()).unwrap().to_string_lossy().into_owned();
+                let bytes = if path.is_dir() { Vec::new() } else { fs::read(&path).unwrap() };
+                found.insert(name, bytes);
+                if path.is_dir() {
+                    open.push(path);
+                }
+            }
+        }
+        found
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.contents().into_keys().collect()
+    }
+
+    /// The command fails as input that cannot be done, and the folder is as it was.
+    #[track_caller]
+    pub(crate) fn refuses(&self, args: &[&str], parts: &[&str]) {
+        let before = self.contents();
+        self.netc(args).failed(1, parts);
+        assert_eq!(before, self.contents(), "{args:?} left something behind");
+    }
+}
+
+/// The command, built once for all tests.
+fn binary() -> &'static Path {
+    static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    BINARY.get_or_init(build).as_ref().unwrap()
+}
+
+fn build() -> Result<PathBuf, String> {
+    let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--package", "netc-cli", "--profile", profile, "--message-format", "json"]);
+    let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).output().map_err(|e| e.to_string())?;
+    let messages = String::from_utf8_lossy(&built.stdout);
+    let artifacts = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let executable = artifacts.filter_map(|m| m["executable"].as_str().map(PathBuf::from)).next_back();
+    executable.ok_or_else(|| format!("`netc` does not build: {}", String::from_utf8_lossy(&built.stderr)))
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(binary());
+    command.args(args).env_remove("NO_COLOR");
+    command
+}
+
+/// The bytes of the built-in model `tiny` as a Keras file.
+pub(crate) fn tiny() -> Vec<u8> {
+    keras_file(&tiny_module())
+}
+
+pub(crate) fn tiny_module() -> Module {
+    (netc_zoo::find("tiny").unwrap().build)(0).unwrap()
+}
+
+pub(crate) fn keras_file(module: &Module) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    netc_keras::write(module, module.func_named(MAIN).unwrap(), &Store::open(module).unwrap(), &mut bytes).unwrap();
+    bytes
+}
+
+/// A zip archive of stored members.
+pub(crate) fn zip(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let (mut out, mut directory) = (Vec::new(), Vec::new());
+    for (name, bytes) in members {
+        let mut fields = Vec::new();
+        // Version 2.0, no flags, stored, midnight of the first day.
+        [20u16, 0, 0, 0, 0x21].iter().for_each(|x| fields.extend(x.to_le_bytes()));
+        let len = bytes.len() as u32;
+        [crc32(bytes), len, len, name.len() as u32].iter().for_each(|x| fields.extend(x.to_le_bytes()));
+        directory.extend(b"PK\x01\x02\x14\0");
+        directory.extend(&fields);
+        directory.extend([0; 10]);
+        directory.extend((out.len() as u32).to_le_bytes());
+        directory.extend(name.as_bytes());
+        out.extend(b"PK\x03\x04");
+        out.extend(&fields);
+        out.extend(name.as_bytes());
+        out.extend(*bytes);
+    }
+    let (start, count) = (out.len() as u32, members.len() as u16);
+    out.extend(&directory);
+    out.extend(b"PK\x05\x06\0\0\0\0");
+    [count, count].iter().for_each(|x| out.extend(x.to_le_bytes()));
+    [directory.len() as u32, start].iter().for_each(|x| out.extend(x.to_le_bytes()));
+    out.extend([0; 2]);
+    out
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    let step = |crc: u32, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
+    !bytes.iter().fold(!0u32, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
+}

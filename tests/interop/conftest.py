@@ -1,0 +1,47 @@
+"""Sets Keras up: the backend, and layers that begin with NaN, so that a weight that a file does not give shows."""
+
+import os
+import types
+
+os.environ["KERAS_BACKEND"] = "jax"
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import pytest
+from keras.src.backend.common import global_state
+from keras.src.initializers import random_initializers
+
+import harness
+
+
+def _nan(shape, *_args, dtype=None, **_kwargs):
+    return np.full(shape, np.nan, dtype or "float32")
+
+
+# Random numbers are also compiled anew for each shape, which takes most of the time of loading a model.
+random_initializers.random = types.SimpleNamespace(
+    **{**vars(random_initializers.random), "normal": _nan, "uniform": _nan, "truncated_normal": _nan}
+)
+
+
+@pytest.fixture(autouse=True)
+def fresh_names():
+    """Each test names its layers as if it ran alone, without the slow rest of `clear_session`."""
+    global_state.set_global_attribute("object_name_uids", None)
+
+
+@pytest.fixture(scope="session")
+def application(tmp_path_factory):
+    """Makes the file of an application of Keras, once: `application("ResNet50")` gives its path."""
+    paths = {}
+
+    def path(name):
+        if name not in paths:
+            paths[name] = tmp_path_factory.mktemp(name) / f"{name}.keras"
+            harness.save(harness.build_application(name), paths[name])
+        return paths[name]
+
+    yield path
+    for file in paths.values():
+        file.unlink()

@@ -1,0 +1,54 @@
+"""The networks of keras.applications: netc computes what Keras computes, and their files survive it."""
+
+import gc
+
+import jax
+import pytest
+
+import harness
+from graph import Graph
+from harness import assert_close, assert_round_trip, inputs_of, load, netc, netc_run, run
+
+# A layer in the middle to cut at, now and then inside a branch.
+MIDDLE = {
+    "InceptionV3": "mixed5",
+    "ResNet50": "conv4_block1_1_conv",
+    "ResNet152": "conv4_block18_out",
+    "ResNet50V2": "conv3_block4_out",
+    "MobileNetV2": "block_7_depthwise",
+    "DenseNet121": "conv4_block12_concat",
+    "VGG16": "block4_pool",
+    "Xception": "block7_sepconv2",
+    "EfficientNetB0": "block4b_add",
+}
+
+
+@pytest.fixture(autouse=True)
+def give_memory_back():
+    yield
+    gc.collect()
+
+
+@pytest.mark.parametrize("name", MIDDLE)
+def test_application(name, tmp_path, record_property):
+    model = harness.build_application(name)
+    path = harness.save(model, tmp_path / f"{name}.keras")
+    values = inputs_of(model, batch=1)
+    expected = run(model, values.values())
+    cut, names = MIDDLE[name], [(x.name, [w.path for w in x.weights]) for x in model.layers]
+    part = Graph(model)
+    tensors = len({made for made in part.crossing(part.first_part(cut)) if made[0] in part.calls})
+    del model, part
+
+    worst = assert_close(netc_run(path, values, tmp_path), expected, 1e-4)
+    record_property("error", worst)
+    print(f"{name}: {worst:.2e}")
+
+    again = assert_round_trip(path, tmp_path)
+    assert [(x.name, [w.path for w in x.weights]) for x in load(again).layers] == names
+    again.unlink()
+
+    manifest = harness.split(path, cut, tmp_path)
+    assert sum("stage" in i["source"] for i in manifest["stages"][1]["inputs"]) == tensors
+    assert_close(harness.run_chain(tmp_path, values), expected)
+    assert "bit for bit" in netc("diff", path, tmp_path / "manifest.json").stdout

@@ -1,0 +1,179 @@
+//! What holds of every program: random modules, random cuts, random damage.
+//!
+//! Runs repeat: the seed is fixed. `NETC_PROPERTY_CASES=5000 cargo test -p netc-tests --test properties` tries more
+//! cases, `NETC_PROPERTY_SEED=7` others.
+
+use std::fmt::Debug;
+
+use netc_ir::{MAIN, print};
+use netc_keras::lower::KerasDialect;
+use netc_pass::Dialects;
+use netc_testgen::oracle::{self, Wrong};
+use netc_testgen::{CoreRecipe, Cuts, KerasRecipe, dialects};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
+
+const CORE_OPS: usize = 24;
+const LAYERS: usize = 10;
+
+#[test]
+fn programs_print_and_parse_back() {
+    check(200, CoreRecipe::strategy(CORE_OPS), |recipe| oracle::print_parse(&recipe.build()));
+}
+
+#[test]
+fn stages_of_a_program_compute_the_same() {
+    check(150, (CoreRecipe::strategy(CORE_OPS), Cuts::strategy()), |(recipe, cuts)| {
+        let module = recipe.build();
+        oracle::split_compose(&module, &cuts.names(&module)).map(drop)
+    });
+}
+
+#[test]
+fn dead_code_elimination_keeps_values_and_leaves_nothing_dead() {
+    check(100, CoreRecipe::strategy(CORE_OPS), |recipe| {
+        let once = oracle::keeps_values(&recipe.build(), "dce", &Dialects::new())?;
+        let twice = oracle::keeps_values(&once, "dce", &Dialects::new())?;
+        same("dce of dce", &print(&once), &print(&twice))
+    });
+}
+
+#[test]
+fn models_print_and_parse_back() {
+    check(100, KerasRecipe::strategy(LAYERS), |recipe| oracle::print_parse(&recipe.build()));
+}
+
+#[test]
+fn models_survive_their_files() {
+    check(100, KerasRecipe::strategy(LAYERS), |recipe| oracle::round_trip_keras(&recipe.build(), &dialects()));
+}
+
+#[test]
+fn layers_without_a_meaning_survive_their_files() {
+    check(64, KerasRecipe::strategy(LAYERS), |recipe| {
+        let model = recipe.build();
+        let (unknown, _folder) = through_file(&model)?;
+        let bytes = |m| oracle::file_bytes(m, main_of(m)?);
+        if bytes(&model)? == bytes(&unknown)? {
+            Ok(())
+        } else {
+            Err(format!("written differently:\n{}", print(&unknown)))
+        }
+    });
+}
+
+#[test]
+fn stages_of_a_model_compute_the_same() {
+    check(100, (KerasRecipe::strategy(LAYERS), Cuts::strategy()), |(recipe, cuts)| {
+        let model = recipe.build();
+        oracle::split_compose_keras(&model, &cuts.names(&model), &dialects()).map(drop)
+    });
+}
+
+#[test]
+fn models_with_layers_without_a_meaning_are_split() {
+    check(64, (KerasRecipe::strategy(LAYERS), Cuts::strategy()), |(recipe, cuts)| {
+        let (unknown, _folder) = through_file(&recipe.build())?;
+        oracle::split_compose_keras(&unknown, &cuts.names(&unknown), &dialects()).map(drop)
+    });
+}
+
+#[test]
+fn lowering_keeps_values_and_leaves_nothing_to_lower() {
+    check(64, KerasRecipe::strategy(LAYERS), |recipe| {
+        let once = oracle::keeps_values(&recipe.build(), "lower", &dialects())?;
+        let twice = oracle::keeps_values(&once, "lower", &dialects())?;
+        same("lower of lower", &print(&once), &print(&twice))
+    });
+}
+
+#[test]
+fn damaged_text_is_no_reason_to_panic() {
+    check(200, (CoreRecipe::strategy(8), damage()), |(recipe, damage)| {
+        oracle::parse_ir(&damaged(print(&recipe.build()).into_bytes(), &damage))
+    });
+}
+
+#[test]
+fn damaged_files_are_no_reason_to_panic() {
+    check(200, (KerasRecipe::strategy(3), damage()), |(recipe, damage)| {
+        let model = recipe.build();
+        oracle::keras_file(&damaged(oracle::file_bytes(&model, main_of(&model)?)?, &damage))
+    });
+}
+
+/// Runs the property on `cases` values, or as many as the environment says.
+#[track_caller]
+fn check<T: Debug>(cases: u32, strategy: impl Strategy<Value = T>, property: impl Fn(T) -> Result<(), Wrong>) {
+    let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse().ok());
+    let config = Config {
+        cases: number("NETC_PROPERTY_CASES").unwrap_or(cases),
+        rng_seed: RngSeed::Fixed(number("NETC_PROPERTY_SEED").unwrap_or(1).into()),
+        failure_persistence: None,
+        max_shrink_iters: 20_000,
+        ..Config::default()
+    };
+    let run = |value| property(value).map_err(TestCaseError::fail);
+    let error = TestRunner::new(config).run(&strategy, run).err();
+    assert!(error.is_none(), "{}", error.map_or_else(String::new, |e| e.to_string()));
+}
+
+fn same(what: &str, a: &str, b: &str) -> Result<(), Wrong> {
+    if a == b { Ok(()) } else { Err(format!("{what} differs:\n{a}\n---\n{b}")) }
+}
+
+/// The model as it is read where only Keras's own layers are known.
+fn through_file(model: &netc_ir::Module) -> Result<(netc_ir::Module, tempfile::TempDir), Wrong> {
+    let mut keras = Dialects::new();
+    keras.push(KerasDialect);
+    oracle::through_file(model, main_of(model)?, &keras)
+}
+
+fn main_of(module: &netc_ir::Module) -> Result<netc_ir::FuncId, Wrong> {
+    module.func_named(MAIN).ok_or_else(|| "there is no @main".into())
+}
+
+/// One damage: where, by part of the length, and what.
+type Damage = (u16, Hit);
+
+#[derive(Clone, Copy, Debug)]
+enum Hit {
+    Set(u8),
+    Flip(u8),
+    Insert(u8),
+    Remove(u8),
+    Repeat(u8),
+    Truncate,
+}
+
+fn damage() -> impl Strategy<Value = Vec<Damage>> {
+    let hit = prop_oneof![
+        any::<u8>().prop_map(Hit::Set),
+        (0..8u8).prop_map(Hit::Flip),
+        prop::sample::select(b"{}[]()\"\\%@$;:=,-0N*.".to_vec()).prop_map(Hit::Insert),
+        any::<u8>().prop_map(Hit::Remove),
+        any::<u8>().prop_map(Hit::Repeat),
+        Just(Hit::Truncate),
+    ];
+    prop::collection::vec((any::<u16>(), hit), 1..6)
+}
+
+fn damaged(mut bytes: Vec<u8>, damage: &[Damage]) -> Vec<u8> {
+    for (place, hit) in damage {
+        let at = (bytes.len() * usize::from(*place)) >> 16;
+        let end = |n: u8| (at + usize::from(n)).min(bytes.len());
+        match *hit {
+            _ if at >= bytes.len() => {}
+            Hit::Set(byte) => bytes[at] = byte,
+            Hit::Flip(bit) => bytes[at] ^= 1 << bit,
+            Hit::Insert(byte) => bytes.insert(at, byte),
+            Hit::Remove(n) => drop(bytes.drain(at..end(n))),
+            Hit::Repeat(n) => {
+                let part = bytes[at..end(n)].to_vec();
+                bytes.splice(at..at, part);
+            }
+            Hit::Truncate => bytes.truncate(at),
+        }
+    }
+    bytes
+}
