@@ -152,7 +152,8 @@ fn check_eval(module: &Module, text: &str) -> Result<(), String> {
     let outputs = run.map_err(|e| e.to_string())?;
     for (output, found) in module[main].outputs.iter().zip(outputs) {
         let exact = find("->", &output.name);
-        let expected = exact.or_else(|| find("~>", &output.name)).ok_or_else(|| format!("no output %{}", output.name))?;
+        let expected =
+            exact.or_else(|| find("~>", &output.name)).ok_or_else(|| format!("no output %{}", output.name))?;
         let wanted = tensor(module[main][output.value].ty.elem, &expected.value)?;
         let alike = if exact.is_some() { same_number } else { near };
         let fits = wanted.ty() == found.ty() && wanted.numbers().zip(found.numbers()).all(|(a, b)| alike(a, b));
@@ -196,7 +197,8 @@ fn statements(text: &str) -> Vec<Statement> {
 /// The tensor that nested lists of numbers spell. The IR's own parser reads the numbers.
 fn tensor(elem: ElemType, text: &str) -> Result<Tensor, String> {
     let mut chars = text.chars().filter(|c| !c.is_whitespace()).peekable();
-    let dims = shape(&mut chars).ok_or_else(|| format!("`{text}` is not a tensor: expected nested lists of equal lengths"))?;
+    let dims =
+        shape(&mut chars).ok_or_else(|| format!("`{text}` is not a tensor: expected nested lists of equal lengths"))?;
     let ty = dims.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
     let module = parse(&format!("netc 1 weight w0 \"\" : {elem}[{ty}] = {text}")).map_err(|e| e.to_string())?;
     let WeightData::Inline(literal) = &module.weights[0].data else { return Err(format!("`{text}` is not a tensor")) };

@@ -23,8 +23,13 @@ const ABSENCES: &[(&str, &[&str])] = &[
 const FORMATS: &[&str] = &["netc-keras"];
 
 /// Unfinished or disabled code. In pieces, so that this file does not contain it.
-const UNFINISHED: &[&str] =
-    &[concat!("todo", "!("), concat!("unimplemented", "!("), concat!("dbg", "!("), concat!("#[ig", "nore"), concat!("FIX", "ME")];
+const UNFINISHED: &[&str] = &[
+    concat!("todo", "!("),
+    concat!("unimplemented", "!("),
+    concat!("dbg", "!("),
+    concat!("#[ig", "nore"),
+    concat!("FIX", "ME"),
+];
 
 #[test]
 fn every_source_file_begins_with_its_doc() {
@@ -65,7 +70,11 @@ fn the_code_map_names_every_crate() {
     let map = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     let section = map.lines().skip_while(|l| *l != "## Code map").skip(1).take_while(|l| !l.starts_with("## "));
     let listed = section.filter_map(|l| l.strip_prefix("| `")?.split('`').next());
-    assert_eq!(listed.map(str::to_string).collect::<BTreeSet<_>>(), members(), "rows of the code map, and the workspace");
+    assert_eq!(
+        listed.map(str::to_string).collect::<BTreeSet<_>>(),
+        members(),
+        "rows of the code map, and the workspace"
+    );
 }
 
 #[test]
@@ -113,7 +122,10 @@ fn check(offenders: impl Iterator<Item = (PathBuf, String)>, what: &str) {
 /// The anchor of a heading.
 fn slug(heading: &str) -> String {
     let text = heading.trim_start_matches('#').trim().to_lowercase();
-    text.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_')).map(|c| if c == ' ' { '-' } else { c }).collect()
+    text.chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'))
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
 }
 
 fn root() -> PathBuf {
@@ -158,7 +170,8 @@ fn members() -> BTreeSet<String> {
 fn packages() -> BTreeMap<String, BTreeSet<String>> {
     let read = |folder: String| {
         let text = fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
-        let name = section(&text, "package").find_map(|l| l.strip_prefix("name = \"")?.strip_suffix('"').map(str::to_string));
+        let name =
+            section(&text, "package").find_map(|l| l.strip_prefix("name = \"")?.strip_suffix('"').map(str::to_string));
         let key = |line: &str| line.split(['.', '=', ' ']).next().unwrap_or(line).to_string();
         (name.unwrap(), section(&text, "dependencies").map(key).collect())
     };

@@ -31,7 +31,8 @@ class Graph:
 
     def crossing(self, part):
         """The tensors, inputs included, that the rest reads of the part, as pairs of a call's name and an output."""
-        made = {id(t): (self.names[id(n)], i) for n in self.nodes if id(n) in part for i, t in enumerate(n.output_tensors)}
+        inside = [n for n in self.nodes if id(n) in part]
+        made = {id(t): (self.names[id(n)], i) for n in inside for i, t in enumerate(n.output_tensors)}
         return {made[id(t)] for n in self.rest(part) for t in n.input_tensors if id(t) in made}
 
     def is_cut(self, name):

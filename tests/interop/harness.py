@@ -18,8 +18,9 @@ SCALE = Path(__file__).parents[2] / "layers/scale.nir"
 
 def netc(*args, code=0, cwd=None):
     """Runs the command, which must end with the exit code; gives the finished process."""
-    done = subprocess.run([str(NETC), *map(str, args)], capture_output=True, text=True, cwd=cwd)
-    assert done.returncode == code, f"netc {' '.join(map(str, args))}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+    command = [str(NETC), *map(str, args)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd)
+    assert done.returncode == code, f"{' '.join(command)}: exit {done.returncode}\n{done.stdout}{done.stderr}"
     return done
 
 

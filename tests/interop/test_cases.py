@@ -116,7 +116,9 @@ def test_siamese_in_the_tower_and_after_it(cuts, tensors, tmp_path):
 # Several stages.
 
 
-@pytest.mark.parametrize("cuts", ["mixed3,mixed7", "mixed7,mixed3", "mixed2,mixed5,mixed9", "conv2d_4,mixed5,mixed9_0,avg_pool"])
+@pytest.mark.parametrize(
+    "cuts", ["mixed3,mixed7", "mixed7,mixed3", "mixed2,mixed5,mixed9", "conv2d_4,mixed5,mixed9_0,avg_pool"]
+)
 def test_several_stages(cuts, application, tmp_path):
     path = application("InceptionV3")
     manifest = harness.split(path, cuts, tmp_path)

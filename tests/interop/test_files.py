@@ -7,7 +7,8 @@ from keras import layers, ops
 
 import harness
 from graph import Graph
-from harness import Affine, Scale, assert_close, assert_round_trip, inputs_of, load, netc, netc_run, randomise, run, save
+from harness import Affine, Scale, assert_close, assert_round_trip, inputs_of, load
+from harness import netc, netc_run, randomise, run, save
 from random_graphs import random_model
 
 LAYERS_WITHOUT_MEANING = (Affine, Scale, layers.Lambda, layers.GRU, layers.LSTM, layers.Bidirectional)
@@ -99,6 +100,13 @@ def shared_across_branches():
     left = b(a(x))
     right = a(c(b(x)))
     return keras.Model(x, [left + right, c(left)])
+
+
+def shared_first_where_it_is_deepest():
+    x = row()
+    shared = layers.Dense(4, name="shared")
+    deep = shared(layers.Dense(4)(layers.Dense(4)(x)))
+    return keras.Model(x, [shared(x) + 1.0, layers.Dense(2)(deep)])
 
 
 def operators():
@@ -416,7 +424,7 @@ def test_compiled_model_loses_its_optimizer(tmp_path):
     path = save(model, tmp_path / "m.keras")
     assert "compile_config" in harness.config_of(path)
     done = netc(path, "--pass", "split=dense", "-o", tmp_path / "out")
-    assert "optimizer" in done.stderr and "optimizer" not in done.stdout
+    assert "optimizer" in done.stdout, "the report says that it is left out"
     for stage in (tmp_path / "out").glob("*.keras"):
         assert "compile_config" not in harness.config_of(stage)
         assert not keras.models.load_model(stage).compiled

@@ -1,7 +1,7 @@
-"""Models for the tests across versions of Keras; runs in an environment with either: `versions_models.py save|check FOLDER`.
+"""Models for the tests across versions of Keras: `versions_models.py save|check FOLDER`, under either version.
 
-Saves a few models with what they compute, or loads what netc made of them and compares. Layers that are
-shared at several depths are left out: the first Keras 3 does not read its own files of them.
+Saves a few models with what they compute, or loads what netc made of them and compares. Layers that are shared at
+several depths are left out: the first Keras 3 does not read its own files of them.
 """
 
 import json
@@ -17,7 +17,8 @@ from keras import layers
 
 
 def chain():
-    return keras.Sequential([keras.Input((4,), name="x"), layers.Dense(5, activation="relu", name="middle"), layers.Dense(3)])
+    middle = layers.Dense(5, activation="relu", name="middle")
+    return keras.Sequential([keras.Input((4,), name="x"), middle, layers.Dense(3)])
 
 
 def images():
@@ -57,7 +58,8 @@ def save(folder):
         for w in model.weights:
             w.assign(rng.uniform(0.5, 1.5, w.shape) if "variance" in w.name else rng.normal(0, 0.5, w.shape))
         model.save(folder / f"{make.__name__}.keras")
-        inputs = {name: rng.normal(size=(2, *t.shape[1:])).astype("float32") for name, t in zip(input_names(model), model.inputs)}
+        shapes = {name: (2, *t.shape[1:]) for name, t in zip(input_names(model), model.inputs)}
+        inputs = {name: rng.normal(size=shape).astype("float32") for name, shape in shapes.items()}
         outputs = flatten(model(inputs if make is dictionaries else one_or_all(list(inputs.values()))))
         np.savez(folder / f"{make.__name__}.npz", **inputs, **{f"out{i}": np.asarray(y) for i, y in enumerate(outputs)})
 

@@ -146,7 +146,11 @@ impl Resolver<'_> {
         let mut ready = BinaryHeap::new();
         for (i, entry) in self.graph.entries.iter().enumerate() {
             for (k, call) in entry.calls.iter().enumerate() {
-                let sources = self.sources(call)?;
+                let mut sources = self.sources(call)?;
+                // Calls of a layer are counted in the file's order, in which Keras made them.
+                if let Some(last) = k.checked_sub(1).filter(|last| !sources.contains(&(i, *last))) {
+                    sources.push((i, last));
+                }
                 for source in &sources {
                     readers.entry(*source).or_default().push((i, k));
                 }
