@@ -72,4 +72,6 @@ fn unique(name: String, taken: &mut BTreeSet<Name>) -> Name {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

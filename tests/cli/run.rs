@@ -48,7 +48,7 @@ fn a_single_output_may_be_an_array() {
 #[test]
 fn inputs_that_do_not_fit_are_named() {
     let folder = with_inputs();
-    folder.refuses(&["run", "two.nir", "--input", "a=a.npy"], &["there is no input `b`"]);
+    folder.refuses(&["run", "two.nir", "--input", "a=a.npy"], &["the model's input `b` is not given"]);
     folder.refuses(
         &["run", "two.nir", "--input", "a=a.npy", "--input", "b=wrong.npy", "-o", "y.npz"],
         &["`b`", "f32[1,3]", "f32[N,2]"],

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use netc_ir::{Builder, CallOp, Dim, FuncId, MAIN, Module, Name, OpKind, Type, ValueId, call_types};
+use netc_ir::{Builder, CallOp, Dim, ElemType, FuncId, MAIN, Module, Name, OpKind, Type, ValueId, call_types};
 use netc_keras::dtype_name;
 use netc_pass::Dialects;
 use netc_passes::analysis::Costs;
@@ -96,7 +96,8 @@ pub(crate) fn port(name: &str, ty: &Type) -> Map<String, Value> {
     let mut port = Map::new();
     port.insert("name".into(), name.into());
     port.insert("shape".into(), json!(shape));
-    port.insert("dtype".into(), dtype_name(ty.elem).into());
+    let dtype = (ty.elem != ElemType::Any).then(|| dtype_name(ty.elem));
+    port.insert("dtype".into(), json!(dtype));
     port.insert("bytes_per_example".into(), json!(ty.bytes_per_example()));
     port
 }
@@ -270,7 +271,7 @@ impl Reader<'_> {
             .map(|(i, input)| {
                 let place = format!("inputs[{i}]");
                 let name = input.get("name").and_then(Value::as_str).ok_or_else(|| self.error(&place, "a `name`"))?;
-                let ty = types.get(name).cloned().unwrap_or_else(|| Type::unranked(netc_ir::ElemType::Any));
+                let ty = types.get(name).cloned().unwrap_or_else(|| Type::unranked(ElemType::Any));
                 Ok((name.to_string(), ty))
             })
             .collect()

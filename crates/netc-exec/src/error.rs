@@ -168,7 +168,7 @@ pub enum ExecError {
         names: String,
     },
     /// A parameter has no input of its name.
-    #[error("there is no input `{name}`; there are: {found}")]
+    #[error("the model's input `{name}` is not given; given are: {found}")]
     NoInput {
         /// The parameter.
         name: Name,

@@ -123,6 +123,6 @@ mod tests {
         let inputs = fit(&func, by_name(&func, &named).unwrap()).unwrap();
         assert_eq!(inputs, [Tensor::from_f32(&[2], &[0.1, 2.0]).unwrap(), Tensor::from_i64(&[1], &[3]).unwrap()]);
         let missing = by_name(&func, &named[..1]).unwrap_err();
-        assert_eq!(missing.to_string(), "there is no input `x`; there are: n");
+        assert_eq!(missing.to_string(), "the model's input `x` is not given; given are: n");
     }
 }

@@ -169,7 +169,7 @@ mod tests {
         check("p{at=a}", "");
         check("p", "None");
         check("p{at=a,at=a}", "pass `p` has the option `at` twice");
-        check("p{ta=a}", "pass `p` has no option `ta`; did you mean `at`?");
+        check("p{att=a}", "pass `p` has no option `att`; did you mean `at`?");
         check("q", "there is no pass `q`");
     }
 }

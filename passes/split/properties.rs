@@ -1,0 +1,103 @@
+//! Splits of random programs.
+
+use netc_ir::{Module, Op, OpId, OpKind, verify};
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::*;
+use crate::analysis::{OpNames, is_constant, live_ops, one_tensor_cuts};
+use crate::testing::{inline_stages, random_lowered, random_module, structure, without_dead_ops};
+
+/// The names of up to three places of the live part of `@main`, on both sides of ops.
+fn cuts(module: &Module, places: &[(Index, bool)]) -> Vec<String> {
+    let main = module.main().unwrap();
+    let (live, names) = (live_ops(main), OpNames::of(module, main));
+    let ops: Vec<OpId> = main.op_ids().filter(|op| live[op.index()]).collect();
+    if ops.is_empty() {
+        return Vec::new();
+    }
+    let name = |(place, before): &(Index, bool)| {
+        let name = names.op(*place.get(&ops));
+        if *before { format!("before:{name}") } else { name }
+    };
+    places.iter().map(name).collect()
+}
+
+fn check_split(module: &Module, at: &[String]) -> Result<(), TestCaseError> {
+    let Ok(plan) = plan(module, at) else { return Ok(()) };
+    let (mut split, main) = (module.clone(), module.main().unwrap());
+    apply(&mut split, &plan);
+    prop_assert_eq!(verify(&split), Ok(()));
+
+    let mut in_stages: Vec<OpId> = plan.stages.iter().flat_map(|s| s.ops.clone()).chain(plan.dropped.clone()).collect();
+    in_stages.sort();
+    prop_assert_eq!(in_stages, main.op_ids().collect::<Vec<_>>());
+    prop_assert!(plan.stages.iter().all(|s| s.ops.iter().any(|op| !is_constant(&main[*op].kind))));
+    let crossing = plan.boundaries.iter().flat_map(|b| &b.crossing).filter_map(|c| main.producer(c.value));
+    prop_assert!(crossing.into_iter().all(|op| !is_constant(&main[op].kind)));
+    prop_assert!(split.main().unwrap().ops().all(|(_, op): (OpId, &Op)| matches!(op.kind, OpKind::Call(_))));
+
+    let before = without_dead_ops(module, main);
+    prop_assert_eq!(structure(&inline_stages(&split)), structure(&before));
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn stages_inlined_are_the_original(module in random_module(), places in prop::collection::vec(any::<(Index, bool)>(), 1..4)) {
+        let at = cuts(&module, &places);
+        check_split(&module, &at)?;
+        check_split(&module, &[at.join("+")])?;
+    }
+
+    #[test]
+    fn stages_of_a_lowered_program_inlined_are_the_original(
+        module in random_lowered(), places in prop::collection::vec(any::<(Index, bool)>(), 1..4),
+    ) {
+        let at = cuts(&module, &places);
+        check_split(&module, &at)?;
+        check_split(&module, &[at.join("+")])?;
+    }
+
+    #[test]
+    fn one_tensor_crosses_at_one_tensor_cuts(module in prop_oneof![random_module(), random_lowered()]) {
+        for cut in one_tensor_cuts(&module, module.main().unwrap()) {
+            let plan = plan(&module, &[cut.name]).unwrap();
+            let boundary = &plan.boundaries[0];
+            prop_assert!(!boundary.is_wide());
+            prop_assert_eq!(boundary.crossing.iter().map(|c| c.value).collect::<Vec<_>>(), vec![cut.value]);
+        }
+    }
+
+    #[test]
+    fn the_nearest_one_tensor_cuts_enclose_a_wide_one(module in random_module(), place in any::<(Index, bool)>()) {
+        let at = cuts(&module, &[place]);
+        let Ok(wide) = plan(&module, &at) else { return Ok(()) };
+        for (name, is_before) in wide.boundaries[0].nearest.iter().zip([true, false]) {
+            let Some(name) = name else { continue };
+            let pair = plan(&module, &[name.clone(), at[0].clone()]).unwrap();
+            prop_assert_eq!(&pair.boundaries[usize::from(!is_before)].spec, name);
+        }
+    }
+
+    /// Cuts in parallel are refused, and only those: a chain by size is a chain by inclusion.
+    #[test]
+    fn two_cuts_are_ordered_or_parallel(module in random_module(), a in any::<(Index, bool)>(), b in any::<(Index, bool)>()) {
+        let at = cuts(&module, &[a, b]);
+        let main = module.main().unwrap();
+        let before = |spec: &String| {
+            let points = crate::analysis::resolve(&module, main, spec).unwrap();
+            let mut ops = crate::analysis::needed_by(main, points.into_iter().flat_map(|p| p.values));
+            main.ops().for_each(|(id, op)| ops[id.index()] &= !is_constant(&op.kind));
+            ops
+        };
+        prop_assume!(at.iter().all(|a| plan(&module, std::slice::from_ref(a)).is_ok()));
+        prop_assume!(!at.is_empty());
+        let (x, y) = (before(&at[0]), before(&at[1]));
+        let within = |x: &[bool], y: &[bool]| x.iter().zip(y).all(|(x, y)| !x || *y);
+        let error = plan(&module, &at).err().map_or(String::new(), |e| e.to_string());
+        let parallel = !within(&x, &y) && !within(&y, &x);
+        prop_assert_eq!(error.contains("parallel"), parallel, "{}", error);
+        prop_assert_eq!(error.contains("same cut") || error.contains("twice"), x == y, "{}", error);
+    }
+}
