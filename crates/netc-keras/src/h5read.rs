@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use hdf5_pure::{Dataset, FileAccessProperties, FormatError, Group, Layout, MetadataCacheConfig, Source};
+use hdf5_pure::{Dataset, Group, Layout};
 use netc_ir::{ElemType, Literal, Type};
 
 use crate::error::Problem;
+use crate::h5source::Part;
 use crate::h5types::from_hdf5;
 
 /// Deeper nesting of groups than any model has; a file whose links form a cycle ends here.
@@ -44,33 +44,11 @@ pub(crate) struct Variables {
 
 /// Reads the headers of the HDF5 file that is `len` bytes from `offset` on.
 pub(crate) fn read(file: Arc<File>, offset: u64, len: u64) -> Result<Variables, Problem> {
-    let source = Part { file, offset, len };
-    let options = FileAccessProperties::new().with_metadata_cache(MetadataCacheConfig::new(8 << 20));
-    let h5 = hdf5_pure::File::from_source_with_options(source, options).map_err(|e| broken("file", &e))?;
+    let h5 = hdf5_pure::File::from_source(Part::new(file, offset, len)).map_err(|e| broken("file", &e))?;
     let mut walk =
         Walk { found: Variables::default(), budget: len, inline: MAX_INLINE, base: offset, end: offset + len };
     walk.group(&h5.root(), String::new(), 0)?;
     Ok(walk.found)
-}
-
-struct Part {
-    file: Arc<File>,
-    offset: u64,
-    len: u64,
-}
-
-impl Source for Part {
-    fn len(&self) -> u64 {
-        self.len
-    }
-
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), FormatError> {
-        let inside = offset.checked_add(buf.len() as u64).is_some_and(|end| end <= self.len);
-        if !inside {
-            return Err(FormatError::OffsetOverflow { offset, length: buf.len() as u64 });
-        }
-        self.file.read_exact_at(buf, self.offset + offset).map_err(|e| FormatError::Source(e.to_string()))
-    }
 }
 
 struct Walk {

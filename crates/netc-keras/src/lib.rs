@@ -7,6 +7,7 @@ mod error;
 mod export;
 mod graph;
 mod h5read;
+mod h5source;
 mod h5types;
 mod h5write;
 mod import;

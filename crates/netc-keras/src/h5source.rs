@@ -1,0 +1,94 @@
+//! The bytes of an HDF5 file inside another file, read in blocks.
+//!
+//! Headers are read in many small pieces, each near to the last: a few blocks save most calls of the system.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hdf5_pure::{FormatError, Source};
+
+/// Bytes per block.
+const BLOCK: u64 = 4096;
+
+/// Blocks that are kept; with their size they bound the memory that a source takes.
+const KEPT: usize = 1024;
+
+/// A part of a file as a source of its own.
+pub(crate) struct Part {
+    file: Arc<File>,
+    offset: u64,
+    len: u64,
+    /// Block `i` is kept at `i` modulo [`KEPT`].
+    blocks: Mutex<Vec<Option<(u64, Vec<u8>)>>>,
+}
+
+impl Part {
+    /// The `len` bytes of `file` from `offset` on.
+    pub(crate) fn new(file: Arc<File>, offset: u64, len: u64) -> Self {
+        Self { file, offset, len, blocks: Mutex::new(vec![None; KEPT]) }
+    }
+
+    fn read_file(&self, offset: u64, buf: &mut [u8]) -> Result<(), FormatError> {
+        self.file.read_exact_at(buf, self.offset + offset).map_err(|e| FormatError::Source(e.to_string()))
+    }
+
+    /// Copies what block `index` has from `start` on, and returns how much that is.
+    fn copy_block(&self, index: u64, start: usize, buf: &mut [u8]) -> Result<usize, FormatError> {
+        let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = &mut blocks[(index % KEPT as u64) as usize];
+        let block = match kept {
+            Some((i, block)) if *i == index => block,
+            Some(_) | None => {
+                let mut block = vec![0; BLOCK.min(self.len - index * BLOCK) as usize];
+                self.read_file(index * BLOCK, &mut block)?;
+                &mut kept.insert((index, block)).1
+            }
+        };
+        let n = buf.len().min(block.len().saturating_sub(start));
+        buf[..n].copy_from_slice(&block[start..start + n]);
+        Ok(n)
+    }
+}
+
+impl Source for Part {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), FormatError> {
+        if offset.checked_add(buf.len() as u64).is_none_or(|end| end > self.len) {
+            return Err(FormatError::OffsetOverflow { offset, length: buf.len() as u64 });
+        }
+        if buf.len() as u64 > BLOCK {
+            return self.read_file(offset, buf);
+        }
+        let mut done = 0;
+        while done < buf.len() {
+            let at = offset + done as u64;
+            done += self.copy_block(at / BLOCK, (at % BLOCK) as usize, &mut buf[done..])?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn reads_are_those_of_the_part() {
+        let bytes: Vec<u8> = (0..40_000u32).map(|i| (i % 251) as u8).collect();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        let part = Part::new(Arc::new(file), 7, 30_000);
+        for (offset, len) in [(0, 1), (4090, 20), (4096, 4096), (0, 20_000), (29_990, 10), (8191, 2), (4090, 20)] {
+            let mut buf = vec![0; len];
+            part.read_at(offset as u64, &mut buf).unwrap();
+            assert_eq!(buf, bytes[7 + offset..7 + offset + len]);
+        }
+        assert!(part.read_at(29_990, &mut [0; 11]).is_err());
+        assert!(part.read_at(u64::MAX, &mut [0; 2]).is_err());
+    }
+}
