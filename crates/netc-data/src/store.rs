@@ -11,8 +11,8 @@ use thiserror::Error;
 
 use crate::random::Rng;
 
-/// Bytes copied at a time: large enough to make calls rare, small enough to stay in the cache.
-const BLOCK: usize = 256 * 1024;
+/// Bytes copied at a time: large enough to make calls of the system rare.
+const BLOCK: usize = 2048 * 1024;
 
 /// A weight whose bytes cannot be had.
 #[derive(Debug, Error)]

@@ -4,9 +4,10 @@
 //! as Python does. Integers of any size that `i128` holds stay integers, `1.0` stays a float.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt::Write;
 
-use netc_ir::{Attr, Attrs, F64};
+use netc_ir::{Attr, Attrs, F64, Name};
 use serde_json::Value;
 
 /// Stands for a number that JSON does not have, on its way through the parser. No Keras key begins like it.
@@ -14,7 +15,7 @@ const NON_FINITE: &str = "\u{1}netc-float:";
 
 /// Reads JSON text. The error names line and column.
 pub(crate) fn parse(text: &str) -> Result<Attr, serde_json::Error> {
-    serde_json::from_str::<Value>(&quote_non_finite(text)).map(from_value)
+    serde_json::from_str::<Value>(&quote_non_finite(text)).map(|value| Reader::default().attr(value))
 }
 
 /// Puts `NaN`, `Infinity` and `-Infinity` outside of strings into marked strings.
@@ -47,19 +48,36 @@ fn quote_non_finite(text: &str) -> Cow<'_, str> {
     out.into()
 }
 
-fn from_value(value: Value) -> Attr {
-    match value {
-        Value::Null => Attr::Null,
-        Value::Bool(b) => Attr::Bool(b),
-        Value::Number(n) => number(&n.to_string()),
-        Value::String(s) => match s.strip_prefix(NON_FINITE) {
-            Some("NaN") => Attr::Float(F64::new(f64::NAN)),
-            Some("Infinity") => Attr::Float(F64::new(f64::INFINITY)),
-            Some("-Infinity") => Attr::Float(F64::new(f64::NEG_INFINITY)),
-            Some(_) | None => Attr::Str(s.into()),
-        },
-        Value::Array(items) => Attr::List(items.into_iter().map(from_value).collect()),
-        Value::Object(map) => Attr::Map(map.into_iter().map(|(k, v)| (k.into(), from_value(v))).collect()),
+/// Shares the text of keys: a configuration has thousands of entries under a few dozen keys.
+#[derive(Default)]
+struct Reader {
+    keys: HashMap<String, Name>,
+}
+
+impl Reader {
+    fn key(&mut self, key: String) -> Name {
+        if let Some(known) = self.keys.get(&key) {
+            return known.clone();
+        }
+        let name: Name = key.as_str().into();
+        self.keys.insert(key, name.clone());
+        name
+    }
+
+    fn attr(&mut self, value: Value) -> Attr {
+        match value {
+            Value::Null => Attr::Null,
+            Value::Bool(b) => Attr::Bool(b),
+            Value::Number(n) => number(n.as_str()),
+            Value::String(s) => match s.strip_prefix(NON_FINITE) {
+                Some("NaN") => Attr::Float(F64::new(f64::NAN)),
+                Some("Infinity") => Attr::Float(F64::new(f64::INFINITY)),
+                Some("-Infinity") => Attr::Float(F64::new(f64::NEG_INFINITY)),
+                Some(_) | None => Attr::Str(s.into()),
+            },
+            Value::Array(items) => Attr::List(items.into_iter().map(|item| self.attr(item)).collect()),
+            Value::Object(map) => Attr::Map(map.into_iter().map(|(k, v)| (self.key(k), self.attr(v))).collect()),
+        }
     }
 }
 

@@ -64,12 +64,15 @@ pub(crate) fn run(args: &CompileArgs) -> Result<(), CliError> {
         Emit::Json => format!("{:#}\n", report.json()),
         Emit::Dot => dot(&model.module, &model.module[model.main]),
     })?;
-    match &verification {
+    let result = match &verification {
         Some(v) if failed => {
             Err(CliError::Verification(format!("verification failed, nothing is written: {}", report::verdict(v))))
         }
         Some(_) | None => Ok(()),
-    }
+    };
+    // The process ends here: there is no use in freeing a large graph piece by piece.
+    std::mem::forget(model);
+    result
 }
 
 fn parse_passes(passes: &[String]) -> Result<Vec<PassCall>, CliError> {
