@@ -20,8 +20,11 @@ pub(crate) struct Part {
     offset: u64,
     len: u64,
     /// Block `i` is kept at `i` modulo [`KEPT`].
-    blocks: Mutex<Vec<Option<(u64, Vec<u8>)>>>,
+    blocks: Mutex<Vec<Option<Block>>>,
 }
+
+/// A block with its number.
+type Block = (u64, Vec<u8>);
 
 impl Part {
     /// The `len` bytes of `file` from `offset` on.
