@@ -1,7 +1,7 @@
 //! Removes what no output needs.
 
 use netc_ir::{Func, Loc, Module};
-use netc_pass::{Context, Pass, PassError, PassInfo};
+use netc_pass::{Context, Fidelity, Fuel, Pass, PassError, PassInfo};
 
 use crate::analysis::live_ops;
 
@@ -11,6 +11,7 @@ pub const INFO: PassInfo = PassInfo {
     summary: "Remove ops whose results are neither read nor returned.",
     help: "Removes every op that no output of its function needs. Ops have no side effects, so outputs do not change.\n\
            Parameters stay, read or not: they are the function's signature.",
+    fidelity: Fidelity::Exact,
     options: &[],
     build: |_| Ok(Box::new(Dce)),
 };
@@ -20,7 +21,7 @@ struct Dce;
 impl Pass for Dce {
     fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
         for func in &mut module.funcs {
-            let removed = remove_dead_ops(func);
+            let removed = remove_dead_ops(func, &mut context.fuel);
             if removed > 0 {
                 let ops = if removed == 1 { "op" } else { "ops" };
                 context.remark("dce", Loc::Unknown, format!("removed {removed} {ops} of `@{}`", func.name));
@@ -30,10 +31,14 @@ impl Pass for Dce {
     }
 }
 
-/// Removes the ops that no output of `func` needs, and returns how many there were.
-fn remove_dead_ops(func: &mut Func) -> usize {
-    let (live, before) = (live_ops(func), func.num_ops());
-    func.retain_ops(|op| live[op.index()]);
+/// Removes the ops that no output of `func` needs, the last first while there is fuel, and returns how many there were.
+fn remove_dead_ops(func: &mut Func, fuel: &mut Fuel) -> usize {
+    let (mut kept, before) = (live_ops(func), func.num_ops());
+    for op in func.op_ids().rev() {
+        let kept = &mut kept[op.index()];
+        *kept = *kept || !fuel.burn();
+    }
+    func.retain_ops(|op| kept[op.index()]);
     before - func.num_ops()
 }
 

@@ -11,12 +11,15 @@ pub mod split;
 #[cfg(test)]
 mod testing;
 
-use netc_pass::{PassInfo, Registry};
+use netc_pass::{NamedPipeline, PassInfo, Registry};
 
 /// Every pass, in the order in which they are listed to users.
 pub const PASSES: &[&PassInfo] = &[&split::INFO, &dce::INFO, &lower::INFO];
 
-/// The table of [`PASSES`].
+/// Every pipeline that has a name.
+pub const PIPELINES: &[&NamedPipeline] = &[];
+
+/// The table of [`PASSES`] and [`PIPELINES`].
 pub fn registry() -> Registry {
-    Registry::new(PASSES)
+    Registry::new(PASSES, PIPELINES)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use netc_ir::{CallOp, Func, Loc, Module, Name, Op, OpId, OpKind, SourceOp, ValueId, call_types};
-use netc_pass::{Context, Dialects, LowerError, OpContext, Pass, PassError, PassInfo};
+use netc_pass::{Context, Dialects, Fidelity, Fuel, LowerError, OpContext, Pass, PassError, PassInfo};
 
 use crate::analysis::calls::callees_first;
 use crate::copy::{Copy, named};
@@ -15,6 +15,7 @@ pub const INFO: PassInfo = PassInfo {
     help: "Replaces every source op by the core ops that its dialect or a layer library gives for it, in every function.\n\
            Value names and locations stay; types are inferred anew, so those that were not known get known.\n\n\
            A layer that has no meaning stays as it is, and a remark says so: give it one with `--layers FILE.nir`.",
+    fidelity: Fidelity::Exact,
     options: &[],
     build: |_| Ok(Box::new(Lower)),
 };
@@ -23,7 +24,8 @@ struct Lower;
 
 impl Pass for Lower {
     fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
-        let lowered = lower_funcs(module, context.dialects, OnError::Fail)?;
+        let dialects = context.dialects;
+        let lowered = lower_funcs(module, dialects, OnError::Fail, &mut context.fuel)?;
         module.funcs = lowered.into_iter().map(|l| l.func).collect();
         let mut told = BTreeSet::new();
         for layer in unknown_layers(module) {
@@ -40,7 +42,7 @@ impl Pass for Lower {
 ///
 /// An op that is in none of them stays. An op whose class is known and whose configuration is not is an error.
 pub fn lower_module(module: &Module, dialects: &Dialects) -> Result<Module, PassError> {
-    let lowered = lower_funcs(module, dialects, OnError::Fail)?;
+    let lowered = lower_funcs(module, dialects, OnError::Fail, &mut Fuel::unlimited())?;
     Ok(Module {
         files: module.files.clone(),
         weights: module.weights.clone(),
@@ -100,16 +102,18 @@ pub(crate) struct LoweredFunc {
     pub(crate) origin: Vec<OpId>,
 }
 
-/// Every function lowered, in the order of the module.
+/// Every function lowered, in the order of the module, while there is fuel.
 pub(crate) fn lower_funcs(
     module: &Module,
     dialects: &Dialects,
     on_error: OnError,
+    fuel: &mut Fuel,
 ) -> Result<Vec<LoweredFunc>, PassError> {
-    let mut lowering = Lowering { module, dialects, on_error, done: Vec::new() };
+    let mut lowering = Lowering { module, dialects, on_error, fuel, done: Vec::new() };
     lowering.done.resize_with(module.funcs.len(), || None);
     for id in callees_first(module) {
-        lowering.done[id.index()] = Some(lowering.func(&module[id])?);
+        let lowered = lowering.func(&module[id])?;
+        lowering.done[id.index()] = Some(lowered);
     }
     Ok(lowering.done.into_iter().flatten().collect())
 }
@@ -118,11 +122,12 @@ struct Lowering<'m> {
     module: &'m Module,
     dialects: &'m Dialects,
     on_error: OnError,
+    fuel: &'m mut Fuel,
     done: Vec<Option<LoweredFunc>>,
 }
 
 impl<'m> Lowering<'m> {
-    fn func(&self, old: &'m Func) -> Result<LoweredFunc, PassError> {
+    fn func(&mut self, old: &'m Func) -> Result<LoweredFunc, PassError> {
         let mut copy = Copy::new(self.module, old, old.name.clone());
         old.params.iter().for_each(|p| copy.param(p));
         let mut origin = Vec::new();
@@ -140,20 +145,24 @@ impl<'m> Lowering<'m> {
         Ok(LoweredFunc { func, origin })
     }
 
-    fn op(&self, copy: &mut Copy<'m>, op: &Op) -> Result<(), LowerError> {
+    fn op(&mut self, copy: &mut Copy<'m>, op: &Op) -> Result<(), LowerError> {
         copy.builder.at(op.loc.clone());
         let operands = copy.get_all(&op.operands);
         let results = match &op.kind {
             OpKind::Core(core) => vec![copy.builder.core(core.clone(), &operands)?],
             OpKind::Call(call) => self.call(copy, call, op, &operands),
-            OpKind::Source(source) => self.source(copy, source, op, &operands)?,
+            OpKind::Source(source) if self.fuel.is_left() => self.source(copy, source, op, &operands)?,
+            OpKind::Source(_) => {
+                copy.op(op);
+                return Ok(());
+            }
         };
         copy.set_all(&op.results, &results);
         Ok(())
     }
 
     fn source(
-        &self,
+        &mut self,
         copy: &mut Copy<'m>,
         source: &SourceOp,
         op: &Op,
@@ -162,6 +171,7 @@ impl<'m> Lowering<'m> {
         let layer = source.layer.map(|id| &self.module[id]);
         let results = self.dialects.lower(&mut copy.builder, OpContext { op: source, layer, operands })?;
         if results.len() == op.results.len() {
+            self.fuel.burn();
             return Ok(results);
         }
         let (found, expected) = (results.len(), op.results.len());

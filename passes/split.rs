@@ -17,7 +17,7 @@ mod report;
 use std::collections::BTreeSet;
 
 use netc_ir::{Loc, Module, Name};
-use netc_pass::{Context, OptionInfo, Pass, PassError, PassInfo};
+use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo};
 
 pub use apply::apply;
 pub use plan::{Boundary, Crossing, SplitError, SplitPlan, StagePlan, plan};
@@ -38,12 +38,13 @@ pub const INFO: PassInfo = PassInfo {
            crosses, and a remark lists them with the nearest places where only one does. Weights and constants do not \
            cross: each stage has those that it reads. Ops that no output needs are dropped.\n\n\
            A number follows the name of a stage that another function has: `@stage0_1`.",
+    fidelity: Fidelity::Exact,
     options: &[OptionInfo {
         name: "at",
-        value: "CUT,...",
+        kind: OptionKind::List { value: "CUT" },
         help: "Where to cut: a layer or a value, `before:` one, `#N`, `layer@N`, or several joined by `+`.",
     }],
-    build: |call| Ok(Box::new(Split { at: call.values("at").unwrap_or_default().to_vec() })),
+    build: |options| Ok(Box::new(Split { at: options.list("at").to_vec() })),
 };
 
 struct Split {
@@ -56,7 +57,9 @@ impl Pass for Split {
         for text in plan.remarks() {
             context.remark("split", Loc::Unknown, text);
         }
-        apply(module, &plan);
+        if context.rewrite() {
+            apply(module, &plan);
+        }
         Ok(())
     }
 }

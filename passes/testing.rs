@@ -4,7 +4,7 @@ use netc_ir::{
     Attrs, Binary, Builder, Dim, ElemType, Func, Layer, LayerId, Literal, MAIN, Module, Name, OpKind, SourceOp, Type,
     Unary, ValueId, Weight, WeightData, WeightId, parse, print, verify,
 };
-use netc_pass::{Context, Dialect, Dialects, LowerError, Lowered, OpContext, parse_pipeline, run_pipeline};
+use netc_pass::{Context, Dialect, Dialects, LowerError, Lowered, Manager, OpContext, Pipeline, parse_pass};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -21,8 +21,8 @@ pub(crate) fn run_with(text: &str, call: &str, dialects: &Dialects) -> Result<(S
     let mut module = parse(text).map_err(|e| e.to_string())?;
     verify(&module).map_err(|e| e.to_string())?;
     let mut context = Context::new(dialects);
-    let calls = [parse_pipeline(call).map_err(|e| e.to_string())?];
-    run_pipeline(&mut module, &calls, &crate::registry(), &mut context).map_err(|e| e.to_string())?;
+    let pipeline = Pipeline(vec![parse_pass(call).map_err(|e| e.to_string())?]);
+    Manager::new(&crate::registry()).run(&mut module, &pipeline, &mut context).map_err(|e| e.to_string())?;
     let printed = print(&module);
     assert_eq!(parse(&printed).as_ref(), Ok(&module), "what is printed parses back");
     Ok((printed, context.remarks.iter().map(ToString::to_string).collect()))

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use netc_ir::{Module, parse, print, verify};
 use netc_keras::lower::KerasDialect;
-use netc_pass::{Context, Dialects, LayerLibrary, parse_pipeline, run_pipeline};
+use netc_pass::{Context, Dialects, LayerLibrary, Manager, Pipeline, parse_pass};
 
 #[test]
 fn every_file_gives_its_snapshot() {
@@ -71,9 +71,9 @@ fn outcome(text: &str) -> String {
 /// The remarks of the pass. A pass that fails leaves the module as it was.
 fn run(module: &mut Module, pass: &str, dialects: &Dialects) -> Result<Vec<String>, String> {
     let before = module.clone();
-    let calls = [parse_pipeline(pass).map_err(|e| e.to_string())?];
+    let pipeline = Pipeline(vec![parse_pass(pass).map_err(|e| e.to_string())?]);
     let mut context = Context::new(dialects);
-    match run_pipeline(module, &calls, &netc_passes::registry(), &mut context) {
+    match Manager::new(&netc_passes::registry()).run(module, &pipeline, &mut context) {
         Ok(_) => {
             assert_eq!(parse(&print(module)).as_ref(), Ok(&*module), "what is printed parses back");
             Ok(context.remarks.iter().map(ToString::to_string).collect())

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use netc_ir::{CoreOp, Dim, Func, FuncId, Module, Name, Op, OpId, OpKind, Type, WeightId, callees};
-use netc_pass::Dialects;
+use netc_pass::{Dialects, Fuel};
 
 use super::calls::callees_first;
 use super::names::{OpNames, model_layers};
@@ -57,7 +57,7 @@ impl<'m> Costs<'m> {
     /// Computes the costs of the ops of `module` from what they mean in `dialects`.
     pub fn of(module: &'m Module, dialects: &Dialects) -> Self {
         // Keeping what cannot be lowered leaves nothing to fail; if it did, nothing would be known.
-        let lowered = lower_funcs(module, dialects, OnError::Keep).unwrap_or_default();
+        let lowered = lower_funcs(module, dialects, OnError::Keep, &mut Fuel::unlimited()).unwrap_or_default();
         let n = module.funcs.len();
         let (macs, total_macs, weights) = (vec![Vec::new(); n], vec![None; n], vec![BTreeSet::new(); n]);
         let mut costs = Self { module, macs, total_macs, weights };

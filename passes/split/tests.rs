@@ -30,7 +30,8 @@ func @main(%x: f32[N,8] "image" l0) -> (%top, %aux "aux_output") attrs {class = 
 #[track_caller]
 fn check_error(text: &str, at: &str, expect: &str) {
     let found = run(text, &format!("split={at}")).map(|_| "no error".to_string());
-    assert_eq!(found, Err(format!("pass `split={at}`: {expect}")));
+    let call = if at.contains(',') { format!("split=[{at}]") } else { format!("split={at}") };
+    assert_eq!(found, Err(format!("pass `{call}`: {expect}")));
 }
 
 /// The functions after a split of [`RESIDUAL`], without the declarations, which stay; and the remarks.
@@ -402,6 +403,5 @@ fn errors_about_the_module() {
     let (split, _) = run(RESIDUAL, "split=stem").unwrap();
     check_error(&split, "%stem", "the module is split already: `@main` only calls functions, `@stage0` first");
     check_error("netc 1", "a", "the module has no function `@main`");
-    let no_cut = "there is no cut: name a layer or a value, as in `split=mixed9`";
-    assert_eq!(run(RESIDUAL, "split"), Err(format!("pass `split`: {no_cut}")));
+    assert_eq!(run(RESIDUAL, "split"), Err("pass `split` needs the option `at`, as in `split=CUT,...`".into()));
 }

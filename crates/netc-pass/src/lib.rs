@@ -1,13 +1,27 @@
-//! What a pass is: options, registry, pipeline text, and the manager that runs them; and how source ops get meaning.
+//! What a pass is: options, registry, pipelines, and the manager that runs them; and how source ops get meaning.
+//!
+//! A [`Pass`] rewrites a module. What users can name of it is a [`PassInfo`]; a [`Registry`] is a table of these. A
+//! [`Pipeline`] is passes one after the other, as data and as text, and the [`Manager`] runs it: it makes every pass
+//! before the first runs, verifies the module after each, lets [`Observer`]s look on, and keeps a [`Record`].
 
+pub mod consts;
+pub mod context;
 pub mod library;
 pub mod lowering;
 pub mod manager;
+mod nearest;
+pub mod options;
 pub mod pass;
-pub mod text;
+pub mod pipeline;
+pub mod registry;
 
+pub use consts::{ConstError, ConstEval};
+pub use context::{Context, Fuel, Remark};
 pub use library::LayerLibrary;
 pub use lowering::{Dialect, Dialects, LowerError, Lowered, OpContext};
-pub use manager::{PipelineError, Step, run_pipeline};
-pub use pass::{Context, OptionInfo, Pass, PassError, PassInfo, Registry, Remark};
-pub use text::{PassCall, PipelineSyntaxError, nearest, parse_pipeline};
+pub use manager::{Event, FailedPass, Failure, Manager, Observer, PipelineError, Record};
+pub use nearest::nearest;
+pub use options::{OptionInfo, OptionKind, Options};
+pub use pass::{Fidelity, Pass, PassError, PassInfo};
+pub use pipeline::{PassCall, Pipeline, PipelineStep, PipelineSyntaxError, parse_pass};
+pub use registry::{NamedPipeline, Registry};

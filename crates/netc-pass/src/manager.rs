@@ -1,57 +1,258 @@
-//! Running passes one after the other, with the module verified after each.
+//! Running pipelines: the module is verified after each pass, observers look on, and a record is kept.
 
-use netc_ir::{Module, Violations, verify};
+mod record;
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use netc_ir::{Func, Module, Violations, verify};
 use thiserror::Error;
 
-use crate::pass::{Context, PassError, Registry};
-use crate::text::PassCall;
+use crate::context::Context;
+use crate::pass::{Fidelity, Pass, PassError};
+use crate::pipeline::{PassCall, Pipeline, PipelineStep};
+use crate::registry::Registry;
+
+pub use record::Record;
+
+/// How deep named pipelines may refer to one another.
+const MAX_DEPTH: usize = 32;
 
 /// A pipeline that did not finish.
 #[derive(Debug, Error)]
 pub enum PipelineError {
-    /// A pass cannot be made from its options.
-    #[error("{0}")]
-    Options(#[source] PassError),
-    /// A pass cannot do what it was asked.
-    #[error("pass `{pass}`: {source}")]
-    Pass {
-        /// The pass.
-        pass: String,
-        /// Why.
-        source: PassError,
-    },
-    /// A pass left a module that breaks the rules: a bug of the pass.
-    #[error("pass `{pass}` left a module that breaks the rules (a bug of the pass):\n{source}")]
-    Broken {
-        /// The pass.
-        pass: String,
-        /// The broken rules.
-        source: Violations,
-    },
+    /// A pass cannot be made, or a name is not known: nothing ran.
+    #[error(transparent)]
+    Options(#[from] PassError),
+    /// A pass failed.
+    #[error(transparent)]
+    Failed(#[from] Box<FailedPass>),
 }
 
-/// A pass that ran: what it was called with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
-    /// The call.
+/// A pass that failed.
+#[derive(Debug, Error)]
+#[error("pass `{call}`{cause}")]
+pub struct FailedPass {
+    /// How many passes had run before it.
+    pub number: usize,
+    /// The pass.
     pub call: PassCall,
+    /// Why. The module is as it was before the pass in the case of an error, else what the pass left.
+    pub cause: Failure,
 }
 
-/// Runs `calls` in order on `module`, and checks every rule after each. On an error the module is as it was before
-/// the pass that failed.
-pub fn run_pipeline(
-    module: &mut Module,
-    calls: &[PassCall],
-    registry: &Registry,
-    context: &mut Context<'_>,
-) -> Result<Vec<Step>, PipelineError> {
-    let passes =
-        calls.iter().map(|c| registry.build(c)).collect::<Result<Vec<_>, _>>().map_err(PipelineError::Options)?;
-    let mut steps = Vec::new();
-    for (call, pass) in calls.iter().zip(passes) {
-        pass.run(module, context).map_err(|source| PipelineError::Pass { pass: call.to_string(), source })?;
-        verify(module).map_err(|source| PipelineError::Broken { pass: call.to_string(), source })?;
-        steps.push(Step { call: call.clone() });
-    }
-    Ok(steps)
+/// Why a pass failed. All but the first are bugs of the pass.
+#[derive(Debug, Error)]
+pub enum Failure {
+    /// It cannot do what it was asked.
+    #[error(": {0}")]
+    Error(#[source] PassError),
+    /// It panicked.
+    #[error(" panicked (a bug of the pass): {0}")]
+    Panic(String),
+    /// It left a module that breaks the rules.
+    #[error(" left a module that breaks the rules (a bug of the pass):\n{0}")]
+    Broken(#[source] Violations),
+    /// An observer does not accept what it left.
+    #[error(": {0}")]
+    Rejected(String),
 }
+
+/// A pass that is about to run, or that has run.
+#[derive(Clone, Copy)]
+pub struct Event<'a> {
+    /// How many passes ran before it.
+    pub number: usize,
+    /// The pass.
+    pub call: &'a PassCall,
+    /// What it may do to values.
+    pub fidelity: Fidelity,
+    /// The module before or after.
+    pub module: &'a Module,
+}
+
+/// What looks on while a pipeline runs.
+pub trait Observer {
+    /// A pass is about to run.
+    fn before(&mut self, _event: Event<'_>) {}
+
+    /// A pass has run, and its module verifies. An error ends the pipeline.
+    fn after(&mut self, _event: Event<'_>) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// Runs pipelines of the passes of a registry.
+pub struct Manager<'a> {
+    registry: &'a Registry,
+    observers: Vec<&'a mut dyn Observer>,
+    max_passes: usize,
+}
+
+impl<'a> Manager<'a> {
+    /// A manager without observers.
+    pub fn new(registry: &'a Registry) -> Self {
+        Self { registry, observers: Vec::new(), max_passes: usize::MAX }
+    }
+
+    /// With another observer; they are asked in the order in which they come.
+    pub fn observe(mut self, observer: &'a mut dyn Observer) -> Self {
+        self.observers.push(observer);
+        self
+    }
+
+    /// Stops when so many passes have run.
+    pub fn stop_after(mut self, passes: usize) -> Self {
+        self.max_passes = passes;
+        self
+    }
+
+    /// Runs `pipeline` on `module`.
+    ///
+    /// Every pass is made before the first runs. Between passes, an interrupted context ends the pipeline early: the
+    /// module is then what the passes so far made of it.
+    pub fn run(
+        &mut self,
+        module: &mut Module,
+        pipeline: &Pipeline,
+        context: &mut Context<'_>,
+    ) -> Result<Record, PipelineError> {
+        let steps = self.make(pipeline, 0)?;
+        let mut root = Record::new(pipeline.to_string(), num_ops(module));
+        let mut run = Run { manager: self, context, passes: 0 };
+        run.steps(&steps, module, &mut root)?;
+        root.interrupted = run.context.interrupted();
+        Ok(root)
+    }
+
+    fn make(&self, pipeline: &Pipeline, depth: usize) -> Result<Vec<Made>, PassError> {
+        pipeline.0.iter().map(|step| self.make_step(step, depth)).collect()
+    }
+
+    fn make_step(&self, step: &PipelineStep, depth: usize) -> Result<Made, PassError> {
+        let name = || step.to_string();
+        Ok(match step {
+            PipelineStep::Pass(call) => {
+                let fidelity = self.registry.pass(&call.name)?.fidelity;
+                Made::Pass { call: call.clone(), fidelity, pass: self.registry.build(call)? }
+            }
+            PipelineStep::Fix { max, body } => {
+                Made::Several { name: name(), rounds: *max, steps: self.make(body, depth)? }
+            }
+            PipelineStep::Named(named) => {
+                if depth == MAX_DEPTH {
+                    return Err(PassError(format!("the pipeline `@{named}` contains itself")));
+                }
+                let text = self.registry.pipeline(named)?.text;
+                let body: Pipeline = text.parse().map_err(|e| PassError(format!("pipeline `@{named}`: {e}")))?;
+                Made::Several { name: name(), rounds: 1, steps: self.make(&body, depth + 1)? }
+            }
+        })
+    }
+}
+
+/// A step whose passes are made.
+enum Made {
+    Pass {
+        call: PassCall,
+        fidelity: Fidelity,
+        pass: Box<dyn Pass>,
+    },
+    /// Steps that run until they rewrite nothing, or `rounds` times.
+    Several {
+        name: String,
+        rounds: u64,
+        steps: Vec<Made>,
+    },
+}
+
+struct Run<'r, 'a, 'c> {
+    manager: &'r mut Manager<'a>,
+    context: &'r mut Context<'c>,
+    /// How many passes have run.
+    passes: usize,
+}
+
+impl Run<'_, '_, '_> {
+    /// Runs `steps`, and adds what they did to `record`.
+    fn steps(&mut self, steps: &[Made], module: &mut Module, record: &mut Record) -> Result<(), Box<FailedPass>> {
+        for step in steps {
+            if self.context.interrupted() || self.passes == self.manager.max_passes {
+                return Ok(());
+            }
+            let done = match step {
+                Made::Pass { call, fidelity, pass } => self.pass(call, *fidelity, &**pass, module)?,
+                Made::Several { name, rounds, steps } => self.rounds(name, *rounds, steps, module)?,
+            };
+            record.add(done);
+        }
+        Ok(())
+    }
+
+    fn rounds(
+        &mut self,
+        name: &str,
+        rounds: u64,
+        steps: &[Made],
+        module: &mut Module,
+    ) -> Result<Record, Box<FailedPass>> {
+        let mut record = Record::new(name.into(), num_ops(module));
+        for _ in 0..rounds {
+            let before = self.context.fuel.burnt();
+            self.steps(steps, module, &mut record)?;
+            if self.context.fuel.burnt() == before {
+                break;
+            }
+        }
+        Ok(record)
+    }
+
+    fn pass(
+        &mut self,
+        call: &PassCall,
+        fidelity: Fidelity,
+        pass: &dyn Pass,
+        module: &mut Module,
+    ) -> Result<Record, Box<FailedPass>> {
+        let number = self.passes;
+        let failed = |cause| Box::new(FailedPass { number, call: call.clone(), cause });
+        let mut record = Record::new(call.to_string(), num_ops(module));
+        let rewrites = self.context.fuel.burnt();
+
+        let start = Instant::now();
+        for observer in &mut self.manager.observers {
+            observer.before(Event { number, call, fidelity, module });
+        }
+        let ready = Instant::now();
+        let ran = catch_unwind(AssertUnwindSafe(|| pass.run(module, self.context)));
+        let done = Instant::now();
+        ran.map_err(|panic| failed(Failure::Panic(message(&*panic))))?.map_err(|e| failed(Failure::Error(e)))?;
+        verify(module).map_err(|e| failed(Failure::Broken(e)))?;
+        self.passes += 1;
+        for observer in &mut self.manager.observers {
+            let accepted = observer.after(Event { number, call, fidelity, module });
+            accepted.map_err(|note| failed(Failure::Rejected(note)))?;
+        }
+        record.number = Some(number);
+        record.time = done - ready;
+        record.overhead = (ready - start) + done.elapsed();
+        record.ops_after = num_ops(module);
+        record.rewrites = self.context.fuel.burnt() - rewrites;
+        record.counts = self.context.take_counts();
+        Ok(record)
+    }
+}
+
+fn num_ops(module: &Module) -> usize {
+    module.funcs.iter().map(Func::num_ops).sum()
+}
+
+/// What a panic said.
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_string());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "it gave no message".into())
+}
+
+#[cfg(test)]
+mod tests;

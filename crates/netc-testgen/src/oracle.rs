@@ -8,7 +8,7 @@ use netc_exec::{Plan, Tensor, inputs};
 use netc_ir::{
     Attr, Attrs, Bindings, Func, FuncId, Literal, Loc, MAIN, Module, OpKind, ValueId, WeightData, parse, print, verify,
 };
-use netc_pass::{Context, Dialects, parse_pipeline, run_pipeline};
+use netc_pass::{Context, Dialects, Manager, Pipeline, PipelineSyntaxError};
 use netc_passes::{lower, split};
 
 /// What an oracle found wrong, in words.
@@ -98,10 +98,10 @@ pub fn round_trip_keras(module: &Module, dialects: &Dialects) -> Result<(), Wron
 
 /// The pass `call` leaves a valid module with the same outputs, bit for bit.
 pub fn keeps_values(module: &Module, call: &str, dialects: &Dialects) -> Result<Module, Wrong> {
-    let calls = [parse_pipeline(call).map_err(|e| e.to_string())?];
+    let pipeline: Pipeline = call.parse().map_err(|e: PipelineSyntaxError| e.to_string())?;
     let mut after = module.clone();
     let mut context = Context::new(dialects);
-    run_pipeline(&mut after, &calls, &netc_passes::registry(), &mut context).map_err(|e| e.to_string())?;
+    Manager::new(&netc_passes::registry()).run(&mut after, &pipeline, &mut context).map_err(|e| e.to_string())?;
     print_parse(&after)?;
     keeps_signature(module, &after)?;
     let lowered = |m: &Module| lower::lower_module(m, dialects).map_err(|e| e.to_string());

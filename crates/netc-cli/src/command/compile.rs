@@ -7,7 +7,7 @@ use std::thread;
 
 use netc_data::Store;
 use netc_ir::{FuncId, Module};
-use netc_pass::{Context, Dialects, PassCall, PipelineError, parse_pipeline, run_pipeline};
+use netc_pass::{Context, Dialects, Manager, Pipeline, PipelineError};
 use netc_passes::analysis::Costs;
 use netc_passes::analysis::graph::dot;
 
@@ -22,14 +22,14 @@ use crate::verify::{Executable, Verification, verify};
 use crate::{report, text};
 
 pub(crate) fn run(args: &CompileArgs) -> Result<(), CliError> {
-    let calls = parse_passes(&args.passes)?;
+    let pipeline = parse_passes(&args.passes)?;
     let dialects = input::dialects(&args.model)?;
     let mut model = input::load_or_default(args.input.as_deref(), &dialects)?;
     let title = title(&model, &Costs::of(&model.module, &dialects));
     let original = args.verify.map(|_| model.module.clone());
 
     let mut context = Context::new(&dialects);
-    run_pipeline(&mut model.module, &calls, &netc_passes::registry(), &mut context).map_err(pipeline_error)?;
+    Manager::new(&netc_passes::registry()).run(&mut model.module, &pipeline, &mut context).map_err(pipeline_error)?;
     // Passes may have added functions.
     model.main = model.module.func_named(netc_ir::MAIN).unwrap_or(model.main);
     let chain = Chain::of(&model.module, model.main);
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &CompileArgs) -> Result<(), CliError> {
     let report = Report {
         model: &model,
         title,
-        passes: calls.iter().map(ToString::to_string).collect(),
+        passes: pipeline.0.iter().map(ToString::to_string).collect(),
         remarks: &context.remarks,
         chain: chain.as_ref(),
         files: &files,
@@ -75,14 +75,14 @@ pub(crate) fn run(args: &CompileArgs) -> Result<(), CliError> {
     result
 }
 
-fn parse_passes(passes: &[String]) -> Result<Vec<PassCall>, CliError> {
-    passes.iter().map(|p| parse_pipeline(p).map_err(|e| CliError::Usage(e.to_string()))).collect()
+fn parse_passes(passes: &[String]) -> Result<Pipeline, CliError> {
+    Pipeline::of_passes(passes.iter().map(String::as_str)).map_err(|e| CliError::Usage(e.to_string()))
 }
 
 fn pipeline_error(error: PipelineError) -> CliError {
     match error {
         PipelineError::Options(e) => CliError::Usage(e.to_string()),
-        PipelineError::Pass { .. } | PipelineError::Broken { .. } => CliError::input(error.to_string()),
+        PipelineError::Failed(_) => CliError::input(error.to_string()),
     }
 }
 

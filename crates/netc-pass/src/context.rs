@@ -1,0 +1,142 @@
+//! What a pass may use besides the module.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use netc_ir::Loc;
+
+use crate::consts::ConstEval;
+use crate::lowering::Dialects;
+
+/// What a pass may use besides the module.
+pub struct Context<'a> {
+    /// The meaning of source ops.
+    pub dialects: &'a Dialects,
+    /// What passes have to say to the user, in order.
+    pub remarks: Vec<Remark>,
+    consts: Option<&'a dyn ConstEval>,
+    interrupt: Option<&'a AtomicBool>,
+    /// The rewrites that may be done, and how many were.
+    pub fuel: Fuel,
+    counts: BTreeMap<&'static str, u64>,
+}
+
+impl<'a> Context<'a> {
+    /// A context with as many rewrites as passes ask for, which computes no constants.
+    pub fn new(dialects: &'a Dialects) -> Self {
+        Self {
+            dialects,
+            remarks: Vec::new(),
+            consts: None,
+            interrupt: None,
+            fuel: Fuel::unlimited(),
+            counts: BTreeMap::new(),
+        }
+    }
+
+    /// With `consts` to compute constants.
+    pub fn with_consts(mut self, consts: &'a dyn ConstEval) -> Self {
+        self.consts = Some(consts);
+        self
+    }
+
+    /// With `fuel` for so many rewrites.
+    pub fn with_fuel(mut self, fuel: Fuel) -> Self {
+        self.fuel = fuel;
+        self
+    }
+
+    /// With a flag that is set when the user wants no more.
+    pub fn with_interrupt(mut self, interrupt: &'a AtomicBool) -> Self {
+        self.interrupt = Some(interrupt);
+        self
+    }
+
+    /// What computes constants, where something does.
+    pub fn consts(&self) -> Option<&'a dyn ConstEval> {
+        self.consts
+    }
+
+    /// Whether one more rewrite may be done; if so, it is counted.
+    pub fn rewrite(&mut self) -> bool {
+        self.fuel.burn()
+    }
+
+    /// Whether the user wants no more: a pass that takes long stops at a good state.
+    pub fn interrupted(&self) -> bool {
+        self.interrupt.is_some_and(|flag| flag.load(Ordering::Relaxed))
+    }
+
+    /// Adds `n` to what the pass that runs has counted of `what`.
+    pub fn count(&mut self, what: &'static str, n: u64) {
+        *self.counts.entry(what).or_default() += n;
+    }
+
+    /// What has been counted since this was last asked.
+    pub(crate) fn take_counts(&mut self) -> BTreeMap<&'static str, u64> {
+        std::mem::take(&mut self.counts)
+    }
+
+    /// Tells the user what `pass` did or could not do at `loc`.
+    pub fn remark(&mut self, pass: &'static str, loc: Loc, text: impl Into<String>) {
+        self.remarks.push(Remark { pass, loc, text: text.into() });
+    }
+}
+
+/// The single rewrites that passes may do, counted: what finds the first that is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fuel {
+    limit: u64,
+    burnt: u64,
+}
+
+impl Fuel {
+    /// For as many rewrites as passes ask for.
+    pub fn unlimited() -> Self {
+        Self::of(u64::MAX)
+    }
+
+    /// For `rewrites` rewrites.
+    pub fn of(rewrites: u64) -> Self {
+        Self { limit: rewrites, burnt: 0 }
+    }
+
+    /// Whether some is left.
+    pub fn is_left(&self) -> bool {
+        self.burnt < self.limit
+    }
+
+    /// Takes what one rewrite needs; false if nothing is left.
+    pub fn burn(&mut self) -> bool {
+        let left = self.is_left();
+        self.burnt += u64::from(left);
+        left
+    }
+
+    /// The number of rewrites so far.
+    pub fn burnt(&self) -> u64 {
+        self.burnt
+    }
+}
+
+/// What a pass has to say about a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark {
+    /// The pass.
+    pub pass: &'static str,
+    /// The place.
+    pub loc: Loc,
+    /// What it says.
+    pub text: String,
+}
+
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.pass)?;
+        if self.loc != Loc::Unknown {
+            write!(f, "{}: ", self.loc)?;
+        }
+        f.write_str(&self.text)
+    }
+}

@@ -1,0 +1,234 @@
+//! The options of a pass: what it has, and what a call sets.
+
+use crate::nearest::nearest;
+use crate::pass::{PassError, PassInfo};
+use crate::pipeline::PassCall;
+
+/// One option of a pass.
+pub struct OptionInfo {
+    /// Its name in `pass{name=value}`.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: OptionKind,
+    /// What it does.
+    pub help: &'static str,
+}
+
+/// What an option takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OptionKind {
+    /// Nothing: it is there or not.
+    Flag,
+    /// A whole number.
+    Count {
+        /// What it is where it is not given.
+        default: u64,
+    },
+    /// One of several words.
+    Choice {
+        /// The words.
+        of: &'static [&'static str],
+        /// What it is where it is not given: one of the words.
+        default: &'static str,
+    },
+    /// One value, which must be given.
+    Text {
+        /// What stands for it in help.
+        value: &'static str,
+    },
+    /// One value or more, which must be given.
+    List {
+        /// What stands for one in help.
+        value: &'static str,
+    },
+}
+
+impl OptionKind {
+    /// How a value is written, for help.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Flag => String::new(),
+            Self::Count { default } => format!("COUNT (else {default})"),
+            Self::Choice { of, default } => format!("{} (else {default})", of.join(" | ")),
+            Self::Text { value } => (*value).into(),
+            Self::List { value } => format!("{value},..."),
+        }
+    }
+
+    /// What is wrong with `values`, if anything.
+    fn misfit(&self, values: &[String]) -> Option<String> {
+        let found = match values {
+            [] => "none".to_string(),
+            [one] => format!("`{one}`"),
+            many => format!("{} values", many.len()),
+        };
+        let expected = match (self, values) {
+            (Self::Flag, []) | (Self::Text { .. }, [_]) | (Self::List { .. }, [_, ..]) => return None,
+            (Self::Count { .. }, [n]) if n.parse::<u64>().is_ok() => return None,
+            (Self::Choice { of, .. }, [word]) if of.contains(&word.as_str()) => return None,
+            (Self::Flag, _) => "no value".to_string(),
+            (Self::Count { .. }, _) => "a whole number".into(),
+            (Self::Choice { of, .. }, _) => format!("one of `{}`", of.join("`, `")),
+            (Self::Text { .. }, _) => "one value".into(),
+            (Self::List { .. }, _) => "at least one value".into(),
+        };
+        Some(format!("takes {expected}, found {found}"))
+    }
+
+    fn is_required(&self) -> bool {
+        match self {
+            Self::Text { .. } | Self::List { .. } => true,
+            Self::Flag | Self::Count { .. } | Self::Choice { .. } => false,
+        }
+    }
+}
+
+/// The options that a pass is made with: every one that it has, of the kind that it says.
+pub struct Options<'a> {
+    info: &'a PassInfo,
+    call: PassCall,
+}
+
+impl<'a> Options<'a> {
+    /// The options of `call`, a call of the pass that `info` describes; the unnamed one is the pass's first.
+    ///
+    /// Fails where the pass has no such option, a value does not fit, or one that is required is missing.
+    pub(crate) fn new(info: &'a PassInfo, call: &PassCall) -> Result<Self, PassError> {
+        let mut named = PassCall::new(info.name);
+        for (name, values) in &call.options {
+            let option = find(info, name)?;
+            if named.values(option.name).is_some() {
+                return Err(PassError(format!("pass `{}` has the option `{}` twice", info.name, option.name)));
+            }
+            if let Some(note) = option.kind.misfit(values) {
+                return Err(PassError(format!("option `{}` of pass `{}` {note}", option.name, info.name)));
+            }
+            named.options.push((option.name.into(), values.clone()));
+        }
+        let missing = info.options.iter().find(|o| o.kind.is_required() && named.values(o.name).is_none());
+        match missing {
+            Some(o) => Err(PassError(format!(
+                "pass `{}` needs the option `{}`, as in `{}={}`",
+                info.name,
+                o.name,
+                info.name,
+                o.kind.describe()
+            ))),
+            None => Ok(Self { info, call: named }),
+        }
+    }
+
+    /// Whether the flag `name` is given.
+    pub fn flag(&self, name: &str) -> bool {
+        self.call.values(name).is_some()
+    }
+
+    /// The count `name`.
+    pub fn count(&self, name: &str) -> u64 {
+        let given = self.call.values(name).and_then(|v| v.first()?.parse().ok());
+        given.unwrap_or(match self.kind(name) {
+            Some(OptionKind::Count { default }) => default,
+            Some(OptionKind::Flag | OptionKind::Choice { .. } | OptionKind::Text { .. } | OptionKind::List { .. })
+            | None => 0,
+        })
+    }
+
+    /// The word that the choice `name` is.
+    pub fn choice(&self, name: &str) -> &str {
+        let given = self.call.values(name).and_then(|v| v.first()).map(String::as_str);
+        given.unwrap_or(match self.kind(name) {
+            Some(OptionKind::Choice { default, .. }) => default,
+            Some(OptionKind::Flag | OptionKind::Count { .. } | OptionKind::Text { .. } | OptionKind::List { .. })
+            | None => "",
+        })
+    }
+
+    /// The text `name`.
+    pub fn text(&self, name: &str) -> &str {
+        self.call.values(name).and_then(|v| v.first()).map_or("", String::as_str)
+    }
+
+    /// The values of the list `name`.
+    pub fn list(&self, name: &str) -> &[String] {
+        self.call.values(name).unwrap_or_default()
+    }
+
+    fn kind(&self, name: &str) -> Option<OptionKind> {
+        self.info.options.iter().find(|o| o.name == name).map(|o| o.kind)
+    }
+}
+
+fn find<'a>(info: &'a PassInfo, name: &str) -> Result<&'a OptionInfo, PassError> {
+    let found = info.options.iter().enumerate().find(|(i, o)| o.name == name || name.is_empty() && *i == 0);
+    found.map(|(_, option)| option).ok_or_else(|| {
+        let names: Vec<&str> = info.options.iter().map(|o| o.name).collect();
+        let what = if name.is_empty() { "takes no value".into() } else { format!("has no option `{name}`") };
+        PassError(format!("pass `{}` {what}{}", info.name, nearest(name, &names)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use netc_ir::Module;
+
+    use super::*;
+    use crate::context::Context;
+    use crate::pass::{Fidelity, Pass};
+    use crate::pipeline::{PipelineStep, parse_pass};
+
+    struct Nothing;
+
+    impl Pass for Nothing {
+        fn run(&self, _: &mut Module, _: &mut Context<'_>) -> Result<(), PassError> {
+            Ok(())
+        }
+    }
+
+    const INFO: PassInfo = PassInfo {
+        name: "p",
+        summary: "",
+        help: "",
+        fidelity: Fidelity::Exact,
+        options: &[
+            OptionInfo { name: "at", kind: OptionKind::List { value: "X" }, help: "" },
+            OptionInfo { name: "iters", kind: OptionKind::Count { default: 3 }, help: "" },
+            OptionInfo {
+                name: "cost",
+                kind: OptionKind::Choice { of: &["flops", "time"], default: "flops" },
+                help: "",
+            },
+            OptionInfo { name: "relay", kind: OptionKind::Flag, help: "" },
+        ],
+        build: |_| Ok(Box::new(Nothing)),
+    };
+
+    fn options(text: &str) -> Result<Options<'static>, PassError> {
+        let PipelineStep::Pass(call) = parse_pass(text).unwrap() else { panic!("{text} is no pass") };
+        Options::new(&INFO, &call)
+    }
+
+    #[test]
+    fn options_have_names_kinds_and_defaults() {
+        let given = options("p{at=[a,b],iters=7,cost=time,relay}").unwrap();
+        assert_eq!((given.list("at"), given.count("iters")), (&["a".to_string(), "b".into()][..], 7));
+        assert_eq!((given.choice("cost"), given.flag("relay")), ("time", true));
+        let default = options("p=a").unwrap();
+        assert_eq!((default.list("at"), default.count("iters")), (&["a".to_string()][..], 3));
+        assert_eq!((default.choice("cost"), default.flag("relay")), ("flops", false));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_an_error() {
+        for (text, error) in [
+            ("p", "pass `p` needs the option `at`, as in `p=X,...`"),
+            ("p{at=a,att=a}", "pass `p` has no option `att`; did you mean `at`?"),
+            ("p{at=a,iters=many}", "option `iters` of pass `p` takes a whole number, found `many`"),
+            ("p{at=a,iters=-1}", "option `iters` of pass `p` takes a whole number, found `-1`"),
+            ("p{at=a,cost=x}", "option `cost` of pass `p` takes one of `flops`, `time`, found `x`"),
+            ("p{at=a,relay=[a,b]}", "option `relay` of pass `p` takes no value, found 2 values"),
+            ("p{at}", "option `at` of pass `p` takes at least one value, found none"),
+        ] {
+            assert_eq!(options(text).err().map(|e| e.0).as_deref(), Some(error), "{text}");
+        }
+    }
+}

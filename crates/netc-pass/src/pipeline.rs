@@ -1,0 +1,232 @@
+//! Pipelines as data and as text: `split=mixed9,fix{max=4}(dce,cse),@simplify`.
+//!
+//! ```text
+//! pipeline := step ("," step)*
+//! step     := "@" NAME | "fix" ["{" "max" "=" COUNT "}"] "(" pipeline ")" | call
+//! call     := NAME | NAME "=" value | NAME "{" option ("," option)* "}"
+//! option   := NAME | NAME "=" value
+//! value    := WORD | '"' text '"' | "[" WORD ("," WORD)* "]"
+//! ```
+//!
+//! A word holds any character but blanks and `,[]{}()"=`; what has others is quoted, with `\"` and `\\` inside.
+
+mod parse;
+
+use std::fmt;
+use std::str::FromStr;
+
+pub use parse::{PipelineSyntaxError, parse_pass};
+
+/// Steps that run one after the other. It prints as it parses.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Pipeline(pub Vec<PipelineStep>);
+
+/// One step of a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PipelineStep {
+    /// A pass with its options.
+    Pass(PassCall),
+    /// Steps that run again until they rewrite nothing, or `max` times.
+    Fix {
+        /// The most rounds.
+        max: u64,
+        /// What runs in each.
+        body: Pipeline,
+    },
+    /// A pipeline of the registry. Text: `@name`.
+    Named(String),
+}
+
+/// The rounds of a `fix` that does not say how many.
+pub const FIX_ROUNDS: u64 = 8;
+
+/// A pass with its options. It prints as it parses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassCall {
+    /// The pass.
+    pub name: String,
+    /// Its options; the one set by `name=value` has an empty name.
+    pub options: Vec<(String, Vec<String>)>,
+}
+
+impl PassCall {
+    /// The call of a pass without options.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), options: Vec::new() }
+    }
+
+    /// The values of the option `name`, if it is set.
+    pub fn values(&self, name: &str) -> Option<&[String]> {
+        self.options.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_slice())
+    }
+}
+
+impl Pipeline {
+    /// The pipeline that `passes` are, each the text of a `--pass` option: a call, in which `name=a,b` is a list.
+    pub fn of_passes<'t>(passes: impl IntoIterator<Item = &'t str>) -> Result<Self, PipelineSyntaxError> {
+        passes.into_iter().map(parse_pass).collect::<Result<Vec<_>, _>>().map(Self)
+    }
+}
+
+impl FromStr for Pipeline {
+    type Err = PipelineSyntaxError;
+
+    fn from_str(text: &str) -> Result<Self, PipelineSyntaxError> {
+        parse::pipeline(text)
+    }
+}
+
+impl From<PassCall> for Pipeline {
+    fn from(call: PassCall) -> Self {
+        Self(vec![PipelineStep::Pass(call)])
+    }
+}
+
+impl fmt::Display for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, step) in self.0.iter().enumerate() {
+            write!(f, "{}{step}", if i == 0 { "" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for PipelineStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pass(call) => call.fmt(f),
+            Self::Fix { max: FIX_ROUNDS, body } => write!(f, "fix({body})"),
+            Self::Fix { max, body } => write!(f, "fix{{max={max}}}({body})"),
+            Self::Named(name) => write!(f, "@{name}"),
+        }
+    }
+}
+
+impl fmt::Display for PassCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        match self.options.as_slice() {
+            [] => Ok(()),
+            [(name, values)] if name.is_empty() => write!(f, "={}", Values(values)),
+            options => {
+                for (i, (name, values)) in options.iter().enumerate() {
+                    f.write_str(if i == 0 { "{" } else { "," })?;
+                    match values.as_slice() {
+                        [] => f.write_str(name)?,
+                        values => write!(f, "{name}={}", Values(values))?,
+                    }
+                }
+                f.write_str("}")
+            }
+        }
+    }
+}
+
+/// One value as a word, any other number of them as a list.
+struct Values<'a>(&'a [String]);
+
+impl fmt::Display for Values<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [one] => write!(f, "{}", Word(one)),
+            many => {
+                for (i, value) in many.iter().enumerate() {
+                    write!(f, "{}{}", if i == 0 { "[" } else { "," }, Word(value))?;
+                }
+                f.write_str("]")
+            }
+        }
+    }
+}
+
+/// A word, in quotes where it needs them.
+struct Word<'a>(&'a str);
+
+impl fmt::Display for Word<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.0.is_empty() && self.0.chars().all(parse::is_word) {
+            return f.write_str(self.0);
+        }
+        write!(f, "\"{}\"", self.0.replace('\\', "\\\\").replace('"', "\\\""))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, printed: &str) {
+        let pipeline: Pipeline = text.parse().unwrap();
+        assert_eq!(pipeline.to_string(), printed);
+        assert_eq!(printed.parse(), Ok(pipeline));
+    }
+
+    #[test]
+    fn prints_as_it_parses() {
+        for text in [
+            "dce",
+            "split=mixed9",
+            "split=[a,b]",
+            "split{at=[a,b],relay}",
+            "saturate{iters=8}",
+            "fix(dce)",
+            "fix{max=4}(dce,fix(cse),@simplify)",
+            "@simplify,dce",
+            "split=before:x/y@1+#3",
+        ] {
+            check(text, text);
+        }
+    }
+
+    #[test]
+    fn text_is_made_uniform() {
+        check(" dce , fix { max = 8 } ( cse ) ", "dce,fix(cse)");
+        check("split = \"mixed9\"", "split=mixed9");
+        check("split=[ a , b ]", "split=[a,b]");
+        check(r#"split="a, b\"c\\""#, r#"split="a, b\"c\\""#);
+        check("p{}", "p");
+        check("p{x=[]}", "p{x}");
+        check("split=[a]", "split=a");
+    }
+
+    #[test]
+    fn passes_of_the_command_line_take_lists_without_brackets() {
+        let pipeline = Pipeline::of_passes(["split=a,b+c", "dce", "fix(cse,dce)"]).unwrap();
+        assert_eq!(pipeline.to_string(), "split=[a,b+c],dce,fix(cse,dce)");
+        let pipeline = Pipeline::of_passes(["split=two words, f(x)=1"]).unwrap();
+        assert_eq!(pipeline.to_string(), r#"split=["two words","f(x)=1"]"#);
+        assert!(Pipeline::of_passes(["dce,cse"]).is_err(), "one pass each");
+        assert!(Pipeline::of_passes(["split=a,,b"]).is_err(), "a value is missing");
+    }
+
+    #[test]
+    fn malformed_text_is_an_error_with_its_place() {
+        for (text, at, note) in [
+            ("", 0, "expected a pass, `fix(...)` or `@name`, found the end"),
+            ("dce,", 4, "expected a pass, `fix(...)` or `@name`, found the end"),
+            ("=x", 0, "expected a pass, `fix(...)` or `@name`, found `=`"),
+            ("split=", 6, "expected a value, found the end"),
+            ("split=,", 6, "expected a value, found `,`"),
+            ("split{at=a", 10, "expected `,` or `}`, found the end"),
+            ("split=[a;", 9, "expected `,` or `]`, found the end"),
+            ("sp lit", 3, "expected `,` or the end, found `l`"),
+            ("fix(dce", 7, "expected `,` or `)`, found the end"),
+            ("fix{max=x}(dce)", 8, "expected a whole number, found `x`"),
+            ("fix{min=1}(dce)", 4, "`fix` has the option `max` alone, found `min`"),
+            ("fix", 3, "expected `(` and what `fix` repeats, found the end"),
+            ("a=\"b", 4, "the quotes have no end"),
+            ("p{x=a,x=b}", 6, "the option `x` stands twice"),
+        ] {
+            let error = text.parse::<Pipeline>().unwrap_err();
+            assert_eq!((error.at, error.note.as_str()), (at, note), "{text}");
+        }
+    }
+
+    #[test]
+    fn nesting_has_an_end() {
+        let deep = |n| format!("{}dce{}", "fix(".repeat(n), ")".repeat(n)).parse::<Pipeline>();
+        assert!(deep(16).is_ok());
+        assert!(deep(100_000).is_err());
+    }
+}

@@ -1,0 +1,251 @@
+//! Reading the text of pipelines.
+
+use thiserror::Error;
+
+use super::{FIX_ROUNDS, PassCall, Pipeline, PipelineStep};
+
+/// Text that is not a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{text}` is not a pipeline: at character {}: {note}", at + 1)]
+pub struct PipelineSyntaxError {
+    /// The text.
+    pub text: String,
+    /// The place in it, in characters from 0.
+    pub at: usize,
+    /// What was found and what was expected.
+    pub note: String,
+}
+
+/// How deep `fix` may nest.
+const MAX_DEPTH: usize = 32;
+
+pub(super) fn pipeline(text: &str) -> Result<Pipeline, PipelineSyntaxError> {
+    let mut parser = Parser::new(text);
+    let pipeline = parser.pipeline(0)?;
+    parser.end("`,` or the end")?;
+    Ok(pipeline)
+}
+
+/// Reads one `--pass` argument: a step of a pipeline. In `name=a,b` the list needs no brackets, and a value may have any
+/// character but a comma without quotes.
+pub fn parse_pass(text: &str) -> Result<PipelineStep, PipelineSyntaxError> {
+    let mut parser = Parser::new(text);
+    let step = match text.split_once('=') {
+        Some((name, _)) if name.trim().chars().all(is_name) && !name.trim().is_empty() => {
+            let name = parser.name("a pass")?;
+            parser.expect('=', "`=`")?;
+            PipelineStep::Pass(PassCall { name, options: vec![(String::new(), parser.bare_values()?)] })
+        }
+        _ => parser.step(0)?,
+    };
+    parser.end("the end: a `--pass` is one pass, several are a `--pipeline`")?;
+    Ok(step)
+}
+
+/// Whether `c` stands in words without quotes.
+pub(super) fn is_word(c: char) -> bool {
+    !c.is_whitespace() && !",[]{}()\"=".contains(c)
+}
+
+fn is_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '-' || c == '_'
+}
+
+struct Parser<'t> {
+    text: &'t str,
+    chars: Vec<char>,
+    at: usize,
+}
+
+type Parsed<T> = Result<T, PipelineSyntaxError>;
+
+impl<'t> Parser<'t> {
+    fn new(text: &'t str) -> Self {
+        Self { text, chars: text.chars().collect(), at: 0 }
+    }
+
+    fn pipeline(&mut self, depth: usize) -> Parsed<Pipeline> {
+        let mut steps = vec![self.step(depth)?];
+        while self.take(',') {
+            steps.push(self.step(depth)?);
+        }
+        Ok(Pipeline(steps))
+    }
+
+    fn step(&mut self, depth: usize) -> Parsed<PipelineStep> {
+        const WHAT: &str = "a pass, `fix(...)` or `@name`";
+        if self.take('@') {
+            return self.name("the name of a pipeline").map(PipelineStep::Named);
+        }
+        let name = self.name(WHAT)?;
+        if name == "fix" {
+            return self.fix(depth);
+        }
+        let options = match self.peek() {
+            Some('=') => {
+                self.at += 1;
+                vec![(String::new(), self.values()?)]
+            }
+            Some('{') => self.options()?,
+            Some(_) | None => Vec::new(),
+        };
+        Ok(PipelineStep::Pass(PassCall { name, options }))
+    }
+
+    fn fix(&mut self, depth: usize) -> Parsed<PipelineStep> {
+        if depth == MAX_DEPTH {
+            return Err(self.error(format!("`fix` nests deeper than {MAX_DEPTH}")));
+        }
+        let max = if self.take('{') { self.rounds()? } else { FIX_ROUNDS };
+        self.expect('(', "`(` and what `fix` repeats")?;
+        let body = self.pipeline(depth + 1)?;
+        self.expect(')', "`,` or `)`")?;
+        Ok(PipelineStep::Fix { max, body })
+    }
+
+    /// The rest of `{max=4}`.
+    fn rounds(&mut self) -> Parsed<u64> {
+        let start = self.skip_blanks();
+        let name = self.name("`max`")?;
+        if name != "max" {
+            self.at = start;
+            return Err(self.error(format!("`fix` has the option `max` alone, found `{name}`")));
+        }
+        self.expect('=', "`=`")?;
+        let start = self.skip_blanks();
+        let count = self.word()?;
+        let Ok(count) = count.parse() else {
+            self.at = start;
+            return Err(self.error(format!("expected a whole number, found `{count}`")));
+        };
+        self.expect('}', "`}`")?;
+        Ok(count)
+    }
+
+    fn options(&mut self) -> Parsed<Vec<(String, Vec<String>)>> {
+        self.expect('{', "`{`")?;
+        let mut options: Vec<(String, Vec<String>)> = Vec::new();
+        if self.take('}') {
+            return Ok(options);
+        }
+        loop {
+            let start = self.skip_blanks();
+            let name = self.name("an option")?;
+            if options.iter().any(|(known, _)| *known == name) {
+                self.at = start;
+                return Err(self.error(format!("the option `{name}` stands twice")));
+            }
+            let values = if self.take('=') { self.values()? } else { Vec::new() };
+            options.push((name, values));
+            if self.take('}') {
+                return Ok(options);
+            }
+            self.expect(',', "`,` or `}`")?;
+        }
+    }
+
+    fn values(&mut self) -> Parsed<Vec<String>> {
+        if !self.take('[') {
+            return Ok(vec![self.word()?]);
+        }
+        let mut values = Vec::new();
+        if self.take(']') {
+            return Ok(values);
+        }
+        loop {
+            values.push(self.word()?);
+            if self.take(']') {
+                return Ok(values);
+            }
+            self.expect(',', "`,` or `]`")?;
+        }
+    }
+
+    /// Values up to the end of the text, with or without brackets.
+    fn bare_values(&mut self) -> Parsed<Vec<String>> {
+        if self.peek() == Some('[') {
+            return self.values();
+        }
+        let mut values = Vec::new();
+        loop {
+            values.push(match self.peek() {
+                Some('"') => self.word()?,
+                Some(_) | None => self.run(|c| c != ',', "a value")?.trim_end().into(),
+            });
+            if !self.take(',') {
+                return Ok(values);
+            }
+        }
+    }
+
+    fn word(&mut self) -> Parsed<String> {
+        if self.take('"') { self.quoted() } else { self.run(is_word, "a value") }
+    }
+
+    /// The rest of a word in quotes.
+    fn quoted(&mut self) -> Parsed<String> {
+        let mut word = String::new();
+        while let Some(c) = self.chars.get(self.at).copied() {
+            self.at += 1;
+            match (c, self.chars.get(self.at)) {
+                ('"', _) => return Ok(word),
+                ('\\', Some(escaped @ ('"' | '\\'))) => {
+                    word.push(*escaped);
+                    self.at += 1;
+                }
+                _ => word.push(c),
+            }
+        }
+        Err(self.error("the quotes have no end".into()))
+    }
+
+    fn name(&mut self, what: &str) -> Parsed<String> {
+        self.run(is_name, what)
+    }
+
+    /// The characters from here on that `belongs` holds of: one at least.
+    fn run(&mut self, belongs: impl Fn(char) -> bool, what: &str) -> Parsed<String> {
+        let start = self.skip_blanks();
+        let run: String = self.chars[start..].iter().copied().take_while(|c| belongs(*c)).collect();
+        if run.is_empty() {
+            return Err(self.expected(what));
+        }
+        self.at += run.chars().count();
+        Ok(run)
+    }
+
+    fn skip_blanks(&mut self) -> usize {
+        while self.chars.get(self.at).is_some_and(|c| c.is_whitespace()) {
+            self.at += 1;
+        }
+        self.at
+    }
+
+    fn peek(&mut self) -> Option<char> {
+        let at = self.skip_blanks();
+        self.chars.get(at).copied()
+    }
+
+    fn take(&mut self, c: char) -> bool {
+        let found = self.peek() == Some(c);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn expect(&mut self, c: char, what: &str) -> Parsed<()> {
+        if self.take(c) { Ok(()) } else { Err(self.expected(what)) }
+    }
+
+    fn end(&mut self, what: &str) -> Parsed<()> {
+        if self.peek().is_none() { Ok(()) } else { Err(self.expected(what)) }
+    }
+
+    fn expected(&mut self, what: &str) -> PipelineSyntaxError {
+        let found = self.peek().map_or_else(|| "the end".into(), |c| format!("`{c}`"));
+        self.error(format!("expected {what}, found {found}"))
+    }
+
+    fn error(&self, note: String) -> PipelineSyntaxError {
+        PipelineSyntaxError { text: self.text.into(), at: self.at, note }
+    }
+}

@@ -1,0 +1,69 @@
+//! The passes and pipelines that can be named.
+
+use crate::nearest::nearest;
+use crate::options::Options;
+use crate::pass::{Pass, PassError, PassInfo};
+use crate::pipeline::PassCall;
+
+/// A pipeline with a name. In pipelines: `@name`.
+pub struct NamedPipeline {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub summary: &'static str,
+    /// What it stands for: the text of a pipeline.
+    pub text: &'static str,
+}
+
+/// The passes and pipelines that pipelines may name.
+#[derive(Default)]
+pub struct Registry {
+    passes: Vec<&'static PassInfo>,
+    pipelines: Vec<&'static NamedPipeline>,
+}
+
+impl Registry {
+    /// The passes and pipelines of the tables.
+    pub fn new(passes: &[&'static PassInfo], pipelines: &[&'static NamedPipeline]) -> Self {
+        Self { passes: passes.to_vec(), pipelines: pipelines.to_vec() }
+    }
+
+    /// With another pass. A pass of the same name that is there already is replaced.
+    pub fn with(mut self, info: &'static PassInfo) -> Self {
+        self.passes.retain(|p| p.name != info.name);
+        self.passes.push(info);
+        self
+    }
+
+    /// The passes, in order.
+    pub fn passes(&self) -> impl Iterator<Item = &'static PassInfo> + '_ {
+        self.passes.iter().copied()
+    }
+
+    /// The pipelines, in order.
+    pub fn pipelines(&self) -> impl Iterator<Item = &'static NamedPipeline> + '_ {
+        self.pipelines.iter().copied()
+    }
+
+    /// The pass called `name`.
+    pub fn pass(&self, name: &str) -> Result<&'static PassInfo, PassError> {
+        self.passes().find(|p| p.name == name).ok_or_else(|| {
+            let names: Vec<&str> = self.passes().map(|p| p.name).collect();
+            PassError(format!("there is no pass `{name}`{}", nearest(name, &names)))
+        })
+    }
+
+    /// The pipeline called `name`.
+    pub fn pipeline(&self, name: &str) -> Result<&'static NamedPipeline, PassError> {
+        self.pipelines().find(|p| p.name == name).ok_or_else(|| {
+            let names: Vec<&str> = self.pipelines().map(|p| p.name).collect();
+            PassError(format!("there is no pipeline `@{name}`{}", nearest(name, &names)))
+        })
+    }
+
+    /// The pass that `call` names, made from its options.
+    pub fn build(&self, call: &PassCall) -> Result<Box<dyn Pass>, PassError> {
+        let info = self.pass(&call.name)?;
+        (info.build)(&Options::new(info, call)?)
+    }
+}
