@@ -7,6 +7,7 @@ mod names;
 mod needed;
 mod one_tensor;
 mod post_dominators;
+mod rounding;
 
 pub use cost::{Cost, Costs, CutCost};
 pub use names::{CutError, CutPoint, OpNames, model_layers, resolve};
@@ -14,3 +15,4 @@ pub(crate) use needed::{constant_producer, is_constant};
 pub use needed::{live_ops, needed_by};
 pub(crate) use one_tensor::OneTensorCuts;
 pub use one_tensor::{Cut, one_tensor_cuts};
+pub use rounding::rounding_bounds;

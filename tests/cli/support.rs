@@ -5,7 +5,6 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::OnceLock;
 
 use netc_data::Store;
 use netc_ir::{MAIN, Module};
@@ -129,21 +128,9 @@ impl Folder {
     }
 }
 
-/// The command, built once for all tests.
+/// The command, with passes that have bugs.
 fn binary() -> &'static Path {
-    static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    BINARY.get_or_init(build).as_ref().unwrap()
-}
-
-fn build() -> Result<PathBuf, String> {
-    let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--package", "netc-cli", "--profile", profile, "--message-format", "json"]);
-    let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).output().map_err(|e| e.to_string())?;
-    let messages = String::from_utf8_lossy(&built.stdout);
-    let artifacts = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let executable = artifacts.filter_map(|m| m["executable"].as_str().map(PathBuf::from)).next_back();
-    executable.ok_or_else(|| format!("`netc` does not build: {}", String::from_utf8_lossy(&built.stderr)))
+    Path::new(env!("CARGO_BIN_EXE_netc-with-faults"))
 }
 
 fn command(args: &[&str]) -> Command {

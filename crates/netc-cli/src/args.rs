@@ -39,8 +39,14 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Compare the outputs of two models, or of a model and a chain of stages
     Diff(DiffArgs),
-    /// List the passes
+    /// List the passes and pipelines, or show one of them
     Passes(PassesArgs),
+    /// Find the first pass, and in it the first rewrite, that makes a model wrong
+    Bisect(BisectArgs),
+    /// Make a model as small as it can be while a failure is still there
+    Reduce(ReduceArgs),
+    /// Run again what failed: a reproducer that netc wrote
+    Repro(ReproArgs),
     /// List the built-in architectures
     Zoo,
     /// Print a completion script for a shell
@@ -54,13 +60,13 @@ const MODEL_HELP: &str =
 pub(crate) struct CompileArgs {
     #[arg(help = MODEL_HELP)]
     pub(crate) input: Option<String>,
-    /// A pass to run, for example split=mixed9; repeat it for more, in order (see `netc passes`)
-    #[arg(long = "pass", value_name = "PASS")]
-    pub(crate) passes: Vec<String>,
+    #[command(flatten)]
+    pub(crate) passes: PassesToRun,
     /// Where to write: a folder for the stages of a split, or a file x.keras or x.nir
     #[arg(short, long, value_name = "PATH")]
     pub(crate) output: Option<PathBuf>,
-    /// Run the model before and after the passes on N random inputs and compare bit for bit
+    /// Run the model before and after the passes on N random inputs and compare: bit for bit, or where a pass may round
+    /// differently within a bound
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "1",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) verify: Option<u64>,
@@ -71,6 +77,128 @@ pub(crate) struct CompileArgs {
     /// What to print on standard output
     #[arg(long, value_enum, default_value_t = Emit::Report)]
     pub(crate) emit: Emit,
+    #[command(flatten, next_help_heading = "Looking into pipelines")]
+    pub(crate) watch: WatchArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct PassesToRun {
+    /// A pass to run, for example split=mixed9; repeat it for more, in order (see `netc passes`)
+    #[arg(long = "pass", value_name = "PASS")]
+    pub(crate) passes: Vec<String>,
+    /// Passes with commas between them, for example 'lower,fix{max=4}(cse,dce)'; @name is a pipeline with a name
+    #[arg(long, value_name = "PIPELINE", conflicts_with = "passes")]
+    pub(crate) pipeline: Option<String>,
+    /// Do no more than N single rewrites
+    #[arg(long, value_name = "N")]
+    pub(crate) fuel: Option<u64>,
+}
+
+#[derive(Args)]
+pub(crate) struct WatchArgs {
+    /// Print the program before each run of a pass, on standard error; may be repeated
+    #[arg(long, value_name = "PASS")]
+    pub(crate) print_ir_before: Vec<String>,
+    /// Print the program after each run of a pass; may be repeated
+    #[arg(long, value_name = "PASS")]
+    pub(crate) print_ir_after: Vec<String>,
+    /// Print the program after every pass
+    #[arg(long)]
+    pub(crate) print_ir_after_all: bool,
+    /// Print the program after every pass that changed it
+    #[arg(long)]
+    pub(crate) print_ir_after_change: bool,
+    /// Print whole programs, or what differs from the one before
+    #[arg(long, value_enum, default_value_t = PrintIr::Full)]
+    pub(crate) print_ir: PrintIr,
+    /// Write the programs to numbered files in a folder instead of standard error
+    #[arg(long, value_name = "DIR")]
+    pub(crate) print_ir_dir: Option<PathBuf>,
+    /// Print how long each pass took, on standard error
+    #[arg(long)]
+    pub(crate) timing: bool,
+    /// Print what each pass did, on standard error
+    #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    pub(crate) stats: Option<Stats>,
+    /// What to check after each pass: the rules of the IR, or also the values that the program computes
+    #[arg(long, value_enum, default_value_t = VerifyEach::Structure)]
+    pub(crate) verify_each: VerifyEach,
+    /// Where to write the program and the pass if a pass has a bug (see `netc repro`)
+    #[arg(long, value_name = "FILE", default_value = "netc-reproducer.nir")]
+    pub(crate) reproducer: PathBuf,
+}
+
+/// What is printed of a program.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PrintIr {
+    /// All of it
+    Full,
+    /// What differs from the one before, as a unified diff
+    Diff,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Stats {
+    /// A table
+    Text,
+    /// JSON
+    Json,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VerifyEach {
+    /// The rules of the IR
+    Structure,
+    /// The rules, and the values: the program runs before and after each pass
+    Values,
+}
+
+#[derive(Args)]
+pub(crate) struct BisectArgs {
+    #[arg(help = MODEL_HELP)]
+    pub(crate) input: String,
+    #[command(flatten)]
+    pub(crate) passes: PassesToRun,
+    #[command(flatten)]
+    pub(crate) check: CheckArgs,
+    #[command(flatten)]
+    pub(crate) random: RandomArgs,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct ReduceArgs {
+    #[arg(help = MODEL_HELP)]
+    pub(crate) input: String,
+    #[command(flatten)]
+    pub(crate) passes: PassesToRun,
+    #[command(flatten)]
+    pub(crate) check: CheckArgs,
+    /// Where to write the smallest program that shows the failure
+    #[arg(short, long, value_name = "FILE.nir")]
+    pub(crate) output: PathBuf,
+    /// How often to try a program before it counts as good; found out by itself where the failure comes and goes
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) tries: Option<u32>,
+    #[command(flatten)]
+    pub(crate) random: RandomArgs,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct CheckArgs {
+    /// A shell command that EXITS WITH 0 WHEN THE FAILURE IS THERE; it gets the path of the rewritten program (.nir) as
+    /// its last argument. Without it, the failure is a pass that panics, breaks the rules of the IR or changes values
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) check: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct ReproArgs {
+    /// A file that netc wrote when a pass failed
+    pub(crate) file: PathBuf,
 }
 
 #[derive(Args)]
@@ -80,7 +208,7 @@ pub(crate) struct ModelArgs {
     pub(crate) layers: Vec<PathBuf>,
 }
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(crate) struct RandomArgs {
     /// The seed of random inputs
     #[arg(long, default_value_t = 0)]
@@ -178,7 +306,7 @@ pub(crate) struct DiffArgs {
 
 #[derive(Args)]
 pub(crate) struct PassesArgs {
-    /// Print the full help of one pass
+    /// Print the full help of one pass, or what a pipeline @NAME stands for
     pub(crate) name: Option<String>,
 }
 

@@ -123,7 +123,9 @@ pub(crate) fn verification_json(v: &Verification) -> Value {
         "inputs": v.inputs,
         "batch": v.batch,
         "seed": v.seed,
+        "passed": v.passed(),
         "bit_equal": v.bit_equal(),
+        "largest_bound": v.largest_bound(),
         "largest_absolute_difference": v.worst(|d| d.max_abs),
         "largest_relative_difference": v.worst(|d| d.norm_rel),
     })

@@ -139,6 +139,11 @@ pub(crate) fn verdict(v: &Verification) -> String {
     let how = format!("{inputs}, batch {}, seed {}", v.batch, v.seed);
     let largest =
         format!("largest difference {:e} absolute, {:e} relative", v.worst(|d| d.max_abs), v.worst(|d| d.norm_rel));
-    let equal = if v.bit_equal() { "every output is equal bit for bit" } else { "OUTPUTS DIFFER" };
-    format!("{equal} ({how}; {largest})")
+    let bound = v.largest_bound().map_or_else(String::new, |b| format!(", bound {b:.1e} relative"));
+    let equal = match (v.bit_equal(), v.passed()) {
+        (true, _) => "every output is equal bit for bit",
+        (false, true) => "every output is within its rounding bound",
+        (false, false) => "OUTPUTS DIFFER",
+    };
+    format!("{equal} ({how}; {largest}{bound})")
 }

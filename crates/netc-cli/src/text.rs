@@ -68,7 +68,12 @@ pub(crate) fn bytes(ty: &Type) -> String {
 
 /// `1 layer`, `2 layers`.
 pub(crate) fn count(n: usize, noun: &str) -> String {
-    format!("{} {noun}{}", thousands(n as u64), if n == 1 { "" } else { "s" })
+    count_of(n, noun, &format!("{noun}s"))
+}
+
+/// `1 pass`, `2 passes`.
+pub(crate) fn count_of(n: usize, one: &str, many: &str) -> String {
+    format!("{} {}", thousands(n as u64), if n == 1 { one } else { many })
 }
 
 /// Rows in columns, two spaces apart. Columns whose heading begins with `>` are aligned at the right.

@@ -3,7 +3,8 @@
 use netc_data::Store;
 use netc_exec::{Difference, Plan, Tensor, compare, inputs};
 use netc_ir::{Func, MAIN, Module};
-use netc_pass::Dialects;
+use netc_pass::{Dialects, Fidelity};
+use netc_passes::analysis::rounding_bounds;
 use netc_passes::lower;
 
 use crate::args::RandomArgs;
@@ -14,6 +15,8 @@ use crate::progress::Progress;
 pub(crate) struct Executable {
     plan: Plan,
     main: Func,
+    /// How far rounding may take each output.
+    bounds: Vec<f64>,
 }
 
 impl Executable {
@@ -27,7 +30,7 @@ impl Executable {
         let Some(main) = lowered.func_named(MAIN) else { return Err(CliError::input("there is no function `@main`")) };
         let store = Store::open(&lowered).map_err(CliError::from_error)?;
         let plan = Plan::new(&lowered, main, &store).map_err(CliError::from_error)?;
-        Ok(Self { plan, main: lowered[main].clone() })
+        Ok(Self { plan, main: lowered[main].clone(), bounds: rounding_bounds(&lowered, main) })
     }
 
     /// The function as it is executed.
@@ -75,11 +78,73 @@ pub(crate) struct Verification {
     pub(crate) inputs: u64,
     pub(crate) seed: u64,
     pub(crate) batch: u64,
+    /// How far apart outputs may be, relative to the largest element of each; `None` asks for equal bits.
+    pub(crate) bounds: Option<Vec<f64>>,
+    names: Vec<String>,
     /// The worst difference of each output.
     pub(crate) outputs: Vec<(String, Difference)>,
 }
 
 impl Verification {
+    /// A comparison of `a` with `b`, in which `b` was made with passes of the given fidelity. Nothing is compared yet.
+    pub(crate) fn of(
+        a: &Executable,
+        b: &Executable,
+        fidelity: Fidelity,
+        inputs: u64,
+        random: &RandomArgs,
+    ) -> Result<Self, CliError> {
+        let (f, g) = (a.func(), b.func());
+        if f.params.len() != g.params.len() || f.outputs.len() != g.outputs.len() {
+            return Err(CliError::Verification(format!(
+                "the models cannot be compared: one takes {} inputs and gives {} outputs, the other takes {} and gives \
+                 {}",
+                f.params.len(),
+                f.outputs.len(),
+                g.params.len(),
+                g.outputs.len(),
+            )));
+        }
+        let bounds = match fidelity {
+            Fidelity::Exact => None,
+            Fidelity::Rounding => Some(a.bounds.iter().zip(&b.bounds).map(|(a, b)| a + b).collect()),
+        };
+        let names = f.outputs.iter().map(|o| o.name.to_string()).collect();
+        let RandomArgs { seed, batch } = *random;
+        Ok(Self { inputs, seed, batch, bounds, names, outputs: Vec::new() })
+    }
+
+    /// Compares the outputs for one more input.
+    pub(crate) fn add(&mut self, before: &[Tensor], after: &[Tensor]) -> Result<(), CliError> {
+        for (k, (x, y)) in before.iter().zip(after).enumerate() {
+            let difference = compare(x, y).map_err(|m| {
+                let name = &self.names[k];
+                CliError::Verification(format!(
+                    "output `{name}` is {} in one model and {} in the other",
+                    m.found, m.expected
+                ))
+            })?;
+            match self.outputs.get_mut(k) {
+                Some((_, worst)) => merge(worst, difference),
+                None => self.outputs.push((self.names[k].clone(), difference)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether each output is equal bit for bit, or within its bound where there is one.
+    pub(crate) fn passed(&self) -> bool {
+        match &self.bounds {
+            None => self.bit_equal(),
+            Some(bounds) => self.outputs.iter().zip(bounds).all(|((_, d), bound)| d.bit_equal || d.norm_rel <= *bound),
+        }
+    }
+
+    /// The largest bound of any output, where there are bounds.
+    pub(crate) fn largest_bound(&self) -> Option<f64> {
+        self.bounds.as_ref().map(|bounds| bounds.iter().copied().fold(0.0, f64::max))
+    }
+
     pub(crate) fn bit_equal(&self) -> bool {
         self.outputs.iter().all(|(_, d)| d.bit_equal)
     }
@@ -99,39 +164,18 @@ impl Verification {
 pub(crate) fn verify(
     a: &Executable,
     b: &Executable,
+    fidelity: Fidelity,
     inputs: u64,
     random: &RandomArgs,
 ) -> Result<Verification, CliError> {
-    let names = (&a.func().outputs, &b.func().outputs);
-    if a.func().params.len() != b.func().params.len() || names.0.len() != names.1.len() {
-        return Err(CliError::Verification(format!(
-            "the models cannot be compared: one takes {} inputs and gives {} outputs, the other takes {} and gives {}",
-            a.func().params.len(),
-            names.0.len(),
-            b.func().params.len(),
-            names.1.len(),
-        )));
-    }
-    let mut found: Vec<(String, Difference)> = Vec::new();
+    let mut found = Verification::of(a, b, fidelity, inputs, random)?;
     for i in 0..inputs {
         let given = a.random_inputs(random.seed.wrapping_add(i), random.batch)?;
         let before = a.run(&given, &format!("input {} of {inputs}, first model", i + 1))?;
         let after = b.run(&given, &format!("input {} of {inputs}, second model", i + 1))?;
-        for (k, (x, y)) in before.iter().zip(&after).enumerate() {
-            let name = &names.0[k].name;
-            let difference = compare(x, y).map_err(|m| {
-                CliError::Verification(format!(
-                    "output `{name}` is {} in one model and {} in the other",
-                    m.found, m.expected
-                ))
-            })?;
-            match found.get_mut(k) {
-                Some((_, worst)) => merge(worst, difference),
-                None => found.push((name.to_string(), difference)),
-            }
-        }
+        found.add(&before, &after)?;
     }
-    Ok(Verification { inputs, seed: random.seed, batch: random.batch, outputs: found })
+    Ok(found)
 }
 
 /// Keeps the larger of each measure.

@@ -114,6 +114,11 @@ impl Fuel {
         left
     }
 
+    /// For how many rewrites it was, unless for as many as passes ask for.
+    pub fn limit(&self) -> Option<u64> {
+        (self.limit < u64::MAX).then_some(self.limit)
+    }
+
     /// The number of rewrites so far.
     pub fn burnt(&self) -> u64 {
         self.burnt

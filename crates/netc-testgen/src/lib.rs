@@ -23,6 +23,7 @@ mod cuts;
 mod keras;
 pub mod oracle;
 mod recipe;
+pub mod reduce;
 #[cfg(test)]
 mod tests;
 

@@ -7,7 +7,7 @@ use std::thread;
 
 use netc_data::Store;
 use netc_ir::{FuncId, Module};
-use netc_pass::{Context, Dialects, Manager, Pipeline, PipelineError};
+use netc_pass::{Dialects, Fidelity, Registry};
 use netc_passes::analysis::Costs;
 use netc_passes::analysis::graph::dot;
 
@@ -17,29 +17,39 @@ use crate::error::CliError;
 use crate::input::{self, Model};
 use crate::manifest::{self, StageFile};
 use crate::output::{Out, Outputs, Pending, cannot_write, refuse_input};
+use crate::pipeline::{self, Settings, Tools};
 use crate::report::{Report, title};
 use crate::verify::{Executable, Verification, verify};
-use crate::{report, text};
+use crate::{program, report, text};
 
-pub(crate) fn run(args: &CompileArgs) -> Result<(), CliError> {
-    let pipeline = parse_passes(&args.passes)?;
+pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliError> {
+    let pipeline = pipeline::parse(&args.passes)?;
     let dialects = input::dialects(&args.model)?;
     let mut model = input::load_or_default(args.input.as_deref(), &dialects)?;
     let title = title(&model, &Costs::of(&model.module, &dialects));
     let original = args.verify.map(|_| model.module.clone());
 
-    let mut context = Context::new(&dialects);
-    Manager::new(&netc_passes::registry()).run(&mut model.module, &pipeline, &mut context).map_err(pipeline_error)?;
+    let settings = Settings {
+        pipeline: &pipeline,
+        fuel: pipeline::fuel(&args.passes),
+        watch: &args.watch,
+        random: &args.random,
+        layers: args.model.layers.iter().map(|path| absolute(path)).collect(),
+    };
+    let outcome = pipeline::run(&mut model.module, &settings, Tools { registry, dialects: &dialects })?;
     // Passes may have added functions.
     model.main = model.module.func_named(netc_ir::MAIN).unwrap_or(model.main);
     let chain = Chain::of(&model.module, model.main);
     let target = args.output.as_deref().map(|path| Target::of(path, &model, chain.as_ref())).transpose()?;
     let verification = match (&original, args.verify) {
-        (Some(original), Some(inputs)) => Some(compare(original, &model.module, &dialects, inputs, args)?),
+        (Some(original), Some(inputs)) => {
+            let fidelity = pipeline::fidelity(&outcome.record, registry);
+            Some(compare((original, &model.module), &dialects, fidelity, inputs, args)?)
+        }
         _ => None,
     };
     let costs = Costs::of(&model.module, &dialects);
-    let failed = verification.as_ref().is_some_and(|v| !v.bit_equal());
+    let failed = verification.as_ref().is_some_and(|v| !v.passed());
     let writer = Writer { model: &model, costs: &costs, verification: verification.as_ref() };
     let (files, written) = match target.filter(|_| !failed) {
         Some(Target::Program(path)) => (writer.unwritten(chain.as_ref()), writer.program(path)?),
@@ -51,7 +61,7 @@ pub(crate) fn run(args: &CompileArgs) -> Result<(), CliError> {
         model: &model,
         title,
         passes: pipeline.0.iter().map(ToString::to_string).collect(),
-        remarks: &context.remarks,
+        remarks: &outcome.remarks,
         chain: chain.as_ref(),
         files: &files,
         costs: &costs,
@@ -75,26 +85,20 @@ pub(crate) fn run(args: &CompileArgs) -> Result<(), CliError> {
     result
 }
 
-fn parse_passes(passes: &[String]) -> Result<Pipeline, CliError> {
-    Pipeline::of_passes(passes.iter().map(String::as_str)).map_err(|e| CliError::Usage(e.to_string()))
-}
-
-fn pipeline_error(error: PipelineError) -> CliError {
-    match error {
-        PipelineError::Options(e) => CliError::Usage(e.to_string()),
-        PipelineError::Failed(_) => CliError::input(error.to_string()),
-    }
+/// The path as it is found from everywhere.
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.into()).to_string_lossy().into_owned()
 }
 
 fn compare(
-    before: &Module,
-    after: &Module,
+    (before, after): (&Module, &Module),
     dialects: &Dialects,
+    fidelity: Fidelity,
     inputs: u64,
     args: &CompileArgs,
 ) -> Result<Verification, CliError> {
     let (before, after) = (Executable::new(before, dialects)?, Executable::new(after, dialects)?);
-    verify(&before, &after, inputs, &args.random)
+    verify(&before, &after, fidelity, inputs, &args.random)
 }
 
 /// What the output is to be.
@@ -158,14 +162,11 @@ impl Writer<'_> {
     }
 
     fn program(&self, target: &Path) -> Result<Vec<String>, CliError> {
-        let mut module = self.model.module.clone();
         let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        for file in &mut module.files {
-            *file = relative(Path::new(&**file), folder).into();
-        }
+        let text = program::text_in(&self.model.module, folder);
         let mut outputs = Outputs::default();
         outputs.write(target, |out| {
-            std::io::Write::write_all(out, netc_ir::print(&module).as_bytes()).map_err(|e| cannot_write(target, e))
+            std::io::Write::write_all(out, text.as_bytes()).map_err(|e| cannot_write(target, e))
         })?;
         outputs.commit()?;
         Ok(vec![target.display().to_string()])
@@ -230,16 +231,4 @@ fn in_parallel<T: Send>(n: usize, make: impl Fn(usize) -> T + Sync) -> Vec<T> {
     });
     made.sort_by_key(|(i, _)| *i);
     made.into_iter().map(|(_, made)| made).collect()
-}
-
-/// `file` as it is found from `folder`; absolute where the two have nothing in common.
-fn relative(file: &Path, folder: &Path) -> String {
-    let (Ok(file), Ok(folder)) = (file.canonicalize(), folder.canonicalize()) else {
-        return file.to_string_lossy().into_owned();
-    };
-    let common = file.components().zip(folder.components()).take_while(|(a, b)| a == b).count();
-    let up = std::iter::repeat_n("..", folder.components().count() - common);
-    let down = file.components().skip(common);
-    let path: PathBuf = up.map(PathBuf::from).chain(down.map(|c| c.as_os_str().into())).collect();
-    path.to_string_lossy().into_owned()
 }

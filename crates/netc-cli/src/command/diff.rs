@@ -1,5 +1,6 @@
 //! `netc diff A B`: compare what two models compute.
 
+use netc_pass::Fidelity;
 use serde_json::{Value, json};
 
 use crate::args::DiffArgs;
@@ -14,7 +15,7 @@ pub(crate) fn run(args: &DiffArgs) -> Result<(), CliError> {
     let dialects = input::dialects(&args.model)?;
     let (a, b) = (input::load(&args.a, &dialects)?, input::load(&args.b, &dialects)?);
     let (a, b) = (Executable::new(&a.module, &dialects)?, Executable::new(&b.module, &dialects)?);
-    let found = verify(&a, &b, args.inputs, &args.random)?;
+    let found = verify(&a, &b, Fidelity::Exact, args.inputs, &args.random)?;
     text::print(&if args.json { json_text(&found) } else { report(&found) })?;
     if found.within(args.tolerance) {
         return Ok(());

@@ -1,30 +1,40 @@
-//! `netc passes [NAME]`: the table of passes.
+//! `netc passes [NAME]`: the table of passes and pipelines, and the page of one.
 
-use netc_pass::{PassInfo, nearest};
+use netc_pass::{NamedPipeline, PassInfo, Registry};
 
 use crate::args::PassesArgs;
 use crate::error::CliError;
 use crate::text::{self, table};
 
-pub(crate) fn run(args: &PassesArgs) -> Result<(), CliError> {
-    let registry = netc_passes::registry();
-    match &args.name {
-        None => {
-            let rows: Vec<Vec<String>> = registry.passes().map(|p| vec![p.name.into(), p.summary.into()]).collect();
-            text::print(&table(&["pass", "what it does"], &rows))
-        }
-        Some(name) => match registry.passes().find(|p| p.name == name) {
-            Some(pass) => text::print(&page(pass)),
-            None => {
-                let names: Vec<&str> = registry.passes().map(|p| p.name).collect();
-                Err(CliError::Usage(format!("there is no pass `{name}`{}", nearest(name, &names))))
-            }
+pub(crate) fn run(args: &PassesArgs, registry: &Registry) -> Result<(), CliError> {
+    let usage = |e: netc_pass::PassError| CliError::Usage(e.to_string());
+    match args.name.as_deref() {
+        None => text::print(&list(registry)),
+        Some(name) => match name.strip_prefix('@') {
+            Some(name) => text::print(&pipeline_page(registry.pipeline(name).map_err(usage)?)),
+            None => text::print(&page(registry.pass(name).map_err(usage)?)),
         },
     }
 }
 
+fn list(registry: &Registry) -> String {
+    let row = |p: &PassInfo| vec![p.name.into(), p.fidelity.to_string(), p.summary.into()];
+    let rows: Vec<Vec<String>> = registry.passes().map(row).collect();
+    let mut out = table(&["pass", "values", "what it does"], &rows);
+    let row = |p: &NamedPipeline| vec![format!("@{}", p.name), p.summary.into()];
+    let rows: Vec<Vec<String>> = registry.pipelines().map(row).collect();
+    if !rows.is_empty() {
+        out.push_str(&format!("\n{}", table(&["pipeline", "what it does"], &rows)));
+    }
+    out
+}
+
+fn pipeline_page(pipeline: &NamedPipeline) -> String {
+    format!("@{}: {}\n\n{}\n", pipeline.name, pipeline.summary, pipeline.text)
+}
+
 fn page(pass: &PassInfo) -> String {
-    let mut out = format!("{}: {}\n\n{}\n", pass.name, pass.summary, pass.help.trim());
+    let mut out = format!("{}: {}\n\n{}\n\nvalues: {}\n", pass.name, pass.summary, pass.help.trim(), pass.fidelity);
     if !pass.options.is_empty() {
         let rows: Vec<Vec<String>> =
             pass.options.iter().map(|o| vec![o.name.into(), o.kind.describe(), o.help.into()]).collect();

@@ -1,0 +1,111 @@
+//! `netc reduce MODEL --pipeline P -o small.nir`: the smallest model that still shows a failure.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use netc_ir::{Func, Module};
+use netc_pass::Registry;
+use netc_testgen::reduce::{Verdict, reduce};
+
+use crate::args::ReduceArgs;
+use crate::error::CliError;
+use crate::input::{self, Model};
+use crate::interrupt::{INTERRUPTED, patiently};
+use crate::judge::{Extent, Judge, Wrong};
+use crate::output::{Outputs, cannot_write, refuse_input};
+use crate::pipeline::{self, Tools};
+use crate::{program, text};
+
+/// How often a model is tried to see whether its failure comes and goes.
+const PROBES: u32 = 5;
+
+/// How often a program is tried where it does.
+const TRIES: u32 = 8;
+
+pub(crate) fn run(args: &ReduceArgs, registry: &Registry) -> Result<(), CliError> {
+    let dialects = input::dialects(&args.model)?;
+    let model = input::load(&args.input, &dialects)?;
+    refuse_target(&args.output, &model)?;
+    let pipeline = pipeline::parse(&args.passes)?;
+    let judge = Judge {
+        pipeline: &pipeline,
+        tools: Tools { registry, dialects: &dialects },
+        random: &args.random,
+        check: args.check.check.as_deref(),
+    };
+    let extent = Extent { passes: usize::MAX, fuel: pipeline::fuel(&args.passes) };
+    let (wrong, tries) = probe(&judge, &model.module, extent, args.tries)?;
+    let shows = |module: &Module| -> Result<bool, CliError> {
+        for _ in 0..tries {
+            if judge.judge(module, extent)?.wrong.is_some_and(|w| w.kind() == wrong.kind()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    let mut failed = None;
+    let reduced = patiently(|| {
+        reduce(&model.module, &mut |module| match shows(module) {
+            _ if INTERRUPTED.load(Ordering::Relaxed) => Verdict::Stop,
+            Ok(true) => Verdict::Shows,
+            Ok(false) => Verdict::Clean,
+            Err(error) => {
+                failed = Some(error);
+                Verdict::Clean
+            }
+        })
+    });
+    write(&reduced.module, &args.output)?;
+    if reduced.stopped {
+        text::note("stopped early: this is the smallest program so far");
+    }
+    if let Some(error) = failed {
+        text::note(&format!("some programs could not be judged, the last because: {}", error.chain()));
+    }
+    let ops = |module: &Module| text::count(module.funcs.iter().map(Func::num_ops).sum(), "op");
+    text::print(&format!(
+        "failure   {}\nbefore    {}\nafter     {}\ntried     {}\nwrote     {}\n",
+        wrong.to_string().trim_end(),
+        ops(&model.module),
+        ops(&reduced.module),
+        text::count(reduced.tried, "program"),
+        args.output.display()
+    ))
+}
+
+fn refuse_target(path: &Path, model: &Model) -> Result<(), CliError> {
+    if path.extension().is_none_or(|e| e != "nir") {
+        return Err(CliError::Usage(format!("`{}`: the result is a program: expected x.nir", path.display())));
+    }
+    refuse_input(model, path)
+}
+
+/// What is wrong with the model, and how often to try: several times where it is not wrong each time.
+fn probe(judge: &Judge<'_>, module: &Module, extent: Extent, tries: Option<u32>) -> Result<(Wrong, u32), CliError> {
+    let probes = tries.unwrap_or(PROBES);
+    let mut seen = Vec::new();
+    for _ in 0..probes {
+        seen.extend(judge.judge(module, extent)?.wrong);
+    }
+    let shown = seen.len();
+    let Some(wrong) = seen.into_iter().next() else {
+        return Err(CliError::input(format!(
+            "nothing is wrong: the failure is not there in {}",
+            text::count_of(probes as usize, "try", "tries")
+        )));
+    };
+    if shown == probes as usize {
+        return Ok((wrong, tries.unwrap_or(1)));
+    }
+    text::note(&format!("the failure comes and goes: it is there in {shown} of {probes} tries"));
+    Ok((wrong, tries.unwrap_or(TRIES)))
+}
+
+fn write(module: &Module, path: &Path) -> Result<(), CliError> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let text = program::text_in(module, folder);
+    let mut outputs = Outputs::default();
+    outputs.write(path, |out| out.write_all(text.as_bytes()).map_err(|e| cannot_write(path, e)))?;
+    outputs.commit()
+}

@@ -1,0 +1,47 @@
+//! `netc repro FILE`: run again what failed.
+
+use netc_pass::{Fuel, Registry};
+
+use crate::args::{ModelArgs, PrintIr, ReproArgs, VerifyEach, WatchArgs};
+use crate::error::CliError;
+use crate::input;
+use crate::pipeline::reproducer::Reproducer;
+use crate::pipeline::{self, Settings, Tools};
+use crate::text;
+
+pub(crate) fn run(args: &ReproArgs, registry: &Registry) -> Result<(), CliError> {
+    let saved = Reproducer::read(&args.file)?;
+    let version = env!("CARGO_PKG_VERSION");
+    if saved.version != version {
+        text::note(&format!("the reproducer was written by netc {}, this is {version}", saved.version));
+    }
+    let dialects = input::dialects(&ModelArgs { layers: saved.layers.iter().map(Into::into).collect() })?;
+    let mut model = input::load(&args.file.to_string_lossy(), &dialects)?;
+    let pipeline =
+        saved.pipeline.parse().map_err(|e: netc_pass::PipelineSyntaxError| CliError::input(e.to_string()))?;
+    let settings = Settings {
+        pipeline: &pipeline,
+        fuel: saved.fuel.map_or_else(Fuel::unlimited, Fuel::of),
+        watch: &watch(saved.values, args),
+        random: &saved.random,
+        layers: saved.layers,
+    };
+    pipeline::run(&mut model.module, &settings, Tools { registry, dialects: &dialects })?;
+    text::print(&format!("`{pipeline}` does what it should, where it failed: {}\n", saved.failure))
+}
+
+/// What is looked at: what failed, and no new reproducer in the place of the one that is there.
+fn watch(values: bool, args: &ReproArgs) -> WatchArgs {
+    WatchArgs {
+        print_ir_before: Vec::new(),
+        print_ir_after: Vec::new(),
+        print_ir_after_all: false,
+        print_ir_after_change: false,
+        print_ir: PrintIr::Full,
+        print_ir_dir: None,
+        timing: false,
+        stats: None,
+        verify_each: if values { VerifyEach::Values } else { VerifyEach::Structure },
+        reproducer: args.file.clone(),
+    }
+}

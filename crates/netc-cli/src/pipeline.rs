@@ -1,0 +1,144 @@
+//! Running pipelines as the command line asks: looking on, checking, and keeping what shows a bug.
+
+pub(crate) mod print_ir;
+mod record;
+pub(crate) mod reproducer;
+mod values;
+
+use std::io::{self, Write};
+
+use netc_ir::Module;
+use netc_pass::{Context, Dialects, FailedPass, Failure, Fidelity, Fuel, Manager, Pipeline, PipelineError};
+use netc_pass::{Record, Registry, Remark};
+
+use crate::args::{PassesToRun, RandomArgs, Stats, VerifyEach, WatchArgs};
+use crate::error::CliError;
+use crate::interrupt::{INTERRUPTED, patiently};
+use crate::text;
+
+use print_ir::IrPrinter;
+use reproducer::Reproducer;
+use values::ValueCheck;
+
+/// What pipelines run with.
+#[derive(Clone, Copy)]
+pub(crate) struct Tools<'a> {
+    pub(crate) registry: &'a Registry,
+    pub(crate) dialects: &'a Dialects,
+}
+
+/// What a pipeline did.
+pub(crate) struct Outcome {
+    pub(crate) record: Record,
+    pub(crate) remarks: Vec<Remark>,
+}
+
+/// The pipeline that the command line gives.
+pub(crate) fn parse(args: &PassesToRun) -> Result<Pipeline, CliError> {
+    let parsed = match &args.pipeline {
+        Some(text) => text.parse(),
+        None => Pipeline::of_passes(args.passes.iter().map(String::as_str)),
+    };
+    parsed.map_err(|e| CliError::Usage(e.to_string()))
+}
+
+pub(crate) fn fuel(args: &PassesToRun) -> Fuel {
+    args.fuel.map_or_else(Fuel::unlimited, Fuel::of)
+}
+
+/// Runs a pipeline without looking on; also gives the rewrites that were done up to the end or the failure.
+pub(crate) fn run_quietly(
+    module: &mut Module,
+    pipeline: &Pipeline,
+    tools: Tools<'_>,
+    fuel: Fuel,
+    passes: usize,
+) -> (Result<Outcome, PipelineError>, u64) {
+    let mut context = Context::new(tools.dialects).with_fuel(fuel).with_interrupt(&INTERRUPTED);
+    let record = Manager::new(tools.registry).stop_after(passes).run(module, pipeline, &mut context);
+    let (burnt, remarks) = (context.fuel.burnt(), context.remarks);
+    (record.map(|record| Outcome { record, remarks }), burnt)
+}
+
+/// What a run of a pipeline is given beside the program.
+pub(crate) struct Settings<'a> {
+    pub(crate) pipeline: &'a Pipeline,
+    pub(crate) fuel: Fuel,
+    pub(crate) watch: &'a WatchArgs,
+    pub(crate) random: &'a RandomArgs,
+    /// The layer libraries, by path: a reproducer needs them again.
+    pub(crate) layers: Vec<String>,
+}
+
+/// Runs a pipeline as `settings` says. Where a pass has a bug, a reproducer is written.
+pub(crate) fn run(module: &mut Module, settings: &Settings<'_>, tools: Tools<'_>) -> Result<Outcome, CliError> {
+    let original = module.clone();
+    let mut printer = IrPrinter::new(settings.watch, tools.registry)?;
+    let mut values = ValueCheck::new(tools.dialects, settings.random);
+    let mut context = Context::new(tools.dialects).with_fuel(settings.fuel).with_interrupt(&INTERRUPTED);
+    let mut manager = Manager::new(tools.registry).observe(&mut printer);
+    if settings.watch.verify_each == VerifyEach::Values {
+        manager = manager.observe(&mut values);
+    }
+    let record = patiently(|| manager.run(module, settings.pipeline, &mut context));
+    let remarks = context.remarks;
+    match record {
+        Ok(record) => {
+            report_on(&record, settings.watch);
+            Ok(Outcome { record, remarks })
+        }
+        Err(PipelineError::Options(error)) => Err(CliError::Usage(error.to_string())),
+        Err(PipelineError::Failed(failed)) => Err(failure(&failed, &original, settings, tools)),
+    }
+}
+
+fn report_on(record: &Record, watch: &WatchArgs) {
+    let mut err = io::stderr().lock();
+    if watch.timing {
+        let _ = write!(err, "{}", record::timing(record));
+    }
+    let _ = match watch.stats {
+        Some(Stats::Text) => write!(err, "{}", record::stats(record)),
+        Some(Stats::Json) => writeln!(err, "{:#}", record::json(record)),
+        None => Ok(()),
+    };
+    if record.interrupted {
+        let passes = text::count_of(record.passes().len(), "pass", "passes");
+        text::note(&format!("interrupted after {passes}: what follows is what they made of the model"));
+    }
+}
+
+/// The error for a pass that failed; a reproducer is written if it is a bug of the pass.
+fn failure(failed: &FailedPass, original: &Module, settings: &Settings<'_>, tools: Tools<'_>) -> CliError {
+    let mut message = failed.to_string();
+    if is_bug(&failed.cause) {
+        let path = &settings.watch.reproducer;
+        message = message.trim_end().into();
+        match Reproducer::of(failed, original, settings, tools).write(path) {
+            Ok(()) => message.push_str(&format!("; `netc repro {}` shows it again", path.display())),
+            Err(error) => message.push_str(&format!("; and there is no reproducer: {}", error.chain())),
+        }
+    }
+    match failed.cause {
+        Failure::Rejected(_) => CliError::Verification(message),
+        Failure::Error(_) | Failure::Panic(_) | Failure::Broken(_) => CliError::input(message),
+    }
+}
+
+/// Whether the pass is to blame, and not what it was asked.
+pub(crate) fn is_bug(cause: &Failure) -> bool {
+    match cause {
+        Failure::Error(_) => false,
+        Failure::Panic(_) | Failure::Broken(_) | Failure::Rejected(_) => true,
+    }
+}
+
+/// What the passes of a record may have done to values.
+pub(crate) fn fidelity(record: &Record, registry: &Registry) -> Fidelity {
+    let rewrote = record.passes().into_iter().filter(|pass| pass.rewrites > 0);
+    let known = rewrote.filter_map(|pass| {
+        let name = pass.name.split(['=', '{']).next().unwrap_or_default();
+        registry.pass(name).ok().map(|info| info.fidelity)
+    });
+    known.max().unwrap_or(Fidelity::Exact)
+}

@@ -1,0 +1,70 @@
+//! `--verify-each=values`: the program runs before and after each pass.
+
+use netc_exec::Tensor;
+use netc_ir::Module;
+use netc_pass::{Dialects, Event, Observer};
+
+use crate::args::RandomArgs;
+use crate::error::CliError;
+use crate::report::verdict;
+use crate::verify::{Executable, Verification};
+
+/// Runs the program between passes on the same inputs, and rejects the pass that changes an output.
+pub(super) struct ValueCheck<'a> {
+    dialects: &'a Dialects,
+    random: &'a RandomArgs,
+    /// What the program computes before the pass that runs.
+    last: Option<Result<Ran, CliError>>,
+}
+
+/// A program that ran.
+struct Ran {
+    executable: Executable,
+    inputs: Vec<Tensor>,
+    outputs: Vec<Tensor>,
+}
+
+impl<'a> ValueCheck<'a> {
+    pub(super) fn new(dialects: &'a Dialects, random: &'a RandomArgs) -> Self {
+        Self { dialects, random, last: None }
+    }
+
+    /// Runs `module` on `inputs`, or on random ones.
+    fn run(&self, module: &Module, inputs: Option<&[Tensor]>) -> Result<Ran, CliError> {
+        let executable = Executable::new(module, self.dialects)?;
+        let inputs = match inputs {
+            Some(inputs) => inputs.to_vec(),
+            None => executable.random_inputs(self.random.seed, self.random.batch)?,
+        };
+        let outputs = executable.run(&inputs, "checking values")?;
+        Ok(Ran { executable, inputs, outputs })
+    }
+
+    fn compare(&self, before: &Ran, event: Event<'_>) -> Result<Ran, CliError> {
+        let after = self.run(event.module, Some(&before.inputs))?;
+        let mut found = Verification::of(&before.executable, &after.executable, event.fidelity, 1, self.random)?;
+        found.add(&before.outputs, &after.outputs)?;
+        if found.passed() {
+            return Ok(after);
+        }
+        Err(CliError::Verification(format!("changes values (a bug of the pass): {}", verdict(&found))))
+    }
+}
+
+impl Observer for ValueCheck<'_> {
+    fn before(&mut self, event: Event<'_>) {
+        if self.last.is_none() {
+            self.last = Some(self.run(event.module, None));
+        }
+    }
+
+    fn after(&mut self, event: Event<'_>) -> Result<(), String> {
+        let after = match self.last.take() {
+            Some(Ok(before)) => self.compare(&before, event),
+            Some(Err(error)) => Err(error),
+            None => self.run(event.module, None),
+        };
+        self.last = Some(Ok(after.map_err(|e| e.chain())?));
+        Ok(())
+    }
+}

@@ -1,0 +1,146 @@
+//! Delta debugging: the smallest module that still shows a failure.
+//!
+//! [`reduce`] asks for edits that make the module smaller, tries many at once, then half of them, and so on down to
+//! one (A. Zeller and R. Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", IEEE TSE 28(2), 2002), and
+//! keeps what is valid, smaller and still shows the failure. It ends when no single edit does.
+
+mod edit;
+mod rebuild;
+mod simpler;
+#[cfg(test)]
+mod tests;
+
+use netc_ir::{CoreOp, Module, OpKind, Type, print, verify};
+
+pub use edit::Edit;
+
+/// What a module that was tried does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It shows the failure.
+    Shows,
+    /// It does not.
+    Clean,
+    /// The user wants no more: what was found so far is the result.
+    Stop,
+}
+
+/// What a reduction came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reduced {
+    /// The smallest module found that shows the failure.
+    pub module: Module,
+    /// How many modules were tried.
+    pub tried: usize,
+    /// Whether it was ended early.
+    pub stopped: bool,
+}
+
+/// Makes `module`, which shows a failure, as small as it can be while `shows` says that it still does.
+///
+/// `shows` sees valid modules only, each smaller than the last that showed the failure.
+pub fn reduce(module: &Module, shows: &mut dyn FnMut(&Module) -> Verdict) -> Reduced {
+    let size = Size::of(module);
+    let mut reducer = Reducer { best: module.clone(), size, shows, tried: 0, stopped: false };
+    while reducer.round() {}
+    Reduced { module: reducer.best, tried: reducer.tried, stopped: reducer.stopped }
+}
+
+/// What a reduction makes smaller, the most important first.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Size {
+    /// Ops but for constants and weights.
+    ops: usize,
+    constants: usize,
+    /// Functions, parameters, outputs, weights and layers.
+    declarations: usize,
+    /// Elements of every tensor, where symbols count as 1.
+    elements: u64,
+    /// The length of the text, and the text: `1` comes before `2`.
+    text: (usize, String),
+}
+
+impl Size {
+    fn of(module: &Module) -> Self {
+        let ops: usize = module.funcs.iter().map(netc_ir::Func::num_ops).sum();
+        let constant = |kind: &OpKind| matches!(kind, OpKind::Core(CoreOp::Constant(_) | CoreOp::Weight(_)));
+        let constants = module.funcs.iter().flat_map(|f| f.ops()).filter(|(_, op)| constant(&op.kind)).count();
+        let ends: usize = module.funcs.iter().map(|f| f.params.len() + f.outputs.len()).sum();
+        let values = module.funcs.iter().flat_map(|f| f.values_in_order().map(|v| &f[v].ty));
+        let types = values.chain(module.weights.iter().map(|w| &w.ty));
+        let text = print(module);
+        Self {
+            ops: ops - constants,
+            constants,
+            declarations: module.funcs.len() + ends + module.weights.len() + module.layers.len(),
+            elements: types.map(elements).fold(0, u64::saturating_add),
+            text: (text.len(), text),
+        }
+    }
+}
+
+fn elements(ty: &Type) -> u64 {
+    ty.dims.iter().flatten().filter_map(netc_ir::Dim::known).fold(1, u64::saturating_mul)
+}
+
+struct Reducer<'a> {
+    best: Module,
+    size: Size,
+    shows: &'a mut dyn FnMut(&Module) -> Verdict,
+    tried: usize,
+    stopped: bool,
+}
+
+impl Reducer<'_> {
+    /// Tries every kind of edit; whether anything became smaller.
+    fn round(&mut self) -> bool {
+        let mut smaller = false;
+        for edits in edit::KINDS {
+            smaller |= self.kind(*edits);
+        }
+        smaller && !self.stopped
+    }
+
+    /// Tries the edits of one kind in chunks of decreasing size; whether anything became smaller.
+    fn kind(&mut self, edits: fn(&Module) -> Vec<Edit>) -> bool {
+        let mut smaller = false;
+        let mut chunk = edits(&self.best).len();
+        while chunk > 0 && !self.stopped {
+            // An edit that is kept moves the others: they are listed anew, from the place that was reached.
+            let mut at = 0;
+            let mut all = edits(&self.best);
+            while at < all.len() && !self.stopped {
+                let end = (at + chunk).min(all.len());
+                if self.try_edits(&all[at..end]) {
+                    smaller = true;
+                    all = edits(&self.best);
+                } else {
+                    at = end;
+                }
+            }
+            chunk /= 2;
+        }
+        smaller
+    }
+
+    /// Keeps the module with `edits` made if it is valid, smaller and shows the failure.
+    fn try_edits(&mut self, edits: &[Edit]) -> bool {
+        let Some(module) = edit::apply(&self.best, edits) else { return false };
+        let size = Size::of(&module);
+        if size >= self.size || verify(&module).is_err() {
+            return false;
+        }
+        self.tried += 1;
+        match (self.shows)(&module) {
+            Verdict::Shows => {
+                (self.best, self.size) = (module, size);
+                true
+            }
+            Verdict::Clean => false,
+            Verdict::Stop => {
+                self.stopped = true;
+                false
+            }
+        }
+    }
+}

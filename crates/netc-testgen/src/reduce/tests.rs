@@ -1,0 +1,100 @@
+//! Failures that are known to need little, in modules that have much.
+
+use netc_ir::{Module, OpKind, Padding, parse, print};
+
+use super::{Reduced, Verdict, reduce};
+use crate::{CoreRecipe, KerasRecipe};
+
+/// The smallest module for which `shows` holds, found from `module`.
+fn reduced(module: &Module, shows: impl Fn(&Module) -> bool) -> Reduced {
+    assert!(shows(module), "the failure is not there:\n{}", print(module));
+    reduce(module, &mut |m| if shows(m) { Verdict::Shows } else { Verdict::Clean })
+}
+
+fn has(module: &Module, name: &str) -> bool {
+    module.funcs.iter().flat_map(|f| f.ops()).any(|(_, op)| op.kind.name() == name)
+}
+
+fn num_ops(module: &Module) -> usize {
+    module.funcs.iter().map(netc_ir::Func::num_ops).sum()
+}
+
+/// The first module of the seeds from 0 on with an op called `name`.
+fn with_op(name: &str) -> Module {
+    (0..1000).map(|seed| CoreRecipe::from_seed(seed, 40).build()).find(|m| has(m, name)).unwrap()
+}
+
+#[test]
+fn one_op_alone_is_left_of_random_programs() {
+    for name in ["tanh", "reduce_sum", "transpose", "concat", "select"] {
+        let small = reduced(&with_op(name), |m| has(m, name)).module;
+        assert_eq!(num_ops(&small), 1, "{name}:\n{}", print(&small));
+        assert_eq!((small.funcs.len(), small.weights.len()), (1, 0), "{name}:\n{}", print(&small));
+    }
+}
+
+#[test]
+fn attributes_and_extents_become_plain() {
+    let program = "netc 1
+        weight w0 \"k\" : f32[3,3,4,8] = rand(1, -1.0, 1.0)
+        func @main(%x: f32[N,9,9,8], %z: f32[N,4]) -> (%s, %z) {
+          %w = weight w0() : f32[3,3,4,8]
+          %y = conv(%x, %w) {strides = [2, 2], padding = \"same\", groups = 2} : f32[N,5,5,8]
+          %r = relu(%y) : f32[N,5,5,8]
+          %s = reduce_sum(%r) {axes = [1, 2]} : f32[N,8]
+        }";
+    let small = reduced(&parse(program).unwrap(), |m| {
+        m.funcs.iter().flat_map(|f| f.ops()).any(|(_, op)| match &op.kind {
+            OpKind::Core(netc_ir::CoreOp::Conv { window, .. }) => window.padding == Padding::Same,
+            OpKind::Core(_) | OpKind::Source(_) | OpKind::Call(_) => false,
+        })
+    });
+    assert_eq!(
+        print(&small.module),
+        "netc 1\n\nfunc @main(%x: f32[N,1,1,1], %w: f32[1,1,1,1]) -> (%2 \"y0\") {\n  \
+         %2 = conv(%x, %w) {strides = [1, 1], padding = \"same\"} : f32[N,1,1,1]\n}\n"
+    );
+}
+
+#[test]
+fn what_is_needed_in_two_places_stays_in_both() {
+    let program = "netc 1
+        func @main(%x: f32[4]) -> (%e) {
+          %a = exp(%x) : f32[4]
+          %b = relu(%a) : f32[4]
+          %c = tanh(%b) : f32[4]
+          %d = neg(%c) : f32[4]
+          %e = add(%d, %a) : f32[4]
+        }";
+    let small = reduced(&parse(program).unwrap(), |m| has(m, "exp") && has(m, "neg")).module;
+    assert_eq!(num_ops(&small), 2, "{}", print(&small));
+}
+
+#[test]
+fn layers_are_cut_out_of_models() {
+    let model = (0..1000).map(|seed| KerasRecipe::from_seed(seed, 12).build()).find(|m| has(m, "keras.Dense"));
+    let small = reduced(&model.unwrap(), |m| has(m, "keras.Dense")).module;
+    assert_eq!((num_ops(&small), small.layers.len()), (1, 1), "{}", print(&small));
+}
+
+#[test]
+fn a_reduction_that_is_stopped_gives_the_best_so_far() {
+    let (module, mut left) = (with_op("tanh"), 3);
+    let reduced = reduce(&module, &mut |m| {
+        left -= 1;
+        match (left, has(m, "tanh")) {
+            (0, _) => Verdict::Stop,
+            (_, true) => Verdict::Shows,
+            (_, false) => Verdict::Clean,
+        }
+    });
+    assert!(reduced.stopped && reduced.tried == 3 && has(&reduced.module, "tanh"));
+}
+
+#[test]
+fn only_valid_modules_are_tried() {
+    reduce(&with_op("concat"), &mut |m| {
+        assert_eq!(netc_ir::verify(m), Ok(()));
+        Verdict::Clean
+    });
+}

@@ -1,0 +1,35 @@
+//! Takes dropout layers out of a model that will not be trained any more.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use netc_ir::Module;
+use netc_pass::{Context, Fidelity, Pass, PassError, PassInfo};
+
+pub const INFO: PassInfo = PassInfo {
+    name: "strip-dropout",
+    summary: "Take out dropout layers, which do nothing at inference.",
+    help: "What reads the result of a dropout layer reads its input instead.",
+    fidelity: Fidelity::Exact,
+    options: &[],
+    build: |_| Ok(Box::new(StripDropout)),
+};
+
+struct StripDropout;
+
+impl Pass for StripDropout {
+    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
+        for func in &mut module.funcs {
+            let (mut dropouts, mut input_of) = (BTreeSet::new(), BTreeMap::new());
+            for (id, op) in func.ops() {
+                if op.kind.name() == "keras.Dropout" && context.rewrite() {
+                    context.remark("strip-dropout", op.loc.clone(), "taken out");
+                    dropouts.insert(id);
+                    input_of.insert(op.results[0], op.operands[0]);
+                }
+            }
+            func.replace_uses(&input_of);
+            func.retain_ops(|op| !dropouts.contains(&op));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,160 @@
+//! How far rounding can take the outputs of a program.
+//!
+//! Two ways to compute a sum of `n` products differ by about `√n` units in the last place where the errors of its terms
+//! are independent (N. J. Higham and T. Mary, "A New Approach to Probabilistic Rounding Error Analysis", SIAM J. Sci.
+//! Comput. 41(5), 2019, theorem 2.4; in the worst case by `n`). The bound of a value adds these along the path of ops
+//! on which their sum is largest, times a factor that makes failures of independence unlikely. It is relative to the
+//! largest element of the tensor and takes no account of cancellation.
+
+use netc_ir::{CoreOp, Dim, ElemType, Func, FuncId, Module, Op, OpKind, Pool, Reduce, Type, ValueId};
+
+use super::calls::callees_first;
+
+/// Factor `λ` of the theorem: with 8, a bound fails with a probability below `2·exp(-32)` per sum.
+const CONFIDENCE: f64 = 8.0;
+
+/// What an extent counts that is not known.
+const UNKNOWN_EXTENT: u64 = 64;
+
+/// For each output of the function `id`, how far rounding may take it, relative to its largest element. Source ops count
+/// nothing: the bound is for lowered programs.
+pub fn rounding_bounds(module: &Module, id: FuncId) -> Vec<f64> {
+    let mut errors: Vec<Vec<f64>> = vec![Vec::new(); module.funcs.len()];
+    for func in callees_first(module) {
+        errors[func.index()] = output_errors(&module[func], &errors);
+    }
+    errors[id.index()].iter().map(|e| e * CONFIDENCE).collect()
+}
+
+/// The largest sum of `√n` units on a path to each output. `callees` holds those of the functions that are called.
+fn output_errors(func: &Func, callees: &[Vec<f64>]) -> Vec<f64> {
+    let mut errors = vec![0.0f64; func.num_values()];
+    for (_, op) in func.ops() {
+        let before = op.operands.iter().map(|v| errors[v.index()]).fold(0.0, f64::max);
+        for (i, result) in op.results.iter().enumerate() {
+            let own = match &op.kind {
+                OpKind::Core(core) => (terms(func, core, op) as f64).sqrt() * unit(func[*result].ty.elem),
+                OpKind::Call(call) => callees[call.callee.index()].get(i).copied().unwrap_or(0.0),
+                OpKind::Source(_) => 0.0,
+            };
+            errors[result.index()] = before + own;
+        }
+    }
+    func.outputs.iter().map(|o| errors[o.value.index()]).collect()
+}
+
+/// The terms of the sums that `op` rounds: 0 for what only moves or compares elements.
+fn terms(func: &Func, core: &CoreOp, op: &Op) -> u64 {
+    match core {
+        CoreOp::Unary(_) | CoreOp::Binary(_) | CoreOp::Cast(_) => 1,
+        CoreOp::MatMul => last(dims(func, op.operands.first())),
+        CoreOp::Conv { .. } => match dims(func, op.operands.get(1)) {
+            [inputs @ .., _] => product(inputs),
+            [] => UNKNOWN_EXTENT,
+        },
+        CoreOp::Pool { kind: Pool::Avg, size, .. } => size.iter().product(),
+        CoreOp::Reduce { kind: Reduce::Sum | Reduce::Mean | Reduce::Prod, axes, .. } => {
+            let dims = dims(func, op.operands.first());
+            axes.iter().map(|a| dims.get(*a as usize).map_or(UNKNOWN_EXTENT, extent)).product()
+        }
+        CoreOp::CumSum(axis) => dims(func, op.operands.first()).get(*axis as usize).map_or(UNKNOWN_EXTENT, extent),
+        CoreOp::Pool { kind: Pool::Max, .. }
+        | CoreOp::Reduce { kind: Reduce::Max | Reduce::Min, .. }
+        | CoreOp::Constant(_)
+        | CoreOp::Weight(_)
+        | CoreOp::Compare(_)
+        | CoreOp::Select
+        | CoreOp::Reshape(_)
+        | CoreOp::Transpose(_)
+        | CoreOp::Broadcast(_)
+        | CoreOp::Concat(_)
+        | CoreOp::Slice(_)
+        | CoreOp::Pad { .. }
+        | CoreOp::Gather(_)
+        | CoreOp::Sort { .. }
+        | CoreOp::Reverse(_) => 0,
+    }
+}
+
+fn dims<'f>(func: &'f Func, value: Option<&ValueId>) -> &'f [Dim] {
+    let ty: Option<&Type> = value.map(|v| &func[*v].ty);
+    ty.and_then(|t| t.dims.as_deref()).unwrap_or_default()
+}
+
+fn last(dims: &[Dim]) -> u64 {
+    dims.last().map_or(UNKNOWN_EXTENT, extent)
+}
+
+fn product(dims: &[Dim]) -> u64 {
+    dims.iter().map(extent).fold(1, u64::saturating_mul)
+}
+
+fn extent(dim: &Dim) -> u64 {
+    dim.known().unwrap_or(UNKNOWN_EXTENT)
+}
+
+/// Half the distance from 1 to the next number.
+fn unit(elem: ElemType) -> f64 {
+    match elem {
+        ElemType::F64 => f64::EPSILON / 2.0,
+        ElemType::F32 => f64::from(f32::EPSILON) / 2.0,
+        ElemType::F16 => 2f64.powi(-11),
+        ElemType::BF16 => 2f64.powi(-8),
+        ElemType::Bool
+        | ElemType::I8
+        | ElemType::I16
+        | ElemType::I32
+        | ElemType::I64
+        | ElemType::U8
+        | ElemType::U16
+        | ElemType::U32
+        | ElemType::U64
+        | ElemType::Str
+        | ElemType::Any => 0.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use netc_ir::{MAIN, parse};
+
+    use super::*;
+
+    /// The bounds in units of the last place of `f32`, without the factor.
+    fn units(program: &str) -> Vec<f64> {
+        let module = parse(&format!("netc 1\n{program}")).unwrap();
+        let bounds = rounding_bounds(&module, module.func_named(MAIN).unwrap());
+        bounds.iter().map(|b| b / CONFIDENCE / unit(ElemType::F32)).collect()
+    }
+
+    #[test]
+    fn sums_count_by_their_length_and_paths_add_up() {
+        let program = "func @main(%x: f32[N,9], %w: f32[9,4]) -> (%y, %z, %x) {
+            %y = matmul(%x, %w) : f32[N,4]
+            %r = relu(%y) : f32[N,4]
+            %s = reduce_sum(%r) {axes = [1]} : f32[N]
+            %t = reshape(%s) : f32[N,1]
+            %z = add(%r, %t) : f32[N,4]
+        }";
+        assert_eq!(units(program), [3.0, 3.0 + 1.0 + 2.0 + 1.0, 0.0]);
+    }
+
+    #[test]
+    fn calls_count_as_what_they_call() {
+        let program = "func @main(%x: f32[4]) -> (%b) {
+            %a = call @twice(%x) : f32[4]
+            %b = call @twice(%a) : f32[4]
+        }
+        func @twice(%x: f32[4]) -> (%b) { %a = exp(%x) : f32[4] %b = exp(%a) : f32[4] }";
+        assert_eq!(units(program), [4.0]);
+    }
+
+    #[test]
+    fn what_moves_or_compares_rounds_nothing() {
+        let program = "func @main(%x: f32[N,4]) -> (%b) {
+            %a = transpose(%x) {perm = [1, 0]} : f32[4,N]
+            %b = reduce_max(%a) {axes = [1]} : f32[4]
+        }";
+        assert_eq!(units(program), [0.0]);
+    }
+}
