@@ -22,6 +22,15 @@ fn programs_print_and_parse_back() {
 }
 
 #[test]
+fn programs_that_break_a_rule_are_refused() {
+    let recipes = (CoreRecipe::strategy(CORE_OPS), KerasRecipe::strategy(LAYERS), any::<u64>());
+    check(60, recipes, |(core, keras, seed)| {
+        oracle::verifier_rejects(&core.build(), seed)?;
+        oracle::verifier_rejects(&keras.build(), seed).map(drop)
+    });
+}
+
+#[test]
 fn stages_of_a_program_compute_the_same() {
     check(150, (CoreRecipe::strategy(CORE_OPS), Cuts::strategy()), |(recipe, cuts)| {
         let module = recipe.build();

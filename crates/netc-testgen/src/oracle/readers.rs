@@ -1,0 +1,125 @@
+//! No bytes make a reader panic or take memory that the bytes do not justify, and what a reader takes for its format
+//! is written and read back the same.
+
+use std::io::Write;
+use std::sync::LazyLock;
+
+use netc_exec::{Tensor, npy, npz};
+use netc_ir::{Attrs, Layer, MAIN, Module, SourceOp, Type, parse, print, verify};
+use netc_keras::build::{BatchNormalization, Conv2d, Dense, ModelBuilder};
+use netc_pass::{Dialects, LayerLibrary};
+use tempfile::NamedTempFile;
+
+use super::files::{archive, file_bytes, member, round_trip_keras};
+use super::{Wrong, print_parse, require};
+
+/// What is asked of bytes.
+pub type Reader = fn(&[u8]) -> Result<(), Wrong>;
+
+/// Every reader, by the name of its fuzz target.
+pub const READERS: &[(&str, Reader)] = &[
+    ("parse_ir", parse_ir),
+    ("layers_text", layers_text),
+    ("keras_zip", keras_file),
+    ("keras_config", keras_config),
+    ("hdf5", keras_weights),
+    ("npy", npy_file),
+    ("npz", npz_file),
+];
+
+/// `.nir` text: what is a program prints as text that is the same program.
+pub fn parse_ir(bytes: &[u8]) -> Result<(), Wrong> {
+    let Ok(text) = std::str::from_utf8(bytes) else { return Ok(()) };
+    match parse(text) {
+        Ok(module) if verify(&module).is_ok() => print_parse(&module),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// A layer library as `.nir` text: each of its layers has a type, or none for a reason, on what it says it takes.
+pub fn layers_text(bytes: &[u8]) -> Result<(), Wrong> {
+    let Ok(text) = std::str::from_utf8(bytes) else { return Ok(()) };
+    let (Ok(library), Ok(module)) = (LayerLibrary::parse(text), parse(text)) else { return Ok(()) };
+    let mut dialects = Dialects::new();
+    dialects.push(library);
+    for func in &module.funcs {
+        let name = format!("custom.{}", func.name);
+        let given: Vec<Type> = func.params.iter().map(|p| func[p.value].ty.clone()).collect();
+        let config = Attrs::new().with("config", Attrs::new().with("axis", 1).with("value", 0.5));
+        let layer = Layer { name: "layer".into(), class: name.as_str().into(), config, weights: Vec::new() };
+        let op = SourceOp { name: name.into(), layer: None, attrs: Attrs::new() };
+        // Whether the types fit is the library's affair.
+        drop(dialects.result_types(&Module::new(), &op, Some(&layer), &given));
+    }
+    Ok(())
+}
+
+/// A `.keras` file: what is a model verifies, and is written and read back without loss.
+pub fn keras_file(bytes: &[u8]) -> Result<(), Wrong> {
+    let file = temporary(bytes)?;
+    let dialects = crate::dialects();
+    let Ok(imported) = netc_keras::read(file.path(), &dialects) else { return Ok(()) };
+    print_parse(&imported.module)?;
+    round_trip_keras(&imported.module, &dialects)
+}
+
+/// The `config.json` of a file that has the weights of [`small_model`].
+pub fn keras_config(bytes: &[u8]) -> Result<(), Wrong> {
+    keras_file(&archive(&[(CONFIG, bytes), (WEIGHTS, &SMALL.1)])?)
+}
+
+/// The `model.weights.h5` of a file that has the configuration of [`small_model`].
+pub fn keras_weights(bytes: &[u8]) -> Result<(), Wrong> {
+    keras_file(&archive(&[(CONFIG, &SMALL.0), (WEIGHTS, bytes)])?)
+}
+
+/// A `.npy` file: what is a tensor is written and read back the same.
+pub fn npy_file(bytes: &[u8]) -> Result<(), Wrong> {
+    let Ok(tensor) = npy::read(temporary(bytes)?.path()) else { return Ok(()) };
+    let back = npy::read(temporary(&npy::encode(&tensor))?.path()).map_err(|e| e.to_string())?;
+    require(back == tensor, || format!("reads back as {back:?}, expected {tensor:?}"))
+}
+
+/// A `.npz` file: what is tensors is written and read back the same.
+pub fn npz_file(bytes: &[u8]) -> Result<(), Wrong> {
+    let Ok(tensors) = npz::read(temporary(bytes)?.path()) else { return Ok(()) };
+    let named = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
+    let written = npz::encode(named).map_err(|e| e.to_string())?;
+    let back: Vec<(String, Tensor)> = npz::read(temporary(&written)?.path()).map_err(|e| e.to_string())?;
+    require(back == tensors, || format!("reads back as {back:?}, expected {tensors:?}"))
+}
+
+/// The model around the bytes that [`keras_config`] and [`keras_weights`] are given: it has few layers and many kinds
+/// of weights.
+pub fn small_model() -> Module {
+    let mut m = ModelBuilder::new("small", 1);
+    let x = m.named("image").input(&[3, 3, 1]);
+    let x = m.conv2d(x, Conv2d { filters: 2, kernel: [2, 2], ..Conv2d::default() });
+    let x = m.batch_normalization(x, BatchNormalization::default());
+    let x = m.activation(x, "relu");
+    let x = m.global_average_pooling2d(x);
+    let y = m.dense(x, Dense { units: 2, ..Dense::default() });
+    let module = m.finish(&[("y", y)]);
+    debug_assert!(module.is_ok(), "{module:?}");
+    module.unwrap_or_default()
+}
+
+const CONFIG: &str = "config.json";
+const WEIGHTS: &str = "model.weights.h5";
+
+/// The members of the file of [`small_model`]: configuration and weights.
+static SMALL: LazyLock<(Vec<u8>, Vec<u8>)> = LazyLock::new(|| {
+    let module = small_model();
+    let parts = || {
+        let file = file_bytes(&module, module.func_named(MAIN).ok_or("there is no @main")?)?;
+        Ok::<_, Wrong>((member(&file, CONFIG)?, member(&file, WEIGHTS)?))
+    };
+    let parts = parts();
+    debug_assert!(parts.is_ok(), "{parts:?}\n{}", print(&module));
+    parts.unwrap_or_default()
+});
+
+fn temporary(bytes: &[u8]) -> Result<NamedTempFile, Wrong> {
+    let written = NamedTempFile::new().and_then(|mut file| file.write_all(bytes).and(Ok(file)));
+    written.map_err(|e| e.to_string())
+}

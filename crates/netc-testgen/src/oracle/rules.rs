@@ -1,0 +1,371 @@
+//! The verifier refuses what breaks its rules.
+
+use std::collections::BTreeSet;
+
+use netc_data::Rng;
+use netc_ir::{
+    Attr, Attrs, CallOp, Def, Dim, ElemType, FileId, Func, FuncId, LayerId, Loc, Module, Op, OpId, OpKind, SourceOp,
+    Type, ValueId, WeightData, WeightId, print, verify,
+};
+
+use super::{Wrong, require};
+
+/// A way to break a rule of the verifier.
+#[derive(Clone, Copy)]
+pub struct Break {
+    /// The rule, as [`verify`] numbers it.
+    pub rule: u8,
+    /// Breaks it somewhere in a valid module; `None` if there is nothing to break.
+    pub apply: fn(&mut Module, &mut Rng) -> Option<()>,
+}
+
+/// Ways to break every rule but V12, which the public interface of modules cannot break: the order of ops is not part
+/// of it.
+pub const BREAKS: &[Break] = &[
+    Break { rule: 1, apply: read_own_result },
+    Break { rule: 1, apply: read_nothing },
+    Break { rule: 2, apply: take_operands_of_core_op },
+    Break { rule: 2, apply: change_result_of_core_op },
+    Break { rule: 3, apply: lose_file_of_location },
+    Break { rule: 3, apply: lose_layer_of_op },
+    Break { rule: 3, apply: lose_layer_of_param },
+    Break { rule: 3, apply: lose_weight_of_layer },
+    Break { rule: 3, apply: lose_file_of_weight },
+    Break { rule: 3, apply: lose_callee },
+    Break { rule: 4, apply: define_again },
+    Break { rule: 4, apply: define_elsewhere },
+    Break { rule: 4, apply: define_nowhere },
+    Break { rule: 4, apply: name_two_values_alike },
+    Break { rule: 5, apply: pass_nothing },
+    Break { rule: 5, apply: receive_another_type },
+    Break { rule: 6, apply: call_itself },
+    Break { rule: 7, apply: rename_class },
+    Break { rule: 8, apply: refer_behind_operands },
+    Break { rule: 9, apply: leave_weight_unranked },
+    Break { rule: 9, apply: make_weight_text },
+    Break { rule: 9, apply: make_weight_larger },
+    Break { rule: 10, apply: repeat_func },
+    Break { rule: 10, apply: repeat_param },
+    Break { rule: 10, apply: repeat_output },
+    Break { rule: 11, apply: return_nothing },
+    Break { rule: 13, apply: repeat_place },
+    Break { rule: 14, apply: compute_nothing },
+    Break { rule: 14, apply: lose_dialect },
+    Break { rule: 14, apply: fuse_one_place },
+    Break { rule: 14, apply: fuse_unknown_places },
+    Break { rule: 14, apply: nest_too_deep },
+    Break { rule: 14, apply: name_symbol_with_space },
+];
+
+/// The valid `module`, broken in each way that it can be, is refused by the rule that is broken, among others perhaps.
+/// Returns the indices of those ways. `seed` says where the module is broken.
+pub fn verifier_rejects(module: &Module, seed: u64) -> Result<BTreeSet<usize>, Wrong> {
+    let mut rng = Rng::for_part(seed, "breaks");
+    let mut applied = BTreeSet::new();
+    for (i, Break { rule, apply }) in BREAKS.iter().enumerate() {
+        let mut broken = module.clone();
+        if apply(&mut broken, &mut rng).is_none() {
+            continue;
+        }
+        let found: Vec<u8> = verify(&broken).err().map_or_else(Vec::new, |v| v.0.iter().map(|v| v.rule).collect());
+        require(found.contains(rule), || format!("break {i} of V{rule} is answered by {found:?}:\n{}", print(module)))?;
+        applied.insert(i);
+    }
+    Ok(applied)
+}
+
+/// Larger than any index of a recipe's module.
+const NOWHERE: usize = 1 << 20;
+
+fn read_own_result(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    let op = pick_op(m, rng, |op| !op.operands.is_empty())?;
+    op.operands[0] = *op.results.first()?;
+    Some(())
+}
+
+fn read_nothing(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    pick_op(m, rng, |op| !op.operands.is_empty())?.operands[0] = ValueId::new(NOWHERE);
+    Some(())
+}
+
+fn take_operands_of_core_op(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    pick_op(m, rng, |op| is_core(op) && !op.operands.is_empty())?.operands.clear();
+    Some(())
+}
+
+fn change_result_of_core_op(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    change_result(m, rng, is_core)
+}
+
+fn lose_file_of_location(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    pick_op(m, rng, |_| true)?.loc = Loc::Call { file: Some(FileId::new(NOWHERE)), path: "lost".into(), call: 0 };
+    Some(())
+}
+
+fn lose_layer_of_op(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    pick_source(m, rng)?.layer = Some(LayerId::new(NOWHERE));
+    Some(())
+}
+
+fn lose_layer_of_param(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    pick_func(m, rng)?.params.first_mut()?.layer = Some(LayerId::new(NOWHERE));
+    Some(())
+}
+
+fn lose_weight_of_layer(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    pick(&mut m.layers, rng)?.weights.push(("lost".into(), WeightId::new(NOWHERE)));
+    Some(())
+}
+
+fn lose_file_of_weight(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    let weight = pick(&mut m.weights, rng)?;
+    let len = weight.ty.num_bytes()?;
+    weight.data = WeightData::File { file: FileId::new(NOWHERE), offset: 0, len };
+    Some(())
+}
+
+fn lose_callee(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    pick_call(m, rng)?.1.callee = FuncId::new(NOWHERE);
+    Some(())
+}
+
+fn define_again(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    let op = pick_op(m, rng, |_| true)?;
+    let result = *op.results.first()?;
+    op.results.push(result);
+    Some(())
+}
+
+fn define_elsewhere(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    let func = pick_func(m, rng)?;
+    let values: Vec<ValueId> = func.values_in_order().collect();
+    func[one_of(&values, rng)?].def = Def::Param(NOWHERE as u32);
+    Some(())
+}
+
+fn define_nowhere(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    pick_op(m, rng, |_| true)?.results.push(ValueId::new(NOWHERE));
+    Some(())
+}
+
+fn name_two_values_alike(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    let func = pick_func(m, rng)?;
+    let values: Vec<ValueId> = func.values_in_order().collect();
+    let (first, second) = (one_of(&values, rng)?, one_of(&values, rng)?);
+    func[first].name = Some("twin".into());
+    func[second].name = Some("twin".into());
+    (first != second).then_some(())
+}
+
+fn pass_nothing(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    pick_op(m, rng, |op| is_call(op) && !op.operands.is_empty())?.operands.clear();
+    Some(())
+}
+
+fn receive_another_type(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    change_result(m, rng, is_call)
+}
+
+fn call_itself(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    let (caller, call) = pick_call(m, rng)?;
+    call.callee = caller;
+    Some(())
+}
+
+fn rename_class(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    let source = pick_source(m, rng)?;
+    source.name = "custom.Other".into();
+    source.layer.is_some().then_some(())
+}
+
+fn refer_behind_operands(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    let op = pick_op(m, rng, |op| !is_core(op))?;
+    let behind = Attr::List(vec![Attr::Operand(op.operands.len() as u32)]);
+    match &mut op.kind {
+        OpKind::Source(source) => source.attrs.set("args", behind),
+        OpKind::Call(call) => call.attrs.set("args", behind),
+        OpKind::Core(_) => return None,
+    }
+    Some(())
+}
+
+fn leave_weight_unranked(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    pick(&mut m.weights, rng)?.ty.dims = None;
+    Some(())
+}
+
+fn make_weight_text(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    pick(&mut m.weights, rng)?.ty.elem = ElemType::Str;
+    Some(())
+}
+
+fn make_weight_larger(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    let weight = pick(&mut m.weights, rng)?;
+    weight.ty.dims.as_mut()?.push(Dim::Known(3));
+    match weight.data {
+        WeightData::File { .. } | WeightData::Inline(_) => Some(()),
+        WeightData::Random { .. } => None,
+    }
+}
+
+fn repeat_func(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    let twin = pick_func(m, rng)?.clone();
+    m.add_func(twin);
+    Some(())
+}
+
+fn repeat_param(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    let params = &mut pick_func(m, rng)?.params;
+    let twin = pick(params, rng)?.clone();
+    params.push(twin);
+    Some(())
+}
+
+fn repeat_output(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    let outputs = &mut pick_func(m, rng)?.outputs;
+    let twin = pick(outputs, rng)?.clone();
+    outputs.push(twin);
+    Some(())
+}
+
+fn return_nothing(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    pick(&mut pick_func(m, rng)?.outputs, rng)?.value = ValueId::new(NOWHERE);
+    Some(())
+}
+
+fn repeat_place(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    let layer = pick(&mut m.layers, rng)?;
+    let twin = layer.weights.first()?.clone();
+    layer.weights.push(twin);
+    Some(())
+}
+
+fn compute_nothing(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    pick_op(m, rng, |_| true)?.results.clear();
+    Some(())
+}
+
+fn lose_dialect(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    pick_source(m, rng)?.name = "Dense".into();
+    Some(())
+}
+
+fn fuse_one_place(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    let op = pick_op(m, rng, |op| matches!(op.loc, Loc::Call { .. }))?;
+    op.loc = Loc::Fused(vec![op.loc.clone()]);
+    Some(())
+}
+
+fn fuse_unknown_places(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    pick_op(m, rng, |_| true)?.loc = Loc::Fused(vec![Loc::Unknown, Loc::Unknown]);
+    Some(())
+}
+
+fn nest_too_deep(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    let deep = (0..200).fold(Attr::Null, |inner, _| Attr::List(vec![inner]));
+    let trees = [&mut m.attrs].into_iter().chain(m.layers.iter_mut().map(|l| &mut l.config));
+    let mut trees: Vec<&mut Attrs> = trees.chain(m.funcs.iter_mut().map(|f| &mut f.attrs)).collect();
+    pick(&mut trees, rng)?.set("deep", deep);
+    Some(())
+}
+
+fn name_symbol_with_space(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    let func = pick_func(m, rng)?;
+    let values: Vec<ValueId> = func.values_in_order().collect();
+    let value = one_of(&values, rng)?;
+    let ty = Type::new(func[value].ty.elem, [Dim::symbol("a b")]);
+    func.set_type(value, ty);
+    Some(())
+}
+
+fn is_core(op: &Op) -> bool {
+    matches!(op.kind, OpKind::Core(_))
+}
+
+fn is_call(op: &Op) -> bool {
+    matches!(op.kind, OpKind::Call(_))
+}
+
+/// Gives a result of an op an element type that no other agrees with.
+fn change_result(m: &mut Module, rng: &mut Rng, fits: impl Fn(&Op) -> bool) -> Option<()> {
+    let (func, op) = pick_place(m, rng, fits)?;
+    let value = *m[func][op].results.first()?;
+    let elem = &mut m[func][value].ty.elem;
+    let known = *elem != ElemType::Any;
+    *elem = if *elem == ElemType::Str { ElemType::Bool } else { ElemType::Str };
+    known.then_some(())
+}
+
+fn pick_source<'m>(m: &'m mut Module, rng: &mut Rng) -> Option<&'m mut SourceOp> {
+    match &mut pick_op(m, rng, |op| matches!(op.kind, OpKind::Source(_)))?.kind {
+        OpKind::Source(source) => Some(source),
+        OpKind::Call(_) | OpKind::Core(_) => None,
+    }
+}
+
+/// A call, and the function that makes it.
+fn pick_call<'m>(m: &'m mut Module, rng: &mut Rng) -> Option<(FuncId, &'m mut CallOp)> {
+    let (func, op) = pick_place(m, rng, is_call)?;
+    match &mut m[func][op].kind {
+        OpKind::Call(call) => Some((func, call)),
+        OpKind::Source(_) | OpKind::Core(_) => None,
+    }
+}
+
+fn pick_op<'m>(m: &'m mut Module, rng: &mut Rng, fits: impl Fn(&Op) -> bool) -> Option<&'m mut Op> {
+    let (func, op) = pick_place(m, rng, fits)?;
+    Some(&mut m[func][op])
+}
+
+fn pick_place(m: &Module, rng: &mut Rng, fits: impl Fn(&Op) -> bool) -> Option<(FuncId, OpId)> {
+    let ops = m.func_ids().flat_map(|f| m[f].ops().map(move |(id, op)| (f, id, op)));
+    let fitting: Vec<(FuncId, OpId)> = ops.filter(|(_, _, op)| fits(op)).map(|(f, id, _)| (f, id)).collect();
+    one_of(&fitting, rng)
+}
+
+fn pick_func<'m>(m: &'m mut Module, rng: &mut Rng) -> Option<&'m mut Func> {
+    pick(&mut m.funcs, rng)
+}
+
+fn pick<'t, T>(items: &'t mut [T], rng: &mut Rng) -> Option<&'t mut T> {
+    let n = items.len() as u64;
+    items.get_mut(rng.below(n) as usize)
+}
+
+fn one_of<T: Copy>(items: &[T], rng: &mut Rng) -> Option<T> {
+    items.get(rng.below(items.len() as u64) as usize).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CoreRecipe, Cuts, KerasRecipe};
+    use netc_passes::split;
+
+    const SEEDS: u64 = 100;
+
+    /// A program of core ops, a model of layers, or the stages of one.
+    fn module(seed: u64) -> Module {
+        let mut module = KerasRecipe::from_seed(seed, 8).build();
+        match seed % 3 {
+            0 => CoreRecipe::from_seed(seed, 12).build(),
+            1 => module,
+            _ => {
+                let cuts = Cuts::from_seed(seed).names(&module);
+                if let Ok(plan) = split::plan(&module, &cuts) {
+                    split::apply(&mut module, &plan);
+                }
+                module
+            }
+        }
+    }
+
+    #[test]
+    fn every_rule_is_broken_and_every_break_is_caught() {
+        let rules: BTreeSet<u8> = BREAKS.iter().map(|b| b.rule).collect();
+        assert_eq!(rules, (1..=14).filter(|rule| *rule != 12).collect());
+        let mut applied = BTreeSet::new();
+        (0..SEEDS).for_each(|seed| applied.extend(verifier_rejects(&module(seed), seed).unwrap()));
+        assert_eq!(applied, (0..BREAKS.len()).collect());
+    }
+}

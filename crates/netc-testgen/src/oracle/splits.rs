@@ -1,0 +1,109 @@
+//! Stages compute what the whole computes.
+
+use netc_exec::Tensor;
+use netc_ir::{Bindings, Func, FuncId, MAIN, Module, OpKind, ValueId, print};
+use netc_pass::Dialects;
+use netc_passes::{lower, split};
+
+use super::files::through_file;
+use super::runs::{differs, keeps_signature, random_inputs, run};
+use super::{Wrong, print_parse, require};
+
+/// What became of a split.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Split {
+    /// The module was split into so many stages, and these compute the same.
+    Stages(usize),
+    /// The cuts are none, for the reason given.
+    Refused(String),
+}
+
+/// Splitting a program of core ops at `cuts` parts its live ops among stages, which compute the same bit for bit: as
+/// calls of `@main`, and one after the other on their own.
+pub fn split_compose(module: &Module, cuts: &[String]) -> Result<Split, Wrong> {
+    let plan = match split::plan(module, cuts) {
+        Ok(plan) => plan,
+        Err(refused) => return Ok(Split::Refused(refused.to_string())),
+    };
+    let mut after = module.clone();
+    split::apply(&mut after, &plan);
+    print_parse(&after)?;
+    parts_ops(module, &plan)?;
+    keeps_signature(module, &after)?;
+    let given = random_inputs(module)?;
+    let expected = run(module, MAIN, &given)?;
+    require(run(&after, MAIN, &given)? == expected, || differs("@main, which calls the stages,", module, &after))?;
+    if after.funcs.iter().all(runs_alone) {
+        let chain = run_chain(&after, &given, |id, operands| run(&after, &after[id].name, operands))?;
+        require(chain == expected, || differs("the chain of stages", module, &after))?;
+    }
+    Ok(Split::Stages(plan.stages.len()))
+}
+
+/// [`split_compose`] of a Keras model: split on the level of layers, compared after lowering with `dialects`. The
+/// stages are written as files and read back, and still compute the same.
+pub fn split_compose_keras(module: &Module, cuts: &[String], dialects: &Dialects) -> Result<Split, Wrong> {
+    let plan = match split::plan(module, cuts) {
+        Ok(plan) => plan,
+        Err(refused) => return Ok(Split::Refused(refused.to_string())),
+    };
+    let mut after = module.clone();
+    split::apply(&mut after, &plan);
+    print_parse(&after)?;
+    parts_ops(module, &plan)?;
+    keeps_signature(module, &after)?;
+    let lowered = |m: &Module| lower::lower_module(m, dialects).map_err(|e| e.to_string());
+    let (before, split) = (lowered(module)?, lowered(&after)?);
+    let given = random_inputs(&before)?;
+    let expected = run(&before, MAIN, &given)?;
+    require(run(&split, MAIN, &given)? == expected, || differs("the split model", module, &after))?;
+    let chain = run_chain(&after, &given, |id, operands| {
+        let (stage, _folder) = through_file(&after, id, dialects)?;
+        run(&lowered(&stage)?, MAIN, operands)
+    })?;
+    require(chain == expected, || differs("the chain of stages read from files", module, &after))?;
+    Ok(Split::Stages(plan.stages.len()))
+}
+
+/// Each op of `@main` is in exactly one stage, or dropped.
+fn parts_ops(module: &Module, plan: &split::SplitPlan) -> Result<(), Wrong> {
+    let main = module.main().ok_or("there is no @main")?;
+    let mut parted: Vec<_> = plan.stages.iter().flat_map(|s| &s.ops).chain(&plan.dropped).copied().collect();
+    parted.sort_unstable();
+    let mut all: Vec<_> = main.op_ids().collect();
+    all.sort_unstable();
+    require(parted == all, || format!("the stages do not part the ops:\n{plan}\n{}", print(module)))?;
+    let empty = plan.stages.iter().position(|s| s.ops.is_empty());
+    require(empty.is_none(), || format!("a stage is empty:\n{plan}\n{}", print(module)))
+}
+
+/// Whether the parameters say what every symbol is: an extent such as `2*N` alone does not.
+fn runs_alone(func: &Func) -> bool {
+    let dims = |value: ValueId| func[value].ty.dims.iter().flatten();
+    let known = func.params.iter().flat_map(|p| dims(p.value)).filter_map(|d| Some((d.as_symbol()?.clone(), 1)));
+    let known: Bindings = known.collect();
+    func.values_in_order().flat_map(dims).all(|d| d.eval(&known).is_some())
+}
+
+/// The outputs of an `@main` that only calls functions, each call made by `call`.
+fn run_chain(
+    module: &Module,
+    given: &[Tensor],
+    mut call: impl FnMut(FuncId, &[Tensor]) -> Result<Vec<Tensor>, Wrong>,
+) -> Result<Vec<Tensor>, Wrong> {
+    let main = module.main().ok_or("there is no @main")?;
+    let mut tensors: Vec<Option<Tensor>> = vec![None; main.num_values()];
+    let get = |tensors: &[Option<Tensor>], value: ValueId| {
+        tensors[value.index()].clone().ok_or_else(|| format!("{value} of @main is not there:\n{}", print(module)))
+    };
+    main.params.iter().zip(given).for_each(|(p, tensor)| tensors[p.value.index()] = Some(tensor.clone()));
+    for (_, op) in main.ops() {
+        let OpKind::Call(stage) = &op.kind else {
+            return Err(format!("@main does more than call:\n{}", print(module)));
+        };
+        let operands = op.operands.iter().map(|v| get(&tensors, *v)).collect::<Result<Vec<_>, _>>()?;
+        let results = call(stage.callee, &operands)?;
+        op.results.iter().zip(results).for_each(|(value, tensor)| tensors[value.index()] = Some(tensor));
+    }
+    main.outputs.iter().map(|o| get(&tensors, o.value)).collect()
+}
