@@ -1,4 +1,4 @@
-//! No bytes make the parser panic; what parses and verifies prints as text that parses back equal.
+//! No text makes the parser panic; what parses and verifies prints as text that parses back equal.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,7 +1,0 @@
-//! No bytes make the reader of Keras files panic; what it reads verifies.
-#![no_main]
-
-use libfuzzer_sys::fuzz_target;
-use netc_testgen::oracle;
-
-fuzz_target!(|bytes: &[u8]| oracle::keras_file(bytes).expect("a model that is read is valid"));

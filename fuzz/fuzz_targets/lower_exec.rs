@@ -1,0 +1,11 @@
+//! Every program lowers and runs, and gives the same bits each time.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use netc_testgen::{CoreRecipe, KerasRecipe, dialects, oracle};
+
+fuzz_target!(|bytes: &[u8]| {
+    let (first, rest) = bytes.split_first().unwrap_or((&0, &[]));
+    let module = if *first < 64 { CoreRecipe::from_bytes(rest).build() } else { KerasRecipe::from_bytes(rest).build() };
+    oracle::lower_exec(&module, &dialects()).expect("it runs");
+});

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Cargo's RUSTC_WRAPPER for fuzzing: the code that reads what the fuzzer writes is instrumented, the rest is as ever.
+set -euo pipefail
+rustc="$1"
+shift
+case " $* " in
+  *" --crate-name netc_"* | *" --crate-name hdf5_pure "* | *" --crate-name rawzip "* | *" --crate-name serde_json "*)
+    set -- "$@" -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+      -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+      -Cllvm-args=-sanitizer-coverage-trace-compares
+    ;;
+esac
+exec "$rustc" "$@"

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Builds the fuzz targets, makes their seeds, and runs each for a while. Fails if one finds something.
+#
+#   fuzz/run.sh [SECONDS] [TARGET...]     each of all targets for 10 seconds, unless told otherwise
+#
+# Needs a stable Rust toolchain and a C++ compiler, for the fuzzer's runtime.
+set -euo pipefail
+cd "$(dirname "$0")"
+seconds="${1:-10}"
+targets=("${@:2}")
+if [ "${#targets[@]}" = 0 ]; then
+  mapfile -t targets < <(basename -s .rs fuzz_targets/*.rs)
+fi
+
+# The dependencies have the versions that the workspace is tested with.
+cp ../Cargo.lock Cargo.lock
+RUSTC_WRAPPER="$PWD/instrument.sh" cargo build --release
+target/release/seeds seeds
+
+# Readers are given files: in memory, where there is such a folder.
+if [ -w /dev/shm ]; then export TMPDIR=/dev/shm; fi
+# Memory that a file of a few kilobytes does not justify is not to be had. In kilobytes; in megabytes below.
+ulimit -v 4000000
+
+failed=()
+for target in "${targets[@]}"; do
+  echo "== $target"
+  mkdir -p "corpus/$target" "artifacts/$target"
+  folders=("corpus/$target")
+  for folder in "seeds/$target" "../tests/regressions/$target"; do
+    if [ -d "$folder" ]; then folders+=("$folder"); fi
+  done
+  options=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=1500 -verbosity=0 -print_final_stats=1)
+  if [ -f "seeds/$target.dict" ]; then options+=(-dict="seeds/$target.dict"); fi
+  "target/release/$target" "${folders[@]}" "${options[@]}" -artifact_prefix="artifacts/$target/" || failed+=("$target")
+done
+if [ "${#failed[@]}" != 0 ]; then
+  echo "found something: ${failed[*]}; see fuzz/artifacts/ and fuzz/README.md" >&2
+  exit 1
+fi

@@ -1,0 +1,86 @@
+//! Writes what the targets start from: a folder of files for each, and the words of those that are text.
+//!
+//! Usage: `seeds FOLDER`. The same seeds each time.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::path::Path;
+use std::{env, fs};
+
+// The targets are built for the fuzzer, whose runtime this program therefore needs too.
+use libfuzzer_sys as _;
+use netc_data::Rng;
+use netc_exec::{Tensor, inputs, npy, npz};
+use netc_ir::{MAIN, Module, print};
+use netc_testgen::{CoreRecipe, KerasRecipe, LIBRARY, oracle};
+
+type Made<T> = Result<T, Box<dyn Error>>;
+
+/// Recipes of each kind.
+const RECIPES: u64 = 24;
+
+/// Words of a dictionary; more slow the fuzzer down.
+const MAX_WORD: usize = 32;
+
+fn main() -> Made<()> {
+    let folder = env::args().nth(1).ok_or("usage: seeds FOLDER")?;
+    let folder = Path::new(&folder);
+    for seed in 0..RECIPES {
+        let core = CoreRecipe::from_seed(seed, 12).build();
+        text(folder, seed, &core)?;
+        tensors(folder, seed, &core)?;
+        let keras = if seed == 0 { oracle::small_model() } else { KerasRecipe::from_seed(seed, 6).build() };
+        text(folder, RECIPES + seed, &keras)?;
+        files(folder, seed, &keras)?;
+        for target in ["split_compose", "lower_exec", "verifier_rejects"] {
+            save(folder, target, seed, &recipe(seed))?;
+        }
+    }
+    save(folder, "layers_text", RECIPES, LIBRARY.as_bytes())?;
+    ["parse_ir", "layers_text", "keras_config"].into_iter().try_for_each(|target| words(folder, target))
+}
+
+fn save(folder: &Path, target: &str, seed: u64, bytes: &[u8]) -> Made<()> {
+    let folder = folder.join(target);
+    fs::create_dir_all(&folder)?;
+    Ok(fs::write(folder.join(seed.to_string()), bytes)?)
+}
+
+fn text(folder: &Path, seed: u64, module: &Module) -> Made<()> {
+    let text = print(module);
+    save(folder, "parse_ir", seed, text.as_bytes())?;
+    // Libraries have no weights.
+    if module.weights.is_empty() { save(folder, "layers_text", seed, text.as_bytes()) } else { Ok(()) }
+}
+
+fn files(folder: &Path, seed: u64, module: &Module) -> Made<()> {
+    let file = oracle::file_bytes(module, module.func_named(MAIN).ok_or("there is no @main")?)?;
+    save(folder, "keras_zip", seed, &file)?;
+    save(folder, "keras_config", seed, &oracle::member(&file, "config.json")?)?;
+    save(folder, "hdf5", seed, &oracle::member(&file, "model.weights.h5")?)
+}
+
+fn tensors(folder: &Path, seed: u64, module: &Module) -> Made<()> {
+    let inputs = inputs::random_inputs(module.main().ok_or("there is no @main")?, seed, 1)?;
+    let named: Vec<(String, &Tensor)> = inputs.iter().enumerate().map(|(i, x)| (format!("x{i}"), x)).collect();
+    inputs.iter().take(1).try_for_each(|x| save(folder, "npy", seed, &npy::encode(x)))?;
+    save(folder, "npz", seed, &npz::encode(named.iter().map(|(name, x)| (name.as_str(), *x)))?)
+}
+
+/// The bytes of a recipe of up to a dozen steps.
+fn recipe(seed: u64) -> Vec<u8> {
+    let mut rng = Rng::for_part(seed, "recipe");
+    (0..8 * (1 + rng.below(12))).map(|_| rng.below(256) as u8).collect()
+}
+
+/// The words of a target's seeds, as a dictionary of libFuzzer.
+fn words(folder: &Path, target: &str) -> Made<()> {
+    let mut words = BTreeSet::new();
+    for file in fs::read_dir(folder.join(target))? {
+        let text = fs::read_to_string(file?.path())?;
+        let parts = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '.'));
+        words.extend(parts.filter(|w| (2..MAX_WORD).contains(&w.len())).map(str::to_string));
+    }
+    let lines: String = words.iter().map(|word| format!("\"{word}\"\n")).collect();
+    Ok(fs::write(folder.join(target).with_extension("dict"), lines)?)
+}
