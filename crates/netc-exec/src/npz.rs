@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::path::Path;
 
+use rawzip::path::{EntryPath, ZipFilePath};
 use rawzip::{CompressionMethod, ZipArchive, ZipArchiveWriter};
 
 use crate::error::TensorError;
@@ -36,13 +37,20 @@ fn archive<'a>(tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>) -> Resu
     let mut archive = ZipArchiveWriter::new(Vec::new());
     for (name, tensor) in tensors {
         let file = format!("{name}.npy");
-        let (mut entry, config) = archive.new_file(&file).compression_method(CompressionMethod::STORE).start()?;
+        let (mut entry, config) =
+            archive.new_file(entry_path(&file)).compression_method(CompressionMethod::STORE).start()?;
         let mut writer = config.wrap(&mut entry);
         writer.write_all(&npy::encode(tensor)).map_err(rawzip::Error::from)?;
         let (_, descriptor) = writer.finish()?;
         entry.finish(descriptor)?;
     }
     archive.finish()
+}
+
+/// The name of a member. Tensors may be named like paths that rawzip would shorten, `a//b` or `..`: they are no paths.
+fn entry_path(file: &str) -> EntryPath<'_> {
+    let unchanged = ZipFilePath::from_str(file).as_str() == file;
+    if unchanged { file.into() } else { EntryPath::verbatim(file.as_bytes()) }
 }
 
 fn decode(bytes: &[u8], path: &str) -> Result<Vec<(String, Tensor)>, TensorError> {
