@@ -52,16 +52,7 @@ impl LayerLibrary {
         let module = netc_ir::parse(text)?;
         verify(&module)?;
         for func in &module.funcs {
-            let odd = func.ops().find(|(_, op)| match &op.kind {
-                OpKind::Core(core) => matches!(core, CoreOp::Weight(_)),
-                OpKind::Source(source) => !matches!(&*source.name, "lib.along" | "lib.scalar"),
-                OpKind::Call(_) => true,
-            });
-            if let Some((_, op)) = odd {
-                let note = format!(
-                    "`{}` is not an op of a layer library: core ops, `lib.along` and `lib.scalar` are",
-                    op.kind.name()
-                );
+            if let Some(note) = func.ops().find_map(|(_, op)| unusable(op)) {
                 return Err(LibraryError::Func { func: func.name.clone(), note });
             }
         }
@@ -72,6 +63,20 @@ impl LayerLibrary {
     pub fn classes(&self) -> impl Iterator<Item = &str> {
         self.module.funcs.iter().map(|f| &*f.name)
     }
+}
+
+/// What is wrong with an op of a library, if anything is.
+fn unusable(op: &Op) -> Option<String> {
+    let known = match &op.kind {
+        OpKind::Core(core) => !matches!(core, CoreOp::Weight(_)),
+        OpKind::Source(source) => matches!(&*source.name, "lib.along" | "lib.scalar"),
+        OpKind::Call(_) => false,
+    };
+    let (name, results) = (op.kind.name(), op.results.len());
+    if !known {
+        return Some(format!("`{name}` is not an op of a layer library: core ops, `lib.along` and `lib.scalar` are"));
+    }
+    (results != 1).then(|| format!("`{name}` has one result, found {results}"))
 }
 
 impl Dialect for LayerLibrary {
