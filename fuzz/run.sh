@@ -19,8 +19,9 @@ target/release/seeds seeds
 
 # Readers are given files: in memory, where there is such a folder.
 if [ -w /dev/shm ]; then export TMPDIR=/dev/shm; fi
-# Memory that a file of a few kilobytes does not justify is not to be had. In kilobytes; in megabytes below.
-ulimit -v 4000000
+# Memory that a file of a few kilobytes does not justify is not to be had. Threads reserve their share of it.
+export RAYON_NUM_THREADS=1 MALLOC_ARENA_MAX=1
+ulimit -v 500000
 
 failed=()
 for target in "${targets[@]}"; do
@@ -30,7 +31,7 @@ for target in "${targets[@]}"; do
   for folder in "seeds/$target" "../tests/regressions/$target"; do
     if [ -d "$folder" ]; then folders+=("$folder"); fi
   done
-  options=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=1500 -verbosity=0 -print_final_stats=1)
+  options=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=400 -verbosity=0 -print_final_stats=1)
   if [ -f "seeds/$target.dict" ]; then options+=(-dict="seeds/$target.dict"); fi
   "target/release/$target" "${folders[@]}" "${options[@]}" -artifact_prefix="artifacts/$target/" || failed+=("$target")
 done

@@ -8,14 +8,27 @@ use std::path::PathBuf;
 
 use netc_testgen::oracle::READERS;
 
+/// The address space that answering a file may take: each has a few kilobytes.
+const MAX_KILOBYTES: u64 = 100_000;
+
 #[test]
 fn files_that_were_answered_wrongly_are_answered_right() {
     for (name, reader) in READERS {
         for path in listing(name) {
+            let before = peak();
             let answer = reader(&fs::read(&path).unwrap());
             assert_eq!(answer, Ok(()), "{}", path.display());
+            let taken = peak() - before;
+            assert!(taken < MAX_KILOBYTES, "{} takes {taken} kilobytes", path.display());
         }
     }
+}
+
+/// The most address space that this process has had, in kilobytes.
+fn peak() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmPeak:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 #[test]

@@ -20,6 +20,9 @@ const MIN_OBJECT: u64 = 16;
 /// Datasets that do not lie in one piece are read into memory, up to this size in all.
 const MAX_INLINE: u64 = 256 << 20;
 
+/// A byte of the file cannot inflate to more bytes of a dataset: deflate's best is 258 bytes for two bits.
+const MAX_INFLATION: u64 = 1032;
+
 /// One dataset.
 pub(crate) struct Variable {
     pub(crate) ty: Type,
@@ -45,8 +48,8 @@ pub(crate) struct Variables {
 /// Reads the headers of the HDF5 file that is `len` bytes from `offset` on.
 pub(crate) fn read(file: Arc<File>, offset: u64, len: u64) -> Result<Variables, Problem> {
     let h5 = hdf5_pure::File::from_source(Part::new(file, offset, len)).map_err(|e| broken("file", &e))?;
-    let mut walk =
-        Walk { found: Variables::default(), budget: len, inline: MAX_INLINE, base: offset, end: offset + len };
+    let inline = MAX_INLINE.min(len.saturating_mul(MAX_INFLATION));
+    let mut walk = Walk { found: Variables::default(), budget: len, inline, base: offset, end: offset + len };
     walk.group(&h5.root(), String::new(), 0)?;
     Ok(walk.found)
 }
@@ -147,7 +150,12 @@ impl Walk {
         size: u64,
     ) -> Result<Literal, Problem> {
         let left = self.inline.checked_sub(size);
-        let note = || format!("the weights that are compressed or chunked are larger than {MAX_INLINE} bytes in all");
+        let note = || {
+            format!(
+                "the weights that are compressed or chunked are larger than {MAX_INLINE} bytes in all, or than the file \
+                 can hold"
+            )
+        };
         self.inline = left.ok_or_else(|| Problem::weights(path, note()))?;
         let bytes = dataset.read_raw().map_err(|e| broken(path, &e))?;
         if bytes.len() as u64 != size {
