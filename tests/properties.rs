@@ -107,7 +107,10 @@ fn damaged_text_is_no_reason_to_panic() {
 fn damaged_files_are_no_reason_to_panic() {
     check(200, (KerasRecipe::strategy(3), damage()), |(recipe, damage)| {
         let model = recipe.build();
-        oracle::keras_file(&damaged(oracle::file_bytes(&model, main_of(&model)?)?, &damage))
+        let file = oracle::file_bytes(&model, main_of(&model)?)?;
+        oracle::keras_config(&damaged(oracle::member(&file, "config.json")?, &damage))?;
+        oracle::keras_weights(&damaged(oracle::member(&file, "model.weights.h5")?, &damage))?;
+        oracle::keras_file(&damaged(file, &damage))
     });
 }
 

@@ -140,8 +140,13 @@ impl<'a> Importer<'a> {
 
     /// The name of the input layer, made from the recorded shape if the model has none.
     fn sequential_input(&mut self, config: &Attrs, entries: &mut Vec<Entry>, place: &Place) -> Result<Name, Problem> {
-        if let Some(entry) = entries.iter().find(|e| matches!(e.kind, EntryKind::Input(_))) {
-            return Ok(entry.name.clone());
+        match entries.iter().rposition(|e| matches!(e.kind, EntryKind::Input(_))) {
+            None => {}
+            Some(0) => return Ok(entries[0].name.clone()),
+            Some(at) => {
+                let note = "is an input layer, which only the first layer of a Sequential model can be";
+                return Err(Problem::config(join(&place.path, &entries[at].name), note));
+            }
         }
         let first = entries.first().map(|e| &self.module[e.layer].config);
         let of_layer = first.and_then(|c| {
