@@ -10,7 +10,7 @@ use netc_keras::build::{BatchNormalization, Conv2d, Dense, ModelBuilder};
 use netc_pass::{Dialects, LayerLibrary};
 use tempfile::NamedTempFile;
 
-use super::files::{archive, file_bytes, member, round_trip_keras};
+use super::files::{archive, file_bytes, member, round_trip_keras, through_file};
 use super::{Wrong, print_parse, require};
 
 /// What is asked of bytes.
@@ -54,13 +54,15 @@ pub fn layers_text(bytes: &[u8]) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// A `.keras` file: what is a model verifies, and is written and read back without loss.
+/// A `.keras` file: what is a model verifies, and is written as netc writes files, which are read back without loss.
 pub fn keras_file(bytes: &[u8]) -> Result<(), Wrong> {
     let file = temporary(bytes)?;
     let dialects = crate::dialects();
     let Ok(imported) = netc_keras::read(file.path(), &dialects) else { return Ok(()) };
     print_parse(&imported.module)?;
-    round_trip_keras(&imported.module, &dialects)
+    let main = imported.module.func_named(MAIN).ok_or("there is no @main")?;
+    let (ours, _folder) = through_file(&imported.module, main, &dialects)?;
+    round_trip_keras(&ours, &dialects)
 }
 
 /// The `config.json` of a file that has the weights of [`small_model`].
