@@ -20,6 +20,7 @@
 
 mod core;
 mod cuts;
+mod features;
 mod keras;
 pub mod oracle;
 mod recipe;
@@ -29,5 +30,6 @@ mod tests;
 
 pub use core::{CoreClass, CoreRecipe};
 pub use cuts::Cuts;
+pub use features::{Feature, Features};
 pub use keras::{KerasClass, KerasRecipe, LIBRARY, dialects};
 pub use recipe::{Class, Recipe, Step};

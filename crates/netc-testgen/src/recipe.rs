@@ -5,6 +5,8 @@ use std::fmt::{self, Debug};
 use netc_data::Rng;
 use proptest::prelude::*;
 
+use crate::features::Features;
+
 /// What a step adds: a small enum.
 pub trait Class: Copy + Debug + 'static {
     /// Every class, the simplest first: shrinking goes there.
@@ -25,6 +27,8 @@ pub struct Step<C> {
 /// A module as plain data.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Recipe<C> {
+    /// What it may make.
+    pub features: Features,
     /// The inputs; each is an entry of the table of input types.
     pub inputs: Vec<u8>,
     /// The ops. A step that no value fits adds nothing.
@@ -37,7 +41,7 @@ pub struct Recipe<C> {
 const MAX_STEPS: usize = 64;
 
 impl<C: Class> Recipe<C> {
-    /// The recipe with `steps` steps that a seed gives.
+    /// The recipe with `steps` steps that a seed gives, with all features that run.
     pub fn from_seed(seed: u64, steps: usize) -> Self {
         let mut rng = Rng::new(seed);
         Self::draw(steps, || rng.next_u64().to_le_bytes()[7])
@@ -49,11 +53,20 @@ impl<C: Class> Recipe<C> {
         Self::draw((bytes.len() / 8).min(MAX_STEPS), || bytes_left.next().unwrap_or(0))
     }
 
-    /// Recipes with up to `steps` steps.
+    /// The same recipe with other features.
+    #[must_use]
+    pub fn with_features(self, features: Features) -> Self {
+        Self { features, ..self }
+    }
+
+    /// Recipes with up to `steps` steps: half of them with all features that run, the others with some, so that no
+    /// feature hides what happens without it.
     pub fn strategy(steps: usize) -> impl Strategy<Value = Self> {
         let few = || prop::collection::vec(any::<u8>(), 1..4);
         let step = any::<[u8; 8]>().prop_map(Step::from);
-        (few(), prop::collection::vec(step, 0..=steps), few()).prop_map(|(inputs, steps, outputs)| Self {
+        let some = (any::<bool>(), any::<u32>()).prop_map(|(all, bits)| if all { u32::MAX } else { bits });
+        (some, few(), prop::collection::vec(step, 0..=steps), few()).prop_map(|(some, inputs, steps, outputs)| Self {
+            features: Features::default().masked(some),
             inputs,
             steps,
             outputs,
@@ -63,6 +76,7 @@ impl<C: Class> Recipe<C> {
     fn draw(steps: usize, mut byte: impl FnMut() -> u8) -> Self {
         let (inputs, outputs) = (byte() % 3, byte() % 3);
         Self {
+            features: Features::default(),
             inputs: (0..=inputs).map(|_| byte()).collect(),
             outputs: (0..=outputs).map(|_| byte()).collect(),
             steps: (0..steps).map(|_| Step::from(std::array::from_fn(|_| byte()))).collect(),

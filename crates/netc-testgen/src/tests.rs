@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use netc_ir::{CORE_OPS, Module, verify};
 
 use crate::oracle::{self, Split};
-use crate::{Class, CoreRecipe, Cuts, KerasClass, KerasRecipe, dialects};
+use crate::{Class, CoreRecipe, Cuts, Features, KerasClass, KerasRecipe, dialects};
 
 const SEEDS: u64 = 200;
 
@@ -46,7 +46,7 @@ fn extreme_numbers_build() {
         oracle::print_parse(&KerasRecipe::from_bytes(&bytes[..120]).build()).unwrap();
     }
     oracle::print_parse(&CoreRecipe::from_bytes(&[]).build()).unwrap();
-    let empty = CoreRecipe { inputs: vec![], steps: vec![], outputs: vec![1] };
+    let empty = CoreRecipe { features: Features::ALL, inputs: vec![], steps: vec![], outputs: vec![1] };
     oracle::print_parse(&empty.build()).unwrap();
 }
 
