@@ -45,7 +45,7 @@ features! {
     Doubles = "doubles", "Elements of 64-bit floats.";
     NonFinite = "non-finite", "A few values that are infinite or no numbers.";
     Names = "names", "Names, attributes and locations that are hard to print.";
-    Abstract = "abstract", "What does not run: element types without kernels, open extents, weights in files that do not exist.";
+    Abstract = "abstract", "What does not run: element types without kernels, and weights in files that do not exist.";
 }
 
 /// Which features a recipe uses.

@@ -1,0 +1,151 @@
+//! From what is written to functions of the IR: outputs, names, locations.
+
+use netc_ir::{Attr, Attrs, Builder, CallOp, Dim, FileId, Func, FuncId, Loc, MAIN, Module, Name, OpKind, ValueId};
+
+use super::scope::{Draft, Kind, Scope, Value, Written};
+use super::types::{dims, symbols};
+use crate::features::Feature;
+use crate::recipe::of;
+
+/// Names that the printer must quote, and some that it need not.
+const NAMES: &[&str] = &["v", "a.b", "x/y-", "two words", "\u{fc}n\u{ef}", "q\"uo\\te", "tab\t", "%"];
+
+/// Names of functions; the first is what the stages of a split are called.
+const FUNCS: &[&str] = &["stage", "f", "a b", "main"];
+
+impl Draft<'_> {
+    /// The start of a name.
+    pub(super) fn word(&self, i: u8) -> &'static str {
+        if self.has(Feature::Names) { of(NAMES, i) } else { NAMES[0] }
+    }
+
+    /// The symbols that the function can compute extents from.
+    pub(super) fn symbols(&self) -> Vec<Dim> {
+        let scope = self.scope();
+        let found = symbols(scope.values[..scope.params].iter().map(|v| &v.ty));
+        found.into_iter().map(Dim::symbol).collect()
+    }
+
+    /// The function that `scope` is, and which values its callers pass.
+    pub(super) fn write(&self, scope: &Scope) -> (Written, Vec<usize>) {
+        let n = self.written.len();
+        let name = if self.has(Feature::Names) { format!("{}{n}", of(FUNCS, n as u8)) } else { format!("f{n}") };
+        let outputs = self.outputs(scope);
+        let needed = self.needed(scope, &outputs);
+        let kept: Vec<usize> = (0..scope.params).filter(|p| needed[*p]).collect();
+        let written = Written {
+            func: self.func(scope, name.into(), &outputs, &needed),
+            params: kept.iter().map(|p| scope.values[*p].clone()).collect(),
+            outputs: outputs.iter().map(|o| scope.values[*o].range).collect(),
+        };
+        (written, kept.iter().filter_map(|p| scope.operands.get(*p).copied()).collect())
+    }
+
+    /// The module. `@main` stands before the functions that it calls, or after them.
+    pub(super) fn finish(mut self) -> Module {
+        let (main, first) = (self.end_all(), self.main_is_first());
+        if self.has(Feature::Names) {
+            self.module.attrs = attrs(self.recipe.steps.len());
+        }
+        let outputs = self.outputs(&main);
+        let needed = self.needed(&main, &outputs);
+        let mut func = self.func(&main, MAIN.into(), &outputs, &needed);
+        if self.has(Feature::Names) && outputs.len() > 2 {
+            func.attrs = attrs(0);
+        }
+        let callees = self.written.into_iter().map(|w| w.func);
+        self.module.funcs = callees.collect();
+        self.module.funcs.insert(if first { 0 } else { self.module.funcs.len() }, func);
+        self.module
+    }
+
+    fn main_is_first(&self) -> bool {
+        self.recipe.steps.len() % 2 == 1
+    }
+
+    /// The values that the function returns: mostly of the last.
+    fn outputs(&self, scope: &Scope) -> Vec<usize> {
+        let all: Vec<usize> = scope.newest_first().collect();
+        let place = |o: &u8| match o {
+            _ if !self.has(Feature::ManyOutputs) => 0,
+            0..64 => 0,
+            64..160 => usize::from(*o) % 4,
+            160.. => usize::from(*o),
+        };
+        let most = if self.has(Feature::ManyOutputs) { usize::MAX } else { 1 };
+        let places = scope.outputs.iter().take(most).map(place);
+        places.filter_map(|p| all.get(p % all.len().max(1)).copied()).collect()
+    }
+
+    /// Whether each value is kept: all are, or those that an output needs and parameters that say what a symbol is.
+    fn needed(&self, scope: &Scope, outputs: &[usize]) -> Vec<bool> {
+        let mut needed = vec![self.has(Feature::Dead); scope.values.len()];
+        outputs.iter().for_each(|o| needed[*o] = true);
+        for node in scope.nodes.iter().rev() {
+            if node.results.clone().any(|r| needed[r]) {
+                node.operands.iter().for_each(|x| needed[*x] = true);
+            }
+        }
+        for (needed, value) in needed.iter_mut().zip(&scope.values[..scope.params]) {
+            *needed |= dims(&value.ty).iter().any(|d| d.known().is_none());
+        }
+        needed
+    }
+
+    fn func(&self, scope: &Scope, name: Name, outputs: &[usize], needed: &[bool]) -> Func {
+        let mut b = Builder::new(&self.module, name);
+        let mut ids: Vec<Option<ValueId>> = vec![None; scope.values.len()];
+        for (i, Value { ty, .. }) in scope.values[..scope.params].iter().enumerate().filter(|(i, _)| needed[*i]) {
+            ids[i] = Some(b.param(format!("{}.in{i}", self.word(i as u8)), ty.clone(), None));
+        }
+        for (i, node) in scope.nodes.iter().enumerate().filter(|(_, n)| n.results.clone().any(|r| needed[r])) {
+            b.at(self.loc(i));
+            let kind = match &node.kind {
+                Kind::Op(op) => OpKind::Core(op.clone()),
+                Kind::Call(callee) => self.call_op(*callee),
+            };
+            let operands: Vec<ValueId> = node.operands.iter().filter_map(|x| ids[*x]).collect();
+            let results = node.results.clone().map(|r| (scope.values[r].ty.clone(), self.name(r)));
+            let op = b.op(kind, &operands, results.collect::<Vec<_>>());
+            node.results.clone().zip(b.results(op)).for_each(|(r, id)| ids[r] = Some(*id));
+        }
+        let outputs = outputs.iter().enumerate();
+        let outputs = outputs.filter_map(|(i, o)| Some((format!("out{i}").into(), ids[*o]?)));
+        b.finish(outputs.collect::<Vec<_>>())
+    }
+
+    fn call_op(&self, callee: usize) -> OpKind {
+        let callee = FuncId::new(callee + usize::from(self.main_is_first()));
+        OpKind::Call(Box::new(CallOp { callee, layer: None, attrs: Attrs::new() }))
+    }
+
+    fn name(&self, value: usize) -> Option<Name> {
+        let named = !self.has(Feature::Names) || value % 3 != 0;
+        named.then(|| format!("{}{value}", self.word(value as u8)).into())
+    }
+
+    /// Every form that a location has.
+    fn loc(&self, i: usize) -> Loc {
+        if !self.has(Feature::Names) {
+            return Loc::Unknown;
+        }
+        let file = (i % 2 == 0).then(|| FileId::new(0));
+        let call = |call| Loc::Call { file, path: format!("block/{}", i / 3).into(), call };
+        match i % 4 {
+            0 => Loc::Unknown,
+            1 | 2 => call(i as u32 / 4),
+            _ => Loc::fuse([call(0), call(1)]),
+        }
+    }
+}
+
+/// Attributes that say everything that attributes can say.
+fn attrs(n: usize) -> Attrs {
+    let floats = [0.1, -0.0, 1e300, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1.0];
+    Attrs::new()
+        .with("floats", Attr::List(floats.map(Attr::from).to_vec()))
+        .with("integers", Attr::ints([i128::MIN, -1, n as i128, i128::MAX]))
+        .with("null", Attr::Null)
+        .with("a key", Attrs::new().with("true", true).with("empty", Attrs::new()).with("", Attr::List(Vec::new())))
+        .with("text", "\"\\ \u{1f4c8}\n\u{7f}\r\0;{}")
+}

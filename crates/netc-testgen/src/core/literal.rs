@@ -1,0 +1,63 @@
+//! Numbers that stand in programs: constants and weights.
+
+use netc_ir::{CoreOp, ElemType, F64, Literal, Number, Type, Weight, WeightData, WeightId};
+
+use super::Added;
+use super::scope::Draft;
+use super::types::fixed;
+use crate::features::Feature;
+use crate::recipe::of;
+
+impl Draft<'_> {
+    /// A known weight, or a new one of the last axes of a value or of an entry of the table.
+    pub(super) fn new_weight(&mut self, read: u8, [form, entry, axes, data]: [u8; 4]) -> Added {
+        let known = self.module.weights.len();
+        if known > 0 && form % 3 == 2 {
+            return self.sure(CoreOp::Weight(WeightId::new(usize::from(entry) % known)), &[]);
+        }
+        let ty = self.like(read, entry, axes);
+        self.weight(ty.elem, &fixed(ty.dims.as_deref()?), data)
+    }
+
+    pub(super) fn new_constant(&mut self, read: u8, [entry, axes, form]: [u8; 3]) -> Added {
+        let ty = self.like(read, entry, axes);
+        self.sure(CoreOp::Constant(literal(ty.elem, &fixed(ty.dims.as_deref()?), form)), &[])
+    }
+
+    /// A type of the last axes of a value, or an entry of the table.
+    fn like(&self, read: u8, entry: u8, axes: u8) -> Type {
+        let Some(x) = self.value(read, |_| true).filter(|_| entry % 2 == 1) else { return self.table.ty(entry / 2) };
+        let (elem, dims) = (self.elem(x), self.dims(x));
+        let axes = usize::from(axes) % (dims.len() + 1);
+        Type::new(elem, dims[dims.len() - axes..].iter().cloned())
+    }
+
+    /// A new weight: random, a splat, listed, or in a file.
+    pub(super) fn weight(&mut self, elem: ElemType, dims: &[u64], form: u8) -> Added {
+        let ty = Type::fixed(elem, dims);
+        let data = if self.has(Feature::Abstract) && form.is_multiple_of(7) {
+            let file = self.module.intern_file("weights/\u{fc}.h5");
+            WeightData::File { file, offset: form.into(), len: ty.num_bytes()? }
+        } else if elem.is_float() && form < 160 {
+            WeightData::Random { seed: form.into(), low: F64::new(-1.0), high: F64::new(1.0) }
+        } else {
+            WeightData::Inline(literal(elem, dims, form))
+        };
+        let name = format!("{}{}", self.word(form), self.module.weights.len()).into();
+        let id = self.module.add_weight(Weight { name, ty, data });
+        self.sure(CoreOp::Weight(id), &[])
+    }
+}
+
+/// A constant: a splat, or elements that differ.
+pub(super) fn literal(elem: ElemType, dims: &[u64], form: u8) -> Literal {
+    let number = |i: u64| match elem.is_float() {
+        true => Number::Float(of(&[0.5, -1.25, 3.0, 0.1, -0.0, 1e-3, 2.0], form.wrapping_add(i as u8))),
+        false if elem.is_signed_int() => Number::Int(i128::from((u64::from(form) + i) % 7) - 2),
+        false => Number::Int(((u64::from(form) + i) % 5).into()),
+    };
+    match form % 3 {
+        0 => Literal::splat_number(elem, dims, number(0)),
+        _ => Literal::dense(elem, dims, (0..dims.iter().product()).map(number)),
+    }
+}

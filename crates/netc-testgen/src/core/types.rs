@@ -1,0 +1,181 @@
+//! The types that programs are made of, and what is known of an extent before a program runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use netc_ir::{Dim, ElemType, Name, Type};
+
+use crate::features::{Feature, Features};
+
+/// Elements of a value at the largest extents: what keeps programs fast.
+const MAX_ELEMENTS: u64 = 2000;
+
+const MAX_RANK: usize = 5;
+
+/// The batch, the first extent of most inputs.
+const BATCH: &str = "N";
+
+/// Larger than any batch that the oracles run, and what they give other symbols.
+const LARGEST: (u64, u64) = (3, 64);
+
+/// Element types, with what they need. Most networks are `f32`.
+const ELEMS: &[(ElemType, Option<Feature>)] = &[
+    (ElemType::F32, None),
+    (ElemType::I64, Some(Feature::Integers)),
+    (ElemType::F32, None),
+    (ElemType::Bool, Some(Feature::Booleans)),
+    (ElemType::F16, Some(Feature::Halves)),
+    (ElemType::F32, None),
+    (ElemType::I32, Some(Feature::Integers)),
+    (ElemType::BF16, Some(Feature::Halves)),
+    (ElemType::F64, Some(Feature::Doubles)),
+    (ElemType::U8, Some(Feature::Integers)),
+    (ElemType::I16, Some(Feature::Integers)),
+    (ElemType::U32, Some(Feature::Integers)),
+    (ElemType::I8, Some(Feature::Abstract)),
+    (ElemType::U16, Some(Feature::Abstract)),
+    (ElemType::U64, Some(Feature::Abstract)),
+];
+
+/// Extents, with what they need.
+const SHAPES: &[(&str, Option<Feature>)] = &[
+    ("N 4", None),
+    ("N 6 5 2", None),
+    ("N 2 5 6", None),
+    ("N 7 2", None),
+    ("", Some(Feature::Scalars)),
+    ("N 4 5 3 2", None),
+    ("3 4", None),
+    ("2*N 4", Some(Feature::Symbols)),
+    ("N T", Some(Feature::Symbols)),
+    ("N 8 8 4", None),
+    ("0 4", Some(Feature::ZeroDims)),
+    ("T 3", Some(Feature::Symbols)),
+    ("N 1", None),
+    ("N 2 3 4 3", None),
+    ("N+3 4", Some(Feature::Symbols)),
+    ("N 4 4", None),
+    ("N T 2", Some(Feature::Symbols)),
+    ("N 5 0 2", Some(Feature::ZeroDims)),
+    ("5", None),
+    ("1 1 3 1", None),
+];
+
+static PARSED: LazyLock<Vec<(Vec<Dim>, Option<Feature>)>> = LazyLock::new(|| {
+    let dims = |text: &str| text.split_whitespace().filter_map(Dim::parse).collect();
+    SHAPES.iter().map(|(text, feature)| (dims(text), *feature)).collect()
+});
+
+/// The element types and shapes that features allow.
+pub(super) struct Table {
+    pub(super) elems: Vec<ElemType>,
+    shapes: Vec<&'static [Dim]>,
+}
+
+impl Table {
+    pub(super) fn new(features: Features) -> Self {
+        let allowed = |feature: &Option<Feature>| feature.is_none_or(|f| features.has(f));
+        Self {
+            elems: ELEMS.iter().filter(|(_, f)| allowed(f)).map(|(elem, _)| *elem).collect(),
+            shapes: PARSED.iter().filter(|(_, f)| allowed(f)).map(|(dims, _)| dims.as_slice()).collect(),
+        }
+    }
+
+    /// Entry `i`, counted around: every element type before the next shape.
+    pub(super) fn ty(&self, i: u8) -> Type {
+        let i = usize::from(i);
+        let (elem, shape) = (i % self.elems.len(), i / self.elems.len());
+        Type::new(self.elems[elem], self.shapes[shape % self.shapes.len()].iter().cloned())
+    }
+}
+
+/// What the extent is where every symbol is 1. Extents do not fall when symbols grow, so it is never less.
+pub(super) fn least(dim: &Dim) -> u64 {
+    with_symbols(dim, &|_| 1)
+}
+
+/// The most that the extent is in the runs of the oracles.
+pub(super) fn largest(dim: &Dim) -> u64 {
+    with_symbols(dim, &|symbol| if &**symbol == BATCH { LARGEST.0 } else { LARGEST.1 })
+}
+
+fn with_symbols(dim: &Dim, value: &dyn Fn(&Name) -> u64) -> u64 {
+    let known = || dim.substitute(&|symbol| Some(Dim::Known(value(symbol)))).known();
+    dim.known().or_else(known).unwrap_or(0)
+}
+
+/// The extents of a constant of the shape `dims`: symbols are 1.
+pub(super) fn fixed(dims: &[Dim]) -> Vec<u64> {
+    dims.iter().map(|d| d.known().unwrap_or(1)).collect()
+}
+
+pub(super) fn dims(ty: &Type) -> &[Dim] {
+    ty.dims.as_deref().unwrap_or_default()
+}
+
+pub(super) fn is_number(elem: ElemType) -> bool {
+    elem.is_int() || elem.is_float()
+}
+
+pub(super) fn is_small(ty: &Type) -> bool {
+    let elements = dims(ty).iter().try_fold(1u64, |n, d| n.checked_mul(largest(d)));
+    dims(ty).len() <= MAX_RANK && elements.is_some_and(|n| n <= MAX_ELEMENTS)
+}
+
+/// Whether shapes broadcast whatever the symbols are.
+pub(super) fn broadcasts(a: &[Dim], b: &[Dim]) -> bool {
+    a.iter().rev().zip(b.iter().rev()).all(|(p, q)| p == q || p.is(1) || q.is(1))
+}
+
+/// The extents of parameters that are a symbol and nothing else: these are known when the function runs.
+pub(super) fn symbols<'a>(params: impl IntoIterator<Item = &'a Type>) -> BTreeSet<Name> {
+    params.into_iter().flat_map(dims).filter_map(Dim::as_symbol).cloned().collect()
+}
+
+/// Types for the parameters of a function that is given values of the types `given`: an extent such as `2*N` stays only
+/// where a parameter says what `N` is, and is a symbol of its own elsewhere.
+pub(super) fn declared(given: &[Type]) -> Vec<Type> {
+    let known = symbols(given);
+    let mut fresh: BTreeMap<Dim, Dim> = BTreeMap::new();
+    let mut declare = |dim: &Dim| {
+        let value = |symbol: &Name| known.contains(symbol).then_some(Dim::Known(1));
+        if dim.substitute(&value).known().is_some() {
+            return dim.clone();
+        }
+        let n = fresh.len();
+        fresh.entry(dim.clone()).or_insert_with(|| free_symbol(&known, n)).clone()
+    };
+    given.iter().map(|ty| Type::new(ty.elem, dims(ty).iter().map(&mut declare).collect::<Vec<_>>())).collect()
+}
+
+/// The symbol `n` of those that are not taken.
+fn free_symbol(taken: &BTreeSet<Name>, n: usize) -> Dim {
+    let free = (0..).map(|i| Name::from(format!("S{i}"))).filter(|name| !taken.contains(name));
+    free.skip(n).next().map_or(Dim::Known(1), Dim::symbol)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_declared(given: &[&str], expect: &[&str]) {
+        let ty = |text: &&str| Type::new(ElemType::F32, text.split(',').filter_map(Dim::parse));
+        let given: Vec<Type> = given.iter().map(ty).collect();
+        assert_eq!(declared(&given), expect.iter().map(ty).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn extents_are_kept_where_their_symbols_are_known() {
+        check_declared(&["N,4", "2*N+T,T"], &["N,4", "2*N+T,T"]);
+        check_declared(&["2*N,4", "2*N,N+1"], &["S0,4", "S0,S1"]);
+        check_declared(&["S0,2*N", "N+1"], &["S0,S1", "S2"]);
+    }
+
+    #[test]
+    fn extents_are_bounded() {
+        let dim = |text| Dim::parse(text).unwrap();
+        assert_eq!((least(&dim("2*N+T")), largest(&dim("2*N+T"))), (3, 70));
+        assert_eq!((least(&dim("floor(N, 2)")), largest(&dim("7"))), (0, 7));
+    }
+}
