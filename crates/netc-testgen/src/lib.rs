@@ -19,6 +19,7 @@
 //! To let recipes make a new op, add a class to [`CoreClass`] or [`KerasClass`]; the compiler names the match to extend.
 
 mod core;
+mod coverage;
 mod cuts;
 mod features;
 mod keras;
@@ -29,6 +30,7 @@ pub mod reduce;
 mod tests;
 
 pub use core::{CoreClass, CoreRecipe};
+pub use coverage::{Coverage, Fact};
 pub use cuts::Cuts;
 pub use features::{Feature, Features};
 pub use keras::{KerasClass, KerasRecipe, LIBRARY, dialects};

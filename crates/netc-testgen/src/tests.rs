@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use netc_ir::{CORE_OPS, Module, verify};
+use netc_data::Store;
+use netc_exec::{Plan, Tensor, inputs};
+use netc_ir::{MAIN, Module, verify};
+use netc_passes::analysis::live_ops;
 
 use crate::oracle::{self, Split};
-use crate::{Class, CoreRecipe, Cuts, Features, KerasClass, KerasRecipe, dialects};
+use crate::{Class, CoreRecipe, Coverage, Cuts, Fact, Feature, Features, KerasClass, KerasRecipe, dialects};
 
 const SEEDS: u64 = 200;
 
@@ -14,15 +17,90 @@ fn op_names(modules: &[Module]) -> BTreeSet<String> {
     ops.map(|(_, op)| op.kind.name().to_string()).collect()
 }
 
-#[test]
-fn every_core_op_is_made() {
-    let modules: Vec<Module> = (0..SEEDS).map(|seed| CoreRecipe::from_seed(seed, 30).build()).collect();
+fn core_modules(features: Features) -> Vec<Module> {
+    let recipe = |seed| CoreRecipe::from_seed(seed, 30).with_features(features);
+    let modules: Vec<Module> = (0..SEEDS).map(|seed| recipe(seed).build()).collect();
     modules.iter().for_each(|m| verify(m).unwrap());
-    let found = op_names(&modules);
-    let missing: Vec<&str> = CORE_OPS.iter().map(|(name, _)| *name).filter(|name| !found.contains(*name)).collect();
-    assert_eq!(missing, Vec::<&str>::new());
-    let ops: usize = modules.iter().map(|m| m.funcs[0].num_ops()).sum();
-    assert!(ops as u64 > SEEDS * 25, "{ops} ops: steps are skipped more often than they fit");
+    modules
+}
+
+/// The outputs of `@main` for random inputs of `batch` examples.
+fn outputs(module: &Module, batch: u64) -> Vec<Tensor> {
+    let inputs = inputs::random_inputs(module.main().unwrap(), 1, batch).unwrap();
+    let plan = Plan::new(module, module.func_named(MAIN).unwrap(), &Store::open(module).unwrap()).unwrap();
+    plan.run(&inputs).unwrap_or_else(|e| panic!("{e:?}\n{}", netc_ir::print(module)))
+}
+
+#[test]
+fn steps_become_ops_and_most_are_needed() {
+    let modules = core_modules(Features::default());
+    let ops: usize = modules.iter().flat_map(|m| &m.funcs).map(|f| f.num_ops()).sum();
+    assert!(ops as u64 > SEEDS * 30, "{ops} ops: steps are skipped more often than they fit");
+    let mains = modules.iter().filter_map(Module::main);
+    let [live, all] = mains.fold([0, 0], |[live, all], main| {
+        [live + live_ops(main).iter().filter(|live| **live).count(), all + main.num_ops()]
+    });
+    assert!(live * 2 > all, "{live} of {all} ops are live");
+}
+
+#[test]
+fn programs_run_and_most_outputs_are_finite() {
+    let modules = core_modules(Features::default());
+    let outputs: Vec<Tensor> = modules.iter().zip((1..=3).cycle()).flat_map(|(m, batch)| outputs(m, batch)).collect();
+    let finite = outputs.iter().filter(|t| t.to_f64s().iter().all(|x| x.is_finite())).count();
+    assert!(finite < outputs.len() && finite * 100 > outputs.len() * 97, "{finite} of {} are finite", outputs.len());
+}
+
+#[test]
+fn without_the_feature_every_output_is_finite() {
+    for module in core_modules(Features::default().without(Feature::NonFinite)) {
+        assert!(
+            outputs(&module, 2).iter().flat_map(Tensor::to_f64s).all(f64::is_finite),
+            "{}",
+            netc_ir::print(&module)
+        );
+    }
+}
+
+#[test]
+fn each_feature_can_be_left_out() {
+    let graph = |value| Fact { subject: "program", attribute: "graph", value };
+    let value = |attribute, value| Fact { subject: "value", attribute, value };
+    let cast = |value| Fact { subject: "cast", attribute: "to", value };
+    let data = |value| Fact { subject: "weight", attribute: "data", value };
+    let facts = [
+        (Feature::Skips, graph("a value that is read far below")),
+        (Feature::Nested, graph("a call")),
+        (Feature::Shared, graph("a function that is called twice")),
+        (Feature::ManyInputs, graph("several inputs")),
+        (Feature::ManyOutputs, graph("several outputs")),
+        (Feature::Dead, graph("a dead op")),
+        (Feature::ZeroDims, value("extents", "0")),
+        (Feature::Scalars, value("rank", "0")),
+        (Feature::Symbols, value("extents", "an expression")),
+        (Feature::Booleans, cast("bool")),
+        (Feature::Integers, cast("i32")),
+        (Feature::Halves, cast("f16")),
+        (Feature::Doubles, cast("f64")),
+        (Feature::Abstract, data("file")),
+    ];
+    let all = Coverage::of(&core_modules(Features::ALL));
+    for (feature, fact) in facts {
+        let without = Coverage::of(&core_modules(Features::ALL.without(feature)));
+        assert!(all.times(&fact) > 0, "{fact:?} is not there");
+        // Ops make some of what inputs are not: sums over all axes are scalars, products of extents expressions.
+        assert!(without.times(&fact) * 2 < all.times(&fact), "{fact:?} is there without {}", feature.name());
+    }
+}
+
+#[test]
+fn without_features_a_program_is_a_chain() {
+    let modules = core_modules(Features::NONE);
+    let coverage = Coverage::of(&modules);
+    let graph = |value| coverage.times(&Fact { subject: "program", attribute: "graph", value });
+    let absent = ["several inputs", "several outputs", "a value that is read far below", "a dead op", "a call"];
+    assert_eq!(absent.map(graph), [0; 5], "{coverage}");
+    assert_eq!(graph("a chain"), SEEDS);
 }
 
 #[test]
@@ -42,7 +120,10 @@ fn every_layer_is_made() {
 fn extreme_numbers_build() {
     for byte in [0, 1, 127, 128, 254, 255] {
         let bytes = vec![byte; 400];
-        oracle::print_parse(&CoreRecipe::from_bytes(&bytes).build()).unwrap();
+        let recipe = CoreRecipe::from_bytes(&bytes);
+        for features in [Features::NONE, Features::EXECUTABLE, Features::ALL] {
+            oracle::print_parse(&recipe.clone().with_features(features).build()).unwrap();
+        }
         oracle::print_parse(&KerasRecipe::from_bytes(&bytes[..120]).build()).unwrap();
     }
     oracle::print_parse(&CoreRecipe::from_bytes(&[]).build()).unwrap();

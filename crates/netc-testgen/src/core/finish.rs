@@ -63,18 +63,18 @@ impl Draft<'_> {
         self.recipe.steps.len() % 2 == 1
     }
 
-    /// The values that the function returns: mostly of the last.
+    /// The values that the function returns: the last, others that no op reads, and any.
     fn outputs(&self, scope: &Scope) -> Vec<usize> {
-        let all: Vec<usize> = scope.newest_first().collect();
-        let place = |o: &u8| match o {
-            _ if !self.has(Feature::ManyOutputs) => 0,
-            0..64 => 0,
-            64..160 => usize::from(*o) % 4,
-            160.. => usize::from(*o),
+        let (all, unread): (Vec<usize>, Vec<usize>) = (scope.newest_first().collect(), scope.unread().collect());
+        if !self.has(Feature::ManyOutputs) {
+            return all.first().copied().into_iter().collect();
+        }
+        let output = |o: &u8| match o {
+            0..64 => all.first().copied(),
+            64..160 => around(&unread, *o).or(all.first().copied()),
+            160.. => around(&all, *o),
         };
-        let most = if self.has(Feature::ManyOutputs) { usize::MAX } else { 1 };
-        let places = scope.outputs.iter().take(most).map(place);
-        places.filter_map(|p| all.get(p % all.len().max(1)).copied()).collect()
+        scope.outputs.iter().filter_map(output).collect()
     }
 
     /// Whether each value is kept: all are, or those that an output needs and parameters that say what a symbol is.
@@ -137,6 +137,10 @@ impl Draft<'_> {
             _ => Loc::fuse([call(0), call(1)]),
         }
     }
+}
+
+fn around(values: &[usize], place: u8) -> Option<usize> {
+    values.get(usize::from(place) % values.len().max(1)).copied()
 }
 
 /// Attributes that say everything that attributes can say.

@@ -55,6 +55,8 @@ pub(super) struct Scope {
     sources: Vec<usize>,
     /// What ops compute.
     made: Vec<usize>,
+    /// Whether an op reads each value.
+    read: Vec<bool>,
     /// What the caller passes.
     pub(super) operands: Vec<usize>,
     /// The choice of the outputs.
@@ -65,18 +67,25 @@ pub(super) struct Scope {
 impl Scope {
     fn new(params: Vec<Value>, operands: Vec<usize>, outputs: Vec<u8>, steps_left: usize) -> Self {
         let (params, values) = (params.len(), params);
-        let sources = (0..params).collect();
-        Self { values, params, nodes: Vec::new(), sources, made: Vec::new(), operands, outputs, steps_left }
+        let (sources, read) = ((0..params).collect(), vec![false; params]);
+        Self { values, params, nodes: Vec::new(), sources, made: Vec::new(), read, operands, outputs, steps_left }
     }
 
     fn push(&mut self, kind: Kind, operands: Vec<usize>, results: Vec<Value>) -> usize {
         let first = self.values.len();
         self.values.extend(results);
         let results = first..self.values.len();
+        self.read.resize(self.values.len(), false);
+        operands.iter().for_each(|x| self.read[*x] = true);
         let is_source = matches!(kind, Kind::Op(CoreOp::Weight(_) | CoreOp::Constant(_)));
         (if is_source { &mut self.sources } else { &mut self.made }).extend(results.clone());
         self.nodes.push(Node { kind, operands, results });
         first
+    }
+
+    /// What ops compute and no op reads, the last first.
+    pub(super) fn unread(&self) -> impl Iterator<Item = usize> + '_ {
+        self.made.iter().rev().copied().filter(|v| !self.read[*v])
     }
 
     /// Every value; what is computed last comes first. Weights and constants count as old as parameters, so that chains
@@ -123,7 +132,7 @@ impl<'r> Draft<'r> {
     }
 
     pub(super) fn be_wild(&mut self, knob: u8) {
-        self.wild = knob == u8::MAX && self.has(Feature::NonFinite);
+        self.wild = knob > 250 && self.has(Feature::NonFinite);
     }
 
     pub(super) fn scope(&self) -> &Scope {
@@ -149,13 +158,24 @@ impl<'r> Draft<'r> {
 
     /// The value that `read` stands for among those that fit: the op's first operand.
     pub(super) fn value(&self, read: u8, fits: impl Fn(&Value) -> bool) -> Added {
-        self.candidates(read, false).find(|v| fits(self.get(*v)))
+        let start = match read {
+            0..176 => 0,
+            176..216 => usize::from(read) % 3,
+            216.. => usize::from(read),
+        };
+        self.candidates(start, false).find(|v| fits(self.get(*v)))
     }
 
-    /// The value that `read` stands for among those that fit: an operand beside `x`.
+    /// The value that `read` stands for among those that fit: an operand beside `x`. Mostly the last that nothing reads,
+    /// so that branches meet again.
     pub(super) fn beside(&self, x: usize, read: u8, fits: impl Fn(&Value) -> bool) -> Added {
         let own = (!self.has(Feature::Branches)).then_some(x);
-        own.into_iter().chain(self.candidates(read, true)).find(|v| fits(self.get(*v)))
+        let unread = |v: &usize| *v != x && !self.scope.read[*v];
+        let start = match read {
+            0..144 => self.scope.made.iter().rev().position(unread).unwrap_or(0),
+            144.. => usize::from(read),
+        };
+        own.into_iter().chain(self.candidates(start, true)).find(|v| fits(self.get(*v)))
     }
 
     /// A value and one of its axes.
@@ -164,8 +184,8 @@ impl<'r> Draft<'r> {
         Some((x, u64::from(axis) % self.dims(x).len() as u64))
     }
 
-    /// The values that an op may read, from the one that `read` stands for on, around.
-    fn candidates(&self, read: u8, constants: bool) -> impl Iterator<Item = usize> + '_ {
+    /// The values that an op may read, the last first, from place `start` on, around.
+    fn candidates(&self, start: usize, constants: bool) -> impl Iterator<Item = usize> + '_ {
         let Scope { made, sources, params, .. } = &self.scope;
         let near = match (self.has(Feature::Branches), self.has(Feature::Skips)) {
             (false, _) => 1,
@@ -173,11 +193,6 @@ impl<'r> Draft<'r> {
             (true, true) => usize::MAX,
         };
         let (window, total) = (made.len().min(near), made.len().min(near) + sources.len());
-        let start = match read {
-            0..96 => 0,
-            96..192 => usize::from(read) % 3,
-            192.. => usize::from(read),
-        };
         let all = (0..total).map(move |i| (start + i) % total);
         all.filter_map(move |place| match made.iter().rev().take(window).nth(place) {
             Some(value) => Some(*value),

@@ -1,0 +1,212 @@
+//! Which ops, attribute values, types and graphs a set of modules has, and which are missing.
+
+mod graph;
+mod values;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use netc_ir::{CORE_OPS, CoreOp, ElemType, Func, Module, Op, OpKind, Type, infer};
+
+/// Something that a module can have.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Fact {
+    /// The core op, or `program`, or `value`.
+    pub subject: &'static str,
+    /// The attribute, or another property.
+    pub attribute: &'static str,
+    /// What it is, or the class of values that it is in.
+    pub value: &'static str,
+}
+
+/// How often each fact holds in modules: of ops, for each op; of programs, for each module.
+///
+/// ```
+/// use netc_testgen::{CoreRecipe, Coverage};
+///
+/// let modules: Vec<_> = (0..50).map(|seed| CoreRecipe::from_seed(seed, 20).build()).collect();
+/// let coverage = Coverage::of(&modules);
+/// println!("{coverage}");
+/// assert!(coverage.missing().len() < 100);
+/// ```
+#[derive(Clone, Default, Debug)]
+pub struct Coverage {
+    counts: BTreeMap<Fact, u64>,
+    /// The facts that can hold of the ops that are there: what element types they are defined for.
+    possible: BTreeSet<Fact>,
+}
+
+impl Coverage {
+    /// What `modules` have.
+    pub fn of<'m>(modules: impl IntoIterator<Item = &'m Module>) -> Self {
+        let mut coverage = Self::default();
+        modules.into_iter().for_each(|module| coverage.add(module));
+        coverage
+    }
+
+    /// Counts what `module` has.
+    pub fn add(&mut self, module: &Module) {
+        for (value, holds) in graph::properties(module) {
+            if holds {
+                self.count(Fact { subject: "program", attribute: "graph", value });
+            }
+        }
+        for func in &module.funcs {
+            for value in func.values_in_order() {
+                for (attribute, value) in values::of_type(&func[value].ty) {
+                    self.count(Fact { subject: "value", attribute, value });
+                }
+            }
+            func.ops().for_each(|(_, op)| self.op(module, func, op));
+        }
+    }
+
+    fn op(&mut self, module: &Module, func: &Func, op: &Op) {
+        let OpKind::Core(core) = &op.kind else { return };
+        let operands: Vec<&Type> = op.operands.iter().map(|x| &func[*x].ty).collect();
+        let Some(result) = op.results.first().map(|r| &func[*r].ty) else { return };
+        let subject = core.name();
+        let elem = elem(core, &operands, result);
+        self.count(Fact { subject, attribute: "elements", value: elem.name() });
+        for (attribute, value) in values::of_op(module, core, &operands, result) {
+            self.count(Fact { subject, attribute, value });
+        }
+        for elem in EXECUTABLE {
+            let fact = Fact { subject, attribute: "elements", value: elem.name() };
+            if !self.possible.contains(&fact) && is_defined(module, core, &operands, *elem) {
+                self.possible.insert(fact);
+            }
+        }
+    }
+
+    fn count(&mut self, fact: Fact) {
+        *self.counts.entry(fact).or_default() += 1;
+    }
+
+    /// How often `fact` holds.
+    pub fn times(&self, fact: &Fact) -> u64 {
+        self.counts.get(fact).copied().unwrap_or(0)
+    }
+
+    /// Every fact that can hold of an executable module, as far as the ops that are there tell.
+    pub fn possible(&self) -> BTreeSet<Fact> {
+        let op = |(subject, _): &(&'static str, _)| Fact { subject, attribute: "elements", value: "any" };
+        let seen = |fact: &Fact| self.counts.keys().any(|f| f.subject == fact.subject);
+        let unseen = CORE_OPS.iter().map(op).filter(|fact| !seen(fact));
+        let graphs = graph::properties(&Module::new());
+        let graphs = graphs.map(|(value, _)| Fact { subject: "program", attribute: "graph", value });
+        unseen.chain(graphs).chain(values::possible()).chain(self.possible.iter().copied()).collect()
+    }
+
+    /// Every fact that can hold and does not.
+    pub fn missing(&self) -> Vec<Fact> {
+        self.possible().into_iter().filter(|fact| self.times(fact) == 0).collect()
+    }
+}
+
+/// A line for each attribute: its values with how often they are there, the missing ones with 0.
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut lines: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
+        for fact in self.possible().iter().chain(self.counts.keys()).collect::<BTreeSet<_>>() {
+            let text = format!("{} {}", fact.value, self.times(fact));
+            lines.entry((fact.subject, fact.attribute)).or_default().push(text);
+        }
+        for ((subject, attribute), values) in lines {
+            writeln!(f, "{subject:<12} {attribute:<14} {}", values.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+/// Element types with kernels.
+const EXECUTABLE: &[ElemType] = &[
+    ElemType::Bool,
+    ElemType::U8,
+    ElemType::U32,
+    ElemType::I16,
+    ElemType::I32,
+    ElemType::I64,
+    ElemType::F16,
+    ElemType::BF16,
+    ElemType::F32,
+    ElemType::F64,
+];
+
+/// The operands whose elements the op computes with or moves.
+fn data<'t, T>(op: &CoreOp, operands: &'t mut [T]) -> &'t mut [T] {
+    match op {
+        CoreOp::Select => operands.get_mut(1..).unwrap_or_default(),
+        CoreOp::Gather(_) => operands.get_mut(..1).unwrap_or_default(),
+        CoreOp::Constant(_)
+        | CoreOp::Weight(_)
+        | CoreOp::Unary(_)
+        | CoreOp::Binary(_)
+        | CoreOp::Compare(_)
+        | CoreOp::Cast(_)
+        | CoreOp::MatMul
+        | CoreOp::Conv { .. }
+        | CoreOp::Pool { .. }
+        | CoreOp::Reduce { .. }
+        | CoreOp::Reshape(_)
+        | CoreOp::Transpose(_)
+        | CoreOp::Broadcast(_)
+        | CoreOp::Concat(_)
+        | CoreOp::Slice(_)
+        | CoreOp::Pad { .. }
+        | CoreOp::Sort { .. }
+        | CoreOp::CumSum(_)
+        | CoreOp::Reverse(_) => operands,
+    }
+}
+
+/// The type of the elements that the op computes with.
+fn elem(op: &CoreOp, operands: &[&Type], result: &Type) -> ElemType {
+    data(op, &mut operands.to_vec()).first().map_or(result.elem, |ty| ty.elem)
+}
+
+/// Whether the op is defined for elements of type `elem`. What has no operands holds every type.
+fn is_defined(module: &Module, op: &CoreOp, operands: &[&Type], elem: ElemType) -> bool {
+    let mut types: Vec<Type> = operands.iter().map(|ty| (*ty).clone()).collect();
+    data(op, &mut types).iter_mut().for_each(|ty| ty.elem = elem);
+    infer(module, op, &types.iter().collect::<Vec<_>>()).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::CoreRecipe;
+
+    /// Enough for each op to be made of each element type.
+    const SEEDS: u64 = 1_000;
+
+    #[test]
+    fn core_recipes_make_everything_that_runs() {
+        let modules: Vec<Module> = (0..SEEDS).map(|seed| CoreRecipe::from_seed(seed, 30).build()).collect();
+        let coverage = Coverage::of(&modules);
+        assert_eq!(coverage.missing(), [], "\n{coverage}");
+        let possible = coverage.possible();
+        let unknown: Vec<&Fact> = coverage.counts.keys().filter(|fact| !possible.contains(fact)).collect();
+        assert_eq!(unknown, Vec::<&Fact>::new(), "values that are on no list");
+    }
+
+    #[test]
+    fn what_is_missing_is_told() {
+        let text = "netc 1\nfunc @main(%x: f32[N,4]) -> (%y) {\n  %y = reduce_sum(%x) {axes = [1]} : f32[N]\n}";
+        let coverage = Coverage::of([&netc_ir::parse(text).unwrap()]);
+        let fact = |subject, attribute, value| Fact { subject, attribute, value };
+        assert_eq!(coverage.times(&fact("reduce_sum", "axes", "some")), 1);
+        let missing = coverage.missing();
+        for absent in [
+            fact("reduce_sum", "axes", "all"),
+            fact("reduce_sum", "elements", "f16"),
+            fact("conv", "elements", "any"),
+            fact("pad", "mode", "edge"),
+            fact("program", "graph", "a dead op"),
+        ] {
+            assert!(missing.contains(&absent), "{absent:?}");
+        }
+        assert!(!missing.contains(&fact("reduce_sum", "elements", "bool")), "there is no such sum");
+        assert!(coverage.to_string().contains("all 0, none 0, some 1"), "{coverage}");
+    }
+}

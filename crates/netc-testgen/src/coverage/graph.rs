@@ -1,0 +1,77 @@
+//! Properties of graphs: what breaks splitters.
+
+use std::collections::BTreeSet;
+
+use netc_ir::{Func, Module, OpId, OpKind, Uses, ValueId, callees};
+use netc_passes::analysis::live_ops;
+
+/// How many ops later a reader is far.
+const FAR: usize = 10;
+
+/// Every property of a program's graph, and whether `module` has it.
+pub(super) fn properties(module: &Module) -> [(&'static str, bool); 18] {
+    let empty = Func::default();
+    let main = module.main().unwrap_or(&empty);
+    let calls: Vec<_> = module.funcs.iter().flat_map(callees).collect();
+    let called: BTreeSet<_> = calls.iter().collect();
+    let in_called = |holds: fn(&Func) -> bool| called.iter().any(|id| holds(&module[**id]));
+    let outputs: Vec<ValueId> = main.outputs.iter().map(|o| o.value).collect();
+    let uses = Uses::of(main);
+    let live = live_ops(main);
+    let read = |value: ValueId| !uses.readers(value).is_empty();
+    let returned = |value: ValueId| outputs.contains(&value);
+    let is_param = |value: &ValueId| main.producer(*value).is_none();
+    [
+        ("several inputs", main.params.len() > 1),
+        ("several outputs", outputs.len() > 1),
+        ("a value that several ops read", main.values_in_order().any(|v| !is_one(uses.readers(v)))),
+        ("a value that one op reads twice", main.ops().any(|(_, op)| has_twice(&op.operands))),
+        ("a value that is read far below", reads_far(main)),
+        ("a chain", longest_chain(main) >= FAR),
+        ("an output that is read", outputs.iter().any(|v| read(*v) && !is_param(v))),
+        ("an output that is an input", outputs.iter().any(is_param)),
+        ("an output that is constant", outputs.iter().any(|v| is_source(main, *v))),
+        ("a value that is returned twice", has_twice(&outputs)),
+        ("an input that is not read", main.params.iter().any(|p| !read(p.value) && !returned(p.value))),
+        ("a dead op", main.op_ids().any(|op| !live[op.index()])),
+        ("a call", main.ops().any(|(_, op)| matches!(op.kind, OpKind::Call(_)))),
+        ("a function that is called twice", called.len() < calls.len()),
+        ("a call in a function that is called", in_called(|f| callees(f).next().is_some())),
+        ("a function without parameters", in_called(|f| f.params.is_empty())),
+        ("a function of several results", in_called(|f| f.outputs.len() > 1)),
+        ("a function that returns a parameter", in_called(|f| f.outputs.iter().any(|o| f.producer(o.value).is_none()))),
+    ]
+}
+
+/// Whether the readers are none or one op.
+fn is_one(readers: &[OpId]) -> bool {
+    readers.iter().all(|reader| *reader == readers[0])
+}
+
+fn has_twice(values: &[ValueId]) -> bool {
+    values.iter().collect::<BTreeSet<_>>().len() < values.len()
+}
+
+/// Whether the op has no operands: a weight, a constant.
+fn is_source(func: &Func, value: ValueId) -> bool {
+    func.producer(value).is_some_and(|op| func[op].operands.is_empty())
+}
+
+fn reads_far(func: &Func) -> bool {
+    let order: Vec<OpId> = func.op_ids().collect();
+    let place = |op: OpId| order.iter().position(|o| *o == op).unwrap_or(0);
+    let far = |reader: usize, value: &ValueId| {
+        func.producer(*value).is_some_and(|op| !is_source(func, *value) && reader - place(op) > FAR)
+    };
+    order.iter().enumerate().any(|(i, op)| func[*op].operands.iter().any(|v| far(i, v)))
+}
+
+/// The number of ops on the longest path.
+fn longest_chain(func: &Func) -> usize {
+    let mut depth = vec![0; func.num_values()];
+    for (_, op) in func.ops() {
+        let below = op.operands.iter().map(|v| depth[v.index()]).max().unwrap_or(0);
+        op.results.iter().for_each(|r| depth[r.index()] = below + 1);
+    }
+    depth.into_iter().max().unwrap_or(0)
+}
