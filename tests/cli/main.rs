@@ -6,6 +6,7 @@ mod bad_input;
 mod bad_manifest;
 mod bad_output;
 mod damage;
+mod r#gen;
 mod pipelines;
 mod run;
 mod split;

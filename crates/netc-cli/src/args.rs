@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
+use crate::command;
+
 const EXAMPLES: &str = "\
 Examples:
   netc model.keras --pass split=mixed9 -o out/       cut after the layer mixed9, write the stages
@@ -49,6 +51,9 @@ pub(crate) enum Command {
     Repro(ReproArgs),
     /// List the built-in architectures
     Zoo,
+    /// Make a random program or model: the same seed gives the same bytes
+    #[command(after_help = command::r#gen::examples())]
+    Gen(GenArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
 }
@@ -308,6 +313,33 @@ pub(crate) struct DiffArgs {
 pub(crate) struct PassesArgs {
     /// Print the full help of one pass, or what a pipeline @NAME stands for
     pub(crate) name: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct GenArgs {
+    /// The seed
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// About how many ops or layers
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub(crate) ops: usize,
+    /// What it may have, joined by commas; all that runs unless given
+    #[arg(long, value_name = "NAMES")]
+    pub(crate) features: Option<String>,
+    /// What it is made of; layers for a .keras file, else core ops
+    #[arg(long, value_enum)]
+    pub(crate) level: Option<Level>,
+    /// Where to write: x.nir or x.keras; without it, the program is printed
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Level {
+    /// Tensor operations with exact meaning
+    Core,
+    /// Keras layers
+    Layers,
 }
 
 #[derive(Args)]

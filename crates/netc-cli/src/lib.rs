@@ -56,6 +56,7 @@ fn run(cli: Cli, registry: &Registry) -> Result<(), CliError> {
         Some(Command::Run(args)) => command::run::run(&args),
         Some(Command::Diff(args)) => command::diff::run(&args),
         Some(Command::Passes(args)) => command::passes::run(&args, registry),
+        Some(Command::Gen(args)) => command::r#gen::run(&args),
         Some(Command::Bisect(args)) => command::bisect::run(&args, registry),
         Some(Command::Reduce(args)) => command::reduce::run(&args, registry),
         Some(Command::Repro(args)) => command::repro::run(&args, registry),

@@ -1,8 +1,21 @@
 //! Programs as text, as they are written to files.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use netc_ir::Module;
+
+use crate::error::CliError;
+use crate::output::{Outputs, cannot_write};
+
+/// Writes `header`, which is empty or comments, and `module` as a program to the file `target`.
+pub(crate) fn write(module: &Module, header: &str, target: &Path) -> Result<(), CliError> {
+    let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let text = format!("{header}{}", text_in(module, folder));
+    let mut outputs = Outputs::default();
+    outputs.write(target, |out| out.write_all(text.as_bytes()).map_err(|e| cannot_write(target, e)))?;
+    outputs.commit()
+}
 
 /// The text of `module` as a program in `folder`: the paths of files count from there.
 pub(crate) fn text_in(module: &Module, folder: &Path) -> String {

@@ -3,6 +3,7 @@
 use netc_data::Rng;
 use netc_ir::{CoreOp, Module, OpId, OpKind};
 use netc_passes::analysis::{OpNames, live_ops, needed_by};
+#[cfg(feature = "proptest")]
 use proptest::prelude::*;
 
 use crate::recipe::from_last;
@@ -33,6 +34,7 @@ impl Cuts {
     }
 
     /// One to three cuts.
+    #[cfg(feature = "proptest")]
     pub fn strategy() -> impl Strategy<Value = Self> {
         let place = (any::<u8>(), prop::bool::weighted(0.25));
         (prop::collection::vec(place, 1..4), any::<bool>()).prop_map(|(places, nested)| Self { places, nested })

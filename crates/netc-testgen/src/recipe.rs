@@ -3,6 +3,7 @@
 use std::fmt::{self, Debug};
 
 use netc_data::Rng;
+#[cfg(feature = "proptest")]
 use proptest::prelude::*;
 
 use crate::features::Features;
@@ -61,6 +62,7 @@ impl<C: Class> Recipe<C> {
 
     /// Recipes with up to `steps` steps: half of them with all features that run, the others with some, so that no
     /// feature hides what happens without it.
+    #[cfg(feature = "proptest")]
     pub fn strategy(steps: usize) -> impl Strategy<Value = Self> {
         let few = || prop::collection::vec(any::<u8>(), 1..4);
         let step = any::<[u8; 8]>().prop_map(Step::from);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use netc_data::Store;
 use netc_exec::{Plan, Tensor, inputs};
-use netc_ir::{MAIN, Module, verify};
+use netc_ir::{Dim, MAIN, Module, verify};
 use netc_passes::analysis::live_ops;
 
 use crate::oracle::{self, Split};
@@ -77,7 +77,6 @@ fn each_feature_can_be_left_out() {
         (Feature::Dead, graph("a dead op")),
         (Feature::ZeroDims, value("extents", "0")),
         (Feature::Scalars, value("rank", "0")),
-        (Feature::Symbols, value("extents", "an expression")),
         (Feature::Booleans, cast("bool")),
         (Feature::Integers, cast("i32")),
         (Feature::Halves, cast("f16")),
@@ -101,6 +100,9 @@ fn without_features_a_program_is_a_chain() {
     let absent = ["several inputs", "several outputs", "a value that is read far below", "a dead op", "a call"];
     assert_eq!(absent.map(graph), [0; 5], "{coverage}");
     assert_eq!(graph("a chain"), SEEDS);
+    let params = modules.iter().filter_map(Module::main).flat_map(|f| f.params.iter().map(|p| &f[p.value].ty));
+    let symbols: BTreeSet<String> = params.flat_map(|ty| ty.dims.iter().flatten()).map(Dim::to_string).collect();
+    assert!(symbols.iter().all(|d| d == "N" || d.parse::<u64>().is_ok()), "{symbols:?}");
 }
 
 #[test]

@@ -52,8 +52,8 @@ pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliErro
     let failed = verification.as_ref().is_some_and(|v| !v.passed());
     let writer = Writer { model: &model, costs: &costs, verification: verification.as_ref() };
     let (files, written) = match target.filter(|_| !failed) {
-        Some(Target::Program(path)) => (writer.unwritten(chain.as_ref()), writer.program(path)?),
-        Some(Target::Whole(path)) => (Vec::new(), writer.whole(path)?),
+        Some(Target::Program(path)) => (writer.unwritten(chain.as_ref()), write_program(&model, path)?),
+        Some(Target::Whole(path)) => (Vec::new(), write_model(&model, path)?),
         Some(Target::Stages(folder, chain)) => writer.stages(chain, folder)?,
         None => (writer.unwritten(chain.as_ref()), Vec::new()),
     };
@@ -161,32 +161,14 @@ impl Writer<'_> {
         stages.iter().map(|s| StageFile::unwritten(&self.model.module, s.func)).collect()
     }
 
-    fn program(&self, target: &Path) -> Result<Vec<String>, CliError> {
-        let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let text = program::text_in(&self.model.module, folder);
-        let mut outputs = Outputs::default();
-        outputs.write(target, |out| {
-            std::io::Write::write_all(out, text.as_bytes()).map_err(|e| cannot_write(target, e))
-        })?;
-        outputs.commit()?;
-        Ok(vec![target.display().to_string()])
-    }
-
-    fn whole(&self, target: &Path) -> Result<Vec<String>, CliError> {
-        let store = Store::open(&self.model.module).map_err(CliError::from_error)?;
-        let mut outputs = Outputs::default();
-        outputs.write(target, |out| self.keras(&store, self.model.main, target, out))?;
-        outputs.commit()?;
-        Ok(vec![target.display().to_string()])
-    }
-
     fn stages(&self, chain: &Chain, folder: &Path) -> Result<Written, CliError> {
         let mut outputs = Outputs::in_folder(folder)?;
         let targets = stage_files(self.model, chain, folder);
         let store = Store::open(&self.model.module).map_err(CliError::from_error)?;
         let written = in_parallel(chain.stages.len(), |i| {
             let mut pending = Pending::at(&targets[i].1)?;
-            let ports = pending.fill(|out| self.keras(&store, chain.stages[i].func, &targets[i].1, out))?;
+            let ports =
+                pending.fill(|out| write_keras(self.model, &store, chain.stages[i].func, &targets[i].1, out))?;
             Ok((pending, ports))
         });
         let mut files = Vec::new();
@@ -203,17 +185,32 @@ impl Writer<'_> {
         outputs.commit()?;
         Ok((files, targets.iter().map(|(_, t)| t).chain([&target]).map(|t| t.display().to_string()).collect()))
     }
+}
 
-    fn keras(
-        &self,
-        store: &Store,
-        func: FuncId,
-        target: &Path,
-        out: &mut Out<'_>,
-    ) -> Result<netc_keras::Written, CliError> {
-        netc_keras::write(&self.model.module, func, store, out)
-            .map_err(|e| CliError::because(format!("cannot write `{}`", target.display()), e))
-    }
+/// Writes the model as a program and gives the path.
+pub(crate) fn write_program(model: &Model, target: &Path) -> Result<Vec<String>, CliError> {
+    program::write(&model.module, "", target)?;
+    Ok(vec![target.display().to_string()])
+}
+
+/// Writes `@main` as a model file and gives the path.
+pub(crate) fn write_model(model: &Model, target: &Path) -> Result<Vec<String>, CliError> {
+    let store = Store::open(&model.module).map_err(CliError::from_error)?;
+    let mut outputs = Outputs::default();
+    outputs.write(target, |out| write_keras(model, &store, model.main, target, out))?;
+    outputs.commit()?;
+    Ok(vec![target.display().to_string()])
+}
+
+fn write_keras(
+    model: &Model,
+    store: &Store,
+    func: FuncId,
+    target: &Path,
+    out: &mut Out<'_>,
+) -> Result<netc_keras::Written, CliError> {
+    netc_keras::write(&model.module, func, store, out)
+        .map_err(|e| CliError::because(format!("cannot write `{}`", target.display()), e))
 }
 
 /// What `make` gives for `0..n`, in order, made on as many threads as the machine has cores: stages are separate

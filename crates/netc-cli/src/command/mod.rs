@@ -5,6 +5,7 @@ pub(crate) mod compile;
 pub(crate) mod completions;
 pub(crate) mod cuts;
 pub(crate) mod diff;
+pub(crate) mod r#gen;
 pub(crate) mod inspect;
 pub(crate) mod layers;
 pub(crate) mod passes;

@@ -1,6 +1,5 @@
 //! `netc reduce MODEL --pipeline P -o small.nir`: the smallest model that still shows a failure.
 
-use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -13,7 +12,7 @@ use crate::error::CliError;
 use crate::input::{self, Model};
 use crate::interrupt::{INTERRUPTED, patiently};
 use crate::judge::{Extent, Judge, Wrong};
-use crate::output::{Outputs, cannot_write, refuse_input};
+use crate::output::refuse_input;
 use crate::pipeline::{self, Tools};
 use crate::{program, text};
 
@@ -56,7 +55,7 @@ pub(crate) fn run(args: &ReduceArgs, registry: &Registry) -> Result<(), CliError
             }
         })
     });
-    write(&reduced.module, &args.output)?;
+    program::write(&reduced.module, "", &args.output)?;
     if reduced.stopped {
         text::note("stopped early: this is the smallest program so far");
     }
@@ -100,12 +99,4 @@ fn probe(judge: &Judge<'_>, module: &Module, extent: Extent, tries: Option<u32>)
     }
     text::note(&format!("the failure comes and goes: it is there in {shown} of {probes} tries"));
     Ok((wrong, tries.unwrap_or(TRIES)))
-}
-
-fn write(module: &Module, path: &Path) -> Result<(), CliError> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let text = program::text_in(module, folder);
-    let mut outputs = Outputs::default();
-    outputs.write(path, |out| out.write_all(text.as_bytes()).map_err(|e| cannot_write(path, e)))?;
-    outputs.commit()
 }

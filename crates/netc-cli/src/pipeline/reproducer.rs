@@ -11,7 +11,6 @@ use netc_pass::{FailedPass, Pipeline};
 use super::{Settings, Tools, run_quietly};
 use crate::args::{RandomArgs, VerifyEach};
 use crate::error::CliError;
-use crate::output::{Outputs, cannot_write};
 use crate::program;
 
 /// What shows a failure again.
@@ -47,12 +46,7 @@ impl Reproducer {
     /// Writes the reproducer to `path`.
     pub(super) fn write(&self, path: &Path) -> Result<(), CliError> {
         let module = self.program.as_ref().map_err(|e| CliError::input(e.clone()))?;
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let text = format!("{}{}", self.header(), program::text_in(module, folder));
-        let mut outputs = Outputs::default();
-        outputs
-            .write(path, |out| std::io::Write::write_all(out, text.as_bytes()).map_err(|e| cannot_write(path, e)))?;
-        outputs.commit()
+        program::write(module, &self.header(), path)
     }
 
     fn header(&self) -> String {

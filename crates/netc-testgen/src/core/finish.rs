@@ -70,9 +70,9 @@ impl Draft<'_> {
             return all.first().copied().into_iter().collect();
         }
         let output = |o: &u8| match o {
-            0..64 => all.first().copied(),
-            64..160 => around(&unread, *o).or(all.first().copied()),
-            160.. => around(&all, *o),
+            0..96 => all.first().copied(),
+            96..208 => around(&unread, *o).or(all.first().copied()),
+            208.. => around(&all, *o),
         };
         scope.outputs.iter().filter_map(output).collect()
     }

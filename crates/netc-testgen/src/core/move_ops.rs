@@ -61,15 +61,15 @@ impl Draft<'_> {
 
     pub(super) fn slice(&mut self, read: u8, [k, l, m]: [u8; 3]) -> Added {
         let x = self.value(read, |_| true)?;
-        // Nothing of an axis is a part of it too.
-        let none = u64::from(!self.has(Feature::ZeroDims));
+        // Nothing of an axis is a part of it too, but what comes after it is empty.
+        let least_kept = u64::from(!(self.has(Feature::ZeroDims) && k > 240));
         let part = |(i, dim): (usize, &Dim)| {
             let [k, l, m] = [k, l, m].map(|knob| u64::from(knob.rotate_right(2 * i as u32)));
             let n = least(dim);
-            let start = if n == 0 { 0 } else { k % n };
-            let end = (start + none + l % (n + 1)).min(n);
-            let end = (m % 4 < 2 && n > 0).then_some(end);
-            SliceAxis { start, end, step: 1 + m % 3 }
+            let start = (k % 3).min(n.saturating_sub(1));
+            let end = (start + least_kept).max(n.saturating_sub(l % 4)).min(n);
+            let end = if least_kept == 0 && l % 2 == 0 { start } else { end };
+            SliceAxis { start, end: (m % 3 > 0 && n > 0).then_some(end), step: 1 + m / 4 % 8 / 5 }
         };
         let axes = self.dims(x).iter().enumerate().map(part).collect();
         self.op(CoreOp::Slice(axes), &[x])

@@ -1,0 +1,72 @@
+//! `netc gen`: what it makes loads back, repeats, and is refused where it cannot be.
+
+use netc_ir::{OpKind, verify};
+
+use crate::support::Folder;
+
+fn ops(program: &str) -> usize {
+    let module = netc_ir::parse(program).unwrap();
+    verify(&module).unwrap();
+    module.funcs.iter().map(|f| f.num_ops()).sum()
+}
+
+#[test]
+fn a_program_is_printed_and_repeats() {
+    let folder = Folder::new();
+    let printed = folder.netc(&["gen", "--seed", "7", "--ops", "40"]).done();
+    assert!((30..80).contains(&ops(&printed)), "{printed}");
+    assert_eq!(folder.netc(&["gen", "--seed", "7", "--ops", "40"]).done(), printed);
+    assert_ne!(folder.netc(&["gen", "--seed", "8", "--ops", "40"]).done(), printed);
+    assert_eq!(folder.contents().len(), 0);
+}
+
+#[test]
+fn a_program_is_written_and_runs() {
+    let folder = Folder::new();
+    folder.netc(&["gen", "--seed", "3", "-o", "g.nir"]).done();
+    folder.netc(&["gen", "--seed", "3", "-o", "again.nir"]).done();
+    assert_eq!(folder.read("g.nir"), folder.read("again.nir"));
+    assert_eq!(folder.read("g.nir"), folder.netc(&["gen", "--seed", "3"]).done().into_bytes());
+    folder.netc(&["g.nir", "--pass", "dce", "--verify"]).done();
+    folder.shell("\"$NETC\" gen --seed 3 | \"$NETC\" run -").done();
+}
+
+#[test]
+fn a_model_of_layers_is_written_and_loads_back() {
+    let folder = Folder::new();
+    folder.netc(&["gen", "--seed", "5", "--ops", "8", "-o", "g.keras"]).done();
+    folder.netc(&["gen", "--seed", "5", "--ops", "8", "-o", "again.keras"]).done();
+    assert_eq!(folder.read("g.keras"), folder.read("again.keras"));
+    assert!(folder.netc(&["inspect", "g.keras"]).done().contains("parameters"));
+    let layers = folder.netc(&["gen", "--seed", "5", "--ops", "8", "--level", "layers"]).done();
+    let module = netc_ir::parse(&layers).unwrap();
+    assert!(module.funcs[0].ops().all(|(_, op)| matches!(op.kind, OpKind::Source(_))), "{layers}");
+}
+
+#[test]
+fn features_are_those_asked_for() {
+    let folder = Folder::new();
+    let made = |features| folder.netc(&["gen", "--ops", "60", "--features", features]).done();
+    assert!(made("branches,shared,nested").contains("call @"));
+    let chain = netc_ir::parse(&made("")).unwrap();
+    assert_eq!((chain.funcs.len(), chain.funcs[0].params.len(), chain.funcs[0].outputs.len()), (1, 1, 1));
+}
+
+#[test]
+fn help_lists_features_and_examples() {
+    let help = Folder::new().netc(&["gen", "--help"]).done();
+    for part in ["netc gen --seed 7 --ops 40", "many-outputs", "Extents of 0."] {
+        assert!(help.contains(part), "{help}");
+    }
+}
+
+#[test]
+fn what_cannot_be_made_is_refused() {
+    let folder = Folder::new();
+    let features = ["gen", "--features", "branches,shred"];
+    folder.netc(&features).failed(2, &["no feature `shred`", "did you mean `shared`?"]);
+    folder.netc(&["gen", "-o", "g.onnx"]).failed(2, &["`g.onnx` is neither x.nir nor x.keras"]);
+    folder.netc(&["gen", "--level", "core", "-o", "g.keras"]).failed(2, &["holds layers", "`g.keras`"]);
+    folder.netc(&["gen", "-o", "no/g.nir"]).failed(1, &["cannot write `no/g.nir`"]);
+    assert_eq!(folder.contents().len(), 0);
+}
