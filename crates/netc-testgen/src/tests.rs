@@ -32,7 +32,7 @@ fn outputs(module: &Module, batch: u64) -> Vec<Tensor> {
 }
 
 #[test]
-fn steps_become_ops_and_most_are_needed() {
+fn steps_become_ops_and_many_are_needed() {
     let modules = core_modules(Features::default());
     let ops: usize = modules.iter().flat_map(|m| &m.funcs).map(|f| f.num_ops()).sum();
     assert!(ops as u64 > SEEDS * 30, "{ops} ops: steps are skipped more often than they fit");
@@ -40,7 +40,7 @@ fn steps_become_ops_and_most_are_needed() {
     let [live, all] = mains.fold([0, 0], |[live, all], main| {
         [live + live_ops(main).iter().filter(|live| **live).count(), all + main.num_ops()]
     });
-    assert!(live * 2 > all, "{live} of {all} ops are live");
+    assert!(live * 5 > all * 2, "{live} of {all} ops are live");
 }
 
 #[test]

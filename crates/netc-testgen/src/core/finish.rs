@@ -65,7 +65,8 @@ impl Draft<'_> {
 
     /// The values that the function returns: the last, others that no op reads, and any.
     fn outputs(&self, scope: &Scope) -> Vec<usize> {
-        let (all, unread): (Vec<usize>, Vec<usize>) = (scope.newest_first().collect(), scope.unread().collect());
+        let (all, unread): (Vec<usize>, Vec<usize>) =
+            (scope.newest_first().collect(), scope.unread(usize::MAX).collect());
         if !self.has(Feature::ManyOutputs) {
             return all.first().copied().into_iter().collect();
         }

@@ -66,8 +66,8 @@ impl Draft<'_> {
         let part = |(i, dim): (usize, &Dim)| {
             let [k, l, m] = [k, l, m].map(|knob| u64::from(knob.rotate_right(2 * i as u32)));
             let n = least(dim);
-            let start = (k % 3).min(n.saturating_sub(1));
-            let end = (start + least_kept).max(n.saturating_sub(l % 4)).min(n);
+            let start = (k % 4 / 2).min(n.saturating_sub(1));
+            let end = (start + least_kept).max(n.saturating_sub(l % 2)).min(n);
             let end = if least_kept == 0 && l % 2 == 0 { start } else { end };
             SliceAxis { start, end: (m % 3 > 0 && n > 0).then_some(end), step: 1 + m / 4 % 8 / 5 }
         };

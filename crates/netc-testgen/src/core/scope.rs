@@ -83,9 +83,9 @@ impl Scope {
         first
     }
 
-    /// What ops compute and no op reads, the last first.
-    pub(super) fn unread(&self) -> impl Iterator<Item = usize> + '_ {
-        self.made.iter().rev().copied().filter(|v| !self.read[*v])
+    /// What no op reads of the `near` values that were computed last, the last first.
+    pub(super) fn unread(&self, near: usize) -> impl Iterator<Item = usize> + '_ {
+        self.made.iter().rev().take(near).copied().filter(|v| !self.read[*v])
     }
 
     /// Every value; what is computed last comes first. Weights and constants count as old as parameters, so that chains
@@ -156,26 +156,33 @@ impl<'r> Draft<'r> {
         (0..self.dims(x).len() as u64).filter(|i| bits >> i & 1 == 1).collect()
     }
 
-    /// The value that `read` stands for among those that fit: the op's first operand.
+    /// The value that `read` stands for among those that fit: the op's first operand. Mostly the last that nothing reads.
     pub(super) fn value(&self, read: u8, fits: impl Fn(&Value) -> bool) -> Added {
         let start = match read {
             0..176 => 0,
             176..216 => usize::from(read) % 3,
             216.. => usize::from(read),
         };
-        self.candidates(start, false).find(|v| fits(self.get(*v)))
+        let unread = self.scope.unread(self.near()).filter(|_| read < 176);
+        unread.chain(self.candidates(start, read > 248)).find(|v| fits(self.get(*v)))
     }
 
-    /// The value that `read` stands for among those that fit: an operand beside `x`. Mostly the last that nothing reads,
-    /// so that branches meet again.
+    /// The value that `read` stands for among those that fit: an operand beside `x`. Mostly the last that nothing else
+    /// reads, so that branches meet again.
     pub(super) fn beside(&self, x: usize, read: u8, fits: impl Fn(&Value) -> bool) -> Added {
         let own = (!self.has(Feature::Branches)).then_some(x);
-        let unread = |v: &usize| *v != x && !self.scope.read[*v];
-        let start = match read {
-            0..144 => self.scope.made.iter().rev().position(unread).unwrap_or(0),
-            144.. => usize::from(read),
-        };
-        own.into_iter().chain(self.candidates(start, true)).find(|v| fits(self.get(*v)))
+        let unread = self.scope.unread(self.near()).filter(|v| read < 176 && *v != x);
+        let start = usize::from(read);
+        own.into_iter().chain(unread).chain(self.candidates(start, true)).find(|v| fits(self.get(*v)))
+    }
+
+    /// How many of the values that were computed last may be read.
+    fn near(&self) -> usize {
+        match (self.has(Feature::Branches), self.has(Feature::Skips)) {
+            (false, _) => 1,
+            (true, false) => 4,
+            (true, true) => usize::MAX,
+        }
     }
 
     /// A value and one of its axes.
@@ -187,19 +194,15 @@ impl<'r> Draft<'r> {
     /// The values that an op may read, the last first, from place `start` on, around.
     fn candidates(&self, start: usize, constants: bool) -> impl Iterator<Item = usize> + '_ {
         let Scope { made, sources, params, .. } = &self.scope;
-        let near = match (self.has(Feature::Branches), self.has(Feature::Skips)) {
-            (false, _) => 1,
-            (true, false) => 4,
-            (true, true) => usize::MAX,
-        };
+        let near = self.near();
         let (window, total) = (made.len().min(near), made.len().min(near) + sources.len());
         let all = (0..total).map(move |i| (start + i) % total);
         all.filter_map(move |place| match made.iter().rev().take(window).nth(place) {
             Some(value) => Some(*value),
             None => {
                 let source = sources[place - window];
-                let far = window >= near;
-                (!far || (constants && source >= *params)).then_some(source)
+                let is_param = source < *params && window < near;
+                (is_param || constants || total == sources.len()).then_some(source)
             }
         })
     }
