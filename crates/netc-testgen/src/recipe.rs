@@ -48,10 +48,14 @@ impl<C: Class> Recipe<C> {
         Self::draw(steps, || rng.next_u64().to_le_bytes()[7])
     }
 
-    /// The recipe that a fuzzer's bytes give; bytes that are missing count as 0.
+    /// The recipe that a fuzzer's bytes give; bytes that are missing count as 0. The first say which of the features
+    /// that run are left out.
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let mut bytes_left = bytes.iter().copied();
-        Self::draw((bytes.len() / 8).min(MAX_STEPS), || bytes_left.next().unwrap_or(0))
+        let mut byte = || bytes_left.next().unwrap_or(0);
+        let left_out = u32::from_le_bytes(std::array::from_fn(|_| byte()));
+        let features = Features::default().masked(!left_out);
+        Self::draw((bytes.len() / 8).min(MAX_STEPS), byte).with_features(features)
     }
 
     /// The same recipe with other features.

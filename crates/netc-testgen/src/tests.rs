@@ -8,7 +8,9 @@ use netc_ir::{Dim, MAIN, Module, verify};
 use netc_passes::analysis::live_ops;
 
 use crate::oracle::{self, Split};
-use crate::{Class, CoreRecipe, Coverage, Cuts, Fact, Feature, Features, KerasClass, KerasRecipe, dialects};
+use crate::{
+    Class, CoreClass, CoreRecipe, Coverage, Cuts, Fact, Feature, Features, KerasClass, KerasRecipe, Step, dialects,
+};
 
 const SEEDS: u64 = 200;
 
@@ -48,7 +50,7 @@ fn programs_run_and_most_outputs_are_finite() {
     let modules = core_modules(Features::default());
     let outputs: Vec<Tensor> = modules.iter().zip((1..=3).cycle()).flat_map(|(m, batch)| outputs(m, batch)).collect();
     let finite = outputs.iter().filter(|t| t.to_f64s().iter().all(|x| x.is_finite())).count();
-    assert!(finite < outputs.len() && finite * 100 > outputs.len() * 97, "{finite} of {} are finite", outputs.len());
+    assert!(finite < outputs.len() && finite * 100 > outputs.len() * 95, "{finite} of {} are finite", outputs.len());
 }
 
 #[test]
@@ -131,6 +133,23 @@ fn extreme_numbers_build() {
     oracle::print_parse(&CoreRecipe::from_bytes(&[]).build()).unwrap();
     let empty = CoreRecipe { features: Features::ALL, inputs: vec![], steps: vec![], outputs: vec![1] };
     oracle::print_parse(&empty.build()).unwrap();
+}
+
+/// Each function calls the one before it twice.
+#[test]
+fn calls_of_calls_do_not_explode() {
+    let step = |class| Step { class, reads: [0; 3], knobs: [0, 1, 0, 0] };
+    let double = [CoreClass::Function, CoreClass::Call, CoreClass::Call].map(step);
+    let steps: Vec<_> = [CoreClass::Function, CoreClass::Unary, CoreClass::Unary]
+        .map(step)
+        .into_iter()
+        .chain(double.repeat(30))
+        .collect();
+    let recipe = CoreRecipe { features: Features::default(), inputs: vec![0], steps, outputs: vec![0] };
+    let module = recipe.build();
+    assert!(module.funcs.len() > 20);
+    let plan = Plan::new(&module, module.func_named(MAIN).unwrap(), &Store::open(&module).unwrap()).unwrap();
+    assert!((50..2_000).contains(&plan.num_steps()), "{} steps", plan.num_steps());
 }
 
 #[test]

@@ -32,7 +32,7 @@ impl Draft<'_> {
     fn beside_constant(&mut self, x: usize, form: u8) -> Added {
         let extents = fixed(self.dims(x));
         let axes = usize::from(form / 16) % (extents.len() + 1);
-        let literal = literal(self.elem(x), &extents[extents.len() - axes..], form / 4);
+        let literal = literal(self.elem(x), &extents[extents.len() - axes..], form / 4, true);
         self.sure(CoreOp::Constant(literal), &[])
     }
 

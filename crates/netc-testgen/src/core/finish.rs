@@ -37,6 +37,7 @@ impl Draft<'_> {
             func: self.func(scope, name.into(), &outputs, &needed),
             params: kept.iter().map(|p| scope.values[*p].clone()).collect(),
             outputs: outputs.iter().map(|o| scope.values[*o].range).collect(),
+            inlined: scope.inlined,
         };
         (written, kept.iter().filter_map(|p| scope.operands.get(*p).copied()).collect())
     }
@@ -117,7 +118,8 @@ impl Draft<'_> {
 
     fn call_op(&self, callee: usize) -> OpKind {
         let callee = FuncId::new(callee + usize::from(self.main_is_first()));
-        OpKind::Call(Box::new(CallOp { callee, layer: None, attrs: Attrs::new() }))
+        let attrs = if self.has(Feature::Names) { attrs(callee.index()) } else { Attrs::new() };
+        OpKind::Call(Box::new(CallOp { callee, layer: None, attrs }))
     }
 
     fn name(&self, value: usize) -> Option<Name> {

@@ -8,6 +8,10 @@ use super::types::fixed;
 use crate::features::Feature;
 use crate::recipe::of;
 
+const FINITE: &[f64] = &[0.5, -1.25, 3.0, 0.1, -0.0, 1e-3, 2.0];
+
+const NON_FINITE: &[f64] = &[f64::INFINITY, 1.0, f64::NAN, -0.5, f64::NEG_INFINITY];
+
 impl Draft<'_> {
     /// A known weight, or a new one of the last axes of a value or of an entry of the table.
     pub(super) fn new_weight(&mut self, read: u8, [form, entry, axes, data]: [u8; 4]) -> Added {
@@ -21,7 +25,8 @@ impl Draft<'_> {
 
     pub(super) fn new_constant(&mut self, read: u8, [entry, axes, form]: [u8; 3]) -> Added {
         let ty = self.like(read, entry, axes);
-        self.sure(CoreOp::Constant(literal(ty.elem, &fixed(ty.dims.as_deref()?), form)), &[])
+        let finite = form < 240 || !self.has(Feature::NonFinite);
+        self.sure(CoreOp::Constant(literal(ty.elem, &fixed(ty.dims.as_deref()?), form, finite)), &[])
     }
 
     /// A type of the last axes of a value, or an entry of the table.
@@ -41,7 +46,7 @@ impl Draft<'_> {
         } else if elem.is_float() && form < 160 {
             WeightData::Random { seed: form.into(), low: F64::new(-1.0), high: F64::new(1.0) }
         } else {
-            WeightData::Inline(literal(elem, dims, form))
+            WeightData::Inline(literal(elem, dims, form, true))
         };
         let name = format!("{}{}", self.word(form), self.module.weights.len()).into();
         let id = self.module.add_weight(Weight { name, ty, data });
@@ -50,9 +55,10 @@ impl Draft<'_> {
 }
 
 /// A constant: a splat, or elements that differ.
-pub(super) fn literal(elem: ElemType, dims: &[u64], form: u8) -> Literal {
+pub(super) fn literal(elem: ElemType, dims: &[u64], form: u8, finite: bool) -> Literal {
+    let floats = if finite { FINITE } else { NON_FINITE };
     let number = |i: u64| match elem.is_float() {
-        true => Number::Float(of(&[0.5, -1.25, 3.0, 0.1, -0.0, 1e-3, 2.0], form.wrapping_add(i as u8))),
+        true => Number::Float(of(floats, form.wrapping_add(i as u8))),
         false if elem.is_signed_int() => Number::Int(i128::from((u64::from(form) + i) % 7) - 2),
         false => Number::Int(((u64::from(form) + i) % 5).into()),
     };

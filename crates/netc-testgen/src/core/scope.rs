@@ -17,6 +17,9 @@ const MAX_DEPTH: usize = 3;
 /// The file of every location.
 const FILE: &str = "no such folder/model \u{1f4c8}.keras";
 
+/// Ops of a function with those of the functions that it calls: calls of calls double quickly.
+const MAX_INLINED: usize = 500;
+
 /// A tensor: its type, and what its elements are.
 #[derive(Clone)]
 pub(super) struct Value {
@@ -62,19 +65,23 @@ pub(super) struct Scope {
     /// The choice of the outputs.
     pub(super) outputs: Vec<u8>,
     steps_left: usize,
+    /// Ops, with those of the functions that are called.
+    pub(super) inlined: usize,
 }
 
 impl Scope {
     fn new(params: Vec<Value>, operands: Vec<usize>, outputs: Vec<u8>, steps_left: usize) -> Self {
         let (params, values) = (params.len(), params);
         let (sources, read) = ((0..params).collect(), vec![false; params]);
-        Self { values, params, nodes: Vec::new(), sources, made: Vec::new(), read, operands, outputs, steps_left }
+        let (nodes, made, inlined) = (Vec::new(), Vec::new(), 0);
+        Self { values, params, nodes, sources, made, read, operands, outputs, steps_left, inlined }
     }
 
     fn push(&mut self, kind: Kind, operands: Vec<usize>, results: Vec<Value>) -> usize {
         let first = self.values.len();
         self.values.extend(results);
         let results = first..self.values.len();
+        self.inlined += 1;
         self.read.resize(self.values.len(), false);
         operands.iter().for_each(|x| self.read[*x] = true);
         let is_source = matches!(kind, Kind::Op(CoreOp::Weight(_) | CoreOp::Constant(_)));
@@ -100,6 +107,8 @@ pub(super) struct Written {
     pub(super) func: Func,
     pub(super) params: Vec<Value>,
     pub(super) outputs: Vec<Range>,
+    /// Its ops, with those of the functions that it calls.
+    pub(super) inlined: usize,
 }
 
 pub(super) struct Draft<'r> {
@@ -123,7 +132,9 @@ impl<'r> Draft<'r> {
         let params = params.into_iter().map(Value::param).collect();
         let scope = Scope::new(params, Vec::new(), recipe.outputs.clone(), usize::MAX);
         let mut module = Module::new();
-        module.intern_file(FILE);
+        if recipe.features.has(Feature::Names) {
+            module.intern_file(FILE);
+        }
         Self { recipe, table, module, written: Vec::new(), scopes: Vec::new(), scope, wild: false }
     }
 
@@ -164,7 +175,8 @@ impl<'r> Draft<'r> {
             216.. => usize::from(read),
         };
         let unread = self.scope.unread(self.near()).filter(|_| read < 176);
-        unread.chain(self.candidates(start, read > 248)).find(|v| fits(self.get(*v)))
+        let constants = read > 248 && self.has(Feature::Branches);
+        unread.chain(self.candidates(start, constants)).find(|v| fits(self.get(*v)))
     }
 
     /// The value that `read` stands for among those that fit: an operand beside `x`. Mostly the last that nothing else
@@ -195,15 +207,16 @@ impl<'r> Draft<'r> {
     fn candidates(&self, start: usize, constants: bool) -> impl Iterator<Item = usize> + '_ {
         let Scope { made, sources, params, .. } = &self.scope;
         let near = self.near();
-        let (window, total) = (made.len().min(near), made.len().min(near) + sources.len());
+        let window = made.len().min(near);
+        let total = window + sources.len();
         let all = (0..total).map(move |i| (start + i) % total);
-        all.filter_map(move |place| match made.iter().rev().take(window).nth(place) {
-            Some(value) => Some(*value),
-            None => {
-                let source = sources[place - window];
-                let is_param = source < *params && window < near;
-                (is_param || constants || total == sources.len()).then_some(source)
+        all.filter_map(move |place| {
+            if place < window {
+                return Some(made[made.len() - 1 - place]);
             }
+            let source = sources[place - window];
+            let is_param = source < *params && window < near;
+            (is_param || constants || window == 0).then_some(source)
         })
     }
 
@@ -214,8 +227,9 @@ impl<'r> Draft<'r> {
         let mut operands = operands.to_vec();
         for bound in [Some(Unary::Tanh), Some(Unary::Sigmoid), None] {
             let result = self.result(&op, &operands)?;
-            let wild = self.wild && result.ty.elem.is_float();
-            if wild || result.range.fits(result.ty.elem) {
+            // What comes of numbers that are not finite need not be either.
+            let wild = self.wild || operands.iter().any(|x| !self.get(*x).range.fits(self.elem(*x)));
+            if (wild && result.ty.elem.is_float()) || result.range.fits(result.ty.elem) {
                 return Some(self.scope.push(Kind::Op(op), operands, vec![result]));
             }
             self.bound(&mut operands, bound?)?;
@@ -246,7 +260,7 @@ impl<'r> Draft<'r> {
             }
         }
         let last = operands.last_mut()?;
-        if self.elem(*last).is_int() {
+        if f == Unary::Tanh && self.elem(*last).is_int() {
             let one = self.sure(CoreOp::Constant(Literal::splat(self.elem(*last), &[], 1.0)), &[])?;
             *last = self.sure(CoreOp::Binary(Binary::Max), &[*last, one])?;
         }
@@ -313,8 +327,12 @@ impl<'r> Draft<'r> {
         let results = types.into_iter().zip(&written.outputs).map(|(ty, range)| Value { ty, range: *range });
         let results: Vec<Value> = results.collect();
         // An op has a result.
-        let fits = !results.is_empty() && results.iter().all(|v| is_small(&v.ty));
-        fits.then(|| self.scope.push(Kind::Call(callee), operands, results))
+        let inlined = self.scope.inlined + written.inlined;
+        let fits = !results.is_empty() && results.iter().all(|v| is_small(&v.ty)) && inlined < MAX_INLINED;
+        fits.then(|| {
+            self.scope.inlined = inlined;
+            self.scope.push(Kind::Call(callee), operands, results)
+        })
     }
 
     /// A call of a function that is written, of those that fit the one that `pick` stands for.
