@@ -3,7 +3,7 @@
 mod elementwise;
 mod finish;
 mod literal;
-mod move_ops;
+mod movement;
 mod range;
 mod scope;
 mod types;

@@ -3,7 +3,8 @@
 //! A [`Recipe`] is plain data, a few lists of small numbers, and building it is total: every recipe makes a valid
 //! module, so a shrinker or a fuzzer may change any number. [`CoreRecipe`]s make programs of core ops, [`KerasRecipe`]s
 //! make Keras models of layers. Recipes come from proptest ([`Recipe::strategy`]), from a seed ([`Recipe::from_seed`])
-//! and from a fuzzer's bytes ([`Recipe::from_bytes`]). [`Cuts`] say where to split what was built.
+//! and from a fuzzer's bytes ([`Recipe::from_bytes`]); [`Features`] say what they may make, [`Coverage`] what they made.
+//! [`Cuts`] say where to split what was built.
 //!
 //! An [`oracle`] is a function that takes a module, or bytes, and says what is wrong.
 //!
@@ -16,7 +17,8 @@
 //! # Ok::<(), oracle::Wrong>(())
 //! ```
 //!
-//! To let recipes make a new op, add a class to [`CoreClass`] or [`KerasClass`]; the compiler names the match to extend.
+//! To let recipes make a new op, add a class to [`CoreClass`] or [`KerasClass`]; the compiler names the matches to extend,
+//! and the test of [`Coverage`] what is still missing.
 
 mod core;
 mod coverage;

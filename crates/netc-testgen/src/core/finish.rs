@@ -123,7 +123,7 @@ impl Draft<'_> {
     }
 
     fn name(&self, value: usize) -> Option<Name> {
-        let named = !self.has(Feature::Names) || value % 3 != 0;
+        let named = !self.has(Feature::Names) || !value.is_multiple_of(3);
         named.then(|| format!("{}{value}", self.word(value as u8)).into())
     }
 
@@ -132,7 +132,7 @@ impl Draft<'_> {
         if !self.has(Feature::Names) {
             return Loc::Unknown;
         }
-        let file = (i % 2 == 0).then(|| FileId::new(0));
+        let file = i.is_multiple_of(2).then(|| FileId::new(0));
         let call = |call| Loc::Call { file, path: format!("block/{}", i / 3).into(), call };
         match i % 4 {
             0 => Loc::Unknown,

@@ -150,8 +150,8 @@ pub(super) fn declared(given: &[Type]) -> Vec<Type> {
 
 /// The symbol `n` of those that are not taken.
 fn free_symbol(taken: &BTreeSet<Name>, n: usize) -> Dim {
-    let free = (0..).map(|i| Name::from(format!("S{i}"))).filter(|name| !taken.contains(name));
-    free.skip(n).next().map_or(Dim::Known(1), Dim::symbol)
+    let mut free = (0..).map(|i| Name::from(format!("S{i}"))).filter(|name| !taken.contains(name));
+    free.nth(n).map_or(Dim::Known(1), Dim::symbol)
 }
 
 #[cfg(test)]

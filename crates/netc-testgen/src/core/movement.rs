@@ -14,19 +14,15 @@ const INDICES: &[ElemType] = &[ElemType::I64, ElemType::I32, ElemType::U8, ElemT
 impl Draft<'_> {
     pub(super) fn reshape(&mut self, read: u8, form: u8, place: u8) -> Added {
         let x = self.value(read, |_| true)?;
-        let dims = self.dims(x);
-        let place = usize::from(place);
+        let (dims, place) = (self.dims(x), usize::from(place));
+        let (front, back) = dims.split_at(place % (dims.len() + 1));
         let reshaped = match form % 7 {
-            0 => {
-                Some([&dims[..place % (dims.len() + 1)], &[Dim::Known(1)], &dims[place % (dims.len() + 1)..]].concat())
-            }
+            0 => Some([front, &[Dim::Known(1)], back].concat()),
             1 => divided(dims, place),
             2 => merged(dims, place),
             3 => Some(vec![Dim::product(dims)]),
             4 => Some(dims.iter().filter(|d| !d.is(1)).cloned().collect()),
-            5 => {
-                Some(dims.iter().rev().skip_while(|d| d.is(1)).cloned().collect::<Vec<_>>().into_iter().rev().collect())
-            }
+            5 => Some(dims.to_vec()),
             _ => image(dims),
         };
         let dims = reshaped.unwrap_or_else(|| dims.to_vec());
@@ -62,13 +58,12 @@ impl Draft<'_> {
     pub(super) fn slice(&mut self, read: u8, [k, l, m]: [u8; 3]) -> Added {
         let x = self.value(read, |_| true)?;
         // Nothing of an axis is a part of it too, but what comes after it is empty.
-        let least_kept = u64::from(!(self.has(Feature::ZeroDims) && k > 240));
+        let none = k > 240 && self.has(Feature::ZeroDims);
         let part = |(i, dim): (usize, &Dim)| {
             let [k, l, m] = [k, l, m].map(|knob| u64::from(knob.rotate_right(2 * i as u32)));
             let n = least(dim);
             let start = (k % 4 / 2).min(n.saturating_sub(1));
-            let end = (start + least_kept).max(n.saturating_sub(l % 2)).min(n);
-            let end = if least_kept == 0 && l % 2 == 0 { start } else { end };
+            let end = if none && l % 2 == 0 { start } else { n.saturating_sub(l % 2).max(start + 1).min(n) };
             SliceAxis { start, end: (m % 3 > 0 && n > 0).then_some(end), step: 1 + m / 4 % 8 / 5 }
         };
         let axes = self.dims(x).iter().enumerate().map(part).collect();
