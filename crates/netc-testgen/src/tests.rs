@@ -138,13 +138,10 @@ fn extreme_numbers_build() {
 /// Each function calls the one before it twice.
 #[test]
 fn calls_of_calls_do_not_explode() {
-    let step = |class| Step { class, reads: [0; 3], knobs: [0, 1, 0, 0] };
-    let double = [CoreClass::Function, CoreClass::Call, CoreClass::Call].map(step);
-    let steps: Vec<_> = [CoreClass::Function, CoreClass::Unary, CoreClass::Unary]
-        .map(step)
-        .into_iter()
-        .chain(double.repeat(30))
-        .collect();
+    let step = |class, pick| Step { class, reads: [0; 3], knobs: [pick, 1, 0, 0] };
+    let body = |class, pick| [step(CoreClass::Function, 0), step(class, pick), step(class, pick)];
+    let calls = (0..30).flat_map(|last| body(CoreClass::Call, last));
+    let steps = body(CoreClass::Unary, 0).into_iter().chain(calls).collect();
     let recipe = CoreRecipe { features: Features::default(), inputs: vec![0], steps, outputs: vec![0] };
     let module = recipe.build();
     assert!(module.funcs.len() > 20);
