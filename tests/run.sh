@@ -21,7 +21,7 @@ interop() {
     "$env/bin/pip" install --quiet --disable-pip-version-check -r tests/interop/requirements.txt
   fi
   # The whole workspace, so that dependencies have the features that they were tested with.
-  cargo build --workspace --bins
+  cargo build --workspace --bins --examples
   NETC="$PWD/target/debug/netc" "$env/bin/python" -m pytest -q tests/interop
 }
 

@@ -19,20 +19,24 @@ mod declaration;
 mod error;
 mod layers;
 mod names;
+mod nested;
 #[cfg(test)]
 mod tests;
+
+use std::ops::Range;
 
 use netc_ir::{Attr, Attrs, Dim, ElemType, Layer, LayerId, Module, Name, Type, Weight, WeightData};
 use netc_pass::{Dialect, Dialects, LayerLibrary, LowerError};
 
 use assemble::{Draft, source_op};
-pub use conv::{Conv2d, DepthwiseConv2d, Padding, SeparableConv2d};
+pub use conv::{Conv, Conv2d, DepthwiseConv, DepthwiseConv2d, Padding, SeparableConv};
 pub use declaration::{Declaration, Init, Origin};
 pub use error::{BuildError, Reason};
-pub use layers::{BatchNormalization, Dense, Pool2d, Relu};
+pub use layers::{BatchNormalization, Dense, Pool, Pool2d, Relu};
 use names::Names;
 
 use crate::lower::KerasDialect;
+use crate::names::{dtype_name, numeric_order};
 
 /// A tensor of the model that is being built.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -52,6 +56,7 @@ pub struct ModelBuilder {
     names: Names,
     next_name: Option<Name>,
     declared: Vec<Declared>,
+    nodes: Vec<Node>,
     tensors: Vec<Made>,
     error: Option<BuildError>,
 }
@@ -60,14 +65,23 @@ pub struct ModelBuilder {
 struct Declared {
     arity: usize,
     call_attrs: Attrs,
+    /// The model that the layer is, if it is one.
+    model: Option<Module>,
 }
 
-/// A tensor and the call that makes it.
+/// An input of the model, or a call of a layer.
+struct Node {
+    layer: LayerHandle,
+    /// What the call reads; inputs have none.
+    operands: Option<Vec<Tensor>>,
+    /// The tensors that it yields.
+    results: Range<usize>,
+}
+
+/// A tensor and the node that makes it.
 struct Made {
     ty: Type,
-    layer: LayerHandle,
-    /// What the call reads; inputs of the model have none.
-    operands: Option<Vec<Tensor>>,
+    node: usize,
 }
 
 impl ModelBuilder {
@@ -83,6 +97,7 @@ impl ModelBuilder {
             names: Names::default(),
             next_name: None,
             declared: Vec::new(),
+            nodes: Vec::new(),
             tensors: Vec::new(),
             error: None,
         }
@@ -113,45 +128,63 @@ impl ModelBuilder {
 
     /// An input of 32-bit floats; `dims` are the extents after the batch.
     pub fn input(&mut self, dims: &[u64]) -> Tensor {
+        self.input_of(ElemType::F32, dims)
+    }
+
+    /// An input of elements of the type `elem`; `dims` are the extents after the batch.
+    pub fn input_of(&mut self, elem: ElemType, dims: &[u64]) -> Tensor {
         let name = self.name("InputLayer");
         let extents = dims.iter().map(|d| Attr::Int((*d).into()));
         let config = Attrs::new()
             .with("batch_shape", Attr::List(std::iter::once(Attr::Null).chain(extents).collect()))
-            .with("dtype", "float32")
+            .with("dtype", dtype_name(elem))
             .with("sparse", false)
             .with("ragged", false)
             .with("name", &*name)
             .with("optional", false);
         let declaration = Declaration { args: Vec::new(), ..Declaration::keras("InputLayer", config).shapeless() };
         let batch = std::iter::once(Dim::symbol("N"));
-        let ty = Type::new(ElemType::F32, batch.chain(dims.iter().map(|d| Dim::Known(*d))));
+        let ty = Type::new(elem, batch.chain(dims.iter().map(|d| Dim::Known(*d))));
         let layer = self.declare(name, &declaration, &[]);
-        self.make(ty, layer, None)
+        self.make(layer, None, [ty])[0]
     }
 
     /// Declares a layer and applies it to `inputs`.
     pub fn layer(&mut self, declaration: &Declaration, inputs: &[Tensor]) -> Tensor {
-        let name = self.name(&declaration.class);
-        let types = self.types(&name, inputs);
-        let layer = self.declare(name, declaration, &types);
+        let layer = self.declared(declaration, inputs);
         self.apply(layer, inputs)
     }
 
-    /// Applies a declared layer to `inputs`, as many tensors as the first time.
+    /// Declares a layer and applies it to `inputs`; gives all that it yields.
+    pub fn layer_all(&mut self, declaration: &Declaration, inputs: &[Tensor]) -> Vec<Tensor> {
+        let layer = self.declared(declaration, inputs);
+        self.apply_all(layer, inputs)
+    }
+
+    /// Applies a declared layer, which yields one tensor, to `inputs`, as many tensors as the first time.
     pub fn apply(&mut self, layer: LayerHandle, inputs: &[Tensor]) -> Tensor {
-        let ty = match self.result_type(layer, inputs) {
-            Ok(ty) => ty,
-            Err(reason) => {
-                self.fail(self.module.layers.get(layer.index()).map_or("?".into(), |l| l.name.clone()), reason);
-                Type::unranked(ElemType::Any)
+        match self.apply_all(layer, inputs)[..] {
+            [tensor] => tensor,
+            ref all => {
+                self.fail_at(layer, Reason::Results(all.len()));
+                Tensor(u32::MAX)
             }
-        };
-        self.make(ty, layer, Some(inputs.to_vec()))
+        }
+    }
+
+    /// Applies a declared layer to `inputs`, as many tensors as the first time; gives all that it yields.
+    pub fn apply_all(&mut self, layer: LayerHandle, inputs: &[Tensor]) -> Vec<Tensor> {
+        let types = self.result_types(layer, inputs).unwrap_or_else(|reason| {
+            self.fail_at(layer, reason);
+            vec![Type::unranked(ElemType::Any)]
+        });
+        self.make(layer, Some(inputs.to_vec()), types)
     }
 
     /// The layer that makes `tensor`.
     pub fn layer_of(&self, tensor: Tensor) -> LayerHandle {
-        self.tensors.get(tensor.index()).map_or(LayerHandle(u32::MAX), |made| made.layer)
+        let node = self.tensors.get(tensor.index()).and_then(|made| self.nodes.get(made.node));
+        node.map_or(LayerHandle(u32::MAX), |node| node.layer)
     }
 
     /// The type of `tensor`; `any[*]` if it is not of this model.
@@ -177,7 +210,14 @@ impl ModelBuilder {
     }
 
     fn draft<'a>(&'a self, outputs: &'a [(&'a str, Tensor)]) -> Draft<'a> {
-        Draft { name: &self.name, module: &self.module, declared: &self.declared, tensors: &self.tensors, outputs }
+        let Self { name, module, declared, nodes, tensors, .. } = self;
+        Draft { name, module, declared, nodes, tensors, outputs }
+    }
+
+    fn declared(&mut self, declaration: &Declaration, inputs: &[Tensor]) -> LayerHandle {
+        let name = self.name(&declaration.class);
+        let types = self.types(&name, inputs);
+        self.declare(name, declaration, &types)
     }
 
     fn name(&mut self, class: &str) -> Name {
@@ -189,25 +229,38 @@ impl ModelBuilder {
     }
 
     fn declare(&mut self, name: Name, declaration: &Declaration, inputs: &[Type]) -> LayerHandle {
+        let mut places: Vec<(String, &(Vec<u64>, Init))> = declaration.places().collect();
+        places.sort_by_cached_key(|(place, _)| numeric_order(place));
         let mut weights = Vec::new();
-        for (i, (dims, init)) in declaration.weights.iter().enumerate() {
-            let place: Name = format!("vars/{i}").into();
+        for (place, (dims, init)) in places {
             let data = WeightData::Random { seed: self.seed, low: init.low, high: init.high };
             let ty = Type::fixed(ElemType::F32, dims);
-            weights.push((
-                place.clone(),
-                self.module.add_weight(Weight { name: format!("{name}/{place}").into(), ty, data }),
-            ));
+            let weight = Weight { name: format!("{name}/{place}").into(), ty, data };
+            weights.push((place.into(), self.module.add_weight(weight)));
         }
         let config = declaration.entry(&name, inputs);
-        self.module.add_layer(Layer { name, class: declaration.qualified().into(), config, weights });
-        self.declared.push(Declared { arity: declaration.arity(), call_attrs: declaration.call_attrs() });
+        let layer = Layer { name, class: declaration.qualified().into(), config, weights };
+        let declared = Declared { arity: declaration.arity(), call_attrs: declaration.call_attrs(), model: None };
+        self.push(layer, declared)
+    }
+
+    fn push(&mut self, layer: Layer, declared: Declared) -> LayerHandle {
+        self.module.add_layer(layer);
+        self.declared.push(declared);
         LayerHandle(index(self.declared.len() - 1))
     }
 
-    fn make(&mut self, ty: Type, layer: LayerHandle, operands: Option<Vec<Tensor>>) -> Tensor {
-        self.tensors.push(Made { ty, layer, operands });
-        Tensor(index(self.tensors.len() - 1))
+    fn make(
+        &mut self,
+        layer: LayerHandle,
+        operands: Option<Vec<Tensor>>,
+        types: impl IntoIterator<Item = Type>,
+    ) -> Vec<Tensor> {
+        let (node, first) = (self.nodes.len(), self.tensors.len());
+        self.tensors.extend(types.into_iter().map(|ty| Made { ty, node }));
+        let results = first..self.tensors.len();
+        self.nodes.push(Node { layer, operands, results: results.clone() });
+        results.map(|i| Tensor(index(i))).collect()
     }
 
     fn types(&mut self, layer: &Name, tensors: &[Tensor]) -> Vec<Type> {
@@ -217,7 +270,7 @@ impl ModelBuilder {
         tensors.iter().map(|t| self.ty(*t)).collect()
     }
 
-    fn result_type(&self, layer: LayerHandle, inputs: &[Tensor]) -> Result<Type, Reason> {
+    fn result_types(&self, layer: LayerHandle, inputs: &[Tensor]) -> Result<Vec<Type>, Reason> {
         let declared = self.declared.get(layer.index()).ok_or(Reason::ForeignLayer)?;
         if inputs.len() != declared.arity {
             return Err(Reason::Operands { found: inputs.len(), expected: declared.arity });
@@ -226,12 +279,19 @@ impl ModelBuilder {
             return Err(Reason::ForeignTensor);
         }
         let types: Vec<Type> = inputs.iter().map(|t| self.ty(*t)).collect();
+        if let Some(model) = &declared.model {
+            return nested::result_types(model, &types);
+        }
         let op = source_op(&self.module, LayerId::new(layer.index()), declared);
         match self.dialects.result_types(&self.module, &op, self.module.layers.get(layer.index()), &types) {
-            Ok(results) => <[Type; 1]>::try_from(results).map(|[ty]| ty).map_err(|r| Reason::Results(r.len())),
-            Err(LowerError::Unknown { .. } | LowerError::Unsupported { .. }) => Ok(Type::unranked(ElemType::Any)),
+            Ok(results) => Ok(results),
+            Err(LowerError::Unknown { .. } | LowerError::Unsupported { .. }) => Ok(vec![Type::unranked(ElemType::Any)]),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn fail_at(&mut self, layer: LayerHandle, reason: Reason) {
+        self.fail(self.module.layers.get(layer.index()).map_or("?".into(), |l| l.name.clone()), reason);
     }
 
     fn fail(&mut self, layer: Name, reason: Reason) {

@@ -12,7 +12,7 @@ use crate::call::{Call, Symbols, TensorRef, extents, structure};
 use crate::error::Problem;
 use crate::graph::{Entry, EntryKind, Graph, Surroundings, counts_from_one, join};
 use crate::h5read::{Bytes, Variables};
-use crate::names::{GroupNames, UniqueNames, dialect_class, elem_type, is_layer_class};
+use crate::names::{GroupNames, UniqueNames, dialect_class, elem_type, is_layer_class, numeric_order};
 use crate::read::Imported;
 
 pub(crate) struct Importer<'a> {
@@ -321,9 +321,4 @@ fn strip_graph(object: &Attrs) -> Attrs {
         shell.set("config", config);
     }
     shell
-}
-
-/// Sorts `vars/2` before `vars/10`.
-fn numeric_order(path: &str) -> Vec<(u64, String)> {
-    path.split('/').map(|part| (part.parse().unwrap_or(u64::MAX), part.to_string())).collect()
 }

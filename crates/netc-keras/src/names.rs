@@ -6,12 +6,14 @@ use netc_ir::{Attr, Attrs, ElemType, Name};
 
 /// The dialect's name for the class of a layer entry of `config.json`.
 ///
-/// Classes of Keras itself are `keras.X`, operations made by `keras.ops` calls are `keras.ops.X`, and everything
-/// else, registered or not, is `custom.X`, so that a user's class never passes for one of Keras's.
+/// Classes of Keras itself are `keras.X`, operations made by calls of `keras.ops` and `keras.activations` are
+/// `keras.ops.X`, and everything else, registered or not, is `custom.X`, so that a user's class never passes for one of
+/// Keras's.
 pub(crate) fn dialect_class(entry: &Attrs) -> Name {
     let text = |key| entry.get(key).and_then(Attr::as_str).unwrap_or_default();
     let (module, class) = (text("module"), text("class_name"));
-    if module.starts_with("keras.src.ops.") || module.starts_with("keras.ops") {
+    let operations = ["keras.src.ops.", "keras.ops", "keras.src.activations."];
+    if operations.iter().any(|prefix| module.starts_with(prefix)) {
         format!("keras.ops.{class}").into()
     } else if module == "keras" || module.starts_with("keras.") {
         format!("keras.{class}").into()
@@ -147,6 +149,11 @@ pub fn dtype_name(elem: ElemType) -> &'static str {
     }
 }
 
+/// Sorts `vars/2` before `vars/10`.
+pub(crate) fn numeric_order(path: &str) -> Vec<(u64, String)> {
+    path.split('/').map(|part| (part.parse().unwrap_or(u64::MAX), part.to_string())).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,6 +180,18 @@ mod tests {
         ] {
             assert_eq!(snake_case(class), snake);
         }
+    }
+
+    #[test]
+    fn activation_functions_are_operations() {
+        let class = |module: &str, class: &str| {
+            let class = dialect_class(&Attrs::new().with("module", module).with("class_name", class));
+            (class.to_string(), is_layer_class(&class))
+        };
+        assert_eq!(class("keras.layers", "ReLU"), ("keras.ReLU".into(), true));
+        assert_eq!(class("keras.src.activations.activations", "ReLU"), ("keras.ops.ReLU".into(), false));
+        assert_eq!(class("keras.src.ops.numpy", "Add"), ("keras.ops.Add".into(), false));
+        assert_eq!(class("my_package", "Add"), ("custom.Add".into(), true));
     }
 
     #[test]

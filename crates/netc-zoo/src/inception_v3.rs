@@ -82,7 +82,7 @@ fn mixed(m: &mut ModelBuilder, x: Tensor, name: &str, branches: &[&[Step]]) -> T
 }
 
 fn step(m: &mut ModelBuilder, x: Tensor, step: Step) -> Tensor {
-    let pool = |strides, padding| Pool2d { size: [3, 3], strides: Some(strides), padding };
+    let pool = |strides, padding| Pool2d { size: [3, 3], strides: Some(strides), padding, ..Pool2d::default() };
     match step {
         Conv(filters, rows, columns) => conv(m, x, filters, [rows, columns], [1, 1], Padding::Same),
         Halve(filters) => conv(m, x, filters, [3, 3], [2, 2], Padding::Valid),

@@ -4,9 +4,13 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use netc_ir::{Attrs, Builder, Func, LayerId, Loc, MAIN, Module, Name, OpKind, SourceOp, ValueId, Weight};
+use netc_ir::{
+    Attr, Attrs, Builder, CallOp, Func, FuncId, LayerId, Loc, MAIN, Module, Name, OpKind, SourceOp, Type, ValueId,
+    Weight,
+};
 
-use super::{Declared, Made, Tensor};
+use super::nested::embed;
+use super::{Declared, Made, Node, Tensor};
 use crate::order::{Operation, keras_order};
 
 /// A model whose calls are known and whose parts have no order yet.
@@ -14,63 +18,80 @@ pub(super) struct Draft<'a> {
     pub(super) name: &'a Name,
     pub(super) module: &'a Module,
     pub(super) declared: &'a [Declared],
+    pub(super) nodes: &'a [Node],
     pub(super) tensors: &'a [Made],
     /// Tensors of the model.
     pub(super) outputs: &'a [(&'a str, Tensor)],
 }
 
+/// Where a declared layer is in a module, with its function if it is a model.
+type Places = BTreeMap<usize, (LayerId, Option<FuncId>)>;
+
 impl Draft<'_> {
     pub(super) fn assemble(&self) -> Module {
-        let unordered: Vec<LayerId> = (0..self.module.layers.len()).map(LayerId::new).collect();
         let live = self.live();
-        let nodes: Vec<usize> = (0..self.tensors.len()).filter(|n| live[*n]).collect();
-        let draft = self.main(self.module, &ranks(&unordered), &nodes);
+        let nodes: Vec<usize> = (0..self.nodes.len()).filter(|n| live[*n]).collect();
+        let draft = self.main(self.module, &self.unordered(), &nodes);
         let order: Vec<LayerId> = keras_order(&draft).into_iter().filter_map(|o| layer_of(&draft, o)).collect();
-        let mut module = self.tables(&order);
-        let ranks = ranks(&order);
-        let main = self.main(&module, &ranks, &self.sorted(&ranks, &nodes));
+        let (mut module, places) = self.tables(&order);
+        let main = self.main(&module, &places, &self.sorted(&places, &nodes));
         module.add_func(main);
         module
     }
 
-    /// Which tensors an output needs; inputs stay even if none does.
+    /// The layers as they were declared. The order of layers does not depend on what their functions are.
+    fn unordered(&self) -> Places {
+        let func = |declared: &Declared| declared.model.as_ref().map(|_| FuncId::new(0));
+        let place = |(i, declared)| (i, (LayerId::new(i), func(declared)));
+        self.declared.iter().enumerate().map(place).collect()
+    }
+
+    /// Which nodes an output needs; inputs stay even if none does.
     fn live(&self) -> Vec<bool> {
-        let mut live: Vec<bool> = self.tensors.iter().map(|made| made.operands.is_none()).collect();
+        let mut live: Vec<bool> = self.nodes.iter().map(|node| node.operands.is_none()).collect();
         for (_, output) in self.outputs {
-            live[output.index()] = true;
+            live[self.node_of(output)] = true;
         }
-        for (n, made) in self.tensors.iter().enumerate().rev() {
-            for operand in made.operands.iter().flatten().filter(|_| live[n]).collect::<Vec<_>>() {
-                live[operand.index()] = true;
+        for (n, node) in self.nodes.iter().enumerate().rev().filter(|(_, node)| node.operands.is_some()) {
+            for operand in node.operands.iter().flatten().filter(|_| live[n]).collect::<Vec<_>>() {
+                live[self.node_of(operand)] = true;
             }
         }
         live
     }
 
-    /// The layers in `order`, with their weights.
-    fn tables(&self, order: &[LayerId]) -> Module {
+    fn node_of(&self, tensor: &Tensor) -> usize {
+        self.tensors[tensor.index()].node
+    }
+
+    /// The layers in `order`, with their weights, and the layers and functions of those that are models.
+    fn tables(&self, order: &[LayerId]) -> (Module, Places) {
         let mut module = Module::new();
+        let mut places = Places::new();
         for id in order {
             let mut layer = self.module[*id].clone();
             for (_, weight) in &mut layer.weights {
                 let moved: Weight = self.module[*weight].clone();
                 *weight = module.add_weight(moved);
             }
-            module.add_layer(layer);
+            let name = layer.name.clone();
+            let place = module.add_layer(layer);
+            let model = self.declared[id.index()].model.as_ref();
+            places.insert(id.index(), (place, model.and_then(|model| embed(&mut module, model, &name))));
         }
-        module
+        (module, places)
     }
 
     /// `nodes` so that each follows what it reads: inputs as they were made, calls by layer, then by call.
-    fn sorted(&self, ranks: &Ranks, nodes: &[usize]) -> Vec<usize> {
+    fn sorted(&self, places: &Places, nodes: &[usize]) -> Vec<usize> {
         let (mut sorted, calls): (Vec<usize>, Vec<usize>) =
-            nodes.iter().partition(|n| self.tensors[**n].operands.is_none());
-        let key = |n: usize| Reverse((ranks[&self.tensors[n].layer.index()], n));
-        let reads = |n: usize| self.tensors[n].operands.iter().flatten().map(|t| t.index());
+            nodes.iter().partition(|n| self.nodes[**n].operands.is_none());
+        let key = |n: usize| Reverse((places[&self.nodes[n].layer.index()].0, n));
+        let reads = |n: usize| self.nodes[n].operands.iter().flatten().map(|t| self.node_of(t));
         let mut readers: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         let mut waiting: BTreeMap<usize, usize> = BTreeMap::new();
         for n in &calls {
-            let made = reads(*n).filter(|source| self.tensors[*source].operands.is_some());
+            let made = reads(*n).filter(|source| self.nodes[*source].operands.is_some());
             for source in made {
                 readers.entry(source).or_default().push(*n);
                 *waiting.entry(*n).or_default() += 1;
@@ -91,27 +112,29 @@ impl Draft<'_> {
     }
 
     /// The function of `nodes` over the layers of `module`.
-    fn main(&self, module: &Module, ranks: &Ranks, nodes: &[usize]) -> Func {
+    fn main(&self, module: &Module, places: &Places, nodes: &[usize]) -> Func {
         let mut b = Builder::new(module, MAIN);
+        // Values by the indices of their tensors.
         let mut values: BTreeMap<usize, ValueId> = BTreeMap::new();
         let mut calls: BTreeMap<LayerId, u32> = BTreeMap::new();
         for n in nodes {
-            let made = &self.tensors[*n];
-            let id = LayerId::new(ranks[&made.layer.index()]);
+            let node = &self.nodes[*n];
+            let (id, callee) = places[&node.layer.index()];
             let name = module[id].name.clone();
-            let value = match &made.operands {
-                None => b.param(name, made.ty.clone(), Some(id)),
+            let types = self.tensors[node.results.clone()].iter().map(|made| made.ty.clone());
+            let made: Vec<ValueId> = match &node.operands {
+                None => types.map(|ty| b.param(name.clone(), ty, Some(id))).collect(),
                 Some(operands) => {
                     let call = calls.entry(id).and_modify(|k| *k += 1).or_insert(0);
-                    let result = if *call == 0 { name.clone() } else { format!("{name}.{call}").into() };
+                    let results: Vec<(Type, Option<Name>)> =
+                        types.enumerate().map(|(i, ty)| (ty, Some(result_name(&name, *call, i)))).collect();
                     b.at(Loc::Call { file: None, path: name, call: *call });
                     let operands: Vec<ValueId> = operands.iter().map(|t| values[&t.index()]).collect();
-                    let op = source_op(module, id, &self.declared[made.layer.index()]);
-                    let op = b.op(OpKind::Source(Box::new(op)), &operands, [(made.ty.clone(), Some(result))]);
-                    b.results(op)[0]
+                    let op = b.op(call_of(module, id, callee, &self.declared[node.layer.index()]), &operands, results);
+                    b.results(op).to_vec()
                 }
             };
-            values.insert(*n, value);
+            values.extend(node.results.clone().zip(made));
         }
         let mut func = b.finish(self.outputs.iter().map(|(name, t)| (Name::from(*name), values[&t.index()])));
         func.attrs = Attrs::new().with("class", "Functional").with("name", &**self.name);
@@ -119,11 +142,9 @@ impl Draft<'_> {
     }
 }
 
-/// The place of each layer, by the index of its declaration.
-type Ranks = BTreeMap<usize, usize>;
-
-fn ranks(order: &[LayerId]) -> Ranks {
-    order.iter().enumerate().map(|(rank, id)| (id.index(), rank)).collect()
+fn result_name(layer: &Name, call: u32, result: usize) -> Name {
+    let stem = if call == 0 { layer.to_string() } else { format!("{layer}.{call}") };
+    if result == 0 { stem.into() } else { format!("{stem}.out{result}").into() }
 }
 
 fn layer_of(func: &Func, operation: Operation) -> Option<LayerId> {
@@ -134,7 +155,19 @@ fn layer_of(func: &Func, operation: Operation) -> Option<LayerId> {
     }
 }
 
-/// A call of the layer `id`.
+fn call_of(module: &Module, id: LayerId, callee: Option<FuncId>, declared: &Declared) -> OpKind {
+    match callee {
+        None => OpKind::Source(Box::new(source_op(module, id, declared))),
+        Some(callee) => OpKind::Call(Box::new(CallOp { callee, layer: Some(id), attrs: declared.call_attrs.clone() })),
+    }
+}
+
+/// The attributes of a call.
+pub(super) fn call_attrs(args: Vec<Attr>, kwargs: Attrs) -> Attrs {
+    Attrs::new().with("args", Attr::List(args)).with("kwargs", kwargs)
+}
+
+/// A call of the layer `id`, which is no model.
 pub(super) fn source_op(module: &Module, id: LayerId, declared: &Declared) -> SourceOp {
     SourceOp { name: module[id].class.clone(), layer: Some(id), attrs: declared.call_attrs.clone() }
 }

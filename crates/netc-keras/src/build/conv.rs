@@ -1,6 +1,6 @@
-//! Convolutions.
+//! Convolutions, over any number of spatial axes.
 
-use netc_ir::{Attr, Attrs, Type};
+use netc_ir::{Attr, Attrs, Layout, Type};
 
 use super::declaration::object;
 use super::{Declaration, Init, ModelBuilder, Reason, Tensor};
@@ -13,6 +13,8 @@ pub enum Padding {
     Valid,
     /// There is an output for each input that the strides reach.
     Same,
+    /// It ends at the element that it computes; for convolutions over one axis.
+    Causal,
 }
 
 impl Padding {
@@ -20,40 +22,47 @@ impl Padding {
         match self {
             Self::Valid => "valid",
             Self::Same => "same",
+            Self::Causal => "causal",
         }
     }
 }
 
-/// A convolution over height and width.
+/// A convolution over `N` spatial axes.
 #[derive(Clone, Copy, Debug)]
-pub struct Conv2d {
+pub struct Conv<const N: usize> {
     /// Channels of the output.
     pub filters: u64,
-    /// Height and width of the kernel.
-    pub kernel: [u64; 2],
-    /// Steps along height and width.
-    pub strides: [u64; 2],
+    /// Extents of the kernel.
+    pub kernel: [u64; N],
+    /// Steps along the spatial axes.
+    pub strides: [u64; N],
     /// What happens at the borders.
     pub padding: Padding,
     /// Distances between the elements of the kernel.
-    pub dilation: [u64; 2],
+    pub dilation: [u64; N],
     /// In how many parts the channels are convolved on their own.
     pub groups: u64,
+    /// Where the channels are.
+    pub layout: Layout,
     /// The activation, by its Keras name.
     pub activation: &'static str,
     /// Whether a bias is added.
     pub use_bias: bool,
 }
 
-impl Default for Conv2d {
+/// A convolution over height and width.
+pub type Conv2d = Conv<2>;
+
+impl<const N: usize> Default for Conv<N> {
     fn default() -> Self {
         Self {
             filters: 1,
-            kernel: [3, 3],
-            strides: [1, 1],
+            kernel: [3; N],
+            strides: [1; N],
             padding: Padding::Valid,
-            dilation: [1, 1],
+            dilation: [1; N],
             groups: 1,
+            layout: Layout::ChannelsLast,
             activation: "linear",
             use_bias: true,
         }
@@ -62,60 +71,76 @@ impl Default for Conv2d {
 
 /// A convolution of each channel on its own.
 #[derive(Clone, Copy, Debug)]
-pub struct DepthwiseConv2d {
-    /// Height and width of the kernel.
-    pub kernel: [u64; 2],
-    /// Steps along height and width.
-    pub strides: [u64; 2],
+pub struct DepthwiseConv<const N: usize> {
+    /// Extents of the kernel.
+    pub kernel: [u64; N],
+    /// Steps along the spatial axes.
+    pub strides: [u64; N],
     /// What happens at the borders.
     pub padding: Padding,
     /// Distances between the elements of the kernel.
-    pub dilation: [u64; 2],
+    pub dilation: [u64; N],
     /// Channels of the output for each channel of the input.
     pub depth_multiplier: u64,
+    /// Where the channels are.
+    pub layout: Layout,
     /// The activation, by its Keras name.
     pub activation: &'static str,
     /// Whether a bias is added.
     pub use_bias: bool,
 }
 
-impl Default for DepthwiseConv2d {
+/// A convolution of each channel on its own, over height and width.
+pub type DepthwiseConv2d = DepthwiseConv<2>;
+
+impl<const N: usize> Default for DepthwiseConv<N> {
     fn default() -> Self {
         Self {
-            kernel: [3, 3],
-            strides: [1, 1],
+            kernel: [3; N],
+            strides: [1; N],
             padding: Padding::Valid,
-            dilation: [1, 1],
+            dilation: [1; N],
             depth_multiplier: 1,
+            layout: Layout::ChannelsLast,
             activation: "linear",
             use_bias: true,
         }
     }
 }
 
-/// A convolution of each channel on its own, then a 1x1 convolution.
+/// A convolution of each channel on its own, then one of kernels of extent 1.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct SeparableConv2d {
+pub struct SeparableConv<const N: usize> {
     /// Channels of the output.
     pub filters: u64,
     /// The first convolution; its activation and bias come after the second.
-    pub depthwise: DepthwiseConv2d,
+    pub depthwise: DepthwiseConv<N>,
 }
 
 impl ModelBuilder {
-    /// Applies a convolution.
+    /// Applies a convolution over height and width.
     pub fn conv2d(&mut self, x: Tensor, conv: Conv2d) -> Tensor {
-        self.weighted(x, "Conv2D", |ty| conv.declaration(ty))
+        self.conv(x, conv)
+    }
+
+    /// Applies a convolution.
+    pub fn conv<const N: usize>(&mut self, x: Tensor, conv: Conv<N>) -> Tensor {
+        self.weighted(x, &spatial::<N>("Conv"), |ty| conv.declaration(ty))
+    }
+
+    /// Applies a depthwise convolution over height and width.
+    pub fn depthwise_conv2d(&mut self, x: Tensor, conv: DepthwiseConv2d) -> Tensor {
+        self.depthwise_conv(x, conv)
     }
 
     /// Applies a depthwise convolution.
-    pub fn depthwise_conv2d(&mut self, x: Tensor, conv: DepthwiseConv2d) -> Tensor {
-        self.weighted(x, "DepthwiseConv2D", |ty| conv.declaration(ty))
+    pub fn depthwise_conv<const N: usize>(&mut self, x: Tensor, conv: DepthwiseConv<N>) -> Tensor {
+        self.weighted(x, &spatial::<N>("DepthwiseConv"), |ty| conv.declaration(ty))
     }
 
     /// Applies a separable convolution.
-    pub fn separable_conv2d(&mut self, x: Tensor, conv: SeparableConv2d) -> Tensor {
-        self.weighted(x, "SeparableConv2D", |ty| conv.declaration(ty))
+    pub fn separable_conv<const N: usize>(&mut self, x: Tensor, conv: SeparableConv<N>) -> Tensor {
+        self.weighted(x, &spatial::<N>("SeparableConv"), |ty| conv.declaration(ty))
     }
 
     /// Applies a layer whose weights depend on the type of its input; without that, a layer without weights.
@@ -137,62 +162,96 @@ impl ModelBuilder {
     }
 }
 
-impl Conv2d {
+impl<const N: usize> Conv<N> {
     fn declaration(&self, x: &Type) -> Result<Declaration, Reason> {
-        let [height, width] = self.kernel;
-        let channels = extent(x, -1)? / self.groups.max(1);
+        let channels = extent(x, channel_axis(self.layout))? / self.groups.max(1);
         let mut config = Attrs::new().with("filters", int(self.filters));
-        window(&mut config, self.kernel, self.strides, self.padding, self.dilation);
+        window(&mut config, self.kernel, self.strides, self.padding, self.dilation, self.layout);
         config.set("groups", int(self.groups));
         config.set("activation", self.activation);
         config.set("use_bias", self.use_bias);
         variables(&mut config, &["kernel", "bias"], true);
-        let kernel = (vec![height, width, channels, self.filters], Init::he(height * width * channels));
-        Ok(Declaration::keras("Conv2D", config).weights([kernel]).weights(bias(self.use_bias, self.filters)))
+        let kernel = kernel(self.kernel, [channels, self.filters], channels);
+        let declaration = Declaration::keras(&spatial::<N>("Conv"), config).weights([kernel]);
+        Ok(declaration.weights(bias(self.use_bias, self.filters)))
     }
 }
 
-impl DepthwiseConv2d {
+impl<const N: usize> DepthwiseConv<N> {
     fn declaration(&self, x: &Type) -> Result<Declaration, Reason> {
-        let channels = extent(x, -1)?;
+        let channels = extent(x, channel_axis(self.layout))?;
         let mut config = Attrs::new().with("depth_multiplier", int(self.depth_multiplier));
-        window(&mut config, self.kernel, self.strides, self.padding, self.dilation);
+        window(&mut config, self.kernel, self.strides, self.padding, self.dilation, self.layout);
         config.set("activation", self.activation);
         config.set("use_bias", self.use_bias);
         variables(&mut config, &["depthwise", "bias"], true);
-        let declaration = Declaration::keras("DepthwiseConv2D", config).weights([self.kernel_weight(channels)]);
+        let declaration = Declaration::keras(&spatial::<N>("DepthwiseConv"), config);
+        let declaration = declaration.weights([self.kernel_weight(channels)]);
         Ok(declaration.weights(bias(self.use_bias, channels * self.depth_multiplier)))
     }
 
     fn kernel_weight(&self, channels: u64) -> (Vec<u64>, Init) {
-        let [height, width] = self.kernel;
-        (vec![height, width, channels, self.depth_multiplier], Init::he(height * width))
+        kernel(self.kernel, [channels, self.depth_multiplier], 1)
     }
 }
 
-impl SeparableConv2d {
+impl<const N: usize> SeparableConv<N> {
     fn declaration(&self, x: &Type) -> Result<Declaration, Reason> {
         let depthwise = &self.depthwise;
-        let channels = extent(x, -1)?;
+        let channels = extent(x, channel_axis(depthwise.layout))?;
         let between = channels * depthwise.depth_multiplier;
         let mut config = Attrs::new().with("depth_multiplier", int(depthwise.depth_multiplier));
         config.set("filters", int(self.filters));
-        window(&mut config, depthwise.kernel, depthwise.strides, depthwise.padding, depthwise.dilation);
+        let DepthwiseConv { strides, padding, dilation, layout, .. } = *depthwise;
+        window(&mut config, depthwise.kernel, strides, padding, dilation, layout);
         config.set("activation", depthwise.activation);
         config.set("use_bias", depthwise.use_bias);
         variables(&mut config, &["depthwise", "pointwise", "bias"], true);
-        let pointwise = (vec![1, 1, between, self.filters], Init::he(between));
-        let declaration = Declaration::keras("SeparableConv2D", config);
+        let pointwise = kernel([1; N], [between, self.filters], between);
+        let declaration = Declaration::keras(&spatial::<N>("SeparableConv"), config);
         let declaration = declaration.weights([depthwise.kernel_weight(channels), pointwise]);
         Ok(declaration.weights(bias(depthwise.use_bias, self.filters)))
     }
 }
 
-fn window(config: &mut Attrs, kernel: [u64; 2], strides: [u64; 2], padding: Padding, dilation: [u64; 2]) {
+/// The class of a layer over `N` spatial axes: `Conv2D`.
+pub(super) fn spatial<const N: usize>(stem: &str) -> String {
+    format!("{stem}{N}D")
+}
+
+/// The axis of the channels.
+fn channel_axis(layout: Layout) -> i64 {
+    match layout {
+        Layout::ChannelsLast => -1,
+        Layout::ChannelsFirst => 1,
+    }
+}
+
+/// What Keras calls a layout.
+pub(super) fn data_format(layout: Layout) -> &'static str {
+    match layout {
+        Layout::ChannelsLast => "channels_last",
+        Layout::ChannelsFirst => "channels_first",
+    }
+}
+
+/// A kernel whose elements are sums over `channels` channels.
+fn kernel<const N: usize>(extents: [u64; N], last: [u64; 2], channels: u64) -> (Vec<u64>, Init) {
+    (extents.into_iter().chain(last).collect(), Init::he(extents.iter().product::<u64>() * channels))
+}
+
+fn window<const N: usize>(
+    config: &mut Attrs,
+    kernel: [u64; N],
+    strides: [u64; N],
+    padding: Padding,
+    dilation: [u64; N],
+    layout: Layout,
+) {
     config.set("kernel_size", Attr::ints(kernel));
     config.set("strides", Attr::ints(strides));
     config.set("padding", padding.name());
-    config.set("data_format", "channels_last");
+    config.set("data_format", data_format(layout));
     config.set("dilation_rate", Attr::ints(dilation));
 }
 

@@ -2,6 +2,8 @@
 
 use netc_ir::{Attr, Attrs, Dim, F64, Type};
 
+use super::assemble::call_attrs;
+
 /// A layer that is not yet part of a model.
 #[derive(Clone, Debug)]
 pub struct Declaration {
@@ -13,6 +15,8 @@ pub struct Declaration {
     pub config: Attrs,
     /// Shapes and values of the weights, in the order in which the layer creates them.
     pub weights: Vec<(Vec<u64>, Init)>,
+    /// The weights of layers inside the layer, by the attribute that holds each.
+    pub sublayers: Vec<(String, Vec<(Vec<u64>, Init)>)>,
     /// Whether Keras records the shape of the input: layers that are built when they are made do not have it.
     pub records_shape: bool,
     /// The arguments of a call, with `$i` where operand `i` stands.
@@ -28,6 +32,8 @@ pub enum Origin {
     Layers,
     /// The module of `keras.src.ops` with this name, for example `numpy`.
     Ops(String),
+    /// `keras.activations`: operations that are no functions of `keras.ops`.
+    Activations,
     /// A class of the user, registered under this name.
     Custom(String),
 }
@@ -40,16 +46,30 @@ impl Declaration {
             class: class.into(),
             config,
             weights: Vec::new(),
+            sublayers: Vec::new(),
             records_shape: true,
             args: vec![Attr::Operand(0)],
             kwargs: Attrs::new(),
         }
     }
 
+    /// An operation of `keras.ops.<module>`, for example `Absolute` of `numpy`. In `args`, `$i` stands for operand `i`;
+    /// the rest are constants.
+    pub fn op(module: &str, class: &str, config: Attrs, args: Vec<Attr>) -> Self {
+        Self { origin: Origin::Ops(module.into()), args, ..Self::keras(class, config).shapeless() }
+    }
+
     /// With weights.
     #[must_use]
     pub fn weights(mut self, weights: impl IntoIterator<Item = (Vec<u64>, Init)>) -> Self {
         self.weights.extend(weights);
+        self
+    }
+
+    /// With the weights of a layer inside the layer.
+    #[must_use]
+    pub fn sublayer(mut self, attribute: &str, weights: impl IntoIterator<Item = (Vec<u64>, Init)>) -> Self {
+        self.sublayers.push((attribute.into(), weights.into_iter().collect()));
         self
     }
 
@@ -74,11 +94,19 @@ impl Declaration {
         self
     }
 
+    /// Each weight with its place in the layer's group of the weights file.
+    pub(super) fn places(&self) -> impl Iterator<Item = (String, &(Vec<u64>, Init))> {
+        let inner = self.sublayers.iter().flat_map(|(attribute, weights)| {
+            weights.iter().enumerate().map(move |(i, weight)| (format!("{attribute}/vars/{i}"), weight))
+        });
+        self.weights.iter().enumerate().map(|(i, weight)| (format!("vars/{i}"), weight)).chain(inner)
+    }
+
     /// The class with its dialect, as in the ops that apply it.
     pub(super) fn qualified(&self) -> String {
         let dialect = match self.origin {
             Origin::Layers => "keras",
-            Origin::Ops(_) => "keras.ops",
+            Origin::Ops(_) | Origin::Activations => "keras.ops",
             Origin::Custom(_) => "custom",
         };
         format!("{dialect}.{}", self.class)
@@ -95,7 +123,7 @@ impl Declaration {
 
     /// The attributes of a call.
     pub(super) fn call_attrs(&self) -> Attrs {
-        Attrs::new().with("args", Attr::List(self.args.clone())).with("kwargs", self.kwargs.clone())
+        call_attrs(self.args.clone(), self.kwargs.clone())
     }
 
     /// The layer's entry in `config.json`, but for `inbound_nodes`.
@@ -103,12 +131,17 @@ impl Declaration {
         let (module, registered) = match &self.origin {
             Origin::Layers => (Attr::str("keras.layers"), Attr::Null),
             Origin::Ops(module) => (Attr::str(format!("keras.src.ops.{module}")), Attr::str(&*self.class)),
+            Origin::Activations => (Attr::str("keras.src.activations.activations"), Attr::str(&*self.class)),
             Origin::Custom(registered) => (Attr::Null, Attr::str(&**registered)),
         };
         let mut config = match &self.origin {
             // Inputs have their own order of keys, operations no data type.
             Origin::Layers if self.class == "InputLayer" => Attrs::new(),
-            Origin::Ops(_) => Attrs::new().with("name", name),
+            Origin::Ops(_) | Origin::Activations => Attrs::new().with("name", name),
+            // The one family of layers that leaves out whether it is trainable.
+            Origin::Layers if self.class.starts_with("SpatialDropout") => {
+                Attrs::new().with("name", name).with("dtype", float32())
+            }
             Origin::Layers | Origin::Custom(_) => {
                 Attrs::new().with("name", name).with("trainable", true).with("dtype", float32())
             }
@@ -136,7 +169,7 @@ impl Declaration {
 }
 
 /// A shape as Keras writes it: `null` where the extent is not known.
-fn shape(ty: &Type) -> Attr {
+pub(super) fn shape(ty: &Type) -> Attr {
     let extent = |d: &Dim| d.known().map_or(Attr::Null, |n| Attr::Int(n.into()));
     ty.dims.as_ref().map_or(Attr::Null, |dims| Attr::List(dims.iter().map(extent).collect()))
 }
@@ -147,7 +180,7 @@ pub(super) fn object(module: &str, class: &str, config: Attrs) -> Attr {
     object.with("registered_name", Attr::Null).into()
 }
 
-fn float32() -> Attr {
+pub(super) fn float32() -> Attr {
     object("keras", "DTypePolicy", Attrs::new().with("name", "float32"))
 }
 

@@ -47,9 +47,23 @@ pub enum Reason {
     /// The layer does not fit its input.
     #[error(transparent)]
     Lower(#[from] LowerError),
-    /// Layers that yield several tensors are not built here.
+    /// [`ModelBuilder::apply`](super::ModelBuilder::apply) gives one tensor, `apply_all` several.
     #[error("it yields {0} tensors, expected one")]
     Results(usize),
+    /// A nested model takes tensors of the types of its inputs.
+    #[error("it is applied to {found}, expected {expected}")]
+    Input {
+        /// The type of the tensor given.
+        found: Type,
+        /// The type of the model's input.
+        expected: Type,
+    },
+    /// What is nested is the module of a model.
+    #[error("the module has no entry `@main`")]
+    NoMain,
+    /// In a Sequential model each layer reads what the one before yields.
+    #[error("the layers are no chain from the one input to the one output")]
+    NoChain,
     /// A layer library cannot be read.
     #[error("the layer library cannot be used")]
     Library(#[source] Box<LibraryError>),

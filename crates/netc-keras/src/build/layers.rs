@@ -1,8 +1,8 @@
 //! The layers that are no convolutions.
 
-use netc_ir::{Attr, Attrs, Type};
+use netc_ir::{Attr, Attrs, Layout, Type};
 
-use super::conv::{bias, extent, initializer, int, variables};
+use super::conv::{bias, data_format, extent, initializer, int, spatial, variables};
 use super::{Declaration, Init, ModelBuilder, Origin, Padding, Reason, Tensor};
 
 /// A matrix product along the last axis.
@@ -45,20 +45,25 @@ impl Default for BatchNormalization {
     }
 }
 
-/// A pooling over height and width.
+/// A pooling over `N` spatial axes.
 #[derive(Clone, Copy, Debug)]
-pub struct Pool2d {
-    /// Height and width of the window.
-    pub size: [u64; 2],
-    /// Steps along height and width; `None` for those of the window's size.
-    pub strides: Option<[u64; 2]>,
+pub struct Pool<const N: usize> {
+    /// Extents of the window.
+    pub size: [u64; N],
+    /// Steps along the spatial axes; `None` for those of the window's size.
+    pub strides: Option<[u64; N]>,
     /// What happens at the borders.
     pub padding: Padding,
+    /// Where the channels are.
+    pub layout: Layout,
 }
 
-impl Default for Pool2d {
+/// A pooling over height and width.
+pub type Pool2d = Pool<2>;
+
+impl<const N: usize> Default for Pool<N> {
     fn default() -> Self {
-        Self { size: [2, 2], strides: None, padding: Padding::Valid }
+        Self { size: [2; N], strides: None, padding: Padding::Valid, layout: Layout::ChannelsLast }
     }
 }
 
@@ -105,14 +110,24 @@ impl ModelBuilder {
         self.layer(&Declaration::keras("Softmax", config).shapeless().kwarg("mask", Attr::Null), &[x])
     }
 
-    /// The largest element of each window.
+    /// The largest element of each window over height and width.
     pub fn max_pooling2d(&mut self, x: Tensor, pool: Pool2d) -> Tensor {
-        self.layer(&pool.declaration("MaxPooling2D"), &[x])
+        self.max_pooling(x, pool)
+    }
+
+    /// The largest element of each window.
+    pub fn max_pooling<const N: usize>(&mut self, x: Tensor, pool: Pool<N>) -> Tensor {
+        self.layer(&pool.declaration("MaxPooling"), &[x])
+    }
+
+    /// The mean of each window over height and width.
+    pub fn average_pooling2d(&mut self, x: Tensor, pool: Pool2d) -> Tensor {
+        self.average_pooling(x, pool)
     }
 
     /// The mean of each window.
-    pub fn average_pooling2d(&mut self, x: Tensor, pool: Pool2d) -> Tensor {
-        self.layer(&pool.declaration("AveragePooling2D"), &[x])
+    pub fn average_pooling<const N: usize>(&mut self, x: Tensor, pool: Pool<N>) -> Tensor {
+        self.layer(&pool.declaration("AveragePooling"), &[x])
     }
 
     /// The mean over height and width.
@@ -205,8 +220,7 @@ impl ModelBuilder {
     /// Calls the operation `class` of `keras.ops.<module>`, for example `Absolute` of `numpy`. In `args`, `$i`
     /// stands for `operands[i]`; the rest are constants.
     pub fn op(&mut self, module: &str, class: &str, config: Attrs, args: Vec<Attr>, operands: &[Tensor]) -> Tensor {
-        let declaration = Declaration::keras(class, config).shapeless();
-        self.layer(&Declaration { origin: Origin::Ops(module.into()), args, ..declaration }, operands)
+        self.layer(&Declaration::op(module, class, config, args), operands)
     }
 }
 
@@ -252,14 +266,14 @@ impl BatchNormalization {
     }
 }
 
-impl Pool2d {
-    fn declaration(&self, class: &str) -> Declaration {
+impl<const N: usize> Pool<N> {
+    fn declaration(&self, stem: &str) -> Declaration {
         let config = Attrs::new()
             .with("pool_size", Attr::ints(self.size))
             .with("padding", self.padding.name())
             .with("strides", Attr::ints(self.strides.unwrap_or(self.size)))
-            .with("data_format", "channels_last");
-        Declaration::keras(class, config).shapeless()
+            .with("data_format", data_format(self.layout));
+        Declaration::keras(&spatial::<N>(stem), config).shapeless()
     }
 }
 

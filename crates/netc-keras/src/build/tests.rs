@@ -2,7 +2,7 @@
 
 use netc_ir::{Attr, Attrs, ElemType, LayerId, Module, OpKind, Type, print, verify};
 
-use super::{BuildError, Conv2d, Dense, Init, ModelBuilder, Pool2d, Reason};
+use super::{BuildError, Conv2d, Declaration, Dense, Init, ModelBuilder, Origin, Pool2d, Reason};
 
 fn names(module: &Module) -> Vec<&str> {
     module.layers.iter().map(|l| &*l.name).collect()
@@ -126,6 +126,92 @@ fn tensors_of_another_model_are_refused() {
     let x = other.input(&[4]);
     let far = other.dense(x, Dense::default());
     check_error(|m| m.named("fc").dense(far, Dense::default()), "fc", "it uses a tensor that is not of this model");
+    check_error(
+        |m| {
+            let x = m.input(&[5]);
+            let encoder = m.model(encoder().expect("a model"));
+            m.apply(encoder, &[x])
+        },
+        "encoder",
+        "it is applied to f32[N,5], expected f32[N,4]",
+    );
     let error = ModelBuilder::new("m", 0).finish(&[]).expect_err("no outputs");
     assert!(matches!(error.reason, Reason::NoOutputs));
+}
+
+fn encoder() -> Result<Module, BuildError> {
+    let mut m = ModelBuilder::new("encoder", 1);
+    let x = m.named("x").input(&[4]);
+    let y = m.named("inside").dense(x, Dense { units: 3, ..Dense::default() });
+    m.finish(&[("inside", y)])
+}
+
+#[test]
+fn a_model_is_a_layer_and_a_function() -> Result<(), BuildError> {
+    let mut outer = ModelBuilder::new("outer", 0);
+    let [a, b] = [outer.input(&[4]), outer.input(&[4])];
+    let encoder = outer.model(encoder()?);
+    let made = [a, b].map(|x| outer.apply(encoder, &[x]));
+    let sum = outer.add(&made);
+    let outer = outer.finish(&[("add", sum)])?;
+    let mut m = ModelBuilder::new("m", 0);
+    let x = m.named("input").input(&[4]);
+    let nested = m.model(outer);
+    let y = m.apply(nested, &[x, x]);
+    let module = m.finish(&[("outer", y)])?;
+    verify(&module).expect("the module is valid");
+    assert_eq!(names(&module), ["input", "outer", "input_layer", "input_layer_1", "encoder", "x", "inside", "add"]);
+    let funcs: Vec<&str> = module.funcs.iter().map(|f| &*f.name).collect();
+    assert_eq!(funcs, ["outer/encoder", "outer", "main"]);
+    let weights: Vec<&str> = module.weights.iter().map(|w| &*w.name).collect();
+    assert_eq!(weights, ["outer/encoder/inside/vars/0", "outer/encoder/inside/vars/1"]);
+    let locs: Vec<String> = module.funcs.iter().flat_map(|f| f.ops()).map(|(_, op)| op.loc.to_string()).collect();
+    assert_eq!(locs, ["outer/encoder/inside", "outer/encoder", "outer/encoder@1", "outer/add", "outer"]);
+    Ok(())
+}
+
+#[test]
+fn a_sequential_model_is_a_chain() -> Result<(), BuildError> {
+    let mut m = ModelBuilder::new("m", 0);
+    let x = m.named("x").input(&[4]);
+    let y = m.named("a").softmax(x);
+    let z = m.named("b").dense(y, Dense::default());
+    let module = m.finish_sequential(z)?;
+    assert_eq!(module.main().and_then(|f| f.attrs.get("class")).and_then(Attr::as_str), Some("Sequential"));
+    // The configuration of a Sequential model has no calls, and no arguments of them.
+    assert_eq!(print(&module).matches("args = [$0], kwargs = {}").count(), 2);
+
+    let mut m = ModelBuilder::new("m", 0);
+    let x = m.input(&[4]);
+    let y = m.softmax(x);
+    let sum = m.add(&[x, y]);
+    let error = m.finish_sequential(sum).expect_err("a branch");
+    assert!(matches!(error.reason, Reason::NoChain));
+    Ok(())
+}
+
+#[test]
+fn layers_may_yield_several_tensors() -> Result<(), BuildError> {
+    let mut m = ModelBuilder::new("m", 0);
+    let x = m.named("x").input(&[4]);
+    let config = Attrs::new().with("indices_or_sections", 2).with("axis", 1);
+    let split = Declaration::op("numpy", "Split", config, vec![Attr::Operand(0)]);
+    let halves = m.named("halves").layer_all(&split, &[x]);
+    let module = m.finish(&[("halves", halves[1])])?;
+    assert!(print(&module).contains("%halves, %halves.out1 = keras.ops.Split"), "{}", print(&module));
+    Ok(())
+}
+
+#[test]
+fn weights_of_layers_inside_a_layer_stand_in_the_order_of_the_file() -> Result<(), BuildError> {
+    let mut m = ModelBuilder::new("m", 0);
+    let x = m.input(&[4]);
+    let weight = || (vec![4], Init::factor());
+    let declaration = Declaration::keras("Odd", Attrs::new()).weights([weight()]);
+    let declaration = declaration.sublayer("up", [weight()]).sublayer("down", [weight(), weight()]);
+    let y = m.layer(&Declaration { origin: Origin::Custom("Custom>Odd".into()), ..declaration }, &[x]);
+    let module = m.finish(&[("odd", y)])?;
+    let places: Vec<&str> = module.layers[1].weights.iter().map(|(place, _)| &**place).collect();
+    assert_eq!(places, ["down/vars/0", "down/vars/1", "up/vars/0", "vars/0"]);
+    Ok(())
 }

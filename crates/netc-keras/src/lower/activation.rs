@@ -13,8 +13,6 @@ pub(super) const LAYERS: &[Entry] = &[
     one("PReLU", prelu, "`max(x, 0) - alpha * max(-x, 0)` with a trained `alpha`."),
     one("ELU", |c| on_input(c, elu_layer), "`x` where it is positive, else `alpha * (e^x - 1)`."),
     one("Softmax", softmax_layer, "`e^x`, divided by its sum over `axis`."),
-    // An operation, but not in a module of operations.
-    one("Mish", |c| on_input(c, mish), "`x * tanh(softplus(x))`."),
 ];
 
 pub(super) const OPS: &[Entry] = &[
@@ -63,6 +61,9 @@ pub(super) const OPS: &[Entry] = &[
     one("SparsePlus", |c| on_arg(c, sparse_plus), "0, `(x + 1)^2 / 4`, or `x`."),
     one("Softmax", |c| on_arg(c, |c, x| axes_arg(c, x, softmax)), "`e^x`, divided by its sum over `axis`."),
     one("LogSoftmax", |c| on_arg(c, |c, x| axes_arg(c, x, log_softmax)), "The logarithm of the softmax."),
+    // The operations of `keras.activations`.
+    one("ReLU", |c| on_arg(c, relu_layer), "As the layer ReLU."),
+    one("Mish", |c| on_arg(c, mish), "`x * tanh(softplus(x))`."),
     one("Sparsemax", |c| on_arg(c, |c, x| axis_arg(c, x, sparsemax)), "The projection onto the simplex along `axis`."),
 ];
 

@@ -22,6 +22,10 @@ fn multi_head(c: &mut Call<'_, '_>) -> Lowered {
     let inputs = multi_head_inputs(c)?;
     let causal = c.flag_arg(9, "use_causal_mask")?;
     let with_scores = c.flag_arg(7, "return_attention_scores")?;
+    if causal && with_scores {
+        // Keras's softmax leaves its mask on the scores, and later layers read it there.
+        return Err(c.unsupported("scores that carry a causal mask"));
+    }
     let [x, y, z] = inputs;
     let query = project(c, x, "query_dense", "abc,cde->abde")?;
     let key = project(c, z, "key_dense", "abc,cde->abde")?;

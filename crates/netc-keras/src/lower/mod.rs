@@ -123,6 +123,11 @@ pub fn classes() -> impl Iterator<Item = (String, &'static str)> {
     named("keras.", LAYERS).chain(named("keras.ops.", OPS))
 }
 
+/// The names of the activation functions that have a meaning.
+pub fn activations() -> impl Iterator<Item = &'static str> {
+    activation::FUNCTIONS.iter().map(|(name, _)| *name)
+}
+
 fn entry(name: &str) -> Option<&'static Entry> {
     let name = name.strip_prefix("keras.")?;
     let (class, tables) = match name.strip_prefix("ops.") {

@@ -261,6 +261,9 @@ fn attention_without_masks() {
     check(own, "f32[N,5,8]");
     let scores = Case { call: "args = [$0, $1], kwargs = {return_attention_scores = true}", ..cross };
     check(scores, "f32[N,5,8] f32[N,2,5,T]");
+    let both =
+        Case { call: "args = [$0, $0], kwargs = {return_attention_scores = true, use_causal_mask = true}", ..own };
+    check_error(both, "`MultiHeadAttention` with scores that carry a causal mask is not supported");
     let masked = Case { call: "args = [$0, $1], kwargs = {attention_mask = $1}", ..cross };
     check_error(masked, "`MultiHeadAttention` with the argument `attention_mask` = a tensor is not supported");
     let two = |class, config, weights| Case {

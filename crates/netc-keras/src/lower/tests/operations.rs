@@ -29,6 +29,15 @@ fn operations_take_constants_on_either_side() {
     check(op("keras.ops.Add", "", array, x), "f32[N,4]");
 }
 
+/// An operation counts as a layer nowhere, least of all where the groups of weights are numbered.
+#[test]
+fn functions_of_activations_are_operations() {
+    let x = &["f32[N,4]"];
+    let args = "args = [$0], kwargs = {}";
+    check(op("keras.ops.ReLU", "negative_slope = 0.1, max_value = 1.0, threshold = 0.2", args, x), "f32[N,4]");
+    check(op("keras.ops.Mish", "", args, x), "f32[N,4]");
+}
+
 #[test]
 fn reductions() {
     let x = &["f32[N,4,6]"];

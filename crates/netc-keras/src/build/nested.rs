@@ -1,0 +1,148 @@
+//! Models inside models, and models that are chains.
+
+use netc_ir::{Attr, Attrs, Func, FuncId, Layer, LayerId, Loc, Module, Name, OpKind, Type, WeightId, call_types};
+
+use super::assemble::call_attrs;
+use super::declaration::{float32, shape};
+use super::{BuildError, Declared, LayerHandle, ModelBuilder, Reason, Tensor};
+use crate::graph::join;
+use crate::names::is_layer_class;
+
+impl ModelBuilder {
+    /// Declares a model, as [`finish`](Self::finish) gives it, as a layer of this one, under its own name. Applied, it
+    /// takes a tensor for each of its inputs.
+    pub fn model(&mut self, model: Module) -> LayerHandle {
+        let Some(main) = model.main() else {
+            self.fail(self.name.clone(), Reason::NoMain);
+            return LayerHandle(u32::MAX);
+        };
+        let (title, sequential) = (text(main, "name").to_owned(), text(main, "class") == "Sequential");
+        let name = self.named(title).name("Functional");
+        let class = if sequential { "keras.Sequential" } else { "keras.Functional" };
+        let config = entry(main, &name, sequential);
+        let layer = Layer { name, class: class.into(), config, weights: Vec::new() };
+        let call_attrs = attrs_of_call(main.params.len());
+        self.push(layer, Declared { arity: main.params.len(), call_attrs, model: Some(model) })
+    }
+
+    /// The Sequential model of layers that are a chain from the one input to `output`.
+    pub fn finish_sequential(self, output: Tensor) -> Result<Module, BuildError> {
+        let title = self.name.clone();
+        let last = self.module.layers.get(self.layer_of(output).index()).map_or(title.clone(), |l| l.name.clone());
+        let mut module = self.finish(&[(&last, output)])?;
+        let chain = module.main().is_some_and(|main| is_chain(&module, main));
+        match module.funcs.last_mut() {
+            Some(main) if chain => make_sequential(main),
+            Some(_) | None => return Err(BuildError { layer: title, reason: Reason::NoChain }),
+        }
+        Ok(module)
+    }
+}
+
+/// What a call of `model` on tensors of the types `given` yields.
+pub(super) fn result_types(model: &Module, given: &[Type]) -> Result<Vec<Type>, Reason> {
+    let main = model.main().ok_or(Reason::NoMain)?;
+    for (param, found) in main.params.iter().zip(given) {
+        let expected = &main[param.value].ty;
+        if !expected.agrees_with(found) {
+            return Err(Reason::Input { found: found.clone(), expected: expected.clone() });
+        }
+    }
+    Ok(call_types(main, given))
+}
+
+/// Adds the layers, weights and functions of `model` to `module`, as a layer called `name`; gives its function.
+pub(super) fn embed(module: &mut Module, model: &Module, name: &Name) -> Option<FuncId> {
+    let (layers, weights, funcs) = (module.layers.len(), module.weights.len(), module.funcs.len());
+    let moved = |id: LayerId| LayerId::new(layers + id.index());
+    for weight in &model.weights {
+        let mut weight = weight.clone();
+        weight.name = join(name, &weight.name).into();
+        module.add_weight(weight);
+    }
+    for layer in &model.layers {
+        let mut layer = layer.clone();
+        layer.weights.iter_mut().for_each(|(_, id)| *id = WeightId::new(weights + id.index()));
+        module.add_layer(layer);
+    }
+    let main = model.func_named(netc_ir::MAIN)?;
+    for (id, func) in model.func_ids().zip(&model.funcs) {
+        let mut func = func.clone();
+        func.name = if id == main { name.clone() } else { join(name, &func.name).into() };
+        func.params.iter_mut().for_each(|param| param.layer = param.layer.map(moved));
+        let ops: Vec<_> = func.op_ids().collect();
+        for op in ops {
+            match &mut func[op].kind {
+                OpKind::Source(source) => source.layer = source.layer.map(moved),
+                OpKind::Call(call) => {
+                    call.layer = call.layer.map(moved);
+                    call.callee = FuncId::new(funcs + call.callee.index());
+                }
+                OpKind::Core(_) => {}
+            }
+            if let Loc::Call { path, .. } = &mut func[op].loc {
+                *path = join(name, path).into();
+            }
+        }
+        module.add_func(func);
+    }
+    Some(FuncId::new(funcs + main.index()))
+}
+
+/// The layer's entry in `config.json`, but for its graph and its calls.
+fn entry(main: &Func, name: &Name, sequential: bool) -> Attrs {
+    let config = Attrs::new().with("name", &**name).with("trainable", true);
+    let input = main.params.first().map_or(Attr::Null, |param| shape(&main[param.value].ty));
+    let (module, class, registered, config, built) = if sequential {
+        let config = config.with("dtype", float32()).with("build_input_shape", input.clone());
+        ("keras", "Sequential", Attr::Null, config, input)
+    } else {
+        ("keras.src.models.functional", "Functional", Attr::str("Functional"), config, Attr::Null)
+    };
+    Attrs::new()
+        .with("module", module)
+        .with("class_name", class)
+        .with("config", config)
+        .with("registered_name", registered)
+        .with("build_config", Attrs::new().with("input_shape", built))
+        .with("name", &**name)
+}
+
+/// Keras records a mask, of which there is none, for each tensor.
+fn attrs_of_call(n: usize) -> Attrs {
+    let operands: Vec<Attr> = (0u32..).take(n).map(Attr::Operand).collect();
+    let (args, mask) =
+        if n == 1 { (operands, Attr::Null) } else { (vec![Attr::List(operands)], Attr::List(vec![Attr::Null; n])) };
+    call_attrs(args, Attrs::new().with("mask", mask))
+}
+
+fn text<'a>(main: &'a Func, key: &str) -> &'a str {
+    main.attrs.get(key).and_then(Attr::as_str).unwrap_or_default()
+}
+
+/// Whether each layer has one call, which reads what the one before yields.
+fn is_chain(module: &Module, main: &Func) -> bool {
+    let ([param], [output]) = (&main.params[..], &main.outputs[..]) else { return false };
+    let mut last = param.value;
+    let linked = main.ops().all(|(_, op)| {
+        let reads_last = op.operands == [last] && op.results.len() == 1;
+        last = op.results.first().copied().unwrap_or(last);
+        reads_last && op.kind.layer().is_some_and(|layer| is_layer_class(&module[layer].class))
+    });
+    // The input's layer is one more.
+    linked && output.value == last && main.num_ops() > 0 && main.layers().len() == main.num_ops() + 1
+}
+
+/// The configuration of a Sequential model has no calls: each is of the tensor alone.
+fn make_sequential(main: &mut Func) {
+    main.attrs.set("class", "Sequential");
+    let attrs = call_attrs(vec![Attr::Operand(0)], Attrs::new());
+    let ops: Vec<_> = main.op_ids().collect();
+    for op in ops {
+        match &mut main[op].kind {
+            OpKind::Source(source) => source.attrs = attrs.clone(),
+            OpKind::Call(call) => call.attrs = attrs.clone(),
+            OpKind::Core(_) => {}
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! A model on its way: what was made, which tensors a step may read, and how large their numbers are.
+
+use netc_ir::{Attr, Attrs, Dim, ElemType, Module, Type};
+use netc_keras::build::{Declaration, LayerHandle, ModelBuilder, Tensor};
+
+use super::choice::Choice;
+use super::{KerasClass, LIBRARY, attention, convolution, dense, elementwise, functions, merge, moves, normalization};
+use super::{reductions, selection, shapes, structure, unchanged};
+use crate::recipe::{Step, pick};
+
+/// Steps read only values with fewer elements per example: what keeps models fast.
+const MAX_ELEMENTS: u64 = 500;
+
+/// Numbers estimated above two to this power go through a bounded function.
+const MAX_SIZE: f64 = 8.0;
+
+/// Models nest no deeper.
+const MAX_DEPTH: usize = 2;
+
+/// Which graphs a model may have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// Any.
+    Graph,
+    /// Each layer reads what the one before yields: a Sequential model.
+    Chain,
+}
+
+/// The tensor that a step adds, if it fits.
+pub(super) type Added = Option<Tensor>;
+
+pub(super) struct Draft {
+    pub(super) model: ModelBuilder,
+    pub(super) shape: Shape,
+    /// How many models this one is inside of.
+    pub(super) depth: usize,
+    pub(super) masks: Masks,
+    pub(super) made: Vec<Made>,
+    /// The tensors in the order in which they were made, and the magnitude of their numbers as a power of two. An
+    /// estimate, which only has to keep deep models finite.
+    sizes: Vec<(Tensor, f64)>,
+}
+
+/// An input or a call.
+pub(super) struct Made {
+    /// The name of its layer.
+    pub(super) layer: String,
+    pub(super) handle: LayerHandle,
+    /// Inputs have none.
+    pub(super) operands: Vec<Tensor>,
+    pub(super) results: Vec<Tensor>,
+}
+
+/// Masks travel beside the tensors, and netc has none: layers that make them and layers that read them are not in one
+/// model.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Masks {
+    made: bool,
+    read: bool,
+}
+
+impl Draft {
+    pub(super) fn new(name: &str, seed: u64, shape: Shape) -> Self {
+        Self {
+            model: ModelBuilder::new(name, seed).with_library(LIBRARY),
+            shape,
+            depth: 0,
+            masks: Masks::default(),
+            made: Vec::new(),
+            sizes: Vec::new(),
+        }
+    }
+
+    pub(super) fn input(&mut self, elem: ElemType, dims: &[u64]) -> Tensor {
+        let layer = format!("input {}", self.made.len());
+        let tensor = self.model.named(layer.as_str()).input_of(elem, dims);
+        self.record(layer, Vec::new(), vec![tensor], 0.0);
+        tensor
+    }
+
+    pub(super) fn steps(&mut self, steps: &[Step<KerasClass>]) {
+        let mut rest = steps;
+        while let [step, after @ ..] = rest {
+            rest = after;
+            let nested = matches!(step.class, KerasClass::Nested | KerasClass::Sequential);
+            if nested && self.depth < MAX_DEPTH {
+                let inner = 1 + usize::from(step.knobs[0] % 6);
+                let (inner, outer) = after.split_at(inner.min(after.len()));
+                rest = outer;
+                structure::nested(self, step, inner);
+            } else {
+                self.step(step);
+            }
+        }
+    }
+
+    fn step(&mut self, step: &Step<KerasClass>) -> Added {
+        let k = &mut Choice::new(step.knobs);
+        match step.class {
+            KerasClass::Activation => functions::activation(self, step, k),
+            KerasClass::Rectifier => functions::rectifier(self, step, k),
+            KerasClass::Function => functions::operation(self, step, k),
+            KerasClass::Dense => dense::dense(self, step, k),
+            KerasClass::EinsumDense => dense::einsum_dense(self, step, k),
+            KerasClass::Embedding => dense::embedding(self, step, k),
+            KerasClass::Product => dense::product(self, step, k),
+            KerasClass::Merge => merge::merge(self, step, k),
+            KerasClass::Concatenate => merge::concatenate(self, step, k),
+            KerasClass::Dot => merge::dot(self, step, k),
+            KerasClass::Join => merge::join(self, step, k),
+            KerasClass::Conv => convolution::conv(self, step, k),
+            KerasClass::Depthwise => convolution::depthwise(self, step, k),
+            KerasClass::Separable => convolution::separable(self, step, k),
+            KerasClass::Kernel => convolution::operation(self, step, k),
+            KerasClass::Pool => convolution::pool(self, step, k),
+            KerasClass::GlobalPool => convolution::global_pool(self, step, k),
+            KerasClass::Windows => convolution::windows(self, step, k),
+            KerasClass::Norm => normalization::norm(self, step, k),
+            KerasClass::Scaling => normalization::scaling(self, step, k),
+            KerasClass::Normalize => normalization::operation(self, step, k),
+            KerasClass::Attention => attention::attention(self, step, k),
+            KerasClass::MultiHead => attention::multi_head(self, step, k),
+            KerasClass::Reshape => shapes::reshape(self, step, k),
+            KerasClass::Border => shapes::border(self, step, k),
+            KerasClass::Dropout => unchanged::dropout(self, step, k),
+            KerasClass::Augment => unchanged::augment(self, step, k),
+            KerasClass::Masking => unchanged::masking(self, step, k),
+            KerasClass::Custom => unchanged::custom(self, step, k),
+            KerasClass::Unary => elementwise::unary(self, step, k),
+            KerasClass::Binary => elementwise::binary(self, step, k),
+            KerasClass::Compare => elementwise::compare(self, step, k),
+            KerasClass::Cast => elementwise::cast(self, step, k),
+            KerasClass::Reduce => reductions::reduce(self, step, k),
+            KerasClass::Move => moves::shape(self, step, k),
+            KerasClass::Parts => moves::parts(self, step, k),
+            KerasClass::Index => selection::index(self, step, k),
+            KerasClass::Again => structure::again(self, step),
+            KerasClass::Tower => structure::tower(self, step),
+            // Nested too deep.
+            KerasClass::Nested | KerasClass::Sequential => None,
+        }
+    }
+}
+
+/// Making tensors.
+impl Draft {
+    /// Applies a layer of `keras.layers`, or of the user, to `operands`.
+    pub(super) fn layer(&mut self, declaration: &Declaration, operands: &[Tensor], size: f64) -> Added {
+        self.add(&declaration.class, operands, size, |m| m.layer_all(declaration, operands))
+    }
+
+    /// Applies what `make` declares, a layer of the class `class`, to `operands`. `size` is the magnitude of the result,
+    /// as a power of two.
+    pub(super) fn add(
+        &mut self,
+        class: &str,
+        operands: &[Tensor],
+        size: f64,
+        make: impl FnOnce(&mut ModelBuilder) -> Vec<Tensor>,
+    ) -> Added {
+        if !self.may_read(operands) {
+            return None;
+        }
+        let layer = format!("{class}_{}", self.made.len());
+        let results = make(self.model.named(layer.as_str()));
+        let ranked = results.iter().all(|y| self.model.ty(*y).rank().is_some());
+        debug_assert!(
+            ranked,
+            "{layer} of {:?} has no meaning",
+            operands.iter().map(|x| self.ty(*x)).collect::<Vec<_>>()
+        );
+        self.record(layer, operands.to_vec(), results, size)
+    }
+
+    /// Whether the model is a chain of layers, which has no operations.
+    pub(super) fn in_chain(&self) -> bool {
+        self.shape == Shape::Chain
+    }
+
+    /// Whether the shape of the model lets a call read `operands`.
+    pub(super) fn may_read(&self, operands: &[Tensor]) -> bool {
+        match self.shape {
+            Shape::Graph => true,
+            Shape::Chain => operands.len() == 1 && self.last() == operands.first().copied(),
+        }
+    }
+
+    pub(super) fn record(&mut self, layer: String, operands: Vec<Tensor>, results: Vec<Tensor>, size: f64) -> Added {
+        let first = *results.first()?;
+        self.sizes.extend(results.iter().map(|y| (*y, size)));
+        self.made.push(Made { layer, handle: self.model.layer_of(first), operands, results });
+        if size > MAX_SIZE { self.bounded(first) } else { Some(first) }
+    }
+
+    /// Calls the operation `class` of `keras.ops.<module>`, which a Sequential model has not.
+    pub(super) fn op(
+        &mut self,
+        (module, class): (&str, &str),
+        config: Attrs,
+        args: Vec<Attr>,
+        operands: &[Tensor],
+        size: f64,
+    ) -> Added {
+        let declaration = Declaration::op(module, class, config, args);
+        if self.in_chain() { None } else { self.layer(&declaration, operands, size) }
+    }
+
+    /// Calls an operation of one tensor.
+    pub(super) fn op_of(&mut self, op: (&str, &str), config: Attrs, x: Tensor, size: f64) -> Added {
+        self.op(op, config, vec![Attr::Operand(0)], &[x], size)
+    }
+
+    /// The hyperbolic tangent of `x`.
+    pub(super) fn bounded(&mut self, x: Tensor) -> Added {
+        self.add("Activation", &[x], 0.0, |m| vec![m.activation(x, "tanh")])
+    }
+
+    /// `x`, or its hyperbolic tangent where numbers may be larger than two to the power `size`.
+    pub(super) fn at_most(&mut self, x: Tensor, size: f64) -> Added {
+        if self.size(x) > size { self.bounded(x) } else { Some(x) }
+    }
+
+    /// `|x| + 0.5`.
+    pub(super) fn positive(&mut self, x: Tensor) -> Added {
+        let size = self.size(x) + 0.5;
+        let y = self.op_of(("numpy", "Absolute"), Attrs::new(), x, size)?;
+        self.op(("numpy", "Add"), Attrs::new(), vec![Attr::Operand(0), Attr::from(0.5)], &[y], size)
+    }
+
+    /// Says that the next layer reads masks; `None` where one makes them.
+    pub(super) fn reads_masks(&mut self) -> Option<()> {
+        self.masks.read |= !self.masks.made;
+        (!self.masks.made).then_some(())
+    }
+
+    /// Says that the next layer makes masks; `None` where one reads them.
+    pub(super) fn makes_masks(&mut self) -> Option<()> {
+        self.masks.made |= !self.masks.read;
+        (!self.masks.read).then_some(())
+    }
+}
+
+/// Reading tensors.
+impl Draft {
+    pub(super) fn ty(&self, x: Tensor) -> Type {
+        self.model.ty(x)
+    }
+
+    /// The extents after the batch.
+    pub(super) fn extents(&self, x: Tensor) -> Vec<u64> {
+        self.ty(x).dims.iter().flatten().skip(1).filter_map(Dim::known).collect()
+    }
+
+    /// The number of axes after the batch.
+    pub(super) fn axes(&self, x: Tensor) -> u64 {
+        self.extents(x).len() as u64
+    }
+
+    /// The magnitude of the numbers, as a power of two.
+    pub(super) fn size(&self, x: Tensor) -> f64 {
+        self.sizes.iter().find(|(y, _)| *y == x).map_or(0.0, |(_, size)| *size)
+    }
+
+    pub(super) fn tensors(&self) -> impl Iterator<Item = Tensor> {
+        self.sizes.iter().map(|(tensor, _)| *tensor)
+    }
+
+    pub(super) fn last(&self) -> Option<Tensor> {
+        self.sizes.last().map(|(tensor, _)| *tensor)
+    }
+
+    /// A batch of small arrays of floats whose extents fit.
+    pub(super) fn find(&self, read: u8, fits: impl Fn(&[u64]) -> bool) -> Added {
+        let fits = |x: &Tensor| {
+            let extents = self.extents(*x);
+            self.is_batch(*x) && !extents.is_empty() && fits(&extents)
+        };
+        let fitting: Vec<Tensor> = match self.shape {
+            Shape::Graph => self.tensors().filter(fits).collect(),
+            Shape::Chain => self.last().into_iter().filter(fits).collect(),
+        };
+        pick(&fitting, read)
+    }
+
+    /// Floats, one small array for each example.
+    pub(super) fn is_batch(&self, x: Tensor) -> bool {
+        let ty = self.ty(x);
+        let [batch, extents @ ..] = ty.dims.as_deref().unwrap_or_default() else { return false };
+        let elements: Option<u64> = extents.iter().map(Dim::known).product();
+        ty.elem == ElemType::F32
+            && *batch == Dim::symbol("N")
+            && elements.is_some_and(|n| (1..=MAX_ELEMENTS).contains(&n))
+    }
+
+    pub(super) fn any(&self, read: u8) -> Added {
+        self.find(read, |_| true)
+    }
+
+    /// A tensor with `n` axes after the batch.
+    pub(super) fn of_rank(&self, read: u8, n: usize) -> Added {
+        self.find(read, |extents| extents.len() == n)
+    }
+
+    /// Integers.
+    pub(super) fn integers(&self, read: u8) -> Added {
+        let integers: Vec<Tensor> = self.tensors().filter(|x| self.ty(*x).elem == ElemType::I32).collect();
+        pick(&integers, read)
+    }
+
+    /// Integers of an input, which are below 8.
+    pub(super) fn tokens(&self, read: u8) -> Added {
+        let inputs = self.made.iter().filter(|made| made.operands.is_empty()).flat_map(|made| made.results.clone());
+        let tokens: Vec<Tensor> = inputs.filter(|x| self.ty(*x).elem == ElemType::I32).collect();
+        pick(&tokens, read)
+    }
+
+    /// A tensor of the type of `x`, which may be `x` itself.
+    pub(super) fn same_type(&self, read: u8, x: Tensor) -> Added {
+        let ty = self.ty(x);
+        let same: Vec<Tensor> = self.tensors().filter(|y| self.ty(*y) == ty).collect();
+        pick(&same, read)
+    }
+}
+
+/// The whole.
+impl Draft {
+    /// The model with these outputs, each mostly one of the last tensors.
+    pub(super) fn finish(self, outputs: &[u8]) -> Module {
+        match self.shape {
+            Shape::Graph => {
+                let all: Vec<Tensor> = self.tensors().collect();
+                let outputs: Vec<Tensor> = outputs.iter().filter_map(|o| pick(&all, *o)).collect();
+                self.finish_graph(&outputs)
+            }
+            Shape::Chain => self.finish_chain(),
+        }
+    }
+
+    /// The outputs are named as importing the file that is written names them: after their layers.
+    pub(super) fn finish_graph(self, outputs: &[Tensor]) -> Module {
+        let mut named: Vec<(String, &str, Tensor)> = Vec::new();
+        for tensor in outputs {
+            let Some(made) = self.made.iter().find(|made| made.results.contains(tensor)) else { continue };
+            let again = named.iter().filter(|(_, layer, _)| *layer == made.layer).count();
+            let name = if again == 0 { made.layer.clone() } else { format!("{}_{again}", made.layer) };
+            named.push((name, &made.layer, *tensor));
+        }
+        let outputs: Vec<(&str, Tensor)> = named.iter().map(|(name, _, tensor)| (name.as_str(), *tensor)).collect();
+        valid(self.model.finish(&outputs))
+    }
+
+    /// A chain without layers is no Sequential model.
+    pub(super) fn finish_chain(self) -> Module {
+        match self.last() {
+            Some(last) if self.made.len() > 1 => valid(self.model.finish_sequential(last)),
+            last => self.finish_graph(&Vec::from_iter(last)),
+        }
+    }
+}
+
+fn valid<E: std::fmt::Debug>(module: Result<Module, E>) -> Module {
+    debug_assert!(module.is_ok(), "the recipe made a layer that does not fit: {module:?}");
+    module.unwrap_or_default()
+}
