@@ -30,7 +30,7 @@ use netc_pass::{Dialect, Dialects, LayerLibrary, LowerError};
 
 use assemble::{Draft, source_op};
 pub use conv::{Conv, Conv2d, DepthwiseConv, DepthwiseConv2d, Padding, SeparableConv};
-pub use declaration::{Declaration, Init, Origin};
+pub use declaration::{Declaration, Init, Origin, Variable};
 pub use error::{BuildError, Reason};
 pub use layers::{BatchNormalization, Dense, Pool, Pool2d, Relu};
 use names::Names;
@@ -229,7 +229,7 @@ impl ModelBuilder {
     }
 
     fn declare(&mut self, name: Name, declaration: &Declaration, inputs: &[Type]) -> LayerHandle {
-        let mut places: Vec<(String, &(Vec<u64>, Init))> = declaration.places().collect();
+        let mut places: Vec<(String, &Variable)> = declaration.places().collect();
         places.sort_by_cached_key(|(place, _)| numeric_order(place));
         let mut weights = Vec::new();
         for (place, (dims, init)) in places {

@@ -3,7 +3,7 @@
 use netc_ir::{Attr, Attrs, Layout, Type};
 
 use super::declaration::object;
-use super::{Declaration, Init, ModelBuilder, Reason, Tensor};
+use super::{Declaration, Init, ModelBuilder, Reason, Tensor, Variable};
 
 /// What a window does at the borders.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -190,7 +190,7 @@ impl<const N: usize> DepthwiseConv<N> {
         Ok(declaration.weights(bias(self.use_bias, channels * self.depth_multiplier)))
     }
 
-    fn kernel_weight(&self, channels: u64) -> (Vec<u64>, Init) {
+    fn kernel_weight(&self, channels: u64) -> Variable {
         kernel(self.kernel, [channels, self.depth_multiplier], 1)
     }
 }
@@ -236,7 +236,7 @@ pub(super) fn data_format(layout: Layout) -> &'static str {
 }
 
 /// A kernel whose elements are sums over `channels` channels.
-fn kernel<const N: usize>(extents: [u64; N], last: [u64; 2], channels: u64) -> (Vec<u64>, Init) {
+fn kernel<const N: usize>(extents: [u64; N], last: [u64; 2], channels: u64) -> Variable {
     (extents.into_iter().chain(last).collect(), Init::he(extents.iter().product::<u64>() * channels))
 }
 
@@ -283,7 +283,7 @@ pub(super) fn initializer(class: &str) -> Attr {
 }
 
 /// The weight of a bias, if there is one.
-pub(super) fn bias(used: bool, extent: u64) -> Option<(Vec<u64>, Init)> {
+pub(super) fn bias(used: bool, extent: u64) -> Option<Variable> {
     used.then(|| (vec![extent], Init::offset()))
 }
 

@@ -4,6 +4,9 @@ use netc_ir::{Attr, Attrs, Dim, F64, Type};
 
 use super::assemble::call_attrs;
 
+/// A weight: its shape and its numbers.
+pub type Variable = (Vec<u64>, Init);
+
 /// A layer that is not yet part of a model.
 #[derive(Clone, Debug)]
 pub struct Declaration {
@@ -14,9 +17,9 @@ pub struct Declaration {
     /// What `get_config` gives after the name, the data type and whether the layer is trainable.
     pub config: Attrs,
     /// Shapes and values of the weights, in the order in which the layer creates them.
-    pub weights: Vec<(Vec<u64>, Init)>,
+    pub weights: Vec<Variable>,
     /// The weights of layers inside the layer, by the attribute that holds each.
-    pub sublayers: Vec<(String, Vec<(Vec<u64>, Init)>)>,
+    pub sublayers: Vec<(String, Vec<Variable>)>,
     /// Whether Keras records the shape of the input: layers that are built when they are made do not have it.
     pub records_shape: bool,
     /// The arguments of a call, with `$i` where operand `i` stands.
@@ -61,14 +64,14 @@ impl Declaration {
 
     /// With weights.
     #[must_use]
-    pub fn weights(mut self, weights: impl IntoIterator<Item = (Vec<u64>, Init)>) -> Self {
+    pub fn weights(mut self, weights: impl IntoIterator<Item = Variable>) -> Self {
         self.weights.extend(weights);
         self
     }
 
     /// With the weights of a layer inside the layer.
     #[must_use]
-    pub fn sublayer(mut self, attribute: &str, weights: impl IntoIterator<Item = (Vec<u64>, Init)>) -> Self {
+    pub fn sublayer(mut self, attribute: &str, weights: impl IntoIterator<Item = Variable>) -> Self {
         self.sublayers.push((attribute.into(), weights.into_iter().collect()));
         self
     }
@@ -95,7 +98,7 @@ impl Declaration {
     }
 
     /// Each weight with its place in the layer's group of the weights file.
-    pub(super) fn places(&self) -> impl Iterator<Item = (String, &(Vec<u64>, Init))> {
+    pub(super) fn places(&self) -> impl Iterator<Item = (String, &Variable)> {
         let inner = self.sublayers.iter().flat_map(|(attribute, weights)| {
             weights.iter().enumerate().map(move |(i, weight)| (format!("{attribute}/vars/{i}"), weight))
         });

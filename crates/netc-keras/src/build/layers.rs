@@ -3,7 +3,7 @@
 use netc_ir::{Attr, Attrs, Layout, Type};
 
 use super::conv::{bias, data_format, extent, initializer, int, spatial, variables};
-use super::{Declaration, Init, ModelBuilder, Origin, Padding, Reason, Tensor};
+use super::{Declaration, Init, ModelBuilder, Origin, Padding, Reason, Tensor, Variable};
 
 /// A matrix product along the last axis.
 #[derive(Clone, Copy, Debug)]
@@ -211,7 +211,7 @@ impl ModelBuilder {
         class: &str,
         registered: &str,
         config: Attrs,
-        weights: impl IntoIterator<Item = (Vec<u64>, Init)>,
+        weights: impl IntoIterator<Item = Variable>,
     ) -> Tensor {
         let declaration = Declaration::keras(class, config).weights(weights);
         self.layer(&Declaration { origin: Origin::Custom(registered.into()), ..declaration }, &[x])

@@ -49,15 +49,15 @@ pub(super) fn attention(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) 
 pub(super) fn multi_head(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
     let [query, value, key] = inputs(d, step)?;
     d.reads_masks()?;
-    let [heads, key_dim] = [k.from_to(1, 2), k.from_to(1, 3)];
+    let [heads, key_dim] = [k.between(1, 2), k.between(1, 3)];
     let use_bias = !k.flag();
     let gated = k.below(3) == 2;
     let dropout = k.of(&[0.0, 0.5]);
     // Keras multiplies the gate, which has the extent of the keys, with values; and without dropout it mixes values
     // of that extent alone.
-    let value_dim = if gated || dropout == 0.0 { key_dim } else { k.from_to(1, 3) };
+    let value_dim = if gated || dropout == 0.0 { key_dim } else { k.between(1, 3) };
     let features = *d.extents(query).last()?;
-    let out = if k.flag() { k.from_to(1, 4) } else { features };
+    let out = if k.flag() { k.between(1, 4) } else { features };
     let projection = |from: &[u64], to: &[u64]| {
         let fan = from.iter().chain(to).product();
         let bias = use_bias.then(|| (to.to_vec(), Init::offset()));

@@ -40,7 +40,7 @@ struct Window<const N: usize> {
 
 fn window<const N: usize>(image: &Image, k: &mut Choice) -> Window<N> {
     let extent = |i: usize| image.spatial.get(i).copied().unwrap_or(1);
-    let size: [u64; N] = std::array::from_fn(|i| k.from_to(1, extent(i).min(3)));
+    let size: [u64; N] = std::array::from_fn(|i| k.between(1, extent(i).min(3)));
     let padding = k.of(&[Padding::Valid, Padding::Same]);
     // Keras has strides or dilations, and a dilated window fits too.
     let step = k.below(3) + 1;
@@ -62,7 +62,7 @@ fn conv_of<const N: usize>(d: &mut Draft, image: &Image, k: &mut Choice) -> Adde
     let Window { size, strides, dilation, padding } = window::<N>(image, k);
     let causal = N == 1 && image.layout == Layout::ChannelsLast && k.flag();
     let groups = if k.flag() && image.channels.is_multiple_of(2) { 2 } else { 1 };
-    let filters = groups * k.from_to(1, 3);
+    let filters = groups * k.between(1, 3);
     let conv = Conv {
         filters,
         kernel: size,
@@ -95,7 +95,7 @@ fn depthwise_conv<const N: usize>(image: &Image, k: &mut Choice) -> DepthwiseCon
     let Window { size, mut strides, dilation, padding } = window::<N>(image, k);
     // Keras takes one stride for all axes.
     strides = [strides[0]; N];
-    let depth_multiplier = k.from_to(1, 2);
+    let depth_multiplier = k.between(1, 2);
     let use_bias = !k.flag();
     DepthwiseConv {
         kernel: size,
@@ -118,7 +118,7 @@ pub(super) fn separable(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) 
 }
 
 fn separable_of<const N: usize>(d: &mut Draft, image: &Image, k: &mut Choice) -> Added {
-    let conv = SeparableConv { filters: k.from_to(1, 4), depthwise: depthwise_conv::<N>(image, k) };
+    let conv = SeparableConv { filters: k.between(1, 4), depthwise: depthwise_conv::<N>(image, k) };
     let x = image.x;
     d.add(&format!("SeparableConv{N}D"), &[x], d.size(x) + 1.0, |m| vec![m.separable_conv(x, conv)])
 }
@@ -162,10 +162,10 @@ pub(super) fn windows(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) ->
     let image = image(d, step.reads[0], 1..=2, k)?;
     let class = k.of(&["MaxPool", "AveragePool"]);
     // Keras cannot compute what it reads back of tuples, so one number stands for all axes.
-    let size = k.from_to(1, image.spatial.iter().copied().min()?.min(3));
+    let size = k.between(1, image.spatial.iter().copied().min()?.min(3));
     let config = Attrs::new()
         .with("pool_size", size as i64)
-        .with("strides", k.from_to(1, 2) as i64)
+        .with("strides", k.between(1, 2) as i64)
         .with("padding", k.of(&["valid", "same"]))
         .with("data_format", data_format(image.layout));
     d.op_of(("nn", class), config, image.x, d.size(image.x))
@@ -176,10 +176,10 @@ pub(super) fn operation(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) 
     let class = k.of(&["Conv", "DepthwiseConv", "SeparableConv"]);
     let axes = if class == "Conv" { 1..=3 } else { 1..=2 };
     let image = image(d, step.reads[0], axes, k)?;
-    let extents: Vec<u64> = image.spatial.iter().map(|n| k.from_to(1, (*n).min(3))).collect();
-    let [filters, multiplier] = [k.from_to(1, 3), k.from_to(1, 2)];
+    let extents: Vec<u64> = image.spatial.iter().map(|n| k.between(1, (*n).min(3))).collect();
+    let [filters, multiplier] = [k.between(1, 3), k.between(1, 2)];
     let config = Attrs::new()
-        .with("strides", k.from_to(1, 2) as i64)
+        .with("strides", k.between(1, 2) as i64)
         .with("padding", k.of(&["valid", "same"]))
         .with("data_format", data_format(image.layout))
         .with("dilation_rate", 1);

@@ -11,7 +11,7 @@ use crate::recipe::Step;
 
 pub(super) fn dense(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
     let x = d.any(step.reads[0])?;
-    let units = k.from_to(1, 6);
+    let units = k.between(1, 6);
     let dense = Dense { units, use_bias: !k.flag(), activation: functions::name(k) };
     d.add("Dense", &[x], d.size(x) + 1.0, |m| vec![m.dense(x, dense)])
 }
@@ -37,7 +37,7 @@ pub(super) fn einsum_dense(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choic
     let (_, equation, bias) = k.of(&fitting);
     let (input, rest) = equation.split_once(',')?;
     let (kernel, output) = rest.split_once("->")?;
-    let new = [k.from_to(1, 4), k.from_to(1, 3)];
+    let new = [k.between(1, 4), k.between(1, 3)];
     let last = *extents.last()?;
     // The extent of an index: that of the input, or a new one.
     let extent = |index: char| match input.find(index) {
@@ -62,7 +62,7 @@ pub(super) fn einsum_dense(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choic
 
 /// Indices below the number of rows: an integer input, or floats that are made to fit.
 pub(super) fn embedding(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
-    let (rows, features) = (k.from_to(8, 11), k.from_to(1, 4));
+    let (rows, features) = (k.between(8, 11), k.between(1, 4));
     let tokens = if k.flag() { d.tokens(step.reads[0]) } else { None };
     let x = match tokens {
         Some(tokens) => tokens,

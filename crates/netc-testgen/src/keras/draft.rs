@@ -227,6 +227,14 @@ impl Draft {
         self.op(("numpy", "Add"), Attrs::new(), vec![Attr::Operand(0), Attr::from(0.5)], &[y], size)
     }
 
+    /// `2.5 * x + 0.1`: the bounds of bounded functions, where rounding errors gather, become no whole numbers.
+    pub(super) fn apart(&mut self, x: Tensor) -> Added {
+        let size = self.size(x) + 1.5;
+        let args = |n: f64| vec![Attr::Operand(0), Attr::from(n)];
+        let y = self.op(("numpy", "Multiply"), Attrs::new(), args(2.5), &[x], size)?;
+        self.op(("numpy", "Add"), Attrs::new(), args(0.1), &[y], size)
+    }
+
     /// Says that the next layer reads masks; `None` where one makes them.
     pub(super) fn reads_masks(&mut self) -> Option<()> {
         self.masks.read |= !self.masks.made;

@@ -14,6 +14,8 @@ use crate::recipe::Step;
 #[derive(Clone, Copy)]
 enum Domain {
     Any,
+    /// Not gathered at whole numbers, where the function jumps.
+    Apart,
     /// Of a magnitude of about one.
     Small,
     /// At least a half.
@@ -28,10 +30,10 @@ const UNARY: &[(&str, &str, Domain)] = &[
     ("numpy", "Sign", Domain::Any),
     ("numpy", "Tanh", Domain::Any),
     ("math", "Erf", Domain::Any),
-    ("numpy", "Floor", Domain::Any),
-    ("numpy", "Ceil", Domain::Any),
-    ("numpy", "Trunc", Domain::Any),
-    ("numpy", "Round", Domain::Any),
+    ("numpy", "Floor", Domain::Apart),
+    ("numpy", "Ceil", Domain::Apart),
+    ("numpy", "Trunc", Domain::Apart),
+    ("numpy", "Round", Domain::Apart),
     ("numpy", "ZerosLike", Domain::Any),
     ("numpy", "OnesLike", Domain::Any),
     ("numpy", "Copy", Domain::Any),
@@ -59,6 +61,7 @@ pub(super) fn unary(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> A
     let x = d.any(step.reads[0])?;
     let x = match domain {
         Domain::Any => x,
+        Domain::Apart => d.apart(x)?,
         Domain::Small => d.at_most(x, 0.5)?,
         Domain::Positive => d.positive(x)?,
     };
@@ -68,7 +71,7 @@ pub(super) fn unary(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> A
         _ => Attrs::new(),
     };
     let size = match domain {
-        Domain::Any | Domain::Positive => d.size(x),
+        Domain::Any | Domain::Apart | Domain::Positive => d.size(x),
         Domain::Small => 2.0,
     };
     d.op_of((module, class), config, x, size)
@@ -84,7 +87,10 @@ pub(super) fn binary(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> 
     let mut y = d.same_type(step.reads[1], x)?;
     match class {
         "Divide" | "TrueDivide" => y = d.positive(y)?,
-        "DivideNoNan" => y = d.op_of(("numpy", "Round"), Attrs::new().with("decimals", 0), y, d.size(y))?,
+        "DivideNoNan" => {
+            y = d.apart(y)?;
+            y = d.op_of(("numpy", "Round"), Attrs::new().with("decimals", 0), y, d.size(y))?;
+        }
         "Power" => {
             x = d.at_most(x, 1.0)?;
             x = d.positive(x)?;
@@ -165,8 +171,7 @@ pub(super) fn cast(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Ad
         Some(tokens) => tokens,
         None => {
             let x = d.any(step.reads[0])?;
-            let args = vec![Attr::Operand(0), Attr::from(3.0)];
-            let x = d.op(("numpy", "Multiply"), Attrs::new(), args, &[x], d.size(x) + 1.5)?;
+            let x = d.apart(x)?;
             d.op_of(("core", "Cast"), Attrs::new().with("dtype", "int32"), x, d.size(x))?
         }
     };
@@ -175,7 +180,7 @@ pub(super) fn cast(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Ad
         0 => d.op_of(("core", "Cast"), Attrs::new().with("dtype", "float32"), integers, size),
         1 => {
             let config =
-                Attrs::new().with("num_classes", k.from_to(2, 5) as i64).with("axis", -1).with("sparse", false);
+                Attrs::new().with("num_classes", k.between(2, 5) as i64).with("axis", -1).with("sparse", false);
             d.op_of(("nn", "OneHot"), config.with("dtype", "float32"), integers, 0.0)
         }
         2 => {

@@ -19,7 +19,7 @@ pub(super) fn merge(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> A
     let extents = d.extents(x);
     let fits =
         |other: &[u64]| other.len() == extents.len() && other.iter().zip(&extents).all(|(n, m)| n == m || *n == 1);
-    let count = if class == "Subtract" { 1 } else { k.from_to(1, 2) };
+    let count = if class == "Subtract" { 1 } else { k.between(1, 2) };
     let more = [b, c].into_iter().take(count as usize).filter_map(|read| d.find(read, fits));
     let parts: Vec<Tensor> = std::iter::once(x).chain(more).collect();
     if parts.len() < 2 {
@@ -44,7 +44,7 @@ fn joinable(d: &Draft, step: &Step<KerasClass>, k: &mut Choice) -> Option<(Vec<T
         let same = |i: usize| i == apart || other[i] == extents[i];
         other.len() == extents.len() && (0..other.len()).all(same)
     };
-    let more = [b, c].into_iter().take(k.from_to(1, 2) as usize).filter_map(|read| d.find(read, fits));
+    let more = [b, c].into_iter().take(k.between(1, 2) as usize).filter_map(|read| d.find(read, fits));
     Some((std::iter::once(x).chain(more).collect(), if k.flag() { axis - 1 - extents.len() as i64 } else { axis }))
 }
 

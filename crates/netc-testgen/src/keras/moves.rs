@@ -55,9 +55,9 @@ pub(super) fn shape(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> A
         "Moveaxis" => none().with("source", axis(d, x, k)).with("destination", axis(d, x, k)),
         "Swapaxes" => none().with("axis1", axis(d, x, k)).with("axis2", axis(d, x, k)),
         "Pad" => return pad(d, x, k),
-        "Repeat" => none().with("repeats", k.from_to(1, 3) as i64).with("axis", axis(d, x, k)),
+        "Repeat" => none().with("repeats", k.between(1, 3) as i64).with("axis", axis(d, x, k)),
         "Tile" => {
-            none().with("repeats", Attr::ints(std::iter::once(1).chain((0..axes).map(|_| k.from_to(1, 2) as i64))))
+            none().with("repeats", Attr::ints(std::iter::once(1).chain((0..axes).map(|_| k.between(1, 2) as i64))))
         }
         "BroadcastTo" => return broadcast(d, x),
         _ => none(),
@@ -78,7 +78,7 @@ fn pad(d: &mut Draft, x: Tensor, k: &mut Choice) -> Added {
     let mode = k.of(&["constant", "reflect", "symmetric", "edge"]);
     // A mirror image has no more elements than there are.
     let most = |extent: u64| if mode == "constant" { 2 } else { (extent - 1).min(2) };
-    let pairs = extents.iter().map(|n| Attr::ints([k.from_to(0, most(*n)), k.from_to(0, most(*n))]));
+    let pairs = extents.iter().map(|n| Attr::ints([k.between(0, most(*n)), k.between(0, most(*n))]));
     let pairs: Vec<Attr> = std::iter::once(Attr::ints([0, 0])).chain(pairs).collect();
     let config = Attrs::new().with("pad_width", Attr::List(pairs)).with("mode", mode);
     let value = if mode == "constant" && k.flag() { Attr::from(1.5) } else { Attr::Null };

@@ -45,12 +45,13 @@ fn with_affine(declaration: Declaration, extents: &[u64], scale: bool) -> Declar
 fn layer_norm(d: &Draft, x: Tensor, scale: bool, k: &mut Choice) -> Declaration {
     let extents = d.extents(x);
     let axes = axis_or_axes(d, x, k);
-    let over: Vec<u64> = match &axes {
-        Attr::List(_) => extents,
-        one => one.as_int().map_or(Vec::new(), |a| {
-            let at = if a < 0 { extents.len() as i64 + a } else { a - 1 };
-            usize::try_from(at).ok().and_then(|at| extents.get(at).copied()).into_iter().collect()
-        }),
+    let over = match axes.as_int() {
+        // A list, of all of them.
+        None => extents,
+        Some(axis) => {
+            let at = if axis < 0 { extents.len() as i64 + axis } else { axis - 1 };
+            extents.get(at as usize).copied().into_iter().collect()
+        }
     };
     let config = Attrs::new()
         .with("axis", if axes.as_list().is_some() { axes } else { Attr::List(vec![axes]) })

@@ -43,11 +43,11 @@ fn item(extent: i64, keep: bool, k: &mut Choice) -> Attr {
     let at = |i: u64| Attr::from(i as i64);
     match k.below(if keep { 4 } else { 6 }) {
         0 => slice(Attr::Null, Attr::Null, Attr::Null),
-        1 => slice(at(k.below(extent as u64)), Attr::Null, at(k.from_to(1, 2))),
-        2 => slice(Attr::Null, Attr::Null, Attr::from(-(k.from_to(1, 2) as i64))),
+        1 => slice(at(k.below(extent as u64)), Attr::Null, at(k.between(1, 2))),
+        2 => slice(Attr::Null, Attr::Null, Attr::from(-(k.between(1, 2) as i64))),
         3 => slice(Attr::from(-extent), Attr::from(extent - k.below(extent as u64) as i64), Attr::Null),
         4 => at(k.below(extent as u64)),
-        _ => Attr::from(-(k.from_to(1, extent as u64) as i64)),
+        _ => Attr::from(-(k.between(1, extent as u64) as i64)),
     }
 }
 
@@ -75,8 +75,8 @@ fn take(d: &mut Draft, x: Tensor, k: &mut Choice) -> Added {
 fn slice_of_mean(d: &mut Draft, x: Tensor, k: &mut Choice) -> Added {
     let y = d.op_of(("numpy", "Mean"), Attrs::new().with("axis", 0).with("keepdims", true), x, d.size(x))?;
     let extents = d.extents(y);
-    let shape: Vec<u64> = extents.iter().map(|n| k.from_to(1, *n)).collect();
-    let starts = extents.iter().zip(&shape).map(|(n, m)| k.from_to(0, n - m));
+    let shape: Vec<u64> = extents.iter().map(|n| k.between(1, *n)).collect();
+    let starts = extents.iter().zip(&shape).map(|(n, m)| k.between(0, n - m));
     let starts = Attr::ints(std::iter::once(0).chain(starts));
     let config = Attrs::new().with("shape", Attr::ints(std::iter::once(1).chain(shape)));
     d.op(("core", "Slice"), config, vec![Attr::Operand(0), starts], &[y], d.size(y))

@@ -22,7 +22,7 @@ pub(super) fn reshape(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) ->
             let dims = Attr::ints(order(d.axes(x), k).into_iter().map(|axis| axis as i64));
             Declaration::keras("Permute", Attrs::new().with("dims", dims))
         }
-        _ => Declaration::keras("RepeatVector", Attrs::new().with("n", k.from_to(1, 4) as i64)),
+        _ => Declaration::keras("RepeatVector", Attrs::new().with("n", k.between(1, 4) as i64)),
     };
     d.layer(&declaration, &[x], d.size(x))
 }
@@ -68,13 +68,13 @@ pub(super) fn border(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> 
     let n = image.spatial.len();
     let (key, value) = match kind {
         "UpSampling" => {
-            let size: Vec<u64> = (0..n).map(|_| k.from_to(1, 2)).collect();
+            let size: Vec<u64> = (0..n).map(|_| k.between(1, 2)).collect();
             ("size", if n == 1 { Attr::from(size[0] as i64) } else { Attr::ints(size) })
         }
         _ => {
             // An element stays.
             let most = |extent: u64| if kind == "Cropping" { (extent - 1) / 2 } else { 2 };
-            let pairs = image.spatial.iter().map(|e| [k.from_to(0, most(*e).min(2)), k.from_to(0, most(*e).min(2))]);
+            let pairs = image.spatial.iter().map(|e| [k.between(0, most(*e).min(2)), k.between(0, most(*e).min(2))]);
             let pairs: Vec<Attr> = pairs.map(Attr::ints).collect();
             (
                 if kind == "Cropping" { "cropping" } else { "padding" },

@@ -51,7 +51,7 @@ fn apply_again(d: &mut Draft, call: usize, operands: &[Tensor]) -> Added {
 pub(super) fn nested(d: &mut Draft, step: &Step<KerasClass>, steps: &[Step<KerasClass>]) -> Added {
     let [a, b, c] = step.reads;
     let shape = if step.class == KerasClass::Sequential { Shape::Chain } else { Shape::Graph };
-    let single = shape == Shape::Chain || d.in_chain() || step.knobs[1] % 2 == 0;
+    let single = shape == Shape::Chain || d.in_chain() || step.knobs[1].is_multiple_of(2);
     let mut operands = vec![d.any(a)?];
     operands.extend(d.any(b).filter(|_| !single));
     let name = format!("Model_{}", d.made.len());
@@ -67,7 +67,7 @@ pub(super) fn nested(d: &mut Draft, step: &Step<KerasClass>, steps: &[Step<Keras
     }
     let made: Vec<Tensor> = inner.tensors().skip(operands.len()).collect();
     let last = *made.last()?;
-    let second = pick(&made, c).filter(|y| *y != last && !d.in_chain() && step.knobs[2] % 3 == 0);
+    let second = pick(&made, c).filter(|y| *y != last && !d.in_chain() && step.knobs[2].is_multiple_of(3));
     let size = inner.size(last);
     d.masks = inner.masks;
     let model = match shape {

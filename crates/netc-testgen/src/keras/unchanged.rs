@@ -86,7 +86,7 @@ pub(super) fn custom(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> 
     let channels = *d.extents(x).last()?;
     let unicode = ("\u{fc}n\u{ef}code", Attrs::new().with("k", k.of(&[0, 1])));
     let declaration = if k.flag() {
-        let inner = k.from_to(1, 3);
+        let inner = k.between(1, 3);
         let config = Attrs::new().with("inner", inner as i64).with(unicode.0, unicode.1);
         let down = [(vec![channels, inner], Init::glorot(channels, inner)), (vec![inner], Init::offset())];
         let up = [(vec![inner, channels], Init::glorot(inner, channels))];
