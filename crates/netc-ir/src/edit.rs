@@ -29,6 +29,22 @@ impl Func {
         self.outputs.iter_mut().for_each(|o| replace(&mut o.value));
     }
 
+    /// Makes every op and output read what `renaming` says instead of what it reads. A value that stands for others and
+    /// has no name takes the first name of theirs.
+    ///
+    /// Takes time linear in the function.
+    pub fn rename(&mut self, renaming: &Renaming) {
+        for op in &self.order {
+            self.ops[op.index()].operands.iter_mut().for_each(|v| *v = renaming.get(*v));
+        }
+        self.outputs.iter_mut().for_each(|o| o.value = renaming.get(o.value));
+        for (old, new) in renaming.0.iter().enumerate().filter(|(old, new)| *old != new.index()) {
+            if self[*new].name.is_none() {
+                self[*new].name = self.values[old].name.take();
+            }
+        }
+    }
+
     /// Makes `op` compute `kind`. Operands, results and their types stay.
     pub fn set_kind(&mut self, op: OpId, kind: impl Into<OpKind>) {
         self[op].kind = kind.into();
@@ -42,6 +58,26 @@ impl Func {
     /// Gives `value` the type `ty`. The types of what is computed from it stay.
     pub fn set_type(&mut self, value: ValueId, ty: Type) {
         self[value].ty = ty;
+    }
+}
+
+/// Which value stands for each value of a function, while a pass goes through its ops in order.
+pub struct Renaming(Vec<ValueId>);
+
+impl Renaming {
+    /// Every value of `func` stands for itself.
+    pub fn of(func: &Func) -> Self {
+        Self((0..func.num_values()).map(ValueId::new).collect())
+    }
+
+    /// What stands for `value`.
+    pub fn get(&self, value: ValueId) -> ValueId {
+        self.0[value.index()]
+    }
+
+    /// Lets what stands for `new` by now stand for `old`, which must not stand for another value.
+    pub fn set(&mut self, old: ValueId, new: ValueId) {
+        self.0[old.index()] = self.get(new);
     }
 }
 
@@ -101,6 +137,20 @@ func @main(%x: f32[N]) -> (%d \"y\", %a \"z\") {
             f.retain_ops(|op| op == ops[3]);
         };
         check(edit, &["func @main(%x: f32[N]) -> (%d \"y\", %x \"z\") {", "  %d = add(%x, %x) : f32[N]"]);
+    }
+
+    #[test]
+    fn renaming_follows_what_stands_by_then_and_keeps_names() {
+        let edit = |f: &mut Func, v: &[ValueId], ops: &[OpId]| {
+            f[v[1]].name = None;
+            let mut renaming = Renaming::of(f);
+            renaming.set(v[2], v[1]);
+            renaming.set(v[3], v[2]);
+            f.rename(&renaming);
+            f.retain_ops(|op| op == ops[0] || op == ops[3]);
+        };
+        let head = "func @main(%x: f32[N]) -> (%d \"y\", %b \"z\") {";
+        check(edit, &[head, "  %b = neg(%x) : f32[N]", "  %d = add(%b, %b) : f32[N]"]);
     }
 
     #[test]

@@ -39,6 +39,7 @@ pub use attr::{Attr, Attrs, F64};
 pub use build::Builder;
 pub use call::call_types;
 pub use dim::{Bindings, Dim};
+pub use edit::Renaming;
 pub use id::{FileId, FuncId, LayerId, OpId, ValueId, WeightId};
 pub use infer::{InferError, infer};
 pub use literal::{Literal, Number};
