@@ -2,7 +2,7 @@
 //!
 //! [`Plan`] flattens a function into steps, prepares its constants and says when each buffer dies; running it takes
 //! and gives [`Tensor`]s. Matrix products are candle's, everything else is in `kernels`, behind one function.
-//! [`compare`](mod@compare) says how far two tensors are apart, [`inputs`] makes and fits inputs, [`npy`] and [`npz`] read and
+//! [`Consts`] computes constants for passes. [`compare`](mod@compare) says how far two tensors are apart, [`inputs`] makes and fits inputs, [`npy`] and [`npz`] read and
 //! write NumPy's files. The crate knows no model format.
 //!
 //! ```
@@ -20,6 +20,7 @@
 //! ```
 
 pub mod compare;
+pub mod consts;
 pub mod error;
 pub mod inputs;
 mod kernels;
@@ -30,6 +31,7 @@ pub mod tensor;
 mod value;
 
 pub use compare::{Difference, Mismatch, compare};
+pub use consts::Consts;
 pub use error::{ExecError, KernelError, TensorError};
 pub use kernels::evaluate;
 pub use plan::Plan;

@@ -58,6 +58,11 @@ impl Tensor {
         &self.0.bytes
     }
 
+    /// The tensor as a constant of a program.
+    pub(crate) fn into_literal(self) -> Literal {
+        self.0
+    }
+
     /// The type.
     pub fn ty(&self) -> Type {
         self.0.ty()

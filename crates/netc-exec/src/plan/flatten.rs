@@ -46,9 +46,8 @@ pub(super) enum Kind<'m> {
     },
 }
 
-/// The function `func` of `module` with its calls inlined.
-pub(super) fn flatten(module: &Module, func: FuncId) -> Result<Flat<'_>, ExecError> {
-    let root = function(module, func, "module")?;
+/// `root` with its calls of functions of `module` inlined.
+pub(super) fn flatten<'m>(module: &'m Module, root: &'m Func) -> Result<Flat<'m>, ExecError> {
     let mut flattener = Flattener { module, root, tensors: 0, scopes: 1, steps: Vec::new() };
     let operands: Vec<usize> = root.params.iter().map(|_| flattener.tensor()).collect();
     let params = root.params.iter().zip(&operands);
@@ -59,7 +58,8 @@ pub(super) fn flatten(module: &Module, func: FuncId) -> Result<Flat<'_>, ExecErr
     Ok(Flat { params, outputs, steps: flattener.steps, scopes: flattener.scopes, live })
 }
 
-fn function<'m>(module: &'m Module, id: FuncId, caller: &str) -> Result<&'m Func, ExecError> {
+/// The function `id`, which `caller` names.
+pub(super) fn function<'m>(module: &'m Module, id: FuncId, caller: &str) -> Result<&'m Func, ExecError> {
     let note = || ExecError::Malformed { func: caller.into(), note: format!("there is no function {id}") };
     module.funcs.get(id.index()).ok_or_else(note)
 }

@@ -14,7 +14,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use netc_data::Store;
-use netc_ir::{Bindings, CoreOp, FuncId, Loc, Module, Name, Type, WeightId};
+use netc_ir::{Bindings, CoreOp, Func, FuncId, Loc, Module, Name, Type, WeightId};
 
 use bind::bind;
 pub(crate) use bind::has_free_symbols;
@@ -74,6 +74,11 @@ enum Action {
 impl Plan {
     /// Plans `func` of `module`, whose weights `store` gives.
     pub fn new(module: &Module, func: FuncId, store: &Store) -> Result<Self, ExecError> {
+        Self::of(module, flatten::function(module, func, "module")?, store)
+    }
+
+    /// Plans `func`, which need not be a function of `module` but may call some and reads its weights.
+    pub(crate) fn of(module: &Module, func: &Func, store: &Store) -> Result<Self, ExecError> {
         let mut flat = flatten::flatten(module, func)?;
         liveness::drop_dead(&mut flat);
         Planner { module, store, constants: Vec::new(), weights: BTreeMap::new(), slots: BTreeMap::new() }.plan(flat)

@@ -1,0 +1,134 @@
+//! Constants for passes: what a program computes of its weights and constants alone, by the kernels that run it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+
+use netc_data::Store;
+use netc_ir::{Builder, Func, Literal, Module, OpId, ValueId};
+use netc_pass::{ConstError, ConstEval};
+
+use crate::plan::Plan;
+use crate::tensor::Tensor;
+
+/// Bytes of tensors that are computed at a time: bounds the memory that they take besides the results.
+const BATCH: u64 = 64 << 20;
+
+/// Computes constants by running them.
+pub struct Consts;
+
+impl ConstEval for Consts {
+    fn evaluate(&self, module: &Module, func: &Func, values: &[ValueId]) -> Result<Vec<Literal>, ConstError> {
+        let store = Store::open(module).map_err(|e| error(&e))?;
+        let mut literals = Vec::with_capacity(values.len());
+        while let Some(left) = values.get(literals.len()..).filter(|left| !left.is_empty()) {
+            let mut cone = Cone::default();
+            let count = left.iter().take_while(|value| cone.add(func, **value)).count();
+            let plan = Plan::of(module, &cone.func(module, func, &left[..count])?, &store).map_err(|e| error(&e))?;
+            let results = plan.run(&[]).map_err(|e| error(&e))?;
+            literals.extend(results.into_iter().map(Tensor::into_literal));
+        }
+        Ok(literals)
+    }
+}
+
+/// The error with its causes, on one line.
+fn error(error: &dyn Error) -> ConstError {
+    let (mut text, mut cause) = (error.to_string(), error.source());
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    ConstError(text)
+}
+
+/// The ops that compute some values, each after those that it reads.
+#[derive(Default)]
+struct Cone {
+    ops: Vec<OpId>,
+    seen: BTreeSet<OpId>,
+    bytes: u64,
+}
+
+impl Cone {
+    /// Adds what computes `value`, unless there is enough for a batch. The stack is explicit: chains are long.
+    fn add(&mut self, func: &Func, value: ValueId) -> bool {
+        if self.bytes >= BATCH {
+            return false;
+        }
+        let mut open: Vec<(OpId, bool)> = func.producer(value).map(|op| (op, false)).into_iter().collect();
+        while let Some((id, operands_done)) = open.pop() {
+            let op = &func[id];
+            if operands_done {
+                self.ops.push(id);
+            } else if self.seen.insert(id) {
+                let bytes = op.results.iter().map(|v| func[*v].ty.num_bytes().unwrap_or(0));
+                self.bytes = bytes.fold(self.bytes, u64::saturating_add);
+                open.push((id, true));
+                open.extend(op.operands.iter().filter_map(|v| func.producer(*v)).map(|op| (op, false)));
+            }
+        }
+        true
+    }
+
+    /// A function without parameters that returns `values` of `func`.
+    fn func(&self, module: &Module, func: &Func, values: &[ValueId]) -> Result<Func, ConstError> {
+        let mut builder = Builder::new(module, "constants");
+        let mut new_of: BTreeMap<ValueId, ValueId> = BTreeMap::new();
+        let get = |new_of: &BTreeMap<ValueId, ValueId>, value: &ValueId| {
+            new_of.get(value).copied().ok_or_else(|| ConstError(format!("{value} depends on a parameter")))
+        };
+        for id in &self.ops {
+            let op = &func[*id];
+            let operands = op.operands.iter().map(|v| get(&new_of, v)).collect::<Result<Vec<_>, _>>()?;
+            let types = op.results.iter().map(|v| (func[*v].ty.clone(), None));
+            let new = builder.at(op.loc.clone()).op(op.kind.clone(), &operands, types);
+            new_of.extend(op.results.iter().copied().zip(builder.results(new).iter().copied()));
+        }
+        let outputs = values.iter().map(|value| Ok(("".into(), get(&new_of, value)?)));
+        Ok(builder.finish(outputs.collect::<Result<Vec<_>, _>>()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "netc 1
+weight w0 \"a\" : f32[2] = [1.5, \"0xffc00001\"]
+weight w1 \"b\" : f32[2] = 3.0
+func @main(%x: f32[2]) -> (%y) {
+  %a = weight w0() : f32[2]
+  %b = weight w1() : f32[2]
+  %ab = add(%a, %b) : f32[2]
+  %i = constant() {value = [1, 0]} : i32[2]
+  %zero = constant() {value = 0} : i32[2]
+  %bad = div(%i, %zero) : i32[2]
+  %back = gather(%ab, %i) {axis = 0} : f32[2]
+  %s = add(%x, %ab) : f32[2]
+  %y = mul(%s, %s) : f32[2]
+}";
+
+    /// The values with these names, as text.
+    fn evaluate(names: &[&str]) -> Result<Vec<String>, String> {
+        let module = netc_ir::parse(TEXT).unwrap();
+        let func = module.main().unwrap();
+        let named = |name: &&str| func.values_in_order().find(|v| func[*v].name.as_deref() == Some(name)).unwrap();
+        let values: Vec<ValueId> = names.iter().map(named).collect();
+        let literals = Consts.evaluate(&module, func, &values).map_err(|e| e.to_string())?;
+        Ok(literals.iter().map(|l| format!("{} {:x?}", l.ty(), &*l.bytes)).collect())
+    }
+
+    #[test]
+    fn constants_are_computed_to_the_bit() {
+        let ab = "f32[2] [0, 0, 90, 40, 1, 0, c0, ff]".to_string();
+        let back = "f32[2] [1, 0, c0, ff, 0, 0, 90, 40]".to_string();
+        assert_eq!(evaluate(&["ab", "back", "ab"]), Ok(vec![ab.clone(), back, ab]));
+    }
+
+    #[test]
+    fn what_cannot_be_computed_says_why() {
+        let error = evaluate(&["ab", "bad"]).unwrap_err();
+        assert!(error.contains("division of an integer by zero"), "{error}");
+        assert_eq!(evaluate(&["y"]), Err("%0 depends on a parameter".into()));
+    }
+}
