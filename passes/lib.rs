@@ -4,8 +4,12 @@
 //! only, computes no tensors and knows no model format.
 
 pub mod analysis;
+pub mod canonicalize;
 mod copy;
+pub mod cse;
 pub mod dce;
+pub mod fold_bn;
+pub mod fold_const;
 pub mod lower;
 pub mod split;
 #[cfg(test)]
@@ -14,10 +18,18 @@ mod testing;
 use netc_pass::{NamedPipeline, PassInfo, Registry};
 
 /// Every pass, in the order in which they are listed to users.
-pub const PASSES: &[&PassInfo] = &[&split::INFO, &dce::INFO, &lower::INFO];
+pub const PASSES: &[&PassInfo] =
+    &[&split::INFO, &lower::INFO, &canonicalize::INFO, &cse::INFO, &fold_bn::INFO, &fold_const::INFO, &dce::INFO];
 
 /// Every pipeline that has a name.
-pub const PIPELINES: &[&NamedPipeline] = &[];
+pub const PIPELINES: &[&NamedPipeline] = &[&SIMPLIFY];
+
+/// The algebra that makes a network smaller and faster.
+pub const SIMPLIFY: NamedPipeline = NamedPipeline {
+    name: "simplify",
+    summary: "Lower layers, fold batch normalization and constants, and drop what is redundant or dead.",
+    text: "lower,fix{max=4}(canonicalize,cse,fold-bn,fold-const,dce)",
+};
 
 /// The table of [`PASSES`] and [`PIPELINES`].
 pub fn registry() -> Registry {

@@ -1,5 +1,7 @@
 //! What the tests of this crate share: running a pass on text, random functions, and an inliner as an oracle.
 
+mod rewriting;
+
 use netc_ir::{
     Attrs, Binary, Builder, Dim, ElemType, Func, Layer, LayerId, Literal, MAIN, Module, Name, OpKind, SourceOp, Type,
     Unary, ValueId, Weight, WeightData, WeightId, parse, print, verify,
@@ -11,6 +13,8 @@ use proptest::sample::Index;
 use crate::analysis::is_constant;
 use crate::copy::{Copy, named};
 
+pub(crate) use rewriting::{check_fuel, rewrite};
+
 /// The text after the pass `call`, and the remarks.
 pub(crate) fn run(text: &str, call: &str) -> Result<(String, Vec<String>), String> {
     run_with(text, call, &Dialects::new())
@@ -20,7 +24,7 @@ pub(crate) fn run(text: &str, call: &str) -> Result<(String, Vec<String>), Strin
 pub(crate) fn run_with(text: &str, call: &str, dialects: &Dialects) -> Result<(String, Vec<String>), String> {
     let mut module = parse(text).map_err(|e| e.to_string())?;
     verify(&module).map_err(|e| e.to_string())?;
-    let mut context = Context::new(dialects);
+    let mut context = Context::new(dialects).with_consts(&rewriting::Counting);
     let pipeline = Pipeline(vec![parse_pass(call).map_err(|e| e.to_string())?]);
     Manager::new(&crate::registry()).run(&mut module, &pipeline, &mut context).map_err(|e| e.to_string())?;
     let printed = print(&module);

@@ -72,7 +72,7 @@ fn outcome(text: &str) -> String {
 fn run(module: &mut Module, pass: &str, dialects: &Dialects) -> Result<Vec<String>, String> {
     let before = module.clone();
     let pipeline = Pipeline(vec![parse_pass(pass).map_err(|e| e.to_string())?]);
-    let mut context = Context::new(dialects);
+    let mut context = Context::new(dialects).with_consts(&netc_exec::Consts);
     match Manager::new(&netc_passes::registry()).run(module, &pipeline, &mut context) {
         Ok(_) => {
             assert_eq!(parse(&print(module)).as_ref(), Ok(&*module), "what is printed parses back");

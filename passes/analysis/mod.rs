@@ -1,5 +1,6 @@
 //! What passes and reports ask about a function. Each analysis is computed, borrowed and dropped: none is stored.
 
+mod algebra;
 pub(crate) mod calls;
 mod cost;
 pub mod graph;
@@ -9,6 +10,7 @@ mod one_tensor;
 mod post_dominators;
 mod rounding;
 
+pub(crate) use algebra::{commutes, constant_values};
 pub use cost::{Cost, Costs, CutCost};
 pub use names::{CutError, CutPoint, OpNames, model_layers, resolve};
 pub(crate) use needed::{constant_producer, is_constant};

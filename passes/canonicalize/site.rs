@@ -1,0 +1,84 @@
+//! What a rule looks at, and what it answers.
+
+use netc_ir::{CoreOp, Dim, Func, Number, OpKind, Type, Unary, ValueId};
+
+/// A rewrite with its name. The comment above each is its algebra.
+pub(super) struct Rule {
+    /// What statistics call it.
+    pub(super) name: &'static str,
+    /// What becomes of the op, if the rule applies.
+    pub(super) apply: fn(&Site<'_>) -> Option<Rewrite>,
+}
+
+/// What becomes of an op.
+pub(super) enum Rewrite {
+    /// Its result is this value.
+    Value(ValueId),
+    /// Its result is what this op computes.
+    Op(CoreOp, Vec<ValueId>),
+}
+
+/// An op of one result, and what it reads.
+pub(super) struct Site<'a> {
+    pub(super) func: &'a Func,
+    /// Which values depend on no parameter.
+    pub(super) constant: &'a [bool],
+    pub(super) op: &'a CoreOp,
+    pub(super) operands: &'a [ValueId],
+    pub(super) result: ValueId,
+}
+
+impl<'a> Site<'a> {
+    pub(super) fn ty(&self, value: ValueId) -> &'a Type {
+        &self.func[value].ty
+    }
+
+    pub(super) fn result_type(&self) -> &'a Type {
+        self.ty(self.result)
+    }
+
+    /// The extents of `value`; none where its rank is not known.
+    pub(super) fn dims(&self, value: ValueId) -> Option<&'a [Dim]> {
+        self.ty(value).dims.as_deref()
+    }
+
+    /// The op's operand, if it has one alone.
+    pub(super) fn operand(&self) -> Option<ValueId> {
+        if let [x] = self.operands { Some(*x) } else { None }
+    }
+
+    /// The core op that defines `value`, with what it reads.
+    pub(super) fn def(&self, value: ValueId) -> Option<(&'a CoreOp, &'a [ValueId])> {
+        let op = &self.func[self.func.producer(value)?];
+        if let OpKind::Core(core) = &op.kind { Some((core, &op.operands)) } else { None }
+    }
+
+    /// The core op that defines the op's only operand, with its own only operand.
+    pub(super) fn inner(&self) -> Option<(&'a CoreOp, ValueId)> {
+        let (op, operands) = self.def(self.operand()?)?;
+        if let [x] = operands { Some((op, *x)) } else { None }
+    }
+
+    /// The function that defines `value`, and its operand.
+    pub(super) fn unary(&self, value: ValueId) -> Option<(Unary, ValueId)> {
+        match self.def(value)? {
+            (CoreOp::Unary(f), [x]) => Some((*f, *x)),
+            _ => None,
+        }
+    }
+
+    /// The number that every element of `value` is, where the program says it.
+    pub(super) fn splat(&self, value: ValueId) -> Option<Number> {
+        if let (CoreOp::Constant(literal), _) = self.def(value)? { literal.as_splat() } else { None }
+    }
+
+    pub(super) fn is_constant(&self, value: ValueId) -> bool {
+        self.constant[value.index()]
+    }
+}
+
+/// The elements of `x` under the shape `dims`. More than one symbol may have no value where the op runs.
+pub(super) fn reshape(x: ValueId, dims: &[Dim]) -> Option<Rewrite> {
+    let symbolic = dims.iter().filter(|d| d.known().is_none()).count();
+    (symbolic <= 1).then(|| Rewrite::Op(CoreOp::Reshape(dims.to_vec()), vec![x]))
+}
