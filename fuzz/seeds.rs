@@ -19,6 +19,13 @@ type Made<T> = Result<T, Box<dyn Error>>;
 /// Recipes of each kind.
 const RECIPES: u64 = 24;
 
+const PIPELINES: &[&str] = &[
+    "split=a",
+    "split{at=[before:a,b+c,#3,d@1]},dce",
+    "fix{max=4}(canonicalize,cse,fold-bn,fold-const=0,dce)",
+    "lower,@simplify,split=\"a \\\"b\\\"\"",
+];
+
 /// Words of a dictionary; more slow the fuzzer down.
 const MAX_WORD: usize = 32;
 
@@ -32,12 +39,15 @@ fn main() -> Made<()> {
         let keras = if seed == 0 { oracle::small_model() } else { KerasRecipe::from_seed(seed, 6).build() };
         text(folder, RECIPES + seed, &keras)?;
         files(folder, seed, &keras)?;
-        for target in ["split_compose", "lower_exec", "verifier_rejects"] {
+        for target in ["split_compose", "lower_exec", "verifier_rejects", "pass_pipeline"] {
             save(folder, target, seed, &recipe(seed))?;
         }
     }
     save(folder, "layers_text", RECIPES, LIBRARY.as_bytes())?;
-    ["parse_ir", "layers_text", "keras_config"].into_iter().try_for_each(|target| words(folder, target))
+    for (seed, text) in PIPELINES.iter().enumerate() {
+        save(folder, "pipeline_text", seed as u64, text.as_bytes())?;
+    }
+    ["parse_ir", "layers_text", "keras_config", "pipeline_text"].into_iter().try_for_each(|target| words(folder, target))
 }
 
 fn save(folder: &Path, target: &str, seed: u64, bytes: &[u8]) -> Made<()> {

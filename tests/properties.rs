@@ -3,15 +3,16 @@
 //! Runs repeat: the seed is fixed. `NETC_PROPERTY_CASES=5000 cargo test -p netc-tests --test properties` tries more
 //! cases, `NETC_PROPERTY_SEED=7` others.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
 use std::fmt::Debug;
 
 use netc_ir::{MAIN, print};
 use netc_keras::lower::KerasDialect;
 use netc_pass::Dialects;
-use netc_testgen::oracle::{self, Wrong};
-use netc_testgen::{CoreRecipe, Cuts, Feature, KerasRecipe, dialects};
+use netc_testgen::oracle::{self, Subject, Wrong};
+use netc_testgen::{CoreRecipe, Cuts, Feature, KerasRecipe, dialects, property};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 
 const CORE_OPS: usize = 24;
 const LAYERS: usize = 10;
@@ -42,11 +43,25 @@ fn stages_of_a_program_compute_the_same() {
 }
 
 #[test]
-fn dead_code_elimination_keeps_values_and_leaves_nothing_dead() {
-    check(300, CoreRecipe::strategy(CORE_OPS), |recipe| {
-        let once = oracle::keeps_values(&recipe.build(), "dce", &Dialects::new())?;
-        let twice = oracle::keeps_values(&once, "dce", &Dialects::new())?;
-        same("dce of dce", &print(&once), &print(&twice))
+fn passes_keep_values_and_have_nothing_left_to_do() {
+    let recipes = (CoreRecipe::strategy(CORE_OPS), Cuts::strategy());
+    for_each_pass(&["dce", "cse", "canonicalize", "fold-const"], 150, recipes, |subject, (recipe, cuts)| {
+        let module = recipe.build();
+        oracle::keeps_values(&module, subject)?;
+        oracle::fuel(&module, subject)?;
+        oracle::idempotent(&module, subject)?;
+        oracle::commutes(&module, &cuts.names(&module), subject)
+    });
+}
+
+#[test]
+fn simplified_programs_compute_nearly_the_same() {
+    let recipes = (CoreRecipe::strategy(CORE_OPS), Cuts::strategy());
+    for_each_pass(&["fold-bn", "@simplify"], 100, recipes, |subject, (recipe, cuts)| {
+        let module = recipe.build();
+        oracle::keeps_values(&module, subject)?;
+        oracle::fuel(&module, subject)?;
+        oracle::commutes(&module, &cuts.names(&module), subject)
     });
 }
 
@@ -91,11 +106,14 @@ fn models_with_layers_without_a_meaning_are_split() {
 }
 
 #[test]
-fn lowering_keeps_values_and_leaves_nothing_to_lower() {
-    check(64, KerasRecipe::strategy(LAYERS), |recipe| {
-        let once = oracle::keeps_values(&recipe.build(), "lower", &dialects())?;
-        let twice = oracle::keeps_values(&once, "lower", &dialects())?;
-        same("lower of lower", &print(&once), &print(&twice))
+fn passes_over_models_keep_values_and_have_nothing_left_to_do() {
+    let recipes = (KerasRecipe::strategy(LAYERS), Cuts::strategy());
+    for_each_pass(&["lower", "cse", "dce"], 40, recipes, |subject, (recipe, cuts)| {
+        let module = recipe.build();
+        oracle::keeps_values(&module, subject)?;
+        oracle::fuel(&module, subject)?;
+        oracle::idempotent(&module, subject)?;
+        oracle::commutes(&module, &cuts.names(&module), subject)
     });
 }
 
@@ -117,24 +135,25 @@ fn damaged_files_are_no_reason_to_panic() {
     });
 }
 
+/// Runs the property with each of `passes`, on `cases` values each.
+#[track_caller]
+fn for_each_pass<T: Debug>(
+    passes: &[&str],
+    cases: u32,
+    strategy: impl Strategy<Value = T>,
+    property: impl Fn(Subject<'_>, T) -> Result<(), Wrong>,
+) {
+    let (registry, dialects) = (netc_passes::registry(), dialects());
+    for pipeline in passes {
+        let subject = Subject { pipeline, registry: &registry, dialects: &dialects };
+        check(cases, &strategy, |value| property(subject, value).map_err(|wrong| format!("{pipeline}: {wrong}")));
+    }
+}
+
 /// Runs the property on `cases` values, or as many as the environment says.
 #[track_caller]
 fn check<T: Debug>(cases: u32, strategy: impl Strategy<Value = T>, property: impl Fn(T) -> Result<(), Wrong>) {
-    let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse().ok());
-    let config = Config {
-        cases: number("NETC_PROPERTY_CASES").unwrap_or(cases),
-        rng_seed: RngSeed::Fixed(number("NETC_PROPERTY_SEED").unwrap_or(1).into()),
-        failure_persistence: None,
-        max_shrink_iters: 20_000,
-        ..Config::default()
-    };
-    let run = |value| property(value).map_err(TestCaseError::fail);
-    let error = TestRunner::new(config).run(&strategy, run).err();
-    assert!(error.is_none(), "{}", error.map_or_else(String::new, |e| e.to_string()));
-}
-
-fn same(what: &str, a: &str, b: &str) -> Result<(), Wrong> {
-    if a == b { Ok(()) } else { Err(format!("{what} differs:\n{a}\n---\n{b}")) }
+    property::check(cases, strategy, property).unwrap();
 }
 
 /// The model as it is read where only Keras's own layers are known.

@@ -9,7 +9,7 @@ use netc_pass::{FailedPass, Failure, Fidelity, Fuel, Pipeline, PipelineError};
 
 use crate::args::RandomArgs;
 use crate::error::CliError;
-use crate::pipeline::{Tools, fidelity, is_bug, run_quietly};
+use crate::pipeline::{Tools, is_bug, run_quietly};
 use crate::program;
 use crate::report::verdict;
 use crate::verify::{Executable, Verification, verify};
@@ -89,10 +89,9 @@ impl Judge<'_> {
         let (ran, rewrites) = run_quietly(&mut after, self.pipeline, self.tools, extent.fuel, extent.passes);
         match ran {
             Ok(outcome) => {
-                let rounding = fidelity(&outcome.record, self.tools.registry);
                 let wrong = match self.check {
                     Some(command) => holds(command, &after)?.then(|| Wrong::Check(command.into())),
-                    None => self.differs(module, &after, rounding)?,
+                    None => self.differs(module, &after, outcome.record.fidelity)?,
                 };
                 let mut done = 0;
                 let passes = outcome.record.passes().into_iter().map(|pass| {

@@ -7,8 +7,9 @@ mod values;
 
 use std::io::{self, Write};
 
+use netc_exec::Consts;
 use netc_ir::Module;
-use netc_pass::{Context, Dialects, FailedPass, Failure, Fidelity, Fuel, Manager, Pipeline, PipelineError};
+use netc_pass::{Context, Dialects, FailedPass, Failure, Fuel, Manager, Pipeline, PipelineError};
 use netc_pass::{Record, Registry, Remark};
 
 use crate::args::{PassesToRun, RandomArgs, Stats, VerifyEach, WatchArgs};
@@ -54,7 +55,7 @@ pub(crate) fn run_quietly(
     fuel: Fuel,
     passes: usize,
 ) -> (Result<Outcome, PipelineError>, u64) {
-    let mut context = Context::new(tools.dialects).with_fuel(fuel).with_interrupt(&INTERRUPTED);
+    let mut context = Context::new(tools.dialects).with_consts(&Consts).with_fuel(fuel).with_interrupt(&INTERRUPTED);
     let record = Manager::new(tools.registry).stop_after(passes).run(module, pipeline, &mut context);
     let (burnt, remarks) = (context.fuel.burnt(), context.remarks);
     (record.map(|record| Outcome { record, remarks }), burnt)
@@ -75,7 +76,8 @@ pub(crate) fn run(module: &mut Module, settings: &Settings<'_>, tools: Tools<'_>
     let original = module.clone();
     let mut printer = IrPrinter::new(settings.watch, tools.registry)?;
     let mut values = ValueCheck::new(tools.dialects, settings.random);
-    let mut context = Context::new(tools.dialects).with_fuel(settings.fuel).with_interrupt(&INTERRUPTED);
+    let mut context =
+        Context::new(tools.dialects).with_consts(&Consts).with_fuel(settings.fuel).with_interrupt(&INTERRUPTED);
     let mut manager = Manager::new(tools.registry).observe(&mut printer);
     if settings.watch.verify_each == VerifyEach::Values {
         manager = manager.observe(&mut values);
@@ -131,14 +133,4 @@ pub(crate) fn is_bug(cause: &Failure) -> bool {
         Failure::Error(_) => false,
         Failure::Panic(_) | Failure::Broken(_) | Failure::Rejected(_) => true,
     }
-}
-
-/// What the passes of a record may have done to values.
-pub(crate) fn fidelity(record: &Record, registry: &Registry) -> Fidelity {
-    let rewrote = record.passes().into_iter().filter(|pass| pass.rewrites > 0);
-    let known = rewrote.filter_map(|pass| {
-        let name = pass.name.split(['=', '{']).next().unwrap_or_default();
-        registry.pass(name).ok().map(|info| info.fidelity)
-    });
-    known.max().unwrap_or(Fidelity::Exact)
 }

@@ -239,6 +239,9 @@ impl Run<'_, '_, '_> {
         record.overhead = (ready - start) + done.elapsed();
         record.ops_after = num_ops(module);
         record.rewrites = self.context.fuel.burnt() - rewrites;
+        if record.rewrites > 0 {
+            record.fidelity = fidelity;
+        }
         record.counts = self.context.take_counts();
         Ok(record)
     }

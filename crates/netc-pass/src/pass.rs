@@ -23,9 +23,10 @@ pub trait Pass {
 pub struct PassError(pub String);
 
 /// How close the values are that a module computes after a pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Fidelity {
     /// The same, bit for bit.
+    #[default]
     Exact,
     /// Equal in exact arithmetic; floats may round differently.
     Rounding,

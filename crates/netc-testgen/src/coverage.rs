@@ -27,7 +27,7 @@ pub struct Fact {
 /// let modules: Vec<_> = (0..50).map(|seed| CoreRecipe::from_seed(seed, 20).build()).collect();
 /// let coverage = Coverage::of(&modules);
 /// println!("{coverage}");
-/// assert!(coverage.missing().len() < 100);
+/// assert!(coverage.missing().len() < coverage.possible().len());
 /// ```
 #[derive(Clone, Default, Debug)]
 pub struct Coverage {

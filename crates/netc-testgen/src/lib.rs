@@ -26,6 +26,8 @@ mod cuts;
 mod features;
 mod keras;
 pub mod oracle;
+#[cfg(feature = "proptest")]
+pub mod property;
 mod recipe;
 pub mod reduce;
 #[cfg(test)]

@@ -33,3 +33,23 @@ impl Pass for StripDropout {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use netc_testgen::oracle::{self, Subject};
+    use netc_testgen::{Cuts, KerasRecipe, dialects, property};
+
+    #[test]
+    fn strip_dropout_is_right() {
+        let (registry, dialects) = (netc_passes::registry().with(&super::INFO), dialects());
+        let subject = Subject { pipeline: "strip-dropout", registry: &registry, dialects: &dialects };
+        property::check(50, (KerasRecipe::strategy(12), Cuts::strategy()), |(recipe, cuts)| {
+            let model = recipe.build();
+            oracle::keeps_values(&model, subject)?;
+            oracle::idempotent(&model, subject)?;
+            oracle::fuel(&model, subject)?;
+            oracle::commutes(&model, &cuts.names(&model), subject)
+        })
+        .unwrap();
+    }
+}

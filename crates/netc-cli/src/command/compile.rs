@@ -43,7 +43,7 @@ pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliErro
     let target = args.output.as_deref().map(|path| Target::of(path, &model, chain.as_ref())).transpose()?;
     let verification = match (&original, args.verify) {
         (Some(original), Some(inputs)) => {
-            let fidelity = pipeline::fidelity(&outcome.record, registry);
+            let fidelity = outcome.record.fidelity;
             Some(compare((original, &model.module), &dialects, fidelity, inputs, args)?)
         }
         _ => None,

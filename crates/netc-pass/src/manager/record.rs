@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::pass::Fidelity;
+
 /// What a pass did, or a pipeline with what each of its steps did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Record {
@@ -20,6 +22,8 @@ pub struct Record {
     pub ops_after: usize,
     /// The number of single rewrites.
     pub rewrites: u64,
+    /// What the rewrites may have done to values.
+    pub fidelity: Fidelity,
     /// What passes have counted, by what it is.
     pub counts: BTreeMap<&'static str, u64>,
     /// Whether the user ended it before its end.
@@ -39,6 +43,7 @@ impl Record {
         self.overhead += step.overhead;
         self.ops_after = step.ops_after;
         self.rewrites += step.rewrites;
+        self.fidelity = self.fidelity.max(step.fidelity);
         for (what, n) in &step.counts {
             *self.counts.entry(what).or_default() += n;
         }

@@ -92,6 +92,7 @@ fn steps_run_in_order_and_are_recorded() {
     let (left, record) = run("neg=1,@two", Fuel::unlimited());
     let record = record.unwrap();
     assert_eq!((left, record.rewrites, record.counts["negations"]), (0, 3, 3));
+    assert_eq!(record.fidelity, Fidelity::Rounding);
     let passes: Vec<_> = record.passes().iter().map(|r| (r.name.clone(), r.rewrites, r.ops_after)).collect();
     assert_eq!(passes, [("neg=1".into(), 1, 3), ("neg=1".into(), 1, 3), ("neg=1".into(), 1, 3)]);
 }
@@ -102,6 +103,7 @@ fn fix_ends_when_nothing_is_rewritten_or_after_its_rounds() {
     assert_eq!((left, record.unwrap().passes().len()), (0, 4), "three rounds rewrite, the fourth does not");
     let (left, record) = run("fix{max=2}(neg=1)", Fuel::unlimited());
     assert_eq!((left, record.unwrap().passes().len()), (1, 2));
+    assert_eq!(run("fix(neg=0)", Fuel::unlimited()).1.unwrap().fidelity, Fidelity::Exact, "nothing was rewritten");
 }
 
 #[test]

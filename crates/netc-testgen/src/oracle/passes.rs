@@ -1,0 +1,113 @@
+//! What must hold of every pass, whoever wrote it.
+
+use netc_exec::Consts;
+use netc_ir::{Module, print};
+use netc_pass::{
+    Context, Dialects, Failure, Fidelity, Fuel, Manager, Pipeline, PipelineError, PipelineSyntaxError, Record, Registry,
+};
+use netc_passes::split;
+
+use super::runs::same_outputs;
+use super::{Wrong, require};
+
+/// How many amounts of fuel [`fuel`] tries.
+const FUELS: u64 = 4;
+
+/// More passes than this are not run on what a fuzzer makes.
+const FEW_PASSES: usize = 8;
+
+/// A pipeline with what it runs with.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// The text of the pipeline.
+    pub pipeline: &'a str,
+    /// The passes that it may name.
+    pub registry: &'a Registry,
+    /// The meaning of layers.
+    pub dialects: &'a Dialects,
+}
+
+impl Subject<'_> {
+    /// What the pipeline makes of `module` with so much fuel, and the record of it.
+    fn apply(&self, module: &Module, fuel: Fuel) -> Result<(Module, Record), Wrong> {
+        let pipeline: Pipeline = self.pipeline.parse().map_err(|e: PipelineSyntaxError| e.to_string())?;
+        let mut after = module.clone();
+        let mut context = Context::new(self.dialects).with_consts(&Consts).with_fuel(fuel);
+        let record = Manager::new(self.registry).run(&mut after, &pipeline, &mut context);
+        Ok((after, record.map_err(|e| format!("{e}\n{}", print(module)))?))
+    }
+}
+
+/// The pipeline leaves a valid module with the same outputs: bit for bit, or within a bound where a pass may round
+/// differently. Gives what it leaves.
+pub fn keeps_values(module: &Module, subject: Subject<'_>) -> Result<Module, Wrong> {
+    let (after, record) = subject.apply(module, Fuel::unlimited())?;
+    same_outputs(module, &after, record.fidelity, subject.dialects)?;
+    Ok(after)
+}
+
+/// [`keeps_values`] of a pipeline of netc's own passes over a program of core ops.
+pub fn keeps_values_by(module: &Module, pipeline: &str) -> Result<(), Wrong> {
+    let (registry, dialects) = (netc_passes::registry(), Dialects::new());
+    keeps_values(module, Subject { pipeline, registry: &registry, dialects: &dialects }).map(drop)
+}
+
+/// With less fuel the pipeline does less, and leaves a valid module with the same outputs each time.
+pub fn fuel(module: &Module, subject: Subject<'_>) -> Result<(), Wrong> {
+    let (_, record) = subject.apply(module, Fuel::unlimited())?;
+    for i in 0..FUELS.min(record.rewrites) {
+        let fuel = record.rewrites * i / FUELS;
+        let (after, part) = subject.apply(module, Fuel::of(fuel))?;
+        require(part.rewrites == fuel, || format!("does {} rewrites with fuel for {fuel}", part.rewrites))?;
+        same_outputs(module, &after, part.fidelity, subject.dialects).map_err(|e| format!("with fuel {fuel}: {e}"))?;
+    }
+    Ok(())
+}
+
+/// The pipeline rewrites nothing the second time.
+pub fn idempotent(module: &Module, subject: Subject<'_>) -> Result<(), Wrong> {
+    let (once, _) = subject.apply(module, Fuel::unlimited())?;
+    let (twice, record) = subject.apply(&once, Fuel::unlimited())?;
+    require(twice == once, || format!("changes what it left:\n{}\n---\n{}", print(&once), print(&twice)))?;
+    require(record.rewrites == 0, || format!("counts {} rewrites of what it left:\n{}", record.rewrites, print(&once)))
+}
+
+/// Splitting at `cuts` and then running the pipeline gives the outputs that running it on the whole gives. Cuts that
+/// are refused hold nothing up.
+pub fn commutes(module: &Module, cuts: &[String], subject: Subject<'_>) -> Result<(), Wrong> {
+    let Ok(plan) = split::plan(module, cuts) else { return Ok(()) };
+    let mut stages = module.clone();
+    split::apply(&mut stages, &plan);
+    let (whole, record) = subject.apply(module, Fuel::unlimited())?;
+    let (parts, of_parts) = subject.apply(&stages, Fuel::unlimited())?;
+    let fidelity: Fidelity = record.fidelity.max(of_parts.fidelity);
+    same_outputs(&whole, &parts, fidelity, subject.dialects)
+}
+
+/// No text makes the reader of pipelines panic; what it takes prints as text that it takes for the same; and making its
+/// passes from their options, and running them on a program of one op, is done or refused without a panic.
+pub fn pipeline_text(bytes: &[u8]) -> Result<(), Wrong> {
+    let Ok(text) = std::str::from_utf8(bytes) else { return Ok(()) };
+    let Ok(pipeline) = text.parse::<Pipeline>() else { return Ok(()) };
+    let printed = pipeline.to_string();
+    require(printed.parse().as_ref() == Ok(&pipeline), || format!("`{text}` prints as `{printed}`"))?;
+    let mut module = netc_ir::parse("netc 1\nfunc @main(%x: f32[4]) -> (%y) { %y = relu(%x) : f32[4] }")
+        .map_err(|e| e.to_string())?;
+    let dialects = Dialects::new();
+    let mut context = Context::new(&dialects).with_consts(&Consts);
+    match Manager::new(&netc_passes::registry()).stop_after(FEW_PASSES).run(&mut module, &pipeline, &mut context) {
+        Err(PipelineError::Failed(failed)) if !matches!(failed.cause, Failure::Error(_)) => Err(failed.to_string()),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// The pipeline that bytes give: passes over core ops one after the other, some repeated.
+pub fn random_pipeline(bytes: &[u8]) -> String {
+    const PASSES: &[&str] = &["dce", "cse", "canonicalize", "fold-const", "fold-bn", "lower", "@simplify"];
+    let step = |byte: &u8| {
+        let pass = PASSES[usize::from(*byte) % PASSES.len()];
+        if *byte >= 192 { format!("fix{{max=2}}({pass},dce)") } else { pass.into() }
+    };
+    let steps: Vec<String> = bytes.iter().take(FEW_PASSES).map(step).collect();
+    if steps.is_empty() { "dce".into() } else { steps.join(",") }
+}

@@ -1,0 +1,74 @@
+//! Mistakes that compilers make, planted: the oracles find each within a thousand random modules, and the reducer
+//! leaves a few ops of what shows it.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking, and so do their helpers")]
+
+mod mistakes;
+
+use netc_ir::{Func, Module, print};
+use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo};
+use netc_testgen::oracle::{self, Subject};
+use netc_testgen::reduce::{Verdict, reduce};
+use netc_testgen::{CoreRecipe, KerasRecipe, dialects};
+
+use mistakes::{Level, MISTAKES, Mistake};
+
+/// A pass that makes one of [`MISTAKES`] wherever it can.
+const MISTAKEN: PassInfo = PassInfo {
+    name: "mistaken",
+    summary: "Make a mistake.",
+    help: "",
+    fidelity: Fidelity::Exact,
+    options: &[OptionInfo { name: "how", kind: OptionKind::Text { value: "MISTAKE" }, help: "Which." }],
+    build: |options| {
+        let mistake = MISTAKES.iter().find(|m| m.name == options.text("how"));
+        let mistake = mistake.ok_or_else(|| PassError(format!("there is no mistake `{}`", options.text("how"))))?;
+        Ok(Box::new(Mistaken(mistake)))
+    },
+};
+
+struct Mistaken(&'static Mistake);
+
+impl Pass for Mistaken {
+    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
+        context.rewrite();
+        (self.0.make)(module);
+        Ok(())
+    }
+}
+
+const MODULES: u64 = 1000;
+const MOST_OPS_LEFT: usize = 5;
+
+#[test]
+fn every_mistake_is_found_and_reduced() {
+    let (registry, dialects) = (netc_passes::registry().with(&MISTAKEN), dialects());
+    let mut wrong = Vec::new();
+    for mistake in MISTAKES {
+        let pipeline = format!("mistaken={}", mistake.name);
+        let subject = Subject { pipeline: &pipeline, registry: &registry, dialects: &dialects };
+        let shows = |module: &Module| oracle::keeps_values(module, subject).is_err();
+        let Some((seed, module)) = (0..MODULES).map(|seed| (seed, build(mistake, seed))).find(|(_, m)| shows(m)) else {
+            wrong.push(format!("{} is not found in {MODULES} modules", mistake.name));
+            continue;
+        };
+        let reduced = reduce(&module, &mut |m| if shows(m) { Verdict::Shows } else { Verdict::Clean }).module;
+        let (before, after) = (num_ops(&module), num_ops(&reduced));
+        println!("{:<28} module {seed:<4} {before:>3} ops, reduced to {after}", mistake.name);
+        if after > MOST_OPS_LEFT {
+            wrong.push(format!("{} is reduced to {after} ops:\n{}", mistake.name, print(&reduced)));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn build(mistake: &Mistake, seed: u64) -> Module {
+    match mistake.level {
+        Level::Core => CoreRecipe::from_seed(seed, 30).build(),
+        Level::Layers => KerasRecipe::from_seed(seed, 12).build(),
+    }
+}
+
+fn num_ops(module: &Module) -> usize {
+    module.funcs.iter().map(Func::num_ops).sum()
+}

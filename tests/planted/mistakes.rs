@@ -1,0 +1,283 @@
+//! The mistakes.
+
+use std::collections::BTreeMap;
+
+use netc_ir::{
+    Attr, Compare, CoreOp, FuncId, LayerId, Module, Op, OpId, OpKind, PadMode, Padding, Pool, Reduce, Unary, ValueId,
+    WeightData, callees,
+};
+use netc_passes::split;
+use netc_testgen::Cuts;
+
+/// What kind of program a mistake is made in.
+#[derive(Clone, Copy)]
+pub(crate) enum Level {
+    Core,
+    Layers,
+}
+
+/// A transform with a mistake.
+pub(crate) struct Mistake {
+    pub(crate) name: &'static str,
+    pub(crate) level: Level,
+    pub(crate) make: fn(&mut Module),
+}
+
+pub(crate) const MISTAKES: &[Mistake] = &[
+    core("swapped operands", |m| {
+        each_op(m, |_, op| {
+            let swapped =
+                matches!(&op.kind, OpKind::Core(CoreOp::Binary(_))).then(|| vec![op.operands[1], op.operands[0]]);
+            Some((None, swapped?))
+        })
+    }),
+    core("branches of a choice swapped", |m| {
+        each_op(m, |_, op| match (&op.kind, op.operands.as_slice()) {
+            (OpKind::Core(CoreOp::Select), [c, a, b]) => Some((None, vec![*c, *b, *a])),
+            _ => None,
+        })
+    }),
+    core("parts in the wrong order", |m| {
+        each_op(m, |_, op| {
+            let concat = matches!(&op.kind, OpKind::Core(CoreOp::Concat(_)));
+            concat.then(|| (None, op.operands.iter().rev().copied().collect()))
+        })
+    }),
+    core("pad off by one", |m| {
+        each_core(m, |op| match op {
+            CoreOp::Pad { amounts, mode: PadMode::Constant, value } => {
+                let shifted = amounts.iter().map(|(l, h)| if *h > 0 { (l + 1, h - 1) } else { (*l, *h) }).collect();
+                Some(CoreOp::Pad { amounts: shifted, mode: PadMode::Constant, value: *value })
+            }
+            _ => None,
+        })
+    }),
+    core("padding at the wrong end", |m| {
+        each_core(m, |op| match op {
+            CoreOp::Conv { window, groups } => {
+                let Padding::Explicit(pads) = &window.padding else { return None };
+                let mut window = window.clone();
+                window.padding = Padding::Explicit(pads.iter().map(|(a, b)| (*b, *a)).collect());
+                Some(CoreOp::Conv { window, groups: *groups })
+            }
+            _ => None,
+        })
+    }),
+    core("dilation forgotten", |m| {
+        each_core(m, |op| match op {
+            CoreOp::Conv { window, groups } if window.padding == Padding::Same => {
+                let mut window = window.clone();
+                window.dilations.fill(1);
+                Some(CoreOp::Conv { window, groups: *groups })
+            }
+            _ => None,
+        })
+    }),
+    core("slice off by one", |m| {
+        each_core(m, |op| match op {
+            CoreOp::Slice(axes) => {
+                let mut axes = axes.clone();
+                axes.iter_mut().filter(|a| a.start > 0).for_each(|a| {
+                    a.start -= 1;
+                    a.end = a.end.map(|e| e - 1);
+                });
+                Some(CoreOp::Slice(axes))
+            }
+            _ => None,
+        })
+    }),
+    core("axes reversed", |m| {
+        each_core(m, |op| match op {
+            CoreOp::Transpose(perm) => Some(CoreOp::Transpose(perm.iter().rev().copied().collect())),
+            _ => None,
+        })
+    }),
+    core("next axis reduced", |m| {
+        each_core(m, |op| match op {
+            CoreOp::Reduce { kind, axes, keep } => {
+                Some(CoreOp::Reduce { kind: *kind, axes: axes.iter().map(|a| a + 1).collect(), keep: *keep })
+            }
+            _ => None,
+        })
+    }),
+    core("mean taken for a sum", |m| {
+        each_core(m, |op| match op {
+            CoreOp::Reduce { kind: Reduce::Mean, axes, keep } => {
+                Some(CoreOp::Reduce { kind: Reduce::Sum, axes: axes.clone(), keep: *keep })
+            }
+            _ => None,
+        })
+    }),
+    core("mean taken for a maximum", |m| {
+        each_core(m, |op| match op {
+            CoreOp::Pool { kind: Pool::Avg, size, window } => {
+                Some(CoreOp::Pool { kind: Pool::Max, size: size.clone(), window: window.clone() })
+            }
+            _ => None,
+        })
+    }),
+    core("equality forgotten", |m| {
+        each_core(m, |op| match op {
+            CoreOp::Compare(Compare::Le) => Some(CoreOp::Compare(Compare::Lt)),
+            CoreOp::Compare(Compare::Ge) => Some(CoreOp::Compare(Compare::Gt)),
+            _ => None,
+        })
+    }),
+    core("largest last", |m| {
+        each_core(m, |op| match op {
+            CoreOp::Sort { axis, descending } => Some(CoreOp::Sort { axis: *axis, descending: !descending }),
+            _ => None,
+        })
+    }),
+    core("activation lost", |m| bypass(m, |kind| *kind == OpKind::Core(CoreOp::Unary(Unary::Relu)))),
+    core("conversion taken for nothing", |m| bypass(m, |kind| matches!(kind, OpKind::Core(CoreOp::Cast(_))))),
+    core("attributes ignored by common subexpressions", merge_by_name),
+    core("last output dropped", |m| {
+        let main = main_of(m);
+        if let [.., before, last] = m[main].outputs.as_slice() {
+            let (before, last) = (before.value, last.value);
+            m[main].outputs.iter_mut().filter(|o| o.value == last).for_each(|o| o.value = before);
+        }
+    }),
+    core("crossing value forgotten", |m| {
+        after_split(m, |m, stage| {
+            let params: Vec<ValueId> = m[stage].params.iter().map(|p| p.value).collect();
+            let pair = params.windows(2).find(|p| m[stage][p[0]].ty == m[stage][p[1]].ty).map(|p| (p[1], p[0]));
+            m[stage].replace_uses(&pair.into_iter().collect());
+        })
+    }),
+    core("stage outputs in the wrong order", |m| {
+        after_split(m, |m, stage| {
+            if let [first, second, ..] = m[stage].outputs.as_mut_slice() {
+                std::mem::swap(&mut first.value, &mut second.value);
+            }
+        })
+    }),
+    core("stage inputs in the wrong order", |m| {
+        after_split(m, |m, stage| {
+            if let [first, second, ..] = m[stage].params.as_mut_slice() {
+                std::mem::swap(&mut first.value, &mut second.value);
+            }
+        })
+    }),
+    core("last op of a stage dropped", |m| {
+        after_split(m, |m, stage| {
+            let last = m[stage].op_ids().next_back();
+            let pair = last.and_then(|op| Some((*m[stage][op].results.first()?, *m[stage][op].operands.first()?)));
+            m[stage].replace_uses(&pair.into_iter().collect());
+        })
+    }),
+    layers("wrong epsilon of a normalization", |m| each_layer(m, "keras.BatchNormalization", "epsilon", 0.1.into())),
+    layers("activation of a layer lost", |m| each_layer(m, "keras.Dense", "activation", Attr::str("linear"))),
+    layers("shared layer duplicated", duplicate_shared_layers),
+];
+
+const fn core(name: &'static str, make: fn(&mut Module)) -> Mistake {
+    Mistake { name, level: Level::Core, make }
+}
+
+const fn layers(name: &'static str, make: fn(&mut Module)) -> Mistake {
+    Mistake { name, level: Level::Layers, make }
+}
+
+fn main_of(module: &Module) -> FuncId {
+    module.func_named(netc_ir::MAIN).unwrap()
+}
+
+/// Gives ops another core op, or other operands, as `change` says.
+fn each_op(module: &mut Module, change: impl Fn(&Module, &Op) -> Option<(Option<CoreOp>, Vec<ValueId>)>) {
+    for id in module.func_ids() {
+        for op in module[id].op_ids().collect::<Vec<_>>() {
+            if let Some((core, operands)) = change(module, &module[id][op]) {
+                module[id].set_operands(op, operands);
+                core.into_iter().for_each(|core| module[id].set_kind(op, core));
+            }
+        }
+    }
+}
+
+fn each_core(module: &mut Module, change: impl Fn(&CoreOp) -> Option<CoreOp>) {
+    each_op(module, |_, op| match &op.kind {
+        OpKind::Core(core) => Some((Some(change(core)?), op.operands.clone())),
+        OpKind::Source(_) | OpKind::Call(_) => None,
+    });
+}
+
+/// Lets what reads the ops that `wrong` holds of read what they read.
+fn bypass(module: &mut Module, wrong: impl Fn(&OpKind) -> bool) {
+    for func in &mut module.funcs {
+        let ops = func.ops().filter(|(_, op)| wrong(&op.kind));
+        let pairs: BTreeMap<ValueId, ValueId> = ops.map(|(_, op)| (op.results[0], op.operands[0])).collect();
+        func.replace_uses(&pairs);
+    }
+}
+
+/// Common subexpressions by the name of the op, its operands and its type.
+fn merge_by_name(module: &mut Module) {
+    for func in &mut module.funcs {
+        let mut known = BTreeMap::new();
+        let mut same = BTreeMap::new();
+        for (_, op) in func.ops().filter(|(_, op)| op.results.len() == 1 && !op.operands.is_empty()) {
+            let key = (op.kind.name().to_string(), op.operands.clone(), func[op.results[0]].ty.clone());
+            let first = *known.entry(key).or_insert(op.results[0]);
+            if first != op.results[0] {
+                same.insert(op.results[0], first);
+            }
+        }
+        func.replace_uses(&same);
+    }
+}
+
+/// Splits the module at the first of some cuts that is one, and damages each stage.
+fn after_split(module: &mut Module, damage: impl Fn(&mut Module, FuncId)) {
+    let mut plans = (0..8).filter_map(|seed| split::plan(module, &Cuts::from_seed(seed).names(module)).ok());
+    let Some(plan) = plans.next() else { return };
+    drop(plans);
+    split::apply(module, &plan);
+    let stages: Vec<FuncId> = callees(&module[main_of(module)]).collect();
+    stages.into_iter().for_each(|stage| damage(module, stage));
+}
+
+/// Sets an entry of the configuration of the layers of a class.
+fn each_layer(module: &mut Module, class: &str, key: &str, value: Attr) {
+    for layer in module.layers.iter_mut().filter(|l| &*l.class == class) {
+        if let Some(mut config) = layer.config.get("config").and_then(Attr::as_map).cloned()
+            && config.get(key).is_some()
+        {
+            config.set(key, value.clone());
+            layer.config.set("config", Attr::Map(config));
+        }
+    }
+}
+
+/// Gives each application of a layer but the first a layer of its own, with weights of its own.
+fn duplicate_shared_layers(module: &mut Module) {
+    let mut applied: BTreeMap<LayerId, u64> = BTreeMap::new();
+    for id in module.func_ids() {
+        for op in module[id].op_ids().collect::<Vec<OpId>>() {
+            let OpKind::Source(source) = &module[id][op].kind else { continue };
+            let Some(layer) = source.layer else { continue };
+            let times = applied.entry(layer).or_default();
+            *times += 1;
+            if *times > 1 {
+                let (copy, mut source) = (duplicate(module, layer), source.clone());
+                source.layer = Some(copy);
+                module[id].set_kind(op, OpKind::Source(source));
+            }
+        }
+    }
+}
+
+fn duplicate(module: &mut Module, layer: LayerId) -> LayerId {
+    let mut copy = module[layer].clone();
+    copy.name = format!("{}_{}", copy.name, module.layers.len()).as_str().into();
+    for (_, id) in &mut copy.weights {
+        let mut weight = module[*id].clone();
+        weight.name = format!("{}_{}", weight.name, module.weights.len()).as_str().into();
+        if let WeightData::Random { seed, .. } = &mut weight.data {
+            *seed += 1;
+        }
+        *id = module.add_weight(weight);
+    }
+    module.add_layer(copy)
+}
