@@ -228,6 +228,7 @@ CASES = {
         ops.sparsemax(x)
         act.leaky_relu(x)
         act.relu(x, negative_slope=0.1, max_value=1.0, threshold=0.2)
+        ReLU()(act.relu(x, negative_slope=0.1, max_value=1.0))
         act.softmax(x)
         act.gelu(x, approximate=True)
         act.threshold(x, 0.3, -1.0)
