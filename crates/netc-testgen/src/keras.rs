@@ -172,7 +172,7 @@ impl KerasRecipe {
         let mut draft = Draft::new("random", self.steps.len() as u64, shape);
         for input in &self.inputs {
             let (elem, dims) = of(INPUTS, *input);
-            draft.input(elem, dims);
+            draft.input(elem, dims, 0.0);
         }
         draft.steps(&self.steps);
         let mut module = draft.finish(&self.outputs);

@@ -71,10 +71,11 @@ impl Draft {
         }
     }
 
-    pub(super) fn input(&mut self, elem: ElemType, dims: &[u64]) -> Tensor {
+    /// `size` is the magnitude of its numbers, as a power of two.
+    pub(super) fn input(&mut self, elem: ElemType, dims: &[u64], size: f64) -> Tensor {
         let layer = format!("input {}", self.made.len());
         let tensor = self.model.named(layer.as_str()).input_of(elem, dims);
-        self.record(layer, Vec::new(), vec![tensor], 0.0);
+        self.record(layer, Vec::new(), vec![tensor], size);
         tensor
     }
 

@@ -7,6 +7,25 @@ use super::KerasClass;
 use super::draft::{Added, Draft, Shape};
 use crate::recipe::{Step, pick};
 
+/// Classes that take numbers of some range alone, which other tensors need not have.
+const PARTICULAR: &[&str] = &[
+    "Embedding",
+    "Power",
+    "Exp",
+    "Exp2",
+    "Expm1",
+    "Log",
+    "Log1p",
+    "Log2",
+    "Log10",
+    "Sqrt",
+    "Rsqrt",
+    "Reciprocal",
+    "Tan",
+    "Divide",
+    "TrueDivide",
+];
+
 /// Applies the layer of a call again, to other tensors of the same types where there are any.
 pub(super) fn again(d: &mut Draft, step: &Step<KerasClass>) -> Added {
     let calls: Vec<usize> = (0..d.made.len()).filter(|i| !d.made[*i].operands.is_empty()).collect();
@@ -41,7 +60,11 @@ fn apply_again(d: &mut Draft, call: usize, operands: &[Tensor]) -> Added {
         return None;
     }
     let made = &d.made[call];
-    let size = made.results.first().map_or(0.0, |y| d.size(*y));
+    if made.layer.rsplit_once('_').is_some_and(|(class, _)| PARTICULAR.contains(&class)) {
+        return None;
+    }
+    let larger = made.operands.iter().zip(operands).map(|(old, new)| d.size(*new) - d.size(*old)).fold(0.0, f64::max);
+    let size = made.results.first().map_or(0.0, |y| d.size(*y)) + larger;
     let (layer, handle) = (made.layer.clone(), made.handle);
     let results = d.model.apply_all(handle, operands);
     d.record(layer, operands.to_vec(), results, size)
@@ -59,7 +82,7 @@ pub(super) fn nested(d: &mut Draft, step: &Step<KerasClass>, steps: &[Step<Keras
     (inner.depth, inner.masks) = (d.depth + 1, d.masks);
     for x in &operands {
         let ty = d.ty(*x);
-        inner.input(ty.elem, &d.extents(*x));
+        inner.input(ty.elem, &d.extents(*x), d.size(*x));
     }
     inner.steps(steps);
     if inner.made.len() == operands.len() || !d.may_read(&operands) {
