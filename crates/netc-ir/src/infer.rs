@@ -182,30 +182,31 @@ impl Rule<'_> {
 
     /// C2: aligned at the last axis, extents are equal, or one of them is 1.
     fn broadcast(&self, types: &[&Type], elem: ElemType) -> Inferred {
-        let Some(shapes) = types.iter().map(|t| t.dims.as_deref()).collect::<Option<Vec<_>>>() else {
+        if types.iter().any(|t| t.dims.is_none()) {
             return Ok(Type::unranked(elem));
-        };
-        let mut out: Vec<Dim> = Vec::new();
-        for shape in shapes {
-            out = self.broadcast_dims(2, &out, shape)?;
         }
-        Ok(Type::new(elem, out))
+        let mut shapes = types.iter().filter_map(|t| t.dims.as_deref());
+        let mut out = shapes.next().unwrap_or_default().to_vec();
+        shapes.try_for_each(|shape| self.broadcast_with(2, &mut out, shape))?;
+        Ok(Type { elem, dims: Some(out) })
     }
 
-    fn broadcast_dims(&self, constraint: u8, a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>, InferError> {
-        let rank = a.len().max(b.len());
-        let at = |s: &[Dim], i: usize| (i + s.len()).checked_sub(rank).map_or(Dim::Known(1), |i| s[i].clone());
-        (0..rank)
-            .map(|i| match (at(a, i), at(b, i)) {
-                (x, y) if x == y || y.is(1) => Ok(x),
-                (x, y) if x.is(1) => Ok(y),
-                // A number decides over a symbol: if they differ, running says so.
-                (x, y) if dims_agree(&x, &y) => Ok(if x.known().is_some() { x } else { y }),
-                (x, y) => {
-                    Err(self.error(constraint, format!("extents {x} and {y} do not broadcast ({a:?} and {b:?})")))
-                }
-            })
-            .collect()
+    /// Makes `out` the shape that it and `other` broadcast to.
+    fn broadcast_with(&self, constraint: u8, out: &mut Vec<Dim>, other: &[Dim]) -> Result<(), InferError> {
+        let clash = |(x, y): &(&Dim, &Dim)| !(x.is(1) || y.is(1) || dims_agree(x, y));
+        if let Some((x, y)) = out.iter().rev().zip(other.iter().rev()).filter(clash).last() {
+            let note = format!("extents {x} and {y} do not broadcast ({out:?} and {other:?})");
+            return Err(self.error(constraint, note));
+        }
+        let missing = other.len().saturating_sub(out.len());
+        out.splice(..0, std::iter::repeat_n(Dim::Known(1), missing));
+        for (x, y) in out.iter_mut().rev().zip(other.iter().rev()) {
+            // A number decides over a symbol: if they differ, running says so.
+            if *x != *y && !y.is(1) && (x.is(1) || x.known().is_none()) {
+                *x = y.clone();
+            }
+        }
+        Ok(())
     }
 
     fn matmul(&self, operands: &[&Type]) -> Inferred {
@@ -217,7 +218,8 @@ impl Rule<'_> {
         let (batch_a, [m, k]) = split_last(ad);
         let (batch_b, [k2, n]) = split_last(bd);
         self.check(3, dims_agree(k, k2), || format!("inner extents {k} and {k2} differ"))?;
-        let mut dims = self.broadcast_dims(4, batch_a, batch_b)?;
+        let mut dims = batch_a.to_vec();
+        self.broadcast_with(4, &mut dims, batch_b)?;
         dims.extend([m.clone(), n.clone()]);
         Ok(Type::new(elem, dims))
     }
@@ -247,7 +249,9 @@ impl Rule<'_> {
     fn reshape(&self, operands: &[&Type], dims: &[Dim]) -> Inferred {
         let [x] = self.operands(operands)?;
         let out = Type::new(x.elem, dims.iter().cloned());
-        if let Some(from) = &x.dims {
+        // A product with a symbol is not a number, unless a factor is 0, and then agrees with every other.
+        let open = |dims: &[Dim]| dims.iter().any(|d| d.known().is_none()) && !dims.iter().any(|d| d.is(0));
+        if let Some(from) = x.dims.as_ref().filter(|from| !open(from) && !open(dims)) {
             let (a, b) = (Dim::product(from), Dim::product(dims));
             self.check(1, dims_agree(&a, &b), || format!("{x} has {a} elements, {out} has {b}"))?;
         }

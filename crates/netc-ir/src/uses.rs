@@ -5,28 +5,35 @@ use crate::module::Func;
 
 /// The readers of every value of a function.
 pub struct Uses {
-    readers: Vec<Vec<OpId>>,
+    /// Where the readers of each value begin; those of the next follow.
+    starts: Vec<usize>,
+    readers: Vec<OpId>,
     returned: Vec<bool>,
 }
 
 impl Uses {
     /// Computes the readers of every value, in execution order; an op that reads a value twice is listed twice.
     pub fn of(func: &Func) -> Self {
-        let mut uses = Self { readers: vec![Vec::new(); func.num_values()], returned: vec![false; func.num_values()] };
-        for (id, op) in func.ops() {
-            for value in &op.operands {
-                uses.readers[value.index()].push(id);
-            }
+        let reads = || func.ops().flat_map(|(id, op)| op.operands.iter().map(move |v| (v.index(), id)));
+        let mut starts = vec![0; func.num_values() + 1];
+        reads().for_each(|(value, _)| starts[value + 1] += 1);
+        for i in 1..starts.len() {
+            starts[i] += starts[i - 1];
         }
-        for output in &func.outputs {
-            uses.returned[output.value.index()] = true;
+        let mut next = starts.clone();
+        let mut readers = vec![OpId::new(0); starts[func.num_values()]];
+        for (value, op) in reads() {
+            readers[next[value]] = op;
+            next[value] += 1;
         }
-        uses
+        let mut returned = vec![false; func.num_values()];
+        func.outputs.iter().for_each(|o| returned[o.value.index()] = true);
+        Self { starts, readers, returned }
     }
 
     /// The ops that read `value`.
     pub fn readers(&self, value: ValueId) -> &[OpId] {
-        &self.readers[value.index()]
+        &self.readers[self.starts[value.index()]..self.starts[value.index() + 1]]
     }
 
     /// Whether the function returns `value`.

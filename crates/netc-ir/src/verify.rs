@@ -18,7 +18,7 @@
 //!   words.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 
 use crate::Name;
@@ -26,7 +26,7 @@ use crate::attr::{Attrs, MAX_LEVELS};
 use crate::dim::Dim;
 use crate::id::{LayerId, OpId, ValueId};
 use crate::infer::infer;
-use crate::module::{Def, Func, Layer, Loc, Module, Weight, WeightData, callees};
+use crate::module::{Def, Func, Layer, Loc, Module, Param, Weight, WeightData, callees};
 use crate::op::{CallOp, CoreOp, Op, OpKind, SourceOp};
 use crate::types::Type;
 
@@ -58,7 +58,7 @@ impl std::error::Error for Violations {}
 
 /// Checks every rule of the module, and reports all that are broken.
 pub fn verify(module: &Module) -> Result<(), Violations> {
-    let mut v = Verifier { module, found: Vec::new() };
+    let mut v = Verifier { module, found: Vec::new(), types: Vec::new(), words: None };
     v.tables();
     for func in &module.funcs {
         v.func(func);
@@ -73,10 +73,41 @@ pub fn verify(module: &Module) -> Result<(), Violations> {
 struct Verifier<'m> {
     module: &'m Module,
     found: Vec<Violation>,
+    /// Room for the types of one op's operands and results.
+    types: Vec<&'m Type>,
+    /// An extent whose symbols are words: most types share theirs.
+    words: Option<&'m Dim>,
 }
 
-impl Verifier<'_> {
-    fn require(&mut self, rule: u8, holds: bool, place: &dyn fmt::Display, note: impl FnOnce() -> String) {
+/// Where something is found. It becomes text only if something is wrong.
+#[derive(Clone, Copy)]
+enum Place<'m> {
+    Module,
+    Weight(usize, &'m Weight),
+    Layer(usize, &'m Layer),
+    Func(&'m Func),
+    Param(&'m Func, &'m Param),
+    Op(&'m Func, OpId),
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Module => f.write_str("the module"),
+            Self::Weight(i, weight) => write!(f, "w{i} `{}`", weight.name),
+            Self::Layer(i, layer) => write!(f, "l{i} `{}`", layer.name),
+            Self::Func(func) => write!(f, "@{}", func.name),
+            Self::Param(func, param) => write!(f, "@{}, parameter `{}`", func.name, param.name),
+            Self::Op(func, id) => {
+                let op = &func[*id];
+                write!(f, "@{}, {id} `{}` ({})", func.name, op.kind.name(), op.loc)
+            }
+        }
+    }
+}
+
+impl<'m> Verifier<'m> {
+    fn require(&mut self, rule: u8, holds: bool, place: Place<'_>, note: impl FnOnce() -> String) {
         if !holds {
             self.found.push(Violation { rule, place: place.to_string(), note: note() });
         }
@@ -84,92 +115,92 @@ impl Verifier<'_> {
 
     fn tables(&mut self) {
         for (i, weight) in self.module.weights.iter().enumerate() {
-            self.weight(&format!("w{i} `{}`", weight.name), weight);
+            self.weight(Place::Weight(i, weight), weight);
         }
         for (i, layer) in self.module.layers.iter().enumerate() {
-            self.layer(&format!("l{i} `{}`", layer.name), layer);
+            self.layer(Place::Layer(i, layer), layer);
         }
-        self.attrs(&"the module", &self.module.attrs);
+        self.attrs(Place::Module, &self.module.attrs);
         let twice = duplicate(self.module.funcs.iter().map(|f| &f.name));
-        self.require(10, twice.is_none(), &"the module", || {
+        self.require(10, twice.is_none(), Place::Module, || {
             format!("two functions are `@{}`", twice.map_or("", |n| n))
         });
     }
 
-    fn layer(&mut self, place: &str, layer: &Layer) {
+    fn layer(&mut self, place: Place<'_>, layer: &Layer) {
         for (_, w) in &layer.weights {
-            self.require(3, w.index() < self.module.weights.len(), &place, || format!("there is no weight {w}"));
+            self.require(3, w.index() < self.module.weights.len(), place, || format!("there is no weight {w}"));
         }
         let twice = duplicate(layer.weights.iter().map(|(place, _)| place));
-        self.require(13, twice.is_none(), &place, || format!("two weights are at `{}`", twice.map_or("", |n| n)));
-        self.attrs(&place, &layer.config);
+        self.require(13, twice.is_none(), place, || format!("two weights are at `{}`", twice.map_or("", |n| n)));
+        self.attrs(place, &layer.config);
     }
 
     /// V14: the attributes are not too deep to have text. Deeper ones must not be walked.
-    fn attrs(&mut self, place: &dyn fmt::Display, attrs: &Attrs) -> bool {
+    fn attrs(&mut self, place: Place<'_>, attrs: &Attrs) -> bool {
         let holds = attrs.is_printable();
         self.require(14, holds, place, || format!("its attributes nest deeper than {MAX_LEVELS} levels"));
         holds
     }
 
-    fn layer_exists(&mut self, place: &dyn fmt::Display, layer: Option<LayerId>) {
+    fn layer_exists(&mut self, place: Place<'_>, layer: Option<LayerId>) {
         let missing = layer.filter(|l| l.index() >= self.module.layers.len());
         self.require(3, missing.is_none(), place, || format!("there is no layer {}", missing.map_or(0, |l| l.index())));
     }
 
-    fn weight(&mut self, place: &str, weight: &Weight) {
+    fn weight(&mut self, place: Place<'_>, weight: &Weight) {
         let bytes = weight.ty.num_bytes();
-        self.require(9, bytes.is_some() && weight.ty.elem.size() > 0, &place, || {
+        self.require(9, bytes.is_some() && weight.ty.elem.size() > 0, place, || {
             format!("its type is {}, expected a fixed shape of numbers or booleans", weight.ty)
         });
         match &weight.data {
             WeightData::File { file, len, .. } => {
-                self.require(3, file.index() < self.module.files.len(), &place, || format!("there is no {file}"));
-                self.require(9, bytes.is_none_or(|b| b == *len), &place, || {
+                self.require(3, file.index() < self.module.files.len(), place, || format!("there is no {file}"));
+                self.require(9, bytes.is_none_or(|b| b == *len), place, || {
                     format!("{} is {} bytes, the file holds {len}", weight.ty, bytes.unwrap_or(0))
                 });
             }
             WeightData::Inline(literal) => {
-                self.require(9, literal.is_well_formed() && literal.ty() == weight.ty, &place, || {
+                self.require(9, literal.is_well_formed() && literal.ty() == weight.ty, place, || {
                     format!("its type is {}, its value {} of {} bytes", weight.ty, literal.ty(), literal.bytes.len())
                 });
             }
-            WeightData::Random { .. } => self.require(9, weight.ty.elem.is_float(), &place, || {
+            WeightData::Random { .. } => self.require(9, weight.ty.elem.is_float(), place, || {
                 format!("its type is {}: random weights are floats", weight.ty)
             }),
         }
     }
 
-    fn func(&mut self, func: &Func) {
-        let here = format!("@{}", func.name);
-        let mut scope = Scope { defined: vec![false; func.num_values()], names: BTreeSet::new() };
+    fn func(&mut self, func: &'m Func) {
+        let here = Place::Func(func);
+        let mut scope = Scope { defined: vec![false; func.num_values()], names: HashSet::new() };
         for (i, param) in func.params.iter().enumerate() {
-            self.define(func, &mut scope, param.value, Def::Param(i as u32), &here);
-            self.layer_exists(&format!("{here}, parameter `{}`", param.name), param.layer);
+            self.define(func, &mut scope, param.value, Def::Param(i as u32), here);
+            self.layer_exists(Place::Param(func, param), param.layer);
         }
         let mut seen = vec![false; func.num_op_slots()];
         for id in func.op_ids() {
             let Some(stood) = seen.get_mut(id.index()) else {
-                self.require(12, false, &here, || format!("{id} is not in the table of ops"));
+                self.require(12, false, here, || format!("{id} is not in the table of ops"));
                 continue;
             };
             let twice = std::mem::replace(stood, true);
-            self.require(12, !twice, &here, || format!("{id} stands twice in the order"));
+            self.require(12, !twice, here, || format!("{id} stands twice in the order"));
             self.op(func, &mut scope, id, &func[id]);
         }
         for output in &func.outputs {
-            self.require(11, scope.is_defined(output.value), &here, || {
+            self.require(11, scope.is_defined(output.value), here, || {
                 format!("output `{}` is not defined", output.name)
             });
         }
         let twice = duplicate(func.params.iter().map(|p| &p.name));
-        self.require(10, twice.is_none(), &here, || format!("two parameters are `{}`", twice.map_or("", |n| n)));
+        self.require(10, twice.is_none(), here, || format!("two parameters are `{}`", twice.map_or("", |n| n)));
         let twice = duplicate(func.outputs.iter().map(|o| &o.name));
-        self.require(10, twice.is_none(), &here, || format!("two outputs are `{}`", twice.map_or("", |n| n)));
-        self.attrs(&here, &func.attrs);
+        self.require(10, twice.is_none(), here, || format!("two outputs are `{}`", twice.map_or("", |n| n)));
+        self.attrs(here, &func.attrs);
     }
 
-    fn define(&mut self, func: &Func, scope: &mut Scope, value: ValueId, def: Def, place: &dyn fmt::Display) {
+    fn define(&mut self, func: &'m Func, scope: &mut Scope<'m>, value: ValueId, def: Def, place: Place<'_>) {
         let Some(defined) = scope.defined.get_mut(value.index()) else {
             return self.require(4, false, place, || format!("{value} is not in the table of values"));
         };
@@ -180,78 +211,90 @@ impl Verifier<'_> {
             format!("{value} is defined as {def:?}, its entry says {:?}", entry.def)
         });
         if let Some(name) = entry.name.as_ref().filter(|_| !twice) {
-            let free = scope.names.insert(name.clone());
+            let free = scope.names.insert(name);
             self.require(4, free, place, || format!("two values are named `%{name}`"));
         }
-        let printable = entry.ty.dims.iter().flatten().all(Dim::is_printable);
+        let printable = entry.ty.dims.iter().flatten().all(|dim| self.has_words(dim));
         self.require(14, printable, place, || format!("{} has a symbol that is not a word", entry.ty));
     }
 
-    fn op(&mut self, func: &Func, scope: &mut Scope, id: OpId, op: &Op) {
-        let here = format!("@{}, {id} `{}` ({})", func.name, op.kind.name(), op.loc);
+    /// V14: the symbols of the extent are words.
+    fn has_words(&mut self, dim: &'m Dim) -> bool {
+        let holds = dim.known().is_some() || self.words == Some(dim) || dim.is_printable();
+        if holds && dim.known().is_none() {
+            self.words = Some(dim);
+        }
+        holds
+    }
+
+    fn op(&mut self, func: &'m Func, scope: &mut Scope<'m>, id: OpId, op: &'m Op) {
+        let here = Place::Op(func, id);
         let undefined = op.operands.iter().find(|v| !scope.is_defined(**v));
-        self.require(1, undefined.is_none(), &here, || {
+        self.require(1, undefined.is_none(), here, || {
             format!("operand {} is not defined before it", undefined.map_or_else(String::new, ToString::to_string))
         });
         for (i, result) in op.results.iter().enumerate() {
-            self.define(func, scope, *result, Def::Result(id, i as u32), &here);
+            self.define(func, scope, *result, Def::Result(id, i as u32), here);
         }
-        self.require(14, !op.results.is_empty(), &here, || "it has no result".into());
-        self.loc(&here, &op.loc);
+        self.require(14, !op.results.is_empty(), here, || "it has no result".into());
+        self.loc(here, &op.loc);
         let in_range = |v: &ValueId| v.index() < func.num_values();
         if !op.operands.iter().chain(&op.results).all(in_range) {
             return;
         }
-        let operands: Vec<&Type> = op.operands.iter().map(|v| &func[*v].ty).collect();
-        let results: Vec<&Type> = op.results.iter().map(|v| &func[*v].ty).collect();
+        let mut types = std::mem::take(&mut self.types);
+        types.extend(op.operands.iter().chain(&op.results).map(|v| &func[*v].ty));
+        let (operands, results) = types.split_at(op.operands.len());
         match &op.kind {
-            OpKind::Core(core) => self.core(&here, core, &operands, &results),
-            OpKind::Source(source) => self.source(&here, source, operands.len()),
-            OpKind::Call(call) => self.call(&here, call, &operands, &results),
+            OpKind::Core(core) => self.core(here, core, operands, results),
+            OpKind::Source(source) => self.source(here, source, operands.len()),
+            OpKind::Call(call) => self.call(here, call, operands, results),
         }
+        types.clear();
+        self.types = types;
     }
 
-    fn loc(&mut self, here: &str, loc: &Loc) {
+    fn loc(&mut self, here: Place<'_>, loc: &Loc) {
         let places = if let Loc::Fused(places) = loc { places.as_slice() } else { std::slice::from_ref(loc) };
         if let Loc::Fused(places) = loc {
             let n = places.len();
-            self.require(14, n > 1, &here, || format!("its location fuses {n} places, expected two or more"));
+            self.require(14, n > 1, here, || format!("its location fuses {n} places, expected two or more"));
             let nested = places.iter().any(|p| !matches!(p, Loc::Call { .. }));
-            self.require(14, !nested, &here, || "its location fuses one that is fused or unknown".into());
+            self.require(14, !nested, here, || "its location fuses one that is fused or unknown".into());
         }
         for place in places {
             if let Loc::Call { file: Some(file), .. } = place {
                 let known = file.index() < self.module.files.len();
-                self.require(3, known, &here, || format!("its location is in {file}, which does not exist"));
+                self.require(3, known, here, || format!("its location is in {file}, which does not exist"));
             }
         }
     }
 
-    fn core(&mut self, here: &str, op: &CoreOp, operands: &[&Type], results: &[&Type]) {
+    fn core(&mut self, here: Place<'_>, op: &CoreOp, operands: &[&Type], results: &[&Type]) {
         match infer(self.module, op, operands) {
-            Err(error) => self.require(2, false, &here, || error.to_string()),
-            Ok(ty) => self.require(2, matches!(results, [r] if **r == ty), &here, || {
+            Err(error) => self.require(2, false, here, || error.to_string()),
+            Ok(ty) => self.require(2, matches!(results, [r] if **r == ty), here, || {
                 format!("its result is {results:?}, expected {ty}")
             }),
         }
     }
 
-    fn source(&mut self, here: &str, op: &SourceOp, operands: usize) {
-        self.require(14, op.name.contains('.'), &here, || {
+    fn source(&mut self, here: Place<'_>, op: &SourceOp, operands: usize) {
+        self.require(14, op.name.contains('.'), here, || {
             format!("its name `{}` is not a dialect and a class joined by a point", op.name)
         });
-        self.layer_exists(&here, op.layer);
+        self.layer_exists(here, op.layer);
         if let Some((id, layer)) = op.layer.and_then(|id| Some((id, self.module.layers.get(id.index())?))) {
-            self.require(7, layer.class == op.name, &here, || format!("layer {id} is a {}", layer.class));
+            self.require(7, layer.class == op.name, here, || format!("layer {id} is a {}", layer.class));
         }
         self.operand_refs(here, &op.attrs, operands);
     }
 
-    fn call(&mut self, here: &str, op: &CallOp, operands: &[&Type], results: &[&Type]) {
-        self.layer_exists(&here, op.layer);
+    fn call(&mut self, here: Place<'_>, op: &CallOp, operands: &[&Type], results: &[&Type]) {
+        self.layer_exists(here, op.layer);
         self.operand_refs(here, &op.attrs, operands.len());
         let Some(callee) = self.module.funcs.get(op.callee.index()) else {
-            return self.require(3, false, &here, || format!("there is no function {}", op.callee));
+            return self.require(3, false, here, || format!("there is no function {}", op.callee));
         };
         let agree = |given: &[&Type], declared: Vec<ValueId>| {
             let known = declared.iter().all(|v| v.index() < callee.num_values());
@@ -261,7 +304,7 @@ impl Verifier<'_> {
         };
         let passes = agree(operands, callee.params.iter().map(|p| p.value).collect());
         let receives = agree(results, callee.outputs.iter().map(|o| o.value).collect());
-        self.require(5, passes && receives, &here, || {
+        self.require(5, passes && receives, here, || {
             format!(
                 "passes {operands:?} and receives {results:?}, which is not what @{} takes and returns",
                 callee.name
@@ -269,13 +312,13 @@ impl Verifier<'_> {
         });
     }
 
-    fn operand_refs(&mut self, here: &str, attrs: &Attrs, operands: usize) {
-        if !self.attrs(&here, attrs) {
+    fn operand_refs(&mut self, here: Place<'_>, attrs: &Attrs, operands: usize) {
+        if !self.attrs(here, attrs) {
             return;
         }
         let mut worst = None;
         attrs.iter().for_each(|(_, a)| a.for_each_operand(&mut |i| worst = worst.max(Some(i))));
-        self.require(8, worst.is_none_or(|i| (i as usize) < operands), &here, || {
+        self.require(8, worst.is_none_or(|i| (i as usize) < operands), here, || {
             format!("refers to operand ${}, it has {operands}", worst.unwrap_or(0))
         });
     }
@@ -293,8 +336,8 @@ impl Verifier<'_> {
                     stack.push((id, true));
                     for callee in callees(&self.module[id]) {
                         let open = state.get(&callee) == Some(&Visit::Open);
-                        let place = format!("@{}", self.module[id].name);
-                        self.require(6, !open, &place, || {
+                        let place = Place::Func(&self.module[id]);
+                        self.require(6, !open, place, || {
                             format!("calls @{}, which leads back to it", self.module[callee].name)
                         });
                         if !open {
@@ -313,12 +356,12 @@ enum Visit {
     Done,
 }
 
-struct Scope {
+struct Scope<'m> {
     defined: Vec<bool>,
-    names: BTreeSet<Name>,
+    names: HashSet<&'m Name>,
 }
 
-impl Scope {
+impl Scope<'_> {
     fn is_defined(&self, value: ValueId) -> bool {
         self.defined.get(value.index()).copied().unwrap_or(false)
     }
