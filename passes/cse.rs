@@ -68,7 +68,7 @@ fn plan(func: &Func, fuel: &mut Fuel) -> Plan {
 struct Key<'f> {
     kind: &'f OpKind,
     operands: Vec<ValueId>,
-    /// The types that a source op's results have are written down, not inferred: they may differ.
+    /// The types of the results, where they are written down and not inferred: they may differ.
     types: Vec<&'f Type>,
 }
 
@@ -81,7 +81,8 @@ impl<'f> Key<'f> {
         {
             operands.sort_unstable();
         }
-        Self { kind: &op.kind, operands, types: op.results.iter().map(|v| &func[*v].ty).collect() }
+        let results = if matches!(op.kind, OpKind::Core(_)) { &[] } else { &op.results[..] };
+        Self { kind: &op.kind, operands, types: results.iter().map(|v| &func[*v].ty).collect() }
     }
 }
 
