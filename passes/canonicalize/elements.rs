@@ -87,9 +87,10 @@ pub(super) const RULES: &[Rule] = &[
             if !s.is_constant(a) || s.is_constant(b) {
                 return None;
             }
-            let op = match s.op {
-                CoreOp::Compare(f) => CoreOp::Compare(mirrored(*f)),
-                op => commutes(op, s.ty(a).elem).then(|| op.clone())?,
+            let op = if let CoreOp::Compare(f) = s.op {
+                CoreOp::Compare(mirrored(*f))
+            } else {
+                commutes(s.op, s.ty(a).elem).then(|| s.op.clone())?
             };
             Some(Rewrite::Op(op, vec![b, a]))
         },
@@ -212,10 +213,8 @@ fn is_neutral(f: Binary, elem: ElemType, c: Number) -> bool {
 /// The op on what its operands repeat. Quotients and powers of integers may be errors, also for what is repeated not
 /// even once.
 fn without_broadcast(s: &Site<'_>) -> Option<Rewrite> {
-    let repeats = match s.op {
-        CoreOp::Binary(Binary::Div | Binary::Pow) => s.result_type().elem.is_float(),
-        op => matches!(op, CoreOp::Binary(_) | CoreOp::Compare(_) | CoreOp::Select),
-    };
+    let partial = matches!(s.op, CoreOp::Binary(Binary::Div | Binary::Pow)) && !s.result_type().elem.is_float();
+    let repeats = matches!(s.op, CoreOp::Binary(_) | CoreOp::Compare(_) | CoreOp::Select) && !partial;
     let source = |v: ValueId| match s.def(v)? {
         (CoreOp::Broadcast(_), [x]) => Some(*x),
         _ => None,

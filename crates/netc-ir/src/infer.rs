@@ -193,8 +193,8 @@ impl Rule<'_> {
 
     /// Makes `out` the shape that it and `other` broadcast to.
     fn broadcast_with(&self, constraint: u8, out: &mut Vec<Dim>, other: &[Dim]) -> Result<(), InferError> {
-        let clash = |(x, y): &(&Dim, &Dim)| !(x.is(1) || y.is(1) || dims_agree(x, y));
-        if let Some((x, y)) = out.iter().rev().zip(other.iter().rev()).filter(clash).last() {
+        let clashes = |(x, y): &(&Dim, &Dim)| !(x.is(1) || y.is(1) || dims_agree(x, y));
+        if let Some((x, y)) = out.iter().rev().zip(other.iter().rev()).find(clashes) {
             let note = format!("extents {x} and {y} do not broadcast ({out:?} and {other:?})");
             return Err(self.error(constraint, note));
         }
