@@ -25,15 +25,20 @@ ulimit -v 500000
 
 failed=()
 for target in "${targets[@]}"; do
-  echo "== $target"
   mkdir -p "corpus/$target" "artifacts/$target"
   folders=("corpus/$target")
   for folder in "seeds/$target" "../tests/regressions/$target"; do
     if [ -d "$folder" ]; then folders+=("$folder"); fi
   done
-  options=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=400 -verbosity=0 -print_final_stats=1)
+  options=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=400 -print_final_stats=1)
   if [ -f "seeds/$target.dict" ]; then options+=(-dict="seeds/$target.dict"); fi
-  "target/release/$target" "${folders[@]}" "${options[@]}" -artifact_prefix="artifacts/$target/" || failed+=("$target")
+  log="artifacts/$target.log"
+  if "target/release/$target" "${folders[@]}" "${options[@]}" -artifact_prefix="artifacts/$target/" &>"$log"; then
+    echo "$target: $(sed -n 's/stat::number_of_executed_units: *//p' "$log") inputs"
+  else
+    tail -n 40 "$log"
+    failed+=("$target")
+  fi
 done
 if [ "${#failed[@]}" != 0 ]; then
   echo "found something: ${failed[*]}; see fuzz/artifacts/ and fuzz/README.md" >&2
