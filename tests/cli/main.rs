@@ -7,6 +7,7 @@ mod bad_manifest;
 mod bad_output;
 mod damage;
 mod r#gen;
+mod memory;
 mod pipelines;
 mod run;
 mod split;

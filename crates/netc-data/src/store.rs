@@ -82,7 +82,8 @@ impl Store {
 
     /// All bytes of a weight of the module that the store was opened for.
     pub fn read(&self, weight: &Weight) -> Result<Vec<u8>, DataError> {
-        let mut bytes = Vec::with_capacity(size(weight)?);
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(size(weight)?).map_err(|_| no_room(weight))?;
         self.copy(weight, &mut bytes)?;
         Ok(bytes)
     }
@@ -163,7 +164,11 @@ fn copy_blocks(file: &File, offset: u64, len: u64, block: &mut [u8], out: &mut d
 fn size(weight: &Weight) -> Result<usize, DataError> {
     let bytes = weight.ty.num_bytes().filter(|_| weight.ty.elem != ElemType::Any && weight.ty.elem != ElemType::Str);
     let bytes = bytes.and_then(|b| usize::try_from(b).ok()).filter(|b| *b <= isize::MAX as usize);
-    bytes.ok_or_else(|| DataError::Size { weight: weight.name.clone(), ty: weight.ty.to_string() })
+    bytes.ok_or_else(|| no_room(weight))
+}
+
+fn no_room(weight: &Weight) -> DataError {
+    DataError::Size { weight: weight.name.clone(), ty: weight.ty.to_string() }
 }
 
 fn repeats(literal: &Literal) -> u64 {

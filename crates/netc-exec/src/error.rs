@@ -25,6 +25,12 @@ pub enum TensorError {
         /// The limit.
         limit: u64,
     },
+    /// The system has too little memory.
+    #[error("a tensor of type {ty} does not fit into memory")]
+    Memory {
+        /// The type.
+        ty: String,
+    },
     /// A value cannot be converted without loss.
     #[error("element {index} is {value}, which {elem} cannot hold exactly")]
     Inexact {

@@ -40,6 +40,9 @@ impl Tensor {
         dims: &[u64],
         values: impl IntoIterator<Item = Number>,
     ) -> Result<Self, TensorError> {
+        let memory = |_| TensorError::Memory { ty: Type::fixed(elem, dims).to_string() };
+        let size = usize::try_from(byte_size(elem, dims)?).unwrap_or(usize::MAX);
+        Vec::<u8>::new().try_reserve_exact(size).map_err(memory)?;
         Self::new(elem, dims, Literal::dense(elem, dims, values).bytes.to_vec())
     }
 
