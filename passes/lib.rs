@@ -8,9 +8,17 @@ pub mod canonicalize;
 mod copy;
 pub mod cse;
 pub mod dce;
+pub mod extract;
 pub mod fold_bn;
 pub mod fold_const;
+pub mod freeze;
+pub mod inline;
+mod layer;
 pub mod lower;
+pub mod merge;
+mod part;
+mod prune;
+mod splice;
 pub mod split;
 #[cfg(test)]
 mod testing;
@@ -18,8 +26,19 @@ mod testing;
 use netc_pass::{NamedPipeline, PassInfo, Registry};
 
 /// Every pass, in the order in which they are listed to users.
-pub const PASSES: &[&PassInfo] =
-    &[&split::INFO, &lower::INFO, &canonicalize::INFO, &cse::INFO, &fold_bn::INFO, &fold_const::INFO, &dce::INFO];
+pub const PASSES: &[&PassInfo] = &[
+    &split::INFO,
+    &merge::INFO,
+    &extract::INFO,
+    &inline::INFO,
+    &freeze::INFO,
+    &lower::INFO,
+    &canonicalize::INFO,
+    &cse::INFO,
+    &fold_bn::INFO,
+    &fold_const::INFO,
+    &dce::INFO,
+];
 
 /// Every pipeline that has a name.
 pub const PIPELINES: &[&NamedPipeline] = &[&SIMPLIFY];

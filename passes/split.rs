@@ -14,13 +14,13 @@ mod apply;
 mod plan;
 mod report;
 
-use std::collections::BTreeSet;
-
-use netc_ir::{Loc, Module, Name};
+use netc_ir::{Loc, Module};
 use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo};
 
 pub use apply::apply;
-pub use plan::{Boundary, Crossing, SplitError, SplitPlan, StagePlan, plan};
+pub use plan::{Boundary, SplitError, SplitPlan, StagePlan, plan};
+
+pub use crate::part::Crossing;
 
 /// `split` as users see it.
 pub const INFO: PassInfo = PassInfo {
@@ -62,16 +62,6 @@ impl Pass for Split {
         }
         Ok(())
     }
-}
-
-/// `name`, or with a number where it is taken.
-fn unique(name: String, taken: &mut BTreeSet<Name>) -> Name {
-    let mut candidates = (1..).map(|n| format!("{name}_{n}"));
-    let mut candidate: Name = name.as_str().into();
-    while !taken.insert(candidate.clone()) {
-        candidate = candidates.next().unwrap_or_default().into();
-    }
-    candidate
 }
 
 #[cfg(test)]

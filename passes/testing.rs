@@ -1,16 +1,16 @@
-//! What the tests of this crate share: running a pass on text, random functions, and an inliner as an oracle.
+//! What the tests of this crate share: running a pass on text, random functions and cuts.
 
 mod rewriting;
 
 use netc_ir::{
-    Attrs, Binary, Builder, Dim, ElemType, Func, Layer, LayerId, Literal, MAIN, Module, Name, OpKind, SourceOp, Type,
+    Attrs, Binary, Builder, Dim, ElemType, Func, Layer, LayerId, Literal, MAIN, Module, OpId, OpKind, SourceOp, Type,
     Unary, ValueId, Weight, WeightData, WeightId, parse, print, verify,
 };
 use netc_pass::{Context, Dialect, Dialects, LowerError, Lowered, Manager, OpContext, Pipeline, parse_pass};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use crate::analysis::is_constant;
+use crate::analysis::{OpNames, live_ops};
 use crate::copy::{Copy, named};
 
 pub(crate) use rewriting::{check_fuel, rewrite};
@@ -140,47 +140,19 @@ pub(crate) fn dialects() -> Dialects {
     dialects
 }
 
-/// `@main` with every call of a stage replaced by the stage's ops. A weight or constant that several stages have is one
-/// again.
-pub(crate) fn inline_stages(module: &Module) -> Func {
+/// The names of up to three places of the live part of `@main`, on both sides of ops.
+pub(crate) fn cuts(module: &Module, places: &[(Index, bool)]) -> Vec<String> {
     let main = module.main().unwrap();
-    let mut b = Builder::new(module, MAIN);
-    let mut map = vec![None; main.num_values()];
-    for param in &main.params {
-        map[param.value.index()] = Some(b.param(param.name.clone(), main[param.value].ty.clone(), param.layer));
+    let (live, names) = (live_ops(main), OpNames::of(module, main));
+    let ops: Vec<OpId> = main.op_ids().filter(|op| live[op.index()]).collect();
+    if ops.is_empty() {
+        return Vec::new();
     }
-    let mut constants: Vec<(Option<Name>, OpKind, ValueId)> = Vec::new();
-    for (_, call) in main.ops() {
-        let OpKind::Call(target) = &call.kind else { panic!("only calls are left in @main") };
-        let stage = &module[target.callee];
-        let mut inner = vec![None; stage.num_values()];
-        for (param, operand) in stage.params.iter().zip(&call.operands) {
-            inner[param.value.index()] = map[operand.index()];
-        }
-        for (_, op) in stage.ops() {
-            let name = op.results.first().and_then(|v| stage[*v].name.clone());
-            if let Some((_, _, one)) = constants.iter().find(|(n, kind, _)| (n, kind) == (&name, &op.kind)) {
-                inner[op.results[0].index()] = Some(*one);
-                continue;
-            }
-            let operands: Vec<ValueId> = op.operands.iter().map(|v| inner[v.index()].unwrap()).collect();
-            let types: Vec<_> = op.results.iter().map(|v| (stage[*v].ty.clone(), stage[*v].name.clone())).collect();
-            let new = b.at(op.loc.clone()).op(op.kind.clone(), &operands, types);
-            for (old, new) in op.results.iter().zip(b.results(new)) {
-                inner[old.index()] = Some(*new);
-            }
-            if is_constant(&op.kind) {
-                constants.push((name, op.kind.clone(), b.results(new)[0]));
-            }
-        }
-        for (output, result) in stage.outputs.iter().zip(&call.results) {
-            map[result.index()] = inner[output.value.index()];
-        }
-    }
-    let outputs: Vec<_> = main.outputs.iter().map(|o| (o.name.clone(), map[o.value.index()].unwrap())).collect();
-    let mut func = b.finish(outputs);
-    func.attrs = main.attrs.clone();
-    func
+    let name = |(place, before): &(Index, bool)| {
+        let name = names.op(*place.get(&ops));
+        if *before { format!("before:{name}") } else { name }
+    };
+    places.iter().map(name).collect()
 }
 
 /// What does not depend on the order of the ops: each op with what it reads, as text, sorted; and the outputs.
@@ -198,7 +170,7 @@ pub(crate) fn structure(func: &Func) -> (Vec<String>, Vec<String>) {
 
 /// `func` with its dead ops removed.
 pub(crate) fn without_dead_ops(module: &Module, func: &Func) -> Func {
-    let live = crate::analysis::live_ops(func);
+    let live = live_ops(func);
     let mut copy = Copy::new(module, func, func.name.clone());
     func.params.iter().for_each(|p| copy.param(p));
     func.ops().filter(|(id, _)| live[id.index()]).for_each(|(_, op)| copy.op(op));

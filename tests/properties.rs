@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod parts;
+
 use std::fmt::Debug;
 
 use netc_ir::{MAIN, print};
@@ -114,6 +116,47 @@ fn passes_over_models_keep_values_and_have_nothing_left_to_do() {
         oracle::fuel(&module, subject)?;
         oracle::idempotent(&module, subject)?;
         oracle::commutes(&module, &cuts.names(&module), subject)
+    });
+}
+
+#[test]
+fn merging_undoes_a_split() {
+    check(150, (CoreRecipe::strategy(CORE_OPS), Cuts::strategy()), |(recipe, cuts)| {
+        let module = recipe.build();
+        parts::merge_undoes_split(&module, &cuts.names(&module))
+    });
+    check(100, (KerasRecipe::strategy(LAYERS), Cuts::strategy()), |(recipe, cuts)| {
+        let model = recipe.build();
+        parts::is_canonical(&model)?;
+        parts::merge_undoes_split(&model, &cuts.names(&model))
+    });
+}
+
+#[test]
+fn parts_compute_what_the_whole_computes_there() {
+    check(60, (CoreRecipe::strategy(CORE_OPS), Cuts::strategy()), |(recipe, cuts)| {
+        let module = recipe.build();
+        let parts = parts::parts(&cuts.names(&module));
+        parts.iter().try_for_each(|part| parts::extract_computes(&module, part, &Dialects::new()))
+    });
+    check(30, (KerasRecipe::strategy(LAYERS), Cuts::strategy()), |(recipe, cuts)| {
+        let model = recipe.build();
+        let parts = parts::parts(&cuts.names(&model));
+        parts.iter().try_for_each(|part| parts::extract_computes(&model, part, &dialects()))
+    });
+}
+
+#[test]
+fn inlining_keeps_values_and_leaves_no_calls() {
+    check(100, (CoreRecipe::strategy(CORE_OPS), Cuts::strategy()), |(recipe, cuts)| {
+        let module = recipe.build();
+        let names = cuts.names(&module);
+        let split = parts::after(&module, &format!("split=[{}]", parts::quoted(&names)));
+        let Ok(split) = split else { return Ok(()) };
+        let (registry, dialects) = (netc_passes::registry(), Dialects::new());
+        let subject = Subject { pipeline: "inline", registry: &registry, dialects: &dialects };
+        let inlined = oracle::keeps_values(&split, subject)?;
+        if inlined.funcs.len() == 1 { Ok(()) } else { Err(format!("functions are left:\n{}", print(&inlined))) }
     });
 }
 

@@ -1,6 +1,6 @@
 //! The call graph.
 
-use netc_ir::{FuncId, Module, callees};
+use netc_ir::{Func, FuncId, Module, OpKind, callees};
 
 /// Every function after those that it calls. The stack is explicit: a long chain of calls cannot overflow it.
 pub(crate) fn callees_first(module: &Module) -> Vec<FuncId> {
@@ -18,6 +18,16 @@ pub(crate) fn callees_first(module: &Module) -> Vec<FuncId> {
         }
     }
     order
+}
+
+/// The functions that `main` calls in order, if it is what a split leaves: every op is a call that applies no layer.
+/// Else, none.
+pub(crate) fn stages(main: &Func) -> Vec<FuncId> {
+    let stages = main.ops().map(|(_, op)| match &op.kind {
+        OpKind::Call(call) if call.layer.is_none() => Some(call.callee),
+        OpKind::Call(_) | OpKind::Source(_) | OpKind::Core(_) => None,
+    });
+    stages.collect::<Option<_>>().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,20 +1,24 @@
 //! What passes and reports ask about a function. Each analysis is computed, borrowed and dropped: none is stored.
 
 mod algebra;
+mod below;
 pub(crate) mod calls;
 mod cost;
 pub mod graph;
 mod names;
 mod needed;
 mod one_tensor;
+mod order;
 mod post_dominators;
 mod rounding;
 
 pub(crate) use algebra::{commutes, constant_values};
+pub use below::layers_below;
 pub use cost::{Cost, Costs, CutCost};
 pub use names::{CutError, CutPoint, OpNames, model_layers, resolve};
 pub(crate) use needed::{constant_producer, is_constant};
 pub use needed::{live_ops, needed_by};
 pub(crate) use one_tensor::OneTensorCuts;
 pub use one_tensor::{Cut, one_tensor_cuts};
+pub use order::canonical_order;
 pub use rounding::rounding_bounds;

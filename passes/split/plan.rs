@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use netc_ir::{Func, FuncId, Module, Name, OpId, OpKind, Type, ValueId};
+use netc_ir::{Func, Module, Name, OpId, ValueId};
 use netc_pass::PassError;
 use thiserror::Error;
 
-use super::unique;
+use crate::analysis::calls::stages;
 use crate::analysis::{
     CutError, CutPoint, OneTensorCuts, OpNames, constant_producer, is_constant, live_ops, needed_by, resolve,
 };
+use crate::copy::unique;
+use crate::part::Crossing;
 
 /// A split that cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -100,17 +102,6 @@ pub struct Boundary {
     pub nearest: [Option<String>; 2],
 }
 
-/// A value at a cut.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Crossing {
-    /// The value.
-    pub value: ValueId,
-    /// How the program's text spells it.
-    pub name: String,
-    /// Its type.
-    pub ty: Type,
-}
-
 /// Decides how to split `@main` of a verified module at the cuts `at`, in whatever order.
 ///
 /// The time is linear in the size of the function for each cut.
@@ -123,23 +114,14 @@ fn try_plan(module: &Module, at: &[String]) -> Result<SplitPlan, SplitError> {
     if at.is_empty() {
         return Err(SplitError::NoCut);
     }
-    if let Some(stage) = first_stage(main) {
-        return Err(SplitError::AlreadySplit(module[stage].name.to_string()));
+    if let Some(stage) = stages(main).first() {
+        return Err(SplitError::AlreadySplit(module[*stage].name.to_string()));
     }
     let live = live_ops(main);
     let cuts = at.iter().map(|spec| Cut::of(module, main, &live, spec)).collect::<Result<Vec<_>, _>>()?;
     let (cuts, reordered) = in_order(cuts);
     let stage_of = assign_stages(main, &live, &cuts)?;
     Ok(Planner { module, main, stage_of, live, cuts }.plan(reordered))
-}
-
-/// The first stage, if `main` is what a split leaves: it has ops, and all are calls that apply no layer.
-fn first_stage(main: &Func) -> Option<FuncId> {
-    let stages = main.ops().map(|(_, op)| match &op.kind {
-        OpKind::Call(call) if call.layer.is_none() => Some(call.callee),
-        OpKind::Call(_) | OpKind::Source(_) | OpKind::Core(_) => None,
-    });
-    stages.collect::<Option<Vec<_>>>()?.first().copied()
 }
 
 /// `stage0`, `stage1`, ..., with a number behind the name that another function has.
@@ -314,7 +296,7 @@ impl Planner<'_> {
         for value in self.main.values_in_order() {
             let Some((first, last)) = spans[value.index()] else { continue };
             for boundary in &mut boundaries[first..last] {
-                let crossing = Crossing { value, name: names.value(value), ty: self.main[value].ty.clone() };
+                let crossing = Crossing::of(self.main, names, value);
                 let computed = self.main.producer(value).is_some();
                 if computed { &mut boundary.crossing } else { &mut boundary.shared_inputs }.push(crossing);
             }

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::plan::{Boundary, Crossing, SplitPlan};
+use super::plan::{Boundary, SplitPlan};
+use crate::part::Crossing;
 
 impl SplitPlan {
     /// What the user should know about the split, one text per remark.
@@ -63,15 +64,5 @@ fn list(f: &mut fmt::Formatter<'_>, crossing: &[Crossing]) -> fmt::Result {
     match crossing.len().checked_sub(CROSSING_SHOWN) {
         None | Some(0) => Ok(()),
         Some(more) => write!(f, ", and {more} more"),
-    }
-}
-
-impl fmt::Display for Crossing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.name, self.ty)?;
-        match self.ty.bytes_per_example() {
-            Some(bytes) => write!(f, " ({bytes} bytes per example)"),
-            None => f.write_str(" (size not known)"),
-        }
     }
 }

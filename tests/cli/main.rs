@@ -8,6 +8,7 @@ mod bad_output;
 mod damage;
 mod r#gen;
 mod memory;
+mod merge;
 mod pipelines;
 mod run;
 mod split;

@@ -14,6 +14,7 @@ Examples:
   netc cuts model.keras                              where can it be cut through one tensor?
   netc run out/manifest.json --input x.npy -o y.npz  run the stages one after the other
   netc diff model.keras out/manifest.json            compare whole and stages
+  netc merge out/manifest.json -o model.keras        make one model of the stages again
   netc zoo:resnet50 -o resnet50.keras                write a built-in architecture as a file
 
 Exit codes: 0 done, 1 the input cannot be done, 2 usage, 3 verification failed.";
@@ -41,6 +42,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Compare the outputs of two models, or of a model and a chain of stages
     Diff(DiffArgs),
+    /// Make one model of a chain of stages
+    Merge(MergeArgs),
     /// List the passes and pipelines, or show one of them
     Passes(PassesArgs),
     /// Find the first pass, and in it the first rewrite, that makes a model wrong
@@ -307,6 +310,12 @@ pub(crate) struct DiffArgs {
     pub(crate) random: RandomArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct MergeArgs {
+    #[command(flatten)]
+    pub(crate) compile: CompileArgs,
 }
 
 #[derive(Args)]

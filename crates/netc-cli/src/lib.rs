@@ -55,6 +55,7 @@ fn run(cli: Cli, registry: &Registry) -> Result<(), CliError> {
         Some(Command::Layers(args)) => command::layers::run(&args),
         Some(Command::Run(args)) => command::run::run(&args),
         Some(Command::Diff(args)) => command::diff::run(&args),
+        Some(Command::Merge(args)) => command::merge::run(args, registry),
         Some(Command::Passes(args)) => command::passes::run(&args, registry),
         Some(Command::Gen(args)) => command::r#gen::run(&args),
         Some(Command::Bisect(args)) => command::bisect::run(&args, registry),

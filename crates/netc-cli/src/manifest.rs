@@ -2,12 +2,20 @@
 //!
 //! `stages[]` stand in order. Inputs and outputs of a stage stand in the order in which its file's model takes and
 //! returns them. An input's `source` is `{"model_input": NAME}` or `{"stage": I, "output": J}`.
+//!
+//! Two things are there for merging the stages again. `main` is `@main` without its ops, in the IR's own text: what the
+//! model is as a whole. A stage's `calls` hold for layers the numbers that their calls have in the whole, where these are
+//! not those that they have in the stage.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use netc_ir::{Builder, CallOp, Dim, ElemType, FuncId, MAIN, Module, Name, OpKind, Type, ValueId, call_types};
+use netc_data::Store;
+use netc_ir::{
+    Attrs, Builder, CallOp, Dim, ElemType, Func, FuncId, Loc, MAIN, Module, Name, OpId, OpKind, Type, ValueId,
+    WeightId, call_types,
+};
 use netc_keras::dtype_name;
 use netc_pass::Dialects;
 use netc_passes::analysis::Costs;
@@ -57,7 +65,7 @@ pub(crate) fn write(
         });
         let outputs =
             func.outputs.iter().zip(&file.outputs).map(|(o, name)| Value::Object(port(name, &func[o.value].ty)));
-        json!({
+        let mut json = json!({
             "name": &*func.name,
             "file": file.file,
             "inputs": inputs.collect::<Vec<_>>(),
@@ -65,7 +73,12 @@ pub(crate) fn write(
             "layers": cost.layers,
             "parameters": cost.params,
             "multiply_accumulates": cost.macs,
-        })
+        });
+        let calls = renumbered_calls(module, func);
+        if !calls.is_empty() {
+            json["calls"] = json!(calls);
+        }
+        json
     });
     let inputs = main.params.iter().enumerate().map(|(i, p)| {
         let mut port = port(&p.name, &main[p.value].ty);
@@ -84,10 +97,34 @@ pub(crate) fn write(
         "outputs": outputs.collect::<Vec<_>>(),
         "stages": stages.collect::<Vec<_>>(),
     });
+    if !main.attrs.is_empty() {
+        manifest["main"] = head(main).into();
+    }
     if let Some(v) = verification {
         manifest["verification"] = verification_json(v);
     }
     manifest
+}
+
+/// A program of `main` alone, without what it computes.
+fn head(main: &Func) -> String {
+    let mut module = Module::new();
+    let mut func = Func::new(MAIN);
+    func.attrs = main.attrs.clone();
+    module.add_func(func);
+    netc_ir::print(&module)
+}
+
+/// The numbers of the calls of each layer in the whole, where they are not 0, 1, ... in the stage too.
+fn renumbered_calls(module: &Module, stage: &Func) -> BTreeMap<String, Vec<u32>> {
+    let mut calls: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+    for (_, op) in stage.ops() {
+        if let (Some(layer), Loc::Call { call, .. }) = (op.kind.layer(), &op.loc) {
+            calls.entry(module[layer].name.to_string()).or_default().push(*call);
+        }
+    }
+    calls.retain(|_, numbers| !numbers.iter().copied().eq(0..numbers.len() as u32));
+    calls
 }
 
 /// Name, shape (null where open), type and size of a tensor.
@@ -194,11 +231,45 @@ impl Reader<'_> {
             // Each file numbers its open extents anew; the batch is common to all.
             let symbol = |name: &Name| (&**name != "N").then(|| Dim::symbol(format!("s{i}_{name}")));
             let ids = module.append(imported.module, rename, symbol);
-            funcs.push(main.map(|m| ids[m.index()]).ok_or_else(|| self.error(&format!("stages[{i}]"), "a model"))?);
+            let main = main.map(|m| ids[m.index()]).ok_or_else(|| self.error(&format!("stages[{i}]"), "a model"))?;
+            self.number_calls(&mut module, main, stage, i)?;
+            funcs.push(main);
         }
-        let main = self.main(&module, &funcs, stages)?;
+        share_weights(&mut module)?;
+        let mut main = self.main(&module, &funcs, stages)?;
+        main.attrs = self.attrs()?;
         module.add_func(main);
         Ok((module, notes))
+    }
+
+    /// Gives the calls of layers in the stage `main` the numbers that they have in the whole.
+    fn number_calls(&self, module: &mut Module, main: FuncId, stage: &Value, i: usize) -> Result<(), CliError> {
+        let Some(calls) = stage.get("calls") else { return Ok(()) };
+        let place = format!("stages[{i}].calls");
+        let of_layer = |list: &Value| -> Option<Vec<u32>> {
+            list.as_array()?.iter().map(|n| u32::try_from(n.as_u64()?).ok()).collect()
+        };
+        let calls: Option<BTreeMap<&str, Vec<u32>>> = calls
+            .as_object()
+            .and_then(|calls| calls.iter().map(|(layer, list)| Some((layer.as_str(), of_layer(list)?))).collect());
+        let calls = calls.ok_or_else(|| self.error(&place, "layers with lists of numbers"))?;
+        for op in module[main].op_ids().collect::<Vec<OpId>>() {
+            let Some(layer) = module[main][op].kind.layer() else { continue };
+            let numbers = calls.get(&*module[layer].name).cloned();
+            if let (Some(numbers), Loc::Call { call, .. }) = (numbers, &mut module[main][op].loc) {
+                let number = numbers.get(*call as usize);
+                *call = *number.ok_or_else(|| self.error(&place, "a number for each call of the layer"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the model is as a whole.
+    fn attrs(&self) -> Result<Attrs, CliError> {
+        let Some(main) = self.json.get("main") else { return Ok(Attrs::new()) };
+        let program = main.as_str().and_then(|text| netc_ir::parse(text).ok());
+        let main = program.as_ref().and_then(Module::main);
+        main.map(|main| main.attrs.clone()).ok_or_else(|| self.error("main", "a program with a function `@main`"))
     }
 
     /// The file of a stage, which must lie in the folder of the manifest or below.
@@ -273,7 +344,7 @@ impl Reader<'_> {
             .map(|(i, input)| {
                 let place = format!("inputs[{i}]");
                 let name = input.get("name").and_then(Value::as_str).ok_or_else(|| self.error(&place, "a `name`"))?;
-                let ty = types.get(name).cloned().unwrap_or_else(|| Type::unranked(ElemType::Any));
+                let ty = types.get(name).cloned().unwrap_or_else(|| recorded_type(input));
                 Ok((name.to_string(), ty))
             })
             .collect()
@@ -290,4 +361,42 @@ impl Reader<'_> {
             _ => Err(self.error(place, "a `source`: {\"model_input\": NAME} or {\"stage\": I, \"output\": J}")),
         }
     }
+}
+
+/// The type that the manifest records for an input that no stage reads.
+fn recorded_type(port: &Value) -> Type {
+    let dtype = port.get("dtype").and_then(Value::as_str);
+    let elem = ElemType::ALL.iter().copied().find(|elem| dtype == Some(dtype_name(*elem))).unwrap_or(ElemType::Any);
+    let extent = |(axis, extent): (usize, &Value)| match extent.as_u64() {
+        Some(n) => Dim::Known(n),
+        None if axis == 0 => Dim::symbol("N"),
+        None => Dim::symbol(format!("d{axis}")),
+    };
+    let dims = port.get("shape").and_then(Value::as_array);
+    dims.map_or(Type::unranked(elem), |dims| Type::new(elem, dims.iter().enumerate().map(extent)))
+}
+
+/// Lets weights of one name that have the same bytes have them in the same place: stages that apply one layer each have
+/// a copy of its weights.
+fn share_weights(module: &mut Module) -> Result<(), CliError> {
+    let mut first: BTreeMap<Name, WeightId> = BTreeMap::new();
+    let mut copies: Vec<(WeightId, WeightId)> = Vec::new();
+    for (i, weight) in module.weights.iter().enumerate() {
+        let id = WeightId::new(i);
+        let known = *first.entry(weight.name.clone()).or_insert(id);
+        if known != id && module[known].ty == weight.ty {
+            copies.push((known, id));
+        }
+    }
+    if copies.is_empty() {
+        return Ok(());
+    }
+    let store = Store::open(module).map_err(CliError::from_error)?;
+    for (known, copy) in copies {
+        let bytes = |id: WeightId| store.read(&module[id]).map_err(CliError::from_error);
+        if bytes(known)? == bytes(copy)? {
+            module[copy].data = module[known].data.clone();
+        }
+    }
+    Ok(())
 }

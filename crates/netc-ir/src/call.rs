@@ -12,16 +12,14 @@ use crate::types::Type;
 ///
 /// A symbol that is not an extent of its own in a parameter, such as `N` in `2*N`, stays as it is.
 pub fn call_types<'a>(callee: &Func, given: impl IntoIterator<Item = &'a Type>) -> Vec<Type> {
-    let symbols = bind(callee, given);
-    let substitute = |ty: &Type| Type {
-        elem: ty.elem,
-        dims: ty.dims.as_ref().map(|d| d.iter().map(|d| d.substitute(&|n| symbols.get(n).cloned())).collect()),
-    };
+    let symbols = call_symbols(callee, given);
+    let substitute = |ty: &Type| ty.substitute(&|name| symbols.get(name).cloned());
     callee.outputs.iter().map(|o| substitute(&callee[o.value].ty)).collect()
 }
 
-/// What the symbols of the callee's parameters are in a call: those that are an extent of their own.
-fn bind<'a>(callee: &Func, given: impl IntoIterator<Item = &'a Type>) -> BTreeMap<Name, Dim> {
+/// What the symbols of the callee's parameters are in a call on operands of the types `given`: those that are an extent
+/// of their own.
+pub fn call_symbols<'a>(callee: &Func, given: impl IntoIterator<Item = &'a Type>) -> BTreeMap<Name, Dim> {
     let mut symbols = BTreeMap::new();
     for (param, given) in callee.params.iter().zip(given) {
         let declared = callee[param.value].ty.dims.iter().flatten();
@@ -35,6 +33,13 @@ fn bind<'a>(callee: &Func, given: impl IntoIterator<Item = &'a Type>) -> BTreeMa
 }
 
 impl Type {
+    /// This type with its symbols replaced by what `symbol` gives for them.
+    #[must_use]
+    pub fn substitute(&self, symbol: &impl Fn(&Name) -> Option<Dim>) -> Self {
+        let dims = self.dims.as_ref().map(|dims| dims.iter().map(|d| d.substitute(symbol)).collect());
+        Self { elem: self.elem, dims }
+    }
+
     /// This type where `other`, which describes the same tensor, knows no more: its rank, its element type, and numbers
     /// where this has symbols are taken from `other`.
     #[must_use]

@@ -37,7 +37,7 @@ pub mod verify;
 
 pub use attr::{Attr, Attrs, F64};
 pub use build::Builder;
-pub use call::call_types;
+pub use call::{call_symbols, call_types};
 pub use dim::{Bindings, Dim};
 pub use edit::Renaming;
 pub use id::{FileId, FuncId, LayerId, OpId, ValueId, WeightId};

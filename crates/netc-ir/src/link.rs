@@ -32,12 +32,9 @@ impl Module {
         for func in &mut other.funcs {
             func.name = rename(&func.name);
             func.params.iter_mut().for_each(|p| p.layer = p.layer.map(|l| offset.layer(l)));
-            let dims = func.values.iter_mut().filter_map(|v| v.ty.dims.as_mut()).flatten();
-            dims.for_each(|d| *d = d.substitute(&symbol));
+            func.values.iter_mut().for_each(|v| v.ty = v.ty.substitute(&symbol));
             for op in &mut func.ops {
-                if let OpKind::Core(CoreOp::Reshape(dims) | CoreOp::Broadcast(dims)) = &mut op.kind {
-                    dims.iter_mut().for_each(|d| *d = d.substitute(&symbol));
-                }
+                op.kind.substitute(&symbol);
                 offset.kind(&mut op.kind);
                 offset.loc(&mut op.loc);
             }

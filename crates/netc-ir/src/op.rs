@@ -444,6 +444,13 @@ impl OpKind {
         }
     }
 
+    /// Replaces the symbols of the shapes that a core op makes by what `symbol` gives for them.
+    pub fn substitute(&mut self, symbol: &impl Fn(&Name) -> Option<Dim>) {
+        if let Self::Core(CoreOp::Reshape(dims) | CoreOp::Broadcast(dims)) = self {
+            dims.iter_mut().for_each(|d| *d = d.substitute(symbol));
+        }
+    }
+
     /// The call's attribute tree; core ops hold their attributes typed and have none.
     pub fn attrs(&self) -> Option<&Attrs> {
         match self {

@@ -49,10 +49,12 @@ impl<'m> Exporter<'m> {
         let title = func.attrs.get("name").and_then(Attr::as_str).unwrap_or(&func.name).to_string();
         let (kind, graph, written) = self.model(func, Place { group: String::new(), depth: 0 })?;
         self.weights.at("vars").name = Some(title.clone());
-        // A function with its own signature is the whole model; a stage is a plain model of the same kind.
-        let whole =
-            func.attrs.get("inputs").is_some() || kind == Kind::Sequential && func.name.as_ref() == netc_ir::MAIN;
         let own = func.attrs.get("object").and_then(Attr::as_map);
+        // A function with its own signature is the whole model, and so is a chain with the name of the whole; a part is
+        // a plain model of the same kind.
+        let has_name = own.and_then(|o| o.get("config")?.get("name")?.as_str()).is_none_or(|name| name == title);
+        let whole = func.attrs.get("inputs").is_some()
+            || kind == Kind::Sequential && func.name.as_ref() == netc_ir::MAIN && has_name;
         let mut object = match own.filter(|_| whole) {
             Some(object) => object.clone(),
             None => kind.object(),

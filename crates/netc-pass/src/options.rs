@@ -41,6 +41,11 @@ pub enum OptionKind {
         /// What stands for one in help.
         value: &'static str,
     },
+    /// One value or more, if given.
+    OptionalList {
+        /// What stands for one in help.
+        value: &'static str,
+    },
 }
 
 impl OptionKind {
@@ -51,7 +56,7 @@ impl OptionKind {
             Self::Count { default } => format!("COUNT (else {default})"),
             Self::Choice { of, default } => format!("{} (else {default})", of.join(" | ")),
             Self::Text { value } => (*value).into(),
-            Self::List { value } => format!("{value},..."),
+            Self::List { value } | Self::OptionalList { value } => format!("{value},..."),
         }
     }
 
@@ -63,14 +68,16 @@ impl OptionKind {
             many => format!("{} values", many.len()),
         };
         let expected = match (self, values) {
-            (Self::Flag, []) | (Self::Text { .. }, [_]) | (Self::List { .. }, [_, ..]) => return None,
+            (Self::Flag, []) | (Self::Text { .. }, [_]) | (Self::List { .. } | Self::OptionalList { .. }, [_, ..]) => {
+                return None;
+            }
             (Self::Count { .. }, [n]) if n.parse::<u64>().is_ok() => return None,
             (Self::Choice { of, .. }, [word]) if of.contains(&word.as_str()) => return None,
             (Self::Flag, _) => "no value".to_string(),
             (Self::Count { .. }, _) => "a whole number".into(),
             (Self::Choice { of, .. }, _) => format!("one of `{}`", of.join("`, `")),
             (Self::Text { .. }, _) => "one value".into(),
-            (Self::List { .. }, _) => "at least one value".into(),
+            (Self::List { .. } | Self::OptionalList { .. }, _) => "at least one value".into(),
         };
         Some(format!("takes {expected}, found {found}"))
     }
@@ -78,7 +85,7 @@ impl OptionKind {
     fn is_required(&self) -> bool {
         match self {
             Self::Text { .. } | Self::List { .. } => true,
-            Self::Flag | Self::Count { .. } | Self::Choice { .. } => false,
+            Self::Flag | Self::Count { .. } | Self::Choice { .. } | Self::OptionalList { .. } => false,
         }
     }
 }
@@ -128,7 +135,13 @@ impl<'a> Options<'a> {
         let given = self.call.values(name).and_then(|v| v.first()?.parse().ok());
         given.unwrap_or(match self.kind(name) {
             Some(OptionKind::Count { default }) => default,
-            Some(OptionKind::Flag | OptionKind::Choice { .. } | OptionKind::Text { .. } | OptionKind::List { .. })
+            Some(
+                OptionKind::Flag
+                | OptionKind::Choice { .. }
+                | OptionKind::Text { .. }
+                | OptionKind::List { .. }
+                | OptionKind::OptionalList { .. },
+            )
             | None => 0,
         })
     }
@@ -138,7 +151,13 @@ impl<'a> Options<'a> {
         let given = self.call.values(name).and_then(|v| v.first()).map(String::as_str);
         given.unwrap_or(match self.kind(name) {
             Some(OptionKind::Choice { default, .. }) => default,
-            Some(OptionKind::Flag | OptionKind::Count { .. } | OptionKind::Text { .. } | OptionKind::List { .. })
+            Some(
+                OptionKind::Flag
+                | OptionKind::Count { .. }
+                | OptionKind::Text { .. }
+                | OptionKind::List { .. }
+                | OptionKind::OptionalList { .. },
+            )
             | None => "",
         })
     }

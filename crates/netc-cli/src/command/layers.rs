@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use netc_ir::{Func, LayerId, OpId};
-use netc_passes::analysis::{model_layers, needed_by, resolve};
+use netc_passes::analysis::{layers_below, model_layers, resolve};
 
 use crate::args::LayersArgs;
 use crate::error::CliError;
@@ -13,12 +13,13 @@ use crate::text;
 pub(crate) fn run(args: &LayersArgs) -> Result<(), CliError> {
     let dialects = input::dialects(&args.model)?;
     let model = input::load(&args.input, &dialects)?;
+    let func = &model.module[model.main];
     let layers = match (&args.above, &args.below) {
-        (Some(name), _) => above(&model.module[model.main], &named(&model, name)?),
-        (None, Some(name)) => below(&model.module[model.main], &named(&model, name)?),
+        (Some(name), _) => above(func, &named(&model, name)?),
+        (None, Some(name)) => layers_below(&model.module, func, name).map_err(|e| CliError::input(e.to_string()))?,
         (None, None) => BTreeSet::new(),
     };
-    let counted = model_layers(&model.module, &model.module[model.main]);
+    let counted = model_layers(&model.module, func);
     let names = counted.iter().filter(|l| layers.contains(l)).map(|l| format!("{}\n", model.module[*l].name));
     text::print(&names.collect::<String>())
 }
@@ -46,18 +47,5 @@ fn above(func: &Func, ops: &[OpId]) -> BTreeSet<LayerId> {
             layers.extend(op.kind.layer());
         }
     }
-    layers
-}
-
-/// The layers of `ops` and of everything that they read, directly or through others, inputs included.
-fn below(func: &Func, ops: &[OpId]) -> BTreeSet<LayerId> {
-    let needed = needed_by(func, ops.iter().flat_map(|op| func[*op].results.iter().copied()));
-    let mut read = BTreeSet::new();
-    let mut layers = BTreeSet::new();
-    for (_, op) in func.ops().filter(|(id, _)| needed[id.index()]) {
-        layers.extend(op.kind.layer());
-        read.extend(op.operands.iter().copied());
-    }
-    layers.extend(func.params.iter().filter(|p| read.contains(&p.value)).filter_map(|p| p.layer));
     layers
 }

@@ -8,6 +8,7 @@ pub(crate) mod diff;
 pub(crate) mod r#gen;
 pub(crate) mod inspect;
 pub(crate) mod layers;
+pub(crate) mod merge;
 pub(crate) mod passes;
 pub(crate) mod reduce;
 pub(crate) mod repro;

@@ -70,7 +70,8 @@ pub(super) fn random_inputs(module: &Module) -> Result<Vec<Tensor>, Wrong> {
     inputs::random_inputs(main, INPUTS.0, INPUTS.1).map_err(|e| e.to_string())
 }
 
-pub(super) fn run(module: &Module, func: &str, given: &[Tensor]) -> Result<Vec<Tensor>, Wrong> {
+/// The outputs of the function `func`, which consists of core ops, on the inputs `given`.
+pub fn run(module: &Module, func: &str, given: &[Tensor]) -> Result<Vec<Tensor>, Wrong> {
     let place = |e: &dyn std::error::Error| format!("@{func} does not run: {e:?}\n{}", print(module));
     let id = module.func_named(func).ok_or_else(|| format!("there is no @{func}"))?;
     let store = Store::open(module).map_err(|e| place(&e))?;

@@ -1,0 +1,68 @@
+//! Makes `@main` the part of it between two places.
+
+mod plan;
+
+use netc_ir::{Loc, MAIN, Module};
+use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo};
+
+use crate::analysis::OpNames;
+use crate::part::Part;
+use crate::prune::{reachable, replace_funcs};
+
+pub use plan::{ExtractError, ExtractPlan, FurtherInput, plan};
+
+/// `extract` as users see it.
+pub const INFO: PassInfo = PassInfo {
+    name: "extract",
+    summary: "Keep the part of the model between two places, as a model of its own.",
+    help: "Makes `@main` the part of it that computes the second place from the first.\n\n\
+           - `extract=activation_46..avg_pool` takes the result of `activation_46` and returns that of `avg_pool`.\n\
+           - `extract=before:mixed3..mixed9` takes what `mixed3` reads.\n\
+           - `extract=..mixed9` begins at the inputs of the model, `extract=mixed9..` ends at its outputs.\n\
+           - `extract=a+b..c` begins at several places.\n\n\
+           Places are named as cuts are for `split`. The part has the ops that depend on the first place and that the \
+           second needs. What else these read is a further input, and a remark says which op reads it. Weights and \
+           constants are no inputs: the part has its own. Inputs and outputs of the model that have nothing to do with \
+           the part go, and so do functions, layers and weights that it does not use.",
+    fidelity: Fidelity::Exact,
+    options: &[OptionInfo {
+        name: "part",
+        kind: OptionKind::Text { value: "FROM..TO" },
+        help: "The places between which the part lies; one of them may be left out.",
+    }],
+    build: |options| Ok(Box::new(Extract { part: options.text("part").into() })),
+};
+
+struct Extract {
+    part: String,
+}
+
+impl Pass for Extract {
+    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
+        let plan = plan(module, &self.part)?;
+        for text in plan.remarks() {
+            context.remark(INFO.name, Loc::Unknown, text);
+        }
+        if context.rewrite() {
+            apply(module, &plan);
+        }
+        Ok(())
+    }
+}
+
+/// Makes `@main` of `module` the part that `plan`, which was made for it, says.
+pub fn apply(module: &mut Module, plan: &ExtractPlan) {
+    let Some(id) = module.func_named(MAIN) else { return };
+    let names = OpNames::of(module, &module[id]);
+    let (whole, ops) = (&module[id], plan.ops.clone());
+    let part = Part { module, whole, names: &names, ops, inputs: &plan.inputs, outputs: &plan.outputs };
+    let part = part.func(MAIN.into(), "_part");
+    let was = reachable(&module.funcs, [id]);
+    let mut funcs = module.funcs.clone();
+    funcs[id.index()] = part;
+    let keep = reachable(&funcs, module.func_ids().filter(|f| *f == id || !was[f.index()]));
+    replace_funcs(module, funcs, &keep);
+}
+
+#[cfg(test)]
+mod tests;

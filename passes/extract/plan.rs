@@ -1,0 +1,303 @@
+//! Deciding which ops lie between two places, and what they read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use netc_ir::{Func, Module, OpId, ValueId};
+use netc_pass::PassError;
+use thiserror::Error;
+
+use crate::analysis::{CutError, CutPoint, OpNames, constant_producer, is_constant, resolve};
+use crate::part::Crossing;
+
+/// A part that cannot be taken out.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ExtractError {
+    /// A name is not a place.
+    #[error(transparent)]
+    Cut(#[from] CutError),
+    /// There is nothing to take a part of.
+    #[error("the module has no function `@main`")]
+    NoMain,
+    /// The text does not say two places.
+    #[error("`{0}` is not a part: expected FROM..TO, as in `extract=mixed3..mixed9`, `..mixed9` or `mixed3..`")]
+    Syntax(String),
+    /// The part begins at an input.
+    #[error("`{0}` is an input of the model: leave the first place out to begin at the inputs, as in `..{1}`")]
+    FromInput(String, String),
+    /// The part ends at an input.
+    #[error("`{0}` is an input of the model: nothing is computed up to there")]
+    ToInput(String),
+    /// The part begins before what reads inputs only.
+    #[error(
+        "nothing is computed before `{0}`: it reads only inputs of the model, weights and constants. \
+         Leave the first place out to begin at the inputs, as in `..{1}`"
+    )]
+    NothingBefore(String, String),
+    /// A place is a weight or a constant.
+    #[error("`{0}` is a weight or a constant, which depends on no input")]
+    Constant(String),
+    /// Both places are one.
+    #[error("`{0}` and `{1}` are the same place: nothing is computed between them")]
+    Same(String, String),
+    /// The second place does not depend on the first.
+    #[error("`{to}` is not computed from `{from}`")]
+    NotBelow {
+        /// The first place.
+        from: String,
+        /// The second place.
+        to: String,
+    },
+    /// Part of the first place is of no use.
+    #[error("`{to}` does not need all of `{from}`")]
+    Unneeded {
+        /// The first place.
+        from: String,
+        /// The second place.
+        to: String,
+    },
+    /// Nothing depends on the first place.
+    #[error("no output of the model is computed from `{0}`")]
+    NothingAfter(String),
+    /// Nothing is computed up to the second place.
+    #[error("nothing is computed up to `{0}`")]
+    Empty(String),
+}
+
+impl From<ExtractError> for PassError {
+    fn from(error: ExtractError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// The part of `@main` that is taken out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExtractPlan {
+    /// Its ops in order, those for the weights and constants that it reads included.
+    pub ops: Vec<OpId>,
+    /// What it takes, in the order of definition.
+    pub inputs: Vec<ValueId>,
+    /// What it returns.
+    pub outputs: Vec<ValueId>,
+    /// Those of the inputs that are not at the first place.
+    pub further: Vec<FurtherInput>,
+    /// The number of ops that the whole has.
+    pub whole: usize,
+    /// The first place as it was given; empty for the inputs of the model.
+    pub from: String,
+}
+
+/// An input that the part needs besides the first place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FurtherInput {
+    /// The value.
+    pub input: Crossing,
+    /// Whether the whole computes it; else it is an input of the whole.
+    pub computed: bool,
+    /// The first op of the part that reads it.
+    pub reader: String,
+}
+
+/// Decides which part of `@main` of a verified module the text `FROM..TO` means.
+///
+/// The time is linear in the size of the function.
+pub fn plan(module: &Module, text: &str) -> Result<ExtractPlan, PassError> {
+    Ok(try_plan(module, text)?)
+}
+
+fn try_plan(module: &Module, text: &str) -> Result<ExtractPlan, ExtractError> {
+    let main = module.main().ok_or(ExtractError::NoMain)?;
+    let (from, to) = ends(module, main, text)?;
+    let starts = from.starts(main, to.text)?;
+    let below = below(main, starts.as_ref());
+    let outputs = to.outputs(main, from.text, starts.as_ref(), &below)?;
+    let within = needed_within(main, &below, &outputs);
+    let (ops, inputs) = close(main, &within);
+    let used = |point: &CutPoint| point.values.iter().any(|v| inputs.contains(v));
+    if !from.points.iter().flatten().all(used) {
+        return Err(ExtractError::Unneeded { from: from.text.into(), to: to.text.into() });
+    }
+    let further = starts.map_or(Vec::new(), |starts| further(module, main, &ops, &inputs, &starts));
+    Ok(ExtractPlan { ops, inputs, outputs, further, whole: main.num_ops(), from: from.text.into() })
+}
+
+/// One end of the part.
+struct End<'t> {
+    text: &'t str,
+    /// None for the end of the model.
+    points: Option<Vec<CutPoint>>,
+}
+
+/// Reads the two ends. Names may contain `..`: the first place in the text is taken where both ends mean something.
+fn ends<'t>(module: &Module, main: &Func, text: &'t str) -> Result<(End<'t>, End<'t>), ExtractError> {
+    let end = |text: &'t str| match text {
+        "" => Ok(End { text, points: None }),
+        text => resolve(module, main, text).map(|points| End { text, points: Some(points) }),
+    };
+    let mut first_error = None;
+    for (at, _) in text.char_indices().filter(|(at, _)| text[*at..].starts_with("..") && text != "..") {
+        let (from, to) = (&text[..at], &text[at + 2..]);
+        let from = end(from).map_err(|e| of_from(e, to));
+        match from.and_then(|from| Ok((from, end(to).map_err(of_to)?))) {
+            Ok(both) => return Ok(both),
+            Err(error) => first_error = first_error.or(Some(error)),
+        }
+    }
+    Err(first_error.unwrap_or_else(|| ExtractError::Syntax(text.into())))
+}
+
+/// An input is a place for a part to begin at, said in another way.
+fn of_from(error: CutError, to: &str) -> ExtractError {
+    match error {
+        CutError::Input { name } => ExtractError::FromInput(name, to.into()),
+        error => error.into(),
+    }
+}
+
+fn of_to(error: CutError) -> ExtractError {
+    match error {
+        CutError::Input { name } => ExtractError::ToInput(name),
+        error => error.into(),
+    }
+}
+
+impl End<'_> {
+    /// The values that the part begins at; none for the inputs of the model.
+    fn starts(&self, main: &Func, to: &str) -> Result<Option<BTreeSet<ValueId>>, ExtractError> {
+        let Some(points) = &self.points else { return Ok(None) };
+        for point in points {
+            if point.values.is_empty() {
+                let name = self.text.strip_prefix("before:").unwrap_or(self.text);
+                return Err(ExtractError::NothingBefore(name.into(), to.into()));
+            }
+            if point.values.iter().any(|v| constant_producer(main, *v).is_some()) {
+                return Err(ExtractError::Constant(self.text.into()));
+            }
+        }
+        Ok(Some(points.iter().flat_map(|p| p.values.iter().copied()).collect()))
+    }
+
+    /// The values that the part ends at, each once. Of those that the op after the end reads, only what is below the
+    /// start is of the part.
+    fn outputs(
+        &self,
+        main: &Func,
+        from: &str,
+        starts: Option<&BTreeSet<ValueId>>,
+        below: &[bool],
+    ) -> Result<Vec<ValueId>, ExtractError> {
+        let is_below = |value: &ValueId| main.producer(*value).is_some_and(|op| below[op.index()]);
+        let Some(points) = &self.points else {
+            let outputs = once_each(main.outputs.iter().map(|o| o.value).filter(is_below));
+            return if outputs.is_empty() { Err(ExtractError::NothingAfter(from.into())) } else { Ok(outputs) };
+        };
+        for point in points {
+            if point.values.is_empty() {
+                return Err(ExtractError::Empty(self.text.into()));
+            }
+            if point.values.iter().any(|v| constant_producer(main, *v).is_some()) {
+                return Err(ExtractError::Constant(self.text.into()));
+            }
+            if point.values.iter().all(|v| starts.is_some_and(|starts| starts.contains(v))) {
+                return Err(ExtractError::Same(from.into(), self.text.into()));
+            }
+            if !point.values.iter().any(is_below) {
+                return Err(ExtractError::NotBelow { from: from.into(), to: self.text.into() });
+            }
+        }
+        Ok(once_each(points.iter().flat_map(|p| p.values.iter().copied()).filter(is_below)))
+    }
+}
+
+fn once_each(values: impl Iterator<Item = ValueId>) -> Vec<ValueId> {
+    let mut seen = BTreeSet::new();
+    values.filter(|v| seen.insert(*v)).collect()
+}
+
+/// Which ops depend on `starts` and do not define any of them, by op id; without starts, all. Weights and constants
+/// depend on nothing.
+fn below(main: &Func, starts: Option<&BTreeSet<ValueId>>) -> Vec<bool> {
+    let mut below = vec![false; main.num_op_slots()];
+    let mut depends = vec![false; main.num_values()];
+    starts.into_iter().flatten().for_each(|v| depends[v.index()] = true);
+    for (id, op) in main.ops().filter(|(_, op)| !is_constant(&op.kind)) {
+        let defines_start = starts.is_some_and(|starts| op.results.iter().any(|v| starts.contains(v)));
+        if !defines_start && (starts.is_none() || op.operands.iter().any(|v| depends[v.index()])) {
+            below[id.index()] = true;
+            op.results.iter().for_each(|v| depends[v.index()] = true);
+        }
+    }
+    below
+}
+
+/// Which of the ops `below` must run to compute `outputs`, by op id.
+fn needed_within(main: &Func, below: &[bool], outputs: &[ValueId]) -> Vec<bool> {
+    let mut needed = vec![false; main.num_op_slots()];
+    let mut read = vec![false; main.num_values()];
+    outputs.iter().for_each(|v| read[v.index()] = true);
+    for (id, op) in main.ops().rev().filter(|(id, _)| below[id.index()]) {
+        if op.results.iter().any(|v| read[v.index()]) {
+            needed[id.index()] = true;
+            op.operands.iter().for_each(|v| read[v.index()] = true);
+        }
+    }
+    needed
+}
+
+/// The ops `within` and the weights and constants that they read, in order; and what else they read, in the order of
+/// definition.
+fn close(main: &Func, within: &[bool]) -> (Vec<OpId>, Vec<ValueId>) {
+    let mut ops = within.to_vec();
+    let mut read = vec![false; main.num_values()];
+    for value in main.ops().filter(|(id, _)| within[id.index()]).flat_map(|(_, op)| &op.operands) {
+        match main.producer(*value) {
+            Some(op) if is_constant(&main[op].kind) => ops[op.index()] = true,
+            Some(op) if within[op.index()] => {}
+            Some(_) | None => read[value.index()] = true,
+        }
+    }
+    let inputs = main.values_in_order().filter(|v| read[v.index()]).collect();
+    (main.op_ids().filter(|op| ops[op.index()]).collect(), inputs)
+}
+
+fn further(
+    module: &Module,
+    main: &Func,
+    ops: &[OpId],
+    inputs: &[ValueId],
+    starts: &BTreeSet<ValueId>,
+) -> Vec<FurtherInput> {
+    let names = OpNames::of(module, main);
+    let mut readers: BTreeMap<ValueId, OpId> = BTreeMap::new();
+    for op in ops.iter().rev() {
+        readers.extend(main[*op].operands.iter().map(|v| (*v, *op)));
+    }
+    let further = inputs.iter().filter(|v| !starts.contains(v)).filter_map(|v| {
+        let reader = names.op(*readers.get(v)?);
+        Some(FurtherInput { input: Crossing::of(main, &names, *v), computed: main.producer(*v).is_some(), reader })
+    });
+    further.collect()
+}
+
+/// How many further inputs have a remark of their own.
+const FURTHER_SHOWN: usize = 8;
+
+impl ExtractPlan {
+    /// What the user should know about the part, one text per remark.
+    pub fn remarks(&self) -> Vec<String> {
+        let mut remarks = vec![format!("kept {} of {} ops", self.ops.len(), self.whole)];
+        remarks.extend(self.further.iter().take(FURTHER_SHOWN).map(|it| it.text(&self.from)));
+        let more = self.further.len().saturating_sub(FURTHER_SHOWN);
+        if more > 0 {
+            remarks.push(format!("and {more} further inputs more"));
+        }
+        remarks
+    }
+}
+
+impl FurtherInput {
+    fn text(&self, from: &str) -> String {
+        let Self { input, reader, computed } = self;
+        let why = if *computed { format!("is not computed from `{from}`") } else { "is an input of the model".into() };
+        format!("further input {input}: `{reader}` reads it, and it {why}")
+    }
+}

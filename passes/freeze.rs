@@ -1,0 +1,152 @@
+//! Makes layers keep their weights in training: what transfer learning does with the part below a cut.
+
+use std::collections::BTreeSet;
+
+use netc_ir::{Attr, Attrs, Func, FuncId, LayerId, Loc, MAIN, Module, Name, OpKind, WeightId};
+use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo};
+
+use crate::analysis::layers_below;
+use crate::layer::edit_config;
+use crate::prune::reachable;
+
+/// `freeze` as users see it.
+pub const INFO: PassInfo = PassInfo {
+    name: "freeze",
+    summary: "Make the layers below a cut keep their weights in training.",
+    help: "Sets `trainable` to false in the configuration of every layer that the cut is computed with: those that `netc \
+           layers --below` lists.\n\n\
+           - `freeze=mixed9` freezes the layer `mixed9` and all below.\n\
+           - `freeze=before:mixed9` leaves `mixed9` itself trainable.\n\
+           - `freeze{at=mixed9,unfreeze}` makes every other layer trainable.\n\n\
+           Cuts are named as for `split`; the name of a layer that is applied several times means all of its \
+           applications. A nested model is one layer: where the cut needs any of its outputs, all layers in it are \
+           frozen. To cut inside of it, `inline` it first.\n\n\
+           A frozen `BatchNormalization` uses its moving mean and variance in training too. Keras (3.15) makes the \
+           layers inside a `MultiHeadAttention` trainable again when it loads a file.",
+    fidelity: Fidelity::Exact,
+    options: &[
+        OptionInfo {
+            name: "at",
+            kind: OptionKind::List { value: "CUT" },
+            help: "The cut, as for `split`: a layer or a value, `before:` one, `#N`, `layer@N`, or several joined by `+`.",
+        },
+        OptionInfo { name: "unfreeze", kind: OptionKind::Flag, help: "Make every other layer trainable." },
+    ],
+    build: |options| Ok(Box::new(Freeze { at: options.list("at").to_vec(), unfreeze: options.flag("unfreeze") })),
+};
+
+struct Freeze {
+    at: Vec<String>,
+    unfreeze: bool,
+}
+
+impl Pass for Freeze {
+    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
+        let main = module.func_named(MAIN).ok_or_else(|| PassError("the module has no function `@main`".into()))?;
+        let plan = plan(module, main, &self.at)?;
+        for id in &plan.frozen {
+            set_trainable(module, *id, false, context);
+        }
+        if self.unfreeze {
+            plan.others.iter().for_each(|id| set_trainable(module, *id, true, context));
+            unfreeze_model(&mut module[main], context);
+        }
+        for text in remarks(module, &plan) {
+            context.remark(INFO.name, Loc::Unknown, text);
+        }
+        Ok(())
+    }
+}
+
+/// The layers of the model, nested models and what is in them included, without the declarations of inputs.
+struct Plan {
+    frozen: BTreeSet<LayerId>,
+    others: BTreeSet<LayerId>,
+}
+
+fn plan(module: &Module, main: FuncId, at: &[String]) -> Result<Plan, PassError> {
+    let mut below = BTreeSet::new();
+    for spec in at {
+        below.extend(layers_below(module, &module[main], spec).map_err(|e| PassError(e.to_string()))?);
+    }
+    let frozen_models = module[main].ops().filter_map(|(_, op)| match &op.kind {
+        OpKind::Call(call) if call.layer.is_some_and(|id| below.contains(&id)) => Some(call.callee),
+        OpKind::Call(_) | OpKind::Source(_) | OpKind::Core(_) => None,
+    });
+    let inside = applied(module, &reachable(&module.funcs, frozen_models));
+    let all = applied(module, &reachable(&module.funcs, [main]));
+    let frozen: BTreeSet<LayerId> =
+        all.iter().filter(|id| below.contains(id) || inside.contains(id)).copied().collect();
+    Ok(Plan { others: all.difference(&frozen).copied().collect(), frozen })
+}
+
+/// The layers that ops of the functions apply.
+fn applied(module: &Module, funcs: &[bool]) -> BTreeSet<LayerId> {
+    let funcs = module.funcs.iter().zip(funcs).filter_map(|(func, among)| among.then_some(func));
+    funcs.flat_map(Func::ops).filter_map(|(_, op)| op.kind.layer()).collect()
+}
+
+/// Sets whether the layer is trainable, where its configuration says that at all.
+fn set_trainable(module: &mut Module, id: LayerId, to: bool, context: &mut Context<'_>) {
+    let config = module[id].config.get("config").and_then(Attr::as_map);
+    let Some(new) = config.map(|c| retrained(c, to)).filter(|new| Some(new) != config) else { return };
+    if context.rewrite() {
+        edit_config(&mut module[id], |config| *config = new);
+    }
+}
+
+/// The configuration with every `trainable` in it set: a layer that wraps others has their configurations inside its
+/// own.
+fn retrained(config: &Attrs, to: bool) -> Attrs {
+    let entry = |(key, value): &(Name, Attr)| match value {
+        Attr::Bool(_) if &**key == TRAINABLE => (key.clone(), Attr::Bool(to)),
+        value => (key.clone(), retrained_inside(value, to)),
+    };
+    config.iter().map(entry).collect()
+}
+
+fn retrained_inside(value: &Attr, to: bool) -> Attr {
+    match value {
+        Attr::Map(map) => Attr::Map(retrained(map, to)),
+        Attr::List(items) => Attr::List(items.iter().map(|item| retrained_inside(item, to)).collect()),
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => value.clone(),
+    }
+}
+
+const TRAINABLE: &str = "trainable";
+
+/// Makes the model as a whole trainable, if it says that it is not.
+fn unfreeze_model(main: &mut Func, context: &mut Context<'_>) {
+    let Some(object) = main.attrs.get("object").and_then(Attr::as_map) else { return };
+    let Some(config) = object.get("config").and_then(Attr::as_map) else { return };
+    if config.get(TRAINABLE) == Some(&Attr::Bool(false)) && context.rewrite() {
+        let object = object.clone().with("config", config.clone().with(TRAINABLE, true));
+        main.attrs.set("object", object);
+    }
+}
+
+fn remarks(module: &Module, plan: &Plan) -> Vec<String> {
+    let says = |id: &&LayerId, to: bool| {
+        module[**id].config.get("config").and_then(|c| c.get(TRAINABLE)) == Some(&Attr::Bool(to))
+    };
+    let frozen: Vec<LayerId> = plan.frozen.iter().filter(|id| says(id, false)).copied().collect();
+    let trainable: Vec<LayerId> = plan.others.iter().filter(|id| says(id, true)).copied().collect();
+    let mut remarks = vec![format!("{} frozen; {} trainable", amount(module, &frozen), amount(module, &trainable))];
+    let silent = |id: &&LayerId| !says(id, false) && !module[**id].weights.is_empty();
+    remarks.extend(plan.frozen.iter().filter(silent).map(|id| {
+        format!("the layer `{}` cannot be frozen: its configuration has no `{TRAINABLE}`", module[*id].name)
+    }));
+    remarks
+}
+
+/// `3 layers with 120 parameters are`.
+fn amount(module: &Module, layers: &[LayerId]) -> String {
+    let weights: BTreeSet<WeightId> =
+        layers.iter().flat_map(|id| &module[*id].weights).map(|(_, weight)| *weight).collect();
+    let parameters = weights.iter().filter_map(|id| module[*id].ty.num_elements()).fold(0, u64::saturating_add);
+    let (noun, verb) = if layers.len() == 1 { ("layer", "is") } else { ("layers", "are") };
+    format!("{} {noun} with {parameters} parameters {verb}", layers.len())
+}
+
+#[cfg(test)]
+mod tests;

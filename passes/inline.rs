@@ -1,0 +1,229 @@
+//! Puts the ops of functions in the place of their calls.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use netc_ir::{Attr, CallOp, Func, FuncId, LayerId, Loc, MAIN, Module, Name, Op, OpId, OpKind};
+use netc_pass::{Context, Fidelity, Fuel, OptionInfo, OptionKind, Pass, PassError, PassInfo, nearest};
+
+use crate::analysis::calls::callees_first;
+use crate::copy::unique;
+use crate::layer::rename;
+use crate::prune::{reachable, replace_funcs};
+use crate::splice::Splice;
+
+/// `inline` as users see it.
+pub const INFO: PassInfo = PassInfo {
+    name: "inline",
+    summary: "Put the ops of functions, nested models included, in the place of their calls.",
+    help: "Replaces calls in `@main`, and in what it calls, by the ops of the function that is called. Functions that \
+           nothing calls any more are removed.\n\n\
+           - `inline` inlines every call.\n\
+           - `inline=encoder` inlines the calls of `@encoder` alone; several names are separated by commas.\n\n\
+           A nested model becomes layers of the model that it is in, with their weights; the layer that it was and its \
+           input layers go. Locations say the path still, as in `encoder/dense`. Where a name is taken, of a layer or of \
+           a value, a number follows. Arguments of the call that are no tensors, such as `training=False`, do not reach \
+           the layers inside, and a remark says so. A nested model with weights of its own stays a call.",
+    fidelity: Fidelity::Exact,
+    options: &[OptionInfo {
+        name: "func",
+        kind: OptionKind::OptionalList { value: "FUNC" },
+        help: "The functions whose calls are inlined, without `@`; every one if this is not given.",
+    }],
+    build: |options| Ok(Box::new(Inline { only: options.list("func").to_vec() })),
+};
+
+/// More ops than any network has; bounds what calls of calls can grow to.
+const MAX_OPS: usize = 1 << 21;
+
+struct Inline {
+    only: Vec<String>,
+}
+
+impl Pass for Inline {
+    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
+        let main = module.func_named(MAIN).ok_or_else(|| PassError("the module has no function `@main`".into()))?;
+        let wanted = self.wanted(module)?;
+        let in_reach = reachable(&module.funcs, [main]);
+        let order: Vec<FuncId> = callees_first(module).into_iter().filter(|id| in_reach[id.index()]).collect();
+        check_size(module, &order, &wanted)?;
+
+        let mut inliner = Inliner { module, funcs: module.funcs.clone(), remarks: Vec::new() };
+        for id in order {
+            inliner.func(id, &wanted, &mut context.fuel)?;
+        }
+        let Inliner { funcs, remarks, .. } = inliner;
+        remarks.into_iter().for_each(|(loc, text)| context.remark(INFO.name, loc, text));
+        let roots = module.func_ids().filter(|id| *id == main || !in_reach[id.index()]);
+        let keep = reachable(&funcs, roots);
+        for (layer, name) in new_layer_names(module, &funcs) {
+            let text = format!("the layer `{}` is now called `{name}`: its name is taken", module[layer].name);
+            context.remark(INFO.name, Loc::Unknown, text);
+            rename(&mut module[layer], name);
+        }
+        replace_funcs(module, funcs, &keep);
+        Ok(())
+    }
+}
+
+impl Inline {
+    /// Whether the calls of each function are inlined, by id.
+    fn wanted(&self, module: &Module) -> Result<Vec<bool>, PassError> {
+        let mut wanted = vec![self.only.is_empty(); module.funcs.len()];
+        for name in &self.only {
+            let id = module.func_named(name.strip_prefix('@').unwrap_or(name)).ok_or_else(|| {
+                let names: Vec<&str> = module.funcs.iter().map(|f| &*f.name).collect();
+                PassError(format!("there is no function `@{name}`{}", nearest(name, &names)))
+            })?;
+            wanted[id.index()] = true;
+        }
+        Ok(wanted)
+    }
+}
+
+/// Refuses to make functions that are too large: calls of calls grow fast.
+fn check_size(module: &Module, order: &[FuncId], wanted: &[bool]) -> Result<(), PassError> {
+    let mut sizes = vec![0usize; module.funcs.len()];
+    for id in order {
+        let size = |op: &Op| called(op).filter(|c| wanted[c.callee.index()]).map_or(1, |c| sizes[c.callee.index()]);
+        let total = module[*id].ops().fold(0usize, |n, (_, op)| n.saturating_add(size(op)));
+        if total > MAX_OPS {
+            return Err(PassError(format!("`@{}` would have more than {MAX_OPS} ops", module[*id].name)));
+        }
+        sizes[id.index()] = total;
+    }
+    Ok(())
+}
+
+fn called(op: &Op) -> Option<&CallOp> {
+    match &op.kind {
+        OpKind::Call(call) => Some(call),
+        OpKind::Source(_) | OpKind::Core(_) => None,
+    }
+}
+
+struct Inliner<'m> {
+    module: &'m Module,
+    /// The functions as far as they are done.
+    funcs: Vec<Func>,
+    remarks: Vec<(Loc, String)>,
+}
+
+impl Inliner<'_> {
+    /// Inlines the calls of `wanted` functions in the function `id`, each while there is fuel. Its callees are done.
+    fn func(&mut self, id: FuncId, wanted: &[bool], fuel: &mut Fuel) -> Result<(), PassError> {
+        let module = self.module;
+        let old = &module[id];
+        let calls = old.ops().filter_map(|(op, it)| Some((op, called(it)?))).filter(|(_, c)| wanted[c.callee.index()]);
+        let calls: BTreeSet<OpId> = calls.filter(|(_, call)| self.is_free(call)).map(|(op, _)| op).collect();
+        let calls: BTreeSet<OpId> = calls.into_iter().filter(|_| fuel.burn()).collect();
+        if calls.is_empty() {
+            return Ok(());
+        }
+        let kept = old.values_in_order().filter(|v| old.producer(*v).is_none_or(|op| !calls.contains(&op)));
+        let kept = kept.filter_map(|v| old[v].name.clone()).collect();
+        let mut splice = Splice::new(module, old.name.clone(), kept);
+        let mut outer = splice.outer(old);
+        for (op, it) in old.ops() {
+            match called(it).filter(|_| calls.contains(&op)) {
+                None => splice.op(&mut outer, it, it.loc.clone()).map_err(|e| misfit(it, &e))?,
+                Some(call) => {
+                    self.remark_arguments(it, call);
+                    let callee = &self.funcs[call.callee.index()];
+                    let mut body = splice.body(callee, &outer.get_all(&it.operands));
+                    let place = Place::of(callee, &it.loc);
+                    for (_, inner) in callee.ops() {
+                        splice.op(&mut body, inner, place.within(&inner.loc)).map_err(|e| misfit(inner, &e))?;
+                    }
+                    for (old, (_, new)) in it.results.iter().zip(body.outputs()) {
+                        splice.stand_for(&mut outer, *old, new);
+                    }
+                }
+            }
+        }
+        let mut func = splice.finish(outer.outputs());
+        func.attrs = old.attrs.clone();
+        self.funcs[id.index()] = func;
+        Ok(())
+    }
+
+    /// Whether the layer that is called is no more than its function.
+    fn is_free(&mut self, call: &CallOp) -> bool {
+        let Some(layer) = call.layer.map(|id| &self.module[id]).filter(|l| !l.weights.is_empty()) else { return true };
+        let text = format!("the nested model `{}` has weights of its own and stays a call", layer.name);
+        self.remarks.push((Loc::Unknown, text));
+        false
+    }
+
+    fn remark_arguments(&mut self, op: &Op, call: &CallOp) {
+        let kwargs = call.attrs.get("kwargs").and_then(Attr::as_map);
+        let given = kwargs.into_iter().flat_map(|k| k.iter()).filter(|(_, value)| {
+            let mut tensors = 0;
+            value.for_each_operand(&mut |_| tensors += 1);
+            tensors == 0 && !value.is_null()
+        });
+        let names: Vec<String> = given.map(|(name, _)| format!("`{name}`")).collect();
+        if !names.is_empty() {
+            let text = format!("the call's arguments {} do not reach the layers inside", names.join(", "));
+            self.remarks.push((op.loc.clone(), text));
+        }
+    }
+}
+
+/// Where inlined ops come from.
+struct Place<'a> {
+    call: &'a Loc,
+    /// How often the callee calls the layer at each path.
+    calls: BTreeMap<&'a Name, u32>,
+}
+
+impl<'a> Place<'a> {
+    fn of(callee: &'a Func, call: &'a Loc) -> Self {
+        let mut calls: BTreeMap<&Name, u32> = BTreeMap::new();
+        for (_, op) in callee.ops() {
+            if let Loc::Call { path, call, .. } = &op.loc {
+                let count = calls.entry(path).or_default();
+                *count = (*count).max(call.saturating_add(1));
+            }
+        }
+        Self { call, calls }
+    }
+
+    /// The location of an op of the callee that is at `inner` there: below the path of the call, which is said once, and
+    /// with calls of the call before counted first.
+    fn within(&self, inner: &Loc) -> Loc {
+        let Loc::Call { path: outer, call: nth, file: outer_file } = self.call else {
+            return if *inner == Loc::Unknown { self.call.clone() } else { inner.clone() };
+        };
+        match inner {
+            Loc::Unknown => Loc::Call { file: *outer_file, path: outer.clone(), call: *nth },
+            Loc::Call { file, path, call } => {
+                let below = path.strip_prefix(&**outer).is_some_and(|rest| rest.starts_with('/'));
+                let count = self.calls.get(path).copied().unwrap_or(1);
+                let path = if below { path.clone() } else { format!("{outer}/{path}").into() };
+                Loc::Call { file: *file, path, call: nth.saturating_mul(count).saturating_add(*call) }
+            }
+            Loc::Fused(locs) => Loc::fuse(locs.iter().map(|loc| self.within(loc))),
+        }
+    }
+}
+
+fn misfit(op: &Op, error: &netc_ir::InferError) -> PassError {
+    PassError(format!("the op at {} does not fit what its function is called with: {error}", op.loc))
+}
+
+/// The layers that come into a function which has another of the same name, with the names that they get.
+fn new_layer_names(module: &Module, funcs: &[Func]) -> Vec<(LayerId, Name)> {
+    let mut taken: BTreeSet<Name> = module.layers.iter().map(|l| l.name.clone()).collect();
+    let mut renamed: BTreeMap<LayerId, Name> = BTreeMap::new();
+    for (old, new) in module.funcs.iter().zip(funcs) {
+        let (own, all) = (old.layers(), new.layers());
+        let name = |id: &LayerId| renamed.get(id).unwrap_or(&module[*id].name).clone();
+        let mut seen: BTreeSet<Name> = all.intersection(&own).map(name).collect();
+        let double: Vec<LayerId> = all.difference(&own).copied().filter(|id| !seen.insert(name(id))).collect();
+        renamed.extend(double.into_iter().map(|id| (id, unique(module[id].name.to_string(), &mut taken))));
+    }
+    renamed.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests;

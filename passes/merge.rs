@@ -1,0 +1,217 @@
+//! Makes one model of the stages that a split left.
+//!
+//! `merge(split(m)) = canonical(m)` for every module `m` and every cut: [`canonical`] leaves out the ops that no output
+//! needs, and puts the others in [the order that the graph gives](crate::analysis::canonical_order). A model of layers
+//! that was imported or built is canonical already, so that it is restored as it was. Of a program of other ops the order
+//! may change, and weights and constants that nothing tells apart become one.
+//!
+//! Stages that were read from files each have declarations of their own. Those of one layer are [joined](join) again.
+
+mod join;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use netc_ir::{Attr, Attrs, Func, FuncId, Loc, MAIN, Module, Name, Op, OpId, OpKind, Type, Uses, ValueId};
+use netc_pass::{Context, Fidelity, Pass, PassError, PassInfo};
+
+use crate::analysis::calls::stages;
+use crate::analysis::{canonical_order, is_constant};
+use crate::copy::{Copy, named, unique};
+use crate::prune::{reachable, replace_funcs};
+use crate::splice::{Body, Splice};
+use join::Joined;
+
+/// `merge` as users see it.
+pub const INFO: PassInfo = PassInfo {
+    name: "merge",
+    summary: "Make one model of the stages that a split left.",
+    help: "The inverse of `split`: puts the ops of the stages that `@main` calls in the place of the calls, and in the \
+           order in which the model had them.\n\n\
+           Weights and constants that several stages read are there once again, and so is a layer that several stages \
+           apply: `merge` fails where two stages have a layer of the same name with another configuration or other \
+           weights. The input layers that a split made for what crosses go. Ops that no output needs are dropped.\n\n\
+           `netc merge out/manifest.json -o model.keras` does this with files.",
+    fidelity: Fidelity::Exact,
+    options: &[],
+    build: |_| Ok(Box::new(Merge)),
+};
+
+struct Merge;
+
+impl Pass for Merge {
+    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
+        let main = module.func_named(MAIN).ok_or_else(|| PassError("the module has no function `@main`".into()))?;
+        let stages = stages(&module[main]);
+        if stages.is_empty() {
+            return Err(PassError("the module is not split: `@main` does more than call functions".into()));
+        }
+        let joined = Joined::of(module, main)?;
+        let merged = Merger { module, joined: &joined }.func(&module[main])?;
+        if context.rewrite() {
+            context.remark(INFO.name, Loc::Unknown, summary(module, &stages, &joined));
+            apply(module, main, merged, &stages, &joined);
+        }
+        Ok(())
+    }
+}
+
+fn summary(module: &Module, stages: &[FuncId], joined: &Joined) -> String {
+    let layers: BTreeSet<&str> = joined.layers.values().map(|id| &*module[*id].name).collect();
+    let again = match layers.len() {
+        0 => String::new(),
+        1 => "; 1 layer that several of them have is one again".into(),
+        n => format!("; {n} layers that several of them have are one again each"),
+    };
+    let count = if stages.len() == 1 { "1 stage".into() } else { format!("{} stages", stages.len()) };
+    format!("merged {count}{again}")
+}
+
+/// Puts `merged` in the place of `@main` and removes what it needs no longer.
+fn apply(module: &mut Module, main: FuncId, merged: Func, stages: &[FuncId], joined: &Joined) {
+    let prefixes: BTreeSet<String> = stages.iter().map(|id| format!("{}/", module[*id].name)).collect();
+    let mut funcs = module.funcs.clone();
+    funcs[main.index()] = merged;
+    let gone = |id: &FuncId| stages.contains(id) || joined.funcs.contains_key(id);
+    let keep = reachable(&funcs, module.func_ids().filter(|id| !gone(id) && !is_inside(module, *id, &prefixes)));
+    replace_funcs(module, funcs, &keep);
+    // A function of a stage's file has the stage's name before its own.
+    let mut taken: BTreeSet<Name> = module.funcs.iter().map(|f| f.name.clone()).collect();
+    for func in &mut module.funcs {
+        if let Some(own) = prefixes.iter().find_map(|p| func.name.strip_prefix(p.as_str())) {
+            func.name = unique(own.into(), &mut taken);
+        }
+    }
+}
+
+/// Whether the function came from the file of a stage.
+fn is_inside(module: &Module, id: FuncId, prefixes: &BTreeSet<String>) -> bool {
+    prefixes.iter().any(|p| module[id].name.starts_with(p.as_str()))
+}
+
+/// `func` without the ops that no output needs, in the order that the graph gives. Weights and constants that are alike
+/// and have no names are one.
+pub fn canonical(module: &Module, func: &Func) -> Func {
+    let mut copy = Copy::new(module, func, func.name.clone());
+    func.params.iter().for_each(|p| copy.param(p));
+    let mut constants = Constants::default();
+    for op in canonical_order(func).into_iter().map(|id| &func[id]) {
+        match constants.known(func, op) {
+            Some(value) => copy.set_all(&op.results, &[value]),
+            None => {
+                copy.op(op);
+                constants.add(func, op, copy.get_all(&op.results));
+            }
+        }
+    }
+    let mut canonical = copy.finish(named(&func.outputs));
+    canonical.attrs = func.attrs.clone();
+    canonical
+}
+
+/// The weights and constants of a new function, by what they are, where they come from, and what they are called.
+#[derive(Default)]
+struct Constants<'a>(BTreeMap<ConstantKey<'a>, ValueId>);
+
+type ConstantKey<'a> = (&'a OpKind, &'a Loc, Option<&'a Name>);
+
+impl<'a> Constants<'a> {
+    fn key(func: &'a Func, op: &'a Op) -> ConstantKey<'a> {
+        (&op.kind, &op.loc, op.results.first().and_then(|v| func[*v].name.as_ref()))
+    }
+
+    fn known(&self, func: &'a Func, op: &'a Op) -> Option<ValueId> {
+        self.0.get(&Self::key(func, op)).copied()
+    }
+
+    /// Notes that `op`, if it is a weight or a constant, defines the value `new`.
+    fn add(&mut self, func: &'a Func, op: &'a Op, new: Vec<ValueId>) {
+        if is_constant(&op.kind) {
+            self.0.extend(new.into_iter().map(|value| (Self::key(func, op), value)));
+        }
+    }
+}
+
+/// Puts stages together.
+struct Merger<'m> {
+    module: &'m Module,
+    joined: &'m Joined,
+}
+
+impl<'m> Merger<'m> {
+    /// The function that the stages are which `main` calls.
+    fn func(&self, main: &'m Func) -> Result<Func, PassError> {
+        let kept = main.params.iter().filter_map(|p| main[p.value].name.clone()).collect();
+        let mut splice = Splice::new(self.module, main.name.clone(), kept);
+        let mut outer = splice.outer(main);
+        let mut constants = Constants::default();
+        let mut known_types = Vec::new();
+        for (_, call) in main.ops() {
+            let OpKind::Call(target) = &call.kind else { continue };
+            let stage = &self.module[target.callee];
+            let arguments = outer.get_all(&call.operands);
+            known_types.extend(arguments.iter().copied().zip(stage.params.iter().map(|p| &stage[p.value].ty)));
+            let mut body = splice.body(stage, &arguments);
+            self.stage(&mut splice, &mut body, &mut constants, stage)?;
+            for (old, (_, new)) in call.results.iter().zip(body.outputs()) {
+                splice.stand_for(&mut outer, *old, new);
+            }
+        }
+        let mut func = splice.finish(outer.outputs());
+        func.attrs = self.attrs(main);
+        for (param, old) in func.params.iter_mut().zip(&main.params) {
+            param.layer = self.joined.input(main, old);
+        }
+        refine(&mut func, &known_types);
+        Ok(canonical(self.module, &func))
+    }
+
+    fn stage(
+        &self,
+        splice: &mut Splice<'m>,
+        body: &mut Body<'m>,
+        constants: &mut Constants<'m>,
+        stage: &'m Func,
+    ) -> Result<(), PassError> {
+        for (_, op) in stage.ops() {
+            if let Some(value) = constants.known(stage, op) {
+                op.results.iter().for_each(|old| splice.stand_for(body, *old, value));
+                continue;
+            }
+            let renewed = Op { kind: self.joined.kind(&op.kind), ..op.clone() };
+            let misfit = |e| PassError(format!("`@{}` does not fit what it is called with: {e}", stage.name));
+            splice.op(body, &renewed, op.loc.clone()).map_err(misfit)?;
+            constants.add(stage, op, body.get_all(&op.results));
+        }
+        Ok(())
+    }
+
+    /// The model's facts; where `@main` has none, what the first stage says of them.
+    fn attrs(&self, main: &Func) -> Attrs {
+        if !main.attrs.is_empty() {
+            return main.attrs.clone();
+        }
+        let first = stages(main).first().map(|id| &self.module[*id].attrs);
+        let text = |key: &str| first.and_then(|attrs| attrs.get(key)).and_then(Attr::as_str);
+        let name = text("name").map(|name| name.strip_suffix("_stage0").unwrap_or(name));
+        let facts = [("class", text("class")), ("name", name)];
+        facts.into_iter().filter_map(|(key, text)| Some((key.into(), Attr::str(text?)))).collect()
+    }
+}
+
+/// Lets the results of layers and calls have the types that a later stage knows them by, as far as those say more. The
+/// types of what core ops compute from them would have to change too, so what those read stays as it is.
+fn refine(func: &mut Func, known: &[(ValueId, &Type)]) {
+    let uses = Uses::of(func);
+    let is_core = |func: &Func, op: OpId| matches!(func[op].kind, OpKind::Core(_));
+    for (value, ty) in known {
+        let makers = func.producer(*value).into_iter().chain(uses.readers(*value).iter().copied());
+        if func.producer(*value).is_some() && makers.into_iter().all(|op| !is_core(func, op)) {
+            func.set_type(*value, func[*value].ty.refined_by(ty));
+        }
+    }
+}
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;

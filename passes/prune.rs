@@ -1,0 +1,116 @@
+//! Removing what nothing refers to any more.
+
+use netc_ir::{CoreOp, Func, FuncId, LayerId, Module, OpId, OpKind, WeightId, callees};
+
+/// Whether each function is among `roots` or called by one of them, directly or through others, by id.
+pub(crate) fn reachable(funcs: &[Func], roots: impl IntoIterator<Item = FuncId>) -> Vec<bool> {
+    let mut reached = vec![false; funcs.len()];
+    let mut open: Vec<FuncId> = roots.into_iter().collect();
+    while let Some(id) = open.pop() {
+        if !std::mem::replace(&mut reached[id.index()], true) {
+            open.extend(callees(&funcs[id.index()]));
+        }
+    }
+    reached
+}
+
+/// Makes `funcs` the functions of `module`, without those that `keep` leaves out, by index; nothing that stays may call
+/// those. Layers and weights that were referred to and are not any more go too.
+pub(crate) fn replace_funcs(module: &mut Module, funcs: Vec<Func>, keep: &[bool]) {
+    let before = Referred::by(module);
+    let new_ids = Renumbering::of(keep);
+    module.funcs = funcs.into_iter().zip(keep).filter_map(|(func, keep)| keep.then_some(func)).collect();
+    for_each_kind(&mut module.funcs, |kind| {
+        if let OpKind::Call(call) = kind {
+            call.callee = FuncId::new(new_ids.get(call.callee.index()));
+        }
+    });
+    remove_layers(module, &before.layers);
+    remove_weights(module, &before.weights);
+}
+
+/// Which layers functions apply, and which weights layers and functions have.
+struct Referred {
+    layers: Vec<bool>,
+    weights: Vec<bool>,
+}
+
+impl Referred {
+    fn by(module: &Module) -> Self {
+        let mut referred =
+            Self { layers: vec![false; module.layers.len()], weights: vec![false; module.weights.len()] };
+        for func in &module.funcs {
+            func.layers().into_iter().for_each(|id| referred.layers[id.index()] = true);
+            for (_, op) in func.ops() {
+                if let OpKind::Core(CoreOp::Weight(id)) = op.kind {
+                    referred.weights[id.index()] = true;
+                }
+            }
+        }
+        for (_, id) in module.layers.iter().flat_map(|l| &l.weights) {
+            referred.weights[id.index()] = true;
+        }
+        referred
+    }
+}
+
+/// Removes the layers that are among `before` and that no function applies.
+fn remove_layers(module: &mut Module, before: &[bool]) {
+    let after = Referred::by(module).layers;
+    let keep: Vec<bool> = before.iter().zip(after).map(|(before, after)| after || !before).collect();
+    let new_ids = Renumbering::of(&keep);
+    retain(&mut module.layers, &keep);
+    let renew = |id: &mut Option<LayerId>| *id = id.map(|id| LayerId::new(new_ids.get(id.index())));
+    module.funcs.iter_mut().flat_map(|f| &mut f.params).for_each(|p| renew(&mut p.layer));
+    for_each_kind(&mut module.funcs, |kind| match kind {
+        OpKind::Source(op) => renew(&mut op.layer),
+        OpKind::Call(op) => renew(&mut op.layer),
+        OpKind::Core(_) => {}
+    });
+}
+
+/// Removes the weights that are among `before` and that nothing has.
+fn remove_weights(module: &mut Module, before: &[bool]) {
+    let after = Referred::by(module).weights;
+    let keep: Vec<bool> = before.iter().zip(after).map(|(before, after)| after || !before).collect();
+    let new_ids = Renumbering::of(&keep);
+    retain(&mut module.weights, &keep);
+    let renew = |id: &mut WeightId| *id = WeightId::new(new_ids.get(id.index()));
+    module.layers.iter_mut().flat_map(|l| &mut l.weights).for_each(|(_, id)| renew(id));
+    for_each_kind(&mut module.funcs, |kind| {
+        if let OpKind::Core(CoreOp::Weight(id)) = kind {
+            renew(id);
+        }
+    });
+}
+
+fn retain<T>(table: &mut Vec<T>, keep: &[bool]) {
+    let mut keep = keep.iter();
+    table.retain(|_| keep.next().copied().unwrap_or(true));
+}
+
+/// Shows what each op computes to `edit`.
+fn for_each_kind(funcs: &mut [Func], mut edit: impl FnMut(&mut OpKind)) {
+    for func in funcs {
+        let ops: Vec<OpId> = func.op_ids().collect();
+        ops.into_iter().for_each(|op| edit(&mut func[op].kind));
+    }
+}
+
+/// The new index of each entry of a table that some entries are taken out of.
+struct Renumbering(Vec<usize>);
+
+impl Renumbering {
+    fn of(keep: &[bool]) -> Self {
+        let mut next = 0;
+        let number = |keep: &bool| {
+            next += usize::from(*keep);
+            next - usize::from(*keep)
+        };
+        Self(keep.iter().map(number).collect())
+    }
+
+    fn get(&self, old: usize) -> usize {
+        self.0[old]
+    }
+}

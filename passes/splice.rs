@@ -1,0 +1,117 @@
+//! Putting the body of a function in place of a call of it.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+
+use netc_ir::{Builder, Dim, Func, InferError, Loc, Module, Name, Op, OpKind, Output, ValueId, call_symbols};
+
+use crate::copy::unique;
+
+/// A function that is built from the bodies of others.
+pub(crate) struct Splice<'m> {
+    /// The new function. Its values get their names when it is finished.
+    pub(crate) builder: Builder<'m>,
+    names: BTreeMap<ValueId, Name>,
+    taken: BTreeSet<Name>,
+}
+
+/// A body on its way into the new function.
+pub(crate) struct Body<'a> {
+    func: &'a Func,
+    /// Whether its names are its own: they were kept for it.
+    keeps_names: bool,
+    symbols: BTreeMap<Name, Dim>,
+    new_of: Vec<Option<ValueId>>,
+}
+
+impl<'m> Splice<'m> {
+    /// Starts the function `name`. The names in `kept` are for the body of [`Self::outer`].
+    pub(crate) fn new(module: &'m Module, name: Name, kept: BTreeSet<Name>) -> Self {
+        Self { builder: Builder::new(module, name), names: BTreeMap::new(), taken: kept }
+    }
+
+    /// Begins the body of `outer`, the function that the others are put into: it gives the parameters.
+    pub(crate) fn outer<'a>(&mut self, outer: &'a Func) -> Body<'a> {
+        let (symbols, new_of) = (BTreeMap::new(), vec![None; outer.num_values()]);
+        let mut body = Body { func: outer, keeps_names: true, symbols, new_of };
+        for param in &outer.params {
+            let value = self.builder.param(param.name.clone(), outer[param.value].ty.clone(), param.layer);
+            self.define(&mut body, param.value, value);
+        }
+        body
+    }
+
+    /// Begins the body of `callee`, called on `arguments`.
+    pub(crate) fn body<'a>(&self, callee: &'a Func, arguments: &[ValueId]) -> Body<'a> {
+        let symbols = call_symbols(callee, arguments.iter().map(|v| self.builder.ty(*v)));
+        let mut body = Body { func: callee, keeps_names: false, symbols, new_of: vec![None; callee.num_values()] };
+        callee.params.iter().zip(arguments).for_each(|(p, v)| body.set(p.value, *v));
+        body
+    }
+
+    /// Adds `op`, an op of the body, at `loc`. The types of core ops are inferred from what they read here.
+    pub(crate) fn op(&mut self, body: &mut Body<'_>, op: &Op, loc: Loc) -> Result<(), InferError> {
+        let symbol = |name: &Name| body.symbols.get(name).cloned();
+        let mut kind = op.kind.clone();
+        kind.substitute(&symbol);
+        let operands = body.get_all(&op.operands);
+        self.builder.at(loc);
+        let results = match kind {
+            OpKind::Core(core) => vec![self.builder.core(core, &operands)?],
+            OpKind::Source(_) | OpKind::Call(_) => {
+                let types: Vec<_> = op.results.iter().map(|v| (body.func[*v].ty.substitute(&symbol), None)).collect();
+                let new = self.builder.op(kind, &operands, types);
+                self.builder.results(new).to_vec()
+            }
+        };
+        op.results.iter().zip(results).for_each(|(old, new)| self.define(body, *old, new));
+        Ok(())
+    }
+
+    /// Makes `new`, which has just been defined, stand for `old`, a value of the body, and gives it its name.
+    fn define(&mut self, body: &mut Body<'_>, old: ValueId, new: ValueId) {
+        if body.keeps_names {
+            self.names.extend(body.func[old].name.clone().map(|name| (new, name)));
+        }
+        self.stand_for(body, old, new);
+    }
+
+    /// Makes `new` stand for `old`, a value of the body. Where it has no name yet, it gets the old one; where that is
+    /// taken, with a number.
+    pub(crate) fn stand_for(&mut self, body: &mut Body<'_>, old: ValueId, new: ValueId) {
+        if let Some(name) = &body.func[old].name
+            && let Entry::Vacant(entry) = self.names.entry(new)
+        {
+            entry.insert(unique(name.to_string(), &mut self.taken));
+        }
+        body.set(old, new);
+    }
+
+    /// Returns the named values and ends the function.
+    pub(crate) fn finish(self, outputs: impl IntoIterator<Item = (Name, ValueId)>) -> Func {
+        let Self { builder, mut names, .. } = self;
+        let mut func = builder.finish(outputs);
+        for value in func.values_in_order().collect::<Vec<_>>() {
+            func[value].name = names.remove(&value);
+        }
+        func
+    }
+}
+
+impl Body<'_> {
+    /// The new values for those of the body. In a verified function each has one by the time it is read.
+    pub(crate) fn get_all(&self, old: &[ValueId]) -> Vec<ValueId> {
+        old.iter().filter_map(|v| self.new_of[v.index()]).collect()
+    }
+
+    /// Makes `new` stand for `old`.
+    fn set(&mut self, old: ValueId, new: ValueId) {
+        self.new_of[old.index()] = Some(new);
+    }
+
+    /// What the body returns, by name.
+    pub(crate) fn outputs(&self) -> Vec<(Name, ValueId)> {
+        let new = |o: &Output| Some((o.name.clone(), self.new_of[o.value.index()]?));
+        self.func.outputs.iter().filter_map(new).collect()
+    }
+}

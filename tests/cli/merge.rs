@@ -1,0 +1,72 @@
+//! Merging stages into the model that was split.
+
+use netc_testgen::{Cuts, KerasRecipe};
+
+use crate::support::{Folder, keras_file};
+
+/// Splits the file `whole.keras` of the folder and merges the stages: the file comes back, byte for byte.
+#[track_caller]
+fn check(folder: &Folder, cuts: &str) {
+    folder.netc(&["whole.keras", "--pass", &format!("split={cuts}"), "-o", "out"]).done();
+    folder.netc(&["merge", "out/manifest.json", "-o", "merged.keras"]).done();
+    assert!(folder.read("merged.keras") == folder.read("whole.keras"), "split={cuts}: another file comes back");
+    std::fs::remove_dir_all(folder.path("out")).unwrap();
+}
+
+fn zoo(name: &str) -> Folder {
+    Folder::new().with("whole.keras", keras_file(&(netc_zoo::find(name).unwrap().build)(3).unwrap()))
+}
+
+#[test]
+fn the_stages_of_a_model_are_merged_into_its_file() {
+    for cuts in ["sum", "before:sum", "conv2d,branch,pool", "branch"] {
+        check(&zoo("tiny"), cuts);
+    }
+}
+
+#[test]
+fn a_layer_that_stages_share_is_one_again() {
+    let folder = zoo("siamese");
+    for cuts in ["tower_pool1@0", "tower_conv2@1", "tower_pool1@0+tower_pool1@1", "tower_embedding@1,difference"] {
+        check(&folder, cuts);
+    }
+}
+
+#[test]
+fn stages_of_random_models_are_merged_into_their_files() {
+    let mut merged = 0;
+    for seed in 0..12 {
+        let module = KerasRecipe::from_seed(seed, 12).build();
+        let cuts = Cuts::from_seed(seed).names(&module);
+        let folder = Folder::new().with("whole.keras", keras_file(&module));
+        let split = folder.netc(&["whole.keras", "--pass", &format!("split={}", cuts.join(","))]);
+        if !cuts.is_empty() && split.code == 0 {
+            check(&folder, &cuts.join(","));
+            merged += 1;
+        }
+    }
+    assert!(merged >= 6, "only {merged} of 12 models have these cuts");
+}
+
+#[test]
+fn merging_is_a_pass_too() {
+    let folder = zoo("tiny");
+    folder.netc(&["whole.keras", "--pass", "split=sum", "-o", "out"]).done();
+    let out = folder.netc(&["out/manifest.json", "--pass", "merge", "--verify", "-o", "merged.keras"]).done();
+    assert!(out.contains("merge: merged 2 stages\n") && out.contains("every output is equal bit for bit"), "{out}");
+    assert!(folder.read("merged.keras") == folder.read("whole.keras"));
+    let out = folder.netc(&["whole.keras", "--pass", "split=sum", "--pass", "merge", "--emit", "ir"]).done();
+    assert_eq!(out, folder.netc(&["whole.keras", "--emit", "ir"]).done());
+    folder.refuses(&["merge", "whole.keras", "-o", "x.keras"], &["the module is not split"]);
+}
+
+#[test]
+fn stages_of_different_models_are_not_merged() {
+    let folder =
+        zoo("siamese").with("other.keras", keras_file(&(netc_zoo::find("siamese").unwrap().build)(4).unwrap()));
+    folder.netc(&["whole.keras", "--pass", "split=tower_pool1@0", "-o", "out"]).done();
+    folder.netc(&["other.keras", "--pass", "split=tower_pool1@0", "-o", "others"]).done();
+    std::fs::copy(folder.path("others/other.stage1.keras"), folder.path("out/whole.stage1.keras")).unwrap();
+    let note = "the layer `tower_conv1` is not the same in `@stage0` and in `@stage1`: its weights `vars/0` differ";
+    folder.refuses(&["merge", "out/manifest.json", "-o", "x.keras"], &[note]);
+}
