@@ -128,8 +128,8 @@ fn calls_of_calls_do_not_grow_without_bound() {
 #[test]
 fn a_body_that_does_not_fit_is_an_error() {
     let text = "netc 1
-        func @main(%x: f32[3], %y: f32[4]) -> (%z) { %z = call @f(%x, %y) : f32[3] }
-        func @f(%x: f32[A], %y: f32[B]) -> (%z) { %z = add(%x, %y) : f32[A] }";
+        func @main(%x: f32[3], %y: f32[4]) -> (%z) { %z = call @f(%x, %y) : f32[4] }
+        func @f(%x: f32[A], %y: f32[B]) -> (%z) { %z = add(%x, %y) : f32[B] }";
     let error = run(text, "inline").unwrap_err();
     assert!(error.starts_with("pass `inline`: the op at unknown place does not fit"), "{error}");
 }

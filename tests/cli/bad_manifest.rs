@@ -78,3 +78,16 @@ fn a_manifest_that_is_none() {
         folder.refuses(&["inspect", name], &[name, part]);
     }
 }
+
+#[test]
+fn what_is_there_for_merging_must_fit() {
+    check("/main", &json!(7), &["main", "a program"]);
+    check("/main", &json!("func"), &["main", "a program"]);
+    for calls in [json!(1), json!({"conv": 1}), json!({"conv": [-1]}), json!({"conv": []})] {
+        let folder = split();
+        let mut manifest = folder.json("out/manifest.json");
+        manifest["stages"][0]["calls"] = calls;
+        let folder = folder.with("out/bad.json", manifest.to_string());
+        folder.refuses(&["merge", "out/bad.json", "-o", "x.keras"], &["stages[0].calls"]);
+    }
+}

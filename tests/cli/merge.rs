@@ -19,7 +19,7 @@ fn zoo(name: &str) -> Folder {
 
 #[test]
 fn the_stages_of_a_model_are_merged_into_its_file() {
-    for cuts in ["sum", "before:sum", "conv2d,branch,pool", "branch"] {
+    for cuts in ["sum", "before:sum", "conv,relu,pool", "branch"] {
         check(&zoo("tiny"), cuts);
     }
 }

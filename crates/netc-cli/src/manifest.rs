@@ -4,7 +4,7 @@
 //! returns them. An input's `source` is `{"model_input": NAME}` or `{"stage": I, "output": J}`.
 //!
 //! Two things are there for merging the stages again. `main` is `@main` without its ops, in the IR's own text: what the
-//! model is as a whole. A stage's `calls` hold for layers the numbers that their calls have in the whole, where these are
+//! model is as a whole, and what its inputs are, of which some may be read by no stage. A stage's `calls` hold for layers the numbers that their calls have in the whole, where these are
 //! not those that they have in the stage.
 
 use std::collections::BTreeMap;
@@ -13,8 +13,8 @@ use std::path::{Component, Path, PathBuf};
 
 use netc_data::Store;
 use netc_ir::{
-    Attrs, Builder, CallOp, Dim, ElemType, Func, FuncId, Loc, MAIN, Module, Name, OpId, OpKind, Type, ValueId,
-    WeightId, call_types,
+    Attrs, Builder, CallOp, Dim, ElemType, Func, FuncId, Layer, LayerId, Loc, MAIN, Module, Name, OpId, OpKind, Type,
+    ValueId, WeightId, call_types,
 };
 use netc_keras::dtype_name;
 use netc_pass::Dialects;
@@ -97,9 +97,7 @@ pub(crate) fn write(
         "outputs": outputs.collect::<Vec<_>>(),
         "stages": stages.collect::<Vec<_>>(),
     });
-    if !main.attrs.is_empty() {
-        manifest["main"] = head(main).into();
-    }
+    manifest["main"] = head(module, main).into();
     if let Some(v) = verification {
         manifest["verification"] = verification_json(v);
     }
@@ -107,12 +105,18 @@ pub(crate) fn write(
 }
 
 /// A program of `main` alone, without what it computes.
-fn head(main: &Func) -> String {
-    let mut module = Module::new();
-    let mut func = Func::new(MAIN);
+fn head(module: &Module, main: &Func) -> String {
+    let mut head = Module::new();
+    let layers: Vec<Option<LayerId>> =
+        main.params.iter().map(|p| p.layer.map(|id| head.add_layer(module[id].clone()))).collect();
+    let mut b = Builder::new(&head, MAIN);
+    for (param, layer) in main.params.iter().zip(layers) {
+        b.param(param.name.clone(), main[param.value].ty.clone(), layer);
+    }
+    let mut func = b.finish([]);
     func.attrs = main.attrs.clone();
-    module.add_func(func);
-    netc_ir::print(&module)
+    head.add_func(func);
+    netc_ir::print(&head)
 }
 
 /// The numbers of the calls of each layer in the whole, where they are not 0, 1, ... in the stage too.
@@ -236,8 +240,12 @@ impl Reader<'_> {
             funcs.push(main);
         }
         share_weights(&mut module)?;
-        let mut main = self.main(&module, &funcs, stages)?;
-        main.attrs = self.attrs()?;
+        let head = self.head()?;
+        let inputs = self.model_inputs(&module, &funcs, stages, &head)?;
+        let inputs: Vec<_> =
+            inputs.into_iter().map(|(name, ty, layer)| (name, ty, layer.map(|l| module.add_layer(l)))).collect();
+        let mut main = self.main(&module, &funcs, stages, inputs)?;
+        main.attrs = head.main().map_or(Attrs::new(), |main| main.attrs.clone());
         module.add_func(main);
         Ok((module, notes))
     }
@@ -264,12 +272,11 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// What the model is as a whole.
-    fn attrs(&self) -> Result<Attrs, CliError> {
-        let Some(main) = self.json.get("main") else { return Ok(Attrs::new()) };
+    /// The program that says what the model is as a whole; empty if the manifest has none.
+    fn head(&self) -> Result<Module, CliError> {
+        let Some(main) = self.json.get("main") else { return Ok(Module::new()) };
         let program = main.as_str().and_then(|text| netc_ir::parse(text).ok());
-        let main = program.as_ref().and_then(Module::main);
-        main.map(|main| main.attrs.clone()).ok_or_else(|| self.error("main", "a program with a function `@main`"))
+        program.ok_or_else(|| self.error("main", "a program"))
     }
 
     /// The file of a stage, which must lie in the folder of the manifest or below.
@@ -284,11 +291,17 @@ impl Reader<'_> {
         Ok(self.folder.join(file))
     }
 
-    fn main(&self, module: &Module, funcs: &[FuncId], stages: &[Value]) -> Result<netc_ir::Func, CliError> {
+    fn main(
+        &self,
+        module: &Module,
+        funcs: &[FuncId],
+        stages: &[Value],
+        inputs: Vec<(String, Type, Option<LayerId>)>,
+    ) -> Result<Func, CliError> {
         let mut b = Builder::new(module, MAIN);
         let mut given: BTreeMap<Given, ValueId> = BTreeMap::new();
-        for (name, ty) in self.model_inputs(module, funcs, stages)? {
-            let value = b.param(name.clone(), ty, None);
+        for (name, ty, layer) in inputs {
+            let value = b.param(name.clone(), ty, layer);
             given.insert(Given::Input(name), value);
         }
         for (i, (func, stage)) in funcs.iter().zip(stages).enumerate() {
@@ -322,13 +335,15 @@ impl Reader<'_> {
         Ok(b.finish(outputs))
     }
 
-    /// The model's inputs with the types that the stages that read them declare.
+    /// The model's inputs with the types that the stages that read them declare. An input that none reads is what the
+    /// head says.
     fn model_inputs(
         &self,
         module: &Module,
         funcs: &[FuncId],
         stages: &[Value],
-    ) -> Result<Vec<(String, Type)>, CliError> {
+        head: &Module,
+    ) -> Result<Vec<(String, Type, Option<Layer>)>, CliError> {
         let mut types: BTreeMap<String, Type> = BTreeMap::new();
         for (i, (func, stage)) in funcs.iter().zip(stages).enumerate() {
             let place = format!("stages[{i}]");
@@ -344,8 +359,13 @@ impl Reader<'_> {
             .map(|(i, input)| {
                 let place = format!("inputs[{i}]");
                 let name = input.get("name").and_then(Value::as_str).ok_or_else(|| self.error(&place, "a `name`"))?;
-                let ty = types.get(name).cloned().unwrap_or_else(|| recorded_type(input));
-                Ok((name.to_string(), ty))
+                if let Some(ty) = types.get(name) {
+                    return Ok((name.to_string(), ty.clone(), None));
+                }
+                let unread = head.main().and_then(|main| Some((main, main.params.iter().find(|p| &*p.name == name)?)));
+                let ty = unread.map_or(Type::unranked(ElemType::Any), |(main, p)| main[p.value].ty.clone());
+                let layer = unread.and_then(|(_, p)| p.layer).map(|id| &head[id]);
+                Ok((name.to_string(), ty, layer.map(|l| Layer { weights: Vec::new(), ..l.clone() })))
             })
             .collect()
     }
@@ -361,19 +381,6 @@ impl Reader<'_> {
             _ => Err(self.error(place, "a `source`: {\"model_input\": NAME} or {\"stage\": I, \"output\": J}")),
         }
     }
-}
-
-/// The type that the manifest records for an input that no stage reads.
-fn recorded_type(port: &Value) -> Type {
-    let dtype = port.get("dtype").and_then(Value::as_str);
-    let elem = ElemType::ALL.iter().copied().find(|elem| dtype == Some(dtype_name(*elem))).unwrap_or(ElemType::Any);
-    let extent = |(axis, extent): (usize, &Value)| match extent.as_u64() {
-        Some(n) => Dim::Known(n),
-        None if axis == 0 => Dim::symbol("N"),
-        None => Dim::symbol(format!("d{axis}")),
-    };
-    let dims = port.get("shape").and_then(Value::as_array);
-    dims.map_or(Type::unranked(elem), |dims| Type::new(elem, dims.iter().enumerate().map(extent)))
 }
 
 /// Lets weights of one name that have the same bytes have them in the same place: stages that apply one layer each have
