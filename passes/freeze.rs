@@ -98,9 +98,9 @@ fn set_trainable(module: &mut Module, id: LayerId, to: bool, context: &mut Conte
 /// The configuration with every `trainable` in it set: a layer that wraps others has their configurations inside its
 /// own.
 fn retrained(config: &Attrs, to: bool) -> Attrs {
-    let entry = |(key, value): &(Name, Attr)| match value {
-        Attr::Bool(_) if &**key == TRAINABLE => (key.clone(), Attr::Bool(to)),
-        value => (key.clone(), retrained_inside(value, to)),
+    let entry = |(key, value): &(Name, Attr)| {
+        let says = &**key == TRAINABLE && value.as_bool().is_some();
+        (key.clone(), if says { Attr::Bool(to) } else { retrained_inside(value, to) })
     };
     config.iter().map(entry).collect()
 }

@@ -48,7 +48,7 @@ impl<'f> Walk<'f> {
     }
 }
 
-/// Where an op that apply a layer stands among others that are ready: by layer, then by call, then in `order`. Ops that
+/// Where an op that applies a layer stands among others that are ready: by layer, then by call, then in `order`. Ops that
 /// apply none are not waited for.
 type Key = (Option<(LayerId, u32)>, usize);
 

@@ -147,17 +147,17 @@ fn ends<'t>(module: &Module, main: &Func, text: &'t str) -> Result<(End<'t>, End
 
 /// An input is a place for a part to begin at, said in another way.
 fn of_from(error: CutError, to: &str) -> ExtractError {
-    match error {
-        CutError::Input { name } => ExtractError::FromInput(name, to.into()),
-        error => error.into(),
+    if let CutError::Input { name } = &error {
+        return ExtractError::FromInput(name.clone(), to.into());
     }
+    error.into()
 }
 
 fn of_to(error: CutError) -> ExtractError {
-    match error {
-        CutError::Input { name } => ExtractError::ToInput(name),
-        error => error.into(),
+    if let CutError::Input { name } = &error {
+        return ExtractError::ToInput(name.clone());
     }
+    error.into()
 }
 
 impl End<'_> {

@@ -318,7 +318,7 @@ def has_unknown(model):
 
 
 def check_cut(path, graph, cut, folder, values, expected):
-    """Stages that compose in Keras; what crosses the first boundary is what the graph says."""
+    """Stages that compose in Keras and merge into the file; what crosses the first boundary is what the graph says."""
     first = cut.split(",")[0].split("+")
     part = graph.first_part(*first)
     manifest = harness.split(path, cut, folder)
@@ -327,6 +327,8 @@ def check_cut(path, graph, cut, folder, values, expected):
     crossing = {i["source"]["output"] for i in inputs if i["source"].get("stage") == 0}
     assert len(crossing) == len({name for name in graph.crossing(part) if name[0] in graph.calls})
     assert_close(harness.run_chain(folder, values), expected)
+    netc("merge", folder / "manifest.json", "-o", folder / "merged.keras")
+    assert (folder / "merged.keras").read_bytes() == (path.parent / f"again_{path.name}").read_bytes()
 
 
 def every_cut(graph):

@@ -1,0 +1,99 @@
+"""Passes whose results Keras judges: freezing, extracting, inlining."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from graph import Graph
+from harness import assert_close, inputs_of, load, netc, randomise, run, save
+from test_files import MODELS, begins_with_a_model, model_in_model, parallel_branches, shared_model, two_levels
+
+
+def below(graph, name):
+    """The layers that a call is computed with, itself included."""
+    part = graph.first_part(name)
+    return {n.operation.name for n in graph.nodes if id(n) in part and not n.is_input}
+
+
+def every_layer(model, name):
+    """The layer of that name with all layers inside of it, without input layers."""
+    return [each for each in model.get_layer(name)._flatten_layers() if not isinstance(each, layers.InputLayer)]
+
+
+def check_frozen(path, call, frozen, folder):
+    """Keras loads what `freeze` wrote with those layers frozen, and all in them, and no others."""
+    netc(path, "--pass", f"freeze={call}", "-o", folder / "frozen.keras")
+    model = load(folder / "frozen.keras")
+    names = {layer.name for layer in model.layers if not isinstance(layer, layers.InputLayer)}
+    for name in names:
+        assert {layer.trainable for layer in every_layer(model, name)} == {name not in frozen}, name
+    original = load(path)
+    left = [w for n in names - frozen for w in original.get_layer(n).trainable_weights]
+    assert len(model.trainable_weights) == len({id(w) for w in left})
+    values = inputs_of(original, batch=1)
+    assert_close(run(model, values.values()), run(original, values.values()), 0.0)
+
+
+def test_inception_is_frozen_below_mixed9(application, tmp_path):
+    path = application("InceptionV3")
+    frozen = below(Graph(load(path)), "mixed9")
+    assert "conv2d" in frozen and "predictions" not in frozen
+    check_frozen(path, "mixed9", frozen, tmp_path)
+    listed = netc("layers", path, "--below", "mixed9").stdout.split()
+    assert set(listed) - {"input_layer"} == frozen
+
+
+@pytest.mark.parametrize("make", [parallel_branches, model_in_model, two_levels, shared_model, begins_with_a_model])
+def test_each_layer_of_a_model(make, tmp_path):
+    path = save(randomise(make()), tmp_path / "m.keras")
+    graph = Graph(load(path))
+    for name in graph.calls.keys():
+        if "@" not in name:
+            check_frozen(path, name, below(graph, name), tmp_path)
+
+
+def test_layers_that_wrap_others(tmp_path):
+    x = keras.Input((5, 4), name="steps")
+    y = layers.TimeDistributed(layers.Dense(4), name="each")(x)
+    y = layers.Bidirectional(layers.LSTM(3), name="both")(y)
+    path = save(randomise(keras.Model(x, layers.Dense(2, name="last")(y))), tmp_path / "m.keras")
+    check_frozen(path, "both", {"each", "both"}, tmp_path)
+
+
+def test_the_others_are_made_trainable(tmp_path):
+    model = randomise(model_in_model())
+    model.trainable = False
+    path = save(model, tmp_path / "m.keras")
+    netc(path, "--pass", "freeze{at=tower,unfreeze}", "-o", tmp_path / "f.keras")
+    found = load(tmp_path / "f.keras")
+    assert [layer.name for layer in found.layers if layer.trainable and layer.weights] == [found.layers[-1].name]
+    assert len(found.trainable_weights) == 2
+
+
+def between(model, names):
+    """The values that calls give, each once."""
+    graph = Graph(model)
+    return keras.Model(model.inputs, [graph.calls[n].output_tensors[0] for n in names])
+
+
+@pytest.mark.parametrize("part", ["activation_46..avg_pool", "mixed3..mixed5", "before:activation_46..mixed6"])
+def test_a_part_computes_what_the_whole_computes_there(application, part, tmp_path):
+    path = application("InceptionV3")
+    netc(path, "--pass", f"extract={part}", "-o", tmp_path / "part.keras")
+    whole, found = load(path), load(tmp_path / "part.keras")
+    names = [t._keras_history.operation.name for t in found.inputs]
+    *given, expected = run(between(whole, [*names, part.split("..")[1]]), inputs_of(whole, batch=1).values())
+    assert_close(run(found, given), [expected])
+    assert set(layer.name for layer in found.layers) - set(names) <= {layer.name for layer in whole.layers}
+
+
+@pytest.mark.parametrize("make", [m for m in MODELS if "model" in m.__name__ or "level" in m.__name__])
+def test_inlining_nested_models_keeps_values(make, tmp_path):
+    model = randomise(make())
+    path = save(model, tmp_path / "m.keras")
+    netc(path, "--pass", "inline", "--verify", "-o", tmp_path / "flat.keras")
+    flat, values = load(tmp_path / "flat.keras"), inputs_of(model)
+    assert not any(isinstance(layer, keras.Model) for layer in flat.layers)
+    assert_close(run(flat, values.values()), run(model, values.values()))
+    assert sum(np.prod(w.shape) for w in flat.weights) == sum(np.prod(w.shape) for w in model.weights)
