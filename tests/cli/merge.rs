@@ -1,5 +1,6 @@
 //! Merging stages into the model that was split.
 
+use netc_keras::build::{Dense, ModelBuilder};
 use netc_testgen::{Cuts, KerasRecipe};
 
 use crate::support::{Folder, keras_file};
@@ -28,6 +29,21 @@ fn the_stages_of_a_model_are_merged_into_its_file() {
 fn a_layer_that_stages_share_is_one_again() {
     let folder = zoo("siamese");
     for cuts in ["tower_pool1@0", "tower_conv2@1", "tower_pool1@0+tower_pool1@1", "tower_embedding@1,difference"] {
+        check(&folder, cuts);
+    }
+}
+
+/// The graph alone gives another order of the calls than the model has.
+#[test]
+fn calls_keep_the_numbers_that_they_have_in_the_whole() {
+    let mut m = ModelBuilder::new("m", 0);
+    let (a, b) = (m.input(&[4]), m.input(&[4]));
+    let first = m.named("tower").dense(a, Dense::default());
+    let second = m.apply(m.layer_of(first), &[b]);
+    let y = m.named("difference").subtract(second, first);
+    let y = m.named("top").dense(y, Dense::default());
+    let folder = Folder::new().with("whole.keras", keras_file(&m.finish(&[("top", y)]).unwrap()));
+    for cuts in ["tower@0", "tower@1", "tower@0+tower@1"] {
         check(&folder, cuts);
     }
 }
