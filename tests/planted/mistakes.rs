@@ -255,13 +255,12 @@ fn duplicate_shared_layers(module: &mut Module) {
     let mut applied: BTreeMap<LayerId, u64> = BTreeMap::new();
     for id in module.func_ids() {
         for op in module[id].op_ids().collect::<Vec<OpId>>() {
-            let OpKind::Source(source) = &module[id][op].kind else { continue };
+            let OpKind::Source(mut source) = module[id][op].kind.clone() else { continue };
             let Some(layer) = source.layer else { continue };
             let times = applied.entry(layer).or_default();
             *times += 1;
             if *times > 1 {
-                let (copy, mut source) = (duplicate(module, layer), source.clone());
-                source.layer = Some(copy);
+                source.layer = Some(duplicate(module, layer));
                 module[id].set_kind(op, OpKind::Source(source));
             }
         }
