@@ -23,7 +23,12 @@ pub(crate) struct Mistake {
     pub(crate) make: fn(&mut Module),
 }
 
+/// The mistake that is none: nothing may be found.
+pub(crate) const NONE: &str = "none";
+
 pub(crate) const MISTAKES: &[Mistake] = &[
+    core(NONE, |_| ()),
+    layers(NONE, |_| ()),
     core("swapped operands", |m| {
         each_op(m, |_, op| {
             let swapped =
