@@ -24,7 +24,7 @@ pub const INFO: PassInfo = PassInfo {
            second needs. What else these read is a further input, and a remark says which op reads it. Weights and \
            constants are no inputs: the part has its own. Inputs and outputs of the model that have nothing to do with \
            the part go, and so do functions, layers and weights that it does not use.",
-    fidelity: Fidelity::Exact,
+    fidelity: Fidelity::Other,
     options: &[OptionInfo {
         name: "part",
         kind: OptionKind::Text { value: "FROM..TO" },

@@ -166,3 +166,10 @@ fn a_failure_that_comes_and_goes_is_tried_several_times() {
     assert_eq!(ran.err, "note: the failure comes and goes: it is there in 2 of 5 tries\n");
     assert!(ran.out.contains("\nafter     1 op\n"), "{}", ran.out);
 }
+
+#[test]
+fn a_pass_that_changes_what_is_computed_is_not_compared() {
+    let part = ["p.nir", "--pass", "extract=%a..%c", "--verify-each=values"];
+    folder().netc(&part).done();
+    folder().netc(&["p.nir", "--pass", "extract=%a..%c", "--verify"]).failed(2, &["there is nothing to compare"]);
+}

@@ -2,6 +2,7 @@
 //! leaves a few ops of what shows it.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking, and so do their helpers")]
+#![allow(clippy::print_stdout, reason = "what was found, for those who ask the test to show it")]
 
 mod mistakes;
 

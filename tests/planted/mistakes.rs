@@ -1,5 +1,7 @@
 //! The mistakes.
 
+#![allow(clippy::wildcard_enum_match_arm, reason = "a mistake is made in the ops that it names, and in no others")]
+
 use std::collections::BTreeMap;
 
 use netc_ir::{

@@ -94,6 +94,9 @@ impl Verification {
         inputs: u64,
         random: &RandomArgs,
     ) -> Result<Self, CliError> {
+        if fidelity == Fidelity::Other {
+            return Err(CliError::Usage("a pass changes what the model computes: there is nothing to compare".into()));
+        }
         let (f, g) = (a.func(), b.func());
         if f.params.len() != g.params.len() || f.outputs.len() != g.outputs.len() {
             return Err(CliError::Verification(format!(
@@ -107,7 +110,7 @@ impl Verification {
         }
         let bounds = match fidelity {
             Fidelity::Exact => None,
-            Fidelity::Rounding => Some(a.bounds.iter().zip(&b.bounds).map(|(a, b)| a + b).collect()),
+            Fidelity::Rounding | Fidelity::Other => Some(a.bounds.iter().zip(&b.bounds).map(|(a, b)| a + b).collect()),
         };
         let names = f.outputs.iter().map(|o| o.name.to_string()).collect();
         let RandomArgs { seed, batch } = *random;

@@ -30,6 +30,8 @@ pub enum Fidelity {
     Exact,
     /// Equal in exact arithmetic; floats may round differently.
     Rounding,
+    /// Something else: what the module computes is what the pass is there to change.
+    Other,
 }
 
 impl fmt::Display for Fidelity {
@@ -37,6 +39,7 @@ impl fmt::Display for Fidelity {
         f.write_str(match self {
             Self::Exact => "exact",
             Self::Rounding => "rounding",
+            Self::Other => "other",
         })
     }
 }

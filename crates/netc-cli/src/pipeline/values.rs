@@ -2,7 +2,7 @@
 
 use netc_exec::Tensor;
 use netc_ir::Module;
-use netc_pass::{Dialects, Event, Observer};
+use netc_pass::{Dialects, Event, Fidelity, Observer};
 
 use crate::args::RandomArgs;
 use crate::error::CliError;
@@ -60,6 +60,7 @@ impl Observer for ValueCheck<'_> {
 
     fn after(&mut self, event: Event<'_>) -> Result<(), String> {
         let after = match self.last.take() {
+            _ if event.fidelity == Fidelity::Other => self.run(event.module, None),
             Some(Ok(before)) => self.compare(&before, event),
             Some(Err(error)) => Err(error),
             None => self.run(event.module, None),
