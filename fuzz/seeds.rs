@@ -39,7 +39,7 @@ fn main() -> Made<()> {
         let keras = if seed == 0 { oracle::small_model() } else { KerasRecipe::from_seed(seed, 6).build() };
         text(folder, RECIPES + seed, &keras)?;
         files(folder, seed, &keras)?;
-        for target in ["split_compose", "lower_exec", "verifier_rejects", "pass_pipeline"] {
+        for target in ["split_compose", "lower_exec", "verifier_rejects", "pass_pipeline", "split_merge"] {
             save(folder, target, seed, &recipe(seed))?;
         }
     }

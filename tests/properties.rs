@@ -5,11 +5,9 @@
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-mod parts;
-
 use std::fmt::Debug;
 
-use netc_ir::{MAIN, callees, print};
+use netc_ir::{MAIN, print};
 use netc_keras::lower::KerasDialect;
 use netc_pass::Dialects;
 use netc_testgen::oracle::{self, Subject, Wrong};
@@ -123,12 +121,12 @@ fn passes_over_models_keep_values_and_have_nothing_left_to_do() {
 fn merging_undoes_a_split() {
     check(150, (CoreRecipe::strategy(CORE_OPS), Cuts::strategy()), |(recipe, cuts)| {
         let module = recipe.build();
-        parts::merge_undoes_split(&module, &cuts.names(&module))
+        oracle::split_merge(&module, &cuts.names(&module))
     });
     check(100, (KerasRecipe::strategy(LAYERS), Cuts::strategy()), |(recipe, cuts)| {
         let model = recipe.build();
-        parts::is_canonical(&model)?;
-        parts::merge_undoes_split(&model, &cuts.names(&model))
+        oracle::is_canonical(&model)?;
+        oracle::split_merge(&model, &cuts.names(&model))
     });
 }
 
@@ -136,13 +134,13 @@ fn merging_undoes_a_split() {
 fn parts_compute_what_the_whole_computes_there() {
     check(60, (CoreRecipe::strategy(CORE_OPS), Cuts::strategy()), |(recipe, cuts)| {
         let module = recipe.build();
-        let parts = parts::parts(&cuts.names(&module));
-        parts.iter().try_for_each(|part| parts::extract_computes(&module, part, &Dialects::new()))
+        let parts = oracle::parts(&cuts.names(&module));
+        parts.iter().try_for_each(|part| oracle::extract_computes(&module, part, &Dialects::new()))
     });
     check(30, (KerasRecipe::strategy(LAYERS), Cuts::strategy()), |(recipe, cuts)| {
         let model = recipe.build();
-        let parts = parts::parts(&cuts.names(&model));
-        parts.iter().try_for_each(|part| parts::extract_computes(&model, part, &dialects()))
+        let parts = oracle::parts(&cuts.names(&model));
+        parts.iter().try_for_each(|part| oracle::extract_computes(&model, part, &dialects()))
     });
 }
 
@@ -150,14 +148,7 @@ fn parts_compute_what_the_whole_computes_there() {
 fn inlining_keeps_values_and_leaves_no_calls() {
     check(100, (CoreRecipe::strategy(CORE_OPS), Cuts::strategy()), |(recipe, cuts)| {
         let module = recipe.build();
-        let names = cuts.names(&module);
-        let split = parts::after(&module, &format!("split=[{}]", parts::quoted(&names)));
-        let Ok(split) = split else { return Ok(()) };
-        let (registry, dialects) = (netc_passes::registry(), Dialects::new());
-        let subject = Subject { pipeline: "inline", registry: &registry, dialects: &dialects };
-        let inlined = oracle::keeps_values(&split, subject)?;
-        let calls = inlined.main().map_or(0, |main| callees(main).count());
-        if calls == 0 { Ok(()) } else { Err(format!("calls are left:\n{}", print(&inlined))) }
+        oracle::split_inline(&module, &cuts.names(&module), &Dialects::new())
     });
 }
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Every test of the project, from nothing but a Rust toolchain and Python 3.
 #
-#   tests/run.sh           everything
+#   tests/run.sh           everything, and each fuzz target for a few seconds
 #   tests/run.sh rust      formatting, lints, unit, file, spec, tidy, property and command tests
+#   tests/run.sh outsider  a crate with a pass of its own, in examples/my-netc
 #   tests/run.sh interop   the tests against the real Keras, in an environment that is made here
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,6 +13,14 @@ rust() {
   cargo fmt --all -- --check
   cargo clippy --workspace --all-targets -- -D warnings
   cargo test --workspace
+}
+
+# A tool of somebody else, built as they would build it.
+outsider() {
+  cp Cargo.lock examples/my-netc/Cargo.lock
+  cargo test --quiet --manifest-path examples/my-netc/Cargo.toml --target-dir target/outsider
+  cargo run --quiet --manifest-path examples/my-netc/Cargo.toml --target-dir target/outsider -- \
+    zoo:tiny --pass strip-dropout --verify
 }
 
 interop() {
@@ -28,8 +37,10 @@ interop() {
 case "$part" in
   all)
     rust
+    outsider
     interop
+    bash fuzz/run.sh 5
     ;;
-  rust | interop) "$part" ;;
-  *) echo "usage: tests/run.sh [rust|interop]" >&2; exit 2 ;;
+  rust | outsider | interop) "$part" ;;
+  *) echo "usage: tests/run.sh [rust|outsider|interop]" >&2; exit 2 ;;
 esac

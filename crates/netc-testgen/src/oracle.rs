@@ -1,6 +1,7 @@
 //! What must hold of every module, and of every input: functions that say what is wrong.
 
 mod files;
+mod parts;
 mod passes;
 mod readers;
 mod rules;
@@ -10,13 +11,14 @@ mod splits;
 use netc_ir::{Module, parse, print, verify};
 
 pub use files::{file_bytes, member, round_trip_keras, through_file};
+pub use parts::{extract_computes, is_canonical, parts, split_inline, split_merge};
 pub use passes::{Subject, commutes, fuel, idempotent, keeps_values, keeps_values_by, pipeline_text, random_pipeline};
 pub use readers::{
     READERS, Reader, keras_config, keras_file, keras_weights, layers_text, npy_file, npz_file, parse_ir, small_model,
 };
 pub use rules::{BREAKS, Break, verifier_rejects};
-pub use runs::{lower_exec, run, same_outputs};
-pub use splits::{Split, runs_alone, split_compose, split_compose_keras};
+pub use runs::{lower_exec, same_outputs};
+pub use splits::{Split, split_compose, split_compose_keras};
 
 /// What an oracle found wrong, in words.
 pub type Wrong = String;

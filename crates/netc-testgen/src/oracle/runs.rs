@@ -75,7 +75,7 @@ pub(super) fn random_inputs(module: &Module) -> Result<Vec<Tensor>, Wrong> {
 }
 
 /// The outputs of the function `func`, which consists of core ops, on the inputs `given`.
-pub fn run(module: &Module, func: &str, given: &[Tensor]) -> Result<Vec<Tensor>, Wrong> {
+pub(super) fn run(module: &Module, func: &str, given: &[Tensor]) -> Result<Vec<Tensor>, Wrong> {
     let place = |e: &dyn std::error::Error| format!("@{func} does not run: {e:?}\n{}", print(module));
     let id = module.func_named(func).ok_or_else(|| format!("there is no @{func}"))?;
     let store = Store::open(module).map_err(|e| place(&e))?;

@@ -78,7 +78,7 @@ fn parts_ops(module: &Module, plan: &split::SplitPlan) -> Result<(), Wrong> {
 }
 
 /// Whether the parameters say what every symbol is: an extent such as `2*N` alone does not.
-pub fn runs_alone(func: &Func) -> bool {
+pub(super) fn runs_alone(func: &Func) -> bool {
     let dims = |value: ValueId| func[value].ty.dims.iter().flatten();
     let known = func.params.iter().flat_map(|p| dims(p.value)).filter_map(|d| Some((d.as_symbol()?.clone(), 1)));
     let known: Bindings = known.collect();

@@ -1,22 +1,21 @@
 //! Parts of models against the whole: what `extract` and `merge` leave.
 
 use netc_exec::inputs;
-use netc_ir::{Attrs, MAIN, Module, Output, ValueId, print};
-use netc_pass::{Context, Dialects, Manager, Pipeline};
+use netc_ir::{Attrs, MAIN, Module, Output, ValueId, callees, print};
+use netc_pass::{Context, Dialects, Fidelity, Manager, PassCall, Pipeline, PipelineStep};
 use netc_passes::{extract, lower, merge};
-use netc_testgen::oracle::{self, Wrong};
+
+use super::runs::{run, same_outputs};
+use super::splits::runs_alone;
+use super::{Wrong, print_parse, require};
 
 /// The seed and the batch of the inputs that models are run on.
 const INPUTS: (u64, u64) = (5, 2);
 
 /// Merging the stages of a split gives the module in the canonical order.
-pub(crate) fn merge_undoes_split(module: &Module, cuts: &[String]) -> Result<(), Wrong> {
-    let merged = match cuts {
-        [] => return Ok(()),
-        cuts => after(module, &format!("split=[{}],merge", quoted(cuts))),
-    };
-    let Ok(merged) = merged else { return Ok(()) };
-    oracle::print_parse(&merged)?;
+pub fn split_merge(module: &Module, cuts: &[String]) -> Result<(), Wrong> {
+    let Some(merged) = split_and(module, cuts, "merge") else { return Ok(()) };
+    print_parse(&merged)?;
     let mut expected = module.clone();
     let main = module.func_named(MAIN).ok_or("there is no @main")?;
     expected[main] = merge::canonical(module, &module[main]);
@@ -24,7 +23,7 @@ pub(crate) fn merge_undoes_split(module: &Module, cuts: &[String]) -> Result<(),
 }
 
 /// A model of layers is canonical as it was built.
-pub(crate) fn is_canonical(module: &Module) -> Result<(), Wrong> {
+pub fn is_canonical(module: &Module) -> Result<(), Wrong> {
     let main = module.main().ok_or("there is no @main")?;
     let mut canonical = module.clone();
     let id = module.func_named(MAIN).ok_or("there is no @main")?;
@@ -34,26 +33,24 @@ pub(crate) fn is_canonical(module: &Module) -> Result<(), Wrong> {
 
 /// Extracting `part` gives a model that computes, from what the whole has at its inputs, what the whole has at its
 /// outputs, bit for bit. Text that says no part is no matter.
-pub(crate) fn extract_computes(module: &Module, part: &str, dialects: &Dialects) -> Result<(), Wrong> {
+pub fn extract_computes(module: &Module, part: &str, dialects: &Dialects) -> Result<(), Wrong> {
     let Ok(plan) = extract::plan(module, part) else { return Ok(()) };
     let mut after = module.clone();
     extract::apply(&mut after, &plan);
-    oracle::print_parse(&after)?;
+    print_parse(&after)?;
     let lowered = |m: &Module| lower::lower_module(m, dialects).map_err(|e| e.to_string());
     let values: Vec<ValueId> = plan.inputs.iter().chain(&plan.outputs).copied().collect();
     let (whole, part) = (lowered(&returning(module, &values))?, lowered(&after)?);
-    if !part.main().is_some_and(oracle::runs_alone) {
+    if !part.main().is_some_and(runs_alone) {
         return Ok(());
     }
     let main = whole.main().ok_or("there is no @main")?;
     let given = inputs::random_inputs(main, INPUTS.0, INPUTS.1).map_err(|e| e.to_string())?;
-    let mut between = oracle::run(&whole, MAIN, &given)?;
+    let mut between = run(&whole, MAIN, &given)?;
     let expected = between.split_off(plan.inputs.len());
-    if oracle::run(&part, MAIN, &between)? == expected {
-        Ok(())
-    } else {
-        Err(format!("the part differs from the whole:\n{}\n---\n{}", print(module), print(&after)))
-    }
+    require(run(&part, MAIN, &between)? == expected, || {
+        format!("the part differs from the whole:\n{}\n---\n{}", print(module), print(&after))
+    })
 }
 
 /// `module` with an `@main` that returns `values`.
@@ -69,26 +66,29 @@ fn returning(module: &Module, values: &[ValueId]) -> Module {
 }
 
 /// The parts between the places of cuts, and between these and the ends of the model.
-pub(crate) fn parts(cuts: &[String]) -> Vec<String> {
+pub fn parts(cuts: &[String]) -> Vec<String> {
     let ends: Vec<&str> = std::iter::once("").chain(cuts.iter().map(String::as_str)).collect();
     ends.iter().flat_map(|from| ends.iter().map(move |to| format!("{from}..{to}"))).collect()
 }
 
-/// The module after a pipeline.
-pub(crate) fn after(module: &Module, pipeline: &str) -> Result<Module, Wrong> {
-    let pipeline: Pipeline = pipeline.parse().map_err(|e| format!("{pipeline}: {e}"))?;
+/// The module split at `cuts` and then rewritten by `pass`, unless the cuts are none.
+fn split_and(module: &Module, cuts: &[String], pass: &str) -> Option<Module> {
+    let split = PassCall { name: "split".into(), options: vec![("at".into(), cuts.to_vec())] };
+    let steps = [split, PassCall::new(pass)].map(PipelineStep::Pass);
     let (mut after, dialects) = (module.clone(), Dialects::new());
     let mut context = Context::new(&dialects);
-    Manager::new(&netc_passes::registry()).run(&mut after, &pipeline, &mut context).map_err(|e| e.to_string())?;
-    Ok(after)
+    let ran = Manager::new(&netc_passes::registry()).run(&mut after, &Pipeline(steps.to_vec()), &mut context);
+    ran.ok().map(|_| after)
 }
 
-/// Names as the values of a list in a pipeline.
-pub(crate) fn quoted(names: &[String]) -> String {
-    let quote = |name: &String| format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""));
-    names.iter().map(quote).collect::<Vec<_>>().join(",")
+/// Inlining the stages of a split leaves no calls of them and the same values.
+pub fn split_inline(module: &Module, cuts: &[String], dialects: &Dialects) -> Result<(), Wrong> {
+    let Some(inlined) = split_and(module, cuts, "inline") else { return Ok(()) };
+    let calls = inlined.main().map_or(0, |main| callees(main).count());
+    require(calls == 0, || format!("calls are left:\n{}", print(&inlined)))?;
+    same_outputs(module, &inlined, Fidelity::Exact, dialects)
 }
 
 fn same(what: &str, found: &Module, expected: &Module) -> Result<(), Wrong> {
-    if found == expected { Ok(()) } else { Err(format!("{what} differs:\n{}\n---\n{}", print(found), print(expected))) }
+    require(found == expected, || format!("{what} differs:\n{}\n---\n{}", print(found), print(expected)))
 }
