@@ -1,0 +1,63 @@
+//! The pages that are made from tables: `docs/passes.md`.
+//!
+//! `UPDATE_DOCS=1 cargo test --workspace --test reference` writes them anew.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking, and so do their helpers")]
+
+use std::path::Path;
+use std::{env, fs};
+
+use netc_pass::PassInfo;
+use netc_passes::{PASSES, PIPELINES};
+
+#[test]
+fn the_page_of_passes_is_what_the_table_says() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/passes.md");
+    let page = page();
+    if env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, &page).unwrap();
+    }
+    let found = fs::read_to_string(&path).unwrap();
+    assert!(found == page, "docs/passes.md is not what the table of passes says: run with UPDATE_DOCS=1");
+}
+
+#[test]
+fn every_pass_is_documented() {
+    for pass in PASSES {
+        let complete = !pass.summary.is_empty() && !pass.help.is_empty();
+        assert!(complete && pass.options.iter().all(|o| !o.help.is_empty()), "{} lacks help", pass.name);
+    }
+    assert!(PIPELINES.iter().all(|p| !p.summary.is_empty()));
+}
+
+fn page() -> String {
+    let mut out = String::from(
+        "# Passes\n\nMade from the table of passes; `netc passes` prints the same.\n\n\
+         | pass | values | what it does |\n|---|---|---|\n",
+    );
+    for pass in PASSES {
+        out.push_str(&format!("| [`{0}`](#{0}) | {1} | {2} |\n", pass.name, pass.fidelity, pass.summary));
+    }
+    out.push_str("\n| pipeline | what it does | stands for |\n|---|---|---|\n");
+    for pipeline in PIPELINES {
+        out.push_str(&format!("| `@{}` | {} | `{}` |\n", pipeline.name, pipeline.summary, pipeline.text));
+    }
+    out.push_str(
+        "\nAfter an *exact* pass a model computes the same bits, after a *rounding* one the same but for rounding; *other* \
+         passes change what it computes.\n",
+    );
+    PASSES.iter().for_each(|pass| out.push_str(&section(pass)));
+    out
+}
+
+fn section(pass: &PassInfo) -> String {
+    let mut out = format!("\n## {}\n\n{}\n\n{}\n", pass.name, pass.summary, pass.help.trim());
+    if !pass.options.is_empty() {
+        out.push_str("\n| option | value | what it does |\n|---|---|---|\n");
+        for option in pass.options {
+            let value = option.kind.describe().replace('|', "\\|");
+            out.push_str(&format!("| `{}` | {value} | {} |\n", option.name, option.help));
+        }
+    }
+    out
+}
