@@ -6,7 +6,7 @@
 
 mod mistakes;
 
-use netc_ir::{Func, Module, print};
+use netc_ir::{Module, print};
 use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo};
 use netc_testgen::oracle::{self, Subject};
 use netc_testgen::reduce::{Verdict, reduce};
@@ -59,7 +59,7 @@ fn every_mistake_is_found_and_reduced() {
             continue;
         };
         let reduced = reduce(&module, &mut |m| if shows(m) { Verdict::Shows } else { Verdict::Clean }).module;
-        let (before, after) = (num_ops(&module), num_ops(&reduced));
+        let (before, after) = (module.num_ops(), reduced.num_ops());
         println!("{:<28} module {seed:<4} {before:>3} ops, reduced to {after}", mistake.name);
         if after > MOST_OPS_LEFT {
             wrong.push(format!("{} is reduced to {after} ops:\n{}", mistake.name, print(&reduced)));
@@ -73,8 +73,4 @@ fn build(mistake: &Mistake, seed: u64) -> Module {
         Level::Core => CoreRecipe::from_seed(seed, 30).build(),
         Level::Layers => KerasRecipe::from_seed(seed, 12).build(),
     }
-}
-
-fn num_ops(module: &Module) -> usize {
-    module.funcs.iter().map(Func::num_ops).sum()
 }

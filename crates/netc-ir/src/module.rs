@@ -72,6 +72,11 @@ impl Module {
         }))
     }
 
+    /// The number of ops of all functions.
+    pub fn num_ops(&self) -> usize {
+        self.funcs.iter().map(Func::num_ops).sum()
+    }
+
     /// Every function with its id.
     pub fn func_ids(&self) -> impl Iterator<Item = FuncId> + use<> {
         (0..self.funcs.len()).map(FuncId::new)

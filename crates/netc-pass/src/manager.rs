@@ -6,7 +6,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use netc_ir::{Func, Module, Violations, verify};
+use netc_ir::{Module, Violations, verify};
 use thiserror::Error;
 
 use crate::context::Context;
@@ -119,7 +119,7 @@ impl<'a> Manager<'a> {
         context: &mut Context<'_>,
     ) -> Result<Record, PipelineError> {
         let steps = self.make(pipeline, 0)?;
-        let mut root = Record::new(pipeline.to_string(), num_ops(module));
+        let mut root = Record::new(pipeline.to_string(), module.num_ops());
         let mut run = Run { manager: self, context, passes: 0 };
         run.steps(&steps, module, &mut root)?;
         root.interrupted = run.context.interrupted();
@@ -197,7 +197,7 @@ impl Run<'_, '_, '_> {
         steps: &[Made],
         module: &mut Module,
     ) -> Result<Record, Box<FailedPass>> {
-        let mut record = Record::new(name.into(), num_ops(module));
+        let mut record = Record::new(name.into(), module.num_ops());
         for _ in 0..rounds {
             let before = self.context.fuel.burnt();
             self.steps(steps, module, &mut record)?;
@@ -217,7 +217,7 @@ impl Run<'_, '_, '_> {
     ) -> Result<Record, Box<FailedPass>> {
         let number = self.passes;
         let failed = |cause| Box::new(FailedPass { number, call: call.clone(), cause });
-        let mut record = Record::new(call.to_string(), num_ops(module));
+        let mut record = Record::new(call.to_string(), module.num_ops());
         let rewrites = self.context.fuel.burnt();
 
         let start = Instant::now();
@@ -237,7 +237,7 @@ impl Run<'_, '_, '_> {
         record.number = Some(number);
         record.time = done - ready;
         record.overhead = (ready - start) + done.elapsed();
-        record.ops_after = num_ops(module);
+        record.ops_after = module.num_ops();
         record.rewrites = self.context.fuel.burnt() - rewrites;
         if record.rewrites > 0 {
             record.fidelity = fidelity;
@@ -245,10 +245,6 @@ impl Run<'_, '_, '_> {
         record.counts = self.context.take_counts();
         Ok(record)
     }
-}
-
-fn num_ops(module: &Module) -> usize {
-    module.funcs.iter().map(Func::num_ops).sum()
 }
 
 /// What a panic said.

@@ -62,7 +62,6 @@ struct Size {
 
 impl Size {
     fn of(module: &Module) -> Self {
-        let ops: usize = module.funcs.iter().map(netc_ir::Func::num_ops).sum();
         let constant = |kind: &OpKind| matches!(kind, OpKind::Core(CoreOp::Constant(_) | CoreOp::Weight(_)));
         let constants = module.funcs.iter().flat_map(|f| f.ops()).filter(|(_, op)| constant(&op.kind)).count();
         let ends: usize = module.funcs.iter().map(|f| f.params.len() + f.outputs.len()).sum();
@@ -70,7 +69,7 @@ impl Size {
         let types = values.chain(module.weights.iter().map(|w| &w.ty));
         let text = print(module);
         Self {
-            ops: ops - constants,
+            ops: module.num_ops() - constants,
             constants,
             declarations: module.funcs.len() + ends + module.weights.len() + module.layers.len(),
             elements: types.map(elements).fold(0, u64::saturating_add),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use netc_ir::{Func, Module};
+use netc_ir::Module;
 use netc_pass::Registry;
 use netc_testgen::reduce::{Verdict, reduce};
 
@@ -62,7 +62,7 @@ pub(crate) fn run(args: &ReduceArgs, registry: &Registry) -> Result<(), CliError
     if let Some(error) = failed {
         text::note(&format!("some programs could not be judged, the last because: {}", error.chain()));
     }
-    let ops = |module: &Module| text::count(module.funcs.iter().map(Func::num_ops).sum(), "op");
+    let ops = |module: &Module| text::count(module.num_ops(), "op");
     text::print(&format!(
         "failure   {}\nbefore    {}\nafter     {}\ntried     {}\nwrote     {}\n",
         wrong.to_string().trim_end(),

@@ -15,10 +15,6 @@ fn has(module: &Module, name: &str) -> bool {
     module.funcs.iter().flat_map(|f| f.ops()).any(|(_, op)| op.kind.name() == name)
 }
 
-fn num_ops(module: &Module) -> usize {
-    module.funcs.iter().map(netc_ir::Func::num_ops).sum()
-}
-
 /// The first module of the seeds from 0 on with an op called `name`.
 fn with_op(name: &str) -> Module {
     (0..1000).map(|seed| CoreRecipe::from_seed(seed, 40).build()).find(|m| has(m, name)).unwrap()
@@ -28,7 +24,7 @@ fn with_op(name: &str) -> Module {
 fn one_op_alone_is_left_of_random_programs() {
     for name in ["tanh", "reduce_sum", "transpose", "concat", "select"] {
         let small = reduced(&with_op(name), |m| has(m, name)).module;
-        assert_eq!(num_ops(&small), 1, "{name}:\n{}", print(&small));
+        assert_eq!(small.num_ops(), 1, "{name}:\n{}", print(&small));
         assert_eq!((small.funcs.len(), small.weights.len()), (1, 0), "{name}:\n{}", print(&small));
     }
 }
@@ -67,14 +63,14 @@ fn what_is_needed_in_two_places_stays_in_both() {
           %e = add(%d, %a) : f32[4]
         }";
     let small = reduced(&parse(program).unwrap(), |m| has(m, "exp") && has(m, "neg")).module;
-    assert_eq!(num_ops(&small), 2, "{}", print(&small));
+    assert_eq!(small.num_ops(), 2, "{}", print(&small));
 }
 
 #[test]
 fn layers_are_cut_out_of_models() {
     let model = (0..1000).map(|seed| KerasRecipe::from_seed(seed, 12).build()).find(|m| has(m, "keras.Dense"));
     let small = reduced(&model.unwrap(), |m| has(m, "keras.Dense")).module;
-    assert_eq!((num_ops(&small), small.layers.len()), (1, 1), "{}", print(&small));
+    assert_eq!((small.num_ops(), small.layers.len()), (1, 1), "{}", print(&small));
 }
 
 #[test]
