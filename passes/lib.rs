@@ -25,6 +25,8 @@ mod testing;
 
 use netc_pass::{NamedPipeline, PassInfo, Registry};
 
+pub use prune::sweep;
+
 /// Every pass, in the order in which they are listed to users.
 pub const PASSES: &[&PassInfo] = &[
     &split::INFO,

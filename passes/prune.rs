@@ -1,6 +1,6 @@
 //! Removing what nothing refers to any more.
 
-use netc_ir::{CoreOp, Func, FuncId, LayerId, Module, OpId, OpKind, WeightId, callees};
+use netc_ir::{CoreOp, Func, FuncId, LayerId, MAIN, Module, OpId, OpKind, WeightId, callees};
 
 /// Whether each function is among `roots` or called by one of them, directly or through others, by id.
 pub(crate) fn reachable(funcs: &[Func], roots: impl IntoIterator<Item = FuncId>) -> Vec<bool> {
@@ -18,6 +18,24 @@ pub(crate) fn reachable(funcs: &[Func], roots: impl IntoIterator<Item = FuncId>)
 /// those. Layers and weights that were referred to and are not any more go too.
 pub(crate) fn replace_funcs(module: &mut Module, funcs: Vec<Func>, keep: &[bool]) {
     let before = Referred::by(module);
+    retain_funcs(module, funcs, keep);
+    remove_layers(module, &before.layers);
+    remove_weights(module, &before.weights);
+}
+
+/// Removes the functions that `@main` does not call, directly or through others, and the layers and weights that nothing
+/// refers to then.
+pub fn sweep(module: &mut Module) {
+    let keep = reachable(&module.funcs, module.func_named(MAIN));
+    let funcs = std::mem::take(&mut module.funcs);
+    retain_funcs(module, funcs, &keep);
+    let (layers, weights) = (vec![true; module.layers.len()], vec![true; module.weights.len()]);
+    remove_layers(module, &layers);
+    remove_weights(module, &weights);
+}
+
+/// Makes `funcs` the functions of `module`, without those that `keep` leaves out, by index.
+fn retain_funcs(module: &mut Module, funcs: Vec<Func>, keep: &[bool]) {
     let new_ids = Renumbering::of(keep);
     module.funcs = funcs.into_iter().zip(keep).filter_map(|(func, keep)| keep.then_some(func)).collect();
     for_each_kind(&mut module.funcs, |kind| {
@@ -25,8 +43,6 @@ pub(crate) fn replace_funcs(module: &mut Module, funcs: Vec<Func>, keep: &[bool]
             call.callee = FuncId::new(new_ids.get(call.callee.index()));
         }
     });
-    remove_layers(module, &before.layers);
-    remove_weights(module, &before.weights);
 }
 
 /// Which layers functions apply, and which weights layers and functions have.

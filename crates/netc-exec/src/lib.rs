@@ -33,6 +33,5 @@ mod value;
 pub use compare::{Difference, Mismatch, compare};
 pub use consts::Consts;
 pub use error::{ExecError, KernelError, TensorError};
-pub use kernels::evaluate;
 pub use plan::Plan;
 pub use tensor::Tensor;

@@ -26,17 +26,9 @@ use netc_ir::{Bindings, CoreOp, Dim, ElemType, InferError, Module, Type, infer};
 
 use crate::error::KernelError;
 use crate::plan::has_free_symbols;
-use crate::tensor::Tensor;
 use crate::value::{Value, allocate, extents};
 
 type Made<T> = Result<T, KernelError>;
-
-/// The result of `op`, which is not `weight`, on constant operands. Symbols have no value here.
-pub fn evaluate(op: &CoreOp, operands: &[Tensor]) -> Result<Tensor, KernelError> {
-    let values = operands.iter().map(Value::from_tensor).collect::<Made<Vec<_>>>()?;
-    let result = run(op, &values.iter().collect::<Vec<_>>(), &Bindings::new())?;
-    result.to_tensor().map_err(|_| KernelError::Memory { ty: result.ty().to_string() })
-}
 
 /// The result of `op` on `operands`, with symbols as `bindings` says.
 pub(crate) fn run(op: &CoreOp, operands: &[&Value], bindings: &Bindings) -> Made<Value> {

@@ -1,10 +1,8 @@
 //! The edits of a reduction: what they are, and which there are for a module.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use netc_ir::{
-    Attrs, CoreOp, Func, FuncId, LayerId, Literal, Loc, MAIN, Module, OpId, OpKind, Type, WeightData, WeightId, callees,
-};
+use netc_ir::{Attrs, CoreOp, Func, FuncId, Literal, Loc, MAIN, Module, OpId, OpKind, Type, WeightData, WeightId};
 
 use super::rebuild::{Action, Rebuild, live_ops, rebuild};
 use super::simpler::simpler;
@@ -85,7 +83,7 @@ pub(super) fn apply(module: &Module, edits: &[Edit]) -> Option<Module> {
     }
     let mut new = rebuild(module, main, &plan)?;
     if swept {
-        new = without_unused(&new);
+        netc_passes::sweep(&mut new);
     }
     if stripped {
         strip_names(&mut new);
@@ -208,59 +206,4 @@ fn strip_names(module: &mut Module) {
             }
         }
     }
-}
-
-/// The module without functions that `@main` does not call, and without weights, layers and files that nothing uses.
-fn without_unused(module: &Module) -> Module {
-    let funcs = called(module);
-    let layers: BTreeSet<LayerId> = funcs.iter().flat_map(|f| module[*f].layers()).collect();
-    let weights = used_weights(module, &funcs, &layers);
-    let renumber = |kept: &BTreeSet<usize>| kept.iter().copied().enumerate().map(|(new, old)| (old, new)).collect();
-    let func_ids: BTreeMap<usize, usize> = renumber(&funcs.iter().map(|f| f.index()).collect());
-    let layer_ids: BTreeMap<usize, usize> = renumber(&layers.iter().map(|l| l.index()).collect());
-    let weight_ids: BTreeMap<usize, usize> = renumber(&weights.iter().map(|w| w.index()).collect());
-    let layer_of = |id: &mut LayerId| *id = LayerId::new(layer_ids[&id.index()]);
-    let weight_of = |id: &mut WeightId| *id = WeightId::new(weight_ids[&id.index()]);
-
-    let mut new = Module { attrs: module.attrs.clone(), files: module.files.clone(), ..Module::new() };
-    new.weights = weights.iter().map(|w| module[*w].clone()).collect();
-    new.layers = layers.iter().map(|l| module[*l].clone()).collect();
-    new.layers.iter_mut().flat_map(|l| &mut l.weights).for_each(|(_, id)| weight_of(id));
-    new.funcs = funcs.iter().map(|f| module[*f].clone()).collect();
-    for func in &mut new.funcs {
-        func.params.iter_mut().filter_map(|p| p.layer.as_mut()).for_each(layer_of);
-        for op in func.op_ids().collect::<Vec<_>>() {
-            match &mut func[op].kind {
-                OpKind::Core(CoreOp::Weight(id)) => weight_of(id),
-                OpKind::Core(_) => {}
-                OpKind::Source(source) => source.layer.iter_mut().for_each(layer_of),
-                OpKind::Call(call) => {
-                    call.layer.iter_mut().for_each(layer_of);
-                    call.callee = FuncId::new(func_ids[&call.callee.index()]);
-                }
-            }
-        }
-    }
-    new
-}
-
-/// The functions that `@main` calls, directly or not, and itself.
-fn called(module: &Module) -> BTreeSet<FuncId> {
-    let mut open: Vec<FuncId> = module.func_named(MAIN).into_iter().collect();
-    let mut found = BTreeSet::new();
-    while let Some(id) = open.pop() {
-        if found.insert(id) {
-            open.extend(callees(&module[id]));
-        }
-    }
-    found
-}
-
-fn used_weights(module: &Module, funcs: &BTreeSet<FuncId>, layers: &BTreeSet<LayerId>) -> BTreeSet<WeightId> {
-    let of_layers = layers.iter().flat_map(|l| module[*l].weights.iter().map(|(_, id)| *id));
-    let of_ops = funcs.iter().flat_map(|f| module[*f].ops()).filter_map(|(_, op)| match &op.kind {
-        OpKind::Core(CoreOp::Weight(id)) => Some(*id),
-        OpKind::Core(_) | OpKind::Source(_) | OpKind::Call(_) => None,
-    });
-    of_layers.chain(of_ops).collect()
 }
