@@ -2,6 +2,7 @@
 # Builds the fuzz targets, makes their seeds, and runs each for a while. Fails if one finds something.
 #
 #   fuzz/run.sh [SECONDS] [TARGET...]     each of all targets for 10 seconds, unless told otherwise
+#   NETC_FUZZ_SEED=N fuzz/run.sh          with the fuzzer's own seed N; another each time, unless told otherwise
 #
 # Needs a stable Rust toolchain and a C++ compiler, for the fuzzer's runtime.
 set -euo pipefail
@@ -30,7 +31,7 @@ for target in "${targets[@]}"; do
   for folder in "seeds/$target" "../tests/regressions/$target"; do
     if [ -d "$folder" ]; then folders+=("$folder"); fi
   done
-  options=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=400 -print_final_stats=1)
+  options=(-seed="${NETC_FUZZ_SEED:-0}" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=400 -print_final_stats=1)
   if [ -f "seeds/$target.dict" ]; then options+=(-dict="seeds/$target.dict"); fi
   log="artifacts/$target.log"
   if "target/release/$target" "${folders[@]}" "${options[@]}" -artifact_prefix="artifacts/$target/" &>"$log"; then

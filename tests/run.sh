@@ -39,7 +39,7 @@ case "$part" in
     rust
     outsider
     interop
-    bash fuzz/run.sh 5
+    NETC_FUZZ_SEED=1 bash fuzz/run.sh 5
     ;;
   rust | outsider | interop) "$part" ;;
   *) echo "usage: tests/run.sh [rust|outsider|interop]" >&2; exit 2 ;;

@@ -130,8 +130,9 @@ impl fmt::Display for Values<'_> {
         match self.0 {
             [one] => write!(f, "{}", Word(one)),
             many => {
+                f.write_str("[")?;
                 for (i, value) in many.iter().enumerate() {
-                    write!(f, "{}{}", if i == 0 { "[" } else { "," }, Word(value))?;
+                    write!(f, "{}{}", if i == 0 { "" } else { "," }, Word(value))?;
                 }
                 f.write_str("]")
             }
@@ -168,6 +169,7 @@ mod tests {
             "dce",
             "split=mixed9",
             "split=[a,b]",
+            "split=[]",
             "split{at=[a,b],relay}",
             "saturate{iters=8}",
             "fix(dce)",
