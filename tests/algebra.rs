@@ -1,73 +1,34 @@
-//! What the algebraic passes keep, on random programs and on networks: the values, whatever the fuel, and their own
-//! result.
+//! What folding affine chains keeps, on random chains, models and networks: the values nearly, whatever the fuel. What
+//! all passes keep is in `properties.rs`.
 //!
 //! `NETC_PROPERTY_CASES=5000 cargo test -p netc-tests --test algebra` tries more cases, `NETC_PROPERTY_SEED=7` others.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking, and so do their helpers")]
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking, and so do their helpers")]
 
 use std::fmt::Debug;
 
-use netc_data::Store;
-use netc_exec::{Consts, Plan, Tensor, compare, inputs};
 use netc_ir::{
     Binary, Builder, CoreOp, Dim, ElemType, F64, Func, Layout, MAIN, Module, OpKind, Padding, Type, Uses, ValueId,
-    Weight, WeightData, WeightId, Window, parse, print,
+    Weight, WeightData, WeightId, Window,
 };
-use netc_pass::{Context, Dialects, Fuel, Manager};
-use netc_testgen::{CoreRecipe, KerasRecipe, dialects};
+use netc_pass::{Dialects, Fuel};
+use netc_testgen::oracle::{self, Subject, Wrong};
+use netc_testgen::{KerasRecipe, dialects, property};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 
-const CORE_OPS: usize = 24;
 const LAYERS: usize = 10;
-
-#[test]
-fn canonicalize_keeps_values() {
-    check(400, CoreRecipe::strategy(CORE_OPS), |recipe| keeps_values(&recipe.build(), "canonicalize"));
-}
-
-#[test]
-fn cse_keeps_values() {
-    check(150, CoreRecipe::strategy(CORE_OPS), |recipe| keeps_values(&recipe.build(), "cse"));
-}
-
-#[test]
-fn fold_const_keeps_values() {
-    check(200, CoreRecipe::strategy(CORE_OPS), |recipe| keeps_values(&recipe.build(), "fold-const"));
-    check(50, CoreRecipe::strategy(CORE_OPS), |recipe| keeps_values(&recipe.build(), "fold-const=0"));
-}
-
-#[test]
-fn exact_passes_together_keep_values() {
-    let call = "fix(canonicalize,cse,fold-const,dce)";
-    check(200, CoreRecipe::strategy(CORE_OPS), |recipe| keeps_values(&recipe.build(), call));
-}
-
-#[test]
-fn any_number_of_rewrites_keeps_values() {
-    for call in ["canonicalize", "cse", "fold-const", "fix{max=2}(canonicalize,cse,fold-const,dce)"] {
-        check(30, CoreRecipe::strategy(CORE_OPS), |recipe| {
-            let module = recipe.build();
-            let all = rewritten(&module, call, Fuel::unlimited(), &Dialects::new())?.1;
-            (0..all.min(24)).try_for_each(|n| {
-                let (after, burnt) = rewritten(&module, call, Fuel::of(n), &Dialects::new())?;
-                require(burnt == n, || format!("{call} with {n} rewrites did {burnt}"))?;
-                same_values(&module, &after, 0.0).map_err(|e| format!("{call} with {n} rewrites: {e}"))
-            })
-        });
-    }
-}
 
 #[test]
 fn folding_affine_chains_keeps_values_nearly() {
     check(300, Affine::strategy(), |affine| {
-        let module = affine.build();
+        let (module, dialects) = (affine.build(), Dialects::new());
         let call = "fix(canonicalize,fold-bn,fold-const,dce)";
-        let (after, all) = rewritten(&module, call, Fuel::unlimited(), &Dialects::new())?;
-        same_values(&module, &after, 1e-9)?;
+        let (after, all) = rewritten(&module, call, Fuel::unlimited(), &dialects)?;
+        oracle::print_parse(&after)?;
+        oracle::near_outputs(&module, &after, 1e-9, &dialects)?;
         (0..all).try_for_each(|n| {
-            let (after, _) = rewritten(&module, call, Fuel::of(n), &Dialects::new())?;
-            same_values(&module, &after, 1e-9).map_err(|e| format!("with {n} rewrites: {e}"))
+            let (after, _) = rewritten(&module, call, Fuel::of(n), &dialects)?;
+            oracle::near_outputs(&module, &after, 1e-9, &dialects).map_err(|e| format!("with {n} rewrites: {e}"))
         })
     });
 }
@@ -75,20 +36,10 @@ fn folding_affine_chains_keeps_values_nearly() {
 #[test]
 fn models_are_simplified_to_nearly_the_same() {
     check(64, KerasRecipe::strategy(LAYERS), |recipe| {
-        let model = recipe.build();
-        let lowered = rewritten(&model, "lower", Fuel::unlimited(), &dialects())?.0;
-        let (after, _) = rewritten(&model, "@simplify", Fuel::unlimited(), &dialects())?;
-        same_values(&lowered, &after, 1e-4)
-    });
-}
-
-#[test]
-fn layers_are_made_one_without_a_meaning() {
-    check(64, KerasRecipe::strategy(LAYERS), |recipe| {
-        let model = recipe.build();
-        let lowered = rewritten(&model, "lower", Fuel::unlimited(), &dialects())?.0;
-        let (after, _) = rewritten(&model, "cse,lower", Fuel::unlimited(), &dialects())?;
-        same_values(&lowered, &after, 0.0)
+        let (model, dialects) = (recipe.build(), dialects());
+        let (after, _) = rewritten(&model, "@simplify", Fuel::unlimited(), &dialects)?;
+        oracle::print_parse(&after)?;
+        oracle::near_outputs(&model, &after, 1e-4, &dialects)
     });
 }
 
@@ -116,70 +67,24 @@ fn a_simplified_inception_has_no_normalization_left() {
 #[test]
 fn a_simplified_network_computes_nearly_the_same() {
     let module = netc_zoo::find("mobilenet_v2").map(|model| (model.build)(0)).unwrap().unwrap();
-    let lowered = rewritten(&module, "lower", Fuel::unlimited(), &dialects()).unwrap().0;
-    let (after, _) = rewritten(&module, "@simplify", Fuel::unlimited(), &dialects()).unwrap();
+    let dialects = dialects();
+    let (lowered, _) = rewritten(&module, "lower", Fuel::unlimited(), &dialects).unwrap();
+    let (after, _) = rewritten(&module, "@simplify", Fuel::unlimited(), &dialects).unwrap();
     let ops =
         |module: &Module, name: &str| module.main().unwrap().ops().filter(|(_, op)| op.kind.name() == name).count();
     assert_eq!((ops(&lowered, "mul"), ops(&after, "mul")), (156, 0));
-    same_values(&lowered, &after, 1e-4).unwrap();
+    oracle::near_outputs(&lowered, &after, 1e-4, &dialects).unwrap();
 }
 
 fn is_constant(func: &Func, value: ValueId) -> bool {
     func.producer(value).is_some_and(|op| matches!(func[op].kind.name(), "weight" | "constant"))
 }
 
-/// What is wrong, in words.
-type Wrong = String;
-
-fn require(holds: bool, wrong: impl FnOnce() -> Wrong) -> Result<(), Wrong> {
-    if holds { Ok(()) } else { Err(wrong()) }
-}
-
-/// The pipeline keeps the values of the program to the bit, and has nothing to do the second time.
-fn keeps_values(module: &Module, call: &str) -> Result<(), Wrong> {
-    let (once, _) = rewritten(module, call, Fuel::unlimited(), &Dialects::new())?;
-    same_values(module, &once, 0.0)?;
-    let (twice, burnt) = rewritten(&once, call, Fuel::unlimited(), &Dialects::new())?;
-    require(burnt == 0 && print(&once) == print(&twice), || {
-        format!("{call} rewrites again:\n{}\n---\n{}", print(&once), print(&twice))
-    })
-}
-
-/// The module after the pipeline, which verifies after each pass and parses back as printed, and the rewrites done.
+/// The module after the pipeline, which verifies after each pass, and the rewrites done.
 fn rewritten(module: &Module, call: &str, fuel: Fuel, dialects: &Dialects) -> Result<(Module, u64), Wrong> {
-    let mut after = module.clone();
-    let mut context = Context::new(dialects).with_consts(&Consts).with_fuel(fuel);
-    let pipeline = call.parse().map_err(|e| format!("{call}: {e}"))?;
-    let ran = Manager::new(&netc_passes::registry()).run(&mut after, &pipeline, &mut context);
-    ran.map_err(|e| format!("{e}\n{}", print(module)))?;
-    let small = after.weights.iter().all(|w| w.ty.num_bytes() < Some(1 << 16));
-    let parses = !small || parse(&print(&after)).as_ref() == Ok(&after);
-    require(parses, || format!("parses differently as printed:\n{}", print(&after)))?;
-    Ok((after, context.fuel.burnt()))
-}
-
-/// Both compute the same outputs, each within `tolerance` of its largest element; to the bit if that is 0.
-fn same_values(before: &Module, after: &Module, tolerance: f64) -> Result<(), Wrong> {
-    let (expected, found) = (run(before)?, run(after)?);
-    for (x, y) in found.iter().zip(&expected) {
-        let d = compare(x, y).map_err(|e| e.to_string())?;
-        let near = d.bit_equal || tolerance > 0.0 && d.norm_rel <= tolerance;
-        require(near, || format!("differs by {}:\n{}\n---\n{}", d.norm_rel, text(before), text(after)))?;
-    }
-    require(expected.len() == found.len(), || "has other outputs".into())
-}
-
-/// The text of a program, if it is short enough to look at.
-fn text(module: &Module) -> String {
-    if module.weights.iter().any(|w| w.ty.num_bytes() > Some(1 << 16)) { String::new() } else { print(module) }
-}
-
-fn run(module: &Module) -> Result<Vec<Tensor>, Wrong> {
-    let main = module.func_named(MAIN).ok_or("there is no @main")?;
-    let wrong = |e: &dyn std::error::Error| format!("does not run: {e:?}\n{}", text(module));
-    let given = inputs::random_inputs(&module[main], 11, 2).map_err(|e| wrong(&e))?;
-    let store = Store::open(module).map_err(|e| wrong(&e))?;
-    Plan::new(module, main, &store).and_then(|plan| plan.run(&given)).map_err(|e| wrong(&e))
+    let subject = Subject { pipeline: call, registry: &netc_passes::registry(), dialects };
+    let (after, record) = subject.apply(module, fuel)?;
+    Ok((after, record.rewrites))
 }
 
 /// A product, with affine steps before and after it, as plain data.
@@ -288,15 +193,5 @@ fn weight(module: &mut Module, dims: &[u64]) -> WeightId {
 /// Runs the property on `cases` values, or as many as the environment says.
 #[track_caller]
 fn check<T: Debug>(cases: u32, strategy: impl Strategy<Value = T>, property: impl Fn(T) -> Result<(), Wrong>) {
-    let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse().ok());
-    let config = Config {
-        cases: number("NETC_PROPERTY_CASES").unwrap_or(cases),
-        rng_seed: RngSeed::Fixed(number("NETC_PROPERTY_SEED").unwrap_or(1).into()),
-        failure_persistence: None,
-        max_shrink_iters: 5_000,
-        ..Config::default()
-    };
-    let run = |value| property(value).map_err(TestCaseError::fail);
-    let error = TestRunner::new(config).run(&strategy, run).err();
-    assert!(error.is_none(), "{}", error.map_or_else(String::new, |e| e.to_string()));
+    property::check(cases, strategy, property).unwrap();
 }

@@ -17,7 +17,7 @@ pub use readers::{
     READERS, Reader, keras_config, keras_file, keras_weights, layers_text, npy_file, npz_file, parse_ir, small_model,
 };
 pub use rules::{BREAKS, Break, verifier_rejects};
-pub use runs::{lower_exec, same_outputs};
+pub use runs::{lower_exec, near_outputs, same_outputs};
 pub use splits::{Split, split_compose, split_compose_keras};
 
 /// What an oracle found wrong, in words.

@@ -3,9 +3,9 @@
 use netc_exec::inputs;
 use netc_ir::{Attrs, MAIN, Module, Output, ValueId, callees, print};
 use netc_pass::{Context, Dialects, Fidelity, Manager, PassCall, Pipeline, PipelineStep};
-use netc_passes::{extract, lower, merge};
+use netc_passes::{extract, merge};
 
-use super::runs::{run, same_outputs};
+use super::runs::{lowered, run, same_outputs};
 use super::splits::runs_alone;
 use super::{Wrong, print_parse, require};
 
@@ -38,9 +38,8 @@ pub fn extract_computes(module: &Module, part: &str, dialects: &Dialects) -> Res
     let mut after = module.clone();
     extract::apply(&mut after, &plan);
     print_parse(&after)?;
-    let lowered = |m: &Module| lower::lower_module(m, dialects).map_err(|e| e.to_string());
     let values: Vec<ValueId> = plan.inputs.iter().chain(&plan.outputs).copied().collect();
-    let (whole, part) = (lowered(&returning(module, &values))?, lowered(&after)?);
+    let (whole, part) = (lowered(&returning(module, &values), dialects)?, lowered(&after, dialects)?);
     if !part.main().is_some_and(runs_alone) {
         return Ok(());
     }

@@ -10,8 +10,8 @@ use netc_passes::split;
 use super::runs::same_outputs;
 use super::{Wrong, require};
 
-/// How many amounts of fuel [`fuel`] tries.
-const FUELS: u64 = 4;
+/// How many amounts of fuel [`fuel`] tries at most.
+const FUELS: u64 = 24;
 
 /// More passes than this are not run on what a fuzzer makes.
 const FEW_PASSES: usize = 8;
@@ -29,7 +29,7 @@ pub struct Subject<'a> {
 
 impl Subject<'_> {
     /// What the pipeline makes of `module` with so much fuel, and the record of it.
-    fn apply(&self, module: &Module, fuel: Fuel) -> Result<(Module, Record), Wrong> {
+    pub fn apply(&self, module: &Module, fuel: Fuel) -> Result<(Module, Record), Wrong> {
         let pipeline: Pipeline = self.pipeline.parse().map_err(|e: PipelineSyntaxError| e.to_string())?;
         let mut after = module.clone();
         let mut context = Context::new(self.dialects).with_consts(&Consts).with_fuel(fuel);
@@ -55,8 +55,9 @@ pub fn keeps_values_by(module: &Module, pipeline: &str) -> Result<(), Wrong> {
 /// With less fuel the pipeline does less, and leaves a valid module with the same outputs each time.
 pub fn fuel(module: &Module, subject: Subject<'_>) -> Result<(), Wrong> {
     let (_, record) = subject.apply(module, Fuel::unlimited())?;
-    for i in 0..FUELS.min(record.rewrites) {
-        let fuel = record.rewrites * i / FUELS;
+    let tries = FUELS.min(record.rewrites);
+    for i in 0..tries {
+        let fuel = record.rewrites * i / tries;
         let (after, part) = subject.apply(module, Fuel::of(fuel))?;
         require(part.rewrites == fuel, || format!("does {} rewrites with fuel for {fuel}", part.rewrites))?;
         same_outputs(module, &after, part.fidelity, subject.dialects).map_err(|e| format!("with fuel {fuel}: {e}"))?;

@@ -21,22 +21,38 @@ pub fn same_outputs(before: &Module, after: &Module, fidelity: Fidelity, dialect
         return Ok(());
     }
     keeps_signature(before, after)?;
-    let lowered = |m: &Module| lower::lower_module(m, dialects).map_err(|e| e.to_string());
-    let (a, b) = (lowered(before)?, lowered(after)?);
-    let given = random_inputs(&a)?;
-    let (x, y) = (run(&a, MAIN, &given)?, run(&b, MAIN, &given)?);
+    let (a, b) = (lowered(before, dialects)?, lowered(after, dialects)?);
     let bounds = match fidelity {
-        Fidelity::Exact => vec![0.0; x.len()],
-        Fidelity::Rounding | Fidelity::Other => bounds(&a)?.iter().zip(bounds(&b)?).map(|(a, b)| a + b).collect(),
+        Fidelity::Exact => None,
+        Fidelity::Rounding | Fidelity::Other => Some(bounds(&a)?.iter().zip(bounds(&b)?).map(|(a, b)| a + b).collect()),
     };
-    for ((x, y), bound) in x.iter().zip(&y).zip(bounds) {
-        let apart = compare(x, y).map_err(|e| e.to_string())?;
-        let equal = apart.bit_equal || apart.norm_rel <= bound;
-        require(equal, || {
-            format!("by {:e}, with a bound of {bound:e}: {}", apart.norm_rel, differs("it", before, after))
-        })?;
+    require_near(&a, &b, bounds, || differs("it", before, after))
+}
+
+/// The outputs of `after` are within `tolerance` of those of `before`, relative to the largest element of each. Both are
+/// lowered with `dialects`. Their texts are not looked at: this is for networks too.
+pub fn near_outputs(before: &Module, after: &Module, tolerance: f64, dialects: &Dialects) -> Result<(), Wrong> {
+    let (a, b) = (lowered(before, dialects)?, lowered(after, dialects)?);
+    let outputs = a.main().map_or(0, |main| main.outputs.len());
+    require_near(&a, &b, Some(vec![tolerance; outputs]), || "another network computes other values".into())
+}
+
+/// Both give the same outputs on random inputs: the same bits, or each within its bound where there are some.
+fn require_near(a: &Module, b: &Module, bounds: Option<Vec<f64>>, wrong: impl Fn() -> Wrong) -> Result<(), Wrong> {
+    let given = random_inputs(a)?;
+    let (x, y) = (run(a, MAIN, &given)?, run(b, MAIN, &given)?);
+    require(x.len() == y.len(), || format!("{} outputs became {}", x.len(), y.len()))?;
+    for (i, (x, y)) in x.iter().zip(&y).enumerate() {
+        let apart = compare(y, x).map_err(|e| e.to_string())?;
+        let bound = bounds.as_ref().and_then(|bounds| bounds.get(i).copied());
+        let near = apart.bit_equal || bound.is_some_and(|bound| apart.norm_rel <= bound);
+        require(near, || format!("by {:e}, with a bound of {:e}: {}", apart.norm_rel, bound.unwrap_or(0.0), wrong()))?;
     }
     Ok(())
+}
+
+pub(super) fn lowered(module: &Module, dialects: &Dialects) -> Result<Module, Wrong> {
+    lower::lower_module(module, dialects).map_err(|e| format!("does not lower: {e}"))
 }
 
 fn bounds(module: &Module) -> Result<Vec<f64>, Wrong> {
@@ -46,8 +62,7 @@ fn bounds(module: &Module) -> Result<Vec<f64>, Wrong> {
 
 /// The module lowers with `dialects`, and what comes of it runs and gives the same bits each time.
 pub fn lower_exec(module: &Module, dialects: &Dialects) -> Result<(), Wrong> {
-    let lowered =
-        lower::lower_module(module, dialects).map_err(|e| format!("does not lower: {e:?}\n{}", print(module)))?;
+    let lowered = lowered(module, dialects).map_err(|e| format!("{e}\n{}", print(module)))?;
     print_parse(&lowered)?;
     let given = random_inputs(&lowered)?;
     let first = run(&lowered, MAIN, &given)?;

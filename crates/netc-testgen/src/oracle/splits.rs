@@ -1,12 +1,12 @@
 //! Stages compute what the whole computes.
 
 use netc_exec::Tensor;
-use netc_ir::{Bindings, Func, FuncId, MAIN, Module, OpKind, ValueId, print};
-use netc_pass::Dialects;
-use netc_passes::{lower, split};
+use netc_ir::{Bindings, Func, FuncId, MAIN, Module, OpKind, ValueId, callees, print};
+use netc_pass::{Dialects, PassError};
+use netc_passes::split;
 
 use super::files::through_file;
-use super::runs::{differs, keeps_signature, random_inputs, run};
+use super::runs::{differs, keeps_signature, lowered, random_inputs, run};
 use super::{Wrong, print_parse, require};
 
 /// What became of a split.
@@ -21,15 +21,10 @@ pub enum Split {
 /// Splitting a program of core ops at `cuts` parts its live ops among stages, which compute the same bit for bit: as
 /// calls of `@main`, and one after the other on their own.
 pub fn split_compose(module: &Module, cuts: &[String]) -> Result<Split, Wrong> {
-    let plan = match split::plan(module, cuts) {
-        Ok(plan) => plan,
+    let after = match split(module, cuts)? {
+        Ok(after) => after,
         Err(refused) => return Ok(Split::Refused(refused.to_string())),
     };
-    let mut after = module.clone();
-    split::apply(&mut after, &plan);
-    print_parse(&after)?;
-    parts_ops(module, &plan)?;
-    keeps_signature(module, &after)?;
     let given = random_inputs(module)?;
     let expected = run(module, MAIN, &given)?;
     require(run(&after, MAIN, &given)? == expected, || differs("@main, which calls the stages,", module, &after))?;
@@ -37,32 +32,44 @@ pub fn split_compose(module: &Module, cuts: &[String]) -> Result<Split, Wrong> {
         let chain = run_chain(&after, &given, |id, operands| run(&after, &after[id].name, operands))?;
         require(chain == expected, || differs("the chain of stages", module, &after))?;
     }
-    Ok(Split::Stages(plan.stages.len()))
+    Ok(Split::Stages(num_stages(&after)))
 }
 
 /// [`split_compose`] of a Keras model: split on the level of layers, compared after lowering with `dialects`. The
 /// stages are written as files and read back, and still compute the same.
 pub fn split_compose_keras(module: &Module, cuts: &[String], dialects: &Dialects) -> Result<Split, Wrong> {
+    let after = match split(module, cuts)? {
+        Ok(after) => after,
+        Err(refused) => return Ok(Split::Refused(refused.to_string())),
+    };
+    let (before, split) = (lowered(module, dialects)?, lowered(&after, dialects)?);
+    let given = random_inputs(&before)?;
+    let expected = run(&before, MAIN, &given)?;
+    require(run(&split, MAIN, &given)? == expected, || differs("the split model", module, &after))?;
+    let chain = run_chain(&after, &given, |id, operands| {
+        let (stage, _folder) = through_file(&after, id, dialects)?;
+        run(&lowered(&stage, dialects)?, MAIN, operands)
+    })?;
+    require(chain == expected, || differs("the chain of stages read from files", module, &after))?;
+    Ok(Split::Stages(num_stages(&after)))
+}
+
+/// The module split at `cuts`, whose stages part the ops of `@main`, or why it cannot be.
+fn split(module: &Module, cuts: &[String]) -> Result<Result<Module, PassError>, Wrong> {
     let plan = match split::plan(module, cuts) {
         Ok(plan) => plan,
-        Err(refused) => return Ok(Split::Refused(refused.to_string())),
+        Err(refused) => return Ok(Err(refused)),
     };
     let mut after = module.clone();
     split::apply(&mut after, &plan);
     print_parse(&after)?;
     parts_ops(module, &plan)?;
     keeps_signature(module, &after)?;
-    let lowered = |m: &Module| lower::lower_module(m, dialects).map_err(|e| e.to_string());
-    let (before, split) = (lowered(module)?, lowered(&after)?);
-    let given = random_inputs(&before)?;
-    let expected = run(&before, MAIN, &given)?;
-    require(run(&split, MAIN, &given)? == expected, || differs("the split model", module, &after))?;
-    let chain = run_chain(&after, &given, |id, operands| {
-        let (stage, _folder) = through_file(&after, id, dialects)?;
-        run(&lowered(&stage)?, MAIN, operands)
-    })?;
-    require(chain == expected, || differs("the chain of stages read from files", module, &after))?;
-    Ok(Split::Stages(plan.stages.len()))
+    Ok(Ok(after))
+}
+
+fn num_stages(split: &Module) -> usize {
+    split.main().map_or(0, |main| callees(main).count())
 }
 
 /// Each op of `@main` is in exactly one stage, or dropped.
