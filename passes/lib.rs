@@ -18,6 +18,8 @@ pub mod lower;
 pub mod merge;
 mod part;
 mod prune;
+pub mod rewrite;
+pub mod saturate;
 mod splice;
 pub mod split;
 #[cfg(test)]
@@ -39,6 +41,7 @@ pub const PASSES: &[&PassInfo] = &[
     &cse::INFO,
     &fold_bn::INFO,
     &fold_const::INFO,
+    &rewrite::INFO,
     &dce::INFO,
 ];
 

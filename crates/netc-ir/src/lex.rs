@@ -1,4 +1,4 @@
-//! A cursor over `.nir` text: words, numbers, strings and punctuation, with the place for errors.
+//! A cursor over `.nir` text, and text like it: words, numbers, strings and punctuation, with the place for errors.
 
 use std::fmt;
 
@@ -9,32 +9,46 @@ use crate::parse::ParseError;
 use crate::print::is_word_char;
 use crate::types::{ElemType, Type};
 
-pub(crate) struct Cursor<'a> {
+/// A place in a text, which reading moves on. White space, and comments from `;` to the end of the line, are passed.
+pub struct Cursor<'a> {
     text: &'a str,
     at: usize,
 }
 
-pub(crate) type Parsed<T> = Result<T, ParseError>;
+/// What reading gives.
+pub type Parsed<T> = Result<T, ParseError>;
 
 impl<'a> Cursor<'a> {
-    pub(crate) fn new(text: &'a str) -> Self {
+    /// The start of `text`.
+    pub fn new(text: &'a str) -> Self {
         Self { text, at: 0 }
     }
 
     /// The place of the next token, to report about it later.
-    pub(crate) fn here(&mut self) -> usize {
+    pub fn here(&mut self) -> usize {
         self.skip();
         self.at
     }
 
-    pub(crate) fn error_at<T>(&self, at: usize, message: impl Into<String>) -> Parsed<T> {
-        let before = self.text.get(..at).unwrap_or(self.text);
-        let line = before.matches('\n').count() + 1;
-        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-        Err(ParseError { line, column, message: message.into() })
+    /// Goes back to a place that [`Self::here`] gave.
+    pub fn back_to(&mut self, at: usize) {
+        self.at = at;
     }
 
-    pub(crate) fn expected<T>(&mut self, what: &str) -> Parsed<T> {
+    /// The line of a place, from 1.
+    pub fn line_of(&self, at: usize) -> usize {
+        self.text.get(..at).unwrap_or(self.text).matches('\n').count() + 1
+    }
+
+    /// An error at a place that [`Self::here`] gave.
+    pub fn error_at<T>(&self, at: usize, message: impl Into<String>) -> Parsed<T> {
+        let before = self.text.get(..at).unwrap_or(self.text);
+        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        Err(ParseError { line: self.line_of(at), column, message: message.into() })
+    }
+
+    /// An error at the next token, which is not `what`.
+    pub fn expected<T>(&mut self, what: &str) -> Parsed<T> {
         let at = self.here();
         let found: String = self.rest().chars().take_while(|c| !c.is_whitespace()).take(24).collect();
         let found = if found.is_empty() { "the end".to_string() } else { format!("`{found}`") };
@@ -58,17 +72,20 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    pub(crate) fn is_at_end(&mut self) -> bool {
+    /// Whether no token is left.
+    pub fn is_at_end(&mut self) -> bool {
         self.skip();
         self.rest().is_empty()
     }
 
-    pub(crate) fn peek(&mut self, token: &str) -> bool {
+    /// Whether `token` is next.
+    pub fn peek(&mut self, token: &str) -> bool {
         self.skip();
         self.rest().starts_with(token)
     }
 
-    pub(crate) fn eat(&mut self, token: &str) -> bool {
+    /// Passes `token` if it is next.
+    pub fn eat(&mut self, token: &str) -> bool {
         let found = self.peek(token);
         if found {
             self.at += token.len();
@@ -76,20 +93,26 @@ impl<'a> Cursor<'a> {
         found
     }
 
-    pub(crate) fn expect(&mut self, token: &str) -> Parsed<()> {
+    /// Passes `token`, which must be next.
+    pub fn expect(&mut self, token: &str) -> Parsed<()> {
         if self.eat(token) { Ok(()) } else { self.expected(&format!("`{token}`")) }
     }
 
     fn bare_word(&mut self) -> &'a str {
+        self.run(is_word_char)
+    }
+
+    /// The characters from the next token on that `belongs` holds of; none if it does not of the first.
+    pub fn run(&mut self, belongs: impl Fn(char) -> bool) -> &'a str {
         self.skip();
         let rest = self.rest();
-        let end = rest.find(|c| !is_word_char(c)).unwrap_or(rest.len());
+        let end = rest.find(|c| !belongs(c)).unwrap_or(rest.len());
         self.at += end;
         &rest[..end]
     }
 
     /// Eats `word` if it is the next whole word.
-    pub(crate) fn eat_word(&mut self, word: &str) -> bool {
+    pub fn eat_word(&mut self, word: &str) -> bool {
         let start = self.here();
         let found = self.bare_word() == word;
         if !found {
@@ -99,7 +122,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A word or a string.
-    pub(crate) fn word(&mut self, what: &str) -> Parsed<Name> {
+    pub fn word(&mut self, what: &str) -> Parsed<Name> {
         if self.peek("\"") {
             return self.string();
         }
@@ -140,7 +163,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    pub(crate) fn string(&mut self) -> Parsed<Name> {
+    /// Text in quotes.
+    pub fn string(&mut self) -> Parsed<Name> {
         self.expect("\"")?;
         let start = self.at;
         let mut out = String::new();
@@ -170,7 +194,8 @@ impl<'a> Cursor<'a> {
         self.error_at(start, "the string has no end")
     }
 
-    pub(crate) fn u64(&mut self) -> Parsed<u64> {
+    /// A whole number.
+    pub fn u64(&mut self) -> Parsed<u64> {
         let at = self.here();
         match self.bare_word().parse() {
             Ok(n) => Ok(n),
@@ -196,7 +221,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A number, if one is next. A point, an exponent, `inf` or `NaN` makes it a float.
-    fn number(&mut self) -> Option<Attr> {
+    pub fn number(&mut self) -> Option<Attr> {
         let start = self.here();
         let rest = self.rest();
         let end = rest.find(|c: char| !(is_word_char(c) || c == '+')).unwrap_or(rest.len());

@@ -134,8 +134,9 @@ impl<'a> Manager<'a> {
         let name = || step.to_string();
         Ok(match step {
             PipelineStep::Pass(call) => {
-                let fidelity = self.registry.pass(&call.name)?.fidelity;
-                Made::Pass { call: call.clone(), fidelity, pass: self.registry.build(call)? }
+                let pass = self.registry.build(call)?;
+                let fidelity = pass.fidelity().unwrap_or(self.registry.pass(&call.name)?.fidelity);
+                Made::Pass { call: call.clone(), fidelity, pass }
             }
             PipelineStep::Fix { max, body } => {
                 Made::Several { name: name(), rounds: *max, steps: self.make(body, depth)? }

@@ -15,6 +15,11 @@ pub trait Pass {
     /// A pass asks [`Context::rewrite`] before each single rewrite and leaves it out where the answer is no: so rewrites
     /// are counted, and the first that is wrong can be found.
     fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError>;
+
+    /// What it does to values with the options that it was made with, where these say more than [`PassInfo::fidelity`].
+    fn fidelity(&self) -> Option<Fidelity> {
+        None
+    }
 }
 
 /// Why a pass cannot do what it was asked.

@@ -1,0 +1,170 @@
+//! The functions of rules' expressions.
+
+use std::fmt;
+
+use netc_ir::Dim;
+
+use crate::value::Value;
+
+/// A function of values. It has no value where its arguments do not fit.
+pub struct Function {
+    /// Its name.
+    pub name: &'static str,
+    /// The number of its arguments.
+    pub arity: usize,
+    /// What it gives, in one line.
+    pub summary: &'static str,
+    /// What it gives.
+    pub apply: fn(&[Value]) -> Option<Value>,
+}
+
+impl fmt::Debug for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// The function called `name`.
+pub(crate) fn find(name: &str) -> Option<&'static Function> {
+    FUNCTIONS.iter().find(|f| f.name == name)
+}
+
+/// Every function. `+`, `-`, `*` and `/` are the last four.
+pub const FUNCTIONS: &[Function] = &[
+    Function {
+        name: "len",
+        arity: 1,
+        summary: "the number of items of a list",
+        apply: |a| Some(Value::int(a[0].as_list()?.len() as u64)),
+    },
+    Function {
+        name: "at",
+        arity: 2,
+        summary: "the item of a list at a place, from 0",
+        apply: |a| a[0].as_list()?.get(index(&a[1])?).cloned(),
+    },
+    Function {
+        name: "set",
+        arity: 3,
+        summary: "a list with another item at a place",
+        apply: |a| {
+            let mut items = a[0].as_list()?.to_vec();
+            *items.get_mut(index(&a[1])?)? = a[2].clone();
+            Some(Value::List(items))
+        },
+    },
+    Function {
+        name: "take",
+        arity: 2,
+        summary: "the first so many items of a list",
+        apply: |a| Some(Value::List(a[0].as_list()?.get(..index(&a[1])?)?.to_vec())),
+    },
+    Function {
+        name: "drop",
+        arity: 2,
+        summary: "a list without the first so many items",
+        apply: |a| Some(Value::List(a[0].as_list()?.get(index(&a[1])?..)?.to_vec())),
+    },
+    Function {
+        name: "join",
+        arity: 2,
+        summary: "one list after the other",
+        apply: |a| Some(Value::List([a[0].as_list()?, a[1].as_list()?].concat())),
+    },
+    Function {
+        name: "repeat",
+        arity: 2,
+        summary: "a list of an item so many times",
+        apply: |a| Some(Value::List(vec![a[0].clone(); index(&a[1]).filter(|n| *n <= MOST)?])),
+    },
+    Function {
+        name: "iota",
+        arity: 1,
+        summary: "the list 0, 1, ... of so many numbers",
+        apply: |a| Some(Value::ints(0..a[0].as_int().filter(|n| *n <= MOST as u64)?)),
+    },
+    Function {
+        name: "pick",
+        arity: 2,
+        summary: "the items of the first list at the places in the second",
+        apply: |a| {
+            let items = a[0].as_list()?;
+            let places = a[1].as_list()?.iter();
+            Some(Value::List(places.map(|i| items.get(index(i)?).cloned()).collect::<Option<_>>()?))
+        },
+    },
+    Function {
+        name: "without",
+        arity: 2,
+        summary: "the first list without the items at the places in the second",
+        apply: |a| {
+            let places = a[1].as_list()?.iter().map(index).collect::<Option<Vec<_>>>()?;
+            let kept = a[0].as_list()?.iter().enumerate().filter(|(i, _)| !places.contains(i));
+            Some(Value::List(kept.map(|(_, item)| item.clone()).collect()))
+        },
+    },
+    Function {
+        name: "inverse",
+        arity: 1,
+        summary: "the permutation that undoes one",
+        apply: |a| {
+            let perm = a[0].as_list()?;
+            let place = |i: usize| perm.iter().position(|p| index(p) == Some(i));
+            Some(Value::ints((0..perm.len()).map(|i| Some(place(i)? as u64)).collect::<Option<Vec<_>>>()?))
+        },
+    },
+    Function {
+        name: "sorted",
+        arity: 1,
+        summary: "a list of numbers in ascending order",
+        apply: |a| {
+            let mut items = a[0].as_list()?.iter().map(Value::as_int).collect::<Option<Vec<_>>>()?;
+            items.sort_unstable();
+            Some(Value::ints(items))
+        },
+    },
+    Function {
+        name: "product",
+        arity: 1,
+        summary: "the product of extents; 1 for none",
+        apply: |a| Some(Value::Extent(Dim::product(&a[0].as_shape()?))),
+    },
+    Function {
+        name: "all",
+        arity: 2,
+        summary: "whether every item of a list is this value",
+        apply: |a| Some(Value::Bool(a[0].as_list()?.iter().all(|item| *item == a[1]))),
+    },
+    Function {
+        name: "contains",
+        arity: 2,
+        summary: "whether an item of a list is this value",
+        apply: |a| Some(Value::Bool(a[0].as_list()?.contains(&a[1]))),
+    },
+    Function { name: "+", arity: 2, summary: "the sum", apply: |a| extents(a, |x, y| Some(x.plus(y))) },
+    Function {
+        name: "-",
+        arity: 2,
+        summary: "the difference, where it is not negative",
+        apply: |a| extents(a, |x, y| (x.known()? >= y.known()?).then(|| x.minus(y))),
+    },
+    Function { name: "*", arity: 2, summary: "the product", apply: |a| extents(a, |x, y| Some(x.times(y))) },
+    Function {
+        name: "/",
+        arity: 2,
+        summary: "the quotient, where nothing remains",
+        apply: |a| extents(a, |x, y| if y.is(0) { None } else { x.exact_div(y) }),
+    },
+];
+
+/// The longest list that an expression makes of a number: no tensor has more axes.
+const MOST: usize = 64;
+
+fn index(value: &Value) -> Option<usize> {
+    usize::try_from(value.as_int()?).ok()
+}
+
+fn extents(args: &[Value], f: impl Fn(&Dim, &Dim) -> Option<Dim>) -> Option<Value> {
+    let [x, y] = args else { return None };
+    f(x.as_extent()?, y.as_extent()?).map(Value::Extent)
+}

@@ -1,0 +1,135 @@
+//! Where rules are matched, and what holes stand for there.
+
+use netc_ir::{CoreOp, Name, Type};
+
+use crate::rule::{Condition, DimKind, Expr, HoleKind, Relation, Rule, TensorKind};
+use crate::value::{Entries, Value};
+
+/// A program that rules are matched in: a function, or classes of values that are equal.
+pub trait Graph {
+    /// A value of the program.
+    type Id: Copy + Eq;
+
+    /// The core ops that compute `id`, with what they read.
+    fn definitions(&self, id: Self::Id) -> impl Iterator<Item = (&CoreOp, &[Self::Id])>;
+
+    /// The type of `id`.
+    fn ty(&self, id: Self::Id) -> &Type;
+
+    /// Whether `id` is computed from weights and constants alone.
+    fn is_constant(&self, id: Self::Id) -> bool;
+}
+
+/// What one hole stands for.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum Bound<Id> {
+    Tensor(Id),
+    Tensors(Vec<Id>),
+    Value(Value),
+    Others(Entries),
+}
+
+/// What the holes of a rule stand for, by number.
+#[derive(Clone, Debug)]
+pub struct Bindings<Id>(Vec<Option<Bound<Id>>>);
+
+impl<Id: Copy + Eq> Bindings<Id> {
+    /// Nothing yet, for the holes of `rule`.
+    pub fn of(rule: &Rule) -> Self {
+        Self(vec![None; rule.holes.len()])
+    }
+
+    pub(crate) fn get(&self, hole: usize) -> Option<&Bound<Id>> {
+        self.0.get(hole)?.as_ref()
+    }
+
+    /// Lets `hole` stand for `bound`; false if it stands for something else.
+    pub(crate) fn bind(&mut self, hole: usize, bound: Bound<Id>) -> bool {
+        match &mut self.0[hole] {
+            Some(known) => *known == bound,
+            free => {
+                *free = Some(bound);
+                true
+            }
+        }
+    }
+
+    pub(crate) fn tensor(&self, hole: usize) -> Option<Id> {
+        if let Bound::Tensor(id) = self.get(hole)? { Some(*id) } else { None }
+    }
+
+    pub(crate) fn tensors(&self, hole: usize) -> Option<&[Id]> {
+        if let Bound::Tensors(ids) = self.get(hole)? { Some(ids) } else { None }
+    }
+
+    pub(crate) fn others(&self, hole: usize) -> Option<&Entries> {
+        if let Bound::Others(entries) = self.get(hole)? { Some(entries) } else { None }
+    }
+
+    pub(crate) fn value(&self, hole: usize) -> Option<&Value> {
+        if let Bound::Value(value) = self.get(hole)? { Some(value) } else { None }
+    }
+
+    /// Lets the tensor `hole` of `rule` stand for `id`, if it takes it. The extents that its type names are bound too.
+    pub(crate) fn bind_tensor<G: Graph<Id = Id>>(&mut self, rule: &Rule, graph: &G, hole: usize, id: Id) -> bool {
+        let HoleKind::Tensor(kind) = &rule.holes[hole].kind else { return false };
+        self.bind(hole, Bound::Tensor(id)) && self.takes(kind, graph, id)
+    }
+
+    fn takes<G: Graph<Id = Id>>(&mut self, kind: &TensorKind, graph: &G, id: Id) -> bool {
+        let ty = graph.ty(id);
+        if kind.constant && !graph.is_constant(id) || !kind.elem.takes(ty.elem) {
+            return false;
+        }
+        let Some(expected) = &kind.dims else { return true };
+        let Some(dims) = ty.dims.as_ref().filter(|dims| dims.len() == expected.len()) else { return false };
+        expected.iter().zip(dims).all(|(expected, dim)| match expected {
+            DimKind::Any => true,
+            DimKind::Known(n) => dim.is(*n),
+            DimKind::Hole(hole) => self.bind(*hole, Bound::Value(Value::Extent(dim.clone()))),
+        })
+    }
+}
+
+/// The value of an expression, if it has one.
+pub(crate) fn eval<G: Graph>(expr: &Expr, graph: &G, bindings: &Bindings<G::Id>) -> Option<Value> {
+    match expr {
+        Expr::Hole(hole) => bindings.value(*hole).cloned(),
+        Expr::Value(value) => Some(value.clone()),
+        Expr::List(items) => Some(Value::List(eval_all(items, graph, bindings)?)),
+        Expr::Shape(hole) => Some(Value::shape(graph.ty(bindings.tensor(*hole)?).dims.as_deref()?)),
+        Expr::Elem(hole) => Some(Value::Word(graph.ty(bindings.tensor(*hole)?).elem.name().into())),
+        Expr::Constant(hole) => Some(Value::Bool(graph.is_constant(bindings.tensor(*hole)?))),
+        Expr::Call(function, args) => (function.apply)(&eval_all(args, graph, bindings)?),
+    }
+}
+
+fn eval_all<G: Graph>(exprs: &[Expr], graph: &G, bindings: &Bindings<G::Id>) -> Option<Vec<Value>> {
+    exprs.iter().map(|e| eval(e, graph, bindings)).collect()
+}
+
+/// The attributes that a term names, with their values.
+pub(crate) fn eval_entries<G: Graph>(
+    named: &[(Name, Expr)],
+    graph: &G,
+    bindings: &Bindings<G::Id>,
+) -> Option<Entries> {
+    named.iter().map(|(key, expr)| Some((key.clone(), eval(expr, graph, bindings)?))).collect()
+}
+
+impl Rule {
+    /// Whether the conditions hold. One whose value nobody knows does not.
+    pub(crate) fn conditions_hold<G: Graph>(&self, graph: &G, bindings: &Bindings<G::Id>) -> bool {
+        let holds = |Condition { left, relation, right }: &Condition| {
+            relation.holds(&eval(left, graph, bindings)?, &eval(right, graph, bindings)?)
+        };
+        self.conditions.iter().all(|condition| holds(condition) == Some(true))
+    }
+}
+
+impl Condition {
+    /// The expression must be true.
+    pub(crate) fn is_true(expr: Expr) -> Self {
+        Self { left: expr, relation: Relation::Eq, right: Expr::Value(Value::Bool(true)) }
+    }
+}

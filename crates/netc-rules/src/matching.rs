@@ -1,0 +1,109 @@
+//! Finding where a rule applies.
+
+use netc_ir::{CoreOp, Number};
+
+use crate::graph::{Bindings, Bound, Graph, eval};
+use crate::rule::{Expr, OpTerm, Rule, Term};
+use crate::value::{Entries, Value, completed, entries_of, get, keys, unnamed};
+
+impl Rule {
+    /// Every way in which the term number `root` of what is matched is `id`, given what holes stand for by then.
+    pub fn matches<G: Graph>(
+        &self,
+        graph: &G,
+        root: usize,
+        id: G::Id,
+        given: &Bindings<G::Id>,
+    ) -> Vec<Bindings<G::Id>> {
+        let Some(term) = self.from.get(root) else { return Vec::new() };
+        let mut found = Matcher { rule: self, graph }.term(term, id, vec![given.clone()]);
+        if root + 1 == self.from.len() {
+            found.retain(|bindings| self.conditions_hold(graph, bindings));
+        }
+        found
+    }
+
+    /// The name of the op that the term number `root` begins with, if it begins with one.
+    pub fn root_op(&self, root: usize) -> Option<&str> {
+        match self.from.get(root)? {
+            Term::Op(op) => Some(&op.name),
+            Term::Hole(_) | Term::Number(_) => None,
+        }
+    }
+}
+
+struct Matcher<'a, G> {
+    rule: &'a Rule,
+    graph: &'a G,
+}
+
+impl<G: Graph> Matcher<'_, G> {
+    /// Those of the ways that `given` begins in which `term` is `id`.
+    fn term(&self, term: &Term, id: G::Id, mut given: Vec<Bindings<G::Id>>) -> Vec<Bindings<G::Id>> {
+        match term {
+            Term::Hole(hole) => {
+                given.retain_mut(|bindings| bindings.bind_tensor(self.rule, self.graph, *hole, id));
+                given
+            }
+            Term::Number(x) => {
+                let is = |op: &CoreOp| splat(op).is_some_and(|n| n.as_f64().to_bits() == x.get().to_bits());
+                if self.graph.definitions(id).any(|(op, _)| is(op)) { given } else { Vec::new() }
+            }
+            Term::Op(term) => {
+                let definitions = self.graph.definitions(id);
+                definitions.flat_map(|(op, operands)| self.op(term, op, operands, &given)).collect()
+            }
+        }
+    }
+
+    fn op(&self, term: &OpTerm, op: &CoreOp, operands: &[G::Id], given: &[Bindings<G::Id>]) -> Vec<Bindings<G::Id>> {
+        let fits = op.name() == &*term.name
+            && (operands.len() == term.operands.len() || operands.len() > term.operands.len() && term.further.is_some());
+        if !fits {
+            return Vec::new();
+        }
+        let mut found = given.to_vec();
+        for (operand, id) in term.operands.iter().zip(operands) {
+            found = self.term(operand, *id, found);
+        }
+        if let Some(hole) = term.further {
+            let further = operands[term.operands.len()..].to_vec();
+            found.retain_mut(|bindings| bindings.bind(hole, Bound::Tensors(further.clone())));
+        }
+        if !found.is_empty() && !(keys(&term.name).is_empty()) {
+            let Some(entries) = entries_of(op) else { return Vec::new() };
+            found.retain_mut(|bindings| self.attrs(term, &entries, bindings).is_some());
+        }
+        found
+    }
+
+    /// Takes the attributes of an op; none if they are not those of the term.
+    fn attrs(&self, term: &OpTerm, entries: &Entries, bindings: &mut Bindings<G::Id>) -> Option<()> {
+        let mut named = Entries::new();
+        for (key, expr) in &term.attrs {
+            let found = get(entries, key)?;
+            self.attr(expr, found, bindings).then_some(())?;
+            named.push((key.clone(), found.clone()));
+        }
+        match term.others {
+            Some(hole) => bindings.bind(hole, Bound::Others(unnamed(entries, &named))).then_some(()),
+            None => (completed(&term.name, named)? == *entries).then_some(()),
+        }
+    }
+
+    fn attr(&self, expr: &Expr, found: &Value, bindings: &mut Bindings<G::Id>) -> bool {
+        match expr {
+            Expr::Hole(hole) => bindings.bind(*hole, Bound::Value(found.clone())),
+            Expr::Value(_)
+            | Expr::List(_)
+            | Expr::Shape(_)
+            | Expr::Elem(_)
+            | Expr::Constant(_)
+            | Expr::Call(..) => eval(expr, self.graph, bindings).as_ref() == Some(found),
+        }
+    }
+}
+
+fn splat(op: &CoreOp) -> Option<Number> {
+    if let CoreOp::Constant(literal) = op { literal.as_splat() } else { None }
+}

@@ -1,0 +1,145 @@
+//! What a rule puts in place of what it matched.
+
+use netc_ir::attr::F64;
+use netc_ir::{CoreOp, ElemType, Literal, Module, Type, infer};
+
+use crate::graph::{Bindings, Graph, eval_entries};
+use crate::rule::{OpTerm, Rule, Term};
+use crate::value::{Entries, completed, core_op, unnamed};
+
+/// New ops that compute what some values are, each after those that it reads.
+#[derive(Clone, Debug)]
+pub struct Replacement<Id> {
+    /// The ops.
+    pub ops: Vec<NewOp<Id>>,
+    /// What computes each value that is replaced.
+    pub results: Vec<Source<Id>>,
+}
+
+/// An op of a replacement.
+#[derive(Clone, PartialEq, Debug)]
+pub struct NewOp<Id> {
+    /// What it computes.
+    pub op: CoreOp,
+    /// What it reads.
+    pub operands: Vec<Source<Id>>,
+    /// The type of its result.
+    pub ty: Type,
+}
+
+/// What an op of a replacement reads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Source<Id> {
+    /// A value of the program.
+    Old(Id),
+    /// The result of the op of the replacement with this number.
+    New(usize),
+}
+
+impl Rule {
+    /// What stands in place of `roots`, which match in the way of `bindings`. None where it would have another type, or
+    /// an op would not fit what it reads.
+    pub fn replacement<G: Graph>(
+        &self,
+        graph: &G,
+        roots: &[G::Id],
+        bindings: &Bindings<G::Id>,
+    ) -> Option<Replacement<G::Id>> {
+        let replacement = instantiate(&self.to, graph, bindings)?;
+        let types = roots.iter().map(|root| graph.ty(*root));
+        replacement.types(graph).eq(types).then_some(replacement)
+    }
+}
+
+impl<Id: Copy> Replacement<Id> {
+    /// The types of the results.
+    pub(crate) fn types<'a, G: Graph<Id = Id>>(&'a self, graph: &'a G) -> impl Iterator<Item = &'a Type> {
+        self.results.iter().map(|source| match source {
+            Source::Old(id) => graph.ty(*id),
+            Source::New(i) => &self.ops[*i].ty,
+        })
+    }
+}
+
+/// The ops that compute `terms`, whose holes are all filled; none where one does not fit what it reads.
+pub(crate) fn instantiate<G: Graph>(
+    terms: &[Term],
+    graph: &G,
+    bindings: &Bindings<G::Id>,
+) -> Option<Replacement<G::Id>> {
+    let mut draft = Draft { graph, bindings, none: Module::new(), ops: Vec::new() };
+    let results = terms.iter().map(|term| draft.term(term, None)).collect::<Option<_>>()?;
+    Some(Replacement { ops: draft.ops, results })
+}
+
+struct Draft<'a, G: Graph> {
+    graph: &'a G,
+    bindings: &'a Bindings<G::Id>,
+    /// Types are those of ops that read no weights.
+    none: Module,
+    ops: Vec<NewOp<G::Id>>,
+}
+
+impl<G: Graph> Draft<'_, G> {
+    /// What computes `term`. A number is of the type `elem`.
+    fn term(&mut self, term: &Term, elem: Option<ElemType>) -> Option<Source<G::Id>> {
+        match term {
+            Term::Hole(hole) => self.bindings.tensor(*hole).map(Source::Old),
+            Term::Number(x) => self.number(*x, elem?),
+            Term::Op(term) => self.op(term),
+        }
+    }
+
+    fn number(&mut self, x: F64, elem: ElemType) -> Option<Source<G::Id>> {
+        let literal = Literal::splat(elem, &[], x.get());
+        let ty = literal.ty();
+        Some(self.add(NewOp { op: CoreOp::Constant(literal), operands: Vec::new(), ty }))
+    }
+
+    fn op(&mut self, term: &OpTerm) -> Option<Source<G::Id>> {
+        let is_number = |term: &Term| matches!(term, Term::Number(_));
+        let mut operands = vec![None; term.operands.len()];
+        // A number has the type of the other operands.
+        let mut elem = None;
+        for i in (0..operands.len()).filter(|i| !is_number(&term.operands[*i])) {
+            let operand = self.term(&term.operands[i], None)?;
+            elem = Some(self.ty(&operand).elem);
+            operands[i] = Some(operand);
+        }
+        for i in (0..operands.len()).filter(|i| is_number(&term.operands[*i])) {
+            operands[i] = Some(self.term(&term.operands[i], elem)?);
+        }
+        let mut operands = operands.into_iter().collect::<Option<Vec<_>>>()?;
+        if let Some(hole) = term.further {
+            operands.extend(self.bindings.tensors(hole)?.iter().copied().map(Source::Old));
+        }
+        let op = core_op(&term.name, &self.entries(term)?)?;
+        let types: Vec<&Type> = operands.iter().map(|source| self.ty(source)).collect();
+        let ty = infer(&self.none, &op, &types).ok()?;
+        Some(self.add(NewOp { op, operands, ty }))
+    }
+
+    /// All attributes of the op.
+    fn entries(&self, term: &OpTerm) -> Option<Entries> {
+        let mut entries = eval_entries(&term.attrs, self.graph, self.bindings)?;
+        if let Some(hole) = term.others {
+            entries.extend(unnamed(self.bindings.others(hole)?, &entries));
+        }
+        completed(&term.name, entries)
+    }
+
+    fn ty(&self, source: &Source<G::Id>) -> &Type {
+        match source {
+            Source::Old(id) => self.graph.ty(*id),
+            Source::New(i) => &self.ops[*i].ty,
+        }
+    }
+
+    fn add(&mut self, op: NewOp<G::Id>) -> Source<G::Id> {
+        let place = self.ops.iter().position(|known| *known == op).unwrap_or_else(|| {
+            self.ops.push(op);
+            self.ops.len() - 1
+        });
+        Source::New(place)
+    }
+}

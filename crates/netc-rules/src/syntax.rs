@@ -1,0 +1,454 @@
+//! Reading the text of rules. The grammar is in the crate's documentation.
+
+use netc_ir::attr::{Attr, F64};
+use netc_ir::lex::{Cursor, Parsed};
+use netc_ir::{CORE_OPS, ElemType, Name};
+use netc_pass::{Fidelity, nearest};
+
+use crate::function::{self, FUNCTIONS};
+use crate::rule::{
+    Condition, DimKind, ElemKind, Expr, Hole, HoleKind, OpTerm, Relation, Rule, TensorKind, Term,
+};
+use crate::value::{Value, keys};
+
+/// How deep terms and expressions may nest.
+const MAX_DEPTH: usize = 64;
+
+/// The rules that `text` spells; `<=>` spells two, of which the second has `-back` after its name.
+///
+/// Every hole of what a rule puts in is one of what it matches, and every op exists and has the operands and attributes
+/// that it is given. Whether the rules are true is not known: [`crate::check()`] tries them.
+pub fn parse(text: &str) -> Parsed<Vec<Rule>> {
+    let mut cursor = Cursor::new(text);
+    let mut rules: Vec<Rule> = Vec::new();
+    while !cursor.is_at_end() {
+        let at = cursor.here();
+        for rule in Parser::new(&mut cursor).rule()? {
+            if rules.iter().any(|known| known.name == rule.name) {
+                return cursor.error_at(at, format!("there are two rules called `{}`", rule.name));
+            }
+            rules.push(rule);
+        }
+    }
+    Ok(rules)
+}
+
+struct Parser<'c, 'a> {
+    cursor: &'c mut Cursor<'a>,
+    holes: Vec<Hole>,
+    /// Whether a term may have holes that are not yet known: those of what is matched.
+    matched: bool,
+}
+
+impl<'c, 'a> Parser<'c, 'a> {
+    fn new(cursor: &'c mut Cursor<'a>) -> Self {
+        Self { cursor, holes: Vec::new(), matched: true }
+    }
+
+    fn rule(mut self) -> Parsed<Vec<Rule>> {
+        let at = self.cursor.here();
+        let line = self.cursor.line_of(at);
+        let name = self.cursor.word("the name of a rule")?;
+        let rounding = self.cursor.eat_word("rounding");
+        let fidelity = if rounding { Fidelity::Rounding } else { Fidelity::Exact };
+        self.cursor.expect(":")?;
+        let from = self.terms()?;
+        let both = self.cursor.eat("<=>");
+        if !both {
+            self.cursor.expect("=>")?;
+        }
+        self.matched = both;
+        let known = self.holes.len();
+        let to = self.terms()?;
+        if both && self.holes.len() > known {
+            let new = &self.holes[known].name;
+            return self.cursor.error_at(at, format!("the hole `?{new}` stands on one side of `<=>` alone"));
+        }
+        self.matched = false;
+        let conditions = if self.cursor.eat_word("where") { self.conditions()? } else { Vec::new() };
+        let rule = Rule { name, fidelity, from, to, conditions, holes: self.holes, line };
+        for side in [&rule.from, &rule.to].into_iter().take(1 + usize::from(both)) {
+            if let Some(note) = misfit(&rule, side) {
+                return self.cursor.error_at(at, note);
+            }
+        }
+        if rule.from.len() != rule.to.len() {
+            let (from, to) = (rule.from.len(), rule.to.len());
+            return self.cursor.error_at(at, format!("{from} values are matched and {to} put in their place"));
+        }
+        Ok(if both { vec![rule.clone(), rule.reversed()] } else { vec![rule] })
+    }
+
+    fn terms(&mut self) -> Parsed<Vec<Term>> {
+        let mut terms = vec![self.term(0)?];
+        while self.cursor.eat(",") {
+            terms.push(self.term(0)?);
+        }
+        Ok(terms)
+    }
+
+    fn term(&mut self, depth: usize) -> Parsed<Term> {
+        if depth > MAX_DEPTH {
+            let at = self.cursor.here();
+            return self.cursor.error_at(at, format!("terms nest deeper than {MAX_DEPTH}"));
+        }
+        if self.cursor.peek("?") {
+            let at = self.cursor.here();
+            let name = self.hole_name()?;
+            let kind = if self.cursor.eat(":") { Some(self.tensor_kind()?) } else { None };
+            return self.tensor(at, &name, kind).map(Term::Hole);
+        }
+        if let Some(number) = self.cursor.number() {
+            return Ok(Term::Number(match number {
+                Attr::Float(x) => x,
+                other => F64::new(other.as_f64().unwrap_or_default()),
+            }));
+        }
+        self.op(depth).map(Term::Op)
+    }
+
+    /// The hole at `at` as a tensor.
+    fn tensor(&mut self, at: usize, name: &str, kind: Option<TensorKind>) -> Parsed<usize> {
+        let typed = kind.is_some();
+        self.hole(at, name, HoleKind::Tensor(kind.unwrap_or_default()), !typed)
+    }
+
+    /// The number of the hole called `name`, which is of this kind. Tensors have their type where they stand first, and
+    /// are then known by their name.
+    fn hole(&mut self, at: usize, name: &str, kind: HoleKind, any_tensor: bool) -> Parsed<usize> {
+        let Some(known) = self.holes.iter().position(|h| &*h.name == name) else {
+            if !self.matched {
+                return self.cursor.error_at(at, format!("nothing that is matched has the hole `?{name}`"));
+            }
+            self.holes.push(Hole { name: name.into(), kind });
+            return Ok(self.holes.len() - 1);
+        };
+        let found = &self.holes[known].kind;
+        if *found == kind || any_tensor && matches!(found, HoleKind::Tensor(_)) {
+            return Ok(known);
+        }
+        self.cursor.error_at(at, format!("the hole `?{name}` stands for {found} elsewhere, here for {kind}"))
+    }
+
+    fn hole_name(&mut self) -> Parsed<Name> {
+        self.cursor.expect("?")?;
+        let name = self.cursor.run(|c| c.is_ascii_alphanumeric() || c == '_');
+        if name.is_empty() { self.cursor.expected("the name of a hole after `?`") } else { Ok(name.into()) }
+    }
+
+    /// `const f32[_, 3, ?n]`, or some of it.
+    fn tensor_kind(&mut self) -> Parsed<TensorKind> {
+        let constant = self.cursor.eat_word("const");
+        let (at, word) = (self.cursor.here(), self.cursor.run(|c| c.is_ascii_alphanumeric()));
+        let elem = match word {
+            "" => ElemKind::Any,
+            "float" => ElemKind::Float,
+            "int" => ElemKind::Int,
+            word => match ElemType::parse(word) {
+                Some(elem) => ElemKind::Only(elem),
+                None => return self.cursor.error_at(at, format!("`{word}` is no type: `float`, `int`, `f32`, ...")),
+            },
+        };
+        let dims = if self.cursor.eat("[") { Some(self.dims()?) } else { None };
+        Ok(TensorKind { constant, elem, dims })
+    }
+
+    fn dims(&mut self) -> Parsed<Vec<DimKind>> {
+        let mut dims = Vec::new();
+        while !self.cursor.eat("]") {
+            let at = self.cursor.here();
+            dims.push(if self.cursor.eat_word("_") {
+                DimKind::Any
+            } else if self.cursor.peek("?") {
+                let name = self.hole_name()?;
+                DimKind::Hole(self.hole(at, &name, HoleKind::Value, false)?)
+            } else {
+                DimKind::Known(self.cursor.u64()?)
+            });
+            self.separator("]")?;
+        }
+        Ok(dims)
+    }
+
+    fn separator(&mut self, end: &str) -> Parsed<()> {
+        if self.cursor.eat(",") || self.cursor.peek(end) {
+            Ok(())
+        } else {
+            self.cursor.expected(&format!("`,` or `{end}`"))
+        }
+    }
+
+    fn op(&mut self, depth: usize) -> Parsed<OpTerm> {
+        let at = self.cursor.here();
+        let name = self.cursor.word("a hole, a number or an op")?;
+        if !CORE_OPS.iter().any(|(op, _)| *op == &*name) || matches!(&*name, "constant" | "weight") {
+            let names: Vec<&str> = CORE_OPS.iter().map(|(op, _)| *op).collect();
+            return self.cursor.error_at(at, format!("there is no op `{name}` in rules{}", nearest(&name, &names)));
+        }
+        self.cursor.expect("(")?;
+        let (mut operands, mut further) = (Vec::new(), None);
+        while !self.cursor.eat(")") {
+            if further.is_some() {
+                return self.cursor.expected("`)` after further operands");
+            }
+            match self.further()? {
+                Some(hole) => further = Some(hole),
+                None => operands.push(self.term(depth + 1)?),
+            }
+            self.separator(")")?;
+        }
+        let mut term = OpTerm { name, operands, further, attrs: Vec::new(), others: None };
+        if self.cursor.eat("{") {
+            self.attrs(&mut term)?;
+        }
+        match unfit(&term) {
+            Some(note) => self.cursor.error_at(at, note),
+            None => Ok(term),
+        }
+    }
+
+    /// `?rest...`, if it is next.
+    fn further(&mut self) -> Parsed<Option<usize>> {
+        let at = self.cursor.here();
+        if !self.cursor.peek("?") {
+            return Ok(None);
+        }
+        let name = self.hole_name()?;
+        if self.cursor.eat("...") {
+            return self.hole(at, &name, HoleKind::Tensors, false).map(Some);
+        }
+        self.cursor.back_to(at);
+        Ok(None)
+    }
+
+    /// The rest of `{axis = ?i, ..?c}`.
+    fn attrs(&mut self, term: &mut OpTerm) -> Parsed<()> {
+        while !self.cursor.eat("}") {
+            if self.cursor.eat("..") {
+                let at = self.cursor.here();
+                let name = self.hole_name()?;
+                term.others = Some(self.hole(at, &name, HoleKind::Others, false)?);
+                return self.cursor.expect("}");
+            }
+            let key = self.cursor.word("an attribute")?;
+            self.cursor.expect("=")?;
+            term.attrs.push((key, self.sum(0)?));
+            self.separator("}")?;
+        }
+        Ok(())
+    }
+
+    fn conditions(&mut self) -> Parsed<Vec<Condition>> {
+        let mut conditions = vec![self.condition()?];
+        while self.cursor.eat(",") {
+            conditions.push(self.condition()?);
+        }
+        Ok(conditions)
+    }
+
+    fn condition(&mut self) -> Parsed<Condition> {
+        let left = self.sum(0)?;
+        let relations =
+            [("==", Relation::Eq), ("!=", Relation::Ne), ("<=", Relation::Le), ("<", Relation::Lt)].into_iter();
+        for (sign, relation) in relations {
+            if self.cursor.eat(sign) {
+                return Ok(Condition { left, relation, right: self.sum(0)? });
+            }
+        }
+        Ok(Condition::is_true(left))
+    }
+
+    fn sum(&mut self, depth: usize) -> Parsed<Expr> {
+        let mut left = self.product(depth)?;
+        while let Some(sign) = ["+", "-"].into_iter().find(|sign| self.cursor.eat(sign)) {
+            left = self.operation(sign, left, depth, Self::product)?;
+        }
+        Ok(left)
+    }
+
+    fn product(&mut self, depth: usize) -> Parsed<Expr> {
+        let mut left = self.atom(depth)?;
+        while let Some(sign) = ["*", "/"].into_iter().find(|sign| self.cursor.eat(sign)) {
+            left = self.operation(sign, left, depth, Self::atom)?;
+        }
+        Ok(left)
+    }
+
+    fn operation(
+        &mut self,
+        sign: &str,
+        left: Expr,
+        depth: usize,
+        right: impl Fn(&mut Self, usize) -> Parsed<Expr>,
+    ) -> Parsed<Expr> {
+        let right = right(self, depth)?;
+        match function::find(sign) {
+            Some(function) => Ok(Expr::Call(function, vec![left, right])),
+            None => self.cursor.expected("an operation"),
+        }
+    }
+
+    fn atom(&mut self, depth: usize) -> Parsed<Expr> {
+        if depth > MAX_DEPTH {
+            let at = self.cursor.here();
+            return self.cursor.error_at(at, format!("expressions nest deeper than {MAX_DEPTH}"));
+        }
+        if self.cursor.peek("?") {
+            let at = self.cursor.here();
+            let name = self.hole_name()?;
+            return self.hole(at, &name, HoleKind::Value, false).map(Expr::Hole);
+        }
+        if self.cursor.eat("(") {
+            let inner = self.sum(depth + 1)?;
+            self.cursor.expect(")")?;
+            return Ok(inner);
+        }
+        if self.cursor.eat("[") {
+            return self.exprs("]", depth).map(Expr::List);
+        }
+        if self.cursor.peek("\"") {
+            return self.cursor.string().map(|word| Expr::Value(Value::Word(word)));
+        }
+        let at = self.cursor.here();
+        if let Some(number) = self.cursor.number() {
+            return match Value::from_attr(&number) {
+                Some(value) => Ok(Expr::Value(value)),
+                None => self.cursor.error_at(at, "expected a whole number of 0 or more, or a float"),
+            };
+        }
+        self.call(depth)
+    }
+
+    fn call(&mut self, depth: usize) -> Parsed<Expr> {
+        let (at, name) = (self.cursor.here(), self.cursor.run(|c| c.is_ascii_alphanumeric() || c == '_'));
+        let constant = match name {
+            "true" => Some(Value::Bool(true)),
+            "false" => Some(Value::Bool(false)),
+            "null" => Some(Value::Null),
+            "" => return self.cursor.expected("a value: a hole, a number, a word in quotes, a list or a function"),
+            _ => None,
+        };
+        if let Some(value) = constant {
+            return Ok(Expr::Value(value));
+        }
+        self.cursor.expect("(")?;
+        if let Some(of) = OF_TENSORS.iter().find(|(known, _)| *known == name).map(|(_, of)| of) {
+            let at = self.cursor.here();
+            let hole = self.hole_name()?;
+            let hole = self.tensor(at, &hole, None)?;
+            self.cursor.expect(")")?;
+            return Ok(of(hole));
+        }
+        let args = self.exprs(")", depth)?;
+        match function::find(name) {
+            Some(function) if function.arity == args.len() => Ok(Expr::Call(function, args)),
+            Some(function) => {
+                self.cursor.error_at(at, format!("`{name}` takes {} values, found {}", function.arity, args.len()))
+            }
+            None => {
+                let names = OF_TENSORS.iter().map(|(name, _)| *name).chain(FUNCTIONS.iter().map(|f| f.name));
+                let names: Vec<&str> = names.collect();
+                self.cursor.error_at(at, format!("there is no function `{name}`{}", nearest(name, &names)))
+            }
+        }
+    }
+
+    fn exprs(&mut self, end: &str, depth: usize) -> Parsed<Vec<Expr>> {
+        let mut exprs = Vec::new();
+        while !self.cursor.eat(end) {
+            exprs.push(self.sum(depth + 1)?);
+            self.separator(end)?;
+        }
+        Ok(exprs)
+    }
+}
+
+/// What an expression can ask of a tensor.
+const OF_TENSORS: &[(&str, fn(usize) -> Expr)] = &[
+    ("shape", Expr::Shape),
+    ("elem", Expr::Elem),
+    ("constant", Expr::Constant),
+    ("rank", |hole| Expr::Call(&FUNCTIONS[0], vec![Expr::Shape(hole)])),
+];
+
+/// What is wrong with the operands or attributes of an op, if anything.
+fn unfit(term: &OpTerm) -> Option<String> {
+    let (name, keys) = (&term.name, keys(&term.name));
+    let count = match &**name {
+        "concat" => None,
+        "select" => Some(3),
+        "matmul" | "conv" | "gather" => Some(2),
+        name if netc_ir::Binary::parse(name).is_some() || netc_ir::Compare::parse(name).is_some() => Some(2),
+        _ => Some(1),
+    };
+    let found = term.operands.len();
+    if count.is_some_and(|n| n != found || term.further.is_some()) {
+        return Some(format!("`{name}` takes {} operands, found {found}", count.unwrap_or_default()));
+    }
+    if let Some((key, _)) = term.attrs.iter().find(|(key, _)| !keys.iter().any(|known| known.name == &**key)) {
+        let known = keys.iter().map(|known| known.name).collect::<Vec<_>>().join(", ");
+        let known = if known.is_empty() { "none" } else { &known };
+        return Some(format!("`{name}` has no attribute `{key}`; it has: {known}"));
+    }
+    let twice = |(i, (key, _)): (usize, &(Name, Expr))| term.attrs[..i].iter().any(|(k, _)| k == key);
+    if term.attrs.iter().enumerate().any(twice) {
+        return Some(format!("`{name}` has an attribute twice"));
+    }
+    let missing = |key: &&crate::value::Key| key.is_required() && !term.attrs.iter().any(|(k, _)| &**k == key.name);
+    match keys.iter().find(missing).filter(|_| term.others.is_none()) {
+        Some(key) => Some(format!("`{name}` needs the attribute `{}`, or `..?c` for all that are not named", key.name)),
+        None => None,
+    }
+}
+
+/// What is wrong with what is matched, if anything: it begins with ops, and what it computes with is matched before.
+fn misfit(rule: &Rule, terms: &[Term]) -> Option<String> {
+    if !terms.iter().all(|term| matches!(term, Term::Op(_))) {
+        return Some("what is matched must begin with an op".into());
+    }
+    let mut bound = vec![false; rule.holes.len()];
+    for term in terms {
+        if let Err(hole) = bind(rule, term, &mut bound) {
+            return Some(format!("`?{}` is computed with before it is matched", rule.holes[hole].name));
+        }
+    }
+    let never = bound.iter().position(|bound| !bound)?;
+    Some(format!("the hole `?{}` is not matched", rule.holes[never].name))
+}
+
+/// Marks what matching `term` binds, in its order; the hole that is asked for too early is an error.
+fn bind(rule: &Rule, term: &Term, bound: &mut [bool]) -> Result<(), usize> {
+    match term {
+        Term::Number(_) => {}
+        Term::Hole(hole) => {
+            bound[*hole] = true;
+            if let HoleKind::Tensor(TensorKind { dims: Some(dims), .. }) = &rule.holes[*hole].kind {
+                let named = dims.iter().filter_map(|dim| if let DimKind::Hole(hole) = dim { Some(*hole) } else { None });
+                named.for_each(|hole| bound[hole] = true);
+            }
+        }
+        Term::Op(op) => {
+            op.operands.iter().try_for_each(|operand| bind(rule, operand, bound))?;
+            op.further.into_iter().for_each(|hole| bound[hole] = true);
+            for (_, expr) in &op.attrs {
+                match expr {
+                    Expr::Hole(hole) => bound[*hole] = true,
+                    expr => read(expr, bound)?,
+                }
+            }
+            op.others.into_iter().for_each(|hole| bound[hole] = true);
+        }
+    }
+    Ok(())
+}
+
+/// Whether everything that `expr` reads is bound; the first that is not is an error.
+fn read(expr: &Expr, bound: &[bool]) -> Result<(), usize> {
+    match expr {
+        Expr::Hole(hole) | Expr::Shape(hole) | Expr::Elem(hole) | Expr::Constant(hole) => {
+            if bound[*hole] { Ok(()) } else { Err(*hole) }
+        }
+        Expr::Value(_) => Ok(()),
+        Expr::List(items) | Expr::Call(_, items) => items.iter().try_for_each(|item| read(item, bound)),
+    }
+}

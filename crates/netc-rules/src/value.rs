@@ -1,0 +1,252 @@
+//! The attributes of core ops as values that rules take apart and put together.
+
+use std::fmt;
+
+use netc_ir::attr::{Attr, Attrs, F64};
+use netc_ir::{CoreOp, Dim, ElemType, Name, Type};
+
+/// A value in a rule: an attribute of an op, or what an expression makes of some.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Value {
+    /// The absent value.
+    Null,
+    /// True or false.
+    Bool(bool),
+    /// A whole number, or an extent that is not known as one.
+    Extent(Dim),
+    /// A floating-point number.
+    Float(F64),
+    /// A word, such as a layout or an element type.
+    Word(Name),
+    /// A sequence.
+    List(Vec<Value>),
+}
+
+/// Attributes with their names.
+pub type Entries = Vec<(Name, Value)>;
+
+impl Value {
+    /// A whole number.
+    pub fn int(n: u64) -> Self {
+        Self::Extent(Dim::Known(n))
+    }
+
+    /// A list of whole numbers.
+    pub fn ints(items: impl IntoIterator<Item = u64>) -> Self {
+        Self::List(items.into_iter().map(Self::int).collect())
+    }
+
+    /// A shape.
+    pub fn shape(dims: &[Dim]) -> Self {
+        Self::List(dims.iter().cloned().map(Self::Extent).collect())
+    }
+
+    /// The whole number, if it is one that is known.
+    pub fn as_int(&self) -> Option<u64> {
+        self.as_extent()?.known()
+    }
+
+    /// The whole number or extent, if it is one.
+    pub fn as_extent(&self) -> Option<&Dim> {
+        if let Self::Extent(dim) = self { Some(dim) } else { None }
+    }
+
+    /// The items, if it is a list.
+    pub fn as_list(&self) -> Option<&[Self]> {
+        if let Self::List(items) = self { Some(items) } else { None }
+    }
+
+    /// The extents, if it is a list of such.
+    pub fn as_shape(&self) -> Option<Vec<Dim>> {
+        self.as_list()?.iter().map(|v| v.as_extent().cloned()).collect()
+    }
+
+    /// The value of an attribute of a core op; none for what no core op has.
+    pub fn from_attr(attr: &Attr) -> Option<Self> {
+        Some(match attr {
+            Attr::Null => Self::Null,
+            Attr::Bool(b) => Self::Bool(*b),
+            Attr::Int(i) => Self::int(u64::try_from(*i).ok()?),
+            Attr::Float(x) => Self::Float(*x),
+            Attr::Str(word) => Self::Word(word.clone()),
+            Attr::List(items) => Self::List(items.iter().map(Self::from_attr).collect::<Option<_>>()?),
+            Attr::Map(_) | Attr::Operand(_) => return None,
+        })
+    }
+
+    /// The attribute; none for extents that are not known.
+    fn to_attr(&self) -> Option<Attr> {
+        Some(match self {
+            Self::Null => Attr::Null,
+            Self::Bool(b) => Attr::Bool(*b),
+            Self::Extent(dim) => Attr::Int(dim.known()?.into()),
+            Self::Float(x) => Attr::Float(*x),
+            Self::Word(word) => Attr::Str(word.clone()),
+            Self::List(items) => Attr::List(items.iter().map(Self::to_attr).collect::<Option<_>>()?),
+        })
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Bool(b) => write!(f, "{b}"),
+            Self::Extent(dim) => write!(f, "{dim}"),
+            Self::Float(x) => write!(f, "{x:?}"),
+            Self::Word(word) => write!(f, "\"{word}\""),
+            Self::List(items) => {
+                for (i, item) in items.iter().enumerate() {
+                    write!(f, "{}{item}", if i == 0 { "[" } else { ", " })?;
+                }
+                f.write_str(if items.is_empty() { "[]" } else { "]" })
+            }
+        }
+    }
+}
+
+/// An attribute that ops have, and what it is where the text of a program leaves it out.
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    default: Option<Default>,
+}
+
+/// What an attribute is that a program leaves out.
+enum Default {
+    Bool(bool),
+    Int(u64),
+    Float(f64),
+    Word(&'static str),
+    /// A one for each of the strides.
+    Ones,
+}
+
+impl Key {
+    const fn required(name: &'static str) -> Self {
+        Self { name, default: None }
+    }
+
+    const fn or(name: &'static str, default: Default) -> Self {
+        Self { name, default: Some(default) }
+    }
+
+    /// What the attribute is where it is left out of `entries`, if it can be.
+    fn default(&self, entries: &Entries) -> Option<Value> {
+        Some(match self.default.as_ref()? {
+            Default::Bool(b) => Value::Bool(*b),
+            Default::Int(n) => Value::int(*n),
+            Default::Float(x) => Value::Float(F64::new(*x)),
+            Default::Word(word) => Value::Word((*word).into()),
+            Default::Ones => Value::ints(vec![1; get(entries, "strides")?.as_list()?.len()]),
+        })
+    }
+
+    pub(crate) fn is_required(&self) -> bool {
+        self.default.is_none()
+    }
+}
+
+const AXIS: &[Key] = &[Key::required("axis")];
+const AXES: &[Key] = &[Key::required("axes")];
+const SHAPE: &[Key] = &[Key::required("shape")];
+const ELEM: &[Key] = &[Key::required("elem")];
+const PERM: &[Key] = &[Key::required("perm")];
+const REDUCE: &[Key] = &[Key::required("axes"), Key::or("keep", Default::Bool(false))];
+const SORT: &[Key] = &[Key::required("axis"), Key::or("descending", Default::Bool(false))];
+const PAD: &[Key] =
+    &[Key::required("amounts"), Key::or("mode", Default::Word("constant")), Key::or("value", Default::Float(0.0))];
+const POOL: &[Key] = &[
+    Key::required("size"),
+    Key::required("strides"),
+    Key::or("dilations", Default::Ones),
+    Key::or("padding", Default::Word("valid")),
+    Key::or("layout", Default::Word("channels_last")),
+];
+const CONV: &[Key] = &[
+    Key::required("strides"),
+    Key::or("dilations", Default::Ones),
+    Key::or("padding", Default::Word("valid")),
+    Key::or("layout", Default::Word("channels_last")),
+    Key::or("groups", Default::Int(1)),
+];
+
+/// The attributes of the core op `name`. What the result's type says in programs is one here: the `shape` of `reshape`
+/// and `broadcast`, and the `elem` of `cast`.
+pub(crate) fn keys(name: &str) -> &'static [Key] {
+    match name {
+        "conv" => CONV,
+        "max_pool" | "avg_pool" => POOL,
+        "reduce_sum" | "reduce_mean" | "reduce_prod" | "reduce_max" | "reduce_min" => REDUCE,
+        "reshape" | "broadcast" => SHAPE,
+        "cast" => ELEM,
+        "transpose" => PERM,
+        "concat" | "gather" | "cumsum" => AXIS,
+        "sort" => SORT,
+        "reverse" | "slice" => AXES,
+        "pad" => PAD,
+        _ => &[],
+    }
+}
+
+/// The entry called `name`.
+pub(crate) fn get<'e>(entries: &'e Entries, name: &str) -> Option<&'e Value> {
+    entries.iter().find(|(key, _)| &**key == name).map(|(_, value)| value)
+}
+
+/// Those of `entries` whose names are not in `named`.
+pub(crate) fn unnamed(entries: &Entries, named: &Entries) -> Entries {
+    entries.iter().filter(|(key, _)| get(named, key).is_none()).cloned().collect()
+}
+
+/// Every attribute of `op`, in the order of [`keys`].
+pub(crate) fn entries_of(op: &CoreOp) -> Option<Entries> {
+    let written: Entries = match op {
+        CoreOp::Reshape(dims) | CoreOp::Broadcast(dims) => vec![("shape".into(), Value::shape(dims))],
+        CoreOp::Cast(elem) => vec![("elem".into(), Value::Word(elem.name().into()))],
+        CoreOp::Constant(_) | CoreOp::Weight(_) => return None,
+        CoreOp::Unary(_)
+        | CoreOp::Binary(_)
+        | CoreOp::Compare(_)
+        | CoreOp::Select
+        | CoreOp::MatMul
+        | CoreOp::Conv { .. }
+        | CoreOp::Pool { .. }
+        | CoreOp::Reduce { .. }
+        | CoreOp::Transpose(_)
+        | CoreOp::Concat(_)
+        | CoreOp::Slice(_)
+        | CoreOp::Pad { .. }
+        | CoreOp::Gather(_)
+        | CoreOp::Sort { .. }
+        | CoreOp::CumSum(_)
+        | CoreOp::Reverse(_) => {
+            let attrs = op.to_attrs();
+            attrs.iter().map(|(key, attr)| Some((key.clone(), Value::from_attr(attr)?))).collect::<Option<_>>()?
+        }
+    };
+    completed(op.name(), written)
+}
+
+/// The entries in the order of [`keys`], with those that are left out; none if one must not be.
+pub(crate) fn completed(name: &str, entries: Entries) -> Option<Entries> {
+    let value = |key: &Key| get(&entries, key.name).cloned().or_else(|| key.default(&entries));
+    keys(name).iter().map(|key| Some((key.name.into(), value(key)?))).collect()
+}
+
+/// The core op `name` with all of these attributes, if they fit it.
+pub(crate) fn core_op(name: &str, entries: &Entries) -> Option<CoreOp> {
+    let result = match name {
+        "reshape" | "broadcast" => Type::new(ElemType::Any, get(entries, "shape")?.as_shape()?),
+        "cast" => match get(entries, "elem")? {
+            Value::Word(word) => Type::new(ElemType::parse(word)?, []),
+            Value::Null | Value::Bool(_) | Value::Extent(_) | Value::Float(_) | Value::List(_) => return None,
+        },
+        _ => Type::unranked(ElemType::Any),
+    };
+    let valid = Value::Word("valid".into());
+    let written = entries.iter().filter(|(key, value)| {
+        !matches!(&**key, "shape" | "elem") && !(&**key == "padding" && *value == valid)
+    });
+    let attrs: Option<Attrs> = written.map(|(key, value)| Some((key.clone(), value.to_attr()?))).collect();
+    CoreOp::from_attrs(name, None, &attrs?, &result).ok()
+}

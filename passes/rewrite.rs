@@ -1,0 +1,206 @@
+//! Rewriting by rules that the user writes, after they were tried.
+//!
+//! Ops are visited once, in their order. Where a rule applies, what it puts in is visited in turn, each op before what
+//! reads it; so what an op reads is rewritten by then, and a rule need not look at readers. A rule that undoes another
+//! would go on forever: at one op of the program no more than [`MOST`] rules apply.
+
+use std::fs;
+
+use netc_ir::{CoreOp, Func, Loc, Module, OpId, OpKind, Type, ValueId};
+use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo};
+use netc_rules::{Bindings, Graph, Replacement, Rule, Source};
+
+use crate::copy::{Copy, named};
+
+/// How many rules apply at one op of the program.
+const MOST: usize = 64;
+
+/// The numbers that rules are tried with.
+const SEED: u64 = 1;
+
+/// `rewrite` as users see it.
+pub const INFO: PassInfo = PassInfo {
+    name: "rewrite",
+    summary: "Rewrite core ops by rules of your own, read from a file.",
+    help: "Reads rules such as\n\n\
+           ```text\n\
+           ; -(a - b) = b - a, up to the sign of zero.\n\
+           neg-sub rounding: neg(sub(?a, ?b)) => sub(?b, ?a)\n\
+           ```\n\n\
+           and applies them wherever they match, the first that does first, until none does. Before it is used each rule \
+           is tried on random programs that it matches: one that changes what is computed is refused, with the program. \
+           A rule keeps every bit, or says `rounding` after its name.\n\n\
+           The language of rules is described in `docs/rules.md`. Rules that replace several values together are for \
+           `saturate`.",
+    fidelity: Fidelity::Rounding,
+    options: &[OptionInfo {
+        name: "rules",
+        kind: OptionKind::Text { value: "FILE" },
+        help: "The file with the rules.",
+    }],
+    build: |options| Ok(Box::new(Rewrite { rules: read(options.text("rules"))? })),
+};
+
+/// The rules of the file at `path`.
+pub(crate) fn read(path: &str) -> Result<Vec<Rule>, PassError> {
+    let text = fs::read_to_string(path)
+        .map_err(|e| PassError(format!("cannot read the rules in {path}: {e}; expected a file of rewrite rules")))?;
+    netc_rules::parse(&text).map_err(|e| PassError(format!("{path}: {e}")))
+}
+
+/// Tries the rules; the first that is not true is an error.
+pub(crate) fn check(rules: &[Rule], context: &Context<'_>) -> Result<(), PassError> {
+    let nothing = || PassError("rules cannot be tried: nothing computes constants here".into());
+    let consts = context.consts().ok_or_else(nothing)?;
+    rules.iter().try_for_each(|rule| netc_rules::check(rule, consts, SEED).map_err(|e| PassError(e.to_string())))
+}
+
+struct Rewrite {
+    rules: Vec<Rule>,
+}
+
+impl Pass for Rewrite {
+    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
+        if let Some(rule) = self.rules.iter().find(|rule| rule.from.len() > 1) {
+            let (name, count) = (&rule.name, rule.from.len());
+            return Err(PassError(format!("the rule `{name}` replaces {count} values together: `saturate` does that")));
+        }
+        check(&self.rules, context)?;
+        let mut rewritten = Vec::new();
+        for id in module.func_ids() {
+            let mut rewriter = Rewriter::new(module, &module[id], &self.rules);
+            rewriter.func(context);
+            if rewriter.rewrites > 0 {
+                context.count("rules applied", rewriter.rewrites);
+                rewritten.push((id, rewriter.finish()));
+            }
+        }
+        rewritten.into_iter().for_each(|(id, func)| module[id] = func);
+        Ok(())
+    }
+
+    fn fidelity(&self) -> Option<Fidelity> {
+        self.rules.iter().map(|rule| rule.fidelity).max()
+    }
+}
+
+struct Rewriter<'m> {
+    rules: &'m [Rule],
+    old: &'m Func,
+    copy: Copy<'m>,
+    /// Which new values depend on no parameter, by id.
+    constant: Vec<bool>,
+    /// The new ops that rules put others in place of.
+    gone: Vec<OpId>,
+    rewrites: u64,
+}
+
+impl<'m> Rewriter<'m> {
+    fn new(module: &'m Module, old: &'m Func, rules: &'m [Rule]) -> Self {
+        let mut copy = Copy::new(module, old, old.name.clone());
+        old.params.iter().for_each(|p| copy.param(p));
+        let constant = vec![false; old.params.len()];
+        Self { rules, old, copy, constant, gone: Vec::new(), rewrites: 0 }
+    }
+
+    fn func(&mut self, context: &mut Context<'_>) {
+        for (_, op) in self.old.ops() {
+            self.copy.op(op);
+            let new = self.copy.get_all(&op.results);
+            let is_core = matches!(op.kind, OpKind::Core(_));
+            for result in &new {
+                let constant = is_core && self.reads_constants(*result);
+                self.constant.push(constant);
+            }
+            if let ([old], [new], true) = (&op.results[..], &new[..], is_core) {
+                let mut left = MOST;
+                let result = self.rewrite(*new, &op.loc, &mut left, context);
+                self.copy.set(*old, result);
+                if left == 0 {
+                    let note = format!("{MOST} rules applied one after the other, and more would: do they undo each other?");
+                    context.remark(INFO.name, op.loc.clone(), note);
+                }
+            }
+        }
+    }
+
+    /// Whether what defines `value`, in the new function, depends on no parameter.
+    fn reads_constants(&self, value: ValueId) -> bool {
+        let func = self.copy.builder.func();
+        let fixed = func[value].ty.num_bytes().is_some();
+        let operands = func.producer(value).map(|op| &func[op].operands);
+        fixed && operands.is_some_and(|operands| operands.iter().all(|v| self.constant[v.index()]))
+    }
+
+    /// What stands in place of `value`, which no op reads yet, after every rule that applies.
+    fn rewrite(&mut self, value: ValueId, loc: &Loc, left: &mut usize, context: &mut Context<'_>) -> ValueId {
+        let Some(replacement) = self.find(value).filter(|_| *left > 0) else { return value };
+        if !context.rewrite() {
+            return value;
+        }
+        *left -= 1;
+        self.rewrites += 1;
+        self.gone.extend(self.copy.builder.func().producer(value));
+        let mut new: Vec<ValueId> = Vec::new();
+        for op in replacement.ops {
+            let operands: Vec<ValueId> = op.operands.iter().map(|source| resolve(&new, source)).collect();
+            let id = self.copy.builder.at(loc.clone()).op(op.op, &operands, [(op.ty, None)]);
+            let result = self.copy.builder.results(id)[0];
+            self.constant.push(self.reads_constants(result));
+            new.push(self.rewrite(result, loc, left, context));
+        }
+        replacement.results.first().map_or(value, |source| resolve(&new, source))
+    }
+
+    /// What the first rule that applies puts in place of `value`.
+    fn find(&self, value: ValueId) -> Option<Replacement<ValueId>> {
+        let graph = FuncGraph { func: self.copy.builder.func(), constant: &self.constant };
+        self.rules.iter().find_map(|rule| {
+            let matches = rule.matches(&graph, 0, value, &Bindings::of(rule));
+            matches.iter().find_map(|bindings| rule.replacement(&graph, &[value], bindings))
+        })
+    }
+
+    fn finish(self) -> Func {
+        let mut func = self.copy.finish(named(&self.old.outputs));
+        func.attrs = self.old.attrs.clone();
+        let mut gone = vec![false; func.num_op_slots()];
+        self.gone.iter().for_each(|op| gone[op.index()] = true);
+        func.retain_ops(|op| !gone[op.index()]);
+        func
+    }
+}
+
+fn resolve(new: &[ValueId], source: &Source<ValueId>) -> ValueId {
+    match source {
+        Source::Old(value) => *value,
+        Source::New(i) => new[*i],
+    }
+}
+
+/// A function that rules are matched in.
+struct FuncGraph<'a> {
+    func: &'a Func,
+    /// Which values depend on no parameter, by id.
+    constant: &'a [bool],
+}
+
+impl Graph for FuncGraph<'_> {
+    type Id = ValueId;
+
+    fn definitions(&self, id: ValueId) -> impl Iterator<Item = (&CoreOp, &[ValueId])> {
+        let op = self.func.producer(id).map(|op| &self.func[op]);
+        op.into_iter().filter_map(|op| match &op.kind {
+            OpKind::Core(core) => Some((core, &op.operands[..])),
+            OpKind::Source(_) | OpKind::Call(_) => None,
+        })
+    }
+
+    fn ty(&self, id: ValueId) -> &Type {
+        &self.func[id].ty
+    }
+
+    fn is_constant(&self, id: ValueId) -> bool {
+        self.constant[id.index()]
+    }
+}

@@ -1,0 +1,65 @@
+//! The rules of `saturate` are true, and the trial of rules finds those that are not.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::collections::BTreeSet;
+
+use netc_exec::Consts;
+use netc_rules::{Untrue, check, parse};
+
+#[test]
+fn rules_of_saturate_are_true() {
+    let rules = netc_passes::saturate::rules();
+    let names: BTreeSet<&str> = rules.iter().map(|rule| &*rule.name).collect();
+    assert_eq!(names.len(), rules.len(), "a name stands for one rule");
+    assert!(names.iter().filter(|name| !name.ends_with("-back")).count() >= 60);
+    let untrue: Vec<String> =
+        rules.iter().filter_map(|rule| check(rule, &Consts, 7).err()).map(|e| e.to_string()).collect();
+    assert!(untrue.is_empty(), "{}", untrue.join("\n"));
+}
+
+/// What the trial says of one rule.
+fn trial(text: &str) -> Result<(), Untrue> {
+    let rules = parse(text).unwrap();
+    rules.iter().try_for_each(|rule| check(rule, &Consts, 7))
+}
+
+#[test]
+fn rules_that_change_values_are_refused() {
+    for text in [
+        "r: sub(?a, ?b) => sub(?b, ?a)",
+        "r: add(?x, 0.0) => ?x",
+        "r: add(add(?a, ?b), ?c) => add(?a, add(?b, ?c))",
+        "r rounding: mul(add(?a, ?b), ?c) => add(mul(?a, ?c), ?b)",
+        "r rounding: log(mul(?a: float, ?b)) => add(log(?a), log(?b))",
+        "r: neg(max(?a, ?b)) => max(neg(?a), neg(?b))",
+        "r: transpose(transpose(?x) {perm = ?p}) {perm = ?q} => transpose(?x) {perm = pick(?q, ?p)}",
+        "r: transpose(?x) {..?c} => ?x",
+        "r: relu(max_pool(?x) {..?c}) => max_pool(relu(?x)) {padding = \"same\", ..?c}",
+        "r: concat(?a, ?b) {axis = ?i} => concat(?b, ?a) {axis = ?i}",
+        "r rounding: reduce_mean(mul(?x, ?s: [])) {..?c} => mul(reduce_sum(?x) {..?c}, ?s)",
+        "r: cast(cast(?x) {elem = ?t}) {elem = elem(?x)} => ?x where elem(?x) == elem(?x)",
+    ] {
+        let error = trial(text).unwrap_err();
+        assert!(matches!(error, Untrue::Differs { .. }), "{text}: {error}");
+    }
+}
+
+#[test]
+fn rules_that_never_apply_are_refused() {
+    for text in [
+        "r: add(?a: f32[2], ?b: i32[2]) => ?a",
+        "r: relu(?x: f32[2]) => concat(?x, ?x) {axis = 0}",
+        "r: relu(?x) => ?x where rank(?x) == 7",
+    ] {
+        assert!(matches!(trial(text), Err(Untrue::Never { .. })), "{text}");
+    }
+}
+
+#[test]
+fn a_counterexample_can_be_read() {
+    let error = trial("negated: sub(?a: i32[1], ?b: i32[1]) => sub(?b, ?a)").unwrap_err().to_string();
+    let program = error.split_once("in\n").unwrap().1;
+    netc_ir::verify(&netc_ir::parse(program).unwrap()).unwrap();
+    assert!(error.starts_with("line 1: the rule `negated` changes what is computed: element 0 of `%from0` is "), "{error}");
+}
