@@ -42,6 +42,7 @@ pub const PASSES: &[&PassInfo] = &[
     &fold_bn::INFO,
     &fold_const::INFO,
     &rewrite::INFO,
+    &saturate::INFO,
     &dce::INFO,
 ];
 

@@ -117,7 +117,8 @@ impl<'m> Rewriter<'m> {
                 let result = self.rewrite(*new, &op.loc, &mut left, context);
                 self.copy.set(*old, result);
                 if left == 0 {
-                    let note = format!("{MOST} rules applied one after the other, and more would: do they undo each other?");
+                    let note =
+                        format!("{MOST} rules applied one after the other, and more would: do they undo each other?");
                     context.remark(INFO.name, op.loc.clone(), note);
                 }
             }

@@ -1,9 +1,135 @@
-//! Equality saturation.
+//! Equality saturation: everything that rules say a program is equal to, and of that what costs least.
+//!
+//! A function becomes classes of equal values ([`classes`], an e-graph over the core ops). Rules ([`rules`]) add ways to
+//! compute them ([`search`]), and extraction ([`extract`]) chooses one for each class that is needed. Rules that merge
+//! products of one value make classes that match them again with all the others, so they are applied in the first
+//! iteration alone; what is extracted is saturated again as long as that makes it cheaper.
 
+mod classes;
+mod emit;
+mod extract;
+mod search;
+
+use netc_ir::{Func, Module};
+use netc_pass::{Context, Fidelity, OpCosts, OptionInfo, OptionKind, Pass, PassError, PassInfo};
 use netc_rules::Rule;
 
-/// Rules
-pub fn rules() -> Vec<Rule> {
-    [include_str!("saturate/arithmetic.rules"), include_str!("saturate/shape.rules"), include_str!("saturate/product.rules")]
-        .into_iter().flat_map(|t| netc_rules::parse(t).unwrap()).collect()
+use crate::analysis::PortableCosts;
+use crate::rewrite;
+use classes::Classes;
+use search::{Limits, Stop};
+
+/// How often what was extracted is saturated again, at most.
+const ROUNDS: usize = 4;
+
+/// What a round must make cheaper, as a part of the whole, to be followed by another.
+const WORTHWHILE: f64 = 1e-3;
+
+/// `saturate` as users see it.
+pub const INFO: PassInfo = PassInfo {
+    name: "saturate",
+    summary: "Search all that algebra says a program is equal to for what costs least.",
+    help: "Equality saturation: adds to each value all other ways to compute it that the rules know, until they know no \
+           more or a limit is reached, and then chooses the ways that cost least together, where what is read several \
+           times costs once. The rules are those of `docs/rules.md`, and those of your own files.\n\n\
+           It works on core ops, best on what `@simplify` leaves: `--pipeline '@simplify,saturate,@simplify'`. Limits are \
+           iterations and nodes, never time, so that results repeat. A remark says why it stopped.",
+    fidelity: Fidelity::Rounding,
+    options: &[
+        OptionInfo { name: "iters", kind: OptionKind::Count { default: 6 }, help: "The most iterations of all rules." },
+        OptionInfo {
+            name: "nodes",
+            kind: OptionKind::Count { default: 10_000 },
+            help: "The most ways to compute values, beside those of the program.",
+        },
+        OptionInfo {
+            name: "costs",
+            kind: OptionKind::Choice { of: &["portable", "measured"], default: "portable" },
+            help: "What ops cost: counted from multiply-accumulates and bytes, or measured on this machine.",
+        },
+        OptionInfo {
+            name: "rules",
+            kind: OptionKind::OptionalList { value: "FILE" },
+            help: "Files with rules of your own, which are tried first.",
+        },
+    ],
+    build: |options| {
+        let files = options.list("rules").iter().map(|path| rewrite::read(path)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Box::new(Saturate {
+            iters: options.count("iters"),
+            nodes: usize::try_from(options.count("nodes")).unwrap_or(usize::MAX),
+            measured: options.choice("costs") == "measured",
+            own: files.concat(),
+        }))
+    },
+};
+
+/// The rules of the pass: arithmetic, moving elements, and products.
+pub fn rules() -> Result<Vec<Rule>, PassError> {
+    let parse = |(name, text)| netc_rules::parse(text).map_err(|e| PassError(format!("{name}: {e}")));
+    let files = [
+        ("arithmetic.rules", include_str!("saturate/arithmetic.rules")),
+        ("shape.rules", include_str!("saturate/shape.rules")),
+        ("product.rules", include_str!("saturate/product.rules")),
+    ];
+    Ok(files.into_iter().map(parse).collect::<Result<Vec<_>, _>>()?.concat())
+}
+
+struct Saturate {
+    iters: u64,
+    nodes: usize,
+    measured: bool,
+    own: Vec<Rule>,
+}
+
+impl Pass for Saturate {
+    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
+        rewrite::check(&self.own, context)?;
+        let rules = [rules()?, self.own.clone()].concat();
+        let costs = match (self.measured, context.costs()) {
+            (false, _) => &PortableCosts as &dyn OpCosts,
+            (true, Some(measured)) => measured,
+            (true, None) => return Err(PassError("nothing measures ops here: use the portable costs".into())),
+        };
+        for id in module.func_ids() {
+            for _ in 0..ROUNDS {
+                let Some(better) = self.round(module, &module[id], &rules, costs, context) else { break };
+                module[id] = better;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Saturate {
+    /// What the function is after one round, if that is worthwhile.
+    fn round(
+        &self,
+        module: &Module,
+        func: &Func,
+        rules: &[Rule],
+        costs: &dyn OpCosts,
+        context: &mut Context<'_>,
+    ) -> Option<Func> {
+        let mut classes = Classes::of(module, func);
+        let limits = Limits { iters: self.iters, nodes: classes.graph.total_size().saturating_add(self.nodes) };
+        let (iters, stop) = search::saturate(&mut classes, rules, limits, context);
+        context.count("iterations", iters);
+        let (nodes, size) = (classes.graph.total_size(), classes.graph.number_of_classes());
+        let extraction = emit::Extraction::of(&classes, func, costs);
+        let (before, after) = (extraction.before, extraction.after);
+        let loc = netc_ir::Loc::Unknown;
+        context.remark(
+            INFO.name,
+            loc,
+            format!(
+                "@{}: {nodes} nodes in {size} classes after {iters} iterations, when {stop}; costs {:.3} ms of {:.3} ms",
+                func.name,
+                after * 1e3,
+                before * 1e3
+            ),
+        );
+        let worthwhile = after < before * (1.0 - WORTHWHILE) && stop != Stop::Interrupted;
+        worthwhile.then(|| extraction.func(&classes, module, func))
+    }
 }

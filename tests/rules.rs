@@ -9,7 +9,7 @@ use netc_rules::{Untrue, check, parse};
 
 #[test]
 fn rules_of_saturate_are_true() {
-    let rules = netc_passes::saturate::rules();
+    let rules = netc_passes::saturate::rules().unwrap();
     let names: BTreeSet<&str> = rules.iter().map(|rule| &*rule.name).collect();
     assert_eq!(names.len(), rules.len(), "a name stands for one rule");
     assert!(names.iter().filter(|name| !name.ends_with("-back")).count() >= 60);
@@ -61,5 +61,8 @@ fn a_counterexample_can_be_read() {
     let error = trial("negated: sub(?a: i32[1], ?b: i32[1]) => sub(?b, ?a)").unwrap_err().to_string();
     let program = error.split_once("in\n").unwrap().1;
     netc_ir::verify(&netc_ir::parse(program).unwrap()).unwrap();
-    assert!(error.starts_with("line 1: the rule `negated` changes what is computed: element 0 of `%from0` is "), "{error}");
+    assert!(
+        error.starts_with("line 1: the rule `negated` changes what is computed: element 0 of `%from0` is "),
+        "{error}"
+    );
 }

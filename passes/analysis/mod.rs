@@ -9,6 +9,7 @@ mod names;
 mod needed;
 mod one_tensor;
 mod order;
+mod portable_costs;
 mod post_dominators;
 mod rounding;
 
@@ -21,4 +22,5 @@ pub use needed::{live_ops, needed_by};
 pub(crate) use one_tensor::OneTensorCuts;
 pub use one_tensor::{Cut, one_tensor_cuts};
 pub use order::canonical_order;
+pub use portable_costs::PortableCosts;
 pub use rounding::rounding_bounds;

@@ -1,6 +1,6 @@
-//! Computing constants: passes do algebra, the executor does arithmetic.
+//! What passes ask the executor: constants, and what ops cost. Passes do algebra, the executor does arithmetic.
 
-use netc_ir::{Func, Literal, Module, ValueId};
+use netc_ir::{CoreOp, Func, Literal, Module, Type, ValueId};
 use thiserror::Error;
 
 /// Computes values that depend on no parameter. The executor implements it, so that floats are computed in one place.
@@ -13,3 +13,9 @@ pub trait ConstEval {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub struct ConstError(pub String);
+
+/// Says what ops cost to run.
+pub trait OpCosts {
+    /// The seconds that `op` takes on operands of these types; symbols in them count as 1.
+    fn seconds(&self, op: &CoreOp, operands: &[&Type], result: &Type) -> f64;
+}

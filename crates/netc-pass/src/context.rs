@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use netc_ir::Loc;
 
-use crate::consts::ConstEval;
+use crate::consts::{ConstEval, OpCosts};
 use crate::lowering::Dialects;
 
 /// What a pass may use besides the module.
@@ -16,6 +16,7 @@ pub struct Context<'a> {
     /// What passes have to say to the user, in order.
     pub remarks: Vec<Remark>,
     consts: Option<&'a dyn ConstEval>,
+    costs: Option<&'a dyn OpCosts>,
     interrupt: Option<&'a AtomicBool>,
     /// The rewrites that may be done, and how many were.
     pub fuel: Fuel,
@@ -29,6 +30,7 @@ impl<'a> Context<'a> {
             dialects,
             remarks: Vec::new(),
             consts: None,
+            costs: None,
             interrupt: None,
             fuel: Fuel::unlimited(),
             counts: BTreeMap::new(),
@@ -38,6 +40,12 @@ impl<'a> Context<'a> {
     /// With `consts` to compute constants.
     pub fn with_consts(mut self, consts: &'a dyn ConstEval) -> Self {
         self.consts = Some(consts);
+        self
+    }
+
+    /// With `costs` that were measured where the program will run.
+    pub fn with_costs(mut self, costs: &'a dyn OpCosts) -> Self {
+        self.costs = Some(costs);
         self
     }
 
@@ -56,6 +64,11 @@ impl<'a> Context<'a> {
     /// What computes constants, where something does.
     pub fn consts(&self) -> Option<&'a dyn ConstEval> {
         self.consts
+    }
+
+    /// What ops cost where the program will run, where something measures it.
+    pub fn costs(&self) -> Option<&'a dyn OpCosts> {
+        self.costs
     }
 
     /// Whether one more rewrite may be done; if so, it is counted.

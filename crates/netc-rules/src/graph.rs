@@ -109,11 +109,7 @@ fn eval_all<G: Graph>(exprs: &[Expr], graph: &G, bindings: &Bindings<G::Id>) -> 
 }
 
 /// The attributes that a term names, with their values.
-pub(crate) fn eval_entries<G: Graph>(
-    named: &[(Name, Expr)],
-    graph: &G,
-    bindings: &Bindings<G::Id>,
-) -> Option<Entries> {
+pub(crate) fn eval_entries<G: Graph>(named: &[(Name, Expr)], graph: &G, bindings: &Bindings<G::Id>) -> Option<Entries> {
     named.iter().map(|(key, expr)| Some((key.clone(), eval(expr, graph, bindings)?))).collect()
 }
 

@@ -58,7 +58,8 @@ impl<G: Graph> Matcher<'_, G> {
 
     fn op(&self, term: &OpTerm, op: &CoreOp, operands: &[G::Id], given: &[Bindings<G::Id>]) -> Vec<Bindings<G::Id>> {
         let fits = op.name() == &*term.name
-            && (operands.len() == term.operands.len() || operands.len() > term.operands.len() && term.further.is_some());
+            && (operands.len() == term.operands.len()
+                || operands.len() > term.operands.len() && term.further.is_some());
         if !fits {
             return Vec::new();
         }
@@ -94,12 +95,9 @@ impl<G: Graph> Matcher<'_, G> {
     fn attr(&self, expr: &Expr, found: &Value, bindings: &mut Bindings<G::Id>) -> bool {
         match expr {
             Expr::Hole(hole) => bindings.bind(*hole, Bound::Value(found.clone())),
-            Expr::Value(_)
-            | Expr::List(_)
-            | Expr::Shape(_)
-            | Expr::Elem(_)
-            | Expr::Constant(_)
-            | Expr::Call(..) => eval(expr, self.graph, bindings).as_ref() == Some(found),
+            Expr::Value(_) | Expr::List(_) | Expr::Shape(_) | Expr::Elem(_) | Expr::Constant(_) | Expr::Call(..) => {
+                eval(expr, self.graph, bindings).as_ref() == Some(found)
+            }
         }
     }
 }

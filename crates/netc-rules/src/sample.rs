@@ -80,7 +80,8 @@ const EXACT: &[ElemType] = &[
     ElemType::U8,
     ElemType::Bool,
 ];
-const ROUNDING: &[ElemType] = &[ElemType::F64, ElemType::F64, ElemType::F64, ElemType::I32, ElemType::U8, ElemType::Bool];
+const ROUNDING: &[ElemType] =
+    &[ElemType::F64, ElemType::F64, ElemType::F64, ElemType::I32, ElemType::U8, ElemType::Bool];
 
 impl<'a> Sampler<'a> {
     fn new(rule: &'a Rule, rng: &'a mut Rng) -> Self {
@@ -163,7 +164,8 @@ impl<'a> Sampler<'a> {
     }
 
     fn op(&mut self, term: &OpTerm) -> Option<Type> {
-        let types: Vec<Option<Type>> = term.operands.iter().map(|operand| self.operand(operand)).collect::<Option<_>>()?;
+        let types: Vec<Option<Type>> =
+            term.operands.iter().map(|operand| self.operand(operand)).collect::<Option<_>>()?;
         let elem = types.iter().flatten().next()?.elem;
         let mut types: Vec<Type> = types.into_iter().map(|ty| ty.unwrap_or_else(|| Type::fixed(elem, &[]))).collect();
         if let Some(hole) = term.further {

@@ -6,9 +6,7 @@ use netc_ir::{CORE_OPS, ElemType, Name};
 use netc_pass::{Fidelity, nearest};
 
 use crate::function::{self, FUNCTIONS};
-use crate::rule::{
-    Condition, DimKind, ElemKind, Expr, Hole, HoleKind, OpTerm, Relation, Rule, TensorKind, Term,
-};
+use crate::rule::{Condition, DimKind, ElemKind, Expr, Hole, HoleKind, OpTerm, Relation, Rule, TensorKind, Term};
 use crate::value::{Value, keys};
 
 /// How deep terms and expressions may nest.
@@ -423,7 +421,8 @@ fn bind(rule: &Rule, term: &Term, bound: &mut [bool]) -> Result<(), usize> {
         Term::Hole(hole) => {
             bound[*hole] = true;
             if let HoleKind::Tensor(TensorKind { dims: Some(dims), .. }) = &rule.holes[*hole].kind {
-                let named = dims.iter().filter_map(|dim| if let DimKind::Hole(hole) = dim { Some(*hole) } else { None });
+                let named =
+                    dims.iter().filter_map(|dim| if let DimKind::Hole(hole) = dim { Some(*hole) } else { None });
                 named.for_each(|hole| bound[hole] = true);
             }
         }
@@ -446,7 +445,11 @@ fn bind(rule: &Rule, term: &Term, bound: &mut [bool]) -> Result<(), usize> {
 fn read(expr: &Expr, bound: &[bool]) -> Result<(), usize> {
     match expr {
         Expr::Hole(hole) | Expr::Shape(hole) | Expr::Elem(hole) | Expr::Constant(hole) => {
-            if bound[*hole] { Ok(()) } else { Err(*hole) }
+            if bound[*hole] {
+                Ok(())
+            } else {
+                Err(*hole)
+            }
         }
         Expr::Value(_) => Ok(()),
         Expr::List(items) | Expr::Call(_, items) => items.iter().try_for_each(|item| read(item, bound)),

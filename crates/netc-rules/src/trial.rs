@@ -1,9 +1,7 @@
 //! Trying a rule: both sides of it on random tensors.
 
 use netc_data::Rng;
-use netc_ir::{
-    Builder, ElemType, FuncId, Literal, Module, Number, ValueId, Weight, WeightData, print,
-};
+use netc_ir::{Builder, ElemType, FuncId, Literal, Module, Number, ValueId, Weight, WeightData, print};
 use netc_pass::{ConstError, ConstEval, Fidelity};
 use thiserror::Error;
 
@@ -119,10 +117,20 @@ struct Program {
 impl Program {
     fn of(rule: &Rule, instance: &Instance, rng: &mut Rng) -> Self {
         let mut module = Module::new();
-        let weights: Vec<_> = instance.tensors.0.iter().enumerate().map(|(i, (ty, _))| {
-            let literal = random_literal(ty.elem, &fixed(ty), rule.fidelity, rng);
-            module.add_weight(Weight { name: format!("t{i}").into(), ty: ty.clone(), data: WeightData::Inline(literal) })
-        }).collect();
+        let weights: Vec<_> = instance
+            .tensors
+            .0
+            .iter()
+            .enumerate()
+            .map(|(i, (ty, _))| {
+                let literal = random_literal(ty.elem, &fixed(ty), rule.fidelity, rng);
+                module.add_weight(Weight {
+                    name: format!("t{i}").into(),
+                    ty: ty.clone(),
+                    data: WeightData::Inline(literal),
+                })
+            })
+            .collect();
         let mut builder = Builder::new(&module, "main");
         let tensors: Vec<ValueId> = weights.into_iter().filter_map(|id| builder.weight(id).ok()).collect();
         let from = add(&mut builder, &tensors, &instance.from);

@@ -1,0 +1,104 @@
+//! What ops cost, counted: multiply-accumulates and the bytes that are read and written.
+
+use netc_ir::{Binary, CoreOp, Dim, Padding, Type, Unary, Window};
+use netc_pass::OpCosts;
+
+/// Multiply-accumulates per second of a matrix product.
+const PRODUCTS: f64 = 1e10;
+
+/// Bytes per second that ops read and write.
+const BYTES: f64 = 4e9;
+
+/// Elements per second of which a function such as `exp` is computed.
+const FUNCTIONS: f64 = 2e8;
+
+/// Seconds that each op takes, however little it does.
+const EACH: f64 = 2e-6;
+
+/// Costs that hold on no machine exactly and on every one about: those of one core. Symbols count as 1.
+pub struct PortableCosts;
+
+impl OpCosts for PortableCosts {
+    fn seconds(&self, op: &CoreOp, operands: &[&Type], result: &Type) -> f64 {
+        let moved = operands.iter().map(|ty| bytes(ty)).sum::<f64>() + bytes(result);
+        let work = match op {
+            CoreOp::Constant(_) | CoreOp::Weight(_) | CoreOp::Reshape(_) => return EACH / 10.0,
+            CoreOp::MatMul => elements(result) * last(operands.first()) / PRODUCTS,
+            CoreOp::Conv { window, .. } => conv(window, operands, result),
+            CoreOp::Unary(f) if is_simple(*f) => 0.0,
+            CoreOp::Unary(_) => elements(result) / FUNCTIONS,
+            CoreOp::Binary(Binary::Pow) => elements(result) / FUNCTIONS,
+            CoreOp::Pool { size, .. } => elements(result) * size.iter().product::<u64>() as f64 * 4.0 / BYTES,
+            CoreOp::Binary(_)
+            | CoreOp::Compare(_)
+            | CoreOp::Select
+            | CoreOp::Cast(_)
+            | CoreOp::Reduce { .. }
+            | CoreOp::Transpose(_)
+            | CoreOp::Broadcast(_)
+            | CoreOp::Concat(_)
+            | CoreOp::Slice(_)
+            | CoreOp::Pad { .. }
+            | CoreOp::Gather(_)
+            | CoreOp::Sort { .. }
+            | CoreOp::CumSum(_)
+            | CoreOp::Reverse(_) => 0.0,
+        };
+        EACH + work + moved / BYTES
+    }
+}
+
+/// A product, and the patches of the input where the window is more than a point.
+fn conv(window: &Window, operands: &[&Type], result: &Type) -> f64 {
+    let kernel = operands.get(1).and_then(|ty| ty.dims.as_deref()).unwrap_or_default();
+    let taps: f64 = kernel.split_last().map_or(1.0, |(_, inner)| inner.iter().map(extent).product());
+    let filters = kernel.last().map_or(1.0, extent).max(1.0);
+    let point = kernel.len() >= 2
+        && kernel[..kernel.len() - 2].iter().all(|d| d.is(1))
+        && window.strides.iter().all(|s| *s == 1)
+        && !matches!(window.padding, Padding::Explicit(_));
+    let patches = if point { 0.0 } else { 8.0 * taps * elements(result) / filters };
+    elements(result) * taps / PRODUCTS + patches / BYTES
+}
+
+/// Whether it takes no longer than reading its operand.
+fn is_simple(f: Unary) -> bool {
+    match f {
+        Unary::Neg
+        | Unary::Abs
+        | Unary::Sign
+        | Unary::Floor
+        | Unary::Ceil
+        | Unary::Round
+        | Unary::Sqrt
+        | Unary::Rsqrt
+        | Unary::Relu
+        | Unary::Not => true,
+        Unary::Exp
+        | Unary::Expm1
+        | Unary::Log
+        | Unary::Log1p
+        | Unary::Sin
+        | Unary::Cos
+        | Unary::Tanh
+        | Unary::Sigmoid
+        | Unary::Erf => false,
+    }
+}
+
+fn extent(dim: &Dim) -> f64 {
+    dim.substitute(&|_| Some(Dim::Known(1))).known().unwrap_or(1) as f64
+}
+
+fn elements(ty: &Type) -> f64 {
+    ty.dims.iter().flatten().map(extent).product()
+}
+
+fn bytes(ty: &Type) -> f64 {
+    elements(ty) * ty.elem.size() as f64
+}
+
+/// The extent of the last axis.
+fn last(ty: Option<&&Type>) -> f64 {
+    ty.and_then(|ty| ty.dims.as_ref()?.last()).map_or(1.0, extent)
+}

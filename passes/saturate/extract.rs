@@ -1,0 +1,120 @@
+//! Choosing how to compute each class, so that the whole costs least. What several ops read counts once.
+
+use std::collections::BTreeSet;
+
+/// A choice of one node for each class of a graph, to be made.
+pub(super) struct Problem {
+    /// The ways to compute each class.
+    pub(super) classes: Vec<Vec<Way>>,
+    /// The classes that are wanted.
+    pub(super) roots: Vec<usize>,
+}
+
+/// A way to compute a class.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Way {
+    /// What it costs by itself: more than nothing, or classes could be computed from each other.
+    pub(super) cost: f64,
+    /// The classes that it reads.
+    pub(super) reads: Vec<usize>,
+}
+
+/// Which way each class is computed; what no root needs has any.
+pub(super) type Choice = Vec<usize>;
+
+/// Costs that differ by less than this part are one.
+const LEAST: f64 = 1e-9;
+
+impl Problem {
+    /// The classes that are computed under `choice`, each after those that it reads; none where one would read itself.
+    pub(super) fn order(&self, choice: &Choice) -> Option<Vec<usize>> {
+        #[derive(Clone, Copy, PartialEq)]
+        enum State {
+            New,
+            Open,
+            Done,
+        }
+        let mut state = vec![State::New; self.classes.len()];
+        let mut order = Vec::new();
+        let mut stack: Vec<(usize, bool)> = self.roots.iter().rev().map(|root| (*root, false)).collect();
+        while let Some((class, leaving)) = stack.pop() {
+            match state[class] {
+                State::Open if leaving => {
+                    state[class] = State::Done;
+                    order.push(class);
+                }
+                State::Open => return None,
+                State::Done => {}
+                State::New => {
+                    state[class] = State::Open;
+                    stack.push((class, true));
+                    let way = self.classes[class].get(choice[class])?;
+                    stack.extend(way.reads.iter().rev().filter(|c| state[**c] != State::Done).map(|c| (*c, false)));
+                }
+            }
+        }
+        Some(order)
+    }
+
+    /// What the whole costs under `choice`; none where a class would read itself.
+    pub(super) fn cost(&self, choice: &Choice) -> Option<f64> {
+        let order = self.order(choice)?;
+        Some(order.into_iter().map(|class| self.classes[class][choice[class]].cost).sum())
+    }
+
+    /// The way of each class whose tree costs least: what several read counts as often as it is read. A class that has no
+    /// finite tree has its first way.
+    pub(super) fn cheapest_trees(&self) -> Choice {
+        let mut choice = vec![0; self.classes.len()];
+        let mut trees = vec![f64::INFINITY; self.classes.len()];
+        let mut readers = vec![Vec::new(); self.classes.len()];
+        for (class, ways) in self.classes.iter().enumerate() {
+            ways.iter().flat_map(|way| &way.reads).for_each(|read| readers[*read].push(class));
+        }
+        let mut waiting: BTreeSet<usize> = (0..self.classes.len()).collect();
+        while let Some(class) = waiting.pop_first() {
+            for (i, way) in self.classes[class].iter().enumerate() {
+                let tree = way.cost + way.reads.iter().map(|c| trees[*c]).sum::<f64>();
+                if tree < trees[class] * (1.0 - LEAST) {
+                    trees[class] = tree;
+                    choice[class] = i;
+                    waiting.extend(&readers[class]);
+                }
+            }
+        }
+        choice
+    }
+
+    /// `start` after every change that makes the whole cheaper: of one class, or of several that `together` names with
+    /// their ways. None of `start` reads itself.
+    pub(super) fn descend(&self, mut choice: Choice, together: &[Vec<(usize, usize)>]) -> Choice {
+        let Some(mut cost) = self.cost(&choice) else { return choice };
+        loop {
+            let before = cost;
+            for class in self.order(&choice).unwrap_or_default() {
+                for way in 0..self.classes[class].len() {
+                    self.try_change(&mut choice, &mut cost, &[(class, way)]);
+                }
+            }
+            for change in together {
+                self.try_change(&mut choice, &mut cost, change);
+            }
+            if cost >= before * (1.0 - LEAST) {
+                return choice;
+            }
+        }
+    }
+
+    /// Makes the change if the whole becomes cheaper.
+    fn try_change(&self, choice: &mut Choice, cost: &mut f64, change: &[(usize, usize)]) {
+        if change.iter().all(|(class, way)| choice[*class] == *way) {
+            return;
+        }
+        let before: Vec<usize> = change.iter().map(|(class, _)| choice[*class]).collect();
+        change.iter().for_each(|(class, way)| choice[*class] = *way);
+        match self.cost(choice) {
+            Some(changed) if changed < *cost * (1.0 - LEAST) => *cost = changed,
+            _ => change.iter().zip(before).for_each(|((class, _), way)| choice[*class] = way),
+        }
+    }
+}
