@@ -68,7 +68,8 @@ fn passes_are_right_after_any_number_of_rewrites_and_in_stages() {
 #[test]
 fn simplified_programs_compute_nearly_the_same() {
     let recipes = (CoreRecipe::strategy(CORE_OPS), Cuts::strategy());
-    for_each_pass(&["fold-bn", "@simplify"], 100, recipes, |subject, (recipe, cuts)| {
+    let passes = ["fold-bn", "@simplify", "saturate{iters=4,nodes=300}"];
+    for_each_pass(&passes, 100, recipes, |subject, (recipe, cuts)| {
         let module = recipe.build();
         oracle::keeps_values(&module, subject)?;
         oracle::fuel(&module, subject)?;

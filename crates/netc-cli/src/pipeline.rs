@@ -5,9 +5,11 @@ mod record;
 pub(crate) mod reproducer;
 mod values;
 
+use std::env;
 use std::io::{self, Write};
+use std::path::PathBuf;
 
-use netc_exec::Consts;
+use netc_exec::{Consts, MeasuredCosts};
 use netc_ir::Module;
 use netc_pass::{Context, Dialects, FailedPass, Failure, Fuel, Manager, Pipeline, PipelineError};
 use netc_pass::{Record, Registry, Remark};
@@ -47,6 +49,26 @@ pub(crate) fn fuel(args: &PassesToRun) -> Fuel {
     args.fuel.map_or_else(Fuel::unlimited, Fuel::of)
 }
 
+/// What passes may use besides the program.
+fn context<'a>(tools: Tools<'a>, costs: &'a MeasuredCosts, fuel: Fuel) -> Context<'a> {
+    let context = Context::new(tools.dialects).with_consts(&Consts).with_costs(costs);
+    context.with_fuel(fuel).with_interrupt(&INTERRUPTED)
+}
+
+/// What ops cost on this machine, as far as it was measured by this version of netc. Without a folder for caches it is
+/// measured each time.
+fn costs() -> MeasuredCosts {
+    let folder = |name: &str| env::var_os(name).filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let caches = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
+    let file = |caches: PathBuf| caches.join("netc").join(concat!("op-costs-", env!("CARGO_PKG_VERSION")));
+    caches.map_or_else(MeasuredCosts::default, |caches| MeasuredCosts::kept_in(file(caches)))
+}
+
+/// Keeps what was measured. If it cannot be kept, it will be measured again.
+fn keep(costs: &MeasuredCosts) {
+    let _ = costs.save();
+}
+
 /// Runs a pipeline without looking on; also gives the rewrites that were done up to the end or the failure.
 pub(crate) fn run_quietly(
     module: &mut Module,
@@ -55,9 +77,11 @@ pub(crate) fn run_quietly(
     fuel: Fuel,
     passes: usize,
 ) -> (Result<Outcome, PipelineError>, u64) {
-    let mut context = Context::new(tools.dialects).with_consts(&Consts).with_fuel(fuel).with_interrupt(&INTERRUPTED);
+    let costs = costs();
+    let mut context = context(tools, &costs, fuel);
     let record = Manager::new(tools.registry).stop_after(passes).run(module, pipeline, &mut context);
     let (burnt, remarks) = (context.fuel.burnt(), context.remarks);
+    keep(&costs);
     (record.map(|record| Outcome { record, remarks }), burnt)
 }
 
@@ -76,14 +100,15 @@ pub(crate) fn run(module: &mut Module, settings: &Settings<'_>, tools: Tools<'_>
     let original = module.clone();
     let mut printer = IrPrinter::new(settings.watch, tools.registry)?;
     let mut values = ValueCheck::new(tools.dialects, settings.random);
-    let mut context =
-        Context::new(tools.dialects).with_consts(&Consts).with_fuel(settings.fuel).with_interrupt(&INTERRUPTED);
+    let costs = costs();
+    let mut context = context(tools, &costs, settings.fuel);
     let mut manager = Manager::new(tools.registry).observe(&mut printer);
     if settings.watch.verify_each == VerifyEach::Values {
         manager = manager.observe(&mut values);
     }
     let record = patiently(|| manager.run(module, settings.pipeline, &mut context));
     let remarks = context.remarks;
+    keep(&costs);
     match record {
         Ok(record) => {
             report_on(&record, settings.watch);

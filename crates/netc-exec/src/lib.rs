@@ -2,8 +2,9 @@
 //!
 //! [`Plan`] flattens a function into steps, prepares its constants and says when each buffer dies; running it takes
 //! and gives [`Tensor`]s. Matrix products are candle's, everything else is in `kernels`, behind one function.
-//! [`Consts`] computes constants for passes. [`compare`](mod@compare) says how far two tensors are apart, [`inputs`] makes and fits inputs, [`npy`] and [`npz`] read and
-//! write NumPy's files. The crate knows no model format.
+//! [`Consts`] computes constants for passes, and [`MeasuredCosts`] says what ops cost. [`compare`](mod@compare) says how
+//! far two tensors are apart, [`inputs`] makes and fits inputs, [`npy`] and [`npz`] read and write NumPy's files. The
+//! crate knows no model format.
 //!
 //! ```
 //! let text = "netc 1
@@ -21,6 +22,7 @@
 
 pub mod compare;
 pub mod consts;
+pub mod costs;
 pub mod error;
 pub mod inputs;
 mod kernels;
@@ -32,6 +34,7 @@ mod value;
 
 pub use compare::{Difference, Mismatch, compare};
 pub use consts::Consts;
+pub use costs::MeasuredCosts;
 pub use error::{ExecError, KernelError, TensorError};
 pub use plan::Plan;
 pub use tensor::Tensor;

@@ -124,6 +124,16 @@ pub const FUNCTIONS: &[Function] = &[
         },
     },
     Function {
+        name: "within",
+        arity: 2,
+        summary: "the parts `[start, end, step]` that the second list takes of what the first takes, for each axis",
+        apply: |a| {
+            let (outer, inner) = (a[0].as_list()?, a[1].as_list()?);
+            let parts = (outer.len() == inner.len()).then(|| outer.iter().zip(inner))?;
+            Some(Value::List(parts.map(|(outer, inner)| part_within(outer, inner)).collect::<Option<_>>()?))
+        },
+    },
+    Function {
         name: "product",
         arity: 1,
         summary: "the product of extents; 1 for none",
@@ -162,6 +172,23 @@ const MOST: usize = 64;
 
 fn index(value: &Value) -> Option<usize> {
     usize::try_from(value.as_int()?).ok()
+}
+
+/// Every `inner` element of the `outer` ones.
+fn part_within(outer: &Value, inner: &Value) -> Option<Value> {
+    let ([start, end, step], [first, last, stride]) = (outer.as_list()?, inner.as_list()?) else { return None };
+    let (start, step) = (start.as_int()?, step.as_int()?);
+    let end = match last {
+        Value::Null => end.clone(),
+        last => match last.as_int()?.checked_sub(1) {
+            Some(last) => Value::int(start.checked_add(last.checked_mul(step)?)?.checked_add(1)?),
+            None => Value::int(start),
+        },
+    };
+    let start = start.checked_add(first.as_int()?.checked_mul(step)?)?;
+    // Where nothing is left, the start may lie after the end.
+    let start = end.as_int().map_or(start, |end| start.min(end));
+    Some(Value::List(vec![Value::int(start), end, Value::int(step.checked_mul(stride.as_int()?)?)]))
 }
 
 fn extents(args: &[Value], f: impl Fn(&Dim, &Dim) -> Option<Dim>) -> Option<Value> {

@@ -1,0 +1,165 @@
+//! What ops cost on this machine: measured by running them, and remembered.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use std::{fs, io};
+
+use netc_data::Store;
+use netc_ir::{Builder, CoreOp, Dim, MAIN, Module, Type};
+use netc_pass::OpCosts;
+
+use crate::error::ExecError;
+use crate::inputs;
+use crate::plan::Plan;
+
+/// An op is run at least so often, and for at least so long; the shortest run counts.
+const RUNS: usize = 3;
+const LONG: Duration = Duration::from_millis(5);
+
+/// What an op costs that does not run: more than any that does.
+const NEVER: f64 = 1e6;
+
+/// Measures ops, each on operands of the same types once. What was measured may be kept in a file.
+#[derive(Default)]
+pub struct MeasuredCosts {
+    file: Option<PathBuf>,
+    /// Seconds by op and types; none before the file was read.
+    known: RefCell<Option<BTreeMap<String, f64>>>,
+    news: Cell<bool>,
+}
+
+impl MeasuredCosts {
+    /// Costs that are kept in `file`, which need not exist. It is read when the first cost is asked for; what is no cost in
+    /// it is passed over.
+    pub fn kept_in(file: PathBuf) -> Self {
+        Self { file: Some(file), ..Self::default() }
+    }
+
+    /// Writes what was measured to the file, if there is anything new.
+    pub fn save(&self) -> io::Result<()> {
+        let (Some(file), Some(known), true) = (&self.file, &*self.known.borrow(), self.news.get()) else {
+            return Ok(());
+        };
+        if let Some(folder) = file.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let lines: String = known.iter().map(|(op, seconds)| format!("{seconds:e}\t{op}\n")).collect();
+        let beside = file.with_extension(format!("{}.part", std::process::id()));
+        fs::write(&beside, lines)?;
+        fs::rename(beside, file)
+    }
+
+    fn read(&self) -> BTreeMap<String, f64> {
+        let text = self.file.as_ref().and_then(|file| fs::read_to_string(file).ok()).unwrap_or_default();
+        let entry = |line: &str| {
+            let (seconds, op) = line.split_once('\t')?;
+            Some((op.to_string(), seconds.parse().ok()?))
+        };
+        text.lines().filter_map(entry).collect()
+    }
+}
+
+impl OpCosts for MeasuredCosts {
+    fn seconds(&self, op: &CoreOp, operands: &[&Type], result: &Type) -> f64 {
+        let operands: Vec<Type> = operands.iter().map(|ty| at_one(ty)).collect();
+        let op = fixed(op);
+        let key = format!("{op:?} {operands:?}");
+        let mut known = self.known.borrow_mut();
+        let known = known.get_or_insert_with(|| self.read());
+        *known.entry(key).or_insert_with(|| {
+            self.news.set(true);
+            measure(&op, &operands, &at_one(result)).unwrap_or(NEVER)
+        })
+    }
+}
+
+/// The type with every symbol 1.
+fn at_one(ty: &Type) -> Type {
+    ty.substitute(&|_| Some(Dim::Known(1)))
+}
+
+/// The op with every symbol 1.
+fn fixed(op: &CoreOp) -> CoreOp {
+    let one = |dims: &[Dim]| dims.iter().map(|dim| dim.substitute(&|_| Some(Dim::Known(1)))).collect();
+    match op {
+        CoreOp::Reshape(dims) => CoreOp::Reshape(one(dims)),
+        CoreOp::Broadcast(dims) => CoreOp::Broadcast(one(dims)),
+        CoreOp::Constant(_)
+        | CoreOp::Weight(_)
+        | CoreOp::Unary(_)
+        | CoreOp::Binary(_)
+        | CoreOp::Compare(_)
+        | CoreOp::Select
+        | CoreOp::Cast(_)
+        | CoreOp::MatMul
+        | CoreOp::Conv { .. }
+        | CoreOp::Pool { .. }
+        | CoreOp::Reduce { .. }
+        | CoreOp::Transpose(_)
+        | CoreOp::Concat(_)
+        | CoreOp::Slice(_)
+        | CoreOp::Pad { .. }
+        | CoreOp::Gather(_)
+        | CoreOp::Sort { .. }
+        | CoreOp::CumSum(_)
+        | CoreOp::Reverse(_) => op.clone(),
+    }
+}
+
+/// The seconds of the shortest of some runs of the op on random operands.
+fn measure(op: &CoreOp, operands: &[Type], result: &Type) -> Result<f64, ExecError> {
+    let mut module = Module::new();
+    let mut builder = Builder::new(&module, MAIN);
+    let params: Vec<_> =
+        operands.iter().enumerate().map(|(i, ty)| builder.param(format!("x{i}"), ty.clone(), None)).collect();
+    let op = builder.op(op.clone(), &params, [(result.clone(), None)]);
+    let output = builder.results(op)[0];
+    let func = builder.finish([("y".into(), output)]);
+    let main = module.add_func(func);
+    let store = Store::open(&module)?;
+    let plan = Plan::new(&module, main, &store)?;
+    let inputs = inputs::random_inputs(&module[main], 1, 1)?;
+    plan.run(&inputs)?;
+    let mut shortest = f64::INFINITY;
+    let (mut runs, start) = (0, Instant::now());
+    while runs < RUNS || start.elapsed() < LONG {
+        let begin = Instant::now();
+        plan.run(&inputs)?;
+        shortest = shortest.min(begin.elapsed().as_secs_f64());
+        runs += 1;
+    }
+    Ok(shortest)
+}
+
+#[cfg(test)]
+mod tests {
+    use netc_ir::{Binary, ElemType};
+
+    use super::*;
+
+    #[test]
+    fn larger_products_cost_more_and_costs_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("kept/costs");
+        let square = |n: u64| Type::fixed(ElemType::F32, &[n, n]);
+        let costs = MeasuredCosts::kept_in(file.clone());
+        let cost =
+            |costs: &MeasuredCosts, n: u64| costs.seconds(&CoreOp::MatMul, &[&square(n), &square(n)], &square(n));
+        let (small, large) = (cost(&costs, 8), cost(&costs, 256));
+        assert!(small < large, "{small} {large}");
+        costs.save().unwrap();
+        let again = MeasuredCosts::kept_in(file.clone());
+        assert_eq!((cost(&again, 8).to_bits(), cost(&again, 256).to_bits()), (small.to_bits(), large.to_bits()));
+        assert_eq!(fs::read_to_string(file).unwrap().lines().count(), 2);
+    }
+
+    #[test]
+    fn what_does_not_run_costs_more_than_anything() {
+        let f32s = Type::fixed(ElemType::F32, &[2]);
+        let odd = Type::fixed(ElemType::F32, &[3]);
+        let cost = MeasuredCosts::default().seconds(&CoreOp::Binary(Binary::Add), &[&f32s, &odd], &f32s);
+        assert!(cost >= NEVER);
+    }
+}
