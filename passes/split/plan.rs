@@ -26,7 +26,10 @@ pub enum SplitError {
     #[error("the module has no function `@main`")]
     NoMain,
     /// `@main` is what a split leaves: it has ops, and all are calls that apply no layer.
-    #[error("the module is split already: `@main` only calls functions, `@{0}` first")]
+    #[error(
+        "the model is split already, into stages of which `{0}` is the first: make it one again with `--pass merge`, or \
+         with `netc merge manifest.json -o model.keras`"
+    )]
     AlreadySplit(String),
     /// The first part would be empty.
     #[error("nothing is computed before `{0}`: it reads only inputs of the model, weights and constants")]

@@ -401,7 +401,12 @@ fn errors_name_the_cut() {
 #[test]
 fn errors_about_the_module() {
     let (split, _) = run(RESIDUAL, "split=stem").unwrap();
-    check_error(&split, "%stem", "the module is split already: `@main` only calls functions, `@stage0` first");
+    check_error(
+        &split,
+        "%stem",
+        "the model is split already, into stages of which `stage0` is the first: make it one again with `--pass merge`, \
+         or with `netc merge manifest.json -o model.keras`",
+    );
     check_error("netc 1", "a", "the module has no function `@main`");
     assert_eq!(run(RESIDUAL, "split"), Err("pass `split` needs the option `at`, as in `split=CUT,...`".into()));
 }

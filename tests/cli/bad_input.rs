@@ -20,8 +20,21 @@ fn not_a_model_at_all() {
     check(&folder, "missing.keras", &["No such file"]);
     check(&folder, "folder.keras", &["directory"]);
     check(&folder, "empty.keras", &["empty"]);
-    check(&folder, "text.keras", &["not a .keras archive"]);
+    check(&folder, "text.keras", &["not a .keras archive", "not a zip"]);
     check(&folder, "old.h5", &["HDF5", "model.keras"]);
+}
+
+#[test]
+fn what_was_meant_is_said() {
+    let folder = Folder::with_tiny();
+    folder.netc(&["tiny.keras", "--pass", "split=sum", "-o", "out"]).done();
+    folder.refuses(&["inspect", "out"], &["give `out/manifest.json`"]);
+    folder.refuses(&["resnet50"], &["did you mean `zoo:resnet50`?"]);
+    folder.refuses(&["layers", "tiny.keras", "--above", "image"], &["`image` is an input of the model: name a layer"]);
+    for (args, stray) in [(["a.keras", "b.keras"].as_slice(), "b.keras"), (&["a.keras", "--verify", "3"], "3")] {
+        let ran = folder.netc(args);
+        assert!(ran.code == 2 && ran.err.contains(&format!("unexpected argument `{stray}`")), "{}", ran.err);
+    }
 }
 
 #[test]

@@ -12,8 +12,9 @@ fn folders_that_cannot_be_made() {
     refuses("file");
     refuses("file/out");
     refuses("/proc/netc/out");
-    folder.refuses(&["tiny.keras", "-o", "nowhere/x.keras"], &["nowhere/x.keras"]);
-    folder.refuses(&["tiny.keras", "-o", "file/x.nir"], &["file/x.nir"]);
+    let missing = "cannot write `nowhere/x.keras`: the folder `nowhere` does not exist";
+    folder.refuses(&["tiny.keras", "-o", "nowhere/x.keras"], &[missing]);
+    folder.refuses(&["tiny.keras", "-o", "file/x.nir"], &["cannot write `file/x.nir`: `file` is a file"]);
     folder.refuses(&["run", "tiny.keras", "-o", "file/y.npz"], &["file/y.npz"]);
 }
 

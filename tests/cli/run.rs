@@ -48,14 +48,43 @@ fn a_single_output_may_be_an_array() {
 #[test]
 fn inputs_that_do_not_fit_are_named() {
     let folder = with_inputs();
-    folder.refuses(&["run", "two.nir", "--input", "a=a.npy"], &["the model's input `b` is not given"]);
+    let missing = ["the model's input `b` is not given", "--input b=FILE", "`a`, `b`"];
+    folder.netc(&["run", "two.nir", "--input", "a=a.npy"]).failed(2, &missing);
     folder.refuses(
         &["run", "two.nir", "--input", "a=a.npy", "--input", "b=wrong.npy", "-o", "y.npz"],
         &["`b`", "f32[1,3]", "f32[N,2]"],
     );
-    folder.refuses(&["run", "two.nir", "--input", "a=a.npy", "--input", "b=none.npy"], &["none.npy"]);
+    folder.refuses(
+        &["run", "two.nir", "--input", "a=a.npy", "--input", "b=none.npy"],
+        &["error: cannot access `none.npy`: No such file"],
+    );
     folder.refuses(&["run", "two.nir", "--input", "a=a.npy", "--input", "b=two.nir"], &["two.nir"]);
     folder.netc(&["run", "two.nir", "--input", "a.npy"]).failed(2, &["NAME=", "`a`, `b`"]);
+    folder.netc(&["run", "two.nir", "--input", "a=a.npz", "--input", "b=b.npy"]).failed(2, &["a.npz", "member"]);
+}
+
+#[test]
+fn every_input_is_given_once_and_no_other() {
+    let folder = with_inputs().with("one.nir", "netc 1\nfunc @main(%image: f32[N,2]) -> (%image) {}");
+    let fails = |model: &str, inputs: &[&str], parts: &[&str]| {
+        let inputs = inputs.iter().flat_map(|input| ["--input", input]);
+        folder.netc(&["run", model].into_iter().chain(inputs).collect::<Vec<_>>()).failed(2, parts);
+    };
+    fails("one.nir", &["image=a.npy", "foo=a.npy"], &["no input `foo`", "its only input is `image`"]);
+    fails("one.nir", &["imge=a.npy"], &["no input `imge`; did you mean `image`?"]);
+    fails("one.nir", &["a.npy", "a.npy"], &["`image` is given twice"]);
+    fails("two.nir", &["a=a.npy", "a=b.npy"], &["`a` is given twice"]);
+    let ran = folder.netc(&["run", "one.nir", "--input", "a.npy", "--batch", "2"]);
+    assert!(ran.code == 2 && ran.err.contains("cannot be used with"), "{ran:?}");
+}
+
+#[test]
+fn numbers_are_shown_with_their_digits() {
+    let folder = with_inputs().with("one.nir", "netc 1\nfunc @main(%x: f32[N,2]) -> (%x) {}");
+    npy::write(&folder.path("x.npy"), &tensor(&[1, 2], &[f32::NAN, 5e-10])).unwrap();
+    let table = folder.netc(&["run", "one.nir", "--input", "x.npy"]).done();
+    assert!(table.ends_with("5.000000e-10  5.000000e-10  5.000000e-10    1\n"), "{table}");
+    assert_eq!(folder.netc(&["run", "one.nir", "--input", "x.npy", "-o", "y.npy"]).done(), "wrote     y.npy\n");
 }
 
 #[test]
@@ -69,7 +98,16 @@ func @main(%x: f32[N,2]) -> (%y) {
 }
 ";
     let folder = with_inputs().with("scale.nir", scale);
-    folder.refuses(&["run", "scale.nir", "--input", "a.npy"], &["`scale_conv1` (custom.Scale)", "--layers"]);
+    folder.refuses(
+        &["run", "scale.nir", "--input", "a.npy"],
+        &["`scale_conv1` (custom.Scale)", "--layers", "layers/scale.nir"],
+    );
+    let other = folder.with("other.nir", scale.replace("Scale", "Other"));
+    other.refuses(
+        &["run", "other.nir", "--input", "a.npy"],
+        &["the class `Other`", "(see \"Custom layers\" in the README)"],
+    );
+    let folder = other;
     let library = concat!(env!("CARGO_MANIFEST_DIR"), "/../layers/scale.nir");
     folder.netc(&["run", "scale.nir", "--input", "a.npy", "--layers", library, "-o", "y.npy"]).done();
     assert_eq!(npy::read(&folder.path("y.npy")).unwrap(), tensor(&[1, 2], &[3.0, 5.0]));
@@ -86,6 +124,24 @@ fn models_that_differ_make_the_exit_code_three() {
     assert_eq!(ran.code, 3);
     assert!(ran.out.contains("OUTPUTS DIFFER"), "{}", ran.out);
     assert!(ran.err.starts_with("error: the models differ: by up to "), "{}", ran.err);
-    assert_eq!(folder.netc(&["diff", "relu.nir", "neg.nir", "--tolerance", "10"]).code, 0);
-    folder.netc(&["diff", "relu.nir", "two.nir"]).failed(3, &["cannot be compared"]);
+    let within = folder.netc(&["diff", "relu.nir", "neg.nir", "--tolerance", "10"]).done();
+    assert!(within.contains("every output is within the tolerance of 1.000e1 ("), "{within}");
+    let json = folder.netc(&["diff", "relu.nir", "neg.nir", "--tolerance", "10", "--json"]).done();
+    assert!(json.contains("\"tolerance\": 10.0") && json.contains("\"passed\": true"), "{json}");
+    for wrong in ["nan", "-1", "inf"] {
+        assert_eq!(folder.netc(&["diff", "relu.nir", "neg.nir", "--tolerance", wrong]).code, 2, "{wrong}");
+    }
+    folder.refuses(&["diff", "relu.nir", "two.nir"], &["cannot be compared"]);
+}
+
+#[test]
+fn the_zoo_says_where_its_weights_come_from() {
+    let out = Folder::new().netc(&["zoo"]).done();
+    assert!(out.starts_with("model ") && out.ends_with("\nWeights are random, always from the same seed.\n"), "{out}");
+}
+
+#[test]
+fn help_begins_with_what_the_command_does() {
+    let out = Folder::new().netc(&["-h"]).done();
+    assert!(out.starts_with("A compiler for neural-network graphs"), "{out}");
 }

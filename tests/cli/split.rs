@@ -1,8 +1,10 @@
 //! Splitting models into files, and what a manifest is accepted for.
 
+use netc_ir::{Attr, Attrs};
+use netc_keras::build::{Dense, ModelBuilder};
 use serde_json::{Value, json};
 
-use crate::support::{Folder, tiny};
+use crate::support::{Folder, keras_file, tiny};
 
 #[test]
 fn without_an_output_there_is_a_report_and_nothing_written() {
@@ -22,7 +24,8 @@ fn without_an_output_there_is_a_report_and_nothing_written() {
     stage1    2 layers, 50 parameters, 40 multiply-accumulates per example
       input   sum: f32[N,8,8,4], 1,024 bytes per example (from stage0, output 0)
       output  logits: f32[N,10], 40 bytes per example
-    verify    every output is equal bit for bit (2 random inputs, batch 1, seed 5; largest difference 0e0 absolute, 0e0 relative)
+    verify    every output is equal bit for bit (2 random inputs, batch 1, seed 5; largest difference 0 absolute, 0 relative)
+    wrote     nothing: `-o out/` writes the stages
     ");
     assert_eq!(folder.names(), ["tiny.keras"]);
 }
@@ -109,14 +112,47 @@ fn a_manifest_is_accepted_where_a_model_is() {
     run("tiny.keras", "whole.npz");
     run("out/manifest.json", "chain.npz");
     assert_eq!(folder.read("whole.npz"), folder.read("chain.npz"));
-    let inspected = folder.netc(&["inspect", "out/manifest.json", "--json"]).done();
-    let inspected: Value = serde_json::from_str(&inspected).unwrap();
-    assert_eq!(inspected["parameters"], 326);
-    assert_eq!(inspected["layers"].as_array().unwrap().len(), 4);
-    let cuts: Value = serde_json::from_str(&folder.netc(&["cuts", "out/manifest.json", "--json"]).done()).unwrap();
-    assert_eq!(cuts.as_array().unwrap().len(), 2);
-    let below = folder.netc(&["layers", "out/manifest.json", "--below", "%relu"]);
-    assert_eq!(below.code, 0, "{}", below.err);
+}
+
+#[test]
+fn questions_about_a_manifest_are_answered_as_for_the_whole() {
+    let folder = split_tiny();
+    let same = |command: &str, options: &[&str]| {
+        let ask = |model| folder.netc(&[&[command, model], options].concat()).done();
+        let answer = ask("tiny.keras");
+        assert_eq!(ask("out/manifest.json"), answer, "{command}");
+        answer
+    };
+    same("inspect", &[]);
+    same("inspect", &["--json"]);
+    same("cuts", &[]);
+    assert_eq!(same("layers", &["--above", "sum"]), "sum\npool\nlogits\n");
+    let merge = "netc merge out/manifest.json -o x.keras";
+    folder.netc(&["out/manifest.json", "-o", "x.keras"]).failed(2, &[merge]);
+    folder.refuses(&["out/manifest.json", "--pass", "split=sum"], &["netc merge manifest.json -o model.keras"]);
+}
+
+#[test]
+fn operations_are_listed_among_layers() {
+    let mut m = ModelBuilder::new("m", 0);
+    let x = m.input(&[4]);
+    let doubled =
+        m.named("doubled").op("numpy", "Multiply", Attrs::new(), vec![Attr::from(2.0), Attr::Operand(0)], &[x]);
+    let y = m.named("top").dense(doubled, Dense::default());
+    let folder = Folder::new().with("m.keras", keras_file(&m.finish(&[("top", y)]).unwrap()));
+    assert_eq!(folder.netc(&["layers", "m.keras", "--above", "doubled"]).done(), "doubled\ntop\n");
+    let json = folder.netc(&["layers", "m.keras", "--above", "top", "--json"]).done();
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json, json!([{"name": "top", "class": "Dense"}]));
+}
+
+#[test]
+fn the_stages_need_a_folder() {
+    let folder = Folder::with_tiny();
+    for name in ["foo.h5", "foo.hdf5", "foo.json", "foo.onnx", "foo.npz"] {
+        folder.netc(&["tiny.keras", "--pass", "split=sum", "-o", name]).failed(2, &[name, "need a folder"]);
+    }
+    assert_eq!(folder.names(), ["tiny.keras"]);
 }
 
 #[test]

@@ -22,7 +22,7 @@ Exit codes: 0 done, 1 the input cannot be done, 2 usage, 3 verification failed."
 /// A compiler for neural-network graphs: reads a model, rewrites it with passes, proves that its values did not
 /// change, writes it back.
 #[derive(Parser)]
-#[command(name = "netc", version, about, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+#[command(name = "netc", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -271,6 +271,9 @@ pub(crate) struct LayersArgs {
     /// The layer and all that it depends on
     #[arg(long, value_name = "LAYER", group = "side")]
     pub(crate) below: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
 }
@@ -280,7 +283,7 @@ pub(crate) struct RunArgs {
     #[arg(help = MODEL_HELP)]
     pub(crate) input: String,
     /// A .npy file for the only input, or NAME=FILE for an input by name; without any, random inputs
-    #[arg(long = "input", value_name = "[NAME=]FILE")]
+    #[arg(long = "input", value_name = "[NAME=]FILE", conflicts_with_all = ["seed", "batch"])]
     pub(crate) inputs: Vec<String>,
     /// Where to write the outputs: x.npz with output names as keys, or x.npy for the only output
     #[arg(short, long, value_name = "FILE")]
@@ -301,7 +304,7 @@ pub(crate) struct DiffArgs {
     #[arg(short = 'n', long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) inputs: u64,
     /// Pass if |a - b| is at most this part of the largest |b| of each output; 0 asks for equal bits
-    #[arg(long, default_value_t = 0.0, value_name = "R")]
+    #[arg(long, default_value_t = 0.0, value_name = "R", value_parser = tolerance, allow_negative_numbers = true)]
     pub(crate) tolerance: f64,
     /// Print JSON
     #[arg(long)]
@@ -310,6 +313,11 @@ pub(crate) struct DiffArgs {
     pub(crate) random: RandomArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
+}
+
+fn tolerance(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|r: &f64| r.is_finite() && *r >= 0.0);
+    number.ok_or_else(|| "expected a number that is not negative, as in 1e-4".into())
 }
 
 #[derive(Args)]

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use netc_ir::{Attr, FuncId, MAIN, Module};
 use netc_keras::lower::KerasDialect;
-use netc_pass::{Dialects, LayerLibrary, nearest};
+use netc_pass::{Context, Dialects, LayerLibrary, Manager, Pipeline, nearest};
+use netc_passes::merge;
 
 use crate::args::ModelArgs;
+use crate::chain::Chain;
 use crate::error::CliError;
 use crate::{manifest, text};
 
@@ -60,6 +62,23 @@ pub(crate) fn load(input: &str, dialects: &Dialects) -> Result<Model, CliError> 
     Ok(model)
 }
 
+/// Loads the model `input` as [`load`] does; the stages of a manifest are merged into the model that they are together.
+pub(crate) fn load_whole(input: &str, dialects: &Dialects) -> Result<Model, CliError> {
+    let mut model = load(input, dialects)?;
+    if is_manifest(Path::new(input)) && Chain::of(&model.module, model.main).is_some() {
+        let merge = Pipeline::of_passes([merge::INFO.name]).map_err(CliError::from_error)?;
+        let registry = netc_passes::registry();
+        let merged = Manager::new(&registry).run(&mut model.module, &merge, &mut Context::new(dialects));
+        merged.map_err(|e| CliError::because(format!("the stages of `{input}` are not one model"), e))?;
+        model.main = model.module.func_named(MAIN).unwrap_or(model.main);
+    }
+    Ok(model)
+}
+
+fn is_manifest(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e == "json")
+}
+
 fn load_quietly(input: &str, dialects: &Dialects) -> Result<Model, CliError> {
     let mut model = load_input(input, dialects)?;
     model.source = Some(PathBuf::from(input)).filter(|path| path.exists());
@@ -90,8 +109,21 @@ fn load_input(input: &str, dialects: &Dialects) -> Result<Model, CliError> {
 }
 
 fn keras(path: &Path, stem: String, dialects: &Dialects) -> Result<Model, CliError> {
+    if let Some(meant) = meant_instead(path) {
+        return Err(CliError::input(format!("cannot read `{}`: {meant}", path.display())));
+    }
     let imported = netc_keras::read(path, dialects).map_err(CliError::from_error)?;
     model(imported.module, stem, imported.notes, &path.display().to_string())
+}
+
+/// What was meant by a path at which there is no model.
+fn meant_instead(path: &Path) -> Option<String> {
+    let manifest = path.join(manifest::FILE_NAME);
+    if manifest.exists() {
+        return Some(format!("it is a folder; give `{}`", manifest.display()));
+    }
+    let name = path.to_str().filter(|name| netc_zoo::find(name).is_some() && !path.exists())?;
+    Some(format!("there is no such file; did you mean `zoo:{name}`?"))
 }
 
 fn zoo(name: &str) -> Result<Model, CliError> {
@@ -127,6 +159,11 @@ impl Model {
     /// What the model is: its class in its framework.
     pub(crate) fn class(&self) -> &str {
         self.module[self.main].attrs.get("class").and_then(Attr::as_str).unwrap_or("program")
+    }
+
+    /// The manifest that was read, if the model is a chain of stages from files.
+    pub(crate) fn manifest(&self) -> Option<&Path> {
+        self.source.as_deref().filter(|path| is_manifest(path))
     }
 
     /// The files that the model is read from: what was given, and those that the weights are in.

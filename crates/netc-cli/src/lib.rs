@@ -30,7 +30,8 @@ mod verify;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, Parser};
 use netc_pass::Registry;
 
 use crate::args::{Cli, Command};
@@ -39,12 +40,22 @@ use crate::error::CliError;
 /// Does what the command line says with the passes and pipelines of `registry`, and gives the exit code: 0 done, 1 the
 /// input cannot be done, 2 usage, 3 verification failed.
 pub fn main(registry: Registry) -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| explained(error).exit());
     let result = interrupt::install().and_then(|()| run(cli, &registry));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
+}
+
+/// An error of the command line in the words of users: to clap, what follows an INPUT is a subcommand in the wrong place.
+fn explained(error: clap::Error) -> clap::Error {
+    let stray = match (error.kind(), error.get(ContextKind::InvalidSubcommand)) {
+        (ErrorKind::ArgumentConflict, Some(ContextValue::String(stray))) => stray,
+        _ => return error,
+    };
+    let note = "there is one INPUT, a subcommand comes first, and a number of inputs is written `--verify=N`";
+    Cli::command().error(ErrorKind::UnknownArgument, format!("unexpected argument `{stray}`: {note}"))
 }
 
 fn run(cli: Cli, registry: &Registry) -> Result<(), CliError> {

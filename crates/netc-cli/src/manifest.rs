@@ -26,6 +26,9 @@ use crate::error::CliError;
 use crate::input::{self, Model};
 use crate::verify::Verification;
 
+/// The name of the file.
+pub(crate) const FILE_NAME: &str = "manifest.json";
+
 /// How a stage appears in the manifest.
 pub(crate) struct StageFile {
     /// The file, by its name in the folder of the manifest; `None` where nothing is written.

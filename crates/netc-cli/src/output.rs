@@ -74,9 +74,20 @@ impl Pending {
             return Err(CliError::input(format!("cannot write `{}`: it is a folder", target.display())));
         }
         let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !folder.is_dir() {
+            let shown = folder.display();
+            let why = if folder.exists() {
+                format!("`{shown}` is a file")
+            } else {
+                format!("the folder `{shown}` does not exist")
+            };
+            return Err(CliError::input(format!("cannot write `{}`: {why}", target.display())));
+        }
         let mode = Permissions::from_mode(0o666);
         let temporary = tempfile::Builder::new().prefix(".netc-").permissions(mode).tempfile_in(folder);
-        Ok(Self { temporary: temporary.map_err(|e| cannot_write(target, e))?, target: target.to_path_buf() })
+        // The kind alone: the message has the name of the temporary file.
+        let temporary = temporary.map_err(|e| cannot_write(target, e.kind().into()))?;
+        Ok(Self { temporary, target: target.to_path_buf() })
     }
 
     /// Writes its bytes.

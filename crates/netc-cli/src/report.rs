@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::chain::{Chain, Source};
 use crate::input::Model;
 use crate::manifest::{self, StageFile};
-use crate::text::{bytes, count, thousands, thousands_or_unknown};
+use crate::text::{bytes, count, difference, thousands, thousands_or_unknown};
 use crate::verify::Verification;
 
 /// Everything that a report tells.
@@ -24,6 +24,8 @@ pub(crate) struct Report<'a> {
     pub(crate) verification: Option<&'a Verification>,
     /// What was written, by path.
     pub(crate) written: Vec<String>,
+    /// Whether an output was asked for.
+    pub(crate) has_output: bool,
 }
 
 impl Report<'_> {
@@ -57,6 +59,11 @@ impl Report<'_> {
         }
         for path in &self.written {
             out.push_str(&format!("{:<10}{path}\n", "wrote"));
+        }
+        if !self.has_output {
+            let how =
+                if self.chain.is_some() { "`-o out/` writes the stages" } else { "`-o x.keras` writes the model" };
+            out.push_str(&format!("{:<10}nothing: {how}\n", "wrote"));
         }
         out
     }
@@ -135,15 +142,24 @@ fn entry(head: &str, name: &str, ty: &Type) -> String {
 
 /// What a verification found, in one line.
 pub(crate) fn verdict(v: &Verification) -> String {
+    sentence(v, v.passed(), "its rounding bound")
+}
+
+/// What a comparison found, in one line, where outputs may be apart by `tolerance`.
+pub(crate) fn verdict_within(v: &Verification, tolerance: f64) -> String {
+    sentence(v, v.within(tolerance), &format!("the tolerance of {}", difference(tolerance)))
+}
+
+fn sentence(v: &Verification, passed: bool, allowed: &str) -> String {
     let inputs = count(usize::try_from(v.inputs).unwrap_or(usize::MAX), "random input");
     let how = format!("{inputs}, batch {}, seed {}", v.batch, v.seed);
-    let largest =
-        format!("largest difference {:e} absolute, {:e} relative", v.worst(|d| d.max_abs), v.worst(|d| d.norm_rel));
+    let (absolute, relative) = (difference(v.worst(|d| d.max_abs)), difference(v.worst(|d| d.norm_rel)));
+    let largest = format!("largest difference {absolute} absolute, {relative} relative");
     let bound = v.largest_bound().map_or_else(String::new, |b| format!(", bound {b:.1e} relative"));
-    let equal = match (v.bit_equal(), v.passed()) {
-        (true, _) => "every output is equal bit for bit",
-        (false, true) => "every output is within its rounding bound",
-        (false, false) => "OUTPUTS DIFFER",
+    let equal = match (v.bit_equal(), passed) {
+        (true, _) => "every output is equal bit for bit".into(),
+        (false, true) => format!("every output is within {allowed}"),
+        (false, false) => "OUTPUTS DIFFER".to_string(),
     };
     format!("{equal} ({how}; {largest}{bound})")
 }

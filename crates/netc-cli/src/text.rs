@@ -58,6 +58,17 @@ pub(crate) fn thousands_or_unknown(n: Option<u64>) -> String {
     n.map_or_else(|| "?".into(), thousands)
 }
 
+/// An element of a tensor with 6 digits after the point; in scientific notation where these would not show it.
+pub(crate) fn decimal(x: f64) -> String {
+    let fixed = x == 0.0 || !x.is_finite() || (1e-3..1e7).contains(&x.abs());
+    if fixed { format!("{x:.6}") } else { format!("{x:.6e}") }
+}
+
+/// A difference with 4 significant digits, `0` if there is none.
+pub(crate) fn difference(x: f64) -> String {
+    if x == 0.0 { "0".into() } else { format!("{x:.3e}") }
+}
+
 /// The bytes of a tensor per example.
 pub(crate) fn bytes(ty: &Type) -> String {
     match ty.bytes_per_example() {
@@ -104,6 +115,13 @@ mod tests {
     #[test]
     fn digits_are_grouped() {
         assert_eq!([0, 999, 1000, 23_851_784].map(thousands), ["0", "999", "1,000", "23,851,784"]);
+    }
+
+    #[test]
+    fn numbers_show_their_digits() {
+        let shown = [0.0, -0.5, 1.5e-9, 2e30, f64::NAN, f64::INFINITY].map(decimal);
+        assert_eq!(shown, ["0.000000", "-0.500000", "1.500000e-9", "2.000000e30", "NaN", "inf"]);
+        assert_eq!([0.0, 1.0 / 3.0].map(difference), ["0", "3.333e-1"]);
     }
 
     #[test]

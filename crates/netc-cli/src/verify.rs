@@ -58,9 +58,10 @@ fn without_meaning(unknown: &[lower::UnknownLayer]) -> CliError {
         0 => String::new(),
         n => format!(" and {n} more"),
     };
+    let example = if classes == ["Scale"] { "layers/scale.nir" } else { "see \"Custom layers\" in the README" };
     CliError::input(format!(
         "{first}{others} cannot be executed: {} no meaning to netc. Give it one as an IR function in a file passed with \
-         `--layers FILE.nir` (for `Scale`: layers/scale.nir)",
+         `--layers FILE.nir` ({example})",
         match classes.as_slice() {
             [one] => format!("the class `{one}` has"),
             many =>
@@ -99,7 +100,7 @@ impl Verification {
         }
         let (f, g) = (a.func(), b.func());
         if f.params.len() != g.params.len() || f.outputs.len() != g.outputs.len() {
-            return Err(CliError::Verification(format!(
+            return Err(CliError::input(format!(
                 "the models cannot be compared: one takes {} inputs and gives {} outputs, the other takes {} and gives \
                  {}",
                 f.params.len(),
@@ -122,8 +123,8 @@ impl Verification {
         for (k, (x, y)) in before.iter().zip(after).enumerate() {
             let difference = compare(x, y).map_err(|m| {
                 let name = &self.names[k];
-                CliError::Verification(format!(
-                    "output `{name}` is {} in one model and {} in the other",
+                CliError::input(format!(
+                    "the models cannot be compared: output `{name}` is {} in one model and {} in the other",
                     m.found, m.expected
                 ))
             })?;

@@ -105,6 +105,9 @@ fn members(archive: &ZipArchive<FileAt>, buffer: &mut [u8], len: u64) -> Result<
 
 fn broken(error: rawzip::Error) -> Problem {
     let note = error.to_string();
+    if matches!(error.kind(), rawzip::ErrorKind::MissingEndOfCentralDirectory) {
+        return Problem::Archive("it is not a zip, or its end is missing".into());
+    }
     if let rawzip::ErrorKind::IO(source) = error.into_kind() { Problem::Io(source) } else { Problem::Archive(note) }
 }
 

@@ -67,6 +67,7 @@ pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliErro
         costs: &costs,
         verification: verification.as_ref(),
         written,
+        has_output: args.output.is_some(),
     };
     text::print(&match args.emit {
         Emit::Report => report.text(),
@@ -116,8 +117,11 @@ impl<'a> Target<'a> {
             (Some("nir"), _) => Self::Program(path),
             (Some("keras"), None) => Self::Whole(path),
             (Some("keras"), Some(_)) => {
-                let note = "the model is split into stages, which are several files: give a folder instead of";
-                return Err(CliError::Usage(format!("{note} `{shown}`")));
+                return Err(CliError::Usage(several_files(path, model)));
+            }
+            (Some(extension @ ("h5" | "hdf5" | "json" | "onnx" | "npz")), Some(_)) => {
+                let note = "the stages of a split model need a folder, and";
+                return Err(CliError::Usage(format!("{note} `{shown}` is the name of a .{extension} file")));
             }
             (_, Some(chain)) => Self::Stages(path, chain),
             (_, None) => {
@@ -132,14 +136,22 @@ impl<'a> Target<'a> {
                     return Err(CliError::input(format!("`{shown}` is a file; the stages need a folder")));
                 }
                 stage_files(model, chain, folder).iter().try_for_each(|(_, file)| refuse_input(model, file))?;
-                refuse_input(model, &folder.join(MANIFEST))?;
+                refuse_input(model, &folder.join(manifest::FILE_NAME))?;
             }
         }
         Ok(target)
     }
 }
 
-const MANIFEST: &str = "manifest.json";
+/// Why stages are not written to one file `path`.
+fn several_files(path: &Path, model: &Model) -> String {
+    let shown = path.display();
+    let note = format!("the model is split into stages, which are several files: give a folder instead of `{shown}`");
+    match model.manifest() {
+        Some(manifest) => format!("{note}; `netc merge {} -o {shown}` makes one model of them", manifest.display()),
+        None => note,
+    }
+}
 
 /// The names of the stages' files, and their paths.
 fn stage_files(model: &Model, chain: &Chain, folder: &Path) -> Vec<(String, PathBuf)> {
@@ -177,7 +189,7 @@ impl Writer<'_> {
             outputs.add(pending);
             files.push(StageFile { file: Some(name.clone()), inputs: ports.inputs, outputs: ports.outputs });
         }
-        let target = folder.join(MANIFEST);
+        let target = folder.join(manifest::FILE_NAME);
         let manifest = manifest::write(self.model, chain, &files, self.costs, self.verification);
         outputs.write(&target, |out| {
             std::io::Write::write_all(out, format!("{manifest:#}\n").as_bytes()).map_err(|e| cannot_write(&target, e))

@@ -11,7 +11,7 @@ use crate::text::{self, table, thousands, thousands_or_unknown};
 
 pub(crate) fn run(args: &CutsArgs) -> Result<(), CliError> {
     let dialects = input::dialects(&args.model)?;
-    let model = input::load(&args.input, &dialects)?;
+    let model = input::load_whole(&args.input, &dialects)?;
     let cuts = Costs::of(&model.module, &dialects).cuts(model.main);
     if args.json {
         let rows: Vec<Value> = cuts.iter().map(|c| json_row(&model, c)).collect();

@@ -7,8 +7,8 @@ use crate::args::DiffArgs;
 use crate::error::CliError;
 use crate::input;
 use crate::manifest::verification_json;
-use crate::report::verdict;
-use crate::text::{self, table, thousands};
+use crate::report::verdict_within;
+use crate::text::{self, difference, table, thousands};
 use crate::verify::{Executable, Verification, verify};
 
 pub(crate) fn run(args: &DiffArgs) -> Result<(), CliError> {
@@ -16,18 +16,18 @@ pub(crate) fn run(args: &DiffArgs) -> Result<(), CliError> {
     let (a, b) = (input::load(&args.a, &dialects)?, input::load(&args.b, &dialects)?);
     let (a, b) = (Executable::new(&a.module, &dialects)?, Executable::new(&b.module, &dialects)?);
     let found = verify(&a, &b, Fidelity::Exact, args.inputs, &args.random)?;
-    text::print(&if args.json { json_text(&found) } else { report(&found) })?;
+    text::print(&if args.json { json_text(&found, args.tolerance) } else { report(&found, args.tolerance) })?;
     if found.within(args.tolerance) {
         return Ok(());
     }
     Err(CliError::Verification(format!(
-        "the models differ: by up to {:e} relative to the largest element, with a tolerance of {:e}",
-        found.worst(|d| d.norm_rel),
-        args.tolerance
+        "the models differ: by up to {} relative to the largest element, with a tolerance of {}",
+        difference(found.worst(|d| d.norm_rel)),
+        difference(args.tolerance)
     )))
 }
 
-fn report(found: &Verification) -> String {
+fn report(found: &Verification, tolerance: f64) -> String {
     let rows: Vec<Vec<String>> = found
         .outputs
         .iter()
@@ -37,18 +37,18 @@ fn report(found: &Verification) -> String {
                 name.clone(),
                 thousands(d.elements),
                 thousands(d.differing),
-                format!("{:e}", d.max_abs),
-                format!("{:e}", d.norm_rel),
+                difference(d.max_abs),
+                difference(d.norm_rel),
                 thousands(d.max_ulp),
                 worst,
             ]
         })
         .collect();
     let headings = ["output", ">elements", ">differing", ">absolute", ">relative", ">ULP", "worst at"];
-    format!("{}{}\n", table(&headings, &rows), verdict(found))
+    format!("{}{}\n", table(&headings, &rows), verdict_within(found, tolerance))
 }
 
-fn json_text(found: &Verification) -> String {
+fn json_text(found: &Verification, tolerance: f64) -> String {
     let outputs: Vec<Value> = found
         .outputs
         .iter()
@@ -67,6 +67,8 @@ fn json_text(found: &Verification) -> String {
         })
         .collect();
     let mut json = verification_json(found);
+    json["tolerance"] = json!(tolerance);
+    json["passed"] = json!(found.within(tolerance));
     json["outputs"] = outputs.into();
     format!("{json:#}\n")
 }

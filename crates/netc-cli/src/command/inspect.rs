@@ -23,7 +23,7 @@ struct Row {
 
 pub(crate) fn run(args: &InspectArgs) -> Result<(), CliError> {
     let dialects = input::dialects(&args.model)?;
-    let model = input::load(&args.input, &dialects)?;
+    let model = input::load_whole(&args.input, &dialects)?;
     let costs = Costs::of(&model.module, &dialects);
     let rows = rows(&model, &costs);
     if args.json {
@@ -68,7 +68,7 @@ fn row(model: &Model, costs: &Costs<'_>, func: &Func, names: &OpNames<'_>, id: O
 }
 
 /// A class without its dialect, as Keras's summary shows it.
-fn short(class: &str) -> String {
+pub(super) fn short(class: &str) -> String {
     class.rsplit('.').next().unwrap_or(class).into()
 }
 

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use netc_ir::{Func, LayerId, OpId};
-use netc_passes::analysis::{layers_below, model_layers, resolve};
+use netc_passes::analysis::{CutError, layers_below, resolve};
+use serde_json::{Value, json};
 
+use super::inspect::short;
 use crate::args::LayersArgs;
 use crate::error::CliError;
 use crate::input::{self, Model};
@@ -12,16 +14,33 @@ use crate::text;
 
 pub(crate) fn run(args: &LayersArgs) -> Result<(), CliError> {
     let dialects = input::dialects(&args.model)?;
-    let model = input::load(&args.input, &dialects)?;
+    let model = input::load_whole(&args.input, &dialects)?;
     let func = &model.module[model.main];
     let layers = match (&args.above, &args.below) {
         (Some(name), _) => above(func, &named(&model, name)?),
-        (None, Some(name)) => layers_below(&model.module, func, name).map_err(|e| CliError::input(e.to_string()))?,
+        (None, Some(name)) => layers_below(&model.module, func, name).map_err(not_a_layer)?,
         (None, None) => BTreeSet::new(),
     };
-    let counted = model_layers(&model.module, func);
-    let names = counted.iter().filter(|l| layers.contains(l)).map(|l| format!("{}\n", model.module[*l].name));
-    text::print(&names.collect::<String>())
+    let listed = func.layers().into_iter().filter(|l| layers.contains(l)).map(|l| &model.module[l]);
+    if args.json {
+        let rows: Vec<Value> = listed.map(|l| json!({"name": &*l.name, "class": short(&l.class)})).collect();
+        return text::print(&format!("{:#}\n", Value::from(rows)));
+    }
+    text::print(&listed.map(|l| format!("{}\n", l.name)).collect::<String>())
+}
+
+/// The error for a place that has no layers above and below, which a cut names in other words.
+fn not_a_layer(error: CutError) -> CliError {
+    CliError::input(match error {
+        CutError::Input { name } => format!("`{name}` is an input of the model: name a layer that computes"),
+        CutError::Empty { spec } => format!("`{spec}` is not the name of a layer"),
+        other @ (CutError::Unknown { .. }
+        | CutError::Nested { .. }
+        | CutError::SeveralApplications { .. }
+        | CutError::NoSuchApplication { .. }
+        | CutError::IndexOutOfRange { .. }
+        | CutError::NoLayers { .. }) => other.to_string(),
+    })
 }
 
 fn named(model: &Model, name: &str) -> Result<Vec<OpId>, CliError> {
@@ -33,7 +52,7 @@ fn named(model: &Model, name: &str) -> Result<Vec<OpId>, CliError> {
     if !applied.is_empty() {
         return Ok(applied);
     }
-    let points = resolve(&model.module, func, name).map_err(|e| CliError::input(e.to_string()))?;
+    let points = resolve(&model.module, func, name).map_err(not_a_layer)?;
     Ok(points.iter().map(|p| p.op).collect())
 }
 

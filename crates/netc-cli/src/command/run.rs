@@ -1,14 +1,16 @@
 //! `netc run MODEL --input x.npy -o y.npz`: execute a model.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use netc_exec::{Tensor, inputs, npy, npz};
+use netc_pass::nearest;
 
 use crate::args::RunArgs;
 use crate::error::CliError;
 use crate::input::{self, Model};
 use crate::output::{Outputs, cannot_write, refuse_input, refuse_same};
-use crate::text::{self, table};
+use crate::text::{self, decimal, table, thousands};
 use crate::verify::Executable;
 
 pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
@@ -27,7 +29,10 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
     let outputs = executable.run(&tensors, "run")?;
     let named: Vec<(&str, &Tensor)> = executable.func().outputs.iter().map(|o| &*o.name).zip(&outputs).collect();
     match &args.output {
-        Some(path) => write(path, &named),
+        Some(path) => {
+            write(path, &named)?;
+            text::print(&format!("{:<10}{}\n", "wrote", path.display()))
+        }
         None => text::print(&summary(&named)),
     }
 }
@@ -47,31 +52,59 @@ fn check_target(path: &Path, model: &Model, args: &RunArgs, outputs: usize) -> R
     }
 }
 
+/// The inputs in the order of the parameters. Each is given once, and no other.
 fn read_inputs(given: &[String], executable: &Executable) -> Result<Vec<Tensor>, CliError> {
     let func = executable.func();
-    let mut named = Vec::new();
+    let names: Vec<&str> = func.params.iter().map(|p| &*p.name).collect();
+    let mut files: BTreeMap<&str, &str> = BTreeMap::new();
     for argument in given {
-        let known = |name: &str| func.params.iter().any(|p| &*p.name == name);
-        // A path may contain `=`: the part before it is a name only if the model has such an input.
-        match argument.split_once('=').filter(|(name, _)| known(name) || !Path::new(argument).exists()) {
-            Some((name, file)) => named.push((name.to_string(), read(file)?)),
-            None if func.params.len() == 1 => named.push((func.params[0].name.to_string(), read(argument)?)),
-            None => {
-                let names: Vec<String> = func.params.iter().map(|p| format!("`{}`", p.name)).collect();
-                return Err(CliError::Usage(format!(
-                    "the model takes {} inputs, so say which `{argument}` is: --input NAME={argument}; the names are {}",
-                    func.params.len(),
-                    names.join(", ")
-                )));
-            }
+        let (name, file) = split_argument(argument, &names)?;
+        if files.insert(name, file).is_some() {
+            return Err(CliError::Usage(format!("the input `{name}` is given twice")));
         }
     }
-    let ordered = inputs::by_name(func, &named).map_err(CliError::from_error)?;
-    inputs::fit(func, ordered).map_err(CliError::from_error)
+    if let Some(name) = names.iter().find(|name| !files.contains_key(*name)) {
+        let hint = format!("add --input {name}=FILE; {}", inputs_of_model(&names));
+        return Err(CliError::Usage(format!("the model's input `{name}` is not given: {hint}")));
+    }
+    let read = |name: &&str| read(files[*name]);
+    inputs::fit(func, names.iter().map(read).collect::<Result<_, _>>()?).map_err(CliError::from_error)
+}
+
+/// The name and the file of an input that is given as `NAME=FILE`, or as `FILE` where the model has one input.
+fn split_argument<'a>(argument: &'a str, names: &[&'a str]) -> Result<(&'a str, &'a str), CliError> {
+    let known = |name: &str| names.contains(&name);
+    // A path may contain `=`: the part before it is a name only if the model has such an input.
+    match (argument.split_once('=').filter(|(name, _)| known(name) || !Path::new(argument).exists()), names) {
+        (Some((name, file)), _) if known(name) => Ok((name, file)),
+        (Some((name, _)), _) => Err(CliError::Usage(format!(
+            "the model has no input `{name}`{}; {}",
+            nearest(name, names),
+            inputs_of_model(names)
+        ))),
+        (None, [only]) => Ok((only, argument)),
+        (None, _) => Err(CliError::Usage(format!(
+            "say which input `{argument}` is: --input NAME={argument}; {}",
+            inputs_of_model(names)
+        ))),
+    }
+}
+
+fn inputs_of_model(names: &[&str]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    match quoted.as_slice() {
+        [] => "the model has no inputs".into(),
+        [only] => format!("its only input is {only}"),
+        all => format!("its inputs are {}", all.join(", ")),
+    }
 }
 
 fn read(file: &str) -> Result<Tensor, CliError> {
-    npy::read(Path::new(file)).map_err(|e| CliError::because(format!("cannot read `{file}`"), e))
+    if Path::new(file).extension().is_some_and(|e| e == "npz") {
+        let note = "is an archive of arrays, and an input is one array: unpack it and give its member x.npy";
+        return Err(CliError::Usage(format!("`{file}` {note}")));
+    }
+    npy::read(Path::new(file)).map_err(CliError::from_error)
 }
 
 /// Writes outputs to a target that was checked.
@@ -90,18 +123,20 @@ fn summary(outputs: &[(&str, &Tensor)]) -> String {
     let rows: Vec<Vec<String>> = outputs
         .iter()
         .map(|(name, tensor)| {
-            let numbers = tensor.to_f64s();
-            let mean = numbers.iter().sum::<f64>() / numbers.len().max(1) as f64;
-            let (low, high) =
-                numbers.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(*x), h.max(*x)));
-            vec![
-                name.to_string(),
-                tensor.ty().to_string(),
-                format!("{low:.6}"),
-                format!("{high:.6}"),
-                format!("{mean:.6}"),
-            ]
+            let (nans, numbers): (Vec<f64>, Vec<f64>) = tensor.to_f64s().into_iter().partition(|x| x.is_nan());
+            let cells = statistics(&numbers).map_or_else(|| vec![String::from("-"); 3], |s| s.map(decimal).to_vec());
+            let mut row = vec![name.to_string(), tensor.ty().to_string()];
+            row.extend(cells);
+            row.push(thousands(nans.len() as u64));
+            row
         })
         .collect();
-    table(&["output", "type", ">least", ">greatest", ">mean"], &rows)
+    table(&["output", "type", ">least", ">greatest", ">mean", ">NaN"], &rows)
+}
+
+/// The least, the greatest and the mean of numbers of which none is NaN; nothing if there are none.
+fn statistics(numbers: &[f64]) -> Option<[f64; 3]> {
+    let least = numbers.iter().copied().reduce(f64::min)?;
+    let greatest = numbers.iter().copied().reduce(f64::max)?;
+    Some([least, greatest, numbers.iter().sum::<f64>() / numbers.len() as f64])
 }

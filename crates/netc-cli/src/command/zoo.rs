@@ -6,5 +6,8 @@ use crate::text::{self, table};
 pub(crate) fn run() -> Result<(), CliError> {
     let rows: Vec<Vec<String>> =
         netc_zoo::ZOO.iter().map(|m| vec![format!("zoo:{}", m.name), m.summary.into()]).collect();
-    text::print(&table(&["model", "what it is"], &rows))
+    text::print(&format!(
+        "{}\nWeights are random, always from the same seed.\n",
+        table(&["model", "what it is"], &rows)
+    ))
 }
