@@ -26,6 +26,10 @@ const PIPELINES: &[&str] = &[
     "lower,@simplify,split=\"a \\\"b\\\"\"",
 ];
 
+/// Rules, with an empty line between them.
+const RULES: &str =
+    concat!(include_str!("../passes/saturate/shape.rules"), "\n", include_str!("../passes/saturate/product.rules"));
+
 /// Words of a dictionary; more slow the fuzzer down.
 const MAX_WORD: usize = 32;
 
@@ -39,7 +43,7 @@ fn main() -> Made<()> {
         let keras = if seed == 0 { oracle::small_model() } else { KerasRecipe::from_seed(seed, 6).build() };
         text(folder, RECIPES + seed, &keras)?;
         files(folder, seed, &keras)?;
-        for target in ["split_compose", "lower_exec", "verifier_rejects", "pass_pipeline", "split_merge"] {
+        for target in ["split_compose", "lower_exec", "verifier_rejects", "pass_pipeline", "split_merge", "saturate"] {
             save(folder, target, seed, &recipe(seed))?;
         }
     }
@@ -47,7 +51,10 @@ fn main() -> Made<()> {
     for (seed, text) in PIPELINES.iter().enumerate() {
         save(folder, "pipeline_text", seed as u64, text.as_bytes())?;
     }
-    ["parse_ir", "layers_text", "keras_config", "pipeline_text"].into_iter().try_for_each(|target| words(folder, target))
+    for (seed, rule) in RULES.split("\n\n").enumerate() {
+        save(folder, "rules_text", seed as u64, rule.as_bytes())?;
+    }
+    ["parse_ir", "layers_text", "keras_config", "pipeline_text", "rules_text"].into_iter().try_for_each(|target| words(folder, target))
 }
 
 fn save(folder: &Path, target: &str, seed: u64, bytes: &[u8]) -> Made<()> {

@@ -205,3 +205,76 @@ impl Graph for FuncGraph<'_> {
         self.constant[id.index()]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use netc_ir::{MAIN, parse, print, verify};
+    use netc_pass::{Dialects, Fuel};
+
+    use super::*;
+
+    /// What the rules make of a function of `%x: f32[N,4]` that returns `%y`: its ops, one a line, and how often they
+    /// were applied.
+    fn rewrite(rules: &str, ops: &str, fuel: Fuel) -> (String, u64, Vec<String>) {
+        let rules = netc_rules::parse(rules).unwrap();
+        let text = format!("netc 1\nweight w0 \"w\" : f32[4] = 0.5\nfunc @main(%x: f32[N,4]) -> (%y) {{\n{ops}\n}}");
+        let mut module = parse(&text).unwrap();
+        let main = module.func_named(MAIN).unwrap();
+        let dialects = Dialects::new();
+        let mut context = Context::new(&dialects).with_fuel(fuel);
+        let mut rewriter = Rewriter::new(&module, &module[main], &rules);
+        rewriter.func(&mut context);
+        let rewrites = rewriter.rewrites;
+        let func = rewriter.finish();
+        module[main] = func;
+        verify(&module).unwrap();
+        let text = print(&module);
+        let ops = text.lines().filter(|line| line.starts_with("  ")).map(str::trim).collect::<Vec<_>>().join("\n");
+        (ops, rewrites, context.remarks.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn what_a_rule_puts_in_is_rewritten_in_turn() {
+        let rules = "a: neg(neg(?x)) => ?x  b: sub(?a, ?b) => add(?a, neg(?b))";
+        let ops = "%n = neg(%x) : f32[N,4]\n%y = sub(%x, %n) : f32[N,4]";
+        let (after, rewrites, _) = rewrite(rules, ops, Fuel::unlimited());
+        assert_eq!(after, "%n = neg(%x) : f32[N,4]\n%y = add(%x, %x) : f32[N,4]");
+        assert_eq!(rewrites, 2);
+        let (after, rewrites, _) = rewrite(rules, ops, Fuel::of(1));
+        assert_eq!(after, "%n = neg(%x) : f32[N,4]\n%2 = neg(%n) : f32[N,4]\n%y = add(%x, %2) : f32[N,4]");
+        assert_eq!(rewrites, 1);
+    }
+
+    #[test]
+    fn constants_are_known_also_where_a_rule_makes_them() {
+        let rules = "a: neg(?c: const) => abs(?c)  b: exp(?c) => neg(?c)";
+        let ops = "%w = weight w0() : f32[4]\n%e = exp(%w) : f32[4]\n%f = neg(%x) : f32[N,4]\n\
+                   %y = add(%f, %e) : f32[N,4]";
+        let (after, ..) = rewrite(rules, ops, Fuel::unlimited());
+        assert_eq!(
+            after,
+            "%w = weight w0() : f32[4]\n%e = abs(%w) : f32[4]\n%f = neg(%x) : f32[N,4]\n%y = add(%f, %e) : f32[N,4]"
+        );
+    }
+
+    #[test]
+    fn rules_that_undo_each_other_come_to_an_end() {
+        let rules = "a: add(?a, ?b) => add(?b, ?a)";
+        let (after, rewrites, remarks) =
+            rewrite(rules, "%n = neg(%x) : f32[N,4]\n%y = add(%x, %n) : f32[N,4]", Fuel::unlimited());
+        assert_eq!(after, "%n = neg(%x) : f32[N,4]\n%y = add(%x, %n) : f32[N,4]");
+        assert_eq!(rewrites, MOST as u64);
+        assert!(remarks[0].contains("do they undo each other?"), "{remarks:?}");
+    }
+
+    #[test]
+    fn a_rule_that_would_change_a_type_does_not_apply() {
+        let (after, rewrites, _) = rewrite(
+            "a: add(?a, ?b) => ?b",
+            "%w = weight w0() : f32[4]\n\
+            %y = add(%x, %w) : f32[N,4]",
+            Fuel::unlimited(),
+        );
+        assert_eq!((after.lines().count(), rewrites), (2, 0));
+    }
+}

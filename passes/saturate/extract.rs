@@ -118,3 +118,47 @@ impl Problem {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn way(cost: f64, reads: &[usize]) -> Way {
+        Way { cost, reads: reads.to_vec() }
+    }
+
+    #[test]
+    fn what_several_read_costs_once() {
+        // The root reads 1 and 2; both can be computed from 3, or each by itself for a little less than 3.
+        let classes = vec![
+            vec![way(1.0, &[1, 2])],
+            vec![way(8.0, &[]), way(1.0, &[3])],
+            vec![way(8.0, &[]), way(1.0, &[3])],
+            vec![way(10.0, &[])],
+        ];
+        let problem = Problem { classes, roots: vec![0] };
+        let trees = problem.cheapest_trees();
+        assert_eq!((trees.clone(), problem.cost(&trees)), (vec![0; 4], Some(17.0)));
+        assert_eq!(problem.descend(trees.clone(), &[]), trees, "neither is worth it alone");
+        let both = problem.descend(trees, &[vec![(1, 1), (2, 1)]]);
+        assert_eq!((both.clone(), problem.cost(&both)), (vec![0, 1, 1, 0], Some(13.0)));
+    }
+
+    #[test]
+    fn skips_are_counted_once() {
+        // Class i adds class i - 1 to itself: 2^64 ops as a tree, 65 as a graph.
+        let mut classes = vec![vec![way(1.0, &[])]];
+        classes.extend((0..64).map(|i| vec![way(1.0, &[i, i])]));
+        let problem = Problem { classes, roots: vec![64] };
+        assert_eq!(problem.cost(&problem.cheapest_trees()), Some(65.0));
+    }
+
+    #[test]
+    fn no_class_reads_itself() {
+        let classes = vec![vec![way(1.0, &[1]), way(9.0, &[])], vec![way(1.0, &[0]), way(9.0, &[])]];
+        let problem = Problem { classes, roots: vec![0, 1] };
+        assert_eq!(problem.cost(&vec![0, 0]), None);
+        let trees = problem.cheapest_trees();
+        assert_eq!(problem.cost(&problem.descend(trees, &[])), Some(10.0));
+    }
+}

@@ -178,12 +178,10 @@ fn index(value: &Value) -> Option<usize> {
 fn part_within(outer: &Value, inner: &Value) -> Option<Value> {
     let ([start, end, step], [first, last, stride]) = (outer.as_list()?, inner.as_list()?) else { return None };
     let (start, step) = (start.as_int()?, step.as_int()?);
-    let end = match last {
-        Value::Null => end.clone(),
-        last => match last.as_int()?.checked_sub(1) {
-            Some(last) => Value::int(start.checked_add(last.checked_mul(step)?)?.checked_add(1)?),
-            None => Value::int(start),
-        },
+    let end = match (last == &Value::Null, last.as_int()) {
+        (true, _) => end.clone(),
+        (false, Some(0)) => Value::int(start),
+        (false, last) => Value::int(start.checked_add((last? - 1).checked_mul(step)?)?.checked_add(1)?),
     };
     let start = start.checked_add(first.as_int()?.checked_mul(step)?)?;
     // Where nothing is left, the start may lie after the end.

@@ -45,13 +45,20 @@ pub(crate) fn sample(rule: &Rule, rng: &mut Rng) -> Option<Instance> {
         sampler.term(term)?;
     }
     let Sampler { tensors, bindings, .. } = sampler;
-    let from = instantiate(&rule.from, &tensors, &bindings)?;
+    let from = instantiate(&rule.from, &tensors, &bindings).filter(is_small)?;
     if !rule.conditions_hold(&tensors, &bindings) {
         return None;
     }
-    let to = instantiate(&rule.to, &tensors, &bindings)?;
+    let to = instantiate(&rule.to, &tensors, &bindings).filter(is_small)?;
     from.types(&tensors).eq(to.types(&tensors)).then_some(())?;
     Some(Instance { from, to, tensors })
+}
+
+/// The most elements of a tensor that is computed.
+const MOST_ELEMENTS: u64 = 1 << 16;
+
+fn is_small(side: &Replacement<usize>) -> bool {
+    side.ops.iter().all(|op| op.ty.num_elements().is_some_and(|n| n <= MOST_ELEMENTS))
 }
 
 struct Sampler<'a> {
@@ -133,7 +140,8 @@ impl<'a> Sampler<'a> {
                 (0..rank).map(|_| self.extent()).collect::<Vec<u64>>()
             }
         };
-        Some(Type::fixed(elem, &dims))
+        let ty = Type::fixed(elem, &dims);
+        ty.num_elements().is_some_and(|n| n <= MOST_ELEMENTS).then_some(ty)
     }
 
     fn dim(&mut self, kind: DimKind) -> Option<u64> {

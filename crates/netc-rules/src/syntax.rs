@@ -1,13 +1,13 @@
 //! Reading the text of rules. The grammar is in the crate's documentation.
 
-use netc_ir::attr::{Attr, F64};
+use netc_ir::attr::F64;
 use netc_ir::lex::{Cursor, Parsed};
 use netc_ir::{CORE_OPS, ElemType, Name};
 use netc_pass::{Fidelity, nearest};
 
 use crate::function::{self, FUNCTIONS};
 use crate::rule::{Condition, DimKind, ElemKind, Expr, Hole, HoleKind, OpTerm, Relation, Rule, TensorKind, Term};
-use crate::value::{Value, keys};
+use crate::value::{Key, Value, keys};
 
 /// How deep terms and expressions may nest.
 const MAX_DEPTH: usize = 64;
@@ -97,10 +97,7 @@ impl<'c, 'a> Parser<'c, 'a> {
             return self.tensor(at, &name, kind).map(Term::Hole);
         }
         if let Some(number) = self.cursor.number() {
-            return Ok(Term::Number(match number {
-                Attr::Float(x) => x,
-                other => F64::new(other.as_f64().unwrap_or_default()),
-            }));
+            return Ok(Term::Number(F64::new(number.as_f64().unwrap_or_default())));
         }
         self.op(depth).map(Term::Op)
     }
@@ -330,25 +327,23 @@ impl<'c, 'a> Parser<'c, 'a> {
             return Ok(Expr::Value(value));
         }
         self.cursor.expect("(")?;
-        if let Some(of) = OF_TENSORS.iter().find(|(known, _)| *known == name).map(|(_, of)| of) {
+        if OF_TENSORS.contains(&name) {
             let at = self.cursor.here();
             let hole = self.hole_name()?;
             let hole = self.tensor(at, &hole, None)?;
             self.cursor.expect(")")?;
-            return Ok(of(hole));
+            return Ok(of_tensor(name, hole));
         }
+        let Some(function) = function::find(name) else {
+            let names: Vec<&str> = OF_TENSORS.into_iter().chain(FUNCTIONS.iter().map(|f| f.name)).collect();
+            return self.cursor.error_at(at, format!("there is no function `{name}`{}", nearest(name, &names)));
+        };
         let args = self.exprs(")", depth)?;
-        match function::find(name) {
-            Some(function) if function.arity == args.len() => Ok(Expr::Call(function, args)),
-            Some(function) => {
-                self.cursor.error_at(at, format!("`{name}` takes {} values, found {}", function.arity, args.len()))
-            }
-            None => {
-                let names = OF_TENSORS.iter().map(|(name, _)| *name).chain(FUNCTIONS.iter().map(|f| f.name));
-                let names: Vec<&str> = names.collect();
-                self.cursor.error_at(at, format!("there is no function `{name}`{}", nearest(name, &names)))
-            }
+        if args.len() != function.arity {
+            let (expected, found) = (function.arity, args.len());
+            return self.cursor.error_at(at, format!("`{name}` takes {expected} values, found {found}"));
         }
+        Ok(Expr::Call(function, args))
     }
 
     fn exprs(&mut self, end: &str, depth: usize) -> Parsed<Vec<Expr>> {
@@ -361,13 +356,18 @@ impl<'c, 'a> Parser<'c, 'a> {
     }
 }
 
-/// What an expression can ask of a tensor.
-const OF_TENSORS: &[(&str, fn(usize) -> Expr)] = &[
-    ("shape", Expr::Shape),
-    ("elem", Expr::Elem),
-    ("constant", Expr::Constant),
-    ("rank", |hole| Expr::Call(&FUNCTIONS[0], vec![Expr::Shape(hole)])),
-];
+/// What expressions can ask of a tensor.
+const OF_TENSORS: [&str; 4] = ["shape", "elem", "constant", "rank"];
+
+/// What `name`, one of [`OF_TENSORS`], asks of the tensor `hole`.
+fn of_tensor(name: &str, hole: usize) -> Expr {
+    match (name, function::find("len")) {
+        ("elem", _) => Expr::Elem(hole),
+        ("constant", _) => Expr::Constant(hole),
+        ("rank", Some(len)) => Expr::Call(len, vec![Expr::Shape(hole)]),
+        _ => Expr::Shape(hole),
+    }
+}
 
 /// What is wrong with the operands or attributes of an op, if anything.
 fn unfit(term: &OpTerm) -> Option<String> {
@@ -392,11 +392,9 @@ fn unfit(term: &OpTerm) -> Option<String> {
     if term.attrs.iter().enumerate().any(twice) {
         return Some(format!("`{name}` has an attribute twice"));
     }
-    let missing = |key: &&crate::value::Key| key.is_required() && !term.attrs.iter().any(|(k, _)| &**k == key.name);
-    match keys.iter().find(missing).filter(|_| term.others.is_none()) {
-        Some(key) => Some(format!("`{name}` needs the attribute `{}`, or `..?c` for all that are not named", key.name)),
-        None => None,
-    }
+    let missing = |key: &&Key| key.is_required() && !term.attrs.iter().any(|(k, _)| &**k == key.name);
+    let missing = keys.iter().find(missing).filter(|_| term.others.is_none())?;
+    Some(format!("`{name}` needs the attribute `{}`, or `..?c` for all that are not named", missing.name))
 }
 
 /// What is wrong with what is matched, if anything: it begins with ops, and what it computes with is matched before.
@@ -430,10 +428,10 @@ fn bind(rule: &Rule, term: &Term, bound: &mut [bool]) -> Result<(), usize> {
             op.operands.iter().try_for_each(|operand| bind(rule, operand, bound))?;
             op.further.into_iter().for_each(|hole| bound[hole] = true);
             for (_, expr) in &op.attrs {
-                match expr {
-                    Expr::Hole(hole) => bound[*hole] = true,
-                    expr => read(expr, bound)?,
+                if let Expr::Hole(hole) = expr {
+                    bound[*hole] = true;
                 }
+                read(expr, bound)?;
             }
             op.others.into_iter().for_each(|hole| bound[hole] = true);
         }
@@ -453,5 +451,52 @@ fn read(expr: &Expr, bound: &[bool]) -> Result<(), usize> {
         }
         Expr::Value(_) => Ok(()),
         Expr::List(items) | Expr::Call(_, items) => items.iter().try_for_each(|item| read(item, bound)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_directions_are_rules() {
+        let rules = parse("; a comment\nr rounding: add(?a, ?b) <=> add(?b, ?a) where rank(?a) == 2").unwrap();
+        let names: Vec<(&str, Fidelity, usize)> = rules.iter().map(|r| (&*r.name, r.fidelity, r.line)).collect();
+        assert_eq!(names, [("r", Fidelity::Rounding, 2), ("r-back", Fidelity::Rounding, 2)]);
+    }
+
+    #[test]
+    fn malformed_rules_are_errors_with_their_place() {
+        for (text, column, message) in [
+            ("r", 2, "expected `:`, found the end"),
+            ("r: ?x => ?x", 1, "what is matched must begin with an op"),
+            ("r: relu(?x) => ?y", 16, "nothing that is matched has the hole `?y`"),
+            ("r: relu(?x) <=> relu(?y)", 1, "the hole `?y` stands on one side of `<=>` alone"),
+            ("r: rellu(?x) => ?x", 4, "there is no op `rellu` in rules; did you mean `relu`?"),
+            ("r: relu(?x, ?y) => ?x", 4, "`relu` takes 1 operands, found 2"),
+            ("r: relu(?x) {axis = 1} => ?x", 4, "`relu` has no attribute `axis`; it has: none"),
+            ("r: concat(?x) => ?x", 4, "`concat` needs the attribute `axis`, or `..?c` for all that are not named"),
+            (
+                "r: concat(?x) {axis = ?x} => ?x",
+                23,
+                "the hole `?x` stands for a tensor of such a type elsewhere, here for an attribute",
+            ),
+            ("r: concat(?x) {axis = ?i + 1} => ?x", 1, "`?i` is computed with before it is matched"),
+            ("r: relu(?x) => ?x where length(?x)", 25, "there is no function `length`; did you mean `len`?"),
+            ("r: relu(?x: f33) => ?x", 13, "`f33` is no type: `float`, `int`, `f32`, ..."),
+            ("r: relu(?x) => ?x, ?x", 1, "1 values are matched and 2 put in their place"),
+            ("r: neg(?x) => ?x r: neg(?x) => ?x", 18, "there are two rules called `r`"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert_eq!((error.column, &*error.message), (column, message), "{text}");
+        }
+    }
+
+    #[test]
+    fn nesting_has_an_end() {
+        let deep = |n: usize| format!("r: {}?x{} => ?x", "relu(".repeat(n), ")".repeat(n));
+        assert!(parse(&deep(60)).is_ok());
+        assert!(parse(&deep(100_000)).is_err());
+        assert!(parse(&format!("r: relu(?x) => ?x where {}1", "(".repeat(100_000))).is_err());
     }
 }

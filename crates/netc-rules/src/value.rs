@@ -246,7 +246,7 @@ pub(crate) fn core_op(name: &str, entries: &Entries) -> Option<CoreOp> {
     let valid = Value::Word("valid".into());
     let written = entries
         .iter()
-        .filter(|(key, value)| !matches!(&**key, "shape" | "elem") && !(&**key == "padding" && *value == valid));
+        .filter(|(key, value)| !(matches!(&**key, "shape" | "elem") || &**key == "padding" && *value == valid));
     let attrs: Option<Attrs> = written.map(|(key, value)| Some((key.clone(), value.to_attr()?))).collect();
     CoreOp::from_attrs(name, None, &attrs?, &result).ok()
 }

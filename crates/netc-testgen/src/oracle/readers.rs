@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::sync::LazyLock;
 
-use netc_exec::{Tensor, npy, npz};
+use netc_exec::{Consts, Tensor, npy, npz};
 use netc_ir::{Attrs, Layer, MAIN, Module, SourceOp, Type, parse, print, verify};
 use netc_keras::build::{BatchNormalization, Conv2d, Dense, ModelBuilder};
 use netc_pass::{Dialects, LayerLibrary};
@@ -16,10 +16,14 @@ use super::{Wrong, print_parse, require};
 /// What is asked of bytes.
 pub type Reader = fn(&[u8]) -> Result<(), Wrong>;
 
+/// More rules than this are not tried.
+const FEW_RULES: usize = 2;
+
 /// Every reader, by the name of its fuzz target.
 pub const READERS: &[(&str, Reader)] = &[
     ("parse_ir", parse_ir),
     ("layers_text", layers_text),
+    ("rules_text", rules_text),
     ("keras_zip", keras_file),
     ("keras_config", keras_config),
     ("hdf5", keras_weights),
@@ -51,6 +55,15 @@ pub fn layers_text(bytes: &[u8]) -> Result<(), Wrong> {
         // Whether the types fit is the library's affair.
         drop(dialects.result_types(&Module::new(), &op, Some(&layer), &given));
     }
+    Ok(())
+}
+
+/// Rules as text: the first few are tried on random programs, and are true or refused.
+pub fn rules_text(bytes: &[u8]) -> Result<(), Wrong> {
+    let Ok(text) = std::str::from_utf8(bytes) else { return Ok(()) };
+    let Ok(rules) = netc_rules::parse(text) else { return Ok(()) };
+    // Whether they are true is their author's affair.
+    rules.iter().take(FEW_RULES).for_each(|rule| drop(netc_rules::check(rule, &Consts, 1)));
     Ok(())
 }
 
