@@ -1,4 +1,4 @@
-//! The pages that are made from tables: `docs/passes.md`.
+//! The pages that are made from tables: `docs/passes.md`, and the functions of rules in `docs/rules.md`.
 //!
 //! `UPDATE_DOCS=1 cargo test --workspace --test reference` writes them anew.
 
@@ -9,16 +9,39 @@ use std::{env, fs};
 
 use netc_pass::PassInfo;
 use netc_passes::{PASSES, PIPELINES};
+use netc_rules::FUNCTIONS;
 
 #[test]
 fn the_page_of_passes_is_what_the_table_says() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/passes.md");
-    let page = page();
+    check("passes.md", |_| page());
+}
+
+#[test]
+fn the_page_of_rules_has_every_function() {
+    const START: &str = "| function | gives |\n|---|---|\n";
+    check("rules.md", |found| {
+        let (before, rest) = found.split_once(START).unwrap();
+        let (_, after) = rest.split_once("<!-- end -->").unwrap();
+        let argument = |i: usize| ["a", "b", "c"][i];
+        let mut rows = String::new();
+        for function in FUNCTIONS.iter().filter(|f| f.name.len() > 1) {
+            let arguments = (0..function.arity).map(argument).collect::<Vec<_>>().join(", ");
+            rows.push_str(&format!("| `{}({arguments})` | {} |\n", function.name, function.summary));
+        }
+        format!("{before}{START}{rows}<!-- end -->{after}")
+    });
+}
+
+/// The page is what `made` makes of it; it is written so if the environment says so.
+fn check(name: &str, made: impl Fn(&str) -> String) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
+    let found = fs::read_to_string(&path).unwrap();
+    let page = made(&found);
     if env::var_os("UPDATE_DOCS").is_some() {
         fs::write(&path, &page).unwrap();
+    } else {
+        assert!(found == page, "docs/{name} is not what the tables say: run with UPDATE_DOCS=1");
     }
-    let found = fs::read_to_string(&path).unwrap();
-    assert!(found == page, "docs/passes.md is not what the table of passes says: run with UPDATE_DOCS=1");
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod r#gen;
 mod memory;
 mod merge;
 mod pipelines;
+mod rewriting;
 mod run;
 mod split;
 mod streams;

@@ -1,0 +1,74 @@
+//! Rules of the user's own, and equality saturation.
+
+use crate::support::Folder;
+
+const RULES: &str = include_str!("../../examples/relu-after-pool.rules");
+
+const PROGRAM: &str = "netc 1
+weight w0 \"a\" : f32[64,32] = rand(1, -1.0, 1.0)
+weight w1 \"b\" : f32[64,32] = rand(2, -1.0, 1.0)
+func @main(%x: f32[N,64]) -> (%y) {
+  %0 = weight w0() : f32[64,32]
+  %1 = weight w1() : f32[64,32]
+  %a = matmul(%x, %0) : f32[N,32]
+  %b = matmul(%x, %1) : f32[N,32]
+  %y = add(%a, %b) : f32[N,32]
+}
+";
+
+fn folder() -> Folder {
+    Folder::new().with("my.rules", RULES).with("p.nir", PROGRAM)
+}
+
+#[test]
+fn rules_of_a_file_are_applied() {
+    let pipeline = "lower,rewrite=my.rules,dce";
+    let out = folder().netc(&["zoo:siamese", "--pipeline", pipeline, "--verify", "--stats", "-o", "s.nir"]);
+    assert!(out.err.contains("4 rules applied"), "{}", out.err);
+    assert!(out.out.contains("verify    every output is equal bit for bit"), "{}", out.out);
+}
+
+#[test]
+fn a_rule_that_changes_values_is_refused_with_a_program_that_shows_it() {
+    let folder = folder().with("wrong.rules", "swap: sub(?a, ?b) => sub(?b, ?a)\n");
+    let args = ["p.nir", "--pass", "rewrite=wrong.rules", "-o", "x.nir"];
+    let ran = folder.netc(&args);
+    assert!(ran.err.contains("line 1: the rule `swap` changes what is computed: element "), "{}", ran.err);
+    let program = ran.err.split_once(", in\n").unwrap().1;
+    assert!(program.starts_with("netc 1\n") && program.contains(" = sub(%0, %1)"), "{program}");
+    let ran = folder.netc(&["p.nir", "--pass", "saturate{rules=wrong.rules}"]);
+    assert!(ran.code == 1 && ran.err.contains("the rule `swap` changes"), "{}", ran.err);
+    assert!(!folder.path("x.nir").exists());
+}
+
+#[test]
+fn rules_that_cannot_be_read_are_errors_with_their_place() {
+    let folder = folder().with("bad.rules", "r: relu(?x) => ?y\n").with("two.rules", "r: neg(?x), neg(?y) => ?x, ?y");
+    let failed = |rules: &str, parts: &[&str]| {
+        folder.netc(&["p.nir", "--pass", &format!("rewrite={rules}")]).failed(2, parts);
+    };
+    failed("bad.rules", &["bad.rules: line 1, column 16: nothing that is matched has the hole `?y`"]);
+    failed("none.rules", &["cannot read the rules in none.rules"]);
+    folder.netc(&["p.nir", "--pass", "rewrite=two.rules"]).failed(1, &["replaces 2 values together"]);
+}
+
+#[test]
+fn saturation_finds_what_costs_less_and_says_why_it_stopped() {
+    let out = folder().netc(&["p.nir", "--pipeline", "saturate,fix(fold-const,dce)", "--verify", "-o", "y.nir"]).done();
+    assert!(out.contains("saturate: @main: ") && out.contains("when no rule had anything new to say"), "{out}");
+    assert!(out.contains("within its rounding bound"), "{out}");
+    let folder = folder();
+    folder.netc(&["p.nir", "--pipeline", "saturate,fix(fold-const,dce)", "-o", "y.nir"]).done();
+    let program = String::from_utf8(folder.read("y.nir")).unwrap();
+    assert_eq!(program.matches(" matmul(").count(), 1, "x A + x B = x (A + B): {program}");
+}
+
+#[test]
+fn limits_of_saturation_are_kept() {
+    let out = folder().netc(&["p.nir", "--pass", "saturate{nodes=1}", "--emit", "json"]).done();
+    assert!(out.contains("when the limit of nodes was reached"), "{out}");
+    let out = folder().netc(&["p.nir", "--pass", "saturate{iters=1}", "--emit", "json"]).done();
+    assert!(out.contains("after 1 iterations, when the last iteration was over"), "{out}");
+    let out = folder().netc(&["p.nir", "--pass", "saturate", "--fuel", "2", "--emit", "json"]).done();
+    assert!(out.contains("when the fuel was used up"), "{out}");
+}
