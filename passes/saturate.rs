@@ -7,23 +7,24 @@
 
 mod classes;
 mod emit;
+mod exact;
 mod extract;
 mod search;
 
-use netc_ir::{Func, Module};
+use netc_ir::{Func, Loc, Module};
 use netc_pass::{Context, Fidelity, OpCosts, OptionInfo, OptionKind, Pass, PassError, PassInfo};
 use netc_rules::Rule;
 
 use crate::analysis::PortableCosts;
 use crate::rewrite;
 use classes::Classes;
-use search::{Limits, Stop};
+use search::Limits;
 
 /// How often what was extracted is saturated again, at most.
 const ROUNDS: usize = 4;
 
-/// What a round must make cheaper, as a part of the whole, to be followed by another.
-const WORTHWHILE: f64 = 1e-3;
+/// What a round must make cheaper, as a part of the whole, to count: costs are not known better.
+const WORTHWHILE: f64 = 0.01;
 
 /// `saturate` as users see it.
 pub const INFO: PassInfo = PassInfo {
@@ -43,6 +44,12 @@ pub const INFO: PassInfo = PassInfo {
             help: "The most ways to compute values, beside those of the program.",
         },
         OptionInfo {
+            name: "extract",
+            kind: OptionKind::Choice { of: &["descent", "exact"], default: "descent" },
+            help: "How ways are chosen: by changes from the program that each make it cheaper, or by an integer program, \
+                   whose choice is the best of all; where that is too large, by changes.",
+        },
+        OptionInfo {
             name: "costs",
             kind: OptionKind::Choice { of: &["portable", "measured"], default: "portable" },
             help: "What ops cost: counted from multiply-accumulates and bytes, or measured on this machine.",
@@ -58,6 +65,7 @@ pub const INFO: PassInfo = PassInfo {
         Ok(Box::new(Saturate {
             iters: options.count("iters"),
             nodes: usize::try_from(options.count("nodes")).unwrap_or(usize::MAX),
+            exact: options.choice("extract") == "exact",
             measured: options.choice("costs") == "measured",
             own: files.concat(),
         }))
@@ -78,6 +86,7 @@ pub fn rules() -> Result<Vec<Rule>, PassError> {
 struct Saturate {
     iters: u64,
     nodes: usize,
+    exact: bool,
     measured: bool,
     own: Vec<Rule>,
 }
@@ -85,7 +94,7 @@ struct Saturate {
 impl Pass for Saturate {
     fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
         rewrite::check(&self.own, context)?;
-        let rules = [rules()?, self.own.clone()].concat();
+        let rules = [self.own.clone(), rules()?].concat();
         let costs = match (self.measured, context.costs()) {
             (false, _) => &PortableCosts as &dyn OpCosts,
             (true, Some(measured)) => measured,
@@ -93,6 +102,9 @@ impl Pass for Saturate {
         };
         for id in module.func_ids() {
             for _ in 0..ROUNDS {
+                if context.interrupted() {
+                    break;
+                }
                 let Some(better) = self.round(module, &module[id], &rules, costs, context) else { break };
                 module[id] = better;
             }
@@ -115,21 +127,18 @@ impl Saturate {
         let limits = Limits { iters: self.iters, nodes: classes.graph.total_size().saturating_add(self.nodes) };
         let (iters, stop) = search::saturate(&mut classes, rules, limits, context);
         context.count("iterations", iters);
-        let (nodes, size) = (classes.graph.total_size(), classes.graph.number_of_classes());
-        let extraction = emit::Extraction::of(&classes, func, costs);
-        let (before, after) = (extraction.before, extraction.after);
-        let loc = netc_ir::Loc::Unknown;
-        context.remark(
-            INFO.name,
-            loc,
-            format!(
-                "@{}: {nodes} nodes in {size} classes after {iters} iterations, when {stop}; costs {:.3} ms of {:.3} ms",
-                func.name,
-                after * 1e3,
-                before * 1e3
-            ),
-        );
-        let worthwhile = after < before * (1.0 - WORTHWHILE) && stop != Stop::Interrupted;
+        let extraction = emit::Extraction::of(&classes, func, costs, self.exact);
+        let found = report(&classes, &extraction);
+        context.remark(INFO.name, Loc::Unknown, format!("@{}: after {iters} iterations, {stop}; {found}", func.name));
+        let worthwhile = extraction.after < extraction.before * (1.0 - WORTHWHILE);
         worthwhile.then(|| extraction.func(&classes, module, func))
     }
+}
+
+/// How large the graph became, and what was found in it.
+fn report(classes: &Classes<'_>, extraction: &emit::Extraction) -> String {
+    let (nodes, size) = (classes.graph.total_size(), classes.graph.number_of_classes());
+    let (before, after) = (extraction.before * 1e3, extraction.after * 1e3);
+    let among = if extraction.exact { " of all" } else { "" };
+    format!("{nodes} nodes in {size} classes; the cheapest{among} costs {after:.3} ms of {before:.3} ms")
 }

@@ -23,10 +23,12 @@ pub(super) struct Extraction {
     pub(super) before: f64,
     /// What the choice costs, in seconds.
     pub(super) after: f64,
+    /// Whether no choice costs less.
+    pub(super) exact: bool,
 }
 
 impl Extraction {
-    pub(super) fn of(classes: &Classes<'_>, func: &Func, costs: &dyn OpCosts) -> Self {
+    pub(super) fn of(classes: &Classes<'_>, func: &Func, costs: &dyn OpCosts, exact: bool) -> Self {
         let graph = &classes.graph;
         let mut ids: Vec<Id> = graph.classes().map(|class| class.id).collect();
         ids.sort_unstable();
@@ -58,12 +60,15 @@ impl Extraction {
         let together: Vec<Vec<(usize, usize)>> =
             classes.together.iter().filter_map(|change| change.iter().map(place).collect()).collect();
         let before = problem.cost(&original).unwrap_or(f64::INFINITY);
-        let descents = [original, trees].map(|start| problem.descend(start, &together));
+        let cheapest = if exact { problem.cheapest() } else { None };
+        let exact = cheapest.is_some();
         let cost = |choice: &Choice| problem.cost(choice).unwrap_or(f64::INFINITY);
-        let [a, b] = descents;
-        let choice = if cost(&b) < cost(&a) { b } else { a };
+        let choice = cheapest.unwrap_or_else(|| {
+            let [a, b] = [original, trees].map(|start| problem.descend(start, &together));
+            if cost(&b) < cost(&a) { b } else { a }
+        });
         let after = cost(&choice);
-        Self { classes: table, problem, choice, before, after }
+        Self { classes: table, problem, choice, before, after, exact }
     }
 
     /// The function that the choice comes to.

@@ -35,11 +35,11 @@ pub(super) enum Stop {
 impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Saturated => "no rule had anything new to say",
-            Self::Iterations => "the last iteration was over",
-            Self::Nodes => "the limit of nodes was reached",
-            Self::Fuel => "the fuel was used up",
-            Self::Interrupted => "it was interrupted",
+            Self::Saturated => "no rule has anything new to say",
+            Self::Iterations => "the limit of iterations is reached",
+            Self::Nodes => "the limit of nodes is reached",
+            Self::Fuel => "the fuel is used up",
+            Self::Interrupted => "the run is interrupted",
         })
     }
 }

@@ -10,6 +10,52 @@
 //! ```
 //!
 //! Results go to standard output, all else to standard error.
+//!
+//! # Without the command
+//!
+//! What the command does is a library, here from a file to files: read a model, run a pipeline, walk the program, write.
+//!
+//! ```
+//! use std::fs::{self, File};
+//!
+//! use netc_data::Store;
+//! use netc_exec::Consts;
+//! use netc_ir::{MAIN, OpKind, print};
+//! use netc_keras::lower::KerasDialect;
+//! use netc_pass::{Context, Dialects, Manager, Pipeline};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # std::env::set_current_dir(&folder)?;
+//! # let tiny = netc_zoo::find("tiny").map(|zoo| (zoo.build)(0)).ok_or("no tiny")??;
+//! # let main = tiny.func_named(MAIN).ok_or("no @main")?;
+//! # netc_keras::write(&tiny, main, &Store::open(&tiny)?, File::create("tiny.keras")?)?;
+//! // What layers mean, for those whose types the file does not say and for passes that lower.
+//! let mut dialects = Dialects::new();
+//! dialects.push(KerasDialect);
+//!
+//! // Weights stay in the file until something asks for them.
+//! let mut module = netc_keras::read("tiny.keras".as_ref(), &dialects)?.module;
+//! for (_, op) in module.main().ok_or("no @main")?.ops() {
+//!     if let OpKind::Source(layer) = &op.kind {
+//!         println!("{} is a {}", op.loc, layer.name); // conv is a keras.Conv2D, ...
+//!     }
+//! }
+//!
+//! // A pipeline, as text or as data. The record says what each pass did, the context what it has to say.
+//! let pipeline: Pipeline = "split=sum".parse()?;
+//! let mut context = Context::new(&dialects).with_consts(&Consts);
+//! let record = Manager::new(&netc_passes::registry()).run(&mut module, &pipeline, &mut context)?;
+//! assert_eq!(record.passes().len(), 1);
+//!
+//! // `@main` calls `@stage0` and `@stage1` now: each is a model of its own.
+//! let store = Store::open(&module)?;
+//! for id in module.func_ids().filter(|id| &*module[*id].name != MAIN) {
+//!     netc_keras::write(&module, id, &store, File::create(format!("{}.keras", module[id].name))?)?;
+//! }
+//! fs::write("tiny.nir", print(&module))?;
+//! # assert!(fs::metadata("stage0.keras").is_ok() && fs::metadata("stage1.keras").is_ok());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod args;
 mod chain;

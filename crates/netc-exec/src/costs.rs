@@ -15,8 +15,8 @@ use crate::inputs;
 use crate::plan::Plan;
 
 /// An op is run at least so often, and for at least so long; the shortest run counts.
-const RUNS: usize = 3;
-const LONG: Duration = Duration::from_millis(5);
+const RUNS: usize = 5;
+const LONG: Duration = Duration::from_millis(10);
 
 /// What an op costs that does not run: more than any that does.
 const NEVER: f64 = 1e6;
