@@ -173,14 +173,6 @@ pub enum ExecError {
         /// Their names.
         names: String,
     },
-    /// A parameter has no input of its name.
-    #[error("the model's input `{name}` is not given; given are: {found}")]
-    NoInput {
-        /// The parameter.
-        name: Name,
-        /// The names given.
-        found: String,
-    },
     /// An input does not have the type of its parameter.
     #[error("input `{name}` is {found}, expected {expected}")]
     Input {

@@ -74,18 +74,6 @@ pub fn fit(func: &Func, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, ExecError> {
     func.params.iter().zip(inputs).map(convert).collect()
 }
 
-/// The inputs of the parameters' names, in the order of the parameters. Others are ignored.
-pub fn by_name(func: &Func, named: &[(String, Tensor)]) -> Result<Vec<Tensor>, ExecError> {
-    let find = |param: &netc_ir::Param| {
-        let tensor = named.iter().find(|(name, _)| **name == *param.name).map(|(_, tensor)| tensor.clone());
-        tensor.ok_or_else(|| ExecError::NoInput {
-            name: param.name.clone(),
-            found: named.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", "),
-        })
-    };
-    func.params.iter().map(find).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,10 +107,7 @@ mod tests {
         let func = func("%x: f32[2], %n: i64[1]");
         let doubles = Tensor::from_numbers(ElemType::F64, &[2], [0.1, 2.0].map(Number::Float)).unwrap();
         let count = Tensor::from_numbers(ElemType::F64, &[1], [Number::Float(3.0)]).unwrap();
-        let named = [("n".to_owned(), count), ("x".to_owned(), doubles)];
-        let inputs = fit(&func, by_name(&func, &named).unwrap()).unwrap();
+        let inputs = fit(&func, vec![doubles, count]).unwrap();
         assert_eq!(inputs, [Tensor::from_f32(&[2], &[0.1, 2.0]).unwrap(), Tensor::from_i64(&[1], &[3]).unwrap()]);
-        let missing = by_name(&func, &named[..1]).unwrap_err();
-        assert_eq!(missing.to_string(), "the model's input `x` is not given; given are: n");
     }
 }
