@@ -194,7 +194,10 @@ def test_each_listed_cut_crosses_one_tensor(tmp_path):
         assert_chain(path, tmp_path / name, model)
 
 
-@pytest.mark.parametrize("name", ["tiny", "mobilenet_v2", "inception_v3", "resnet50"])
+BUILT_IN = "tiny mobilenet_v2 inception_v3 resnet50 squeezenet nasrnn bert resnext50 nasnet_a"
+
+
+@pytest.mark.parametrize("name", BUILT_IN.split())
 def test_built_in_architectures_load(name, tmp_path):
     """Keras computes of the file of a built-in architecture what netc computes of the architecture."""
     path = tmp_path / "m.keras"

@@ -1,5 +1,7 @@
 //! What holds of every built-in architecture.
 
+use std::iter;
+
 use netc_ir::{Dim, Layer, Module, Type, verify};
 
 use super::{ZOO, find};
@@ -10,41 +12,80 @@ fn build(name: &str) -> Module {
 
 /// Layers as Keras counts them, weights as `count_params` does, type of the only output.
 #[track_caller]
-fn check(name: &str, layers: usize, params: u64, output: u64) {
+fn check(name: &str, layers: usize, params: u64, output: &[u64]) {
     let module = build(name);
     verify(&module).expect("the module is valid");
     assert_eq!(module.layers.len(), layers);
     assert_eq!(module.weights.iter().filter_map(|w| w.ty.num_elements()).sum::<u64>(), params);
     let main = module.main().expect("an entry");
-    let expected = Type::new(netc_ir::ElemType::F32, [Dim::symbol("N"), Dim::Known(output)]);
+    let dims = iter::once(Dim::symbol("N")).chain(output.iter().copied().map(Dim::Known));
+    let expected = Type::new(netc_ir::ElemType::F32, dims);
     assert_eq!(main.outputs.iter().map(|o| &main[o.value].ty).collect::<Vec<_>>(), [&expected]);
 }
 
 #[test]
 fn inception_v3_is_that_of_keras() {
-    check("inception_v3", 313, 23_851_784, 1000);
+    check("inception_v3", 313, 23_851_784, &[1000]);
 }
 
 #[test]
 fn resnet50_is_that_of_keras() {
-    check("resnet50", 177, 25_636_712, 1000);
+    check("resnet50", 177, 25_636_712, &[1000]);
 }
 
 #[test]
 fn mobilenet_v2_is_that_of_keras() {
-    check("mobilenet_v2", 156, 3_538_984, 1000);
+    check("mobilenet_v2", 156, 3_538_984, &[1000]);
 }
 
 /// The 60,419,944 weights of keras.applications.ResNet152, without 75,712 biases of convolutions, with two weights of
 /// `Scale` for each of these.
 #[test]
 fn resnet152_scale_is_that_of_caffe() {
-    check("resnet152_scale", 722, 60_495_656, 1000);
+    check("resnet152_scale", 722, 60_495_656, &[1000]);
+}
+
+#[test]
+fn vgg19_is_that_of_keras() {
+    check("vgg19", 26, 143_667_240, &[1000]);
+}
+
+#[test]
+fn nasnet_a_is_that_of_keras() {
+    check("nasnet_a", 771, 5_326_716, &[1000]);
+}
+
+#[test]
+fn squeezenet_is_that_of_caffe() {
+    check("squeezenet", 41, 1_235_496, &[1000]);
+}
+
+/// The 25,028,904 weights that are trained, and 68,224 statistics.
+#[test]
+fn resnext50_has_the_published_number_of_weights() {
+    check("resnext50", 193, 25_028_904 + 68_224, &[1000]);
+}
+
+/// 12 blocks of 4 dense layers for attention, 2 for the rest, and 2 normalizations.
+#[test]
+fn bert_has_the_published_number_of_weights() {
+    let block = 4 * (768 * 768 + 768) + 2 * 768 * 3072 + 3072 + 768 + 2 * 2 * 768;
+    check("bert", 1 + 12 * 22, 12 * block, &[128, 768]);
+}
+
+/// Each step is 16 products, 8 sums, 15 activations and 7 sums and products of these.
+#[test]
+fn nasrnn_has_its_weights_once() {
+    check("nasrnn", 6 + 16 + 5 * 30, 16 * 512 * 512, &[512]);
+    let module = build("nasrnn");
+    let main = module.main().expect("an entry");
+    let calls = |layer: &str| main.ops().filter(|(_, op)| op.loc.path() == Some(layer)).count();
+    assert_eq!(["w0", "u7", "h5"].map(calls), [5, 5, 1]);
 }
 
 #[test]
 fn siamese_applies_its_tower_twice() {
-    check("siamese", 12, 88_961, 1);
+    check("siamese", 12, 88_961, &[1]);
     let module = build("siamese");
     let main = module.main().expect("an entry");
     let calls = |layer: &str| main.ops().filter(|(_, op)| op.loc.path() == Some(layer)).count();
@@ -53,7 +94,7 @@ fn siamese_applies_its_tower_twice() {
 
 #[test]
 fn tiny_is_tiny() {
-    check("tiny", 8, 326, 10);
+    check("tiny", 8, 326, &[10]);
 }
 
 #[test]
@@ -70,6 +111,11 @@ fn places_have_the_names_that_keras_gives_them() {
         &["data", "scale_conv1", "res3b7_branch2c", "bn4b35_branch2b", "scale5a_branch1", "fc1000"],
     );
     names("mobilenet_v2", &["Conv1", "expanded_conv_depthwise_relu", "block_1_pad", "block_16_project_BN", "out_relu"]);
+    names("vgg19", &["block1_conv1", "block5_conv4", "block5_pool", "flatten", "fc1", "fc2"]);
+    names(
+        "nasnet_a",
+        &["activation_187", "adjust_conv_projection_12", "separable_conv_1_pad_reduction_right3_reduce_8", "add_3"],
+    );
 }
 
 #[test]
