@@ -8,7 +8,7 @@ use crate::error::Problem;
 use crate::h5write::Tree;
 use crate::import::input_declaration;
 use crate::names::{GroupNames, UniqueNames, dtype_name, is_layer_class};
-use crate::order::{Operation, keras_order};
+use crate::order::{Operation, keras_order, needed_calls};
 use crate::write::Written;
 
 pub(crate) struct Exporter<'m> {
@@ -70,8 +70,8 @@ impl<'m> Exporter<'m> {
 
     /// The `layers`, `input_layers` and `output_layers` of the function's configuration.
     fn model(&mut self, func: &'m Func, place: Place) -> Result<(Kind, Attrs, Written), Problem> {
-        let names = Names::of(self.module, func)?;
-        let calls = calls_by_layer(func);
+        let calls = calls_by_layer(func)?;
+        let names = Names::of(self.module, func, &calls);
         let mut scope = Scope { func, place, names, calls, groups: GroupNames::default() };
         if is_chain(func) {
             return self.sequential(&mut scope);
@@ -240,7 +240,7 @@ struct Names {
 }
 
 impl Names {
-    fn of(module: &Module, func: &Func) -> Result<Self, Problem> {
+    fn of(module: &Module, func: &Func, calls: &BTreeMap<LayerId, Vec<OpId>>) -> Self {
         let mut taken = UniqueNames::without(func.layers().iter().map(|l| module[*l].name.to_string()));
         let mut names = Self { inputs: Vec::new(), values: BTreeMap::new() };
         for param in &func.params {
@@ -251,16 +251,14 @@ impl Names {
             names.values.insert(param.value, (name.clone(), 0, 0));
             names.inputs.push(name);
         }
-        let mut calls: BTreeMap<LayerId, usize> = BTreeMap::new();
-        for (_, op) in func.ops() {
-            let layer = op.kind.layer().ok_or_else(|| not_a_layer(op))?;
-            let node = calls.entry(layer).or_insert(0);
-            for (i, value) in op.results.iter().enumerate() {
-                names.values.insert(*value, (module[layer].name.to_string(), *node, i));
+        for (layer, ops) in calls {
+            for (node, op) in ops.iter().enumerate() {
+                for (i, value) in func[*op].results.iter().enumerate() {
+                    names.values.insert(*value, (module[*layer].name.to_string(), node, i));
+                }
             }
-            *node += 1;
         }
-        Ok(names)
+        names
     }
 
     /// `[layer, call, output]`.
@@ -288,8 +286,9 @@ impl Names {
 
     fn tensor(&self, func: &Func, value: ValueId) -> Attr {
         let ty = &func[value].ty;
-        // Keras reads the graph from the history; a shape must only be well-formed.
-        let shape = shape(ty).unwrap_or_else(|| Attr::List(vec![Attr::Null]));
+        // Keras reads the graph from the history, and takes anything that it can iterate over for a shape. A list would
+        // be read back as a shape that is known.
+        let shape = shape(ty).unwrap_or_else(|| Attr::Map(Attrs::new()));
         let config = Attrs::new()
             .with("shape", shape)
             .with("dtype", dtype_name(ty.elem))
@@ -315,14 +314,15 @@ impl Scope<'_> {
     }
 }
 
-fn calls_by_layer(func: &Func) -> BTreeMap<LayerId, Vec<OpId>> {
+/// The calls of each layer that the file will have, in order.
+fn calls_by_layer(func: &Func) -> Result<BTreeMap<LayerId, Vec<OpId>>, Problem> {
+    let needed = needed_calls(func);
     let mut calls: BTreeMap<LayerId, Vec<OpId>> = BTreeMap::new();
-    for (id, op) in func.ops() {
-        if let Some(layer) = op.kind.layer() {
-            calls.entry(layer).or_default().push(id);
-        }
+    for (id, op) in func.ops().filter(|(id, _)| needed.contains(id)) {
+        let layer = op.kind.layer().ok_or_else(|| not_a_layer(op))?;
+        calls.entry(layer).or_default().push(id);
     }
-    calls
+    Ok(calls)
 }
 
 /// A name for an input layer that Keras accepts and no layer has.

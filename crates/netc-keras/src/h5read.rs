@@ -8,6 +8,7 @@ use hdf5_pure::{Dataset, Group, Layout};
 use netc_ir::{ElemType, Literal, Type};
 
 use crate::error::Problem;
+use crate::graph::join;
 use crate::h5source::Part;
 use crate::h5types::from_hdf5;
 
@@ -75,13 +76,13 @@ impl Walk {
             self.name(group, &path)?;
         }
         for (name, dataset) in group.iter_datasets().map_err(|e| broken(&place(), &e))? {
-            let path = join(&path, &name);
+            let path = below(&path, &name)?;
             self.spend(&path)?;
             let variable = self.dataset(&path, &dataset)?;
             self.found.datasets.insert(path, variable);
         }
         for (name, child) in group.iter_groups().map_err(|e| broken(&place(), &e))? {
-            let path = join(&path, &name);
+            let path = below(&path, &name)?;
             self.spend(&path)?;
             self.group(&child, path, depth + 1)?;
         }
@@ -169,8 +170,11 @@ fn dims(ty: &Type) -> Vec<u64> {
     ty.fixed_dims().unwrap_or_default()
 }
 
-fn join(path: &str, name: &str) -> String {
-    if path.is_empty() { name.into() } else { format!("{path}/{name}") }
+/// The path of what the group at `path` links to by `name`.
+fn below(path: &str, name: &str) -> Result<String, Problem> {
+    let is_one_part = !name.is_empty() && name != "." && !name.contains('/');
+    let path = join(path, name);
+    if is_one_part { Ok(path) } else { Err(Problem::weights(path, format!("`{name}` is not the name of a link"))) }
 }
 
 fn broken(place: &str, error: &hdf5_pure::Error) -> Problem {

@@ -51,6 +51,15 @@ pub(crate) fn keras_order(func: &Func) -> Vec<Operation> {
     order.into_iter().map(|(_, _, op)| op).collect()
 }
 
+/// The calls that the outputs need: Keras saves no others, and counts a layer's calls without them.
+pub(crate) fn needed_calls(func: &Func) -> BTreeSet<OpId> {
+    let call = |node| match node {
+        Node::Input(_) => None,
+        Node::Call(op) => Some(op),
+    };
+    Walk::from_outputs(func).post_order.into_iter().filter_map(call).collect()
+}
+
 #[derive(Default)]
 struct Walk {
     post_order: Vec<Node>,
