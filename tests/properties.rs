@@ -42,13 +42,9 @@ fn stages_of_a_program_compute_the_same() {
     });
 }
 
-/// Passes over core ops that keep every bit, alone and together.
-const EXACT: &[&str] =
-    &["dce", "cse", "canonicalize", "fold-const", "fold-const=0", "fix(canonicalize,cse,fold-const,dce)"];
-
 #[test]
 fn passes_keep_values_and_have_nothing_left_to_do() {
-    for_each_pass(EXACT, 400, CoreRecipe::strategy(CORE_OPS), |subject, recipe| {
+    for_each_pass(oracle::EXACT, 400, CoreRecipe::strategy(CORE_OPS), |subject, recipe| {
         let module = recipe.build();
         oracle::keeps_values(&module, subject)?;
         oracle::idempotent(&module, subject)
@@ -58,7 +54,7 @@ fn passes_keep_values_and_have_nothing_left_to_do() {
 #[test]
 fn passes_are_right_after_any_number_of_rewrites_and_in_stages() {
     let recipes = (CoreRecipe::strategy(CORE_OPS), Cuts::strategy());
-    for_each_pass(EXACT, 100, recipes, |subject, (recipe, cuts)| {
+    for_each_pass(oracle::EXACT, 100, recipes, |subject, (recipe, cuts)| {
         let module = recipe.build();
         oracle::fuel(&module, subject)?;
         oracle::commutes(&module, &cuts.names(&module), subject)
@@ -68,8 +64,7 @@ fn passes_are_right_after_any_number_of_rewrites_and_in_stages() {
 #[test]
 fn simplified_programs_compute_nearly_the_same() {
     let recipes = (CoreRecipe::strategy(CORE_OPS), Cuts::strategy());
-    let passes = ["fold-bn", "@simplify", "saturate{iters=4,nodes=300}"];
-    for_each_pass(&passes, 100, recipes, |subject, (recipe, cuts)| {
+    for_each_pass(oracle::ROUNDING, 100, recipes, |subject, (recipe, cuts)| {
         let module = recipe.build();
         oracle::keeps_values(&module, subject)?;
         oracle::fuel(&module, subject)?;
@@ -120,7 +115,7 @@ fn models_with_layers_without_a_meaning_are_split() {
 #[test]
 fn passes_over_models_keep_values_and_have_nothing_left_to_do() {
     let recipes = (KerasRecipe::strategy(LAYERS), Cuts::strategy());
-    for_each_pass(&["lower", "cse", "dce"], 64, recipes, |subject, (recipe, cuts)| {
+    for_each_pass(oracle::OVER_LAYERS, 64, recipes, |subject, (recipe, cuts)| {
         let module = recipe.build();
         oracle::keeps_values(&module, subject)?;
         oracle::fuel(&module, subject)?;

@@ -12,7 +12,10 @@ use netc_ir::{Module, parse, print, verify};
 
 pub use files::{file_bytes, member, round_trip_keras, through_file};
 pub use parts::{extract_computes, is_canonical, parts, split_inline, split_merge};
-pub use passes::{Subject, commutes, fuel, idempotent, keeps_values, keeps_values_by, pipeline_text, random_pipeline};
+pub use passes::{
+    EXACT, OVER_LAYERS, ROUNDING, Subject, commutes, fuel, idempotent, keeps_values, keeps_values_by, pipeline_text,
+    random_pipeline,
+};
 pub use readers::{
     READERS, Reader, keras_config, keras_file, keras_weights, layers_text, npy_file, npz_file, parse_ir, rules_text,
     small_model,

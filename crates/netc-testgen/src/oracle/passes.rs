@@ -10,6 +10,16 @@ use netc_passes::split;
 use super::runs::same_outputs;
 use super::{Wrong, require};
 
+/// Pipelines over core ops that keep every bit and leave nothing that they would rewrite: passes alone and together.
+pub const EXACT: &[&str] =
+    &["dce", "cse", "canonicalize", "fold-const", "fold-const=0", "fix(canonicalize,cse,fold-const,dce)"];
+
+/// Pipelines over core ops after which values may be rounded differently.
+pub const ROUNDING: &[&str] = &["fold-bn", "@simplify", "saturate{iters=4,nodes=300}"];
+
+/// Pipelines over models of layers that keep every bit and leave nothing that they would rewrite.
+pub const OVER_LAYERS: &[&str] = &["lower", "cse", "dce"];
+
 /// How many amounts of fuel [`fuel`] tries at most.
 const FUELS: u64 = 24;
 

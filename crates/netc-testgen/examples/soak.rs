@@ -1,0 +1,101 @@
+//! Runs random modules through every oracle: `cargo run --release -p netc-testgen --example soak -- [MODULES] [SEED]`.
+//!
+//! One module for each seed from `SEED` on, in turn a program of core ops and a Keras model. Stops at the first seed
+//! whose module fails, says which, and ends with 1.
+
+#![allow(clippy::print_stdout)]
+
+use std::panic::catch_unwind;
+use std::process::ExitCode;
+
+use netc_ir::Module;
+use netc_pass::Dialects;
+use netc_testgen::oracle::{self, Subject, Wrong};
+use netc_testgen::{CoreRecipe, Cuts, KerasRecipe, dialects};
+
+/// Steps of a program, and of a model.
+const CORE_OPS: usize = 24;
+const LAYERS: usize = 10;
+
+/// What an oracle says.
+type Judged = Result<(), Wrong>;
+
+/// How many modules are judged between two lines of progress.
+const PROGRESS: u64 = 10_000;
+
+fn main() -> ExitCode {
+    let mut numbers = std::env::args().skip(1).map(|n| n.parse::<u64>());
+    let (Ok(modules), Ok(first)) = (numbers.next().unwrap_or(Ok(100_000)), numbers.next().unwrap_or(Ok(1))) else {
+        println!("usage: soak [MODULES] [SEED]");
+        return ExitCode::FAILURE;
+    };
+    for seed in first..first.saturating_add(modules) {
+        let judged = catch_unwind(|| judge(seed)).unwrap_or_else(|_| Err("panics".into()));
+        if let Err(wrong) = judged {
+            println!("seed {seed}: {wrong}");
+            return ExitCode::FAILURE;
+        }
+        let done = seed - first + 1;
+        if done % PROGRESS == 0 || done == modules {
+            println!("{done} modules hold, the last of seed {seed}");
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// The module of the seed passes every oracle.
+fn judge(seed: u64) -> Judged {
+    let cuts = Cuts::from_seed(seed);
+    if seed.is_multiple_of(2) {
+        let module = CoreRecipe::from_seed(seed, CORE_OPS).build();
+        program(&module, &cuts.names(&module), seed)
+    } else {
+        let module = KerasRecipe::from_seed(seed, LAYERS).build();
+        model(&module, &cuts.names(&module), seed)
+    }
+}
+
+fn program(module: &Module, cuts: &[String], seed: u64) -> Judged {
+    let dialects = Dialects::new();
+    anything(module, cuts, &dialects, seed)?;
+    oracle::split_compose(module, cuts)?;
+    oracle::split_inline(module, cuts, &dialects)?;
+    each(oracle::ROUNDING, &dialects, |subject| rewrites(module, cuts, subject))?;
+    each(oracle::EXACT, &dialects, |subject| rewrites_once(module, cuts, subject))
+}
+
+fn model(module: &Module, cuts: &[String], seed: u64) -> Judged {
+    let dialects = dialects();
+    anything(module, cuts, &dialects, seed)?;
+    oracle::round_trip_keras(module, &dialects)?;
+    oracle::is_canonical(module)?;
+    oracle::split_compose_keras(module, cuts, &dialects)?;
+    each(oracle::OVER_LAYERS, &dialects, |subject| rewrites_once(module, cuts, subject))
+}
+
+/// What holds of programs and models alike.
+fn anything(module: &Module, cuts: &[String], dialects: &Dialects, seed: u64) -> Judged {
+    oracle::print_parse(module)?;
+    oracle::verifier_rejects(module, seed)?;
+    oracle::lower_exec(module, dialects)?;
+    oracle::split_merge(module, cuts)?;
+    oracle::parts(cuts).iter().try_for_each(|part| oracle::extract_computes(module, part, dialects))
+}
+
+fn each(pipelines: &[&str], dialects: &Dialects, holds: impl Fn(Subject<'_>) -> Judged) -> Judged {
+    let registry = &netc_passes::registry();
+    pipelines.iter().try_for_each(|pipeline| {
+        holds(Subject { pipeline, registry, dialects }).map_err(|wrong| format!("{pipeline}: {wrong}"))
+    })
+}
+
+fn rewrites(module: &Module, cuts: &[String], subject: Subject<'_>) -> Judged {
+    oracle::keeps_values(module, subject)?;
+    oracle::fuel(module, subject)?;
+    oracle::commutes(module, cuts, subject)
+}
+
+fn rewrites_once(module: &Module, cuts: &[String], subject: Subject<'_>) -> Judged {
+    rewrites(module, cuts, subject)?;
+    oracle::idempotent(module, subject)
+}
