@@ -73,6 +73,18 @@ fn simplified_programs_compute_nearly_the_same() {
 }
 
 #[test]
+fn programs_run_and_give_the_same_each_time() {
+    check(100, CoreRecipe::strategy(CORE_OPS), |recipe| oracle::lower_exec(&recipe.build(), &Dialects::new()));
+    check(60, KerasRecipe::strategy(LAYERS), |recipe| oracle::lower_exec(&recipe.build(), &dialects()));
+}
+
+#[test]
+fn passes_in_any_order_keep_values() {
+    let recipes = (CoreRecipe::strategy(CORE_OPS), prop::collection::vec(any::<u8>(), 1..8));
+    check(100, recipes, |(recipe, passes)| oracle::keeps_values_by(&recipe.build(), &oracle::random_pipeline(&passes)));
+}
+
+#[test]
 fn models_print_and_parse_back() {
     check(100, KerasRecipe::strategy(LAYERS), |recipe| oracle::print_parse(&recipe.build()));
 }
@@ -125,6 +137,17 @@ fn passes_over_models_keep_values_and_have_nothing_left_to_do() {
 }
 
 #[test]
+fn simplified_models_compute_nearly_the_same() {
+    let recipes = (KerasRecipe::strategy(LAYERS), Cuts::strategy());
+    for_each_pass(oracle::ROUNDING, 64, recipes, |subject, (recipe, cuts)| {
+        let module = recipe.build();
+        oracle::keeps_values(&module, subject)?;
+        oracle::fuel(&module, subject)?;
+        oracle::commutes(&module, &cuts.names(&module), subject)
+    });
+}
+
+#[test]
 fn merging_undoes_a_split() {
     check(150, (CoreRecipe::strategy(CORE_OPS), Cuts::strategy()), |(recipe, cuts)| {
         let module = recipe.build();
@@ -163,6 +186,13 @@ fn inlining_keeps_values_and_leaves_no_calls() {
 fn damaged_text_is_no_reason_to_panic() {
     check(200, (CoreRecipe::strategy(8), damage()), |(recipe, damage)| {
         oracle::parse_ir(&damaged(print(&recipe.build()).into_bytes(), &damage))
+    });
+}
+
+#[test]
+fn damaged_pipelines_are_no_reason_to_panic() {
+    check(200, (prop::collection::vec(any::<u8>(), 0..8), damage()), |(passes, damage)| {
+        oracle::pipeline_text(&damaged(oracle::random_pipeline(&passes).into_bytes(), &damage))
     });
 }
 

@@ -29,13 +29,11 @@ fn main() -> ExitCode {
         println!("usage: soak [MODULES] [SEED]");
         return ExitCode::FAILURE;
     };
-    for seed in first..first.saturating_add(modules) {
-        let judged = catch_unwind(|| judge(seed)).unwrap_or_else(|_| Err("panics".into()));
-        if let Err(wrong) = judged {
+    for (done, seed) in (1..=modules).zip(first..) {
+        if let Err(wrong) = catch_unwind(|| judge(seed)).unwrap_or_else(|_| Err("panics".into())) {
             println!("seed {seed}: {wrong}");
             return ExitCode::FAILURE;
         }
-        let done = seed - first + 1;
         if done % PROGRESS == 0 || done == modules {
             println!("{done} modules hold, the last of seed {seed}");
         }
@@ -70,6 +68,7 @@ fn model(module: &Module, cuts: &[String], seed: u64) -> Judged {
     oracle::round_trip_keras(module, &dialects)?;
     oracle::is_canonical(module)?;
     oracle::split_compose_keras(module, cuts, &dialects)?;
+    each(oracle::ROUNDING, &dialects, |subject| rewrites(module, cuts, subject))?;
     each(oracle::OVER_LAYERS, &dialects, |subject| rewrites_once(module, cuts, subject))
 }
 

@@ -14,7 +14,7 @@ use super::{Wrong, require};
 pub const EXACT: &[&str] =
     &["dce", "cse", "canonicalize", "fold-const", "fold-const=0", "fix(canonicalize,cse,fold-const,dce)"];
 
-/// Pipelines over core ops after which values may be rounded differently.
+/// Pipelines over programs or models after which values may be rounded differently.
 pub const ROUNDING: &[&str] = &["fold-bn", "@simplify", "saturate{iters=4,nodes=300}"];
 
 /// Pipelines over models of layers that keep every bit and leave nothing that they would rewrite.
