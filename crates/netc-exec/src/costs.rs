@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use netc_data::Store;
-use netc_ir::{Builder, CoreOp, Dim, MAIN, Module, Type};
+use netc_ir::{Builder, CoreOp, Dim, MAIN, Module, OpKind, Type};
 use netc_pass::OpCosts;
 
 use crate::error::ExecError;
@@ -70,7 +70,7 @@ impl OpCosts for MeasuredCosts {
         let known = known.get_or_insert_with(|| self.read());
         *known.entry(key).or_insert_with(|| {
             self.news.set(true);
-            measure(&op, &operands, &at_one(result)).unwrap_or(NEVER)
+            measure(op, &operands, &at_one(result)).unwrap_or(NEVER)
         })
     }
 }
@@ -81,40 +81,19 @@ fn at_one(ty: &Type) -> Type {
 }
 
 /// The op with every symbol 1.
-fn fixed(op: &CoreOp) -> CoreOp {
-    let one = |dims: &[Dim]| dims.iter().map(|dim| dim.substitute(&|_| Some(Dim::Known(1)))).collect();
-    match op {
-        CoreOp::Reshape(dims) => CoreOp::Reshape(one(dims)),
-        CoreOp::Broadcast(dims) => CoreOp::Broadcast(one(dims)),
-        CoreOp::Constant(_)
-        | CoreOp::Weight(_)
-        | CoreOp::Unary(_)
-        | CoreOp::Binary(_)
-        | CoreOp::Compare(_)
-        | CoreOp::Select
-        | CoreOp::Cast(_)
-        | CoreOp::MatMul
-        | CoreOp::Conv { .. }
-        | CoreOp::Pool { .. }
-        | CoreOp::Reduce { .. }
-        | CoreOp::Transpose(_)
-        | CoreOp::Concat(_)
-        | CoreOp::Slice(_)
-        | CoreOp::Pad { .. }
-        | CoreOp::Gather(_)
-        | CoreOp::Sort { .. }
-        | CoreOp::CumSum(_)
-        | CoreOp::Reverse(_) => op.clone(),
-    }
+fn fixed(op: &CoreOp) -> OpKind {
+    let mut kind = OpKind::Core(op.clone());
+    kind.substitute(&|_| Some(Dim::Known(1)));
+    kind
 }
 
 /// The seconds of the shortest of some runs of the op on random operands.
-fn measure(op: &CoreOp, operands: &[Type], result: &Type) -> Result<f64, ExecError> {
+fn measure(op: OpKind, operands: &[Type], result: &Type) -> Result<f64, ExecError> {
     let mut module = Module::new();
     let mut builder = Builder::new(&module, MAIN);
     let params: Vec<_> =
         operands.iter().enumerate().map(|(i, ty)| builder.param(format!("x{i}"), ty.clone(), None)).collect();
-    let op = builder.op(op.clone(), &params, [(result.clone(), None)]);
+    let op = builder.op(op, &params, [(result.clone(), None)]);
     let output = builder.results(op)[0];
     let func = builder.finish([("y".into(), output)]);
     let main = module.add_func(func);
