@@ -1,7 +1,7 @@
 //! What ops cost, counted: multiply-accumulates and the bytes that are read and written.
 
 use netc_ir::{Binary, CoreOp, Dim, Padding, Type, Unary, Window};
-use netc_pass::OpCosts;
+use netc_pass::{OpCosts, Operand};
 
 /// Multiply-accumulates per second of a matrix product.
 const PRODUCTS: f64 = 1e10;
@@ -19,8 +19,8 @@ const EACH: f64 = 2e-6;
 pub struct PortableCosts;
 
 impl OpCosts for PortableCosts {
-    fn seconds(&self, op: &CoreOp, operands: &[&Type], result: &Type) -> f64 {
-        let moved = operands.iter().map(|ty| bytes(ty)).sum::<f64>() + bytes(result);
+    fn seconds(&self, op: &CoreOp, operands: &[Operand<'_>], result: &Type) -> f64 {
+        let moved = operands.iter().map(|operand| bytes(operand.ty)).sum::<f64>() + bytes(result);
         let work = match op {
             CoreOp::Constant(_) | CoreOp::Weight(_) | CoreOp::Reshape(_) => return EACH / 10.0,
             CoreOp::MatMul => elements(result) * last(operands.first()) / PRODUCTS,
@@ -49,8 +49,8 @@ impl OpCosts for PortableCosts {
 }
 
 /// A product, and the patches of the input where the window is more than a point.
-fn conv(window: &Window, operands: &[&Type], result: &Type) -> f64 {
-    let kernel = operands.get(1).and_then(|ty| ty.dims.as_deref()).unwrap_or_default();
+fn conv(window: &Window, operands: &[Operand<'_>], result: &Type) -> f64 {
+    let kernel = operands.get(1).and_then(|kernel| kernel.ty.dims.as_deref()).unwrap_or_default();
     let taps: f64 = kernel.split_last().map_or(1.0, |(_, inner)| inner.iter().map(extent).product());
     let filters = kernel.last().map_or(1.0, extent).max(1.0);
     let point = kernel.len() >= 2
@@ -99,6 +99,6 @@ fn bytes(ty: &Type) -> f64 {
 }
 
 /// The extent of the last axis.
-fn last(ty: Option<&&Type>) -> f64 {
-    ty.and_then(|ty| ty.dims.as_ref()?.last()).map_or(1.0, extent)
+fn last(operand: Option<&Operand<'_>>) -> f64 {
+    operand.and_then(|operand| operand.ty.dims.as_ref()?.last()).map_or(1.0, extent)
 }

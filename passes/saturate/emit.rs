@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use egg::Id;
-use netc_ir::{Func, Module, OpId, Type, ValueId};
-use netc_pass::OpCosts;
+use netc_ir::{Func, Module, OpId, ValueId};
+use netc_pass::{OpCosts, Operand};
 
 use super::classes::{Classes, Node, NodeKind};
 use super::extract::{Choice, Problem, Way};
@@ -117,7 +117,11 @@ fn cost(classes: &Classes<'_>, costs: &dyn OpCosts, id: Id, node: &Node) -> f64 
     let class = &classes.graph[id].data;
     match &node.kind {
         NodeKind::Core(op) if !class.constant => {
-            let operands: Vec<&Type> = node.operands.iter().map(|id| &classes.graph[*id].data.ty).collect();
+            let operand = |id: &Id| {
+                let known = &classes.graph[*id].data;
+                Operand { ty: &known.ty, constant: known.constant }
+            };
+            let operands: Vec<Operand<'_>> = node.operands.iter().map(operand).collect();
             costs.seconds(op, &operands, &class.ty).max(LEAST)
         }
         NodeKind::Core(_) | NodeKind::Param(_) | NodeKind::Opaque(..) => LEAST,

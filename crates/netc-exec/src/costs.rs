@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use netc_data::Store;
-use netc_ir::{Builder, CoreOp, Dim, MAIN, Module, OpKind, Type};
-use netc_pass::OpCosts;
+use netc_ir::attr::F64;
+use netc_ir::{Builder, CoreOp, Dim, MAIN, Module, OpKind, Type, Weight, WeightData, WeightId};
+use netc_pass::{OpCosts, Operand};
 
 use crate::error::ExecError;
 use crate::inputs;
@@ -62,8 +63,8 @@ impl MeasuredCosts {
 }
 
 impl OpCosts for MeasuredCosts {
-    fn seconds(&self, op: &CoreOp, operands: &[&Type], result: &Type) -> f64 {
-        let operands: Vec<Type> = operands.iter().map(|ty| at_one(ty)).collect();
+    fn seconds(&self, op: &CoreOp, operands: &[Operand<'_>], result: &Type) -> f64 {
+        let operands: Vec<(Type, bool)> = operands.iter().map(|o| (at_one(o.ty), o.constant)).collect();
         let op = fixed(op);
         let key = format!("{op:?} {operands:?}");
         let mut known = self.known.borrow_mut();
@@ -87,13 +88,23 @@ fn fixed(op: &CoreOp) -> OpKind {
     kind
 }
 
-/// The seconds of the shortest of some runs of the op on random operands.
-fn measure(op: OpKind, operands: &[Type], result: &Type) -> Result<f64, ExecError> {
+/// The seconds of the shortest of some runs of the op on random operands, each with whether it is constant.
+fn measure(op: OpKind, operands: &[(Type, bool)], result: &Type) -> Result<f64, ExecError> {
     let mut module = Module::new();
+    for (ty, _) in operands {
+        let data = WeightData::Random { seed: 1, low: F64::new(-1.0), high: F64::new(1.0) };
+        module.add_weight(Weight { name: "operand".into(), ty: ty.clone(), data });
+    }
     let mut builder = Builder::new(&module, MAIN);
-    let params: Vec<_> =
-        operands.iter().enumerate().map(|(i, ty)| builder.param(format!("x{i}"), ty.clone(), None)).collect();
-    let op = builder.op(op, &params, [(result.clone(), None)]);
+    let operand = |(i, (ty, constant)): (usize, &(Type, bool))| {
+        if !constant {
+            return builder.param(format!("x{i}"), ty.clone(), None);
+        }
+        let weight = builder.op(CoreOp::Weight(WeightId::new(i)), &[], [(ty.clone(), None)]);
+        builder.results(weight)[0]
+    };
+    let operands: Vec<_> = operands.iter().enumerate().map(operand).collect();
+    let op = builder.op(op, &operands, [(result.clone(), None)]);
     let output = builder.results(op)[0];
     let func = builder.finish([("y".into(), output)]);
     let main = module.add_func(func);
@@ -122,10 +133,12 @@ mod tests {
     fn larger_products_cost_more_and_costs_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("kept/costs");
-        let square = |n: u64| Type::fixed(ElemType::F32, &[n, n]);
         let costs = MeasuredCosts::kept_in(file.clone());
-        let cost =
-            |costs: &MeasuredCosts, n: u64| costs.seconds(&CoreOp::MatMul, &[&square(n), &square(n)], &square(n));
+        let cost = |costs: &MeasuredCosts, n: u64| {
+            let ty = Type::fixed(ElemType::F32, &[n, n]);
+            let operands = [false, true].map(|constant| Operand { ty: &ty, constant });
+            costs.seconds(&CoreOp::MatMul, &operands, &ty)
+        };
         let (small, large) = (cost(&costs, 8), cost(&costs, 256));
         assert!(small < large, "{small} {large}");
         costs.save().unwrap();
@@ -136,9 +149,9 @@ mod tests {
 
     #[test]
     fn what_does_not_run_costs_more_than_anything() {
-        let f32s = Type::fixed(ElemType::F32, &[2]);
-        let odd = Type::fixed(ElemType::F32, &[3]);
-        let cost = MeasuredCosts::default().seconds(&CoreOp::Binary(Binary::Add), &[&f32s, &odd], &f32s);
+        let types = [2, 3].map(|n| Type::fixed(ElemType::F32, &[n]));
+        let operands = [0, 1].map(|i| Operand { ty: &types[i], constant: false });
+        let cost = MeasuredCosts::default().seconds(&CoreOp::Binary(Binary::Add), &operands, &types[0]);
         assert!(cost >= NEVER);
     }
 }

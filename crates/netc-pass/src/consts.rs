@@ -16,6 +16,15 @@ pub struct ConstError(pub String);
 
 /// Says what ops cost to run.
 pub trait OpCosts {
-    /// The seconds that `op` takes on operands of these types; symbols in them count as 1.
-    fn seconds(&self, op: &CoreOp, operands: &[&Type], result: &Type) -> f64;
+    /// The seconds that `op` takes on such operands; symbols in types count as 1.
+    fn seconds(&self, op: &CoreOp, operands: &[Operand<'_>], result: &Type) -> f64;
+}
+
+/// What an op reads.
+#[derive(Debug, Clone, Copy)]
+pub struct Operand<'a> {
+    /// Its type.
+    pub ty: &'a Type,
+    /// Whether it is known before the program runs, so that kernels are prepared for it.
+    pub constant: bool,
 }

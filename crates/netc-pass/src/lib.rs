@@ -15,7 +15,7 @@ pub mod pass;
 pub mod pipeline;
 pub mod registry;
 
-pub use consts::{ConstError, ConstEval, OpCosts};
+pub use consts::{ConstError, ConstEval, OpCosts, Operand};
 pub use context::{Context, Fuel, Remark};
 pub use library::LayerLibrary;
 pub use lowering::{Dialect, Dialects, LowerError, Lowered, OpContext};
