@@ -51,6 +51,8 @@ fn rules_that_never_apply_are_refused() {
         "r: add(?a: f32[2], ?b: i32[2]) => ?a",
         "r: relu(?x: f32[2]) => concat(?x, ?x) {axis = 0}",
         "r: relu(?x) => ?x where rank(?x) == 7",
+        // A quotient by zero cannot be computed.
+        "r: div(?x: i32[2], 0.0) => ?x",
     ] {
         assert!(matches!(trial(text), Err(Untrue::Never { .. })), "{text}");
     }
