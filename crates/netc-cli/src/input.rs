@@ -1,10 +1,11 @@
 //! The model that a command works on, whatever it is given as.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use netc_ir::{Attr, FuncId, MAIN, Module};
+use netc_ir::{Attr, FileId, FuncId, MAIN, Module, WeightData};
 use netc_keras::lower::KerasDialect;
 use netc_pass::{Context, Dialects, LayerLibrary, Manager, Pipeline, nearest};
 use netc_passes::merge;
@@ -164,6 +165,17 @@ impl Model {
     /// The manifest that was read, if the model is a chain of stages from files.
     pub(crate) fn manifest(&self) -> Option<&Path> {
         self.source.as_deref().filter(|path| is_manifest(path))
+    }
+
+    /// Refuses weights that their files' checksums show to be damaged: to be called before they are computed with or
+    /// written, as all of them are read for it.
+    pub(crate) fn check_weights(&self) -> Result<(), CliError> {
+        let files = self.module.weights.iter().filter_map(|weight| match weight.data {
+            WeightData::File { file, .. } => Some(file),
+            WeightData::Inline(_) | WeightData::Random { .. } => None,
+        });
+        let check = |file: FileId| netc_keras::check(Path::new(&*self.module[file])).map_err(CliError::from_error);
+        files.collect::<BTreeSet<_>>().into_iter().try_for_each(check)
     }
 
     /// The files that the model is read from: what was given, and those that the weights are in.

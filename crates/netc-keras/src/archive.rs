@@ -3,14 +3,20 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
 
+use crc32fast::Hasher;
 use rawzip::{CompressionMethod, ReaderAt, ZipArchive, ZipLocator};
 
 use crate::error::Problem;
 
 /// Text members larger than this are refused: Keras's largest configurations are a few megabytes.
 const MAX_TEXT: u64 = 256 << 20;
+
+/// Bytes that a thread reads at a time for a checksum: what it hashes is still in its cache.
+const BLOCK: usize = 256 << 10;
 
 /// A member of an archive.
 pub(crate) struct Member {
@@ -20,6 +26,8 @@ pub(crate) struct Member {
     /// Bytes in the file.
     pub(crate) stored: u64,
     method: CompressionMethod,
+    /// Checksum of the bytes before they were compressed.
+    crc: u32,
 }
 
 /// An opened archive.
@@ -50,6 +58,22 @@ impl Archive {
         self.members.iter().find(|m| m.name == name)
     }
 
+    /// Reads a stored member whole and compares it with its checksum, on as many threads as the machine has cores.
+    pub(crate) fn check(&self, member: &Member) -> Result<(), Problem> {
+        let threads = thread::available_parallelism().map_or(1, usize::from) as u64;
+        let share = member.stored.div_ceil(threads).max(BLOCK as u64);
+        let starts = (0..member.stored).step_by(share as usize);
+        let crc = thread::scope(|scope| {
+            let part = |start| (member.offset + start, share.min(member.stored - start));
+            let parts: Vec<_> = starts.map(|start| scope.spawn(move || checksum(&self.file, part(start)))).collect();
+            parts.into_iter().try_fold(Hasher::new(), |mut whole, part| {
+                whole.combine(&part.join().unwrap_or_else(|panic| resume_unwind(panic))?);
+                Ok::<_, Problem>(whole)
+            })
+        })?;
+        member.require_checksum(crc.finalize())
+    }
+
     /// The text of a member, inflated if it is compressed.
     pub(crate) fn text(&self, name: &'static str) -> Result<String, Problem> {
         let member = self.member(name).ok_or(Problem::Missing(name))?;
@@ -68,6 +92,7 @@ impl Archive {
         } else if member.method != CompressionMethod::STORE {
             return Err(Problem::Archive(format!("`{name}` is compressed by an unknown method")));
         }
+        member.require_checksum(crc32fast::hash(&bytes))?;
         String::from_utf8(bytes).map_err(|_| Problem::Archive(format!("`{name}` is not UTF-8 text")))
     }
 }
@@ -83,6 +108,26 @@ impl Member {
             "`{name}` is compressed, expected it stored; write the archive anew with `zip -0`"
         )))
     }
+
+    /// Refuses a member whose bytes have another checksum than the archive says.
+    fn require_checksum(&self, found: u32) -> Result<(), Problem> {
+        if found == self.crc {
+            return Ok(());
+        }
+        Err(Problem::Checksum { member: self.name.clone(), expected: self.crc, found })
+    }
+}
+
+/// The checksum of `len` bytes of the file from `offset` on.
+fn checksum(file: &File, (offset, len): (u64, u64)) -> Result<Hasher, Problem> {
+    let mut hasher = Hasher::new();
+    let mut block = vec![0u8; BLOCK];
+    for start in (0..len).step_by(BLOCK) {
+        let bytes = &mut block[..BLOCK.min((len - start) as usize)];
+        file.read_exact_at(bytes, offset + start)?;
+        hasher.update(bytes);
+    }
+    Ok(hasher)
 }
 
 fn members(archive: &ZipArchive<FileAt>, buffer: &mut [u8], len: u64) -> Result<Vec<Member>, Problem> {
@@ -90,15 +135,15 @@ fn members(archive: &ZipArchive<FileAt>, buffer: &mut [u8], len: u64) -> Result<
     let mut entries = archive.entries(buffer);
     while let Some(entry) = entries.next_entry().map_err(broken)? {
         let name = String::from_utf8_lossy(entry.file_path().as_ref()).into_owned();
-        found.push((name, entry.wayfinder(), entry.compression_method()));
+        found.push((name, entry.wayfinder(), entry.compression_method(), entry.crc32()));
     }
     let mut members = Vec::new();
-    for (name, wayfinder, method) in found {
+    for (name, wayfinder, method, crc) in found {
         let (start, end) = archive.get_entry(wayfinder).map_err(broken)?.compressed_data_range();
         if start > end || end > len {
             return Err(Problem::Archive(format!("`{name}` lies outside of the file")));
         }
-        members.push(Member { name, offset: start, stored: end - start, method });
+        members.push(Member { name, offset: start, stored: end - start, method, crc });
     }
     Ok(members)
 }
@@ -129,7 +174,7 @@ impl<W: Write> ArchiveWriter<W> {
     ) -> Result<(), Problem> {
         let file = self.zip.new_file(name).compression_method(CompressionMethod::STORE);
         let (mut entry, config) = file.crc32(rawzip::Crc32Option::Skip).start().map_err(broken)?;
-        let mut data = config.wrap(Checked { inner: &mut entry, crc: crc32fast::Hasher::new() });
+        let mut data = config.wrap(Checked { inner: &mut entry, crc: Hasher::new() });
         fill(&mut data)?;
         let (checked, descriptor) = data.finish().map_err(broken)?;
         let crc = checked.crc.finalize();
@@ -146,7 +191,7 @@ impl<W: Write> ArchiveWriter<W> {
 /// Computes the checksum of what passes: the vector instructions of `crc32fast` are needed to keep up with a copy.
 struct Checked<W> {
     inner: W,
-    crc: crc32fast::Hasher,
+    crc: Hasher,
 }
 
 impl<W: Write> Write for Checked<W> {

@@ -41,6 +41,19 @@ pub enum Problem {
     /// A member of the archive is missing.
     #[error("the archive has no `{0}`: a .keras file holds config.json, metadata.json and model.weights.h5")]
     Missing(&'static str),
+    /// A member of the archive is not what was once written.
+    #[error(
+        "`{member}` is damaged: its checksum is {found:08x}, and the archive says {expected:08x}; get the file anew, or \
+         save the model anew"
+    )]
+    Checksum {
+        /// The member.
+        member: String,
+        /// CRC-32 by the archive's directory.
+        expected: u32,
+        /// CRC-32 of its bytes.
+        found: u32,
+    },
     /// A member of the archive is not JSON.
     #[error("`{member}` is not JSON")]
     Json {

@@ -20,5 +20,5 @@ mod write;
 
 pub use error::{KerasError, Problem};
 pub use names::{dtype_name, is_layer_class};
-pub use read::{Imported, read};
+pub use read::{Imported, check, read};
 pub use write::{Written, write};

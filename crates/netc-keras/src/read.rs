@@ -56,6 +56,26 @@ fn read_file(path: &Path, dialects: &Dialects) -> Result<Imported, Problem> {
     Ok(Imported { module, notes })
 }
 
+/// Compares the weights of the model at `path` with their checksum, for which all of them are read: [`read`] reads
+/// none. A file that is no archive has no checksum, and passes.
+///
+/// # Errors
+/// Weights that are damaged, and a file that cannot be read.
+pub fn check(path: &Path) -> Result<(), KerasError> {
+    check_file(path).map_err(|source| KerasError::Read { path: path.into(), source })
+}
+
+fn check_file(path: &Path) -> Result<(), Problem> {
+    let file = Arc::new(File::open(path)?);
+    let mut magic = [0u8; 2];
+    let n = file.read_at(&mut magic, 0)?;
+    if &magic[..n] != b"PK" {
+        return Ok(());
+    }
+    let archive = Archive::open(file)?;
+    archive.member(WEIGHTS).map_or(Ok(()), |weights| archive.check(weights))
+}
+
 /// Tells the usual mix-ups apart before the archive reader does.
 fn require_archive(file: &File) -> Result<(), Problem> {
     let metadata = file.metadata()?;

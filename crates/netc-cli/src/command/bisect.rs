@@ -13,6 +13,7 @@ use crate::text;
 pub(crate) fn run(args: &BisectArgs, registry: &Registry) -> Result<(), CliError> {
     let dialects = input::dialects(&args.model)?;
     let model = input::load(&args.input, &dialects)?;
+    model.check_weights()?;
     let pipeline = pipeline::parse(&args.passes)?;
     let judge = Judge {
         pipeline: &pipeline,

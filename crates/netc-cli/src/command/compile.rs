@@ -26,6 +26,9 @@ pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliErro
     let pipeline = pipeline::parse(&args.passes)?;
     let dialects = input::dialects(&args.model)?;
     let mut model = input::load_or_default(args.input.as_deref(), &dialects)?;
+    if args.verify.is_some() || args.output.is_some() {
+        model.check_weights()?;
+    }
     let title = title(&model, &Costs::of(&model.module, &dialects));
     let original = args.verify.map(|_| model.module.clone());
 

@@ -25,6 +25,7 @@ const TRIES: u32 = 8;
 pub(crate) fn run(args: &ReduceArgs, registry: &Registry) -> Result<(), CliError> {
     let dialects = input::dialects(&args.model)?;
     let model = input::load(&args.input, &dialects)?;
+    model.check_weights()?;
     refuse_target(&args.output, &model)?;
     let pipeline = pipeline::parse(&args.passes)?;
     let judge = Judge {

@@ -17,6 +17,7 @@ pub(crate) fn run(args: &ReproArgs, registry: &Registry) -> Result<(), CliError>
     }
     let dialects = input::dialects(&ModelArgs { layers: saved.layers.iter().map(Into::into).collect() })?;
     let mut model = input::load(&args.file.to_string_lossy(), &dialects)?;
+    model.check_weights()?;
     let pipeline =
         saved.pipeline.parse().map_err(|e: netc_pass::PipelineSyntaxError| CliError::input(e.to_string()))?;
     let settings = Settings {

@@ -16,6 +16,7 @@ use crate::verify::Executable;
 pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
     let dialects = input::dialects(&args.model)?;
     let model = input::load(&args.input, &dialects)?;
+    model.check_weights()?;
     let executable = Executable::new(&model.module, &dialects)?;
     if let Some(path) = &args.output {
         check_target(path, &model, args, executable.func().outputs.len())?;
