@@ -340,6 +340,15 @@ def test_model(make, tmp_path):
     check_file(randomise(make()), tmp_path, every_cut)
 
 
+def test_outputs_are_named_by_the_keys_of_a_dictionary(tmp_path):
+    path = save(randomise(same_output_twice()), tmp_path / "m.keras")
+    netc("run", path, "-o", tmp_path / "out.npz")
+    with np.load(tmp_path / "out.npz") as out:
+        assert out.files == ["again", "early", "first"]
+    manifest = harness.split(path, "#1", tmp_path / "out")
+    assert [output["name"] for output in manifest["outputs"]] == ["again", "early", "first"]
+
+
 # Calls with which netc does not compute, or not always: `x` and `y` are sequences of six steps of four features.
 UNUSUAL = """
     layers.Conv1DTranspose(3, 2)(x)

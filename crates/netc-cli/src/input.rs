@@ -1,11 +1,11 @@
 //! The model that a command works on, whatever it is given as.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use netc_ir::{Attr, FileId, FuncId, MAIN, Module, WeightData};
+use netc_data::Store;
+use netc_ir::{Attr, FileId, FuncId, MAIN, Module, Name};
 use netc_keras::lower::KerasDialect;
 use netc_pass::{Context, Dialects, LayerLibrary, Manager, Pipeline, nearest};
 use netc_passes::merge;
@@ -156,6 +156,13 @@ pub(crate) fn model(module: Module, stem: String, notes: Vec<String>, place: &st
     Ok(Model { module, main, name: stem, notes, source: None })
 }
 
+/// Refuses weights that are damaged, as the checksums of the files show which `store` reads. Those that it has read or
+/// copied are not read again.
+pub(crate) fn check_weights(store: &Store) -> Result<(), CliError> {
+    let check = |(id, path): (FileId, &Name)| netc_keras::check(Path::new(&**path), &store.copied(id));
+    store.files().try_for_each(|file| check(file).map_err(CliError::from_error))
+}
+
 impl Model {
     /// What the model is: its class in its framework.
     pub(crate) fn class(&self) -> &str {
@@ -167,15 +174,9 @@ impl Model {
         self.source.as_deref().filter(|path| is_manifest(path))
     }
 
-    /// Refuses weights that their files' checksums show to be damaged: to be called before they are computed with or
-    /// written, as all of them are read for it.
+    /// Refuses weights that are damaged, as their files' checksums show, before they are computed with.
     pub(crate) fn check_weights(&self) -> Result<(), CliError> {
-        let files = self.module.weights.iter().filter_map(|weight| match weight.data {
-            WeightData::File { file, .. } => Some(file),
-            WeightData::Inline(_) | WeightData::Random { .. } => None,
-        });
-        let check = |file: FileId| netc_keras::check(Path::new(&*self.module[file])).map_err(CliError::from_error);
-        files.collect::<BTreeSet<_>>().into_iter().try_for_each(check)
+        check_weights(&Store::open(&self.module).map_err(CliError::from_error)?)
     }
 
     /// The files that the model is read from: what was given, and those that the weights are in.

@@ -3,9 +3,11 @@
 //! `stages[]` stand in order. Inputs and outputs of a stage stand in the order in which its file's model takes and
 //! returns them. An input's `source` is `{"model_input": NAME}` or `{"stage": I, "output": J}`.
 //!
+//! `passes[]` says what made the stages of the model.
+//!
 //! Two things are there for merging the stages again. `main` is `@main` without its ops, in the IR's own text: what the
-//! model is as a whole, and what its inputs are, of which some may be read by no stage. A stage's `calls` hold for layers the numbers that their calls have in the whole, where these are
-//! not those that they have in the stage.
+//! model is as a whole, and what its inputs are, of which some may be read by no stage. A stage's `calls` hold for
+//! layers the numbers that their calls have in the whole, where these are not those that they have in the stage.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -54,6 +56,7 @@ pub(crate) fn write(
     model: &Model,
     chain: &Chain,
     files: &[StageFile],
+    passes: &[String],
     costs: &Costs<'_>,
     verification: Option<&Verification>,
 ) -> Value {
@@ -96,6 +99,7 @@ pub(crate) fn write(
     let mut manifest = json!({
         "netc": env!("CARGO_PKG_VERSION"),
         "model": model.name,
+        "passes": passes,
         "inputs": inputs.collect::<Vec<_>>(),
         "outputs": outputs.collect::<Vec<_>>(),
         "stages": stages.collect::<Vec<_>>(),

@@ -16,7 +16,7 @@ pub(crate) struct Report<'a> {
     pub(crate) model: &'a Model,
     /// The model's name in its framework and its class.
     pub(crate) title: String,
-    pub(crate) passes: Vec<String>,
+    pub(crate) passes: &'a [String],
     pub(crate) remarks: &'a [Remark],
     pub(crate) chain: Option<&'a Chain>,
     pub(crate) files: &'a [StageFile],
@@ -43,7 +43,7 @@ impl Report<'_> {
         for note in &self.model.notes {
             out.push_str(&format!("{:<10}{note}\n", "note"));
         }
-        for pass in &self.passes {
+        for pass in self.passes {
             out.push_str(&format!("{:<10}{pass}\n", "pass"));
         }
         for remark in self.remarks {
@@ -91,7 +91,7 @@ impl Report<'_> {
     /// The report as JSON: the manifest where the model was split, else what the model is.
     pub(crate) fn json(&self) -> Value {
         let mut json = match self.chain {
-            Some(chain) => manifest::write(self.model, chain, self.files, self.costs, self.verification),
+            Some(chain) => manifest::write(self.model, chain, self.files, self.passes, self.costs, self.verification),
             None => self.model_json(),
         };
         json["notes"] = json!(self.model.notes);

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crc32fast::Hasher;
 use netc_ir::{ElemType, FileId, Literal, Module, Name, Number, Weight, WeightData};
 use thiserror::Error;
 
@@ -62,6 +63,18 @@ pub struct Store {
     files: BTreeMap<FileId, (Name, Arc<File>)>,
     /// Blocks that copies have finished with, for those that follow.
     blocks: Mutex<Vec<Vec<u8>>>,
+    copied: Mutex<BTreeMap<(FileId, u64), Span>>,
+}
+
+/// A stretch of a file that was copied.
+#[derive(Debug, Clone)]
+pub struct Span {
+    /// Place of the first byte.
+    pub offset: u64,
+    /// Number of bytes.
+    pub len: u64,
+    /// The checksum of the bytes: CRC-32, as zip archives have it.
+    pub crc: Hasher,
 }
 
 impl Store {
@@ -77,7 +90,18 @@ impl Store {
                 files.insert(file, (path, Arc::new(opened)));
             }
         }
-        Ok(Self { files, blocks: Mutex::default() })
+        Ok(Self { files, blocks: Mutex::default(), copied: Mutex::default() })
+    }
+
+    /// The files that weights are read from.
+    pub fn files(&self) -> impl Iterator<Item = (FileId, &Name)> {
+        self.files.iter().map(|(id, (path, _))| (*id, path))
+    }
+
+    /// What was copied or read of a file so far, by the order in the file. Who has to know whether the file is whole
+    /// need not read that again.
+    pub fn copied(&self, file: FileId) -> Vec<Span> {
+        lock(&self.copied).range((file, 0)..=(file, u64::MAX)).map(|(_, span)| span.clone()).collect()
     }
 
     /// All bytes of a weight of the module that the store was opened for.
@@ -88,8 +112,17 @@ impl Store {
         Ok(bytes)
     }
 
-    /// Writes all bytes of a weight to `out`, a block at a time.
-    pub fn copy(&self, weight: &Weight, out: &mut dyn Write) -> Result<(), DataError> {
+    /// Writes all bytes of a weight to `out`, a block at a time, and gives their checksum.
+    pub fn copy(&self, weight: &Weight, out: &mut dyn Write) -> Result<Hasher, DataError> {
+        let mut out = Hashed { inner: out, crc: Hasher::new() };
+        self.emit(weight, &mut out)?;
+        if let WeightData::File { file, offset, len } = weight.data {
+            lock(&self.copied).insert((file, offset), Span { offset, len, crc: out.crc.clone() });
+        }
+        Ok(out.crc)
+    }
+
+    fn emit(&self, weight: &Weight, out: &mut dyn Write) -> Result<(), DataError> {
         let written = |source| DataError::Write { weight: weight.name.clone(), source };
         match &weight.data {
             WeightData::File { file, offset, len } => self.copy_file(weight, *file, *offset, *len, out),
@@ -127,7 +160,7 @@ impl Store {
         };
         let mut block = self.take_block();
         let copied = copy_blocks(opened, offset, len, &mut block, out);
-        self.blocks().push(block);
+        lock(&self.blocks).push(block);
         copied.map_err(|error| match error {
             CopyError::Read(source) => {
                 DataError::Read { weight: weight.name.clone(), path: path.clone(), offset, len, source }
@@ -136,12 +169,30 @@ impl Store {
         })
     }
 
-    fn blocks(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
-        self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
+    fn take_block(&self) -> Vec<u8> {
+        lock(&self.blocks).pop().unwrap_or_else(|| vec![0u8; BLOCK])
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Computes the checksum of what passes: the vector instructions of `crc32fast` are needed to keep up with a copy.
+struct Hashed<'a> {
+    inner: &'a mut dyn Write,
+    crc: Hasher,
+}
+
+impl Write for Hashed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.inner.write(bytes)?;
+        self.crc.update(&bytes[..n]);
+        Ok(n)
     }
 
-    fn take_block(&self) -> Vec<u8> {
-        self.blocks().pop().unwrap_or_else(|| vec![0u8; BLOCK])
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
     }
 }
 
@@ -193,6 +244,9 @@ mod tests {
         module.add_weight(weight(WeightData::File { file: id, offset: 1, len: 8 }, &[2]));
         let store = Store::open(&module).unwrap();
         assert_eq!(store.read(&module.weights[0]).unwrap(), [0, 0, 128, 63, 0, 0, 0, 64]);
+        let copied = store.copied(id);
+        assert_eq!(copied.iter().map(|s| (s.offset, s.len)).collect::<Vec<_>>(), [(1, 8)]);
+        assert_eq!(copied[0].crc.clone().finalize(), crc32fast::hash(&[0, 0, 128, 63, 0, 0, 0, 64]));
 
         let long = weight(WeightData::File { file: id, offset: 1, len: 12 }, &[3]);
         assert!(matches!(store.read(&long), Err(DataError::Read { .. })));

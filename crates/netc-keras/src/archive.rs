@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread;
 
 use crc32fast::Hasher;
+use netc_data::Span;
 use rawzip::{CompressionMethod, ReaderAt, ZipArchive, ZipLocator};
 
 use crate::error::Problem;
@@ -58,20 +59,39 @@ impl Archive {
         self.members.iter().find(|m| m.name == name)
     }
 
-    /// Reads a stored member whole and compares it with its checksum, on as many threads as the machine has cores.
-    pub(crate) fn check(&self, member: &Member) -> Result<(), Problem> {
+    /// Compares a stored member with its checksum. What is in `copied`, in the order of the file, is not read again.
+    pub(crate) fn check(&self, member: &Member, copied: &[Span]) -> Result<(), Problem> {
+        let end = member.offset + member.stored;
+        let mut at = member.offset;
+        let mut crc = Hasher::new();
+        for span in copied {
+            // A span may reach into another, or out of the member: weights can be written of in any way.
+            if span.offset >= at && span.len <= end.saturating_sub(span.offset) {
+                crc.combine(&self.checksum(at, span.offset)?);
+                crc.combine(&span.crc);
+                at = span.offset + span.len;
+            }
+        }
+        crc.combine(&self.checksum(at, end)?);
+        member.require_checksum(crc.finalize())
+    }
+
+    /// The checksum of the bytes from `start` to `end`, computed on as many threads as the machine has cores.
+    fn checksum(&self, start: u64, end: u64) -> Result<Hasher, Problem> {
+        if end - start <= BLOCK as u64 {
+            return checksum(&self.file, start, end);
+        }
         let threads = thread::available_parallelism().map_or(1, usize::from) as u64;
-        let share = member.stored.div_ceil(threads).max(BLOCK as u64);
-        let starts = (0..member.stored).step_by(share as usize);
-        let crc = thread::scope(|scope| {
-            let part = |start| (member.offset + start, share.min(member.stored - start));
-            let parts: Vec<_> = starts.map(|start| scope.spawn(move || checksum(&self.file, part(start)))).collect();
+        let share = (end - start).div_ceil(threads);
+        thread::scope(|scope| {
+            let starts = (start..end).step_by(share as usize);
+            let part = |start| scope.spawn(move || checksum(&self.file, start, end.min(start + share)));
+            let parts: Vec<_> = starts.map(part).collect();
             parts.into_iter().try_fold(Hasher::new(), |mut whole, part| {
                 whole.combine(&part.join().unwrap_or_else(|panic| resume_unwind(panic))?);
-                Ok::<_, Problem>(whole)
+                Ok(whole)
             })
-        })?;
-        member.require_checksum(crc.finalize())
+        })
     }
 
     /// The text of a member, inflated if it is compressed.
@@ -118,13 +138,12 @@ impl Member {
     }
 }
 
-/// The checksum of `len` bytes of the file from `offset` on.
-fn checksum(file: &File, (offset, len): (u64, u64)) -> Result<Hasher, Problem> {
+fn checksum(file: &File, start: u64, end: u64) -> Result<Hasher, Problem> {
     let mut hasher = Hasher::new();
-    let mut block = vec![0u8; BLOCK];
-    for start in (0..len).step_by(BLOCK) {
-        let bytes = &mut block[..BLOCK.min((len - start) as usize)];
-        file.read_exact_at(bytes, offset + start)?;
+    let mut block = vec![0u8; BLOCK.min((end - start) as usize)];
+    for at in (start..end).step_by(BLOCK) {
+        let bytes = &mut block[..BLOCK.min((end - at) as usize)];
+        file.read_exact_at(bytes, at)?;
         hasher.update(bytes);
     }
     Ok(hasher)
@@ -170,15 +189,15 @@ impl<W: Write> ArchiveWriter<W> {
     pub(crate) fn member(
         &mut self,
         name: &str,
-        fill: impl FnOnce(&mut dyn Write) -> Result<(), Problem>,
+        fill: impl FnOnce(&mut MemberWriter<'_>) -> Result<(), Problem>,
     ) -> Result<(), Problem> {
         let file = self.zip.new_file(name).compression_method(CompressionMethod::STORE);
-        let (mut entry, config) = file.crc32(rawzip::Crc32Option::Skip).start().map_err(broken)?;
-        let mut data = config.wrap(Checked { inner: &mut entry, crc: Hasher::new() });
-        fill(&mut data)?;
-        let (checked, descriptor) = data.finish().map_err(broken)?;
-        let crc = checked.crc.finalize();
-        let descriptor = rawzip::DataDescriptorOutput::new(crc, descriptor.uncompressed_size());
+        let (mut entry, _) = file.crc32(rawzip::Crc32Option::Skip).start().map_err(broken)?;
+        let mut member = MemberWriter { inner: &mut entry, crc: Hasher::new() };
+        fill(&mut member)?;
+        let MemberWriter { crc, .. } = member;
+        let len = crc.total_len();
+        let descriptor = rawzip::DataDescriptorOutput::new(crc.finalize(), len);
         entry.finish(descriptor).map_err(broken)?;
         Ok(())
     }
@@ -188,13 +207,21 @@ impl<W: Write> ArchiveWriter<W> {
     }
 }
 
-/// Computes the checksum of what passes: the vector instructions of `crc32fast` are needed to keep up with a copy.
-struct Checked<W> {
-    inner: W,
+/// Takes the bytes of a member and keeps their checksum.
+pub(crate) struct MemberWriter<'a> {
+    inner: &'a mut dyn Write,
     crc: Hasher,
 }
 
-impl<W: Write> Write for Checked<W> {
+impl MemberWriter<'_> {
+    /// Adds bytes that `copy` writes, and whose checksum it knows.
+    pub(crate) fn splice<E>(&mut self, copy: impl FnOnce(&mut dyn Write) -> Result<Hasher, E>) -> Result<(), E> {
+        self.crc.combine(&copy(self.inner)?);
+        Ok(())
+    }
+}
+
+impl Write for MemberWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let n = self.inner.write(bytes)?;
         self.crc.update(&bytes[..n]);

@@ -13,6 +13,7 @@ use hdf5_pure::{AttrValue, DatasetBuilder, FileBuilder, FormatError, GroupBuilde
 use netc_data::Store;
 use netc_ir::{ElemType, Module, WeightId};
 
+use crate::archive::MemberWriter;
 use crate::error::Problem;
 use crate::h5types::to_hdf5;
 
@@ -35,7 +36,7 @@ impl Tree {
 }
 
 /// Writes `tree` as an HDF5 file to `out`.
-pub(crate) fn write(tree: &Tree, module: &Module, store: &Store, out: &mut dyn Write) -> Result<(), Problem> {
+pub(crate) fn write(tree: &Tree, module: &Module, store: &Store, out: &mut MemberWriter<'_>) -> Result<(), Problem> {
     let mut builder = FileBuilder::new();
     let mut skeleton = Skeleton { module, store, streamed: Vec::new() };
     for (name, child) in &tree.groups {
@@ -188,7 +189,7 @@ impl Image {
         holes: &BTreeMap<u64, WeightId>,
         module: &Module,
         store: &Store,
-        out: &mut dyn Write,
+        out: &mut MemberWriter<'_>,
     ) -> Result<(), Problem> {
         for piece in self.pieces.iter() {
             out.write_all(&piece.bytes)?;
@@ -199,8 +200,9 @@ impl Image {
                 if *address != at {
                     break;
                 }
-                store.copy(&module[*id], out)?;
-                at = address + module[*id].ty.num_bytes().unwrap_or(0);
+                let weight = &module[*id];
+                out.splice(|out| store.copy(weight, out))?;
+                at = address + weight.ty.num_bytes().unwrap_or(0);
             }
             if at != end {
                 return Err(Problem::weights("layout", "the weights do not fill the places that were made for them"));

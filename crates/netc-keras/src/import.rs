@@ -91,8 +91,13 @@ impl<'a> Importer<'a> {
         let (input_tree, inputs) = self.signature(config, "input_layers", place)?;
         let (output_tree, outputs) = self.signature(config, "output_layers", place)?;
         attrs.set("inputs", input_tree);
-        attrs.set("outputs", output_tree);
-        self.translate(entries, place, name, attrs, (&inputs, &outputs))
+        attrs.set("outputs", output_tree.clone());
+        let mut func = self.translate(entries, place, name, attrs, (&inputs, &outputs))?;
+        // Who is given a dict asks it for its keys, not for the layers that compute what they stand for.
+        for (name, i) in flat_dict(&output_tree).into_iter().flatten() {
+            func.outputs[i].name = name;
+        }
+        Ok(func)
     }
 
     fn translate(
@@ -276,6 +281,15 @@ impl<'a> Importer<'a> {
         let elem = elem_type(dtype).ok_or_else(|| Problem::config(path, format!("dtype `{dtype}` is not known")))?;
         Ok(self.symbols.ty(elem, &shape))
     }
+}
+
+/// The keys of a structure and the tensors that they stand for, if it is a dict of single tensors.
+fn flat_dict(tree: &Attr) -> Option<Vec<(Name, usize)>> {
+    let leaf = |(key, leaf): &(Name, Attr)| match leaf {
+        Attr::Operand(i) => Some((key.clone(), *i as usize)),
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::List(_) | Attr::Map(_) => None,
+    };
+    tree.as_map()?.iter().map(leaf).collect()
 }
 
 /// The declaration of an input layer that the model does not have; keys are those of `like`, an input it has.

@@ -2,9 +2,12 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 
+use netc_data::Span;
 use netc_ir::{Attr, Attrs, Module, verify};
 use netc_pass::Dialects;
 
@@ -41,12 +44,16 @@ fn read_file(path: &Path, dialects: &Dialects) -> Result<Imported, Problem> {
     let file = Arc::new(File::open(path)?);
     require_archive(&file)?;
     let archive = Archive::open(file.clone())?;
-    let config = parse_member(&archive, CONFIG)?;
+    let (variables, config) = thread::scope(|scope| {
+        let variables = scope.spawn(|| weights(&archive, file));
+        let config = parse_member(&archive, CONFIG);
+        (variables.join().unwrap_or_else(|panic| resume_unwind(panic)), config)
+    });
+    let (config, variables) = (config?, variables?);
     let metadata = match parse_member(&archive, METADATA) {
         Err(Problem::Missing(_)) => Attr::Null,
         metadata => metadata?,
     };
-    let variables = weights(&archive, file)?;
     let mut importer = Importer::new(path, variables, dialects);
     importer.top_level(&config)?;
     let Imported { mut module, mut notes } = importer.finish();
@@ -56,16 +63,17 @@ fn read_file(path: &Path, dialects: &Dialects) -> Result<Imported, Problem> {
     Ok(Imported { module, notes })
 }
 
-/// Compares the weights of the model at `path` with their checksum, for which all of them are read: [`read`] reads
-/// none. A file that is no archive has no checksum, and passes.
+/// Compares the weights of the model at `path` with their checksum, which [`read`] does not, as it reads none of them.
+/// Those in `copied`, in the order of the file, are taken to have the checksums that they had there. A file that is no
+/// archive has no checksum, and passes.
 ///
 /// # Errors
 /// Weights that are damaged, and a file that cannot be read.
-pub fn check(path: &Path) -> Result<(), KerasError> {
-    check_file(path).map_err(|source| KerasError::Read { path: path.into(), source })
+pub fn check(path: &Path, copied: &[Span]) -> Result<(), KerasError> {
+    check_file(path, copied).map_err(|source| KerasError::Read { path: path.into(), source })
 }
 
-fn check_file(path: &Path) -> Result<(), Problem> {
+fn check_file(path: &Path, copied: &[Span]) -> Result<(), Problem> {
     let file = Arc::new(File::open(path)?);
     let mut magic = [0u8; 2];
     let n = file.read_at(&mut magic, 0)?;
@@ -73,7 +81,7 @@ fn check_file(path: &Path) -> Result<(), Problem> {
         return Ok(());
     }
     let archive = Archive::open(file)?;
-    archive.member(WEIGHTS).map_or(Ok(()), |weights| archive.check(weights))
+    archive.member(WEIGHTS).map_or(Ok(()), |weights| archive.check(weights, copied))
 }
 
 /// Tells the usual mix-ups apart before the archive reader does.

@@ -26,7 +26,7 @@ pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliErro
     let pipeline = pipeline::parse(&args.passes)?;
     let dialects = input::dialects(&args.model)?;
     let mut model = input::load_or_default(args.input.as_deref(), &dialects)?;
-    if args.verify.is_some() || args.output.is_some() {
+    if args.verify.is_some() {
         model.check_weights()?;
     }
     let title = title(&model, &Costs::of(&model.module, &dialects));
@@ -53,7 +53,8 @@ pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliErro
     };
     let costs = Costs::of(&model.module, &dialects);
     let failed = verification.as_ref().is_some_and(|v| !v.passed());
-    let writer = Writer { model: &model, costs: &costs, verification: verification.as_ref() };
+    let passes: Vec<String> = pipeline.0.iter().map(ToString::to_string).collect();
+    let writer = Writer { model: &model, passes: &passes, costs: &costs, verification: verification.as_ref() };
     let (files, written) = match target.filter(|_| !failed) {
         Some(Target::Program(path)) => (writer.unwritten(chain.as_ref()), write_program(&model, path)?),
         Some(Target::Whole(path)) => (Vec::new(), write_model(&model, path)?),
@@ -63,7 +64,7 @@ pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliErro
     let report = Report {
         model: &model,
         title,
-        passes: pipeline.0.iter().map(ToString::to_string).collect(),
+        passes: &passes,
         remarks: &outcome.remarks,
         chain: chain.as_ref(),
         files: &files,
@@ -156,14 +157,19 @@ fn several_files(path: &Path, model: &Model) -> String {
     }
 }
 
+fn stage_name(model: &Model, i: usize) -> String {
+    format!("{}.stage{i}.keras", model.name)
+}
+
 /// The names of the stages' files, and their paths.
 fn stage_files(model: &Model, chain: &Chain, folder: &Path) -> Vec<(String, PathBuf)> {
-    let names = (0..chain.stages.len()).map(|i| format!("{}.stage{i}.keras", model.name));
+    let names = (0..chain.stages.len()).map(|i| stage_name(model, i));
     names.map(|name| (name.clone(), folder.join(name))).collect()
 }
 
 struct Writer<'a> {
     model: &'a Model,
+    passes: &'a [String],
     costs: &'a Costs<'a>,
     verification: Option<&'a Verification>,
 }
@@ -192,13 +198,26 @@ impl Writer<'_> {
             outputs.add(pending);
             files.push(StageFile { file: Some(name.clone()), inputs: ports.inputs, outputs: ports.outputs });
         }
+        input::check_weights(&store)?;
         let target = folder.join(manifest::FILE_NAME);
-        let manifest = manifest::write(self.model, chain, &files, self.costs, self.verification);
+        let manifest = manifest::write(self.model, chain, &files, self.passes, self.costs, self.verification);
         outputs.write(&target, |out| {
             std::io::Write::write_all(out, format!("{manifest:#}\n").as_bytes()).map_err(|e| cannot_write(&target, e))
         })?;
         outputs.commit()?;
+        tell_stale(self.model, folder, files.len());
         Ok((files, targets.iter().map(|(_, t)| t).chain([&target]).map(|t| t.display().to_string()).collect()))
+    }
+}
+
+/// Tells the user of further stages in the folder: an earlier split of the model wrote them, and they are no part of
+/// this one.
+fn tell_stale(model: &Model, folder: &Path, stages: usize) {
+    let names = (stages..).map(|i| stage_name(model, i));
+    let stale: Vec<String> = names.take_while(|name| folder.join(name).exists()).collect();
+    if !stale.is_empty() {
+        let (names, folder) = (stale.join(", "), folder.display());
+        text::note(&format!("`{folder}` still holds {names} of an earlier split, which this one does not use"));
     }
 }
 
@@ -213,6 +232,7 @@ pub(crate) fn write_model(model: &Model, target: &Path) -> Result<Vec<String>, C
     let store = Store::open(&model.module).map_err(CliError::from_error)?;
     let mut outputs = Outputs::default();
     outputs.write(target, |out| write_keras(model, &store, model.main, target, out))?;
+    input::check_weights(&store)?;
     outputs.commit()?;
     Ok(vec![target.display().to_string()])
 }

@@ -109,7 +109,12 @@ pub(super) fn name_outputs(module: &mut Module, form: u8) {
     let outputs = operands(module[main].outputs.len());
     let tree = match (&outputs[..], form % 4) {
         // Keras flattens dictionaries by their keys, whatever their order.
-        ([a, b], 0) => Attrs::new().with("q", b.clone()).with("p", a.clone()),
+        ([a, b], 0) => {
+            for (output, key) in module[main].outputs.iter_mut().zip(["p", "q"]) {
+                output.name = key.into();
+            }
+            Attrs::new().with("q", b.clone()).with("p", a.clone())
+        }
         ([a, rest @ ..], 1) if !rest.is_empty() => {
             Attrs::new().with("q", Attr::List(rest.to_vec())).with("p", a.clone())
         }
