@@ -18,20 +18,20 @@ rust() {
 # A tool of somebody else, built as they would build it.
 outsider() {
   cp Cargo.lock examples/my-netc/Cargo.lock
-  cargo test --quiet --manifest-path examples/my-netc/Cargo.toml --target-dir target/outsider
-  cargo run --quiet --manifest-path examples/my-netc/Cargo.toml --target-dir target/outsider -- \
+  cargo test --quiet --manifest-path examples/my-netc/Cargo.toml --target-dir target
+  cargo run --quiet --manifest-path examples/my-netc/Cargo.toml --target-dir target -- \
     zoo:tiny --pass strip-dropout --verify
 }
 
 interop() {
   local env=tests/.venv
-  if ! "$env/bin/python" -c 'import keras, jax, pytest' 2>/dev/null; then
+  if ! "$env/bin/python" -c 'import keras, jax, pytest, xdist' 2>/dev/null; then
     python3 -m venv "$env"
     "$env/bin/pip" install --quiet --disable-pip-version-check -r tests/interop/requirements.txt
   fi
   # The whole workspace, so that dependencies have the features that they were tested with.
   cargo build --workspace --bins --examples
-  NETC="$PWD/target/debug/netc" "$env/bin/python" -m pytest -q tests/interop
+  NETC="$PWD/target/debug/netc" "$env/bin/python" -m pytest -q -n auto tests/interop
 }
 
 case "$part" in
