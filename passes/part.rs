@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use netc_ir::{Attr, Attrs, Def, Func, Module, Name, OpId, Type, ValueId};
+use netc_pass::thousands;
 
 use crate::analysis::OpNames;
 use crate::copy::{Copy, unique};
@@ -96,7 +97,7 @@ impl fmt::Display for Crossing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.name, self.ty)?;
         match self.ty.bytes_per_example() {
-            Some(bytes) => write!(f, " ({bytes} bytes per example)"),
+            Some(bytes) => write!(f, " ({} bytes per example)", thousands(bytes)),
             None => f.write_str(" (size not known)"),
         }
     }

@@ -1,14 +1,14 @@
 //! What happened to a model, for people and as JSON.
 
 use netc_ir::{Attr, FuncId, Module, Type};
-use netc_pass::Remark;
+use netc_pass::{Remark, thousands};
 use netc_passes::analysis::Costs;
 use serde_json::{Value, json};
 
 use crate::chain::{Chain, Source};
 use crate::input::Model;
 use crate::manifest::{self, StageFile};
-use crate::text::{bytes, count, difference, thousands, thousands_or_unknown};
+use crate::text::{bytes, count, difference, thousands_or_unknown};
 use crate::verify::Verification;
 
 /// Everything that a report tells.

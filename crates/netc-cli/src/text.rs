@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Reset, Style};
 use netc_ir::Type;
+use netc_pass::thousands;
 
 use crate::error::CliError;
 
@@ -38,19 +39,6 @@ pub(crate) fn note(text: &str) {
     use std::io::IsTerminal;
     let style = Styles::for_stderr(io::stderr().is_terminal());
     let _ = writeln!(io::stderr(), "{}note{}: {text}", style.note, style.reset);
-}
-
-/// `23851784` as `23,851,784`.
-pub(crate) fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (i, c) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(c);
-    }
-    out
 }
 
 /// `23,851,784`, or `?` where it is not known.

@@ -287,7 +287,9 @@ impl<'a> Importer<'a> {
 fn flat_dict(tree: &Attr) -> Option<Vec<(Name, usize)>> {
     let leaf = |(key, leaf): &(Name, Attr)| match leaf {
         Attr::Operand(i) => Some((key.clone(), *i as usize)),
-        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::List(_) | Attr::Map(_) => None,
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::List(_) | Attr::Map(_) => {
+            None
+        }
     };
     tree.as_map()?.iter().map(leaf).collect()
 }

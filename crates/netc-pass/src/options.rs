@@ -1,8 +1,8 @@
 //! The options of a pass: what it has, and what a call sets.
 
-use crate::nearest::nearest;
 use crate::pass::{PassError, PassInfo};
 use crate::pipeline::PassCall;
+use crate::wording::nearest;
 
 /// One option of a pass.
 pub struct OptionInfo {

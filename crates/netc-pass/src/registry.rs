@@ -1,9 +1,9 @@
 //! The passes and pipelines that can be named.
 
-use crate::nearest::nearest;
 use crate::options::Options;
 use crate::pass::{Pass, PassError, PassInfo};
 use crate::pipeline::PassCall;
+use crate::wording::nearest;
 
 /// A pipeline with a name. In pipelines: `@name`.
 pub struct NamedPipeline {

@@ -1,5 +1,6 @@
 //! `netc cuts MODEL`: where one tensor separates a model in two.
 
+use netc_pass::thousands;
 use netc_passes::analysis::{Costs, CutCost};
 use serde_json::{Value, json};
 
@@ -7,7 +8,7 @@ use crate::args::CutsArgs;
 use crate::error::CliError;
 use crate::input::{self, Model};
 use crate::manifest::port;
-use crate::text::{self, table, thousands, thousands_or_unknown};
+use crate::text::{self, table, thousands_or_unknown};
 
 pub(crate) fn run(args: &CutsArgs) -> Result<(), CliError> {
     let dialects = input::dialects(&args.model)?;

@@ -1,6 +1,6 @@
 //! `netc diff A B`: compare what two models compute.
 
-use netc_pass::Fidelity;
+use netc_pass::{Fidelity, thousands};
 use serde_json::{Value, json};
 
 use crate::args::DiffArgs;
@@ -8,7 +8,7 @@ use crate::error::CliError;
 use crate::input::{self, Model};
 use crate::manifest::verification_json;
 use crate::report::verdict_within;
-use crate::text::{self, difference, table, thousands};
+use crate::text::{self, difference, table};
 use crate::verify::{Executable, Verification, verify};
 
 pub(crate) fn run(args: &DiffArgs) -> Result<(), CliError> {

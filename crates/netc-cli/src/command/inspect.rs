@@ -1,6 +1,7 @@
 //! `netc inspect MODEL`: the table that `model.summary()` prints.
 
 use netc_ir::{Func, OpId, Type};
+use netc_pass::thousands;
 use netc_passes::analysis::{Costs, OpNames};
 use serde_json::{Map, Value, json};
 
@@ -9,7 +10,7 @@ use crate::error::CliError;
 use crate::input::{self, Model};
 use crate::manifest::port;
 use crate::report::title;
-use crate::text::{self, table, thousands};
+use crate::text::{self, table};
 
 /// One line of the table.
 struct Row {

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use netc_exec::{Tensor, inputs, npy, npz};
-use netc_pass::nearest;
+use netc_pass::{nearest, thousands};
 
 use crate::args::RunArgs;
 use crate::error::CliError;
 use crate::input::{self, Model};
 use crate::output::{Outputs, cannot_write, refuse_input, refuse_same};
-use crate::text::{self, decimal, table, thousands};
+use crate::text::{self, decimal, table};
 use crate::verify::Executable;
 
 pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {

@@ -1,9 +1,9 @@
 //! What a pipeline did, as tables and as JSON.
 
-use netc_pass::Record;
+use netc_pass::{Record, thousands};
 use serde_json::{Value, json};
 
-use crate::text::{table, thousands};
+use crate::text::table;
 
 /// The seconds of each step.
 pub(super) fn timing(record: &Record) -> String {

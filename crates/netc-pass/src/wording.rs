@@ -1,4 +1,4 @@
-//! Hints for names that were misspelt.
+//! How names and numbers are told to people.
 
 /// `; did you mean ...?` for the names nearest to `wanted`, or nothing if none is near.
 pub fn nearest(wanted: &str, names: &[&str]) -> String {
@@ -11,6 +11,19 @@ pub fn nearest(wanted: &str, names: &[&str]) -> String {
         [last] => format!("; did you mean {last}?"),
         [rest @ .., last] => format!("; did you mean {} or {last}?", rest.join(", ")),
     }
+}
+
+/// `23851784` as `23,851,784`.
+pub fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
 }
 
 #[cfg(test)]
