@@ -15,7 +15,7 @@ fn without_an_output_there_is_a_report_and_nothing_written() {
     input     image: f32[N,8,8,3], 768 bytes per example
     output    logits: f32[N,10], 40 bytes per example
     pass      split=sum
-              split: boundary `sum`: 1 tensor crosses: %sum f32[N,8,8,4] (1024 bytes per example)
+              split: boundary `sum`: 1 tensor crosses: %sum f32[N,8,8,4] (1,024 bytes per example)
 
     stage0    6 layers, 276 parameters, 16,128 multiply-accumulates per example
       input   image: f32[N,8,8,3], 768 bytes per example (from the model's input)

@@ -43,6 +43,14 @@ impl Dim {
         }
     }
 
+    /// Whether it is `?`: of which nothing is known, not even that it is another `?`.
+    pub fn is_unknown(&self) -> bool {
+        match self {
+            Self::Known(_) => false,
+            Self::Expr(e) => e.0.is_none(),
+        }
+    }
+
     /// Whether it is exactly the number `n`.
     pub fn is(&self, n: u64) -> bool {
         self.known() == Some(n)

@@ -20,6 +20,10 @@ pub trait Graph {
     fn is_constant(&self, id: Self::Id) -> bool;
 }
 
+/// The most values that a function may make of some: attributes have a few per axis, and functions of functions of
+/// lists could fill the memory.
+const MAX_SIZE: usize = 4096;
+
 /// What one hole stands for.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Bound<Id> {
@@ -27,6 +31,17 @@ pub(crate) enum Bound<Id> {
     Tensors(Vec<Id>),
     Value(Value),
     Others(Entries),
+}
+
+impl<Id> Bound<Id> {
+    /// Whether it is the same as what equals it.
+    fn is_definite(&self) -> bool {
+        match self {
+            Self::Tensor(_) | Self::Tensors(_) => true,
+            Self::Value(value) => value.is_definite(),
+            Self::Others(entries) => entries.iter().all(|(_, value)| value.is_definite()),
+        }
+    }
 }
 
 /// What the holes of a rule stand for, by number.
@@ -43,10 +58,10 @@ impl<Id: Copy + Eq> Bindings<Id> {
         self.0.get(hole)?.as_ref()
     }
 
-    /// Lets `hole` stand for `bound`; false if it stands for something else.
+    /// Lets `hole` stand for `bound`; false if it stands for something else, or for what may be so.
     pub(crate) fn bind(&mut self, hole: usize, bound: Bound<Id>) -> bool {
         match &mut self.0[hole] {
-            Some(known) => *known == bound,
+            Some(known) => *known == bound && known.is_definite(),
             free => {
                 *free = Some(bound);
                 true
@@ -100,7 +115,9 @@ pub(crate) fn eval<G: Graph>(expr: &Expr, graph: &G, bindings: &Bindings<G::Id>)
         Expr::Shape(hole) => Some(Value::shape(graph.ty(bindings.tensor(*hole)?).dims.as_deref()?)),
         Expr::Elem(hole) => Some(Value::Word(graph.ty(bindings.tensor(*hole)?).elem.name().into())),
         Expr::Constant(hole) => Some(Value::Bool(graph.is_constant(bindings.tensor(*hole)?))),
-        Expr::Call(function, args) => (function.apply)(&eval_all(args, graph, bindings)?),
+        Expr::Call(function, args) => {
+            (function.apply)(&eval_all(args, graph, bindings)?).filter(|value| value.size() <= MAX_SIZE)
+        }
     }
 }
 

@@ -35,6 +35,7 @@
 //! [`FUNCTIONS`] are what expressions may use. What has no value, such as the order of extents that are not known, makes
 //! that a rule does not apply.
 
+mod certain;
 mod check;
 mod function;
 mod graph;

@@ -3,6 +3,7 @@
 use netc_ir::attr::F64;
 use netc_ir::{CoreOp, ElemType, Literal, Module, Type, infer};
 
+use crate::certain::surely_fits;
 use crate::graph::{Bindings, Graph, eval_entries};
 use crate::rule::{OpTerm, Rule, Term};
 use crate::value::{Entries, completed, core_op, unnamed};
@@ -46,9 +47,15 @@ impl Rule {
         bindings: &Bindings<G::Id>,
     ) -> Option<Replacement<G::Id>> {
         let replacement = instantiate(&self.to, graph, bindings)?;
-        let types = roots.iter().map(|root| graph.ty(*root));
-        replacement.types(graph).eq(types).then_some(replacement)
+        let same = |(ty, root): (&Type, &G::Id)| ty == graph.ty(*root) && has_definite_extents(ty);
+        let fits = replacement.types(graph).zip(roots).all(same);
+        fits.then_some(replacement)
     }
+}
+
+/// Whether no extent is `?`, which may be another number in an equal type.
+fn has_definite_extents(ty: &Type) -> bool {
+    ty.dims.iter().flatten().all(|dim| !dim.is_unknown())
 }
 
 impl<Id: Copy> Replacement<Id> {
@@ -115,7 +122,7 @@ impl<G: Graph> Draft<'_, G> {
         }
         let op = core_op(&term.name, &self.entries(term)?)?;
         let types: Vec<&Type> = operands.iter().map(|source| self.ty(source)).collect();
-        let ty = infer(&self.none, &op, &types).ok()?;
+        let ty = infer(&self.none, &op, &types).ok().filter(|_| surely_fits(&op, &types))?;
         Some(self.add(NewOp { op, operands, ty }))
     }
 

@@ -189,10 +189,9 @@ pub enum Relation {
 impl Relation {
     /// Whether it holds, if that is known.
     pub fn holds(self, a: &Value, b: &Value) -> Option<bool> {
-        let known = |v: &Value| v.as_extent().is_none_or(|d| d.known().is_some());
         match self {
-            Self::Eq => Some(a == b),
-            Self::Ne => (known(a) && known(b)).then(|| a != b),
+            Self::Eq => (a.is_definite() && b.is_definite()).then(|| a == b),
+            Self::Ne => (a.is_known() && b.is_known()).then(|| a != b),
             Self::Lt => Some(a.as_int()? < b.as_int()?),
             Self::Le => Some(a.as_int()? <= b.as_int()?),
         }

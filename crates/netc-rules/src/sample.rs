@@ -106,7 +106,8 @@ impl<'a> Sampler<'a> {
             match &self.rule.holes[hole].kind {
                 HoleKind::Tensor(kind) => {
                     let ty = self.ty(kind)?;
-                    self.tensors.0.push((ty, kind.constant));
+                    let constant = kind.constant || self.rng.below(2) == 0;
+                    self.tensors.0.push((ty, constant));
                     let id = self.tensors.0.len() - 1;
                     self.bindings.bind(hole, Bound::Tensor(id)).then_some(())?;
                 }
@@ -115,7 +116,8 @@ impl<'a> Sampler<'a> {
                     let first = self.tensors.0.len();
                     for _ in 0..count {
                         let ty = self.ty(&TensorKind::default())?;
-                        self.tensors.0.push((ty, false));
+                        let constant = self.rng.below(2) == 0;
+                        self.tensors.0.push((ty, constant));
                     }
                     self.bindings.bind(hole, Bound::Tensors((first..first + count).collect()));
                 }

@@ -13,6 +13,9 @@ use crate::value::Value;
 /// How deep terms and expressions may nest.
 const MAX_DEPTH: usize = 64;
 
+/// How many operators a rule may have: each is a level of an expression, whose terms nest to the left.
+const MAX_OPERATORS: usize = 256;
+
 /// The rules that `text` spells; `<=>` spells two, of which the second has `-back` after its name.
 ///
 /// Every hole of what a rule puts in is one of what it matches, and every op exists and has the operands and attributes
@@ -37,11 +40,13 @@ struct Parser<'c, 'a> {
     holes: Vec<Hole>,
     /// Whether a term may have holes that are not yet known: those of what is matched.
     matched: bool,
+    /// The operators so far.
+    operators: usize,
 }
 
 impl<'c, 'a> Parser<'c, 'a> {
     fn new(cursor: &'c mut Cursor<'a>) -> Self {
-        Self { cursor, holes: Vec::new(), matched: true }
+        Self { cursor, holes: Vec::new(), matched: true, operators: 0 }
     }
 
     fn rule(mut self) -> Parsed<Vec<Rule>> {
@@ -277,6 +282,11 @@ impl<'c, 'a> Parser<'c, 'a> {
         depth: usize,
         right: impl Fn(&mut Self, usize) -> Parsed<Expr>,
     ) -> Parsed<Expr> {
+        self.operators += 1;
+        if self.operators > MAX_OPERATORS {
+            let at = self.cursor.here();
+            return self.cursor.error_at(at, format!("a rule has more than {MAX_OPERATORS} operators"));
+        }
         let right = right(self, depth)?;
         match function::find(sign) {
             Some(function) => Ok(Expr::Call(function, vec![left, right])),
@@ -414,5 +424,8 @@ mod tests {
         assert!(parse(&deep(60)).is_ok());
         assert!(parse(&deep(100_000)).is_err());
         assert!(parse(&format!("r: relu(?x) => ?x where {}1", "(".repeat(100_000))).is_err());
+        let long = |n: usize| format!("r: relu(?x) => ?x where {}1 == 0", "1 + ".repeat(n));
+        assert!(parse(&long(MAX_OPERATORS)).is_ok());
+        assert!(parse(&long(100_000)).is_err());
     }
 }

@@ -61,6 +61,30 @@ impl Value {
         self.as_list()?.iter().map(|v| v.as_extent().cloned()).collect()
     }
 
+    /// Whether it is the same as an equal value: an extent `?` is not, even as itself.
+    pub(crate) fn is_definite(&self) -> bool {
+        self.extents(&|dim| !dim.is_unknown())
+    }
+
+    /// Whether every extent in it is a number.
+    pub(crate) fn is_known(&self) -> bool {
+        self.extents(&|dim| dim.known().is_some())
+    }
+
+    /// Whether all extents in it are such.
+    fn extents(&self, such: &dyn Fn(&Dim) -> bool) -> bool {
+        match self {
+            Self::Extent(dim) => such(dim),
+            Self::List(items) => items.iter().all(|item| item.extents(such)),
+            Self::Null | Self::Bool(_) | Self::Float(_) | Self::Word(_) => true,
+        }
+    }
+
+    /// The number of values in it, its own included.
+    pub(crate) fn size(&self) -> usize {
+        self.as_list().map_or(0, |items| items.iter().map(Self::size).sum()) + 1
+    }
+
     /// The value of an attribute of a core op; none for what no core op has.
     pub fn from_attr(attr: &Attr) -> Option<Self> {
         Some(match attr {

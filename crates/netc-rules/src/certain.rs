@@ -1,0 +1,105 @@
+//! Whether an op that a rule puts in fits what it reads whatever its symbols are.
+//!
+//! Inference takes symbols that differ for equal, as programs are right. A program in which they need not be equal is
+//! right too, until a rule joins what it keeps apart: such a rule is not applied.
+
+use netc_ir::infer::channel_axis;
+use netc_ir::{CoreOp, Dim, SliceAxis, Type};
+
+/// Whether the extents that `op` wants equal, or large enough, surely are: `op` fits `types` as inference has it.
+pub(crate) fn surely_fits(op: &CoreOp, types: &[&Type]) -> bool {
+    let Some(shapes) = types.iter().map(|ty| ty.dims.as_deref()).collect::<Option<Vec<&[Dim]>>>() else { return false };
+    match (op, shapes.as_slice()) {
+        (CoreOp::Binary(_) | CoreOp::Compare(_) | CoreOp::Select, shapes) => broadcast(shapes),
+        (CoreOp::MatMul, [[a @ .., _, inner], [b @ .., other, _]]) => same(inner, other) && broadcast(&[a, b]),
+        (CoreOp::Conv { window, .. }, [x, [.., per_group, _]]) => {
+            let channels = x.get(channel_axis(window.layout, x.len()));
+            per_group.known().is_some() && channels.is_some_and(|c| c.known().is_some())
+        }
+        (CoreOp::Broadcast(dims), [x]) => x.iter().rev().zip(dims.iter().rev()).all(|(d, to)| d.is(1) || same(d, to)),
+        (CoreOp::Concat(axis), [first, rest @ ..]) => {
+            let others =
+                |shape: &[Dim]| shape.iter().zip(*first).enumerate().all(|(i, (a, b))| i as u64 == *axis || same(a, b));
+            rest.iter().all(|shape| others(shape))
+        }
+        (CoreOp::Slice(axes), [x]) => axes.iter().zip(*x).all(|(axis, dim)| has_start(axis, dim)),
+        (CoreOp::MatMul | CoreOp::Conv { .. } | CoreOp::Broadcast(_) | CoreOp::Concat(_) | CoreOp::Slice(_), _) => {
+            false
+        }
+        (
+            CoreOp::Constant(_)
+            | CoreOp::Weight(_)
+            | CoreOp::Unary(_)
+            | CoreOp::Cast(_)
+            | CoreOp::Pool { .. }
+            | CoreOp::Reduce { .. }
+            | CoreOp::Reshape(_)
+            | CoreOp::Transpose(_)
+            | CoreOp::Pad { .. }
+            | CoreOp::Gather(_)
+            | CoreOp::Sort { .. }
+            | CoreOp::CumSum(_)
+            | CoreOp::Reverse(_),
+            _,
+        ) => true,
+    }
+}
+
+/// The same number, for all values of the symbols.
+fn same(a: &Dim, b: &Dim) -> bool {
+    a == b && !a.is_unknown()
+}
+
+/// Whether the shapes have one that all of them are repeated to.
+fn broadcast(shapes: &[&[Dim]]) -> bool {
+    let axes = shapes.iter().map(|shape| shape.len()).max().unwrap_or(0);
+    (1..=axes).all(|axis| {
+        let mut extents = shapes.iter().filter_map(|s| s.len().checked_sub(axis).map(|i| &s[i])).filter(|d| !d.is(1));
+        let first = extents.next();
+        extents.all(|dim| first.is_some_and(|first| same(first, dim)))
+    })
+}
+
+/// Whether a slice begins where the axis surely is. In steps of 1, a slice of a slice is as long as it was: its start
+/// is no further than the first slice and the second one went. In others it can lie behind an end that they did not pass.
+fn has_start(axis: &SliceAxis, extent: &Dim) -> bool {
+    axis.step == 1 || axis.start == 0 || extent.known().is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use netc_ir::{Binary, ElemType};
+
+    use super::*;
+
+    #[track_caller]
+    fn check(op: &CoreOp, shapes: &[&[&str]], expected: bool) {
+        let dims = |shape: &&[&str]| shape.iter().map(|d| Dim::parse(d).unwrap()).collect::<Vec<_>>();
+        let types: Vec<Type> = shapes.iter().map(|shape| Type::new(ElemType::F32, dims(shape))).collect();
+        assert_eq!(surely_fits(op, &types.iter().collect::<Vec<_>>()), expected, "{op:?} of {shapes:?}");
+    }
+
+    #[test]
+    fn extents_that_only_running_shows_to_be_equal_are_not_sure() {
+        let add = CoreOp::Binary(Binary::Add);
+        check(&add, &[&["N", "4"], &["N", "4"]], true);
+        check(&add, &[&["N", "4"], &["1", "4"]], true);
+        check(&add, &[&["N", "4"], &["4"]], true);
+        check(&add, &[&["N", "4"], &["M", "4"]], false);
+        check(&add, &[&["?", "4"], &["?", "4"]], false);
+        check(&CoreOp::Concat(1), &[&["N", "S"], &["N", "T"]], true);
+        check(&CoreOp::Concat(0), &[&["N", "S"], &["N", "T"]], false);
+        check(&CoreOp::MatMul, &[&["N", "3", "K"], &["K", "5"]], true);
+        check(&CoreOp::MatMul, &[&["N", "3", "K"], &["J", "5"]], false);
+        check(&CoreOp::MatMul, &[&["N", "3", "4"], &["M", "4", "5"]], false);
+    }
+
+    #[test]
+    fn a_slice_in_steps_begins_where_the_axis_surely_is() {
+        let slice = |start, step| CoreOp::Slice(vec![SliceAxis { start, end: None, step }]);
+        check(&slice(6, 2), &[&["N"]], false);
+        check(&slice(6, 2), &[&["7"]], true);
+        check(&slice(0, 2), &[&["N"]], true);
+        check(&slice(6, 1), &[&["N"]], true);
+    }
+}
