@@ -271,6 +271,26 @@ mod tests {
     }
 
     #[test]
+    fn a_number_is_what_it_is_in_the_type_of_the_constant() {
+        let ops = "%c = constant() {value = 0.1} : f32[]\n%y = mul(%x, %c) : f32[N,4]";
+        let (after, ..) = rewrite("a: mul(?x, 0.1) => neg(?x)", ops, Fuel::unlimited());
+        assert!(after.ends_with("%y = neg(%x) : f32[N,4]"), "{after}");
+    }
+
+    #[test]
+    fn a_number_that_others_are_repeated_for_is_no_scalar() {
+        let rule = "s rounding: reduce_sum(mul(?x, 2.0)) {..?c} => mul(reduce_sum(?x) {..?c}, 2.0)";
+        let ops = |part: &str, ty: &str| {
+            format!(
+                "%c = constant() {{value = 2.0}} : f32[4]\n%s = slice(%x) {{axes = [[0, null, 1], [0, {part}, 1]]}} : {ty}\n\
+                 %m = mul(%s, %c) : f32[N,4]\n%y = reduce_sum(%m) {{axes = [1]}} : f32[N]"
+            )
+        };
+        assert_eq!(rewrite(rule, &ops("1", "f32[N,1]"), Fuel::unlimited()).1, 0);
+        assert_eq!(rewrite(rule, &ops("4", "f32[N,4]"), Fuel::unlimited()).1, 1);
+    }
+
+    #[test]
     fn a_rule_that_would_change_a_type_does_not_apply() {
         let (after, rewrites, _) = rewrite(
             "a: add(?a, ?b) => ?b",

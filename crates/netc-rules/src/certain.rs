@@ -1,4 +1,4 @@
-//! Whether an op that a rule puts in fits what it reads whatever its symbols are.
+//! What is sure whatever the symbols are: that two types are the same, that an op that a rule puts in fits.
 //!
 //! Inference takes symbols that differ for equal, as programs are right. A program in which they need not be equal is
 //! right too, until a rule joins what it keeps apart: such a rule is not applied.
@@ -43,6 +43,11 @@ pub(crate) fn surely_fits(op: &CoreOp, types: &[&Type]) -> bool {
             _,
         ) => true,
     }
+}
+
+/// The same type, and the same extents when it runs: `?` may be two numbers.
+pub(crate) fn same_type(a: &Type, b: &Type) -> bool {
+    a == b && a.dims.iter().flatten().all(|dim| !dim.is_unknown())
 }
 
 /// The same number, for all values of the symbols.

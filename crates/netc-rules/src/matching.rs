@@ -1,10 +1,12 @@
 //! Finding where a rule applies.
 
-use netc_ir::{CoreOp, Number};
+use netc_ir::attr::F64;
+use netc_ir::{CoreOp, Type};
 
+use crate::certain::same_type;
 use crate::graph::{Bindings, Bound, Graph, eval};
 use crate::rule::{Expr, OpTerm, Rule, Term};
-use crate::value::{Entries, Value, completed, entries_of, get, keys, unnamed};
+use crate::value::{Entries, Value, completed, entries_of, get, keys, number, unnamed};
 
 impl Rule {
     /// Every way in which the term number `root` of what is matched is `id`, given what holes stand for by then.
@@ -46,14 +48,28 @@ impl<G: Graph> Matcher<'_, G> {
                 given
             }
             Term::Number(x) => {
-                let is = |op: &CoreOp| splat(op).is_some_and(|n| n.as_f64().to_bits() == x.get().to_bits());
+                let is = |op: &CoreOp| is_number(op, *x);
                 if self.graph.definitions(id).any(|(op, _)| is(op)) { given } else { Vec::new() }
             }
             Term::Op(term) => {
                 let definitions = self.graph.definitions(id);
-                definitions.flat_map(|(op, operands)| self.op(term, op, operands, &given)).collect()
+                let fitting = definitions.filter(|(_, operands)| self.numbers_are_scalars(term, id, operands));
+                fitting.flat_map(|(op, operands)| self.op(term, op, operands, &given)).collect()
             }
         }
+    }
+
+    /// Whether the numbers of `term` could be scalars in what computes `id` of `operands`: a constant that the other
+    /// operands are repeated for is more than its number.
+    fn numbers_are_scalars(&self, term: &OpTerm, id: G::Id, operands: &[G::Id]) -> bool {
+        let is_number = |term: &Term| matches!(term, Term::Number(_));
+        let result = self.graph.ty(id);
+        let has_shape = |operand: G::Id| {
+            let ty = self.graph.ty(operand);
+            same_type(&Type { elem: result.elem, ..ty.clone() }, result)
+        };
+        let mut others = term.operands.iter().zip(operands).filter(|(term, _)| !is_number(term));
+        !term.operands.iter().any(is_number) || others.any(|(_, operand)| has_shape(*operand))
     }
 
     fn op(&self, term: &OpTerm, op: &CoreOp, operands: &[G::Id], given: &[Bindings<G::Id>]) -> Vec<Bindings<G::Id>> {
@@ -102,6 +118,8 @@ impl<G: Graph> Matcher<'_, G> {
     }
 }
 
-fn splat(op: &CoreOp) -> Option<Number> {
-    if let CoreOp::Constant(literal) = op { literal.as_splat() } else { None }
+/// Whether the op is a constant of which every element is what `x` is in its type.
+fn is_number(op: &CoreOp, x: F64) -> bool {
+    let CoreOp::Constant(literal) = op else { return false };
+    number(literal.elem, x).is_some_and(|expected| expected.bytes == literal.bytes)
 }

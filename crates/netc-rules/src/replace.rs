@@ -1,12 +1,12 @@
 //! What a rule puts in place of what it matched.
 
 use netc_ir::attr::F64;
-use netc_ir::{CoreOp, ElemType, Literal, Module, Type, infer};
+use netc_ir::{CoreOp, ElemType, Module, Type, infer};
 
-use crate::certain::surely_fits;
+use crate::certain::{same_type, surely_fits};
 use crate::graph::{Bindings, Graph, eval_entries};
 use crate::rule::{OpTerm, Rule, Term};
-use crate::value::{Entries, completed, core_op, unnamed};
+use crate::value::{Entries, completed, core_op, number, unnamed};
 
 /// New ops that compute what some values are, each after those that it reads.
 #[derive(Clone, Debug)]
@@ -47,15 +47,9 @@ impl Rule {
         bindings: &Bindings<G::Id>,
     ) -> Option<Replacement<G::Id>> {
         let replacement = instantiate(&self.to, graph, bindings)?;
-        let same = |(ty, root): (&Type, &G::Id)| ty == graph.ty(*root) && has_definite_extents(ty);
-        let fits = replacement.types(graph).zip(roots).all(same);
+        let fits = replacement.types(graph).zip(roots).all(|(ty, root)| same_type(ty, graph.ty(*root)));
         fits.then_some(replacement)
     }
-}
-
-/// Whether no extent is `?`, which may be another number in an equal type.
-fn has_definite_extents(ty: &Type) -> bool {
-    ty.dims.iter().flatten().all(|dim| !dim.is_unknown())
 }
 
 impl<Id: Copy> Replacement<Id> {
@@ -98,7 +92,7 @@ impl<G: Graph> Draft<'_, G> {
     }
 
     fn number(&mut self, x: F64, elem: ElemType) -> Option<Source<G::Id>> {
-        let literal = Literal::splat(elem, &[], x.get());
+        let literal = number(elem, x)?;
         let ty = literal.ty();
         Some(self.add(NewOp { op: CoreOp::Constant(literal), operands: Vec::new(), ty }))
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use netc_ir::attr::{Attr, Attrs, F64};
-use netc_ir::{CoreOp, Dim, ElemType, Name, Type};
+use netc_ir::{CoreOp, Dim, ElemType, Literal, Name, Number, Type};
 
 /// A value in a rule: an attribute of an op, or what an expression makes of some.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -20,6 +20,14 @@ pub enum Value {
     Word(Name),
     /// A sequence.
     List(Vec<Value>),
+}
+
+/// The constant that the number `x` of a rule is in `elem`: rounded to it, if it is a float; none for an integer that is
+/// not `x`.
+pub(crate) fn number(elem: ElemType, x: F64) -> Option<Literal> {
+    let literal = Literal::splat(elem, &[], x.get());
+    let is = |n: Number| F64::new(n.as_f64()) == x;
+    (elem.is_float() || literal.as_splat().is_some_and(is)).then_some(literal)
 }
 
 /// Attributes with their names.
