@@ -7,4 +7,4 @@ pub mod random;
 pub mod store;
 
 pub use random::Rng;
-pub use store::{DataError, Span, Store};
+pub use store::{DataError, Hashed, Span, Store};

@@ -114,12 +114,13 @@ impl Store {
 
     /// Writes all bytes of a weight to `out`, a block at a time, and gives their checksum.
     pub fn copy(&self, weight: &Weight, out: &mut dyn Write) -> Result<Hasher, DataError> {
-        let mut out = Hashed { inner: out, crc: Hasher::new() };
+        let mut out = Hashed::new(out);
         self.emit(weight, &mut out)?;
+        let crc = out.into_crc();
         if let WeightData::File { file, offset, len } = weight.data {
-            lock(&self.copied).insert((file, offset), Span { offset, len, crc: out.crc.clone() });
+            lock(&self.copied).insert((file, offset), Span { offset, len, crc: crc.clone() });
         }
-        Ok(out.crc)
+        Ok(crc)
     }
 
     fn emit(&self, weight: &Weight, out: &mut dyn Write) -> Result<(), DataError> {
@@ -179,9 +180,27 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Computes the checksum of what passes: the vector instructions of `crc32fast` are needed to keep up with a copy.
-struct Hashed<'a> {
+pub struct Hashed<'a> {
     inner: &'a mut dyn Write,
     crc: Hasher,
+}
+
+impl<'a> Hashed<'a> {
+    /// What passes goes to `inner`.
+    pub fn new(inner: &'a mut dyn Write) -> Self {
+        Self { inner, crc: Hasher::new() }
+    }
+
+    /// Lets bytes pass that `copy` writes, and whose checksum it gives.
+    pub fn splice<E>(&mut self, copy: impl FnOnce(&mut dyn Write) -> Result<Hasher, E>) -> Result<(), E> {
+        self.crc.combine(&copy(self.inner)?);
+        Ok(())
+    }
+
+    /// The checksum of what has passed, which knows its length too.
+    pub fn into_crc(self) -> Hasher {
+        self.crc
+    }
 }
 
 impl Write for Hashed<'_> {

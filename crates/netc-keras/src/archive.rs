@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread;
 
 use crc32fast::Hasher;
-use netc_data::Span;
+use netc_data::{Hashed, Span};
 use rawzip::{CompressionMethod, ReaderAt, ZipArchive, ZipLocator};
 
 use crate::error::Problem;
@@ -189,13 +189,13 @@ impl<W: Write> ArchiveWriter<W> {
     pub(crate) fn member(
         &mut self,
         name: &str,
-        fill: impl FnOnce(&mut MemberWriter<'_>) -> Result<(), Problem>,
+        fill: impl FnOnce(&mut Hashed<'_>) -> Result<(), Problem>,
     ) -> Result<(), Problem> {
         let file = self.zip.new_file(name).compression_method(CompressionMethod::STORE);
         let (mut entry, _) = file.crc32(rawzip::Crc32Option::Skip).start().map_err(broken)?;
-        let mut member = MemberWriter { inner: &mut entry, crc: Hasher::new() };
+        let mut member = Hashed::new(&mut entry);
         fill(&mut member)?;
-        let MemberWriter { crc, .. } = member;
+        let crc = member.into_crc();
         let len = crc.total_len();
         let descriptor = rawzip::DataDescriptorOutput::new(crc.finalize(), len);
         entry.finish(descriptor).map_err(broken)?;
@@ -204,31 +204,5 @@ impl<W: Write> ArchiveWriter<W> {
 
     pub(crate) fn finish(self) -> Result<W, Problem> {
         self.zip.finish().map_err(broken)
-    }
-}
-
-/// Takes the bytes of a member and keeps their checksum.
-pub(crate) struct MemberWriter<'a> {
-    inner: &'a mut dyn Write,
-    crc: Hasher,
-}
-
-impl MemberWriter<'_> {
-    /// Adds bytes that `copy` writes, and whose checksum it knows.
-    pub(crate) fn splice<E>(&mut self, copy: impl FnOnce(&mut dyn Write) -> Result<Hasher, E>) -> Result<(), E> {
-        self.crc.combine(&copy(self.inner)?);
-        Ok(())
-    }
-}
-
-impl Write for MemberWriter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let n = self.inner.write(bytes)?;
-        self.crc.update(&bytes[..n]);
-        Ok(n)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
     }
 }

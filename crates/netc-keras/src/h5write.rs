@@ -10,10 +10,9 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use hdf5_pure::{AttrValue, DatasetBuilder, FileBuilder, FormatError, GroupBuilder, Layout, Source};
-use netc_data::Store;
+use netc_data::{Hashed, Store};
 use netc_ir::{ElemType, Module, WeightId};
 
-use crate::archive::MemberWriter;
 use crate::error::Problem;
 use crate::h5types::to_hdf5;
 
@@ -36,7 +35,7 @@ impl Tree {
 }
 
 /// Writes `tree` as an HDF5 file to `out`.
-pub(crate) fn write(tree: &Tree, module: &Module, store: &Store, out: &mut MemberWriter<'_>) -> Result<(), Problem> {
+pub(crate) fn write(tree: &Tree, module: &Module, store: &Store, out: &mut Hashed<'_>) -> Result<(), Problem> {
     let mut builder = FileBuilder::new();
     let mut skeleton = Skeleton { module, store, streamed: Vec::new() };
     for (name, child) in &tree.groups {
@@ -189,7 +188,7 @@ impl Image {
         holes: &BTreeMap<u64, WeightId>,
         module: &Module,
         store: &Store,
-        out: &mut MemberWriter<'_>,
+        out: &mut Hashed<'_>,
     ) -> Result<(), Problem> {
         for piece in self.pieces.iter() {
             out.write_all(&piece.bytes)?;
