@@ -235,14 +235,19 @@ fn merge_by_name(module: &mut Module) {
     }
 }
 
-/// Splits the module at the first of some cuts that is one, and damages each stage.
+/// Splits the module where most values cross, of some cuts, and damages each stage.
 fn after_split(module: &mut Module, damage: impl Fn(&mut Module, FuncId)) {
-    let mut plans = (0..8).filter_map(|seed| split::plan(module, &Cuts::from_seed(seed).names(module)).ok());
-    let Some(plan) = plans.next() else { return };
-    drop(plans);
-    split::apply(module, &plan);
-    let stages: Vec<FuncId> = callees(&module[main_of(module)]).collect();
-    stages.into_iter().for_each(|stage| damage(module, stage));
+    let stages = |m: &Module| callees(&m[main_of(m)]).collect::<Vec<FuncId>>();
+    let crossing = |m: &Module| stages(m).iter().map(|stage| m[*stage].outputs.len()).sum::<usize>();
+    let splits = (0..64).filter_map(|seed| {
+        let plan = split::plan(module, &Cuts::from_seed(seed).names(module)).ok()?;
+        let mut split = module.clone();
+        split::apply(&mut split, &plan);
+        Some(split)
+    });
+    let Some(split) = splits.max_by_key(crossing) else { return };
+    *module = split;
+    stages(module).into_iter().for_each(|stage| damage(module, stage));
 }
 
 /// Sets an entry of the configuration of the layers of a class.

@@ -1,5 +1,6 @@
 //! Programs of core ops.
 
+mod affine;
 mod elementwise;
 mod finish;
 mod literal;
@@ -26,6 +27,8 @@ classes! {
         MatMul,
         /// A convolution with a new kernel.
         Conv,
+        /// Products and ops with constants along one axis, as batch normalization leaves them.
+        Affine,
         /// A pooling.
         Pool,
         /// A reduction.
@@ -104,6 +107,7 @@ impl Draft<'_> {
             CoreClass::Compare => self.of_two(CoreOp::Compare(of(Compare::ALL, k)), [a, b], l),
             CoreClass::MatMul => self.matmul(a, b, [k, l, m]),
             CoreClass::Conv => self.conv(a, of(Layout::ALL, k), [l, m, n, k]),
+            CoreClass::Affine => self.affine(step.reads, step.knobs),
             CoreClass::Pool => self.pool(a, of(Layout::ALL, k), of(Pool::ALL, k / 2), [l, m, n]),
             CoreClass::Reduce => self.reduce(of(Reduce::ALL, l), a, k, m % 2 == 1),
             CoreClass::Reshape => self.reshape(a, k, l),

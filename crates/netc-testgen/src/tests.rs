@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use netc_data::Store;
 use netc_exec::{Plan, Tensor, inputs};
 use netc_ir::{Dim, MAIN, Module, verify};
+use netc_pass::{Dialects, Fuel};
 use netc_passes::analysis::live_ops;
 
-use crate::oracle::{self, Split};
+use crate::oracle::{self, Split, Subject};
 use crate::{
     Class, CoreClass, CoreRecipe, Coverage, Cuts, Fact, Feature, Features, KerasClass, KerasRecipe, Step, dialects,
 };
@@ -51,6 +52,15 @@ fn programs_run_and_most_outputs_are_finite() {
     let outputs: Vec<Tensor> = modules.iter().zip((1..=3).cycle()).flat_map(|(m, batch)| outputs(m, batch)).collect();
     let finite = outputs.iter().filter(|t| t.to_f64s().iter().all(|x| x.is_finite())).count();
     assert!(finite < outputs.len() && finite * 100 > outputs.len() * 95, "{finite} of {} are finite", outputs.len());
+}
+
+#[test]
+fn affine_chains_meet_products() {
+    let (registry, dialects) = (netc_passes::registry(), Dialects::new());
+    let folds = Subject { pipeline: "fold-bn", registry: &registry, dialects: &dialects };
+    let modules = core_modules(Features::default());
+    let folded = modules.iter().filter(|m| folds.apply(m, Fuel::unlimited()).unwrap().1.rewrites > 0).count();
+    assert!(folded * 4 > modules.len(), "`fold-bn` does something in {folded} of {} programs", modules.len());
 }
 
 #[test]

@@ -143,7 +143,7 @@ impl<'r> Draft<'r> {
     }
 
     pub(super) fn be_wild(&mut self, knob: u8) {
-        self.wild = knob > 250 && self.has(Feature::NonFinite);
+        self.wild = knob >= 224 && self.has(Feature::NonFinite);
     }
 
     pub(super) fn scope(&self) -> &Scope {

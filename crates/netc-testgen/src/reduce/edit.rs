@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use netc_ir::{Attrs, CoreOp, Func, FuncId, Literal, Loc, MAIN, Module, OpId, OpKind, Type, WeightData, WeightId};
+use netc_ir::{
+    Attrs, CoreOp, Func, FuncId, Literal, Loc, MAIN, Module, OpId, OpKind, Type, ValueId, WeightData, WeightId,
+};
 
 use super::rebuild::{Action, Rebuild, live_ops, rebuild};
 use super::simpler::simpler;
@@ -10,6 +12,8 @@ use super::simpler::simpler;
 /// One edit of a module.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Edit {
+    /// This function is `@main`, and what it does not call goes.
+    Promote(FuncId),
     /// Of the outputs of `@main`, this one goes.
     DropOutput(usize),
     /// The results of this op of `@main` are its outputs, and no others.
@@ -18,6 +22,8 @@ pub enum Edit {
     Cut(OpId),
     /// The op's result becomes the operand with this number.
     Bypass(FuncId, OpId, usize),
+    /// The op's result becomes this value of the same type, which it is computed of.
+    Shortcut(FuncId, OpId, ValueId),
     /// The op's result becomes a constant.
     Constant(FuncId, OpId),
     /// The op, which nothing reads, goes.
@@ -40,10 +46,12 @@ pub enum Edit {
 
 /// The edits that are tried, by kind, the most promising first.
 pub(super) const KINDS: &[fn(&Module) -> Vec<Edit>] = &[
+    promotions,
     returns,
     drop_outputs,
     cuts,
     bypasses,
+    shortcuts,
     constants,
     removals,
     sweep,
@@ -59,13 +67,17 @@ pub(super) const KINDS: &[fn(&Module) -> Vec<Edit>] = &[
 pub(super) fn apply(module: &Module, edits: &[Edit]) -> Option<Module> {
     let main = module.func_named(MAIN)?;
     let mut plan = Rebuild::default();
-    let (mut swept, mut stripped) = (false, false);
+    let (mut promoted, mut swept, mut stripped) = (None, false, false);
     for edit in edits {
         match edit {
+            Edit::Promote(func) => promoted = Some(*func),
             Edit::DropOutput(i) => drop(plan.dropped_outputs.insert(*i)),
             Edit::Return(op) => plan.returned = Some(*op),
             Edit::Cut(op) => drop(plan.actions.insert((main, *op), Action::Cut)),
             Edit::Bypass(func, op, k) => drop(plan.actions.insert((*func, *op), Action::Bypass(*k))),
+            Edit::Shortcut(func, op, value) => {
+                plan.actions.insert((*func, *op), Action::Become(*value));
+            }
             Edit::Constant(func, op) => drop(plan.actions.insert((*func, *op), Action::Constant)),
             Edit::Remove(func, op) => drop(plan.actions.insert((*func, *op), Action::Remove)),
             Edit::DropParam(i) => drop(plan.dropped_params.insert(*i)),
@@ -82,13 +94,26 @@ pub(super) fn apply(module: &Module, edits: &[Edit]) -> Option<Module> {
         }
     }
     let mut new = rebuild(module, main, &plan)?;
-    if swept {
+    if let Some(func) = promoted {
+        swap_names(&mut new, main, func);
+    }
+    if swept || promoted.is_some() {
         netc_passes::sweep(&mut new);
     }
     if stripped {
         strip_names(&mut new);
     }
     Some(new)
+}
+
+fn swap_names(module: &mut Module, a: FuncId, b: FuncId) {
+    let name = module[a].name.clone();
+    module[a].name = std::mem::replace(&mut module[b].name, name);
+}
+
+fn promotions(module: &Module) -> Vec<Edit> {
+    let main = module.func_named(MAIN);
+    module.func_ids().filter(|id| Some(*id) != main).map(Edit::Promote).collect()
 }
 
 fn main_ops(module: &Module) -> Vec<OpId> {
@@ -120,6 +145,25 @@ fn is_constant(kind: &OpKind) -> bool {
 fn bypasses(module: &Module) -> Vec<Edit> {
     let single = ops(module).filter(|(.., op)| op.results.len() == 1);
     single.flat_map(|(func, id, op)| (0..op.operands.len()).map(move |k| Edit::Bypass(func, id, k))).collect()
+}
+
+fn shortcuts(module: &Module) -> Vec<Edit> {
+    let single = ops(module).filter(|(.., op)| op.results.len() == 1);
+    let ways = single.flat_map(|(func, id, _)| far_operands(&module[func], id).into_iter().map(move |v| (func, id, v)));
+    ways.map(|(func, id, value)| Edit::Shortcut(func, id, value)).collect()
+}
+
+/// The values of the type of the op's result that its operands are computed of, over a few ops; the farthest first.
+fn far_operands(func: &Func, op: OpId) -> Vec<ValueId> {
+    const MOST_OPS: usize = 4;
+    let operands = |values: BTreeSet<ValueId>| -> BTreeSet<ValueId> {
+        values.into_iter().filter_map(|v| func.producer(v)).flat_map(|op| func[op].operands.clone()).collect()
+    };
+    let near: BTreeSet<ValueId> = func[op].operands.iter().copied().collect();
+    let layers = std::iter::successors(Some(near), |layer| Some(operands(layer.clone())));
+    let far: BTreeSet<ValueId> = layers.skip(1).take(MOST_OPS).flatten().collect();
+    let ty = &func[func[op].results[0]].ty;
+    far.into_iter().filter(|v| func[*v].ty == *ty).collect()
 }
 
 fn constants(module: &Module) -> Vec<Edit> {

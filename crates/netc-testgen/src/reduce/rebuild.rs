@@ -25,6 +25,7 @@ pub(super) struct Rebuild {
 
 /// What becomes of an op.
 pub(super) enum Action {
+    Become(ValueId),
     Bypass(usize),
     Constant,
     Cut,
@@ -150,6 +151,11 @@ impl Copy<'_> {
             Some(Action::Bypass(k)) => {
                 let operand = self.get(*op.operands.get(*k)?)?;
                 self.new_of.insert(op.results[0], operand);
+                Some(())
+            }
+            Some(Action::Become(value)) => {
+                let value = self.get(*value)?;
+                self.new_of.insert(op.results[0], value);
                 Some(())
             }
             Some(Action::Constant) => {

@@ -1,6 +1,7 @@
 //! Failures that are known to need little, in modules that have much.
 
 use netc_ir::{Module, OpKind, Padding, parse, print};
+use netc_passes::analysis::needed_by;
 
 use super::{Reduced, Verdict, reduce};
 use crate::{CoreRecipe, KerasRecipe};
@@ -93,4 +94,31 @@ fn only_valid_modules_are_tried() {
         assert_eq!(netc_ir::verify(m), Ok(()));
         Verdict::Clean
     });
+}
+
+#[test]
+fn a_way_around_ops_that_only_go_together_is_found() {
+    let program = "netc 1
+        func @main(%x: f32[2,3]) -> (%f) {
+          %a = relu(%x) : f32[2,3]
+          %b = transpose(%a) {perm = [1, 0]} : f32[3,2]
+          %c = reverse(%b) {axes = [0]} : f32[3,2]
+          %d = transpose(%c) {perm = [1, 0]} : f32[2,3]
+          %e = exp(%d) : f32[2,3]
+          %f = add(%e, %a) : f32[2,3]
+        }";
+    let small = reduced(&parse(program).unwrap(), |m| {
+        let main = m.main().unwrap();
+        let of_relu = |value| {
+            let needed = needed_by(main, [value]);
+            main.ops().any(|(id, op)| needed[id.index()] && op.kind.name() == "relu")
+        };
+        main.ops().any(|(_, op)| op.kind.name() == "add" && op.operands.iter().all(|v| of_relu(*v)))
+            && types_of(m).iter().all(|ty| ty == "f32[2,3]" || ty == "f32[3,2]")
+    });
+    assert_eq!(small.module.num_ops(), 2, "{}", print(&small.module));
+}
+
+fn types_of(module: &Module) -> Vec<String> {
+    module.funcs.iter().flat_map(|f| f.values_in_order().map(|v| f[v].ty.to_string())).collect()
 }
