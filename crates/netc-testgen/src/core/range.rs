@@ -218,6 +218,7 @@ fn binary(f: Binary, a: Range, b: Range, elem: ElemType) -> Range {
         Binary::Sub => Range::new(a.low - b.high, a.high - b.low),
         Binary::Mul => a.times(b),
         Binary::Div if b.is_around_zero() => Range::ALL,
+        Binary::Div if elem.is_int() => a.corners(b, |a, b| (a / b).trunc()),
         Binary::Div => a.corners(b, |a, b| a / b),
         Binary::Pow if elem.is_int() && b.low >= 0.0 => Range::of_elem(elem),
         Binary::Pow if !elem.is_int() && a.low >= NEAR_ZERO => a.corners(b, f64::powf),
@@ -271,5 +272,17 @@ fn always_inside(size: &[u64], window: &Window) -> bool {
         Padding::Valid => true,
         Padding::Same => dense,
         Padding::Explicit(pads) => dense && pads.iter().zip(size).all(|((low, high), size)| low < size && high < size),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotients_of_integers_may_be_zero() {
+        let quotient = |elem| binary(Binary::Div, Range::new(-2.0, -2.0), Range::new(1.0, 9.0), elem);
+        assert!(quotient(ElemType::I32).is_around_zero());
+        assert!(!quotient(ElemType::F32).is_around_zero());
     }
 }
