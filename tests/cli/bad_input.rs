@@ -21,7 +21,7 @@ fn not_a_model_at_all() {
     check(&folder, "folder.keras", &["directory"]);
     check(&folder, "empty.keras", &["empty"]);
     check(&folder, "text.keras", &["not a .keras archive", "not a zip"]);
-    check(&folder, "old.h5", &["HDF5", "model.keras"]);
+    check(&folder, "old.h5", &["HDF5", "superblock"]);
 }
 
 #[test]

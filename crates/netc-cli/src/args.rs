@@ -62,7 +62,7 @@ pub(crate) enum Command {
 }
 
 const MODEL_HELP: &str =
-    "A .keras file, a manifest.json of stages, a .nir program, zoo:NAME, or - for a program on stdin";
+    "A .keras or .h5 file, a manifest.json of stages, a .nir program, zoo:NAME, or - for a program on stdin";
 
 #[derive(Args)]
 pub(crate) struct CompileArgs {

@@ -45,20 +45,28 @@ impl Call {
         Ok(Self { attrs: call_attrs(args, kwargs), tensors })
     }
 
-    /// Keras 2 lists the tensors of a call as `[layer, node, tensor, kwargs]`.
+    /// Keras 1 and 2 list the tensors of a call as `[layer, node, tensor]`, mostly with the arguments that have names
+    /// behind it. In these, and for constants in place of a tensor, see `Node.serialize` of Keras 2.
     fn read_legacy(node: &[Attr], place: &str) -> Result<Self, Problem> {
         let mut tensors = Vec::new();
-        let mut kwargs = Attr::Map(Attrs::new());
+        let mut operands = Vec::new();
+        let mut named = Attrs::new();
         for item in node {
-            let tensor = item.as_list().and_then(history);
-            tensors.push(
-                tensor.ok_or_else(|| Problem::config(place, "a tensor of the call is not [layer, node, tensor]"))?,
-            );
-            if let Some(Attr::Map(map)) = item.as_list().and_then(|l| l.get(3)) {
-                kwargs = Attr::Map(map.clone());
+            let item = item.as_list().unwrap_or_default();
+            operands.push(match (item, history(item)) {
+                ([Attr::Str(mark), _, constant, ..], _) if &**mark == "_CONSTANT_VALUE" => constant.clone(),
+                (_, Some(tensor)) => {
+                    tensors.push(tensor);
+                    Attr::Operand((tensors.len() - 1) as u32)
+                }
+                (_, None) => return Err(Problem::config(place, "a tensor of the call is not [layer, node, tensor]")),
+            });
+            if let Some(Attr::Map(map)) = item.get(3) {
+                named = map.clone();
             }
         }
-        let operands: Vec<Attr> = (0..tensors.len()).map(|i| Attr::Operand(i as u32)).collect();
+        let is_tensor = |leaf: &Attr| Ok(leaf.as_list().filter(|items| items.len() == 3).and_then(history));
+        let kwargs = number_leaves(&Attr::Map(named), &mut tensors, &mut { is_tensor })?;
         let args = if operands.len() == 1 { operands } else { vec![Attr::List(operands)] };
         Ok(Self { attrs: call_attrs(Attr::List(args), kwargs), tensors })
     }

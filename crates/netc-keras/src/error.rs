@@ -87,6 +87,14 @@ pub enum Problem {
         /// What was found and what was expected.
         note: String,
     },
+    /// A whole model in an HDF5 file is not what Keras writes.
+    #[error("{place}: {note}")]
+    WholeModel {
+        /// The group, dataset or attribute.
+        place: String,
+        /// What was found and what was expected.
+        note: String,
+    },
     /// A layer does not fit its configuration, its weights or its inputs.
     #[error("layer `{layer}`: {source}")]
     Layer {
@@ -114,6 +122,18 @@ pub enum Problem {
 impl Problem {
     pub(crate) fn config(place: impl Into<String>, note: impl Into<String>) -> Self {
         Self::Config { place: place.into(), note: note.into() }
+    }
+
+    pub(crate) fn whole(place: impl Into<String>, note: impl Into<String>) -> Self {
+        Self::WholeModel { place: place.into(), note: note.into() }
+    }
+
+    /// A problem of an HDF5 file that is the model, and not a member of an archive.
+    pub(crate) fn in_whole_model(self) -> Self {
+        match self {
+            Self::Weights { place, note } => Self::WholeModel { place, note },
+            other => other,
+        }
     }
 
     pub(crate) fn weights(place: impl Into<String>, note: impl Into<String>) -> Self {

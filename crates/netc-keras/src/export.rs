@@ -7,6 +7,7 @@ use netc_ir::{Attr, Attrs, Func, FuncId, Layer, LayerId, Module, Op, OpId, OpKin
 use crate::error::Problem;
 use crate::h5write::Tree;
 use crate::import::input_declaration;
+use crate::legacy;
 use crate::names::{GroupNames, UniqueNames, dtype_name, is_layer_class};
 use crate::order::{Operation, keras_order, needed_calls};
 use crate::write::Written;
@@ -49,7 +50,8 @@ impl<'m> Exporter<'m> {
         let title = func.attrs.get("name").and_then(Attr::as_str).unwrap_or(&func.name).to_string();
         let (kind, graph, written) = self.model(func, Place { group: String::new(), depth: 0 })?;
         self.weights.at("vars").name = Some(title.clone());
-        let own = func.attrs.get("object").and_then(Attr::as_map);
+        let own = func.attrs.get("object").and_then(Attr::as_map).map(legacy::modern_model);
+        let own = own.as_deref();
         // A function with its own signature is the whole model, and so is a chain with the name of the whole; a part is
         // a plain model of the same kind.
         let has_name = own.and_then(|o| o.get("config")?.get("name")?.as_str()).is_none_or(|name| name == title);
@@ -121,7 +123,10 @@ impl<'m> Exporter<'m> {
 
     /// The layer's object, with its graph if it is a model; its weights go into its group.
     fn layer_object(&mut self, scope: &mut Scope<'m>, id: LayerId) -> Result<Attrs, Problem> {
-        let layer = &self.module[id];
+        let layer = &*legacy::modern(&self.module[id]);
+        if let Some(note) = legacy::not_in_keras_3(&layer.config) {
+            return Err(Problem::NotKeras { place: format!("layer `{}`", layer.name), note });
+        }
         let mut object = layer.config.clone();
         if !is_layer_class(&layer.class) {
             return Ok(object);
@@ -158,15 +163,15 @@ impl<'m> Exporter<'m> {
     fn input(&self, scope: &Scope<'_>, i: usize) -> Result<Layer, Problem> {
         let (func, param) = (scope.func, &scope.func.params[i]);
         if let Some(layer) = param.layer {
-            return Ok(self.module[layer].clone());
+            return Ok(legacy::modern(&self.module[layer]).into_owned());
         }
         let ty = &func[param.value].ty;
         let shape = shape(ty).ok_or_else(|| Problem::NotKeras {
             place: format!("input `{}`", param.name),
             note: format!("its type {ty} is not known; give the layer that makes it a meaning with --layers FILE.nir"),
         })?;
-        let like = self.module.layers.iter().find(|l| &*l.class == "keras.InputLayer");
-        Ok(input_declaration(&scope.names.inputs[i], shape, dtype_name(ty.elem), like.map(|l| &l.config)))
+        let like = self.module.layers.iter().find(|l| &*l.class == "keras.InputLayer").map(legacy::modern);
+        Ok(input_declaration(&scope.names.inputs[i], shape, dtype_name(ty.elem), like.as_ref().map(|l| &l.config)))
     }
 
     /// The model's own structure; without one, the tensor itself or a list.

@@ -1,7 +1,7 @@
 //! From the layers of one model, with their calls, to a function.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use netc_ir::{
     Builder, CallOp, ElemType, FileId, Func, FuncId, LayerId, Loc, Module, Name, OpKind, SourceOp, Type, ValueId,
@@ -11,6 +11,7 @@ use netc_pass::{Dialects, LowerError};
 
 use crate::call::{Call, Recorded, Symbols, TensorRef};
 use crate::error::Problem;
+use crate::legacy;
 use crate::names::UniqueNames;
 
 /// One entry of a model's `layers`, with its declaration made.
@@ -80,12 +81,37 @@ impl Graph {
     }
 }
 
-/// In a model's outputs, the calls of a nested Functional count from 1, in calls' arguments from 0.
+/// Whether the calls of the layer count from 1 in a model's outputs: those of a nested Functional do, and before Keras 3
+/// those of every nested model, in arguments of calls too.
 pub(crate) fn counts_from_one(module: &Module, entry: &Entry) -> bool {
     match entry.kind {
-        EntryKind::Nested(func) => module[func].attrs.get("class").and_then(|c| c.as_str()) == Some("Functional"),
+        EntryKind::Nested(func) => {
+            let class = module[func].attrs.get("class").and_then(|c| c.as_str());
+            class == Some("Functional") || legacy::is_before_3(&module.attrs)
+        }
         EntryKind::Input(_) | EntryKind::Layer => false,
     }
+}
+
+/// Counts the calls in arguments from 0.
+pub(crate) fn count_from_zero(module: &Module, entries: &mut [Entry]) -> Result<(), Problem> {
+    if !legacy::is_before_3(&module.attrs) {
+        return Ok(());
+    }
+    let nested = entries.iter().filter(|e| counts_from_one(module, e));
+    let nested: BTreeSet<Name> = nested.map(|e| e.name.clone()).collect();
+    for entry in entries {
+        for tensor in entry.calls.iter_mut().flat_map(|call| &mut call.tensors).filter(|t| nested.contains(&t.layer)) {
+            let from_zero = tensor.node.checked_sub(1);
+            tensor.node = from_zero.ok_or_else(|| {
+                Problem::config(
+                    &*entry.name,
+                    format!("refers to call 0 of the model `{}`, expected 1 or more", tensor.layer),
+                )
+            })?;
+        }
+    }
+    Ok(())
 }
 
 struct Resolver<'g> {

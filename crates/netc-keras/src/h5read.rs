@@ -48,14 +48,14 @@ pub(crate) struct Variables {
 
 /// Reads the headers of the HDF5 file that is `len` bytes from `offset` on.
 pub(crate) fn read(file: Arc<File>, offset: u64, len: u64) -> Result<Variables, Problem> {
-    let h5 = hdf5_pure::File::from_source(Part::new(file, offset, len)).map_err(|e| broken("file", &e))?;
-    let inline = MAX_INLINE.min(len.saturating_mul(MAX_INFLATION));
-    let mut walk = Walk { found: Variables::default(), budget: len, inline, base: offset, end: offset + len };
-    walk.group(&h5.root(), String::new(), 0)?;
-    Ok(walk.found)
+    let mut headers = Headers::open(file, offset, len)?;
+    headers.group(&headers.root(), String::new(), 0)?;
+    Ok(headers.found)
 }
 
-struct Walk {
+/// The headers of a file that is being read, with what may still be read of it.
+pub(crate) struct Headers {
+    h5: hdf5_pure::File,
     found: Variables,
     budget: u64,
     inline: u64,
@@ -63,7 +63,24 @@ struct Walk {
     end: u64,
 }
 
-impl Walk {
+impl Headers {
+    /// The HDF5 file that is `len` bytes from `offset` on.
+    pub(crate) fn open(file: Arc<File>, offset: u64, len: u64) -> Result<Self, Problem> {
+        let h5 = hdf5_pure::File::from_source(Part::new(file, offset, len)).map_err(|e| broken("file", &e))?;
+        let inline = MAX_INLINE.min(len.saturating_mul(MAX_INFLATION));
+        Ok(Self { h5, found: Variables::default(), budget: len, inline, base: offset, end: offset + len })
+    }
+
+    pub(crate) fn root(&self) -> Group {
+        self.h5.root()
+    }
+
+    /// The datasets below `group`, by path from it.
+    pub(crate) fn datasets(&mut self, group: &Group) -> Result<BTreeMap<String, Variable>, Problem> {
+        self.group(group, String::new(), 0)?;
+        Ok(std::mem::take(&mut self.found.datasets))
+    }
+
     fn group(&mut self, group: &Group, path: String, depth: usize) -> Result<(), Problem> {
         let place = || if path.is_empty() { "/".to_string() } else { path.clone() };
         if depth > MAX_DEPTH {

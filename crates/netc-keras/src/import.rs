@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::rc::Rc;
 
 use netc_ir::{
     Attr, Attrs, ElemType, FileId, Func, FuncId, Layer, MAIN, Module, Name, Type, Weight, WeightData, WeightId,
@@ -10,35 +11,41 @@ use netc_pass::Dialects;
 
 use crate::call::{Call, Symbols, TensorRef, extents, structure};
 use crate::error::Problem;
-use crate::graph::{Entry, EntryKind, Graph, Surroundings, counts_from_one, join};
-use crate::h5read::{Bytes, Variables};
-use crate::names::{GroupNames, UniqueNames, dialect_class, elem_type, is_layer_class, numeric_order};
+use crate::graph::{Entry, EntryKind, Graph, Surroundings, count_from_zero, counts_from_one, join};
+use crate::h5read::{Bytes, Variable};
+use crate::names::{GroupNames, UniqueNames, dialect_class, elem_type, is_layer_class};
 use crate::read::Imported;
+use crate::weights::{Claim, WeightTable};
 
 pub(crate) struct Importer<'a> {
     module: Module,
     notes: Vec<String>,
     file: FileId,
-    variables: Variables,
+    weights: WeightTable,
     dialects: &'a Dialects,
     symbols: Symbols,
 }
 
-/// Where a model stands: its group in the weights file, and the prefix of its layers' paths.
+/// Where a model stands.
 #[derive(Clone, Default)]
 struct Place {
+    /// Its group in the weights file, or in lists of weights by layer, the outermost layer that it is in.
     group: String,
+    /// The prefix of its layers' paths.
     path: String,
+    /// Where one list has the weights of all layers in a model: the names of these.
+    listed: Rc<BTreeSet<Name>>,
 }
 
 /// The tensors that a model takes, and those that it returns.
 type Signature<'s> = (&'s [TensorRef], &'s [TensorRef]);
 
 impl<'a> Importer<'a> {
-    pub(crate) fn new(path: &Path, variables: Variables, dialects: &'a Dialects) -> Self {
-        let mut module = Module::new();
+    /// An importer of the model at `path`, whose module has the attributes `attrs`.
+    pub(crate) fn new(path: &Path, weights: WeightTable, dialects: &'a Dialects, attrs: Attrs) -> Self {
+        let mut module = Module { attrs, ..Module::new() };
         let file = module.intern_file(&path.to_string_lossy());
-        Self { module, notes: Vec::new(), file, variables, dialects, symbols: Symbols::new() }
+        Self { module, notes: Vec::new(), file, weights, dialects, symbols: Symbols::new() }
     }
 
     pub(crate) fn top_level(&mut self, object: &Attr) -> Result<(), Problem> {
@@ -56,9 +63,9 @@ impl<'a> Importer<'a> {
     }
 
     pub(crate) fn finish(mut self) -> Imported {
-        let unclaimed: Vec<&String> = self.variables.datasets.keys().filter(|k| !k.starts_with("optimizer/")).collect();
+        let unclaimed = self.weights.unclaimed();
         if !unclaimed.is_empty() {
-            let shown: Vec<&str> = unclaimed.iter().take(4).map(|s| s.as_str()).collect();
+            let shown: Vec<&str> = unclaimed.iter().take(4).copied().collect();
             self.notes.push(format!(
                 "{} weights belong to no layer and are left out: {}",
                 unclaimed.len(),
@@ -87,7 +94,8 @@ impl<'a> Importer<'a> {
     }
 
     fn functional(&mut self, config: &Attrs, place: &Place, name: &str, mut attrs: Attrs) -> Result<Func, Problem> {
-        let entries = self.entries(config, place, true)?;
+        let mut entries = self.entries(config, place, true)?;
+        count_from_zero(&self.module, &mut entries)?;
         let (input_tree, inputs) = self.signature(config, "input_layers", place)?;
         let (output_tree, outputs) = self.signature(config, "output_layers", place)?;
         attrs.set("inputs", input_tree);
@@ -155,7 +163,11 @@ impl<'a> Importer<'a> {
         }
         let first = entries.first().map(|e| &self.module[e.layer].config);
         let of_layer = first.and_then(|c| {
-            c.get("config").and_then(|c| c.get("batch_shape")).or_else(|| c.get("build_config")?.get("input_shape"))
+            let config = c.get("config");
+            let own = |key| config.and_then(|c| c.get(key));
+            own("batch_shape")
+                .or_else(|| own("batch_input_shape"))
+                .or_else(|| c.get("build_config")?.get("input_shape"))
         });
         let shape = config.get("build_input_shape").filter(|s| !s.is_null()).or(of_layer);
         let Some(shape) = shape.and_then(Attr::as_list).and_then(extents) else {
@@ -212,12 +224,25 @@ impl<'a> Importer<'a> {
 
         let mut declared = if nested.is_some() { strip_graph(object) } else { object.clone() };
         declared.remove("inbound_nodes");
-        let weights = group.as_ref().map_or(Vec::new(), |g| self.claim_weights(g, &path, nested.is_some()));
+        let weights = match &group {
+            Some(group) => {
+                let nested = nested.is_some();
+                let claim = Claim { group, name: &name, class: &class, config, nested, listed: &place.listed };
+                let claimed = self.weights.claim(&claim);
+                self.declare_weights(claimed, &path)
+            }
+            None => Vec::new(),
+        };
         let layer = self.module.add_layer(Layer { name: name.clone(), class, config: declared, weights });
         let kind = match (nested, &group) {
             _ if is_input => EntryKind::Input(self.input_type(config, &path)?),
             (Some(inner), Some(group)) => {
-                let inner_place = Place { group: group.clone(), path: path.clone() };
+                let listed = if place.group.is_empty() {
+                    Rc::new(self.weights.listed(inner, &path)?)
+                } else {
+                    place.listed.clone()
+                };
+                let inner_place = Place { group: group.clone(), path: path.clone(), listed };
                 let func = self.unique_func_name(&path);
                 EntryKind::Nested(self.model(inner, &inner_place, &func, None)?)
             }
@@ -229,11 +254,14 @@ impl<'a> Importer<'a> {
         Ok(Entry { name, layer, kind, calls })
     }
 
-    /// The layer's group in the weights file. Newer files name the layer in it, which must agree.
+    /// The layer's group in the weights file: its own, or in a list by layers that of the outermost layer it is in.
     fn group(&self, class: &str, place: &Place, name: &str, groups: &mut GroupNames) -> Result<String, Problem> {
+        if let WeightTable::Lists(_) = &self.weights {
+            return Ok(if place.group.is_empty() { name.into() } else { place.group.clone() });
+        }
         let class = class.rsplit('.').next().unwrap_or(class);
         let group = join(&join(&place.group, "layers"), &groups.next(class));
-        match self.variables.names.get(&group) {
+        match self.weights.owner(&group) {
             Some(other) if other != name => {
                 let note = format!("it belongs to layer `{name}` by its place, but says that it is `{other}`'s");
                 Err(Problem::weights(group, note))
@@ -250,27 +278,17 @@ impl<'a> Importer<'a> {
         name
     }
 
-    /// Takes the weights below `group` out of the table, in the order of their numbers.
-    fn claim_weights(&mut self, group: &str, path: &str, nested: bool) -> Vec<(Name, WeightId)> {
-        let prefix = format!("{group}/");
-        let inner = format!("{group}/layers/");
-        let range = self.variables.datasets.range(prefix.clone()..);
-        let below =
-            range.take_while(|(k, _)| k.starts_with(&prefix)).filter(|(k, _)| !(nested && k.starts_with(&inner)));
-        let mut keys: Vec<String> = below.map(|(k, _)| k.clone()).collect();
-        keys.sort_by_cached_key(|k| numeric_order(k));
-        let mut weights = Vec::new();
-        for key in keys {
-            let Some(variable) = self.variables.datasets.remove(&key) else { continue };
-            let place = &key[prefix.len()..];
+    /// Declares the weights of the layer at `path`.
+    fn declare_weights(&mut self, claimed: Vec<(Name, Variable)>, path: &str) -> Vec<(Name, WeightId)> {
+        let declare = |(place, variable): (Name, Variable)| {
             let data = match variable.bytes {
                 Bytes::At { offset, len } => WeightData::File { file: self.file, offset, len },
                 Bytes::Read(literal) => WeightData::Inline(literal),
             };
-            let name = join(path, place).into();
-            weights.push((place.into(), self.module.add_weight(Weight { name, ty: variable.ty, data })));
-        }
-        weights
+            let name = join(path, &place).into();
+            (place, self.module.add_weight(Weight { name, ty: variable.ty, data }))
+        };
+        claimed.into_iter().map(declare).collect()
     }
 
     fn input_type(&mut self, config: Option<&Attrs>, path: &str) -> Result<Type, Problem> {

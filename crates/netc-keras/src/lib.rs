@@ -9,13 +9,16 @@ mod graph;
 mod h5read;
 mod h5source;
 mod h5types;
+mod h5whole;
 mod h5write;
 mod import;
 mod json;
+mod legacy;
 pub mod lower;
 mod names;
 mod order;
 mod read;
+mod weights;
 mod write;
 
 pub use error::{KerasError, Problem};

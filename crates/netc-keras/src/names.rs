@@ -4,12 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use netc_ir::{Attr, Attrs, ElemType, Name};
 
+use crate::legacy;
+
 /// The dialect's name for the class of a layer entry of `config.json`.
 ///
 /// Classes of Keras itself are `keras.X`, operations made by calls of `keras.ops` and `keras.activations` are
 /// `keras.ops.X`, and everything else, registered or not, is `custom.X`, so that a user's class never passes for one of
 /// Keras's.
 pub(crate) fn dialect_class(entry: &Attrs) -> Name {
+    if legacy::is_legacy(entry) {
+        return legacy::dialect_class(entry);
+    }
     let text = |key| entry.get(key).and_then(Attr::as_str).unwrap_or_default();
     let (module, class) = (text("module"), text("class_name"));
     let operations = ["keras.src.ops.", "keras.ops", "keras.src.activations."];

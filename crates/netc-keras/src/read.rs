@@ -1,4 +1,4 @@
-//! Reading `.keras` files.
+//! Reading model files: `.keras` archives, and whole models in HDF5.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -14,8 +14,10 @@ use netc_pass::Dialects;
 use crate::archive::Archive;
 use crate::error::{KerasError, Problem};
 use crate::h5read::{self, Variables};
+use crate::h5whole::{self, WholeModel};
 use crate::import::Importer;
-use crate::json;
+use crate::weights::WeightTable;
+use crate::{json, legacy};
 
 /// A model as it was read.
 #[derive(Debug)]
@@ -35,14 +37,37 @@ const WEIGHTS: &str = "model.weights.h5";
 /// Nothing of the file is executed: a `Lambda` layer's code is carried as the text that it is.
 ///
 /// # Errors
-/// A file that is not a `.keras` archive, is damaged, or does not hold a graph, with the place in the file.
+/// A file that is neither a `.keras` archive nor a model in HDF5, is damaged, or does not hold a graph, with the place in the file.
 pub fn read(path: &Path, dialects: &Dialects) -> Result<Imported, KerasError> {
     read_file(path, dialects).map_err(|source| KerasError::Read { path: path.into(), source })
 }
 
 fn read_file(path: &Path, dialects: &Dialects) -> Result<Imported, Problem> {
     let file = Arc::new(File::open(path)?);
-    require_archive(&file)?;
+    match container(&file)? {
+        Container::Archive => read_archive(path, file, dialects),
+        Container::Hdf5 => read_whole_model(path, file, dialects),
+    }
+}
+
+/// A model in an HDF5 file.
+fn read_whole_model(path: &Path, file: Arc<File>, dialects: &Dialects) -> Result<Imported, Problem> {
+    let WholeModel { config, keras_version, weights, has_more } = h5whole::read(file)?;
+    let config = json::parse(&config).map_err(|source| Problem::Json { member: h5whole::CONFIG, source })?;
+    let mut attrs = Attrs::new().with("format", "keras-h5");
+    // Keras 1 did not say which it is.
+    attrs.set("keras_version", keras_version.as_deref().unwrap_or("1"));
+    let mut importer = Importer::new(path, WeightTable::Lists(weights), dialects, attrs);
+    importer.top_level(&legacy::model(config))?;
+    let Imported { module, mut notes } = importer.finish();
+    verify(&module)?;
+    if has_more {
+        notes.push("the optimizer's state is left out".into());
+    }
+    Ok(Imported { module, notes })
+}
+
+fn read_archive(path: &Path, file: Arc<File>, dialects: &Dialects) -> Result<Imported, Problem> {
     let archive = Archive::open(file.clone())?;
     let (variables, config) = thread::scope(|scope| {
         let variables = scope.spawn(|| weights(&archive, file));
@@ -54,10 +79,9 @@ fn read_file(path: &Path, dialects: &Dialects) -> Result<Imported, Problem> {
         Err(Problem::Missing(_)) => Attr::Null,
         metadata => metadata?,
     };
-    let mut importer = Importer::new(path, variables, dialects);
+    let mut importer = Importer::new(path, WeightTable::Groups(variables), dialects, module_attrs(&metadata));
     importer.top_level(&config)?;
-    let Imported { mut module, mut notes } = importer.finish();
-    module.attrs = module_attrs(&metadata);
+    let Imported { module, mut notes } = importer.finish();
     verify(&module)?;
     notes.extend(left_out(&archive, &config));
     Ok(Imported { module, notes })
@@ -84,22 +108,26 @@ fn check_file(path: &Path, copied: &[Span]) -> Result<(), Problem> {
     archive.member(WEIGHTS).map_or(Ok(()), |weights| archive.check(weights, copied))
 }
 
-/// Tells the usual mix-ups apart before the archive reader does.
-fn require_archive(file: &File) -> Result<(), Problem> {
+/// What a file is, by its first bytes.
+enum Container {
+    /// A `.keras` archive, or so the reader of archives will say.
+    Archive,
+    /// An HDF5 file.
+    Hdf5,
+}
+
+/// Tells the usual mix-ups apart before a reader does.
+fn container(file: &File) -> Result<Container, Problem> {
     let metadata = file.metadata()?;
     if metadata.is_dir() {
         return Err(Problem::Archive("it is a directory; a .keras model is a single file".into()));
     }
     let mut magic = [0u8; 8];
     let n = file.read_at(&mut magic, 0)?;
-    if magic[..n].starts_with(b"\x89HDF\r\n\x1a\n") {
-        let note = "it is an HDF5 file of the older format; load it in Keras and save it as `model.keras`";
-        return Err(Problem::Archive(note.into()));
-    }
     if n == 0 {
         return Err(Problem::Archive("it is empty".into()));
     }
-    Ok(())
+    Ok(if magic[..n].starts_with(b"\x89HDF\r\n\x1a\n") { Container::Hdf5 } else { Container::Archive })
 }
 
 fn parse_member(archive: &Archive, member: &'static str) -> Result<Attr, Problem> {

@@ -8,7 +8,7 @@ use netc_ir::{Attr, Attrs, FuncId, Module};
 use crate::archive::ArchiveWriter;
 use crate::error::{KerasError, Problem};
 use crate::export::Exporter;
-use crate::{h5write, json};
+use crate::{h5write, json, legacy};
 
 /// What a written file's model takes and returns, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +19,8 @@ pub struct Written {
     pub outputs: Vec<String>,
 }
 
-/// The version that files say they are written by, where the model does not come from a file.
+/// The version that files say they are written by, where the model does not come from a file that this Keras
+/// wrote.
 const KERAS_VERSION: &str = "3.15.1";
 
 /// Writes the function `func` to `out` as a `.keras` file. The weights' bytes are streamed from `store`.
@@ -48,7 +49,8 @@ fn write_archive(module: &Module, func: FuncId, store: &Store, out: impl Write) 
 }
 
 fn metadata(module: &Module) -> Attrs {
-    let version = module.attrs.get("keras_version").cloned().unwrap_or_else(|| KERAS_VERSION.into());
+    let own = module.attrs.get("keras_version").filter(|_| !legacy::is_before_3(&module.attrs));
+    let version = own.cloned().unwrap_or_else(|| KERAS_VERSION.into());
     let metadata = Attrs::new().with("keras_version", version);
     match module.attrs.get("date_saved") {
         Some(date) => metadata.with("date_saved", date.clone()),

@@ -1,10 +1,12 @@
 //! Activation functions: by name, as layers, and as operations.
 
-use netc_ir::{Attr, Compare, CoreOp, ElemType, Literal, Reduce, SliceAxis, Unary, ValueId};
+use netc_ir::{Attr, Compare, ElemType, SliceAxis, Unary, ValueId};
 use netc_pass::LowerError;
 
 use super::call::{Call, found, normal_axes};
+use super::softmax::{log_softmax, softmax, softmax_layer, sparsemax};
 use super::{Done, Entry, One, one};
+use crate::legacy::OLD_HARD_SIGMOID;
 
 pub(super) const LAYERS: &[Entry] = &[
     one("Activation", |c| on_input(c, activate), "The activation function that the configuration names."),
@@ -127,6 +129,7 @@ pub(super) fn activate(c: &mut Call<'_, '_>, x: ValueId) -> One {
 
 fn by_name(c: &mut Call<'_, '_>, x: ValueId, name: &str) -> One {
     match FUNCTIONS.iter().find(|(n, _)| *n == name) {
+        None if name == OLD_HARD_SIGMOID => old_hard_sigmoid(c, x),
         Some((_, f)) => f(c, x),
         None => Err(c.unsupported(format!("the activation \"{name}\""))),
     }
@@ -176,7 +179,7 @@ fn axis_arg(c: &mut Call<'_, '_>, x: ValueId, f: fn(&mut Call<'_, '_>, ValueId, 
     f(c, x, axis)
 }
 
-fn axes_arg(c: &mut Call<'_, '_>, x: ValueId, f: fn(&mut Call<'_, '_>, ValueId, &[u64]) -> One) -> One {
+pub(super) fn axes_arg(c: &mut Call<'_, '_>, x: ValueId, f: fn(&mut Call<'_, '_>, ValueId, &[u64]) -> One) -> One {
     let axes = softmax_axes(c, x)?;
     f(c, x, &axes)
 }
@@ -198,7 +201,7 @@ fn last_axis(c: &mut Call<'_, '_>, x: ValueId, f: fn(&mut Call<'_, '_>, ValueId,
 }
 
 /// Keras makes floats of integers at different places of these functions.
-fn only_floats(c: &Call<'_, '_>, x: ValueId) -> Done {
+pub(super) fn only_floats(c: &Call<'_, '_>, x: ValueId) -> Done {
     let elem = c.elem(x);
     if elem.is_int() || elem == ElemType::Bool {
         Err(c.unsupported(format!("elements of type {elem}")))
@@ -347,6 +350,15 @@ fn hard_sigmoid(c: &mut Call<'_, '_>, x: ValueId) -> One {
     c.div(y, 6.0)
 }
 
+/// `clip(0.2 * x + 0.5, 0, 1)`.
+fn old_hard_sigmoid(c: &mut Call<'_, '_>, x: ValueId) -> One {
+    only_floats(c, x)?;
+    let scaled = c.mul(x, 0.2)?;
+    let shifted = c.add(scaled, 0.5)?;
+    let y = c.max(shifted, 0.0)?;
+    c.min(y, 1.0)
+}
+
 fn log_sigmoid(c: &mut Call<'_, '_>, x: ValueId) -> One {
     let minus = c.unary(Unary::Neg, x)?;
     let y = softplus(c, minus)?;
@@ -444,55 +456,4 @@ fn sparse_plus(c: &mut Call<'_, '_>, x: ValueId) -> One {
     let middle = c.div(square, 4.0)?;
     let upper = c.select(high, x, middle)?;
     c.select(low, 0.0, upper)
-}
-
-/// `x` less its largest element along `axes`, so that its exponential does not overflow.
-fn shifted(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64]) -> One {
-    let largest = c.reduce(Reduce::Max, x, axes, true)?;
-    c.sub(x, largest)
-}
-
-pub(super) fn softmax(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64]) -> One {
-    let shifted = shifted(c, x, axes)?;
-    let exp = c.unary(Unary::Exp, shifted)?;
-    let sum = c.total(Reduce::Sum, exp, axes, true)?;
-    c.div(exp, sum)
-}
-
-fn log_softmax(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64]) -> One {
-    let shifted = shifted(c, x, axes)?;
-    let exp = c.unary(Unary::Exp, shifted)?;
-    let sum = c.total(Reduce::Sum, exp, axes, true)?;
-    let log = c.unary(Unary::Log, sum)?;
-    c.sub(shifted, log)
-}
-
-fn softmax_layer(c: &mut Call<'_, '_>) -> One {
-    c.unmasked()?;
-    let x = c.input()?;
-    axes_arg(c, x, softmax)
-}
-
-/// `max(x - tau, 0)`, where `tau` comes from the largest elements.
-fn sparsemax(c: &mut Call<'_, '_>, x: ValueId, axis: usize) -> One {
-    only_floats(c, x)?;
-    let at = axis as u64;
-    let sorted = c.b.core(CoreOp::Sort { axis: at, descending: true }, &[x])?;
-    let sums = c.b.core(CoreOp::CumSum(at), &[sorted])?;
-    let ones = c.b.constant(Literal::splat(c.elem(x), &[c.extent(x, axis)?], 1.0))?;
-    let ranks = c.b.core(CoreOp::CumSum(0), &[ones])?;
-    let ranks = c.along(ranks, axis, c.rank(x)?)?;
-    let excess = c.sub(sums, 1.0)?;
-    let bound = c.div(excess, ranks)?;
-    let margin = c.sub(sorted, bound)?;
-    let support = c.compare(Compare::Gt, margin, 0.0)?;
-    let member = c.b.cast(support, c.elem(x))?;
-    let size = c.reduce(Reduce::Sum, member, &[at], true)?;
-    // Keras sums the running sums of the support, where the literature has its last one. So does this.
-    let inside = c.select(support, sums, 0.0)?;
-    let sum = c.reduce(Reduce::Sum, inside, &[at], true)?;
-    let excess = c.sub(sum, 1.0)?;
-    let tau = c.div(excess, size)?;
-    let y = c.sub(x, tau)?;
-    c.max(y, 0.0)
 }

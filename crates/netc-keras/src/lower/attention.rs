@@ -3,9 +3,10 @@
 use netc_ir::{Attr, Compare, Dim, ElemType, Reduce, Unary, ValueId};
 use netc_pass::LowerError;
 
-use super::activation::{sigmoid, softmax};
+use super::activation::sigmoid;
 use super::call::Call;
 use super::einsum::einsum;
+use super::softmax::softmax;
 use super::{Done, Entry, Lowered, One, many};
 
 pub(super) const LAYERS: &[Entry] = &[

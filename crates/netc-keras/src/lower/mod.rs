@@ -21,6 +21,7 @@ mod pool;
 mod promote;
 mod reduce;
 mod shape;
+mod softmax;
 mod tensor;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ mod tests;
 use netc_ir::{Builder, ElemType, ValueId};
 use netc_pass::{Dialect, LowerError, Lowered, OpContext};
 
+use crate::legacy;
 use call::Call;
 
 /// Keras's own layers (`keras.Conv2D`) and operations (`keras.ops.Add`).
@@ -37,26 +39,36 @@ pub struct KerasDialect;
 impl Dialect for KerasDialect {
     fn lower(&self, builder: &mut Builder<'_>, context: OpContext<'_>) -> Lowered {
         let name = &*context.op.name;
-        let Some(entry) = entry(name) else {
+        let Some(entry) = entry(legacy::class_now(name)) else {
             return Err(LowerError::Unknown { class: name.rsplit('.').next().unwrap_or(name).into() });
         };
+        let layer = context.layer.map(legacy::modern);
+        let context = OpContext { layer: layer.as_deref(), ..context };
         let mut call = Call::new(builder, context);
         let lowered = match entry.meaning {
             Meaning::One(lower) => lower(&mut call).map(|y| vec![y]),
             Meaning::Many(lower) => lower(&mut call),
         };
-        lowered.map_err(|error| of_integers(builder, context, error))
+        lowered.map_err(|error| of_operands(builder, context, error))
     }
 }
 
 /// Keras converts integers and truth values wherever a function asks for floats. A lowering that does not is no error
-/// of the model: it lacks a meaning, and can be split.
-fn of_integers(builder: &Builder<'_>, context: OpContext<'_>, error: LowerError) -> LowerError {
-    let LowerError::Infer(source) = error else { return error };
-    let class = context.op.name.rsplit('.').next().unwrap_or(&context.op.name).into();
-    match context.operands.iter().map(|x| builder.ty(*x)).find(|ty| ty.elem.is_int() || ty.elem == ElemType::Bool) {
-        Some(ty) => LowerError::Unsupported { class, what: format!("a tensor of type {ty} ({source})") },
-        None => LowerError::Infer(source),
+/// of the model: it lacks a meaning, and can be split. Nor is one that asks more of a tensor than is known of it.
+fn of_operands(builder: &Builder<'_>, context: OpContext<'_>, error: LowerError) -> LowerError {
+    let class = || context.op.name.rsplit('.').next().unwrap_or(&context.op.name).into();
+    let operands = || context.operands.iter().map(|x| builder.ty(*x));
+    let unknown = operands().find(|ty| ty.elem == ElemType::Any || ty.dims.is_none());
+    let integers = operands().find(|ty| ty.elem.is_int() || ty.elem == ElemType::Bool);
+    match (error, unknown, integers) {
+        (error @ (LowerError::Unknown { .. } | LowerError::Unsupported { .. }), ..) => error,
+        (error, Some(ty), _) => {
+            LowerError::Unsupported { class: class(), what: format!("a tensor of type {ty} ({error})") }
+        }
+        (LowerError::Infer(source), None, Some(ty)) => {
+            LowerError::Unsupported { class: class(), what: format!("a tensor of type {ty} ({source})") }
+        }
+        (error, None, _) => error,
     }
 }
 

@@ -1,0 +1,99 @@
+//! Whole models in HDF5 files, as Keras 1 and 2 save them, and Keras 3 still does.
+//!
+//! The attributes `model_config`, `keras_version` and `backend` of the file are the model without its weights. The
+//! group `model_weights` has a group for each layer of the outermost model, whose attribute `weight_names` lists the
+//! weights below it: those that are trained first. Where a list is longer than the 64 KB that an attribute holds, it is
+//! spread over `weight_names0`, `weight_names1` and so on.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::sync::Arc;
+
+use hdf5_pure::{AttrValue, Group};
+
+use crate::error::Problem;
+use crate::graph::join;
+use crate::h5read::{Headers, Variable};
+
+/// A model as the file has it.
+pub(crate) struct WholeModel {
+    /// JSON.
+    pub(crate) config: String,
+    pub(crate) keras_version: Option<String>,
+    pub(crate) weights: WeightLists,
+    /// Whether there are groups besides that of the weights: the optimizer's.
+    pub(crate) has_more: bool,
+}
+
+/// The weights of each layer in the order in which it lists them, with their names.
+pub(crate) type WeightLists = BTreeMap<String, Vec<(String, Variable)>>;
+
+/// The attribute that holds the model.
+pub(crate) const CONFIG: &str = "model_config";
+const WEIGHTS: &str = "model_weights";
+
+/// Reads the headers of the file.
+pub(crate) fn read(file: Arc<File>) -> Result<WholeModel, Problem> {
+    let len = file.metadata()?.len();
+    Headers::open(file, 0, len).and_then(read_headers).map_err(Problem::in_whole_model)
+}
+
+fn read_headers(mut headers: Headers) -> Result<WholeModel, Problem> {
+    let root = headers.root();
+    let attrs = attrs(&root, "/")?;
+    let text = |key: &str| attrs.get(key).and_then(AttrValue::as_str).map(str::to_string);
+    let config = text(CONFIG).ok_or_else(|| no_config(&root))?;
+    let groups = root.groups().map_err(|e| broken("/", &e))?;
+    let has_more = groups.iter().any(|g| g != WEIGHTS);
+    let weights = match groups.iter().any(|g| g == WEIGHTS) {
+        true => weights(&mut headers, &root.group(WEIGHTS).map_err(|e| broken(WEIGHTS, &e))?)?,
+        false => WeightLists::new(),
+    };
+    Ok(WholeModel { config, keras_version: text("keras_version"), weights, has_more })
+}
+
+fn no_config(root: &Group) -> Problem {
+    let is_weights =
+        root.groups().is_ok_and(|groups| groups.iter().any(|g| g == "layers" || g == "_layer_checkpoint_dependencies"))
+            || root.attrs().is_ok_and(|attrs| attrs.contains_key("layer_names") || attrs.contains_key("layer_names0"));
+    if is_weights {
+        return Problem::whole("/", "it holds weights without a model; save the model whole, with `model.save(...)`");
+    }
+    Problem::whole("/", format!("it has no attribute `{CONFIG}`, which a model that Keras saved has"))
+}
+
+fn weights(headers: &mut Headers, group: &Group) -> Result<WeightLists, Problem> {
+    let mut datasets = headers.datasets(group)?;
+    let mut lists = WeightLists::new();
+    for name in group.groups().map_err(|e| broken(WEIGHTS, &e))? {
+        let place = join(WEIGHTS, &name);
+        let layer = group.group(&name).map_err(|e| broken(&place, &e))?;
+        let mut list = Vec::new();
+        for weight in names(&attrs(&layer, &place)?, "weight_names") {
+            let path = join(&name, &weight);
+            let variable = datasets.remove(&path).ok_or_else(|| {
+                Problem::whole(&place, format!("lists the weight `{weight}`, which is not there, or is listed twice"))
+            })?;
+            list.push((weight, variable));
+        }
+        lists.insert(name, list);
+    }
+    Ok(lists)
+}
+
+/// The texts of a list that may be spread over several attributes.
+fn names(attrs: &HashMap<String, AttrValue>, key: &str) -> Vec<String> {
+    let list = |key: &str| attrs.get(key).and_then(AttrValue::as_strings).map(<[String]>::to_vec);
+    match list(key) {
+        Some(names) => names,
+        None => (0..).map_while(|i| list(&format!("{key}{i}"))).flatten().collect(),
+    }
+}
+
+fn attrs(group: &Group, place: &str) -> Result<HashMap<String, AttrValue>, Problem> {
+    group.attrs().map_err(|e| broken(place, &e))
+}
+
+fn broken(place: &str, error: &hdf5_pure::Error) -> Problem {
+    Problem::whole(place, error.to_string())
+}

@@ -1,0 +1,58 @@
+//! Functions of all elements along axes, whose results sum to 1.
+
+use netc_ir::{Compare, CoreOp, Literal, Reduce, Unary, ValueId};
+
+use super::One;
+use super::activation::{axes_arg, only_floats};
+use super::call::Call;
+
+/// `x` less its largest element along `axes`, so that its exponential does not overflow.
+fn shifted(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64]) -> One {
+    let largest = c.reduce(Reduce::Max, x, axes, true)?;
+    c.sub(x, largest)
+}
+
+pub(super) fn softmax(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64]) -> One {
+    let shifted = shifted(c, x, axes)?;
+    let exp = c.unary(Unary::Exp, shifted)?;
+    let sum = c.total(Reduce::Sum, exp, axes, true)?;
+    c.div(exp, sum)
+}
+
+pub(super) fn log_softmax(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64]) -> One {
+    let shifted = shifted(c, x, axes)?;
+    let exp = c.unary(Unary::Exp, shifted)?;
+    let sum = c.total(Reduce::Sum, exp, axes, true)?;
+    let log = c.unary(Unary::Log, sum)?;
+    c.sub(shifted, log)
+}
+
+pub(super) fn softmax_layer(c: &mut Call<'_, '_>) -> One {
+    c.unmasked()?;
+    let x = c.input()?;
+    axes_arg(c, x, softmax)
+}
+
+/// `max(x - tau, 0)`, where `tau` comes from the largest elements.
+pub(super) fn sparsemax(c: &mut Call<'_, '_>, x: ValueId, axis: usize) -> One {
+    only_floats(c, x)?;
+    let at = axis as u64;
+    let sorted = c.b.core(CoreOp::Sort { axis: at, descending: true }, &[x])?;
+    let sums = c.b.core(CoreOp::CumSum(at), &[sorted])?;
+    let ones = c.b.constant(Literal::splat(c.elem(x), &[c.extent(x, axis)?], 1.0))?;
+    let ranks = c.b.core(CoreOp::CumSum(0), &[ones])?;
+    let ranks = c.along(ranks, axis, c.rank(x)?)?;
+    let excess = c.sub(sums, 1.0)?;
+    let bound = c.div(excess, ranks)?;
+    let margin = c.sub(sorted, bound)?;
+    let support = c.compare(Compare::Gt, margin, 0.0)?;
+    let member = c.b.cast(support, c.elem(x))?;
+    let size = c.reduce(Reduce::Sum, member, &[at], true)?;
+    // Keras sums the running sums of the support, where the literature has its last one. So does this.
+    let inside = c.select(support, sums, 0.0)?;
+    let sum = c.reduce(Reduce::Sum, inside, &[at], true)?;
+    let excess = c.sub(sum, 1.0)?;
+    let tau = c.div(excess, size)?;
+    let y = c.sub(x, tau)?;
+    c.max(y, 0.0)
+}

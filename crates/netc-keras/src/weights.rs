@@ -1,0 +1,123 @@
+//! The weights of a file, which the layers of a model claim.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use netc_ir::{Attr, Attrs, Name};
+
+use crate::error::Problem;
+use crate::h5read::{Variable, Variables};
+use crate::h5whole::WeightLists;
+use crate::legacy::places;
+use crate::names::numeric_order;
+
+/// How a file says which weights are a layer's.
+pub(crate) enum WeightTable {
+    /// `.keras`: each layer has a group, with groups for what is in it.
+    Groups(Variables),
+    /// HDF5: each layer of the outermost model has a list, a model in it one of the weights of all of its layers.
+    Lists(WeightLists),
+}
+
+/// A layer that claims its weights.
+pub(crate) struct Claim<'a> {
+    /// The layer's group, or in lists the outermost layer that it is in.
+    pub(crate) group: &'a str,
+    pub(crate) name: &'a str,
+    /// The dialect's name of its class.
+    pub(crate) class: &'a str,
+    pub(crate) config: Option<&'a Attrs>,
+    /// Whether it is a model, whose layers have weights of their own.
+    pub(crate) nested: bool,
+    /// The names of the layers whose weights are in the same list; none where a layer has a list of its own.
+    pub(crate) listed: &'a BTreeSet<Name>,
+}
+
+impl WeightTable {
+    /// Takes the weights of a layer out of the table, each with its place in the layer's group of a `.keras` file.
+    pub(crate) fn claim(&mut self, claim: &Claim<'_>) -> Vec<(Name, Variable)> {
+        match self {
+            Self::Groups(variables) => claim_group(&mut variables.datasets, claim),
+            Self::Lists(_) if claim.nested => Vec::new(),
+            Self::Lists(lists) => claim_list(lists, claim),
+        }
+    }
+
+    /// The layers whose weights are in the list of the model at `path` with this configuration.
+    pub(crate) fn listed(&self, config: &Attrs, path: &str) -> Result<BTreeSet<Name>, Problem> {
+        let mut listed = BTreeSet::new();
+        if let Self::Lists(_) = self {
+            add_listed(config, path, 0, &mut listed)?;
+        }
+        Ok(listed)
+    }
+
+    /// The layer whose the group is, where the file says it.
+    pub(crate) fn owner(&self, group: &str) -> Option<&str> {
+        match self {
+            Self::Groups(variables) => variables.names.get(group).map(String::as_str),
+            Self::Lists(_) => None,
+        }
+    }
+
+    /// The names of the weights that no layer claimed, without those of the optimizer.
+    pub(crate) fn unclaimed(&self) -> Vec<&str> {
+        match self {
+            Self::Groups(variables) => {
+                variables.datasets.keys().map(String::as_str).filter(|k| !k.starts_with("optimizer/")).collect()
+            }
+            Self::Lists(lists) => lists.values().flatten().map(|(name, _)| name.as_str()).collect(),
+        }
+    }
+}
+
+/// The weights below a group, in the order of their numbers.
+fn claim_group(datasets: &mut BTreeMap<String, Variable>, claim: &Claim<'_>) -> Vec<(Name, Variable)> {
+    let prefix = format!("{}/", claim.group);
+    let inner = format!("{}/layers/", claim.group);
+    let range = datasets.range(prefix.clone()..);
+    let below = range.take_while(|(k, _)| k.starts_with(&prefix));
+    let own = below.filter(|(k, _)| !(claim.nested && k.starts_with(&inner)));
+    let mut keys: Vec<String> = own.map(|(k, _)| k.clone()).collect();
+    keys.sort_by_cached_key(|k| numeric_order(k));
+    let take = |key: String| Some((key[prefix.len()..].into(), datasets.remove(&key)?));
+    keys.into_iter().filter_map(take).collect()
+}
+
+/// The weights of a list, or those of them that belong to the layer: the list of a model is that of the layers in it,
+/// whose names are parts of those of their weights.
+fn claim_list(lists: &mut WeightLists, claim: &Claim<'_>) -> Vec<(Name, Variable)> {
+    let Some(list) = lists.get_mut(claim.group) else { return Vec::new() };
+    let owner = |name: &str| name.split('/').find(|part| claim.listed.contains(*part)).map(str::to_string);
+    let is_own = |name: &str| claim.listed.is_empty() || owner(name).as_deref() == Some(claim.name);
+    let (own, others): (Vec<_>, Vec<_>) = std::mem::take(list).into_iter().partition(|(name, _)| is_own(name));
+    *list = others;
+    let names: Vec<&str> = own.iter().map(|(name, _)| name.as_str()).collect();
+    let class = claim.class.rsplit('.').next().unwrap_or(claim.class);
+    let places = places(class, claim.config.unwrap_or(&Attrs::new()), &names);
+    places.into_iter().zip(own).map(|(place, (_, variable))| (place, variable)).collect()
+}
+
+/// Deeper nesting of models than any network has; bounds the recursion.
+const MAX_NESTING: usize = 64;
+
+/// Adds the names of all layers in a model that are no models; each must be there once.
+fn add_listed(config: &Attrs, path: &str, depth: usize, listed: &mut BTreeSet<Name>) -> Result<(), Problem> {
+    if depth > MAX_NESTING {
+        return Err(Problem::config(path, format!("models nest deeper than {MAX_NESTING} levels")));
+    }
+    for layer in config.get("layers").and_then(Attr::as_list).unwrap_or_default() {
+        let config = layer.get("config").and_then(Attr::as_map);
+        match config.filter(|c| c.get("layers").is_some()) {
+            Some(model) => add_listed(model, path, depth + 1, listed)?,
+            None => {
+                let name = layer.get("name").or_else(|| config?.get("name")).and_then(Attr::as_str);
+                if let Some(name) = name.filter(|name| !listed.insert((*name).into())) {
+                    let note =
+                        format!("two layers in it are named `{name}`, and its weights are told apart by their names");
+                    return Err(Problem::config(path, note));
+                }
+            }
+        }
+    }
+    Ok(())
+}

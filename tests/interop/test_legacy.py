@@ -1,0 +1,70 @@
+"""Models in HDF5 files, of Keras 2 (tests/legacy) and of Keras 3, against the real Keras."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from harness import assert_close, inputs_of, load, netc, netc_run, randomise, run, run_chain, split
+
+LEGACY = Path(__file__).parents[1] / "legacy"
+
+
+def recorded(name):
+    with np.load(LEGACY / f"{name}.npz") as arrays:
+        return [[arrays[k] for k in arrays.files if k.startswith(kind)] for kind in ("in", "out")]
+
+
+@pytest.mark.parametrize("name", ["nested", "spread_names", "chain", "bare_list", "recurrent"])
+def test_keras_3_computes_what_keras_2_did(name, tmp_path):
+    netc(LEGACY / f"{name}.h5", "-o", tmp_path / "modern.keras")
+    inputs, outputs = recorded(name)
+    assert_close(run(load(tmp_path / "modern.keras"), inputs), outputs)
+
+
+@pytest.mark.parametrize(("name", "cut"), [("nested", "tokens"), ("chain", "relu6")])
+def test_stages_of_a_keras_2_model_compose_in_keras_3(name, cut, tmp_path):
+    manifest = split(LEGACY / f"{name}.h5", cut, tmp_path)
+    inputs, outputs = recorded(name)
+    by_name = dict(zip([i["name"] for i in manifest["inputs"]], inputs))
+    assert_close(run_chain(tmp_path, by_name), outputs)
+
+
+def small():
+    x = image = keras.Input((9, 9, 3), name="image")
+    inner_in = keras.Input((9, 9, 3))
+    inner = keras.Model(inner_in, layers.BatchNormalization()(layers.Conv2D(3, 3, padding="same")(inner_in)))
+    x = layers.Add()([inner(x), inner(image)])
+    x = keras.Sequential([layers.Conv2D(4, 3, activation="hard_sigmoid"), layers.Dropout(0.2)])(x)
+    x = layers.Reshape((49, 4))(x)
+    x = layers.MultiHeadAttention(2, 3)(x, x)
+    return keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling1D()(x)))
+
+
+def test_an_hdf5_file_of_keras_3_is_the_model(tmp_path):
+    model = randomise(small())
+    model.save(tmp_path / "model.h5")
+    values = inputs_of(model)
+    expected = run(model, values.values())
+    assert_close(netc_run(tmp_path / "model.h5", values, tmp_path), expected)
+    netc(tmp_path / "model.h5", "-o", tmp_path / "again.keras")
+    assert_close(run(load(tmp_path / "again.keras"), values.values()), expected)
+
+
+def test_the_state_of_the_optimizer_is_told_of(tmp_path):
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
+    model.compile("adam", "mse")
+    model.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0)
+    model.save(tmp_path / "model.h5")
+    done = netc(tmp_path / "model.h5", "-o", tmp_path / "again.keras")
+    assert "the optimizer's state is left out" in done.stdout + done.stderr
+    assert load(tmp_path / "again.keras").count_params() == 8
+
+
+def test_a_file_of_weights_alone_is_told_apart(tmp_path):
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
+    model.save_weights(tmp_path / "w.weights.h5")
+    error = netc("inspect", tmp_path / "w.weights.h5", code=1).stderr
+    assert "it holds weights without a model" in error

@@ -1,0 +1,149 @@
+//! Models in HDF5 files as Keras 2 saved them (`legacy/`, made by `interop/legacy_models.py`): they compute what Keras 2
+//! computed, and lose nothing on the way into a `.keras` file.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use netc_data::Store;
+use netc_exec::{Plan, Tensor, npz};
+use netc_ir::{Attr, MAIN, Module};
+use netc_keras::lower::KerasDialect;
+use netc_pass::{Context, Dialects, Manager, Pipeline};
+use netc_testgen::oracle;
+
+/// Elements may differ by this part of the largest.
+const TOLERANCE: f64 = 1e-5;
+
+fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("legacy").join(name)
+}
+
+fn dialects() -> Dialects {
+    let mut dialects = Dialects::new();
+    dialects.push(KerasDialect);
+    dialects
+}
+
+fn read(path: &Path) -> Module {
+    netc_keras::read(path, &dialects()).unwrap_or_else(|e| panic!("{e:?}")).module
+}
+
+fn run(module: &Module, inputs: &[Tensor]) -> Vec<Tensor> {
+    let (mut core, dialects) = (module.clone(), dialects());
+    let lower: Pipeline = "lower".parse().unwrap();
+    let registry = netc_passes::registry();
+    Manager::new(&registry).run(&mut core, &lower, &mut Context::new(&dialects)).unwrap();
+    let plan = Plan::new(&core, core.func_named(MAIN).unwrap(), &Store::open(&core).unwrap()).unwrap();
+    plan.run(inputs).unwrap()
+}
+
+/// The inputs and outputs that Keras 2 had.
+fn recorded(name: &str) -> [Vec<Tensor>; 2] {
+    let tensors = npz::read(&file(&format!("{name}.npz"))).unwrap();
+    ["in", "out"].map(|kind| tensors.iter().filter(|(key, _)| key.starts_with(kind)).map(|(_, t)| t.clone()).collect())
+}
+
+fn assert_near(found: &[Tensor], expected: &[Tensor], name: &str) {
+    assert_eq!(found.len(), expected.len(), "{name}");
+    for (found, expected) in found.iter().zip(expected) {
+        let (found, expected) = (found.to_f64s(), expected.to_f64s());
+        let largest = expected.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
+        assert_eq!(found.len(), expected.len(), "{name}");
+        let far = found.iter().zip(&expected).find(|(a, b)| (*a - *b).abs() > TOLERANCE * largest);
+        assert_eq!(far, None, "{name}");
+    }
+}
+
+#[test]
+fn models_compute_what_keras_2_computed() {
+    for name in ["nested", "spread_names", "chain", "bare_list", "functions"] {
+        let [inputs, outputs] = recorded(name);
+        assert_near(&run(&read(&file(&format!("{name}.h5"))), &inputs), &outputs, name);
+    }
+}
+
+#[test]
+fn a_keras_3_file_of_them_computes_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["nested", "spread_names", "chain", "bare_list"] {
+        let [inputs, _] = recorded(name);
+        let module = read(&file(&format!("{name}.h5")));
+        let path = folder.path().join(name);
+        let main = module.func_named(MAIN).unwrap();
+        netc_keras::write(&module, main, &Store::open(&module).unwrap(), File::create(&path).unwrap()).unwrap();
+        let modern = read(&path);
+        assert_eq!(run(&module, &inputs), run(&modern, &inputs), "{name}");
+        assert!(modern.layers.iter().all(|l| l.config.get("module").is_some()), "{name}");
+        oracle::round_trip_keras(&modern, &dialects()).unwrap();
+    }
+}
+
+#[test]
+fn no_weight_is_left_over() {
+    for (name, count) in [("nested", 20), ("chain", 12), ("functions", 4), ("recurrent", 14)] {
+        let imported = netc_keras::read(&file(&format!("{name}.h5")), &dialects()).unwrap();
+        assert_eq!((imported.notes, imported.module.weights.len()), (Vec::new(), count), "{name}");
+    }
+}
+
+#[test]
+fn weights_of_layers_in_layers_have_the_places_of_keras_3() {
+    let module = read(&file("recurrent.h5"));
+    let places = |name: &str| {
+        let layer = module.layers.iter().find(|l| &*l.name == name).unwrap();
+        layer.weights.iter().map(|(place, _)| place.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(places("gru"), ["cell/vars/0", "cell/vars/1", "cell/vars/2"]);
+    assert_eq!(places("each"), ["layer/vars/0", "layer/vars/1"]);
+    assert_eq!((places("both").len(), &*places("both")[5]), (6, "backward_layer/cell/vars/2"));
+}
+
+#[test]
+fn what_keras_3_computes_differently_is_not_written() {
+    let module = read(&file("functions.h5"));
+    let main = module.func_named(MAIN).unwrap();
+    let error = netc_keras::write(&module, main, &Store::open(&module).unwrap(), Vec::new()).unwrap_err();
+    let netc_keras::KerasError::Write { source, .. } = error else { panic!("{error}") };
+    assert_eq!(
+        source.to_string(),
+        "layer `gate`: its `hard_sigmoid` is clip(0.2 * x + 0.5, 0, 1), and Keras 3 computes clip(x / 6 + 0.5, 0, 1)"
+    );
+}
+
+#[test]
+fn a_model_says_which_keras_saved_it() {
+    let version = |name: &str| {
+        let module = read(&file(name));
+        module.attrs.get("keras_version").and_then(Attr::as_str).map(str::to_string)
+    };
+    assert_eq!(version("bare_list.h5").as_deref(), Some("2.0.8"));
+    assert_eq!(version("chain.h5").as_deref(), Some("2.21.0"));
+}
+
+#[test]
+fn damage_is_an_error_with_a_place() {
+    let bytes = fs::read(file("functions.h5")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("damaged.h5");
+    let error = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        let error = netc_keras::read(&path, &dialects()).unwrap_err();
+        let netc_keras::KerasError::Read { source, .. } = error else { panic!("{error}") };
+        source.to_string()
+    };
+    let without = |word: &str| {
+        let at = bytes.windows(word.len()).position(|w| w == word.as_bytes()).unwrap();
+        let mut bytes = bytes.clone();
+        bytes[at] = b'X';
+        bytes
+    };
+    assert_eq!(
+        error(&without("model_config")),
+        "/: it has no attribute `model_config`, which a model that Keras saved has"
+    );
+    assert!(error(&bytes[..bytes.len() / 2]).starts_with("/: "), "{}", error(&bytes[..bytes.len() / 2]));
+    let renamed = error(&without("gate/kernel:0"));
+    assert_eq!(renamed, "model_weights/gate: lists the weight `Xate/kernel:0`, which is not there, or is listed twice");
+}
