@@ -130,10 +130,7 @@ impl Problem {
 
     /// A problem of an HDF5 file that is the model, and not a member of an archive.
     pub(crate) fn in_whole_model(self) -> Self {
-        match self {
-            Self::Weights { place, note } => Self::WholeModel { place, note },
-            other => other,
-        }
+        if let Self::Weights { place, note } = self { Self::WholeModel { place, note } } else { self }
     }
 
     pub(crate) fn weights(place: impl Into<String>, note: impl Into<String>) -> Self {

@@ -26,15 +26,11 @@ pub(crate) fn is_before_3(module: &Attrs) -> bool {
 
 /// The object of a whole model, whose configuration was once the list of layers itself.
 pub(crate) fn model(object: Attr) -> Attr {
-    match object {
-        Attr::Map(mut map) => {
-            if let Some(layers @ Attr::List(_)) = map.get("config").cloned() {
-                map.set("config", Attrs::new().with("name", "sequential").with("layers", layers));
-            }
-            Attr::Map(map)
-        }
-        other => other,
+    let Attr::Map(mut map) = object else { return object };
+    if let Some(layers @ Attr::List(_)) = map.get("config").cloned() {
+        map.set("config", Attrs::new().with("name", "sequential").with("layers", layers));
     }
+    Attr::Map(map)
 }
 
 /// Keys that Keras 3 does not take any more, by class. They say what is the case anyway, or how to train.
@@ -103,8 +99,7 @@ pub(crate) fn not_in_keras_3(object: &Attrs) -> Option<String> {
         return Some(format!("Keras 3 has no layer `{class}`"));
     }
     let config = object.get("config")?;
-    let is_old = |key: &&str| config.get(key).and_then(Attr::as_str) == Some(OLD_HARD_SIGMOID);
-    if ACTIVATIONS.iter().any(|key| is_old(&key)) {
+    if ACTIVATIONS.iter().any(|key| config.get(key).and_then(Attr::as_str) == Some(OLD_HARD_SIGMOID)) {
         return Some(
             "its `hard_sigmoid` is clip(0.2 * x + 0.5, 0, 1), and Keras 3 computes clip(x / 6 + 0.5, 0, 1)".into(),
         );
