@@ -58,7 +58,7 @@ fn assert_near(found: &[Tensor], expected: &[Tensor], name: &str) {
 
 #[test]
 fn models_compute_what_keras_2_computed() {
-    for name in ["nested", "spread_names", "chain", "bare_list", "functions"] {
+    for name in ["nested", "spread_names", "chain", "bare_list", "functions", "recurrent"] {
         let [inputs, outputs] = recorded(name);
         assert_near(&run(&read(&file(&format!("{name}.h5"))), &inputs), &outputs, name);
     }
@@ -67,7 +67,7 @@ fn models_compute_what_keras_2_computed() {
 #[test]
 fn a_keras_3_file_of_them_computes_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["nested", "spread_names", "chain", "bare_list"] {
+    for name in ["nested", "spread_names", "chain", "bare_list", "recurrent"] {
         let [inputs, _] = recorded(name);
         let module = read(&file(&format!("{name}.h5")));
         let path = folder.path().join(name);

@@ -24,7 +24,7 @@ def test_keras_3_computes_what_keras_2_did(name, tmp_path):
     assert_close(run(load(tmp_path / "modern.keras"), inputs), outputs)
 
 
-@pytest.mark.parametrize(("name", "cut"), [("nested", "tokens"), ("chain", "relu6")])
+@pytest.mark.parametrize(("name", "cut"), [("nested", "tokens"), ("chain", "relu6"), ("recurrent", "each")])
 def test_stages_of_a_keras_2_model_compose_in_keras_3(name, cut, tmp_path):
     manifest = split(LEGACY / f"{name}.h5", cut, tmp_path)
     inputs, outputs = recorded(name)

@@ -163,6 +163,10 @@ fn modern_config(class: &str, config: &Attrs) -> Attrs {
             (None, _) => modern.set(key.clone(), value.clone()),
         }
     }
+    if class == "GRU" && modern.get("reset_after").is_none() {
+        // Before it could be said.
+        modern.set("reset_after", false);
+    }
     modern
 }
 

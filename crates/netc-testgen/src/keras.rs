@@ -14,6 +14,7 @@ mod functions;
 mod merge;
 mod moves;
 mod normalization;
+mod recurrent;
 mod reductions;
 mod selection;
 mod shapes;
@@ -66,6 +67,12 @@ classes! {
         Attention,
         /// Attention of several heads.
         MultiHead,
+        /// Steps that hand on a state.
+        Recurrent,
+        /// Such steps from both ends.
+        Bidirectional,
+        /// A layer for every step.
+        TimeDistributed,
         /// Another shape or another order of axes.
         Reshape,
         /// More or fewer elements at the ends of axes, or elements repeated.

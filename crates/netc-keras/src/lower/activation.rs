@@ -117,12 +117,17 @@ const FUNCTION_LAYERS: &[(&str, Function)] = &[
 
 /// The activation that the configuration holds, applied to `x`.
 pub(super) fn activate(c: &mut Call<'_, '_>, x: ValueId) -> One {
-    match c.get("activation") {
+    activate_at(c, "activation", x)
+}
+
+/// The activation that stands at `key` of the configuration, applied to `x`.
+pub(super) fn activate_at(c: &mut Call<'_, '_>, key: &str, x: ValueId) -> One {
+    match c.get(key) {
         None => Ok(x),
         Some(Attr::Str(name)) => by_name(c, x, name),
         Some(spec @ Attr::Map(_)) => by_object(c, x, spec),
         Some(Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::List(_) | Attr::Operand(_)) => {
-            Err(c.bad("activation", "the name of a function, or an object"))
+            Err(c.bad(key, "the name of a function, or an object"))
         }
     }
 }

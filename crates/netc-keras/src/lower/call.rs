@@ -1,6 +1,6 @@
 //! What a lowering may look at: typed access to one call of a layer.
 
-use netc_ir::{Attr, Builder, Dim, ElemType, Layer, Layout, SourceOp, Type, ValueId};
+use netc_ir::{Attr, Builder, Dim, ElemType, Layer, Layout, Name, SourceOp, Type, ValueId, WeightId};
 use netc_pass::{LowerError, OpContext};
 
 use super::literal::literal;
@@ -236,11 +236,16 @@ impl<'a> Call<'a, '_> {
     }
 
     fn raw_inputs(&mut self) -> Done<Vec<ValueId>> {
-        self.only_args(1, &["inputs", "x", "data"])?;
+        self.raw_inputs_beside(&["inputs", "x", "data"], &[])
+    }
+
+    /// The tensors of the first argument, which has one of `names`, in a call that may have `others` too.
+    pub(super) fn raw_inputs_beside(&mut self, names: &[&str], others: &[&str]) -> Done<Vec<ValueId>> {
+        self.only_args(1 + others.len(), &[names, others].concat())?;
         if self.op.attrs.get("args").is_none() && self.op.attrs.get("kwargs").is_none() {
             return Ok(self.operands.to_vec());
         }
-        let first = ["inputs", "x", "data"].iter().find_map(|name| self.arg(0, name));
+        let first = names.iter().find_map(|name| self.arg(0, name));
         self.tensors(first)
     }
 
@@ -326,11 +331,15 @@ impl<'a> Call<'a, '_> {
 
     /// A weight as it is stored.
     pub(super) fn raw_weight(&mut self, place: &str, what: &str) -> One {
-        let weights = self.layer.map_or(&[][..], |l| &l.weights);
-        let Some((_, id)) = weights.iter().find(|(p, _)| &**p == place) else {
+        let Some((_, id)) = self.weights().iter().find(|(p, _)| &**p == place) else {
             return Err(LowerError::Weight { place: place.into(), expected: what.into() });
         };
         Ok(self.b.weight(*id)?)
+    }
+
+    /// The weights of the layer, with their places.
+    pub(super) fn weights(&self) -> &'a [(Name, WeightId)] {
+        self.layer.map_or(&[][..], |l| &l.weights)
     }
 
     pub(super) fn ty(&self, x: ValueId) -> &Type {

@@ -19,12 +19,14 @@ mod norm;
 mod op_shape;
 mod pool;
 mod promote;
+mod recurrent;
 mod reduce;
 mod shape;
 mod softmax;
 mod tensor;
 #[cfg(test)]
 mod tests;
+mod wrapper;
 
 use netc_ir::{Builder, ElemType, ValueId};
 use netc_pass::{Dialect, LowerError, Lowered, OpContext};
@@ -110,6 +112,8 @@ pub const LAYERS: &[&[Entry]] = &[
     merge::LAYERS,
     shape::LAYERS,
     attention::LAYERS,
+    recurrent::LAYERS,
+    wrapper::LAYERS,
     identity::LAYERS,
 ];
 

@@ -5,7 +5,7 @@ use netc_keras::build::{Declaration, LayerHandle, ModelBuilder, Tensor};
 
 use super::choice::Choice;
 use super::{KerasClass, LIBRARY, attention, convolution, dense, elementwise, functions, merge, moves, normalization};
-use super::{reductions, selection, shapes, structure, unchanged};
+use super::{recurrent, reductions, selection, shapes, structure, unchanged};
 use crate::recipe::{Step, pick};
 
 /// Steps read only values with fewer elements per example: what keeps models fast.
@@ -121,6 +121,9 @@ impl Draft {
             KerasClass::Normalize => normalization::operation(self, step, k),
             KerasClass::Attention => attention::attention(self, step, k),
             KerasClass::MultiHead => attention::multi_head(self, step, k),
+            KerasClass::Recurrent => recurrent::recurrent(self, step, k),
+            KerasClass::Bidirectional => recurrent::bidirectional(self, step, k),
+            KerasClass::TimeDistributed => recurrent::time_distributed(self, step, k),
             KerasClass::Reshape => shapes::reshape(self, step, k),
             KerasClass::Border => shapes::border(self, step, k),
             KerasClass::Dropout => unchanged::dropout(self, step, k),

@@ -1,0 +1,98 @@
+//! Layers that apply a layer of their own.
+
+use netc_ir::{Attr, Attrs, CoreOp, Dim, Layer, SourceOp, ValueId};
+use netc_pass::{Dialect, LowerError, OpContext};
+
+use super::call::{Call, bad};
+use super::{Done, Entry, KerasDialect, Lowered, many};
+use crate::names::dialect_class;
+
+pub(super) const LAYERS: &[Entry] = &[
+    many("TimeDistributed", time_distributed, "A layer applied to every step of a sequence."),
+    many("Bidirectional", bidirectional, "A recurrent layer from the first step on, and one from the last step on."),
+];
+
+/// All steps at once: a layer treats the examples of a batch alike, and steps count as examples.
+fn time_distributed(c: &mut Call<'_, '_>) -> Lowered {
+    c.unmasked()?;
+    let x = c.raw_input()?;
+    let dims = c.dims(x)?;
+    let [batch, _, rest @ ..] = &dims[..] else {
+        return Err(c.unsupported(format!("a tensor of type {}", c.ty(x))));
+    };
+    let steps = Dim::Known(c.extent(x, 1)?);
+    let flat = c.reshape(x, [&[batch.times(&steps)], rest].concat())?;
+    let object = c.object("layer")?;
+    let results = c.apply("layer", object, &[flat])?;
+    let back = |y: ValueId| {
+        let dims = c.dims(y)?;
+        let behind = dims.get(1..).unwrap_or_default();
+        c.reshape(y, [&[batch.clone(), steps.clone()], behind].concat())
+    };
+    results.into_iter().map(back).collect()
+}
+
+fn bidirectional(c: &mut Call<'_, '_>) -> Lowered {
+    let x = c.raw_input()?;
+    let object = c.object("layer")?;
+    let forward = c.apply("forward_layer", object, &[x])?;
+    let backward = match c.get("backward_layer").and_then(Attr::as_map) {
+        Some(own) => c.apply("backward_layer", own, &[x])?,
+        None => c.apply("backward_layer", &turned(object), &[x])?,
+    };
+    let flag = |key| object.get("config").and_then(|c| c.get(key)).and_then(Attr::as_bool) == Some(true);
+    let ([y, states @ ..], [z, other_states @ ..]) = (&forward[..], &backward[..]) else {
+        return Err(c.unsupported("a layer without a result"));
+    };
+    let z = if flag("return_sequences") { c.reverse(*z, 1)? } else { *z };
+    let merged = merge(c, *y, z)?;
+    Ok([&merged[..], states, other_states].concat())
+}
+
+fn merge(c: &mut Call<'_, '_>, y: ValueId, z: ValueId) -> Done<Vec<ValueId>> {
+    if !c.has("merge_mode") {
+        return Ok(vec![y, z]);
+    }
+    Ok(vec![match c.one_of("merge_mode", &["concat", "sum", "mul", "ave"])? {
+        "sum" => c.add(y, z)?,
+        "mul" => c.mul(y, z)?,
+        "ave" => {
+            let sum = c.add(y, z)?;
+            c.div(sum, 2.0)?
+        }
+        _ => {
+            let last = c.rank(y)? - 1;
+            c.b.core(CoreOp::Concat(last as u64), &[y, z])?
+        }
+    }])
+}
+
+/// The recurrent layer that runs the other way.
+fn turned(object: &Attrs) -> Attrs {
+    let mut config = object.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
+    let backwards = config.get("go_backwards").and_then(Attr::as_bool) == Some(true);
+    config.set("go_backwards", !backwards);
+    object.clone().with("config", config)
+}
+
+impl<'a> Call<'a, '_> {
+    /// The declaration of a layer that stands at `key` of the configuration.
+    fn object(&self, key: &str) -> Done<&'a Attrs> {
+        let found = self.get(key);
+        found.and_then(Attr::as_map).ok_or_else(|| bad(key, found, "the declaration of a layer"))
+    }
+
+    /// What a layer that is declared by `object`, and whose weights are below `place`, computes.
+    fn apply(&mut self, place: &str, object: &Attrs, operands: &[ValueId]) -> Lowered {
+        let class = dialect_class(object);
+        let below = |at: &str| at.strip_prefix(place)?.strip_prefix('/').map(Into::into);
+        let weights = self.weights().iter().filter_map(|(at, weight)| Some((below(at)?, *weight))).collect();
+        let layer = Layer { name: self.class().into(), class: class.clone(), config: object.clone(), weights };
+        let op = SourceOp { name: class, layer: None, attrs: Attrs::new() };
+        let context = OpContext { op: &op, layer: Some(&layer), operands };
+        KerasDialect.lower(self.b, context).map_err(|error| match error {
+            LowerError::Unknown { class } => self.unsupported(format!("the layer `{class}` in it,")),
+            other => other,
+        })
+    }
+}

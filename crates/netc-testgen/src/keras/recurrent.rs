@@ -1,0 +1,92 @@
+//! Recurrent layers, and layers that apply a layer of their own.
+
+use netc_ir::{Attr, Attrs};
+use netc_keras::build::{Declaration, Init};
+
+use super::KerasClass;
+use super::choice::Choice;
+use super::draft::{Added, Draft};
+use crate::recipe::Step;
+
+/// Each class with the number of its gates.
+const CELLS: &[(&str, u64)] = &[("SimpleRNN", 1), ("GRU", 3), ("LSTM", 4)];
+
+/// Numbers from -1 to 1, so that states stay small.
+const BOUNDED: &[&str] = &["tanh", "sigmoid", "softsign"];
+
+const GATES: &[&str] = &["sigmoid", "hard_sigmoid"];
+
+/// A recurrent layer that is declared by itself, or in another.
+struct Cell {
+    class: &'static str,
+    config: Attrs,
+    weights: Vec<(Vec<u64>, Init)>,
+}
+
+fn cell(features: u64, k: &mut Choice) -> Cell {
+    let (class, gates) = k.of(CELLS);
+    let units = k.between(1, 3);
+    let use_bias = !k.flag();
+    let reset_after = !k.flag();
+    let mut config = Attrs::new().with("units", units as i64).with("activation", k.of(BOUNDED));
+    if class != "SimpleRNN" {
+        config.set("recurrent_activation", k.of(GATES));
+    }
+    if class == "GRU" {
+        config.set("reset_after", reset_after);
+    }
+    for (key, value) in [("use_bias", use_bias), ("return_sequences", k.flag()), ("go_backwards", k.flag())] {
+        config.set(key, value);
+    }
+    let columns = gates * units;
+    let rows = if class == "GRU" && reset_after { vec![2, columns] } else { vec![columns] };
+    let kernels = [features, units].map(|n| (vec![n, columns], Init::glorot(n, columns)));
+    let weights = kernels.into_iter().chain(use_bias.then(|| (rows, Init::offset()))).collect();
+    Cell { class, config, weights }
+}
+
+/// A sequence, by its number of features.
+fn sequence(d: &mut Draft, step: &Step<KerasClass>) -> Option<(netc_keras::build::Tensor, u64)> {
+    let x = d.of_rank(step.reads[0], 2)?;
+    d.reads_masks()?;
+    Some((x, *d.extents(x).last()?))
+}
+
+pub(super) fn recurrent(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
+    let (x, features) = sequence(d, step)?;
+    let Cell { class, config, weights } = cell(features, k);
+    let config = config.with("return_state", !d.in_chain() && k.flag());
+    d.layer(&Declaration::keras(class, config).sublayer("cell", weights), &[x], 0.0)
+}
+
+pub(super) fn bidirectional(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
+    let (x, features) = sequence(d, step)?;
+    let Cell { class, config, weights } = cell(features, k);
+    let merge_mode = k.of(&["concat", "sum", "mul", "ave"]);
+    let config = Attrs::new().with("merge_mode", merge_mode).with("layer", inner(class, config));
+    let declaration = Declaration::keras("Bidirectional", config)
+        .sublayer("forward_layer/cell", weights.iter().cloned())
+        .sublayer("backward_layer/cell", weights);
+    d.layer(&declaration, &[x], 1.0)
+}
+
+pub(super) fn time_distributed(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
+    let (x, features) = sequence(d, step)?;
+    let units = k.between(1, 4);
+    let use_bias = !k.flag();
+    let dense = Attrs::new().with("units", units as i64).with("activation", k.of(BOUNDED)).with("use_bias", use_bias);
+    let kernel = (vec![features, units], Init::glorot(features, units));
+    let weights = std::iter::once(kernel).chain(use_bias.then(|| (vec![units], Init::offset())));
+    let config = Attrs::new().with("layer", inner("Dense", dense));
+    d.layer(&Declaration::keras("TimeDistributed", config).sublayer("layer", weights), &[x], 0.0)
+}
+
+/// A layer in the configuration of another.
+fn inner(class: &str, config: Attrs) -> Attr {
+    let object = Attrs::new()
+        .with("module", "keras.layers")
+        .with("class_name", class)
+        .with("config", config.with("name", "inner"))
+        .with("registered_name", Attr::Null);
+    Attr::Map(object)
+}
