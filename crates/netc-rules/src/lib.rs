@@ -37,6 +37,7 @@
 
 mod certain;
 mod check;
+mod elements;
 mod function;
 mod graph;
 mod matching;

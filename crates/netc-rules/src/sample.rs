@@ -37,15 +37,19 @@ impl Graph for Tensors {
     }
 }
 
-/// A random program that `rule` matches and whose replacement has the same types; none if this try makes none.
-pub(crate) fn sample(rule: &Rule, rng: &mut Rng) -> Option<Instance> {
-    let mut sampler = Sampler::new(rule, rng);
+/// A random program that `rule` matches, which computes something, and whose replacement has the same types. Its element
+/// type is the one whose turn it is; none if this try makes none.
+pub(crate) fn sample(rule: &Rule, turn: usize, rng: &mut Rng) -> Option<Instance> {
+    let mut sampler = Sampler::new(rule, turn, rng);
     sampler.tensors()?;
     for term in &rule.from {
         sampler.term(term)?;
     }
     let Sampler { tensors, bindings, .. } = sampler;
     let from = instantiate(&rule.from, &tensors, &bindings).filter(is_small)?;
+    if from.types(&tensors).all(|ty| ty.num_elements() == Some(0)) {
+        return None;
+    }
     if !rule.conditions_hold(&tensors, &bindings) {
         return None;
     }
@@ -53,6 +57,9 @@ pub(crate) fn sample(rule: &Rule, rng: &mut Rng) -> Option<Instance> {
     from.types(&tensors).eq(to.types(&tensors)).then_some(())?;
     Some(Instance { from, to, tensors })
 }
+
+/// The largest extent of a tensor that a hole stands for, if its type does not say more.
+const MOST_EXTENT: u64 = 4;
 
 /// The most elements of a tensor that is computed.
 const MOST_ELEMENTS: u64 = 1 << 16;
@@ -64,40 +71,42 @@ fn is_small(side: &Replacement<usize>) -> bool {
 struct Sampler<'a> {
     rule: &'a Rule,
     rng: &'a mut Rng,
-    /// The element type of most tensors and those of all, the rank of most, and an extent that many axes have.
+    /// The element type and the rank of most tensors, and the extent of most axes.
     elem: ElemType,
-    elems: &'static [ElemType],
     rank: u64,
     extent: u64,
+    /// Whether a third of the axes has extent 0.
+    empty: bool,
+    /// One of so many ranks and extents is another one.
+    alike: u64,
     tensors: Tensors,
     bindings: Bindings<usize>,
     none: Module,
 }
 
-/// Types that holes of exact rules are tried with; every op of floats rounds, so that in rules that round only wide floats
+/// Floats that holes of exact rules are tried with; every op of floats rounds, so that in rules that round only wide floats
 /// tell a mistake from rounding.
-const EXACT: &[ElemType] = &[
-    ElemType::F32,
-    ElemType::F32,
-    ElemType::F64,
-    ElemType::F16,
-    ElemType::BF16,
-    ElemType::I32,
-    ElemType::I8,
-    ElemType::U8,
-    ElemType::Bool,
-];
-const ROUNDING: &[ElemType] =
-    &[ElemType::F64, ElemType::F64, ElemType::F64, ElemType::I32, ElemType::U8, ElemType::Bool];
+const EXACT: [ElemType; 4] = [ElemType::F32, ElemType::F64, ElemType::F16, ElemType::BF16];
+const ROUNDING: [ElemType; 1] = [ElemType::F64];
+/// The others that programs are computed in.
+const WHOLE: [ElemType; 6] = [ElemType::I32, ElemType::U8, ElemType::Bool, ElemType::I64, ElemType::U32, ElemType::I16];
+
+/// The type whose turn it is: every second is one of floats.
+fn elem_of(fidelity: Fidelity, turn: usize) -> ElemType {
+    let floats = if fidelity == Fidelity::Exact { &EXACT[..] } else { &ROUNDING[..] };
+    let types = if turn.is_multiple_of(2) { floats } else { &WHOLE[..] };
+    types[turn / 2 % types.len()]
+}
 
 impl<'a> Sampler<'a> {
-    fn new(rule: &'a Rule, rng: &'a mut Rng) -> Self {
-        let elems = if rule.fidelity == Fidelity::Exact { EXACT } else { ROUNDING };
-        let elem = *pick(rng, elems);
+    fn new(rule: &'a Rule, turn: usize, rng: &'a mut Rng) -> Self {
+        let elem = elem_of(rule.fidelity, turn);
         let rank = rng.below(5);
-        let extent = 1 + rng.below(4);
-        let bindings = Bindings::of(rule);
-        Self { rule, rng, elem, elems, rank, extent, tensors: Tensors::default(), bindings, none: Module::new() }
+        let extent = 1 + rng.below(MOST_EXTENT);
+        let empty = rng.below(4) == 0;
+        let alike = if rng.below(2) == 0 { 2 } else { 8 };
+        let (tensors, bindings) = (Tensors::default(), Bindings::of(rule));
+        Self { rule, rng, elem, rank, extent, empty, alike, tensors, bindings, none: Module::new() }
     }
 
     /// Makes the tensors of all holes.
@@ -131,14 +140,17 @@ impl<'a> Sampler<'a> {
     fn ty(&mut self, kind: &TensorKind) -> Option<Type> {
         let elem = match kind.elem {
             ElemKind::Only(elem) => elem,
-            ElemKind::Any | ElemKind::Float | ElemKind::Int if self.rng.below(20) == 0 => *pick(self.rng, self.elems),
-            ElemKind::Any | ElemKind::Float | ElemKind::Int => self.elem,
+            ElemKind::Any | ElemKind::Float | ElemKind::Int => match self.rng.below(20) {
+                0 => self.any_elem(),
+                1 => ElemType::Bool,
+                _ => self.elem,
+            },
         };
         kind.elem.takes(elem).then_some(())?;
         let dims = match &kind.dims {
             Some(dims) => dims.iter().map(|dim| self.dim(*dim)).collect::<Option<_>>()?,
             None => {
-                let rank = if self.rng.below(3) == 0 { self.rng.below(5) } else { self.rank };
+                let rank = if self.rng.below(self.alike) == 0 { self.rng.below(5) } else { self.rank };
                 (0..rank).map(|_| self.extent()).collect::<Vec<u64>>()
             }
         };
@@ -161,7 +173,15 @@ impl<'a> Sampler<'a> {
     }
 
     fn extent(&mut self) -> u64 {
-        if self.rng.below(2) == 0 { self.extent } else { 1 + self.rng.below(4) }
+        match (self.empty && self.rng.below(3) == 0, self.rng.below(self.alike)) {
+            (true, _) => 0,
+            (false, 0) => 1 + self.rng.below(MOST_EXTENT),
+            (false, _) => self.extent,
+        }
+    }
+
+    fn any_elem(&mut self) -> ElemType {
+        elem_of(self.rule.fidelity, self.rng.below(1 << 16) as usize)
     }
 
     /// The type of what `term` computes; its attributes are made where holes do not say them.
@@ -219,7 +239,7 @@ impl<'a> Sampler<'a> {
         let entry = |key: &str, value: Value| (Name::from(key), value);
         let axis = |rng: &mut Rng| entry("axis", Value::int(rng.below(rank)));
         Some(match name {
-            "cast" => vec![entry("elem", Value::Word(pick(self.rng, EXACT).name().into()))],
+            "cast" => vec![entry("elem", Value::Word(self.any_elem().name().into()))],
             "conv" => self.window(&types.get(1)?.fixed_dims()?, true),
             "max_pool" | "avg_pool" => self.window(&dims, false),
             "concat" | "gather" | "cumsum" => vec![axis(self.rng)],
@@ -267,7 +287,10 @@ impl<'a> Sampler<'a> {
     }
 
     fn pairs(&mut self, count: usize) -> Value {
-        let mut amount = || Value::ints([self.rng.below(3), self.rng.below(3)]);
+        let mut amount = || {
+            let most = self.rng.below(3);
+            Value::ints([self.rng.below(most + 1), self.rng.below(most + 1)])
+        };
         Value::List((0..count).map(|_| amount()).collect())
     }
 
@@ -283,19 +306,25 @@ impl<'a> Sampler<'a> {
         Value::ints((0..n).filter(|_| self.rng.below(2) == 0).collect::<Vec<_>>())
     }
 
-    /// Another shape of as many elements: neighbouring axes made one, and axes of extent 1.
+    /// Another shape of as many elements: axes made two, neighbouring ones made one, and axes of extent 1.
     fn regrouped(&mut self, dims: &[u64]) -> Vec<u64> {
         let mut out: Vec<u64> = Vec::new();
-        for dim in dims {
+        for dim in dims.iter().flat_map(|dim| self.factors(*dim)).collect::<Vec<_>>() {
             match out.last_mut() {
                 Some(last) if self.rng.below(2) == 0 => *last *= dim,
-                _ => out.push(*dim),
+                _ => out.push(dim),
             }
             if self.rng.below(4) == 0 {
                 out.push(1);
             }
         }
         out
+    }
+
+    /// Extents whose product is `n`: one, or two.
+    fn factors(&mut self, n: u64) -> Vec<u64> {
+        let first = 1 + self.rng.below(MOST_EXTENT);
+        if self.rng.below(2) == 0 && n.is_multiple_of(first) { vec![first, n / first] } else { vec![n] }
     }
 
     /// A shape that `dims` broadcasts to.

@@ -1,19 +1,29 @@
 //! Trying a rule: both sides of it on random tensors.
 
 use netc_data::Rng;
-use netc_ir::{Builder, ElemType, FuncId, Literal, Module, Number, ValueId, Weight, WeightData, print};
+use netc_ir::{Builder, FuncId, Literal, Module, Number, ValueId, Weight, WeightData, print};
 use netc_pass::{ConstError, ConstEval, Fidelity};
 use thiserror::Error;
 
+use crate::elements::random_literal;
 use crate::replace::{Replacement, Source};
 use crate::rule::Rule;
 use crate::sample::{Instance, fixed, sample};
 
-/// Random programs that a rule is tried on.
-pub const TRIALS: usize = 32;
+/// Random programs that a rule is compared on.
+pub const TRIALS: usize = 64;
 
-/// Random tries to find one that it matches, for each.
+/// The fewest of them that say something of a rule.
+const LEAST: usize = 8;
+
+/// Programs that are made for them, at most: one that cannot be computed says nothing.
+const PROGRAMS: usize = 4 * TRIALS;
+
+/// Random tries to find a program that the rule matches, for each.
 const TRIES: usize = 4_000;
+
+/// Tries with one element type before the next one has its turn.
+const PATIENCE: usize = 16;
 
 /// How far the sides of a rule that rounds may be apart in `f64`, relative to the largest element.
 const TOLERANCE: f64 = 1e-9;
@@ -42,16 +52,18 @@ pub enum Untrue {
         /// Both sides on the tensors that tell them apart.
         program: String,
     },
-    /// No program was found that the rule applies to.
+    /// Too few programs were found that the rule applies to.
     #[error(
-        "line {line}: the rule `{rule}` was not seen to apply to any of {TRIES} random programs: what is put in has \
-         another type, or no program that can be computed has what is matched and required"
+        "line {line}: the rule `{rule}` could be compared on {compared} random programs, expected {LEAST} or more: what \
+         is put in has another type, or few programs that can be computed have what is matched and required"
     )]
-    Never {
+    TooFew {
         /// The rule.
         rule: String,
         /// Its line.
         line: usize,
+        /// On how many it was compared.
+        compared: usize,
     },
     /// One side cannot be computed where the other can.
     #[error("line {line}: one side of the rule `{rule}` cannot be computed: {source}, in\n{program}")]
@@ -67,20 +79,25 @@ pub enum Untrue {
     },
 }
 
-/// Tries `rule` on random tensors, of every element type that it takes; those of an exact one have zeros with both
-/// signs, infinities and NaN in them.
+/// Tries `rule` on random tensors, of every element type that it takes, some with extents of 0. Integers are small ones
+/// or any of their type, floats up to a thousand; those of an exact rule have zeros with both signs, infinities and NaN
+/// in them.
 ///
 /// Fails where both sides do not give the same: the same bits, or, if the rule rounds, the same up to rounding in `f64`.
 /// The same `seed` tries the same.
 pub fn check(rule: &Rule, consts: &dyn ConstEval, seed: u64) -> Result<(), Untrue> {
     let mut rng = Rng::for_part(seed, &rule.name);
-    let never = || Untrue::Never { rule: rule.name.to_string(), line: rule.line };
-    let mut compared = false;
-    for _ in 0..TRIALS {
-        let Some(instance) = (0..TRIES).find_map(|_| sample(rule, &mut rng)) else { break };
-        compared |= try_on(rule, &instance, consts, &mut rng)?;
+    let mut compared = 0;
+    for number in 0..PROGRAMS {
+        let mut sample = |attempt| sample(rule, number + attempt / PATIENCE, &mut rng);
+        let Some(instance) = (0..TRIES).find_map(&mut sample) else { break };
+        compared += usize::from(try_on(rule, &instance, consts, &mut rng)?);
+        if compared == TRIALS {
+            break;
+        }
     }
-    if compared { Ok(()) } else { Err(never()) }
+    let too_few = || Untrue::TooFew { rule: rule.name.to_string(), line: rule.line, compared };
+    if compared >= LEAST { Ok(()) } else { Err(too_few()) }
 }
 
 /// Whether both sides could be compared: what cannot be computed before a rewrite says nothing of it.
@@ -159,25 +176,6 @@ fn add(builder: &mut Builder<'_>, tensors: &[ValueId], side: &Replacement<usize>
     side.results.iter().map(|source| value(&new, source)).collect()
 }
 
-/// Random elements: small numbers, and for exact rules some that are special.
-fn random_literal(elem: ElemType, dims: &[u64], fidelity: Fidelity, rng: &mut Rng) -> Literal {
-    const SPECIAL: [f64; 8] = [0.0, -0.0, 1.0, -1.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 3e38];
-    let special = elem.is_float() && fidelity == Fidelity::Exact && rng.below(2) == 0;
-    let mut number = || {
-        if special && rng.below(2) == 0 {
-            Number::Float(SPECIAL[rng.below(SPECIAL.len() as u64) as usize])
-        } else if elem.is_float() {
-            Number::Float(rng.uniform(-2.0, 2.0))
-        } else if elem.is_signed_int() {
-            Number::Int(i128::from(rng.below(9)) - 4)
-        } else {
-            Number::Int(i128::from(rng.below(if elem == ElemType::Bool { 2 } else { 9 })))
-        }
-    };
-    let count = dims.iter().product::<u64>();
-    Literal::dense(elem, dims, (0..count).map(|_| number()).collect::<Vec<_>>())
-}
-
 /// The first element in which two tensors are not the same, with both numbers.
 fn difference(a: &Literal, b: &Literal, fidelity: Fidelity) -> Option<(usize, String, String)> {
     let (a, b): (Vec<_>, Vec<_>) = (expanded(a), expanded(b));
@@ -206,5 +204,36 @@ fn expanded(literal: &Literal) -> Vec<Number> {
     match literal.as_splat() {
         Some(number) => vec![number; count],
         None => literal.numbers().collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use netc_ir::Func;
+
+    use super::*;
+
+    /// Computes zeros, so many times.
+    struct Zeros(Cell<usize>);
+
+    impl ConstEval for Zeros {
+        fn evaluate(&self, _: &Module, func: &Func, values: &[ValueId]) -> Result<Vec<Literal>, ConstError> {
+            let left = self.0.get().checked_sub(1).ok_or_else(|| ConstError("nothing is left".into()))?;
+            self.0.set(left);
+            let zeros =
+                |value: &ValueId| Some(Literal::splat(func[*value].ty.elem, &func[*value].ty.fixed_dims()?, 0.0));
+            values.iter().map(zeros).collect::<Option<_>>().ok_or_else(|| ConstError("open extents".into()))
+        }
+    }
+
+    #[test]
+    fn few_programs_say_nothing_of_a_rule() {
+        let rule = &crate::parse("r: neg(?x: f32[2]) => neg(?x)").unwrap()[0];
+        let tried = |times: usize| check(rule, &Zeros(Cell::new(2 * times)), 1);
+        assert_eq!(tried(LEAST), Ok(()));
+        let too_few = tried(LEAST - 1).unwrap_err();
+        assert_eq!(too_few, Untrue::TooFew { rule: "r".into(), line: 1, compared: LEAST - 1 });
     }
 }
