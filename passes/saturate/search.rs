@@ -52,11 +52,12 @@ const REST: u64 = 3;
 /// Rounds in which rules of several values are applied: what they make matches them again with all the others.
 const MERGING_ROUNDS: u64 = 1;
 
-#[derive(Clone, Copy, Default)]
-struct Schedule {
-    rests_until: u64,
-    times: u32,
-}
+/// Places where a rule of several values is applied: where it would be more, each value is taken with so many of the next
+/// ones, one at least.
+const MERGES: usize = 2_000;
+
+/// What stands where, by a rule.
+type Place = (Vec<Id>, Replacement<Id>);
 
 /// Equates what `rules` say is equal. The number of rounds, and why there are no more.
 pub(super) fn saturate(
@@ -67,65 +68,161 @@ pub(super) fn saturate(
 ) -> (u64, Stop) {
     let mut schedules = vec![Schedule::default(); rules.len()];
     for round in 0..limits.iters {
-        let mut found = Vec::new();
-        let mut resting = false;
-        for (rule, schedule) in rules.iter().zip(&mut schedules) {
-            if round < schedule.rests_until || rule.from.len() > 1 && round >= MERGING_ROUNDS {
-                resting |= rule.from.len() == 1;
-                continue;
-            }
-            let places = search(classes, rule);
-            if rule.from.len() == 1 && places.len() > MATCHES << schedule.times {
-                *schedule = Schedule { rests_until: round + (REST << schedule.times), times: schedule.times + 1 };
-                resting = true;
-                continue;
-            }
-            found.extend(places);
-        }
-        match apply(classes, &found, limits, context) {
+        let found = match find(classes, rules, &mut schedules, round, context) {
+            Ok(found) => found,
+            Err(stop) => return (round, stop),
+        };
+        match apply(classes, &found.places, limits, context) {
             Err(stop) => {
                 classes.graph.rebuild();
                 return (round + 1, stop);
             }
-            Ok(false) if !resting => return (round + 1, Stop::Saturated),
+            Ok(false) if !found.is_part => return (round + 1, Stop::Saturated),
             Ok(_) => {}
         }
     }
     (limits.iters, Stop::Iterations)
 }
 
-/// What stands where, by a rule.
-type Place = (Vec<Id>, Replacement<Id>);
+/// Where the rules apply.
+struct Found {
+    places: Vec<Place>,
+    /// Whether there may be more, where rules that rest apply.
+    is_part: bool,
+}
 
-/// Where `rule` applies, in the order of the classes. Several values are taken in that order, too.
-fn search(classes: &Classes<'_>, rule: &Rule) -> Vec<Place> {
-    let mut partial: Vec<(Vec<Id>, Bindings<Id>)> = vec![(Vec::new(), Bindings::of(rule))];
-    for root in 0..rule.from.len() {
-        let candidates = candidates(classes, rule, root);
+/// Where `rules` apply in a round.
+fn find(
+    classes: &Classes<'_>,
+    rules: &[Rule],
+    schedules: &mut [Schedule],
+    round: u64,
+    context: &Context<'_>,
+) -> Result<Found, Stop> {
+    let (mut places, mut is_part) = (Vec::new(), false);
+    for (rule, schedule) in rules.iter().zip(schedules) {
+        if rule.from.len() > 1 {
+            if round < MERGING_ROUNDS {
+                places.extend(merges(classes, rule, context)?);
+            }
+        } else if round < schedule.rests_until {
+            is_part = true;
+        } else {
+            let mut found = singles(classes, rule, schedule, context)?;
+            if schedule.cut(&mut found, round) {
+                is_part = true;
+            }
+            places.append(&mut found);
+        }
+    }
+    Ok(Found { places, is_part })
+}
+
+/// When a rule of one value is applied.
+#[derive(Clone, Copy, Default)]
+struct Schedule {
+    rests_until: u64,
+    times: u32,
+}
+
+impl Schedule {
+    fn most(&self) -> usize {
+        MATCHES << self.times
+    }
+
+    /// Lets the rule rest if there are more places than there may be, and leaves none then; whether there are.
+    fn cut(&mut self, places: &mut Vec<Place>, round: u64) -> bool {
+        if places.len() <= self.most() {
+            return false;
+        }
+        places.clear();
+        self.rests_until = round + (REST << self.times);
+        self.times += 1;
+        true
+    }
+}
+
+/// Where a rule of one value applies, in the order of the classes: as many places as there may be, or one more.
+fn singles(classes: &Classes<'_>, rule: &Rule, schedule: &Schedule, context: &Context<'_>) -> Result<Vec<Place>, Stop> {
+    let mut places = Vec::new();
+    for id in candidates(classes, rule, 0) {
+        unless_interrupted(context)?;
+        let found = rule.matches(classes, 0, id, &Bindings::of(rule));
+        places.extend(found.into_iter().filter_map(|bindings| place(classes, rule, (vec![id], bindings))));
+        if places.len() > schedule.most() {
+            break;
+        }
+    }
+    Ok(places)
+}
+
+/// Values that the first terms of a rule match, and what its holes stand for then.
+type Partial = (Vec<Id>, Bindings<Id>);
+
+/// Where a rule of several values applies, in the order of the classes.
+fn merges(classes: &Classes<'_>, rule: &Rule, context: &Context<'_>) -> Result<Vec<Place>, Stop> {
+    let (last, symmetric) = (rule.from.len() - 1, rule.is_symmetric());
+    let mut partial: Vec<Partial> = vec![(Vec::new(), Bindings::of(rule))];
+    let mut places = Vec::new();
+    for root in 0..=last {
+        let all = candidates(classes, rule, root);
+        let most = if root == 0 { usize::MAX } else { (MERGES / partial.len().max(1)).max(1) };
         let mut longer = Vec::new();
-        for (roots, bindings) in &partial {
-            for id in candidates.iter().filter(|id| roots.last().is_none_or(|last| last < *id)) {
-                let found = rule.matches(classes, root, *id, bindings);
-                longer.extend(found.into_iter().map(|bindings| ([&roots[..], &[*id]].concat(), bindings)));
+        for start in &partial {
+            unless_interrupted(context)?;
+            let others = others(classes, rule, start, &all, symmetric);
+            let next = others.into_iter().flat_map(|id| extended(classes, rule, start, id));
+            if root < last {
+                longer.extend(next.take(most));
+            } else {
+                places.extend(next.filter_map(|partial| place(classes, rule, partial)).take(most));
             }
         }
         partial = longer;
     }
-    let replacement = |(roots, bindings): (Vec<Id>, Bindings<Id>)| {
-        let replacement = rule.replacement(classes, &roots, &bindings)?;
-        Some((roots, replacement))
-    };
-    partial.into_iter().filter_map(replacement).collect()
+    Ok(places)
+}
+
+/// The classes that may go on from `start`, of `all` that the next term may match: those behind the last one first, and
+/// no others where every order says the same.
+fn others(classes: &Classes<'_>, rule: &Rule, (roots, bindings): &Partial, all: &[Id], symmetric: bool) -> Vec<Id> {
+    let read = rule.read_by_root(roots.len(), bindings);
+    let readers = read.map(|read| sorted(classes, classes.graph[read].parents()));
+    let ids = readers.as_deref().unwrap_or(all);
+    let (before, behind) = ids.split_at(ids.partition_point(|id| roots.last().is_some_and(|last| id <= last)));
+    let before = if symmetric { &[] } else { before };
+    behind.iter().chain(before).filter(|id| !roots.contains(id)).copied().collect()
+}
+
+/// Every way in which `id` is the next value.
+fn extended(classes: &Classes<'_>, rule: &Rule, (roots, bindings): &Partial, id: Id) -> Vec<Partial> {
+    let found = rule.matches(classes, roots.len(), id, bindings);
+    found.into_iter().map(|bindings| ([&roots[..], &[id]].concat(), bindings)).collect()
+}
+
+/// What the rule puts in place of the values, if it applies there.
+fn place(classes: &Classes<'_>, rule: &Rule, (roots, bindings): Partial) -> Option<Place> {
+    let replacement = rule.replacement(classes, &roots, &bindings)?;
+    Some((roots, replacement))
 }
 
 /// The classes that an op computes with which the term number `root` begins.
 fn candidates(classes: &Classes<'_>, rule: &Rule, root: usize) -> Vec<Id> {
     let name = rule.root_op(root).and_then(|name| netc_ir::CORE_OPS.iter().find(|(op, _)| *op == name));
     let ids = name.and_then(|(op, _)| classes.graph.classes_for_op(op));
-    let mut ids: Vec<Id> = ids.into_iter().flatten().map(|id| classes.graph.find(id)).collect();
+    sorted(classes, ids.into_iter().flatten())
+}
+
+/// The classes of `ids`, in their order.
+fn sorted(classes: &Classes<'_>, ids: impl Iterator<Item = Id>) -> Vec<Id> {
+    let mut ids: Vec<Id> = ids.map(|id| classes.graph.find(id)).collect();
     ids.sort_unstable();
     ids.dedup();
     ids
+}
+
+fn unless_interrupted(context: &Context<'_>) -> Result<(), Stop> {
+    if context.interrupted() { Err(Stop::Interrupted) } else { Ok(()) }
 }
 
 /// Equates what was found; whether anything was news, or why there is to be no more.
@@ -135,9 +232,7 @@ fn apply(classes: &mut Classes<'_>, found: &[Place], limits: Limits, context: &m
         if classes.graph.total_size() >= limits.nodes {
             return Err(Stop::Nodes);
         }
-        if context.interrupted() {
-            return Err(Stop::Interrupted);
-        }
+        unless_interrupted(context)?;
         if !context.fuel.is_left() {
             return Err(Stop::Fuel);
         }
@@ -148,4 +243,87 @@ fn apply(classes: &mut Classes<'_>, found: &[Place], limits: Limits, context: &m
     }
     classes.graph.rebuild();
     Ok(news)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+    use std::sync::atomic::AtomicBool;
+
+    use netc_ir::{MAIN, Module};
+    use netc_pass::Dialects;
+
+    use super::*;
+
+    /// A function of `%x: f32[N,4]` that computes each op as `f32[N,4]`; `$` in an op is its number.
+    fn module(count: usize, op: &str) -> Module {
+        let mut text = String::from("netc 1\nfunc @main(%x: f32[N,4]) -> (%y0) {\n");
+        for i in 0..count {
+            writeln!(text, "  %c{i} = constant() {{value = {i}.5}} : f32[]").unwrap();
+            writeln!(text, "  %y{i} = {} : f32[N,4]", op.replace('$', &i.to_string())).unwrap();
+        }
+        netc_ir::parse(&format!("{text}}}\n")).unwrap()
+    }
+
+    /// Where the rule of several values applies, by the number of each value.
+    fn merged(rule: &str, module: &Module) -> Vec<Vec<usize>> {
+        let main = &module[module.func_named(MAIN).unwrap()];
+        let classes = Classes::of(module, main);
+        let dialects = Dialects::new();
+        let rule = &netc_rules::parse(rule).unwrap()[0];
+        let places = merges(&classes, rule, &Context::new(&dialects)).unwrap();
+        let number = |root: &Id| {
+            let value = classes.class_of.iter().find(|(_, class)| *class == root).unwrap().0;
+            main[*value].name.as_deref().unwrap()[1..].parse().unwrap()
+        };
+        places.iter().map(|(roots, _)| roots.iter().map(number).collect()).collect()
+    }
+
+    #[test]
+    fn several_values_are_found_in_any_order() {
+        let two = "netc 1\nfunc @main(%x: f32[N,4]) -> (%y0, %y1) {
+          %y0 = neg(%x) : f32[N,4]
+          %y1 = exp(%x) : f32[N,4]
+        }";
+        let two = netc_ir::parse(two).unwrap();
+        assert_eq!(merged("r: neg(?x), exp(?x) => neg(?x), exp(?x)", &two), [[0, 1]]);
+        assert_eq!(merged("r: exp(?x), neg(?x) => exp(?x), neg(?x)", &two), [[1, 0]]);
+    }
+
+    #[test]
+    fn values_that_are_alike_are_found_once() {
+        let alike = "r: mul(?x, ?a: const), mul(?x, ?b: const) => mul(?x, ?a), mul(?x, ?b)";
+        assert_eq!(merged(alike, &module(3, "mul(%x, %c$)")), [[0, 1], [0, 2], [1, 2]]);
+        let others = "r: mul(?x, ?a: const), mul(?x, ?b: const) => mul(?x, ?a), neg(mul(?x, ?b))";
+        let ordered = merged(others, &module(3, "mul(%x, %c$)"));
+        assert_eq!(ordered, [[0, 1], [0, 2], [1, 2], [1, 0], [2, 0], [2, 1]]);
+    }
+
+    #[test]
+    fn of_many_values_each_is_found_with_its_neighbours() {
+        let rule = "r: mul(?x, ?a: const), mul(?x, ?b: const) => mul(?x, ?a), mul(?x, ?b)";
+        let found = merged(rule, &module(300, "mul(%x, %c$)"));
+        assert!(found.len() <= MERGES, "{}", found.len());
+        assert!((1..300).all(|i| found.contains(&vec![i - 1, i])));
+    }
+
+    /// Applies the rules to sums for so many rounds; and how many ways to compute something that adds.
+    fn sums(rules: &str, count: usize, iters: u64, flag: &AtomicBool) -> (u64, Stop, usize) {
+        let module = &module(count, "add(%x, %c$)");
+        let mut classes = Classes::of(module, &module[module.func_named(MAIN).unwrap()]);
+        let dialects = Dialects::new();
+        let mut context = Context::new(&dialects).with_interrupt(flag);
+        let before = classes.graph.total_size();
+        let limits = Limits { iters, nodes: usize::MAX };
+        let (rounds, stop) = saturate(&mut classes, &netc_rules::parse(rules).unwrap(), limits, &mut context);
+        (rounds, stop, classes.graph.total_size() - before)
+    }
+
+    #[test]
+    fn an_interrupted_search_ends() {
+        let flag = AtomicBool::new(true);
+        for rule in ["r: add(?x, ?x) => ?x", "r: add(?x, ?x), add(?x, ?y) => ?x, ?y"] {
+            assert_eq!(sums(rule, 3, 3, &flag), (0, Stop::Interrupted, 0), "{rule}");
+        }
+    }
 }

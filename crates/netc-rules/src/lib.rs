@@ -44,6 +44,7 @@ mod matching;
 mod replace;
 mod rule;
 mod sample;
+mod symmetry;
 mod syntax;
 mod trial;
 mod value;

@@ -32,6 +32,12 @@ impl Rule {
             Term::Hole(_) | Term::Number(_) => None,
         }
     }
+
+    /// A value that whatever the term number `root` is reads, if what holes stand for by then says one.
+    pub fn read_by_root<Id: Copy + Eq>(&self, root: usize, given: &Bindings<Id>) -> Option<Id> {
+        let Term::Op(op) = self.from.get(root)? else { return None };
+        op.operands.iter().find_map(|term| if let Term::Hole(hole) = term { given.tensor(*hole) } else { None })
+    }
 }
 
 struct Matcher<'a, G> {
