@@ -44,8 +44,8 @@ impl fmt::Display for Stop {
     }
 }
 
-/// Places where a rule applies in one round; a rule that applies at more rests for some rounds, the longer the more often
-/// that happens: rules that apply everywhere would leave no room for others.
+/// Places where a rule is applied in one round. One that applies at more rests for some rounds after that, the longer the
+/// more often that happens, and goes on behind them: rules that apply everywhere would leave no room for others.
 const MATCHES: usize = 500;
 const REST: u64 = 3;
 
@@ -91,7 +91,7 @@ struct Found {
     is_part: bool,
 }
 
-/// Where `rules` apply in a round.
+/// Where `rules` apply in a round; last the places of those that apply at more than they may.
 fn find(
     classes: &Classes<'_>,
     rules: &[Rule],
@@ -99,7 +99,8 @@ fn find(
     round: u64,
     context: &Context<'_>,
 ) -> Result<Found, Stop> {
-    let (mut places, mut is_part) = (Vec::new(), false);
+    let (mut places, mut last) = (Vec::new(), Vec::new());
+    let mut is_part = false;
     for (rule, schedule) in rules.iter().zip(schedules) {
         if rule.from.len() > 1 {
             if round < MERGING_ROUNDS {
@@ -111,18 +112,21 @@ fn find(
             let mut found = singles(classes, rule, schedule, context)?;
             if schedule.cut(&mut found, round) {
                 is_part = true;
+                last.append(&mut found);
             }
             places.append(&mut found);
         }
     }
+    places.append(&mut last);
     Ok(Found { places, is_part })
 }
 
-/// When a rule of one value is applied.
+/// When a rule of one value is applied, and where next.
 #[derive(Clone, Copy, Default)]
 struct Schedule {
     rests_until: u64,
     times: u32,
+    next: Option<Id>,
 }
 
 impl Schedule {
@@ -130,22 +134,24 @@ impl Schedule {
         MATCHES << self.times
     }
 
-    /// Lets the rule rest if there are more places than there may be, and leaves none then; whether there are.
+    /// Leaves no more places than there may be, and lets the rule rest if there are more; whether there are.
     fn cut(&mut self, places: &mut Vec<Place>, round: u64) -> bool {
-        if places.len() <= self.most() {
-            return false;
-        }
-        places.clear();
+        let Some((roots, _)) = places.get(self.most()) else { return false };
+        self.next = roots.first().copied();
+        places.truncate(self.most());
         self.rests_until = round + (REST << self.times);
         self.times += 1;
         true
     }
 }
 
-/// Where a rule of one value applies, in the order of the classes: as many places as there may be, or one more.
+/// Where a rule of one value applies, in the order of the classes and around: as many places as there may be, or one more.
 fn singles(classes: &Classes<'_>, rule: &Rule, schedule: &Schedule, context: &Context<'_>) -> Result<Vec<Place>, Stop> {
+    let mut ids = candidates(classes, rule, 0);
+    let next = ids.partition_point(|id| Some(*id) < schedule.next);
+    ids.rotate_left(next);
     let mut places = Vec::new();
-    for id in candidates(classes, rule, 0) {
+    for id in ids {
         unless_interrupted(context)?;
         let found = rule.matches(classes, 0, id, &Bindings::of(rule));
         places.extend(found.into_iter().filter_map(|bindings| place(classes, rule, (vec![id], bindings))));
@@ -317,6 +323,17 @@ mod tests {
         let limits = Limits { iters, nodes: usize::MAX };
         let (rounds, stop) = saturate(&mut classes, &netc_rules::parse(rules).unwrap(), limits, &mut context);
         (rounds, stop, classes.graph.total_size() - before)
+    }
+
+    #[test]
+    fn a_rule_that_applies_everywhere_is_applied_in_part_and_goes_on_after_a_rest() {
+        let count = 4 * MATCHES;
+        let after = |iters| sums("r: add(?x, ?c: const) => sub(?x, ?c)", count, iters, &AtomicBool::new(false));
+        assert_eq!(after(1), (1, Stop::Iterations, MATCHES));
+        assert_eq!(after(REST), (REST, Stop::Iterations, MATCHES));
+        assert_eq!(after(REST + 1), (REST + 1, Stop::Iterations, 3 * MATCHES), "the next ones, twice as many");
+        let rounds = REST + 2 * REST + 2;
+        assert_eq!(after(rounds + 1), (rounds, Stop::Saturated, count));
     }
 
     #[test]
