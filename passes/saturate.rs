@@ -6,6 +6,7 @@
 //! iteration alone; what is extracted is saturated again as long as that makes it cheaper.
 
 mod classes;
+mod descent;
 mod emit;
 mod exact;
 mod extract;

@@ -23,7 +23,7 @@ pub(super) struct Way {
 pub(super) type Choice = Vec<usize>;
 
 /// Costs that differ by less than this part are one.
-const LEAST: f64 = 1e-9;
+pub(super) const LEAST: f64 = 1e-9;
 
 impl Problem {
     /// The classes that are computed under `choice`, each after those that it reads; none where one would read itself.
@@ -62,8 +62,8 @@ impl Problem {
         Some(order.into_iter().map(|class| self.classes[class][choice[class]].cost).sum())
     }
 
-    /// The way of each class whose tree costs least: what several read counts as often as it is read. A class that has no
-    /// finite tree has its first way.
+    /// The way of each class whose tree costs least: what several read counts as often as it is read, up to the largest
+    /// number that there is. A class that has no tree has its first way.
     pub(super) fn cheapest_trees(&self) -> Choice {
         let mut choice = vec![0; self.classes.len()];
         let mut trees = vec![f64::INFINITY; self.classes.len()];
@@ -74,7 +74,10 @@ impl Problem {
         let mut waiting: BTreeSet<usize> = (0..self.classes.len()).collect();
         while let Some(class) = waiting.pop_first() {
             for (i, way) in self.classes[class].iter().enumerate() {
-                let tree = way.cost + way.reads.iter().map(|c| trees[*c]).sum::<f64>();
+                if way.reads.iter().any(|c| trees[*c].is_infinite()) {
+                    continue;
+                }
+                let tree = (way.cost + way.reads.iter().map(|c| trees[*c]).sum::<f64>()).min(f64::MAX);
                 if tree < trees[class] * (1.0 - LEAST) {
                     trees[class] = tree;
                     choice[class] = i;
@@ -83,39 +86,6 @@ impl Problem {
             }
         }
         choice
-    }
-
-    /// `start` after every change that makes the whole cheaper: of one class, or of several that `together` names with
-    /// their ways. None of `start` reads itself.
-    pub(super) fn descend(&self, mut choice: Choice, together: &[Vec<(usize, usize)>]) -> Choice {
-        let Some(mut cost) = self.cost(&choice) else { return choice };
-        loop {
-            let before = cost;
-            for class in self.order(&choice).unwrap_or_default() {
-                for way in 0..self.classes[class].len() {
-                    self.try_change(&mut choice, &mut cost, &[(class, way)]);
-                }
-            }
-            for change in together {
-                self.try_change(&mut choice, &mut cost, change);
-            }
-            if cost >= before * (1.0 - LEAST) {
-                return choice;
-            }
-        }
-    }
-
-    /// Makes the change if the whole becomes cheaper.
-    fn try_change(&self, choice: &mut Choice, cost: &mut f64, change: &[(usize, usize)]) {
-        if change.iter().all(|(class, way)| choice[*class] == *way) {
-            return;
-        }
-        let before: Vec<usize> = change.iter().map(|(class, _)| choice[*class]).collect();
-        change.iter().for_each(|(class, way)| choice[*class] = *way);
-        match self.cost(choice) {
-            Some(changed) if changed < *cost * (1.0 - LEAST) => *cost = changed,
-            _ => change.iter().zip(before).for_each(|((class, _), way)| choice[*class] = way),
-        }
     }
 }
 
@@ -151,6 +121,15 @@ mod tests {
         classes.extend((0..64).map(|i| vec![way(1.0, &[i, i])]));
         let problem = Problem { classes, roots: vec![64] };
         assert_eq!(problem.cost(&problem.cheapest_trees()), Some(65.0));
+    }
+
+    #[test]
+    fn trees_that_no_number_counts_are_trees() {
+        // Class i adds class i - 1 to itself; its first way reads itself.
+        let mut classes = vec![vec![way(1.0, &[])]];
+        classes.extend((1..2_000).map(|i| vec![way(1.0, &[i]), way(1.0, &[i - 1, i - 1])]));
+        let problem = Problem { classes, roots: vec![1_999] };
+        assert_eq!(problem.cost(&problem.cheapest_trees()), Some(2_000.0));
     }
 
     #[test]

@@ -1,0 +1,289 @@
+//! Changes of a choice that each make the whole cheaper.
+//!
+//! A change costs what it changes: how often each class is read is counted, so that what a change adds and takes away is
+//! known without looking at the rest, and classes have places in an order, each after those that it reads, so that only
+//! what stands between two places is searched for a class that would read itself (Pearce and Kelly, "A Dynamic Topological
+//! Sort Algorithm for Directed Acyclic Graphs", JEA 2007).
+
+use std::collections::BTreeSet;
+
+use super::extract::{Choice, LEAST, Problem, Way};
+
+impl Problem {
+    /// `choice` after every change that makes the whole cheaper: of one class, or of several that `together` names with
+    /// their ways. A choice in which a class reads itself stays as it is.
+    pub(super) fn descend(&self, choice: Choice, together: &[Vec<(usize, usize)>]) -> Choice {
+        let Some(order) = self.order(&choice) else { return choice };
+        let mut descent = Descent::of(self, choice, &order);
+        loop {
+            let before = descent.cost;
+            for class in self.order(&descent.choice).unwrap_or_default() {
+                (0..self.classes[class].len()).for_each(|way| descent.try_change(&[(class, way)]));
+            }
+            together.iter().for_each(|change| descent.try_change(change));
+            if descent.cost >= before * (1.0 - LEAST) {
+                return descent.choice;
+            }
+        }
+    }
+}
+
+struct Descent<'p> {
+    problem: &'p Problem,
+    choice: Choice,
+    /// How often each class is wanted or read by what is computed. Those that are not are not computed.
+    readers: Vec<usize>,
+    /// What the whole costs.
+    cost: f64,
+    /// The place of each class. Those that are computed stand after the first so many that they read.
+    place: Vec<usize>,
+    placed: Vec<usize>,
+    /// The classes that may read each class.
+    may_read: Vec<Vec<usize>>,
+}
+
+/// What a change changed.
+#[derive(Default)]
+struct Log {
+    /// Classes with the ways that they had, how often they were read, and their places; the last first to be undone.
+    ways: Vec<(usize, usize)>,
+    readers: Vec<(usize, usize)>,
+    places: Vec<(usize, usize)>,
+    /// The classes that read something else now.
+    reading: Vec<usize>,
+}
+
+impl<'p> Descent<'p> {
+    /// The start from `choice`, which computes the classes in `order`.
+    fn of(problem: &'p Problem, choice: Choice, order: &[usize]) -> Self {
+        let count = problem.classes.len();
+        let mut readers = vec![0; count];
+        let mut placed = vec![0; count];
+        let mut cost = 0.0;
+        problem.roots.iter().for_each(|root| readers[*root] += 1);
+        for class in order {
+            let way = &problem.classes[*class][choice[*class]];
+            way.reads.iter().for_each(|read| readers[*read] += 1);
+            placed[*class] = way.reads.len();
+            cost += way.cost;
+        }
+        let place = places(problem, order);
+        Self { problem, choice, readers, cost, place, placed, may_read: may_read(problem) }
+    }
+
+    fn way(&self, class: usize) -> &'p Way {
+        &self.problem.classes[class][self.choice[class]]
+    }
+
+    /// Makes the change if the whole becomes cheaper.
+    fn try_change(&mut self, change: &[(usize, usize)]) {
+        let changes = |(class, way): &&(usize, usize)| self.choice[*class] != *way;
+        let change: Vec<(usize, usize)> = change.iter().filter(changes).copied().collect();
+        if change.iter().all(|(class, _)| self.readers[*class] == 0) {
+            return;
+        }
+        let (before, mut log) = (self.cost, Log::default());
+        self.choose(&change, &mut log);
+        if self.cost >= before * (1.0 - LEAST) || !self.put_in_order(&mut log) {
+            self.undo(log);
+            self.cost = before;
+        }
+    }
+
+    /// Takes other ways. What is computed for them is counted before what is no longer, as both may read the same.
+    fn choose(&mut self, change: &[(usize, usize)], log: &mut Log) {
+        let computed = change.iter().filter(|(class, _)| self.readers[*class] > 0);
+        let computed: Vec<(usize, &Way)> = computed.map(|(class, _)| (*class, self.way(*class))).collect();
+        for (class, way) in change {
+            log.ways.push((*class, self.choice[*class]));
+            self.choice[*class] = *way;
+        }
+        for (class, old) in &computed {
+            self.cost += self.way(*class).cost - old.cost;
+            log.reading.push(*class);
+            self.acquire(&self.way(*class).reads, log);
+        }
+        computed.iter().for_each(|(_, old)| self.release(&old.reads, log));
+    }
+
+    /// Reads some classes once more; those that were not read are computed from now on.
+    fn acquire(&mut self, reads: &[usize], log: &mut Log) {
+        let mut open = reads.to_vec();
+        while let Some(class) = open.pop() {
+            log.readers.push((class, self.readers[class]));
+            self.readers[class] += 1;
+            if self.readers[class] == 1 {
+                self.cost += self.way(class).cost;
+                open.extend(&self.way(class).reads);
+                log.reading.push(class);
+            }
+        }
+    }
+
+    /// Reads some classes once less; those that nothing reads then are not computed.
+    fn release(&mut self, reads: &[usize], log: &mut Log) {
+        let mut open = reads.to_vec();
+        while let Some(class) = open.pop() {
+            log.readers.push((class, self.readers[class]));
+            self.readers[class] -= 1;
+            if self.readers[class] == 0 {
+                self.cost -= self.way(class).cost;
+                open.extend(&self.way(class).reads);
+                log.reading.push(class);
+            }
+        }
+    }
+
+    /// Puts the classes that read something else after that; whether none would stand after itself.
+    fn put_in_order(&mut self, log: &mut Log) -> bool {
+        let reading = std::mem::take(&mut log.reading);
+        reading.iter().for_each(|class| self.placed[*class] = 0);
+        let computed: BTreeSet<usize> = reading.iter().copied().filter(|class| self.readers[*class] > 0).collect();
+        let done = computed.into_iter().all(|class| {
+            self.way(class).reads.iter().all(|read| {
+                let done = self.put_after(class, *read, log);
+                self.placed[class] += usize::from(done);
+                done
+            })
+        });
+        log.reading = reading;
+        done
+    }
+
+    /// Gives `class` a place after `read`, with what stands between them and must be moved; false if `read` reads it.
+    fn put_after(&mut self, class: usize, read: usize, log: &mut Log) -> bool {
+        let [first, last] = [self.place[class], self.place[read]];
+        if last < first {
+            return true;
+        }
+        let below = self.reached(read, |class| self.reads(class).to_vec(), |place| place >= first);
+        if below.contains(&class) {
+            return false;
+        }
+        let above = self.reached(class, |class| self.computed_readers(class), |place| place <= last);
+        let moved = [below, above].concat();
+        let mut places: Vec<usize> = moved.iter().map(|class| self.place[*class]).collect();
+        places.sort_unstable();
+        for (class, place) in moved.into_iter().zip(places) {
+            log.places.push((class, self.place[class]));
+            self.place[class] = place;
+        }
+        true
+    }
+
+    /// What is reached from `start` in steps of `next` to places that are `near`, in the order of the places.
+    fn reached(&self, start: usize, next: impl Fn(usize) -> Vec<usize>, near: impl Fn(usize) -> bool) -> Vec<usize> {
+        let (mut reached, mut open) = (BTreeSet::new(), vec![start]);
+        while let Some(class) = open.pop() {
+            if near(self.place[class]) && reached.insert((self.place[class], class)) {
+                open.extend(next(class));
+            }
+        }
+        reached.into_iter().map(|(_, class)| class).collect()
+    }
+
+    /// What `class` reads and stands after.
+    fn reads(&self, class: usize) -> &'p [usize] {
+        &self.way(class).reads[..self.placed[class]]
+    }
+
+    /// The classes that read `class` and stand after it.
+    fn computed_readers(&self, class: usize) -> Vec<usize> {
+        let readers = self.may_read[class].iter();
+        readers.copied().filter(|reader| self.reads(*reader).contains(&class)).collect()
+    }
+
+    fn undo(&mut self, log: Log) {
+        log.places.into_iter().rev().for_each(|(class, place)| self.place[class] = place);
+        log.readers.into_iter().rev().for_each(|(class, readers)| self.readers[class] = readers);
+        log.ways.into_iter().rev().for_each(|(class, way)| self.choice[class] = way);
+        for class in log.reading {
+            self.placed[class] = if self.readers[class] > 0 { self.way(class).reads.len() } else { 0 };
+        }
+    }
+}
+
+/// The classes that may read each class.
+fn may_read(problem: &Problem) -> Vec<Vec<usize>> {
+    let mut readers = vec![Vec::new(); problem.classes.len()];
+    for (class, ways) in problem.classes.iter().enumerate() {
+        ways.iter().flat_map(|way| &way.reads).for_each(|read| readers[*read].push(class));
+    }
+    readers
+}
+
+/// A place for each class: those of `order` in that order, and before each what else it may read, if it has no place yet.
+fn places(problem: &Problem, order: &[usize]) -> Vec<usize> {
+    let count = problem.classes.len();
+    let mut computed = vec![false; count];
+    order.iter().for_each(|class| computed[*class] = true);
+    let (mut place, mut seen, mut next) = (vec![0; count], vec![false; count], 0);
+    let rest = (0..count).filter(|class| !computed[*class]);
+    for start in order.iter().copied().chain(rest) {
+        let mut open = vec![(start, false)];
+        while let Some((class, leaving)) = open.pop() {
+            if leaving {
+                place[class] = next;
+                next += 1;
+            } else if !std::mem::replace(&mut seen[class], true) {
+                open.push((class, true));
+                let reads = problem.classes[class].iter().flat_map(|way| &way.reads);
+                open.extend(reads.filter(|read| !seen[**read] && !computed[**read]).map(|read| (*read, false)));
+            }
+        }
+    }
+    place
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The ways of so many classes; the first one of each reads those before it, the others any.
+    fn classes(count: usize) -> impl Strategy<Value = Vec<Vec<Way>>> {
+        let way = (1..20_u8, vec(0..count, 0..4)).prop_map(|(cost, reads)| Way { cost: cost.into(), reads });
+        vec(vec(way, 1..4), count).prop_map(|mut classes| {
+            classes.iter_mut().enumerate().for_each(|(class, ways)| ways[0].reads.retain(|read| *read < class));
+            classes
+        })
+    }
+
+    /// Ways of two classes.
+    type Pair = [(usize, usize); 2];
+
+    /// Classes, those that are wanted, and changes of two of them.
+    fn problems() -> impl Strategy<Value = (Vec<Vec<Way>>, Vec<usize>, Vec<Pair>)> {
+        (2..16_usize).prop_flat_map(|count| {
+            let pair = ((0..count, 0..3_usize), (0..count, 0..3_usize)).prop_map(|(a, b)| [a, b]);
+            (classes(count), vec(0..count, 1..4), vec(pair, 8))
+        })
+    }
+
+    fn changed(choice: &Choice, change: &[(usize, usize)]) -> Choice {
+        let mut changed = choice.clone();
+        change.iter().for_each(|(class, way)| changed[*class] = *way);
+        changed
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_change_is_left_that_makes_the_whole_cheaper((classes, roots, pairs) in problems()) {
+            let fits = |[a, b]: &Pair| a.0 != b.0 && [a, b].iter().all(|(c, way)| *way < classes[*c].len());
+            let pairs: Vec<Vec<(usize, usize)>> = pairs.iter().filter(|pair| fits(pair)).map(|pair| pair.to_vec()).collect();
+            let each = classes.iter().enumerate().flat_map(|(c, ways)| (0..ways.len()).map(move |way| vec![(c, way)]));
+            let changes: Vec<Vec<(usize, usize)>> = each.chain(pairs.clone()).collect();
+            let problem = Problem { classes, roots };
+            let choice = problem.descend(vec![0; problem.classes.len()], &pairs);
+            let cost = problem.cost(&choice).unwrap();
+            for change in changes {
+                let other = problem.cost(&changed(&choice, &change));
+                prop_assert!(other.is_none_or(|other| other >= cost), "{:?} of {:?} of {}", change, choice, cost);
+            }
+        }
+    }
+}
