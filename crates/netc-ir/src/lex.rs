@@ -220,11 +220,11 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A number, if one is next. A point, an exponent, `inf` or `NaN` makes it a float.
+    /// A number, if one is next. A point, an exponent, `inf` or `NaN` makes it a float. A sign that follows is none of it.
     pub fn number(&mut self) -> Option<Attr> {
         let start = self.here();
         let rest = self.rest();
-        let end = rest.find(|c: char| !(is_word_char(c) || c == '+')).unwrap_or(rest.len());
+        let end = number_len(rest);
         let text = &rest[..end];
         let number = match text.parse::<i128>() {
             Ok(i) => Some(Attr::Int(i)),
@@ -322,6 +322,20 @@ impl<'a> Cursor<'a> {
         }
         self.expected("a value: null, true, false, a number, a string, a list, a map or `$` and an operand's number")
     }
+}
+
+/// The length of what may be a number at the start of `text`: a sign stands first or begins an exponent.
+fn number_len(text: &str) -> usize {
+    let mut before = 'e';
+    let ends = |c: char| {
+        let is_part = match c {
+            '+' | '-' => matches!(before, 'e' | 'E'),
+            c => c.is_ascii_alphanumeric() || matches!(c, '_' | '.'),
+        };
+        before = c;
+        !is_part
+    };
+    text.find(ends).unwrap_or(text.len())
 }
 
 /// The character that `{hex digits}` at the start of `text` stands for, and how long that is.

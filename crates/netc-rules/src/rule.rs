@@ -61,7 +61,7 @@ pub enum HoleKind {
 impl fmt::Display for HoleKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Tensor(_) => "a tensor of such a type",
+            Self::Tensor(_) => "a tensor",
             Self::Tensors => "further operands",
             Self::Value => "an attribute",
             Self::Others => "all other attributes",

@@ -128,7 +128,11 @@ impl<'c, 'a> Parser<'c, 'a> {
         if *found == kind || any_tensor && matches!(found, HoleKind::Tensor(_)) {
             return Ok(known);
         }
-        self.cursor.error_at(at, format!("the hole `?{name}` stands for {found} elsewhere, here for {kind}"))
+        let note = match (found, &kind) {
+            (HoleKind::Tensor(_), HoleKind::Tensor(_)) => "has another type where it stands first".into(),
+            (found, kind) => format!("stands for {found} elsewhere, here for {kind}"),
+        };
+        self.cursor.error_at(at, format!("the hole `?{name}` {note}"))
     }
 
     fn hole_name(&mut self) -> Parsed<Name> {
@@ -405,8 +409,9 @@ mod tests {
             (
                 "r: concat(?x) {axis = ?x} => ?x",
                 23,
-                "the hole `?x` stands for a tensor of such a type elsewhere, here for an attribute",
+                "the hole `?x` stands for a tensor elsewhere, here for an attribute",
             ),
+            ("r: add(?x: f32, ?x: i32) => ?x", 17, "the hole `?x` has another type where it stands first"),
             ("r: concat(?x) {axis = ?i + 1} => ?x", 1, "`?i` is computed with before it is matched"),
             ("r: relu(?x) => ?x where length(?x)", 25, "there is no function `length`; did you mean `len`?"),
             ("r: relu(?x: f33) => ?x", 13, "`f33` is no type: `float`, `int`, `f32`, ..."),
@@ -415,6 +420,14 @@ mod tests {
         ] {
             let error = parse(text).unwrap_err();
             assert_eq!((error.column, &*error.message), (column, message), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_operator_may_follow_a_number() {
+        let rule = |sum: &str| parse(&format!("r: concat(?x) {{axis = ?i}} => ?x where {sum}"));
+        for sum in ["1+?i == 2", "?i+1 == 2", "2*3-1 == 5", "1-?i == 0", "4/?i == 2", "1e-3 == 1e+3", "-0.5 == -inf"] {
+            assert!(rule(sum).is_ok(), "{sum}: {:?}", rule(sum).err());
         }
     }
 
