@@ -143,13 +143,13 @@ pub const FUNCTIONS: &[Function] = &[
         name: "all",
         arity: 2,
         summary: "whether every item of a list is this value",
-        apply: |a| Some(Value::Bool(a[0].as_list()?.iter().all(|item| *item == a[1]))),
+        apply: |a| Some(Value::Bool(!any_item(&a[0], &a[1], false)?)),
     },
     Function {
         name: "contains",
         arity: 2,
         summary: "whether an item of a list is this value",
-        apply: |a| Some(Value::Bool(a[0].as_list()?.contains(&a[1]))),
+        apply: |a| Some(Value::Bool(any_item(&a[0], &a[1], true)?)),
     },
     Function { name: "+", arity: 2, summary: "the sum", apply: |a| extents(a, |x, y| Some(x.plus(y))) },
     Function {
@@ -174,6 +174,12 @@ fn index(value: &Value) -> Option<usize> {
     usize::try_from(value.as_int()?).ok()
 }
 
+/// Whether any item of the list is `value`, or is not where that is not `wanted`; none if it depends on extents.
+fn any_item(list: &Value, value: &Value, wanted: bool) -> Option<bool> {
+    let answers: Vec<Option<bool>> = list.as_list()?.iter().map(|item| item.is_surely(value)).collect();
+    if answers.contains(&Some(wanted)) { Some(true) } else { (!answers.contains(&None)).then_some(false) }
+}
+
 /// Every `inner` element of the `outer` ones.
 fn part_within(outer: &Value, inner: &Value) -> Option<Value> {
     let ([start, end, step], [first, last, stride]) = (outer.as_list()?, inner.as_list()?) else { return None };
@@ -192,4 +198,42 @@ fn part_within(outer: &Value, inner: &Value) -> Option<Value> {
 fn extents(args: &[Value], f: impl Fn(&Dim, &Dim) -> Option<Dim>) -> Option<Value> {
     let [x, y] = args else { return None };
     f(x.as_extent()?, y.as_extent()?).map(Value::Extent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(name: &str, list: &[&str], value: &str, expected: Option<bool>) {
+        let extent = |text: &str| Value::Extent(Dim::parse(text).unwrap());
+        let list = Value::List(list.iter().map(|item| extent(item)).collect());
+        let found = (find(name).unwrap().apply)(&[list.clone(), extent(value)]);
+        assert_eq!(found, expected.map(Value::Bool), "{name}({list}, {value})");
+    }
+
+    #[test]
+    fn what_depends_on_extents_has_no_value() {
+        check("contains", &["N", "4"], "4", Some(true));
+        check("contains", &["N", "4"], "N", Some(true));
+        check("contains", &["3", "4"], "5", Some(false));
+        check("contains", &["N", "4"], "5", None);
+        check("contains", &["?", "4"], "?", None);
+        check("contains", &[], "N", Some(false));
+        check("all", &["N", "N"], "N", Some(true));
+        check("all", &["N", "4"], "5", Some(false));
+        check("all", &["N", "4"], "4", None);
+        check("all", &["?"], "?", None);
+        check("all", &[], "N", Some(true));
+    }
+
+    #[test]
+    fn values_of_other_kinds_are_other_values() {
+        let part = |end: Value| Value::List(vec![Value::int(0), end]);
+        let extent = Value::Extent(Dim::parse("N").unwrap());
+        assert_eq!(extent.is_surely(&Value::Null), Some(false));
+        assert_eq!(part(extent.clone()).is_surely(&part(Value::Null)), Some(false));
+        assert_eq!(part(extent.clone()).is_surely(&part(Value::int(2))), None);
+        assert_eq!(part(extent).is_surely(&Value::List(Vec::new())), Some(false));
+    }
 }

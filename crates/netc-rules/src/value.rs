@@ -74,6 +74,19 @@ impl Value {
         self.extents(&|dim| !dim.is_unknown())
     }
 
+    /// Whether it is the same as `other`, if that is so for all values of the symbols or for none.
+    pub(crate) fn is_surely(&self, other: &Self) -> Option<bool> {
+        match (self, other) {
+            (Self::Extent(a), Self::Extent(b)) if a == b => (!a.is_unknown()).then_some(true),
+            (Self::Extent(a), Self::Extent(b)) => (a.known().is_some() && b.known().is_some()).then_some(false),
+            (Self::List(a), Self::List(b)) if a.len() == b.len() => {
+                let items: Vec<Option<bool>> = a.iter().zip(b).map(|(a, b)| a.is_surely(b)).collect();
+                if items.contains(&Some(false)) { Some(false) } else { (!items.contains(&None)).then_some(true) }
+            }
+            (a, b) => Some(a == b),
+        }
+    }
+
     /// Whether every extent in it is a number.
     pub(crate) fn is_known(&self) -> bool {
         self.extents(&|dim| dim.known().is_some())
