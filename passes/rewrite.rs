@@ -8,7 +8,7 @@ use std::fs;
 
 use netc_ir::{CoreOp, Func, Loc, Module, OpId, OpKind, Type, ValueId};
 use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo};
-use netc_rules::{Bindings, Graph, Replacement, Rule, Source};
+use netc_rules::{Bindings, Graph, Replacement, Rule};
 
 use crate::copy::{Copy, named};
 
@@ -38,40 +38,49 @@ pub const INFO: PassInfo = PassInfo {
         kind: OptionKind::Text { value: "FILE" },
         help: "The file with the rules.",
     }],
-    build: |options| Ok(Box::new(Rewrite { rules: read(options.text("rules"))? })),
+    build: |options| Ok(Box::new(Rewrite { file: RuleFile::read(options.text("rules"))? })),
 };
 
-/// The rules of the file at `path`.
-pub(crate) fn read(path: &str) -> Result<Vec<Rule>, PassError> {
-    let text = fs::read_to_string(path)
-        .map_err(|e| PassError(format!("cannot read the rules in {path}: {e}; expected a file of rewrite rules")))?;
-    netc_rules::parse(&text).map_err(|e| PassError(format!("{path}: {e}")))
+/// The rules of a file.
+pub(crate) struct RuleFile {
+    path: String,
+    pub(crate) rules: Vec<Rule>,
 }
 
-/// Tries the rules; the first that is not true is an error.
-pub(crate) fn check(rules: &[Rule], context: &Context<'_>) -> Result<(), PassError> {
-    if rules.is_empty() {
-        return Ok(());
+impl RuleFile {
+    /// The file at `path`.
+    pub(crate) fn read(path: &str) -> Result<Self, PassError> {
+        let text = fs::read_to_string(path).map_err(|e| {
+            PassError(format!("cannot read the rules in {path}: {e}; expected a file of rewrite rules"))
+        })?;
+        let rules = netc_rules::parse(&text).map_err(|e| PassError(format!("{path}: {e}")))?;
+        Ok(Self { path: path.into(), rules })
     }
-    let nothing = || PassError("rules cannot be tried: nothing computes constants here".into());
-    let consts = context.consts().ok_or_else(nothing)?;
-    rules.iter().try_for_each(|rule| netc_rules::check(rule, consts, SEED).map_err(|e| PassError(e.to_string())))
+
+    /// Tries the rules; the first that is not true is an error.
+    pub(crate) fn check(&self, context: &Context<'_>) -> Result<(), PassError> {
+        let nothing = || PassError("rules cannot be tried: nothing computes constants here".into());
+        let consts = context.consts().ok_or_else(nothing)?;
+        let check = |rule| netc_rules::check(rule, consts, SEED);
+        self.rules.iter().try_for_each(check).map_err(|e| PassError(format!("{}: {e}", self.path)))
+    }
 }
 
 struct Rewrite {
-    rules: Vec<Rule>,
+    file: RuleFile,
 }
 
 impl Pass for Rewrite {
     fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
-        if let Some(rule) = self.rules.iter().find(|rule| rule.from.len() > 1) {
+        let rules = &self.file.rules;
+        if let Some(rule) = rules.iter().find(|rule| rule.from.len() > 1) {
             let (name, count) = (&rule.name, rule.from.len());
             return Err(PassError(format!("the rule `{name}` replaces {count} values together: `saturate` does that")));
         }
-        check(&self.rules, context)?;
+        self.file.check(context)?;
         let mut rewritten = Vec::new();
         for id in module.func_ids() {
-            let mut rewriter = Rewriter::new(module, &module[id], &self.rules);
+            let mut rewriter = Rewriter::new(module, &module[id], rules);
             rewriter.func(context);
             if rewriter.rewrites > 0 {
                 context.count("rules applied", rewriter.rewrites);
@@ -83,8 +92,15 @@ impl Pass for Rewrite {
     }
 
     fn fidelity(&self) -> Option<Fidelity> {
-        self.rules.iter().map(|rule| rule.fidelity).max()
+        self.file.rules.iter().map(|rule| rule.fidelity).max()
     }
+}
+
+/// How many rules may still apply at one op of the program.
+struct Budget {
+    left: usize,
+    /// Whether one more would.
+    is_short: bool,
 }
 
 struct Rewriter<'m> {
@@ -116,10 +132,10 @@ impl<'m> Rewriter<'m> {
                 self.constant.push(constant);
             }
             if let ([old], [new], true) = (&op.results[..], &new[..], is_core) {
-                let mut left = MOST;
-                let result = self.rewrite(*new, &op.loc, &mut left, context);
+                let mut budget = Budget { left: MOST, is_short: false };
+                let result = self.rewrite(*new, &op.loc, &mut budget, context);
                 self.copy.set(*old, result);
-                if left == 0 {
+                if budget.is_short {
                     let note =
                         format!("{MOST} rules applied one after the other, and more would: do they undo each other?");
                     context.remark(INFO.name, op.loc.clone(), note);
@@ -137,23 +153,24 @@ impl<'m> Rewriter<'m> {
     }
 
     /// What stands in place of `value`, which no op reads yet, after every rule that applies.
-    fn rewrite(&mut self, value: ValueId, loc: &Loc, left: &mut usize, context: &mut Context<'_>) -> ValueId {
-        let Some(replacement) = self.find(value).filter(|_| *left > 0) else { return value };
-        if !context.rewrite() {
+    fn rewrite(&mut self, value: ValueId, loc: &Loc, budget: &mut Budget, context: &mut Context<'_>) -> ValueId {
+        let Some(replacement) = self.find(value) else { return value };
+        budget.is_short |= budget.left == 0;
+        if budget.is_short || !context.rewrite() {
             return value;
         }
-        *left -= 1;
+        budget.left -= 1;
         self.rewrites += 1;
         self.gone.extend(self.copy.builder.func().producer(value));
         let mut new: Vec<ValueId> = Vec::new();
         for op in replacement.ops {
-            let operands: Vec<ValueId> = op.operands.iter().map(|source| resolve(&new, source)).collect();
+            let operands: Vec<ValueId> = op.operands.iter().map(|source| source.resolve(&new, |value| value)).collect();
             let id = self.copy.builder.at(loc.clone()).op(op.op, &operands, [(op.ty, None)]);
             let result = self.copy.builder.results(id)[0];
             self.constant.push(self.reads_constants(result));
-            new.push(self.rewrite(result, loc, left, context));
+            new.push(self.rewrite(result, loc, budget, context));
         }
-        replacement.results.first().map_or(value, |source| resolve(&new, source))
+        replacement.results.first().map_or(value, |source| source.resolve(&new, |value| value))
     }
 
     /// What the first rule that applies puts in place of `value`.
@@ -172,13 +189,6 @@ impl<'m> Rewriter<'m> {
         self.gone.iter().for_each(|op| gone[op.index()] = true);
         func.retain_ops(|op| !gone[op.index()]);
         func
-    }
-}
-
-fn resolve(new: &[ValueId], source: &Source<ValueId>) -> ValueId {
-    match source {
-        Source::Old(value) => *value,
-        Source::New(i) => new[*i],
     }
 }
 
@@ -268,6 +278,19 @@ mod tests {
         assert_eq!(after, "%n = neg(%x) : f32[N,4]\n%y = add(%x, %n) : f32[N,4]");
         assert_eq!(rewrites, MOST as u64);
         assert!(remarks[0].contains("do they undo each other?"), "{remarks:?}");
+    }
+
+    #[test]
+    fn nothing_is_said_of_rules_that_come_to_an_end_themselves() {
+        let steps = |count: usize| {
+            let step = |i: usize| format!("r{i}: add(?x, {i}.0) => add(?x, {}.0)", i + 1);
+            let rules = (0..count).map(step).collect::<Vec<_>>().join("\n");
+            let ops = "%c = constant() {value = 0.0} : f32[]\n%y = add(%x, %c) : f32[N,4]";
+            let (_, rewrites, remarks) = rewrite(&rules, ops, Fuel::unlimited());
+            (rewrites, remarks.len())
+        };
+        assert_eq!(steps(MOST), (MOST as u64, 0));
+        assert_eq!(steps(MOST + 1), (MOST as u64, 1));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use netc_pass::{Context, Fidelity, OpCosts, OptionInfo, OptionKind, Pass, PassEr
 use netc_rules::Rule;
 
 use crate::analysis::PortableCosts;
-use crate::rewrite;
+use crate::rewrite::RuleFile;
 use classes::Classes;
 use search::Limits;
 
@@ -62,13 +62,13 @@ pub const INFO: PassInfo = PassInfo {
         },
     ],
     build: |options| {
-        let files = options.list("rules").iter().map(|path| rewrite::read(path)).collect::<Result<Vec<_>, _>>()?;
+        let own = options.list("rules").iter().map(|path| RuleFile::read(path)).collect::<Result<_, _>>()?;
         Ok(Box::new(Saturate {
             iters: options.count("iters"),
             nodes: usize::try_from(options.count("nodes")).unwrap_or(usize::MAX),
             exact: options.choice("extract") == "exact",
             measured: options.choice("costs") == "measured",
-            own: files.concat(),
+            own,
         }))
     },
 };
@@ -89,13 +89,14 @@ struct Saturate {
     nodes: usize,
     exact: bool,
     measured: bool,
-    own: Vec<Rule>,
+    own: Vec<RuleFile>,
 }
 
 impl Pass for Saturate {
     fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
-        rewrite::check(&self.own, context)?;
-        let rules = [self.own.clone(), rules()?].concat();
+        self.own.iter().try_for_each(|file| file.check(context))?;
+        let own = self.own.iter().flat_map(|file| file.rules.iter().cloned());
+        let rules: Vec<Rule> = own.chain(rules()?).collect();
         let costs = match (self.measured, context.costs()) {
             (false, _) => &PortableCosts as &dyn OpCosts,
             (true, Some(measured)) => measured,

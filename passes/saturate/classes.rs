@@ -147,15 +147,16 @@ impl<'m> Classes<'m> {
     /// Adds `replacement` and makes its results equal to `roots`; whether that was news.
     pub(super) fn equate(&mut self, roots: &[Id], replacement: &Replacement<Id>) -> bool {
         let loc = Loc::fuse(roots.iter().filter_map(|root| self.locs.get(root).cloned()));
-        let mut new: Vec<(Id, Node)> = Vec::new();
+        let (mut new, mut nodes): (Vec<Id>, Vec<Node>) = Default::default();
         for op in &replacement.ops {
-            let operands = op.operands.iter().map(|source| resolve(&new, *source)).collect();
+            let operands = op.operands.iter().map(|source| source.resolve(&new, |id| id)).collect();
             let node = Node { kind: NodeKind::Core(op.op.clone()), operands };
             let class = self.graph.add(node.clone());
             self.locs.entry(class).or_insert_with(|| loc.clone());
-            new.push((class, node));
+            new.push(class);
+            nodes.push(node);
         }
-        let results: Vec<Id> = replacement.results.iter().map(|source| resolve(&new, *source)).collect();
+        let results: Vec<Id> = replacement.results.iter().map(|source| source.resolve(&new, |id| id)).collect();
         let mut news = false;
         for (root, result) in roots.iter().zip(&results) {
             news |= self.graph.union(*root, *result);
@@ -163,7 +164,7 @@ impl<'m> Classes<'m> {
         if roots.len() > 1 && news {
             let node = |source: &Source<Id>| match source {
                 Source::Old(_) => None,
-                Source::New(i) => Some(new[*i].1.clone()),
+                Source::New(i) => Some(nodes[*i].clone()),
             };
             let nodes = replacement.results.iter().map(node);
             self.together
@@ -184,13 +185,6 @@ impl<'m> Classes<'m> {
     /// The node as classes are by now.
     pub(super) fn canonical(&self, node: &Node) -> Node {
         node.clone().map_children(|id| self.graph.find(id))
-    }
-}
-
-fn resolve(new: &[(Id, Node)], source: Source<Id>) -> Id {
-    match source {
-        Source::Old(id) => id,
-        Source::New(i) => new[i].0,
     }
 }
 

@@ -33,11 +33,11 @@ fn a_rule_that_changes_values_is_refused_with_a_program_that_shows_it() {
     let folder = folder().with("wrong.rules", "swap: sub(?a, ?b) => sub(?b, ?a)\n");
     let args = ["p.nir", "--pass", "rewrite=wrong.rules", "-o", "x.nir"];
     let ran = folder.netc(&args);
-    assert!(ran.err.contains("line 1: the rule `swap` changes what is computed: element "), "{}", ran.err);
+    assert!(ran.err.contains("wrong.rules: line 1: the rule `swap` changes what is computed: element "), "{}", ran.err);
     let program = ran.err.split_once(", in\n").unwrap().1;
     assert!(program.starts_with("netc 1\n") && program.contains(" = sub(%0, %1)"), "{program}");
     let ran = folder.netc(&["p.nir", "--pass", "saturate{rules=wrong.rules}"]);
-    assert!(ran.code == 1 && ran.err.contains("the rule `swap` changes"), "{}", ran.err);
+    assert!(ran.code == 1 && ran.err.contains("wrong.rules: line 1: the rule `swap` changes"), "{}", ran.err);
     assert!(!folder.path("x.nir").exists());
 }
 

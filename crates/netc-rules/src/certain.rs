@@ -47,7 +47,12 @@ pub(crate) fn surely_fits(op: &CoreOp, types: &[&Type]) -> bool {
 
 /// The same type, and the same extents when it runs: `?` may be two numbers.
 pub(crate) fn same_type(a: &Type, b: &Type) -> bool {
-    a == b && a.dims.iter().flatten().all(|dim| !dim.is_unknown())
+    a.elem == b.elem && same_shape(a, b)
+}
+
+/// The same extents when it runs.
+pub(crate) fn same_shape(a: &Type, b: &Type) -> bool {
+    a.dims == b.dims && a.dims.iter().flatten().all(|dim| !dim.is_unknown())
 }
 
 /// The same number, for all values of the symbols.

@@ -1,9 +1,9 @@
 //! Finding where a rule applies.
 
+use netc_ir::CoreOp;
 use netc_ir::attr::F64;
-use netc_ir::{CoreOp, Type};
 
-use crate::certain::same_type;
+use crate::certain::same_shape;
 use crate::graph::{Bindings, Bound, Graph, eval};
 use crate::rule::{Expr, OpTerm, Rule, Term};
 use crate::value::{Entries, Value, completed, entries_of, get, keys, number, unnamed};
@@ -70,10 +70,7 @@ impl<G: Graph> Matcher<'_, G> {
     fn numbers_are_scalars(&self, term: &OpTerm, id: G::Id, operands: &[G::Id]) -> bool {
         let is_number = |term: &Term| matches!(term, Term::Number(_));
         let result = self.graph.ty(id);
-        let has_shape = |operand: G::Id| {
-            let ty = self.graph.ty(operand);
-            same_type(&Type { elem: result.elem, ..ty.clone() }, result)
-        };
+        let has_shape = |operand: G::Id| same_shape(self.graph.ty(operand), result);
         let mut others = term.operands.iter().zip(operands).filter(|(term, _)| !is_number(term));
         !term.operands.iter().any(is_number) || others.any(|(_, operand)| has_shape(*operand))
     }

@@ -37,6 +37,16 @@ pub enum Source<Id> {
     New(usize),
 }
 
+impl<Id> Source<Id> {
+    /// What is read, if the ops of the replacement compute `new`, and `old` says what a value of the program is.
+    pub fn resolve<T: Copy>(self, new: &[T], old: impl FnOnce(Id) -> T) -> T {
+        match self {
+            Self::Old(id) => old(id),
+            Self::New(i) => new[i],
+        }
+    }
+}
+
 impl Rule {
     /// What stands in place of `roots`, which match in the way of `bindings`. None where it would have another type, or
     /// an op would not fit what it reads.

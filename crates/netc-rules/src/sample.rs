@@ -2,7 +2,7 @@
 
 use netc_data::Rng;
 use netc_ir::attr::F64;
-use netc_ir::{CoreOp, Dim, ElemType, Layout, Module, Name, PadMode, Type, infer};
+use netc_ir::{CoreOp, ElemType, Layout, Module, Name, PadMode, Type, infer};
 use netc_pass::Fidelity;
 
 use crate::graph::{Bindings, Bound, Graph, eval};
@@ -348,9 +348,4 @@ impl<'a> Sampler<'a> {
 
 fn pick<'t, T>(rng: &mut Rng, items: &'t [T]) -> &'t T {
     &items[rng.below(items.len() as u64) as usize]
-}
-
-/// The extents of a type whose extents are all known.
-pub(crate) fn fixed(ty: &Type) -> Vec<u64> {
-    ty.dims.iter().flatten().filter_map(Dim::known).collect()
 }
