@@ -172,6 +172,8 @@ impl Inliner<'_> {
 /// Where inlined ops come from.
 struct Place<'a> {
     call: &'a Loc,
+    /// Whether the callee's locations say the whole path.
+    whole: bool,
     /// How often the callee calls the layer at each path.
     calls: BTreeMap<&'a Name, u32>,
 }
@@ -185,12 +187,15 @@ impl<'a> Place<'a> {
                 *count = (*count).max(call.saturating_add(1));
             }
         }
-        Self { call, calls }
+        Self { call, whole: callee.is_fused(), calls }
     }
 
     /// The location of an op of the callee that is at `inner` there: below the path of the call, which is said once, and
     /// with calls of the call before counted first.
     fn within(&self, inner: &Loc) -> Loc {
+        if self.whole {
+            return inner.clone();
+        }
         let Loc::Call { path: outer, call: nth, file: outer_file } = self.call else {
             return if *inner == Loc::Unknown { self.call.clone() } else { inner.clone() };
         };

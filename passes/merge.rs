@@ -41,7 +41,7 @@ struct Merge;
 impl Pass for Merge {
     fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
         let main = module.func_named(MAIN).ok_or_else(|| PassError("the module has no function `@main`".into()))?;
-        let stages = stages(&module[main]);
+        let stages = stages(module, &module[main]);
         if stages.is_empty() {
             return Err(PassError("the module is not split: `@main` does more than call functions".into()));
         }
@@ -190,7 +190,7 @@ impl<'m> Merger<'m> {
         if !main.attrs.is_empty() {
             return main.attrs.clone();
         }
-        let first = stages(main).first().map(|id| &self.module[*id].attrs);
+        let first = stages(self.module, main).first().map(|id| &self.module[*id].attrs);
         let text = |key: &str| first.and_then(|attrs| attrs.get(key)).and_then(Attr::as_str);
         let name = text("name").map(|name| name.strip_suffix("_stage0").unwrap_or(name));
         let facts = [("class", text("class")), ("name", name)];

@@ -20,11 +20,11 @@ pub(crate) fn callees_first(module: &Module) -> Vec<FuncId> {
     order
 }
 
-/// The functions that `main` calls in order, if it is what a split leaves: every op is a call that applies no layer.
-/// Else, none.
-pub(crate) fn stages(main: &Func) -> Vec<FuncId> {
+/// The functions that `main` calls in order, if it is what a split leaves: every op is a call that applies no layer, of a
+/// function that is not fused. Else, none.
+pub(crate) fn stages(module: &Module, main: &Func) -> Vec<FuncId> {
     let stages = main.ops().map(|(_, op)| match &op.kind {
-        OpKind::Call(call) if call.layer.is_none() => Some(call.callee),
+        OpKind::Call(call) if call.layer.is_none() && !module[call.callee].is_fused() => Some(call.callee),
         OpKind::Call(_) | OpKind::Source(_) | OpKind::Core(_) => None,
     });
     stages.collect::<Option<_>>().unwrap_or_default()

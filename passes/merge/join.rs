@@ -26,7 +26,7 @@ impl Joined {
         let mut joined = Self::default();
         let nested = nested_models(module);
         let mut known: BTreeMap<&str, (LayerId, FuncId)> = BTreeMap::new();
-        for ((_, call), stage) in module[main].ops().zip(stages(&module[main])) {
+        for ((_, call), stage) in module[main].ops().zip(stages(module, &module[main])) {
             let inputs = joined.note_inputs(&module[main], &call.operands, &module[stage]);
             let applied = module[stage].ops().filter_map(|(_, op)| op.kind.layer());
             for id in applied.chain(inputs) {

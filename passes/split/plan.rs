@@ -117,7 +117,7 @@ fn try_plan(module: &Module, at: &[String]) -> Result<SplitPlan, SplitError> {
     if at.is_empty() {
         return Err(SplitError::NoCut);
     }
-    if let Some(stage) = stages(main).first() {
+    if let Some(stage) = stages(module, main).first() {
         return Err(SplitError::AlreadySplit(module[*stage].name.to_string()));
     }
     let live = live_ops(main);

@@ -30,7 +30,7 @@ impl Chain {
         let main = &module[main];
         let calls: Vec<OpId> = main.op_ids().collect();
         let callee = |op: &OpId| match &main[*op].kind {
-            OpKind::Call(call) if call.layer.is_none() => Some(call.callee),
+            OpKind::Call(call) if call.layer.is_none() && !module[call.callee].is_fused() => Some(call.callee),
             OpKind::Call(_) | OpKind::Source(_) | OpKind::Core(_) => None,
         };
         let source = |value: ValueId| source(main, &calls, value);

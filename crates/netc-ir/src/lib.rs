@@ -43,7 +43,7 @@ pub use edit::Renaming;
 pub use id::{FileId, FuncId, LayerId, OpId, ValueId, WeightId};
 pub use infer::{InferError, infer};
 pub use literal::{Literal, Number};
-pub use module::{Def, Func, Layer, Loc, MAIN, Module, Output, Param, Value, Weight, WeightData, callees};
+pub use module::{Def, FUSED, Func, Layer, Loc, MAIN, Module, Output, Param, Value, Weight, WeightData, callees};
 pub use op::{
     Binary, CORE_OPS, CallOp, Compare, CoreOp, Layout, Op, OpKind, PadMode, Padding, Pool, Reduce, SliceAxis, SourceOp,
     Unary, Window,

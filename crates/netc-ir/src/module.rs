@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::{Index, IndexMut};
 
 use crate::Name;
-use crate::attr::{Attrs, F64};
+use crate::attr::{Attr, Attrs, F64};
 use crate::id::{FileId, FuncId, LayerId, OpId, ValueId, WeightId};
 use crate::literal::Literal;
 use crate::op::{Op, OpKind};
@@ -28,6 +28,9 @@ pub struct Module {
 
 /// The name of a module's entry function.
 pub const MAIN: &str = "main";
+
+/// The attribute of functions whose ops are meant for one kernel.
+pub const FUSED: &str = "fused";
 
 impl Module {
     /// A module without functions.
@@ -228,6 +231,11 @@ impl Func {
     /// The ops in execution order, with their ids.
     pub fn ops(&self) -> impl DoubleEndedIterator<Item = (OpId, &Op)> + ExactSizeIterator {
         self.order.iter().map(|id| (*id, &self[*id]))
+    }
+
+    /// Whether its ops are meant for one kernel: they are a part of the caller, named and located as there.
+    pub fn is_fused(&self) -> bool {
+        self.attrs.get(FUSED) == Some(&Attr::Bool(true))
     }
 
     /// The number of ops.
