@@ -15,8 +15,8 @@ use crate::value::{Element, Value, allocate, for_element};
 pub(super) fn unary(f: Unary, x: &Value) -> Made<Value> {
     let elem = x.elem();
     match elem {
-        ElemType::F32 => map(x, unary_f32(f, elem)?),
-        ElemType::F64 => map(x, unary_f64(f, elem)?),
+        ElemType::F32 => unary_f32(f, Whole(x))?,
+        ElemType::F64 => unary_f64(f, Whole(x))?,
         ElemType::I64 => map(x, unary_signed::<i64>(f, elem)?),
         ElemType::I32 => map(x, unary_signed::<i32>(f, elem)?),
         ElemType::I16 => map(x, unary_signed::<i16>(f, elem)?),
@@ -41,14 +41,30 @@ fn map<T: Element>(x: &Value, f: impl Fn(T) -> T) -> Made<Value> {
     Value::from_vec(x.elem(), x.dims(), out)
 }
 
+/// What applies a function to elements. Each function is a type of its own, so that loops are compiled with it inside.
+pub(super) trait Mapper<T> {
+    type Out;
+    fn map(self, f: impl Fn(T) -> T) -> Self::Out;
+}
+
+struct Whole<'v>(&'v Value);
+
+impl<T: Element> Mapper<T> for Whole<'_> {
+    type Out = Made<Value>;
+    fn map(self, f: impl Fn(T) -> T) -> Made<Value> {
+        map(self.0, f)
+    }
+}
+
 macro_rules! unary_float {
-    ($name:ident, $t:ty, $erf:path) => {
-        fn $name(f: Unary, elem: ElemType) -> Made<fn($t) -> $t> {
+    ($name:ident, $t:ty, $elem:expr, $erf:path) => {
+        /// What `mapper` makes of elements and the function.
+        pub(super) fn $name<M: Mapper<$t>>(f: Unary, mapper: M) -> Made<M::Out> {
             Ok(match f {
-                Unary::Neg => |x| -x,
-                Unary::Abs => <$t>::abs,
+                Unary::Neg => mapper.map(|x| -x),
+                Unary::Abs => mapper.map(<$t>::abs),
                 // Zeros keep their sign, and a NaN stays one.
-                Unary::Sign => |x| {
+                Unary::Sign => mapper.map(|x| {
                     if x > 0.0 {
                         1.0
                     } else if x < 0.0 {
@@ -56,34 +72,34 @@ macro_rules! unary_float {
                     } else {
                         x
                     }
-                },
-                Unary::Floor => <$t>::floor,
-                Unary::Ceil => <$t>::ceil,
-                Unary::Round => <$t>::round_ties_even,
-                Unary::Exp => <$t>::exp,
-                Unary::Expm1 => <$t>::exp_m1,
-                Unary::Log => <$t>::ln,
-                Unary::Log1p => <$t>::ln_1p,
-                Unary::Sqrt => <$t>::sqrt,
-                Unary::Rsqrt => |x| 1.0 / x.sqrt(),
-                Unary::Sin => <$t>::sin,
-                Unary::Cos => <$t>::cos,
-                Unary::Tanh => <$t>::tanh,
+                }),
+                Unary::Floor => mapper.map(<$t>::floor),
+                Unary::Ceil => mapper.map(<$t>::ceil),
+                Unary::Round => mapper.map(<$t>::round_ties_even),
+                Unary::Exp => mapper.map(<$t>::exp),
+                Unary::Expm1 => mapper.map(<$t>::exp_m1),
+                Unary::Log => mapper.map(<$t>::ln),
+                Unary::Log1p => mapper.map(<$t>::ln_1p),
+                Unary::Sqrt => mapper.map(<$t>::sqrt),
+                Unary::Rsqrt => mapper.map(|x| 1.0 / x.sqrt()),
+                Unary::Sin => mapper.map(<$t>::sin),
+                Unary::Cos => mapper.map(<$t>::cos),
+                Unary::Tanh => mapper.map(<$t>::tanh),
                 // The exponential is of a number of at most 0, so it does not overflow.
-                Unary::Sigmoid => |x| {
+                Unary::Sigmoid => mapper.map(|x| {
                     let e = (-x.abs()).exp();
                     if x < 0.0 { e / (1.0 + e) } else { 1.0 / (1.0 + e) }
-                },
-                Unary::Erf => $erf,
-                Unary::Relu => |x| x.larger(0.0),
-                Unary::Not => return Err(KernelError::Element { elem }),
+                }),
+                Unary::Erf => mapper.map($erf),
+                Unary::Relu => mapper.map(|x| x.larger(0.0)),
+                Unary::Not => return Err(KernelError::Element { elem: $elem }),
             })
         }
     };
 }
 
-unary_float!(unary_f32, f32, erf_f32);
-unary_float!(unary_f64, f64, erf_f64);
+unary_float!(unary_f32, f32, ElemType::F32, erf_f32);
+unary_float!(unary_f64, f64, ElemType::F64, erf_f64);
 
 fn unary_signed<T: Arith>(f: Unary, elem: ElemType) -> Made<fn(T) -> T> {
     Ok(match f {
