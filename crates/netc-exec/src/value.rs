@@ -1,9 +1,11 @@
 //! Tensors while a plan runs: candle's storage, always contiguous, with netc's element type.
 
+use std::cell::{Cell, RefCell};
 use std::fmt::Debug;
+use std::marker::PhantomData;
 use std::ops::Deref;
 
-use candle_core::{Device, Storage, StorageRef, WithDType};
+use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Storage, StorageRef, WithDType};
 use half::{bf16, f16};
 use netc_ir::{ElemType, Literal, Number, Type};
 
@@ -64,6 +66,13 @@ impl Value {
         .map_err(|_| KernelError::Element { elem: self.elem })
     }
 
+    /// Changes the elements, in row-major order, in place. Nothing else may refer to them.
+    pub(crate) fn update<T: InPlace>(&self, change: impl FnMut(&mut [T]) -> Made<()>) -> Made<()> {
+        let update = Update { change: RefCell::new(change), outcome: Cell::new(Ok(())), of: PhantomData };
+        self.data.inplace_op1(&update)?;
+        update.outcome.into_inner()
+    }
+
     /// The same elements under another shape with as many elements.
     pub(crate) fn reshape(&self, dims: &[usize]) -> Made<Self> {
         Ok(Self { elem: self.elem, data: self.data.reshape(dims)? })
@@ -105,6 +114,27 @@ impl Value {
         let mut bytes = allocate(data.len() * size_of::<T>(), &self.ty())?;
         data.iter().for_each(|x| x.put(&mut bytes));
         Ok(bytes)
+    }
+}
+
+/// A change of the elements, as candle asks for it.
+struct Update<F, T> {
+    change: RefCell<F>,
+    outcome: Cell<Made<()>>,
+    of: PhantomData<T>,
+}
+
+impl<F: FnMut(&mut [T]) -> Made<()>, T: InPlace> InplaceOp1 for Update<F, T> {
+    fn name(&self) -> &'static str {
+        "update"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
+        let range = layout.contiguous_offsets();
+        let elements = T::elements(storage).zip(range).and_then(|(all, (from, to))| all.get_mut(from..to));
+        let elements = elements.ok_or_else(|| candle_core::Error::Msg("other elements than expected".into()))?;
+        self.outcome.set((self.change.borrow_mut())(elements));
+        Ok(())
     }
 }
 
@@ -161,6 +191,24 @@ pub(crate) trait Element: WithDType + Default + PartialOrd + Debug {
     fn get(bytes: &[u8]) -> Self;
     /// Appends the element in little-endian bytes.
     fn put(self, out: &mut Vec<u8>);
+}
+
+/// A type whose tensors can be changed in place.
+pub(crate) trait InPlace: Element {
+    /// The elements of the storage, if it is of this type.
+    fn elements(storage: &mut CpuStorage) -> Option<&mut [Self]>;
+}
+
+impl InPlace for f32 {
+    fn elements(storage: &mut CpuStorage) -> Option<&mut [Self]> {
+        if let CpuStorage::F32(all) = storage { Some(all) } else { None }
+    }
+}
+
+impl InPlace for f64 {
+    fn elements(storage: &mut CpuStorage) -> Option<&mut [Self]> {
+        if let CpuStorage::F64(all) = storage { Some(all) } else { None }
+    }
 }
 
 macro_rules! element {

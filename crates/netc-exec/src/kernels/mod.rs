@@ -2,7 +2,7 @@
 //!
 //! Shapes are checked before a kernel starts, by inferring the type of the result from the extents at hand: a
 //! kernel may rely on the constraints of its op. Operands and results are contiguous. `f16` and `bf16` are computed
-//! in `f32` and rounded once, at the end of the op.
+//! in `f32` and rounded once, at the end of the op. A [`Tail`] is several ops on one tensor, in place.
 
 mod cast;
 mod conv;
@@ -14,8 +14,10 @@ mod num;
 mod order;
 mod pool;
 mod reduce;
+mod repeat;
 mod shape;
 mod strided;
+mod tail;
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +29,8 @@ use netc_ir::{Bindings, CoreOp, Dim, ElemType, InferError, Module, Type, infer};
 use crate::error::KernelError;
 use crate::plan::has_free_symbols;
 use crate::value::{Value, allocate, extents};
+
+pub(crate) use tail::{Source, Tail, TailOp};
 
 type Made<T> = Result<T, KernelError>;
 

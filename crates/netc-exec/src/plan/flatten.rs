@@ -2,6 +2,7 @@
 
 use netc_ir::{CoreOp, Func, FuncId, Loc, Module, Name, Op, OpKind, SourceOp, Type, ValueId};
 
+use super::group::Group;
 use crate::error::ExecError;
 
 /// More steps than any network has; bounds what calls of calls can grow to.
@@ -27,12 +28,16 @@ pub(super) struct FlatParam<'m> {
 pub(super) struct FlatStep<'m> {
     pub(super) kind: Kind<'m>,
     pub(super) operands: Vec<usize>,
-    /// What the program knows of the operands.
+    /// What the program knows of the operands of its op.
     pub(super) types: Vec<&'m Type>,
     pub(super) results: Vec<usize>,
+    /// What the program knows of the results.
+    pub(super) made: Vec<&'m Type>,
     /// The function instance whose symbols the step sees.
     pub(super) scope: usize,
     pub(super) loc: &'m Loc,
+    /// What goes on with the result in place. Its operands follow those of the op.
+    pub(super) group: Option<Group>,
 }
 
 pub(super) enum Kind<'m> {
@@ -43,6 +48,9 @@ pub(super) enum Kind<'m> {
         callee: Name,
         params: Vec<(Name, Type)>,
         parent: usize,
+        fused: bool,
+        /// Whether the operands have the types of the parameters already in the program: then they fit.
+        fits: bool,
     },
 }
 
@@ -136,7 +144,8 @@ impl<'m> Flattener<'m> {
         }
         let operands = op.operands.iter().map(|v| frame.tensor(*v)).collect::<Result<Vec<_>, _>>()?;
         let func = frame.func;
-        let types = op.operands.iter().map(|v| &func[*v].ty).collect();
+        let types: Vec<&Type> = op.operands.iter().map(|v| &func[*v].ty).collect();
+        let made = op.results.iter().map(|v| &func[*v].ty).collect();
         let (loc, scope) = (&op.loc, frame.scope);
         let kind = match &op.kind {
             OpKind::Core(core) => Kind::Core(core),
@@ -145,9 +154,22 @@ impl<'m> Flattener<'m> {
                 let inner = function(self.module, call.callee, &func.name)?;
                 let callee = Frame::new(inner, self.scopes, &operands, &op.results);
                 self.scopes += 1;
-                let params = inner.params.iter().map(|p| (p.name.clone(), inner[p.value].ty.clone())).collect();
-                let kind = Kind::Enter { callee: inner.name.clone(), params, parent: scope };
-                self.steps.push(FlatStep { kind, operands, types, results: Vec::new(), scope: callee.scope, loc });
+                let params: Vec<(Name, Type)> =
+                    inner.params.iter().map(|p| (p.name.clone(), inner[p.value].ty.clone())).collect();
+                let fits = params.iter().map(|(_, ty)| ty).eq(types.iter().copied());
+                let (callee_name, fused) = (inner.name.clone(), inner.is_fused());
+                let kind = Kind::Enter { callee: callee_name, params, parent: scope, fused, fits };
+                let (results, made) = (Vec::new(), Vec::new());
+                self.steps.push(FlatStep {
+                    kind,
+                    operands,
+                    types,
+                    results,
+                    made,
+                    scope: callee.scope,
+                    loc,
+                    group: None,
+                });
                 return Ok(Some(callee));
             }
         };
@@ -155,7 +177,7 @@ impl<'m> Flattener<'m> {
         for (value, tensor) in op.results.iter().zip(&results) {
             frame.map[value.index()] = Some(*tensor);
         }
-        self.steps.push(FlatStep { kind, operands, types, results, scope, loc });
+        self.steps.push(FlatStep { kind, operands, types, results, made, scope, loc, group: None });
         Ok(None)
     }
 }

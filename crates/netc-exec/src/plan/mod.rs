@@ -1,11 +1,13 @@
 //! Plans: a function as a flat list of steps, made once and run many times.
 //!
-//! Making a plan inlines calls (`flatten`), drops what no output needs (`liveness`), prepares constants and
-//! weights, and notes after which step each buffer dies. A plan holds no state of a run: it can run in several
+//! Making a plan inlines calls (`flatten`), drops what no output needs (`liveness`), makes one step of the ops of a fused
+//! function where there is a kernel for them (`group`), prepares constants and weights, and notes after which step each
+//! buffer dies. A plan holds no state of a run: it can run in several
 //! threads at once, and gives the same bits each time.
 
 mod bind;
 mod flatten;
+mod group;
 mod liveness;
 mod rigid;
 #[cfg(test)]
@@ -19,6 +21,7 @@ use netc_ir::{Bindings, CoreOp, Func, FuncId, Loc, Module, Name, Type, WeightId}
 use bind::bind;
 pub(crate) use bind::has_free_symbols;
 use flatten::{Flat, Kind};
+use group::Group;
 use rigid::Rigid;
 
 use crate::error::{ExecError, KernelError};
@@ -65,8 +68,8 @@ struct Step {
 
 #[derive(Debug)]
 enum Action {
-    /// Computes a tensor into a buffer.
-    Compute { op: CoreOp, rigid: Rigid, result: usize },
+    /// Computes a tensor into a buffer. A group goes on in place; the last of the operands are for it.
+    Compute { op: CoreOp, rigid: Rigid, arity: usize, group: Option<Group>, result: usize },
     /// Binds the symbols of a function that is called: its operands are those of the named parameters.
     Enter { callee: Name, params: Vec<(Name, Type)>, parent: usize },
 }
@@ -81,6 +84,7 @@ impl Plan {
     pub(crate) fn of(module: &Module, func: &Func, store: &Store) -> Result<Self, ExecError> {
         let mut flat = flatten::flatten(module, func)?;
         liveness::drop_dead(&mut flat);
+        group::merge_groups(&mut flat);
         Planner { module, store, constants: Vec::new(), weights: BTreeMap::new(), slots: BTreeMap::new() }.plan(flat)
     }
 
@@ -162,10 +166,13 @@ impl Run<'_> {
     fn step(&mut self, step: &Step) -> Result<(), ExecError> {
         let operands = step.operands.iter().map(|slot| self.value(*slot)).collect::<Result<Vec<_>, _>>()?;
         match &step.action {
-            Action::Compute { op, rigid, result } => {
-                let fits = rigid.check(op, &operands);
-                let value = fits.and_then(|()| kernels::run(op, &operands, &self.bindings[step.scope]));
-                self.buffers[*result] = Some(value.map_err(|source| op_error(op.name(), &step.loc, source))?);
+            Action::Compute { op, rigid, arity, group, result } => {
+                let (own, others) = operands.split_at(*arity);
+                let fits = rigid.check(op, own.iter().map(|v| v.dims()));
+                let value = fits.and_then(|()| kernels::run(op, own, &self.bindings[step.scope]));
+                let value = value.map_err(|source| op_error(op.name(), &step.loc, source))?;
+                group.as_ref().map_or(Ok(()), |group| group.run(&value, others))?;
+                self.buffers[*result] = Some(value);
             }
             Action::Enter { callee, params, parent } => {
                 let types: Vec<Type> = operands.iter().map(|v| v.ty()).collect();
@@ -213,14 +220,12 @@ impl Planner<'_> {
             params.push(Param { name: param.name.clone(), ty: param.ty.clone(), buffer: kept });
         }
         let mut steps = Vec::new();
-        for step in &flat.steps {
-            let action = match &step.kind {
+        for step in flat.steps {
+            let action = match step.kind {
                 Kind::Source(source) => {
                     return Err(ExecError::NotExecutable { name: source.name.clone(), loc: step.loc.clone() });
                 }
-                Kind::Enter { callee, params, parent } => {
-                    Action::Enter { callee: callee.clone(), params: params.clone(), parent: *parent }
-                }
+                Kind::Enter { callee, params, parent, .. } => Action::Enter { callee, params, parent },
                 Kind::Core(op) => {
                     let tensor = step.results.first().copied().unwrap_or(usize::MAX);
                     if let Some(constant) = self.constant(op, step.loc)? {
@@ -229,7 +234,8 @@ impl Planner<'_> {
                     }
                     let result = buffer();
                     self.slots.insert(tensor, Slot::Buffer(result));
-                    Action::Compute { op: (*op).clone(), rigid: Rigid::of(op, &step.types), result }
+                    let rigid = Rigid::of(op, &step.types);
+                    Action::Compute { op: op.clone(), rigid, arity: step.types.len(), group: step.group, result }
                 }
             };
             let operands = step.operands.iter().map(|t| self.slot(*t)).collect::<Result<Vec<_>, _>>()?;

@@ -4,7 +4,6 @@
 use netc_ir::{CoreOp, InferError, Type};
 
 use crate::error::KernelError;
-use crate::value::Value;
 
 /// For each operand of an op that broadcasts, the axes whose extents are symbols, counted from the last.
 #[derive(Debug, Default)]
@@ -42,12 +41,16 @@ impl Rigid {
         Self(types.iter().map(symbolic).collect())
     }
 
-    /// Checks that no symbolic axis is repeated.
-    pub(super) fn check(&self, op: &CoreOp, operands: &[&Value]) -> Result<(), KernelError> {
-        let extent = |v: &Value, axis: usize| v.dims().iter().rev().nth(axis).copied().unwrap_or(1);
-        for (operand, axes) in operands.iter().zip(&self.0) {
+    /// Checks that no symbolic axis of operands with the extents `dims` is repeated.
+    pub(super) fn check<'a>(
+        &self,
+        op: &CoreOp,
+        dims: impl Iterator<Item = &'a [usize]> + Clone,
+    ) -> Result<(), KernelError> {
+        let extent = |dims: &[usize], axis: usize| dims.iter().rev().nth(axis).copied().unwrap_or(1);
+        for (operand, axes) in dims.clone().zip(&self.0) {
             for axis in axes.iter().filter(|axis| extent(operand, **axis) == 1) {
-                if let Some(other) = operands.iter().map(|v| extent(v, *axis)).find(|n| *n != 1) {
+                if let Some(other) = dims.clone().map(|dims| extent(dims, *axis)).find(|n| *n != 1) {
                     let note = format!("extents 1, of a symbol, and {other} differ ({} axes from the last)", axis);
                     return Err(InferError { op: op.name(), constraint: 2, note }.into());
                 }

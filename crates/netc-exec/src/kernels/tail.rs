@@ -1,0 +1,269 @@
+//! Elementwise ops applied to a tensor in place, one block of elements after the other.
+//!
+//! A block goes through all ops while it is in the cache. What ops compute in between is as long as a block. Each element
+//! is computed as [`elementwise`](super::elementwise) computes it.
+
+use std::ops::Deref;
+
+use netc_ir::{Binary, ElemType, Unary};
+
+use super::Made;
+use super::elementwise::{self, Mapper};
+use super::num::Arith;
+use super::repeat::Repeated;
+use crate::error::KernelError;
+use crate::value::{InPlace, Value};
+
+/// Elements of a block.
+const BLOCK: usize = 2048;
+
+/// An op on the tensor and on what is computed of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum TailOp {
+    Unary(Unary, Source),
+    Binary(Binary, [Source; 2]),
+}
+
+/// What an op reads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Source {
+    /// One of the tensors that are given, which is repeated to the shape.
+    Operand(usize),
+    /// The tensor itself (0), or what the ops before compute (1, 2, ...).
+    Made(usize),
+}
+
+/// Ops in terms of the slots that blocks are computed in. Slot 0 is the block of the tensor.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    moves: Vec<Move>,
+    slots: usize,
+}
+
+#[derive(Debug)]
+enum Move {
+    Copy { to: usize, from: Place },
+    Unary { f: Unary, at: usize },
+    Binary { f: Binary, at: usize, other: Place, other_first: bool },
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Slot(usize),
+    Operand(usize),
+}
+
+impl Tail {
+    /// The ops, of which each reads the tensor and what those before it compute. The last gives the result.
+    pub(crate) fn new(ops: &[TailOp]) -> Self {
+        let mut slots = Slots { of: vec![0], free: Vec::new(), count: 1 };
+        let mut moves = Vec::new();
+        for (i, op) in ops.iter().enumerate() {
+            let dies = |source: Source| !ops[i + 1..].iter().any(|later| later.reads(source));
+            match *op {
+                TailOp::Unary(f, x) => {
+                    let at = slots.overwritten(x, dies(x), &mut moves);
+                    moves.push(Move::Unary { f, at });
+                    slots.of.push(at);
+                }
+                TailOp::Binary(f, [a, b]) => {
+                    let other_first = a != b && !slots.can_overwrite(a, dies(a)) && slots.can_overwrite(b, dies(b));
+                    let (x, other) = if other_first { (b, a) } else { (a, b) };
+                    let at = slots.overwritten(x, a != b && dies(x), &mut moves);
+                    moves.push(Move::Binary { f, at, other: slots.place(other), other_first });
+                    slots.of.push(at);
+                    if let Place::Slot(slot) = slots.place(other)
+                        && dies(other)
+                    {
+                        slots.free.push(slot);
+                    }
+                }
+            }
+        }
+        let last = slots.of[slots.of.len() - 1];
+        if last != 0 {
+            moves.push(Move::Copy { to: 0, from: Place::Slot(last) });
+        }
+        Self { moves, slots: slots.count }
+    }
+
+    /// Applies the ops to `x`, to whose shape the operands are repeated. Nothing else may refer to the elements of `x`.
+    pub(crate) fn run(&self, x: &Value, operands: &[&Value]) -> Made<()> {
+        match x.elem() {
+            ElemType::F32 => self.run_as::<f32>(x, operands),
+            ElemType::F64 => self.run_as::<f64>(x, operands),
+            elem @ (ElemType::Bool
+            | ElemType::I8
+            | ElemType::I16
+            | ElemType::I32
+            | ElemType::I64
+            | ElemType::U8
+            | ElemType::U16
+            | ElemType::U32
+            | ElemType::U64
+            | ElemType::F16
+            | ElemType::BF16
+            | ElemType::Str
+            | ElemType::Any) => Err(KernelError::Element { elem }),
+        }
+    }
+
+    fn run_as<T: Real>(&self, x: &Value, operands: &[&Value]) -> Made<()> {
+        if x.num_elements() == 0 {
+            return Ok(());
+        }
+        let guards = operands.iter().map(|v| v.slice::<T>()).collect::<Made<Vec<_>>>()?;
+        let operands = guards.iter().zip(operands);
+        let mut operands: Vec<Repeated<'_, T>> =
+            operands.map(|(data, v)| Repeated::new(data.deref(), v.dims(), x.dims(), BLOCK)).collect();
+        let period = operands.iter().map(Repeated::period).filter(|p| *p <= BLOCK).max().unwrap_or(1);
+        let block = BLOCK / period * period;
+        let mut temporaries = vec![vec![T::default(); block.min(x.num_elements())]; self.slots - 1];
+        x.update(|elements: &mut [T]| {
+            for (i, elements) in elements.chunks_mut(block).enumerate() {
+                let len = elements.len();
+                let others = temporaries.iter_mut().map(|t| &mut t[..len]);
+                let mut slots: Vec<&mut [T]> = std::iter::once(elements).chain(others).collect();
+                self.moves.iter().try_for_each(|step| step.run(&mut slots, &mut operands, i * block))?;
+            }
+            Ok(())
+        })
+    }
+}
+
+impl TailOp {
+    fn reads(&self, source: Source) -> bool {
+        match self {
+            Self::Unary(_, x) => *x == source,
+            Self::Binary(_, xs) => xs.contains(&source),
+        }
+    }
+}
+
+/// Where what is computed is.
+struct Slots {
+    /// The slot of the tensor and of each result.
+    of: Vec<usize>,
+    free: Vec<usize>,
+    count: usize,
+}
+
+impl Slots {
+    fn place(&self, source: Source) -> Place {
+        match source {
+            Source::Operand(i) => Place::Operand(i),
+            Source::Made(i) => Place::Slot(self.of[i]),
+        }
+    }
+
+    fn can_overwrite(&self, source: Source, dies: bool) -> bool {
+        dies && matches!(source, Source::Made(_))
+    }
+
+    /// The slot with `x` that a result may be written into: its own, if nothing needs it any more, or a copy.
+    fn overwritten(&mut self, x: Source, dies: bool, moves: &mut Vec<Move>) -> usize {
+        let from = self.place(x);
+        match from {
+            Place::Slot(slot) if dies => slot,
+            Place::Slot(_) | Place::Operand(_) => {
+                let to = self.free.pop().unwrap_or(self.count);
+                self.count = self.count.max(to + 1);
+                moves.push(Move::Copy { to, from });
+                to
+            }
+        }
+    }
+}
+
+impl Move {
+    /// Computes what is in the slots of the block that begins with the element `start`.
+    fn run<T: Real>(&self, slots: &mut [&mut [T]], operands: &mut [Repeated<'_, T>], start: usize) -> Made<()> {
+        let to = match self {
+            Self::Copy { to, .. } => *to,
+            Self::Unary { at, .. } | Self::Binary { at, .. } => *at,
+        };
+        let x = std::mem::take(&mut slots[to]);
+        match self {
+            Self::Unary { f, .. } => T::unary(*f, x)?,
+            Self::Copy { from, .. } => match read(*from, slots, operands, start, x.len()) {
+                Other::Each(y) => x.copy_from_slice(y),
+                Other::One(y) => x.fill(y),
+            },
+            Self::Binary { f, other, other_first, .. } => {
+                binary(*f, x, read(*other, slots, operands, start, x.len()), *other_first)?;
+            }
+        }
+        slots[to] = x;
+        Ok(())
+    }
+}
+
+/// What a block is computed with: an element for each, or one for all.
+#[derive(Clone, Copy)]
+pub(super) enum Other<'a, T> {
+    Each(&'a [T]),
+    One(T),
+}
+
+fn read<'a, T: Copy>(
+    place: Place,
+    slots: &'a [&mut [T]],
+    operands: &'a mut [Repeated<'_, T>],
+    start: usize,
+    len: usize,
+) -> Other<'a, T> {
+    match place {
+        Place::Slot(slot) => Other::Each(&*slots[slot]),
+        Place::Operand(i) => operands[i].block(start, len),
+    }
+}
+
+/// A type that tails are computed in.
+pub(super) trait Real: Arith + InPlace {
+    /// Replaces elements by what the function makes of them.
+    fn unary(f: Unary, x: &mut [Self]) -> Made<()>;
+}
+
+impl Real for f32 {
+    fn unary(f: Unary, x: &mut [Self]) -> Made<()> {
+        elementwise::unary_f32(f, Block(x))
+    }
+}
+
+impl Real for f64 {
+    fn unary(f: Unary, x: &mut [Self]) -> Made<()> {
+        elementwise::unary_f64(f, Block(x))
+    }
+}
+
+struct Block<'x, T>(&'x mut [T]);
+
+impl<T: Copy> Mapper<T> for Block<'_, T> {
+    type Out = ();
+    fn map(self, f: impl Fn(T) -> T) {
+        self.0.iter_mut().for_each(|x| *x = f(*x));
+    }
+}
+
+fn binary<T: Arith>(f: Binary, x: &mut [T], other: Other<'_, T>, other_first: bool) -> Made<()> {
+    match f {
+        Binary::Add => zip(x, other, other_first, T::plus),
+        Binary::Sub => zip(x, other, other_first, T::minus),
+        Binary::Mul => zip(x, other, other_first, T::times),
+        Binary::Div => zip(x, other, other_first, T::over),
+        Binary::Pow => zip(x, other, other_first, T::power),
+        Binary::Max => zip(x, other, other_first, T::larger),
+        Binary::Min => zip(x, other, other_first, T::smaller),
+        Binary::And | Binary::Or => return Err(KernelError::Element { elem: ElemType::Any }),
+    }
+    Ok(())
+}
+
+fn zip<T: Copy>(x: &mut [T], other: Other<'_, T>, other_first: bool, f: impl Fn(T, T) -> T) {
+    match (other, other_first) {
+        (Other::Each(y), false) => x.iter_mut().zip(y).for_each(|(x, y)| *x = f(*x, *y)),
+        (Other::Each(y), true) => x.iter_mut().zip(y).for_each(|(x, y)| *x = f(*y, *x)),
+        (Other::One(y), false) => x.iter_mut().for_each(|x| *x = f(*x, y)),
+        (Other::One(y), true) => x.iter_mut().for_each(|x| *x = f(y, *x)),
+    }
+}

@@ -1,0 +1,178 @@
+//! Groups: the ops of a fused function as one step.
+//!
+//! The first op of a group is computed as ever, into a tensor that nothing else refers to. The others, which work element
+//! by element on its shape, are applied to it in place.
+
+use netc_ir::{CoreOp, ElemType, InferError, Loc, Module, Type, infer};
+
+use super::flatten::{Flat, FlatStep, Kind};
+use super::op_error;
+use super::rigid::Rigid;
+use crate::error::{ExecError, KernelError};
+use crate::kernels::{Source, Tail, TailOp};
+use crate::value::Value;
+
+/// The ops of a group but for the first.
+#[derive(Debug)]
+pub(super) struct Group {
+    parts: Vec<Part>,
+    tail: Tail,
+}
+
+#[derive(Debug)]
+struct Part {
+    op: CoreOp,
+    sources: Vec<Source>,
+    rigid: Rigid,
+    loc: Loc,
+}
+
+/// What an op on floats is to a group.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Product,
+    Elementwise,
+}
+
+/// Makes one step of the steps of each fused function that there is a kernel for. It is entered only where its operands
+/// may not fit.
+pub(super) fn merge_groups(flat: &mut Flat<'_>) {
+    let last_read = last_readers(flat);
+    let (steps, mut merged) = (std::mem::take(&mut flat.steps), Vec::new());
+    let count = steps.len();
+    let mut steps = steps.into_iter();
+    while let Some(step) = steps.next() {
+        let at = count - steps.len();
+        let group = is_fused(&step).then(|| group_length(steps.as_slice(), at, &last_read)).flatten();
+        if group.is_none() || !matches!(step.kind, Kind::Enter { fits: true, .. }) {
+            merged.push(step);
+        }
+        if let Some(len) = group {
+            let mut group: Vec<FlatStep<'_>> = steps.by_ref().take(len).collect();
+            let (tail, operands) = Group::of(&group);
+            let results = group.pop().map_or_else(Vec::new, |last| last.results);
+            let mut head = group.swap_remove(0);
+            head.operands.extend(operands);
+            merged.push(FlatStep { results, group: Some(tail), ..head });
+        }
+    }
+    flat.steps = merged;
+}
+
+fn is_fused(step: &FlatStep<'_>) -> bool {
+    matches!(step.kind, Kind::Enter { fused: true, .. })
+}
+
+/// For each tensor, the number of the last step that reads it; of outputs, more than any.
+fn last_readers(flat: &Flat<'_>) -> Vec<usize> {
+    let mut last = vec![0; flat.live.len()];
+    for (i, step) in flat.steps.iter().enumerate() {
+        step.operands.iter().for_each(|t| last[*t] = i);
+    }
+    flat.outputs.iter().for_each(|(_, t)| last[*t] = usize::MAX);
+    last
+}
+
+/// How many of `steps`, the first of a function first, make a group. The first of them has the number `at`.
+fn group_length(steps: &[FlatStep<'_>], at: usize, last_read: &[usize]) -> Option<usize> {
+    let head = steps.first()?;
+    let ty = *head.made.first()?;
+    let len = steps.iter().take_while(|s| s.scope == head.scope).count();
+    let inner = |step: &FlatStep<'_>| step.results.iter().all(|t| last_read[*t] < at + len);
+    let fits = steps[..len].iter().enumerate().all(|(i, step)| {
+        let role = if let Kind::Core(op) = step.kind { role(op) } else { None };
+        let fits = if i == 0 { role.is_some() } else { role == Some(Role::Elementwise) && step.made[..] == [ty] };
+        fits && (i + 1 == len || inner(step)) && step.types.iter().all(|t| t.elem == ty.elem)
+    });
+    let floats = matches!(ty.elem, ElemType::F32 | ElemType::F64) && ty.rank().is_some();
+    (fits && floats && len > 1).then_some(len)
+}
+
+fn role(op: &CoreOp) -> Option<Role> {
+    match op {
+        CoreOp::Conv { .. } | CoreOp::MatMul => Some(Role::Product),
+        CoreOp::Unary(_) | CoreOp::Binary(_) => Some(Role::Elementwise),
+        CoreOp::Constant(_)
+        | CoreOp::Weight(_)
+        | CoreOp::Compare(_)
+        | CoreOp::Select
+        | CoreOp::Cast(_)
+        | CoreOp::Pool { .. }
+        | CoreOp::Reduce { .. }
+        | CoreOp::Reshape(_)
+        | CoreOp::Transpose(_)
+        | CoreOp::Broadcast(_)
+        | CoreOp::Concat(_)
+        | CoreOp::Slice(_)
+        | CoreOp::Pad { .. }
+        | CoreOp::Gather(_)
+        | CoreOp::Sort { .. }
+        | CoreOp::CumSum(_)
+        | CoreOp::Reverse(_) => None,
+    }
+}
+
+impl Group {
+    /// The group of `steps`, and the tensors that its ops but for the first read and do not make.
+    fn of(steps: &[FlatStep<'_>]) -> (Self, Vec<usize>) {
+        let made: Vec<usize> = steps.iter().filter_map(|s| s.results.first().copied()).collect();
+        let (mut operands, mut parts, mut ops) = (Vec::new(), Vec::new(), Vec::new());
+        for step in &steps[1..] {
+            let Kind::Core(op) = step.kind else { continue };
+            let sources: Vec<Source> = step.operands.iter().map(|t| source(*t, &made, &mut operands)).collect();
+            ops.extend(tail_op(op, &sources));
+            parts.push(Part { op: op.clone(), sources, rigid: Rigid::of(op, &step.types), loc: step.loc.clone() });
+        }
+        (Self { parts, tail: Tail::new(&ops) }, operands)
+    }
+
+    /// Applies the ops to `x`, the result of the first, to which nothing else refers.
+    pub(super) fn run(&self, x: &Value, operands: &[&Value]) -> Result<(), ExecError> {
+        for part in &self.parts {
+            part.check(x, operands).map_err(|source| op_error(part.op.name(), &part.loc, source))?;
+        }
+        let last = &self.parts[self.parts.len() - 1];
+        self.tail.run(x, operands).map_err(|source| op_error(last.op.name(), &last.loc, source))
+    }
+}
+
+fn source(tensor: usize, made: &[usize], operands: &mut Vec<usize>) -> Source {
+    if let Some(i) = made.iter().position(|t| *t == tensor) {
+        return Source::Made(i);
+    }
+    Source::Operand(operands.iter().position(|t| *t == tensor).unwrap_or_else(|| {
+        operands.push(tensor);
+        operands.len() - 1
+    }))
+}
+
+fn tail_op(op: &CoreOp, sources: &[Source]) -> Option<TailOp> {
+    if let (CoreOp::Unary(f), [x]) = (op, sources) {
+        return Some(TailOp::Unary(*f, *x));
+    }
+    if let (CoreOp::Binary(f), [a, b]) = (op, sources) {
+        return Some(TailOp::Binary(*f, [*a, *b]));
+    }
+    None
+}
+
+impl Part {
+    /// Checks that the op makes of such operands a tensor of the type of `x`.
+    fn check(&self, x: &Value, operands: &[&Value]) -> Result<(), KernelError> {
+        let values = self.sources.iter().map(|source| match source {
+            Source::Made(_) => x,
+            Source::Operand(i) => operands[*i],
+        });
+        self.rigid.check(&self.op, values.clone().map(Value::dims))?;
+        let types: Vec<Type> = values.map(Value::ty).collect();
+        let (found, expected) = (infer(&Module::new(), &self.op, &types.iter().collect::<Vec<_>>())?, x.ty());
+        if found == expected {
+            return Ok(());
+        }
+        let note = format!("the result is {found}, expected {expected}");
+        Err(InferError { op: self.op.name(), constraint: 2, note }.into())
+    }
+}
+
+#[cfg(test)]
+mod tests;
