@@ -12,6 +12,7 @@ pub mod extract;
 pub mod fold_bn;
 pub mod fold_const;
 pub mod freeze;
+pub mod fuse;
 pub mod inline;
 mod layer;
 pub mod lower;
@@ -43,6 +44,7 @@ pub const PASSES: &[&PassInfo] = &[
     &fold_const::INFO,
     &rewrite::INFO,
     &saturate::INFO,
+    &fuse::INFO,
     &dce::INFO,
 ];
 

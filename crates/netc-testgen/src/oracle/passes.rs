@@ -11,11 +11,20 @@ use super::runs::same_outputs;
 use super::{Wrong, require};
 
 /// Pipelines over core ops that keep every bit and leave nothing that they would rewrite: passes alone and together.
-pub const EXACT: &[&str] =
-    &["dce", "cse", "canonicalize", "fold-const", "fold-const=0", "fix(canonicalize,cse,fold-const,dce)"];
+pub const EXACT: &[&str] = &[
+    "dce",
+    "cse",
+    "canonicalize",
+    "fold-const",
+    "fold-const=0",
+    "fix(canonicalize,cse,fold-const,dce)",
+    "fuse",
+    "dce,fuse",
+];
 
 /// Pipelines over programs or models after which values may be rounded differently.
-pub const ROUNDING: &[&str] = &["fold-bn", "@simplify", "saturate{iters=4,nodes=300}"];
+pub const ROUNDING: &[&str] =
+    &["fold-bn", "@simplify", "@simplify,fuse", "saturate{iters=4,nodes=300}", "fuse,saturate{iters=4,nodes=300}"];
 
 /// Pipelines over models of layers that keep every bit and leave nothing that they would rewrite.
 pub const OVER_LAYERS: &[&str] = &["lower", "cse", "dce"];
@@ -114,7 +123,8 @@ pub fn pipeline_text(bytes: &[u8]) -> Result<(), Wrong> {
 
 /// The pipeline that bytes give: passes over core ops one after the other, some repeated.
 pub fn random_pipeline(bytes: &[u8]) -> String {
-    const PASSES: &[&str] = &["dce", "cse", "canonicalize", "fold-const", "fold-bn", "lower", "@simplify"];
+    const PASSES: &[&str] =
+        &["dce", "cse", "canonicalize", "fold-const", "fold-bn", "lower", "@simplify", "fuse", "inline"];
     let step = |byte: &u8| {
         let pass = PASSES[usize::from(*byte) % PASSES.len()];
         if *byte >= 192 { format!("fix{{max=2}}({pass},dce)") } else { pass.into() }

@@ -1,0 +1,159 @@
+//! Finding groups.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use netc_ir::{Binary, CoreOp, ElemType, Func, OpId, OpKind, Type, Unary, Uses};
+
+use crate::analysis::is_constant;
+
+/// Most ops of a group: bounds what a kernel holds of each block of elements.
+const MOST: usize = 32;
+
+/// Ops that become one function.
+pub(super) struct Group {
+    /// The head, and the others in the order of the function. The last one's result is that of the group.
+    pub(super) ops: Vec<OpId>,
+    /// The weights and constants that it reads and that stand behind the head.
+    pub(super) constants: Vec<OpId>,
+}
+
+/// The groups of `func`, in the order of their heads. No op is in two.
+pub(super) fn plan(func: &Func) -> Vec<Group> {
+    let mut finder = Finder::of(func);
+    func.op_ids().filter_map(|head| finder.take_group(head)).collect()
+}
+
+/// What an op is to a group.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Product,
+    Elementwise,
+}
+
+struct Finder<'f> {
+    func: &'f Func,
+    uses: Uses,
+    /// Where each op stands, by id; those of a group stand where its head does.
+    place: Vec<usize>,
+    taken: Vec<bool>,
+}
+
+impl<'f> Finder<'f> {
+    fn of(func: &'f Func) -> Self {
+        let mut place = vec![0; func.num_op_slots()];
+        func.op_ids().enumerate().for_each(|(i, op)| place[op.index()] = i);
+        Self { func, uses: Uses::of(func), place, taken: vec![false; func.num_op_slots()] }
+    }
+
+    /// The largest group that begins with `head`, whose ops are taken then.
+    fn take_group(&mut self, head: OpId) -> Option<Group> {
+        let ops = self.grow(head).filter(|ops| ops.len() > 1)?;
+        let place = self.place[head.index()];
+        let operands = ops.iter().flat_map(|op| &self.func[*op].operands);
+        let behind = operands.filter_map(|v| self.func.producer(*v)).filter(|op| self.place[op.index()] > place);
+        let constants: BTreeMap<usize, OpId> =
+            behind.filter(|op| is_constant(&self.func[*op].kind)).map(|op| (self.place[op.index()], op)).collect();
+        for op in &ops {
+            self.taken[op.index()] = true;
+            self.place[op.index()] = place;
+        }
+        Some(Group { ops, constants: constants.into_values().collect() })
+    }
+
+    /// The ops of the largest group that begins with `head`, itself included.
+    ///
+    /// What reads the group is taken in, the first first. Whenever that leaves no reader of any result but the last, the
+    /// group could end.
+    fn grow(&self, head: OpId) -> Option<Vec<OpId>> {
+        self.role(head)?;
+        let ty = &self.func[*self.func[head].results.first()?].ty;
+        let (mut ops, mut whole) = (vec![head], 1);
+        let mut readers = BTreeSet::new();
+        let mut last = head;
+        loop {
+            let result = *self.func[last].results.first()?;
+            readers.extend(self.uses.readers(result).iter().map(|op| (self.place[op.index()], *op)));
+            // Nothing else may return or read what is inside, so what is returned ends the group.
+            let next = readers.pop_first().map(|(_, op)| op).filter(|_| !self.uses.is_output(result));
+            let Some(next) = next.filter(|op| ops.len() < MOST && self.joins(*op, head, ty, &ops)) else { break };
+            ops.push(next);
+            if readers.is_empty() {
+                whole = ops.len();
+            }
+            last = next;
+        }
+        ops.truncate(whole);
+        Some(ops)
+    }
+
+    /// Whether `op`, which reads a result of `ops`, may be part of their group.
+    fn joins(&self, op: OpId, head: OpId, ty: &Type, ops: &[OpId]) -> bool {
+        let fits = self.role(op) == Some(Role::Elementwise) && self.func[self.func[op].results[0]].ty == *ty;
+        fits && self.func[op].operands.iter().all(|v| match self.func.producer(*v) {
+            None => true,
+            Some(source) => {
+                ops.contains(&source)
+                    || self.place[source.index()] < self.place[head.index()]
+                    || is_constant(&self.func[source].kind)
+            }
+        })
+    }
+
+    /// What the op may be in a group, if anything.
+    fn role(&self, id: OpId) -> Option<Role> {
+        let op = &self.func[id];
+        let OpKind::Core(core) = &op.kind else { return None };
+        let role = role(core).filter(|_| !self.taken[id.index()])?;
+        let ty = &self.func[*op.results.first()?].ty;
+        (matches!(ty.elem, ElemType::F32 | ElemType::F64) && ty.rank().is_some()).then_some(role)
+    }
+}
+
+/// What an op on floats may be in a group.
+fn role(op: &CoreOp) -> Option<Role> {
+    match op {
+        CoreOp::Conv { .. } | CoreOp::MatMul => Some(Role::Product),
+        CoreOp::Unary(
+            Unary::Neg
+            | Unary::Abs
+            | Unary::Sign
+            | Unary::Floor
+            | Unary::Ceil
+            | Unary::Round
+            | Unary::Exp
+            | Unary::Expm1
+            | Unary::Log
+            | Unary::Log1p
+            | Unary::Sqrt
+            | Unary::Rsqrt
+            | Unary::Sin
+            | Unary::Cos
+            | Unary::Tanh
+            | Unary::Sigmoid
+            | Unary::Erf
+            | Unary::Relu,
+        )
+        | CoreOp::Binary(
+            Binary::Add | Binary::Sub | Binary::Mul | Binary::Div | Binary::Pow | Binary::Max | Binary::Min,
+        ) => Some(Role::Elementwise),
+        CoreOp::Unary(Unary::Not)
+        | CoreOp::Binary(Binary::And | Binary::Or)
+        | CoreOp::Constant(_)
+        | CoreOp::Weight(_)
+        | CoreOp::Compare(_)
+        | CoreOp::Select
+        | CoreOp::Cast(_)
+        | CoreOp::Pool { .. }
+        | CoreOp::Reduce { .. }
+        | CoreOp::Reshape(_)
+        | CoreOp::Transpose(_)
+        | CoreOp::Broadcast(_)
+        | CoreOp::Concat(_)
+        | CoreOp::Slice(_)
+        | CoreOp::Pad { .. }
+        | CoreOp::Gather(_)
+        | CoreOp::Sort { .. }
+        | CoreOp::CumSum(_)
+        | CoreOp::Reverse(_) => None,
+    }
+}
