@@ -1,7 +1,8 @@
-//! What `saturate` makes of networks: `cargo run --release --workspace --example networks [NETWORK...]`.
+//! What a pipeline makes of networks: `cargo run --release --workspace --example networks [--then PIPELINE] [NETWORK...]`.
 //!
-//! For each network, what `@simplify` leaves and what `@simplify,saturate,@simplify` leaves are run one after the other,
-//! several times, at batch 1: the table has the medians, and their ratio.
+//! For each network, what `@simplify` leaves and what the pipeline makes of that, `saturate{costs=measured},@simplify`
+//! unless another is given, are run one after the other, several times, at batch 1: the table has the medians, and their
+//! ratio.
 
 #![allow(clippy::print_stdout, reason = "the table is what it is for")]
 
@@ -20,23 +21,28 @@ const PAIRS: usize = 9;
 const NETWORKS: &[&str] = &["nasrnn", "bert", "resnext50", "nasnet_a", "squeezenet", "vgg19", "inception_v3"];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let asked: Vec<String> = std::env::args().skip(1).collect();
+    let mut asked: Vec<String> = std::env::args().skip(1).collect();
+    let mut then = String::from("saturate{costs=measured},@simplify");
+    if let Some(flag) = asked.iter().position(|a| a == "--then") {
+        asked.remove(flag);
+        then = if flag < asked.len() { asked.remove(flag) } else { return Err("--then needs a pipeline".into()) };
+    }
     let costs = MeasuredCosts::default();
     println!("| network | cost before | cost after | run before | run after | ratio | optimised in | e-graph |");
     println!("|---|--:|--:|--:|--:|--:|--:|---|");
     for name in NETWORKS.iter().filter(|name| asked.is_empty() || asked.iter().any(|a| a == *name)) {
         let Some(model) = netc_zoo::find(name) else { continue };
-        measure(name, &(model.build)(0)?, &costs)?;
+        measure(name, &(model.build)(0)?, &then, &costs)?;
     }
     Ok(())
 }
 
-fn measure(name: &str, model: &Module, costs: &MeasuredCosts) -> Result<(), Box<dyn Error>> {
+fn measure(name: &str, model: &Module, then: &str, costs: &MeasuredCosts) -> Result<(), Box<dyn Error>> {
     let simple = optimised(model, "@simplify", costs)?.0;
     // Once more, for the time without measuring ops.
-    optimised(&simple, "saturate{costs=measured}", costs)?;
+    optimised(&simple, then, costs)?;
     let start = Instant::now();
-    let (fast, remarks) = optimised(&simple, "saturate{costs=measured},@simplify", costs)?;
+    let (fast, remarks) = optimised(&simple, then, costs)?;
     let seconds = start.elapsed().as_secs_f64();
     let (before, after) = paired(&simple, &fast)?;
     let graph = remarks.iter().map(|r| r.as_str()).filter(|r| r.contains("nodes")).collect::<Vec<_>>().join("; ");
