@@ -1,5 +1,6 @@
 //! A program on its way: the functions that are being written, and which values the next op may read.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops;
 
@@ -373,14 +374,41 @@ fn binds(bound: &BTreeMap<Name, Dim>, declared: &Type, given: &Type) -> Option<B
         let new = own.as_symbol().filter(|symbol| !bound.contains_key(*symbol));
         match new {
             Some(symbol) if may_be(own, given) => drop(bound.insert(symbol.clone(), given.clone())),
-            None if own.substitute(&|symbol| bound.get(symbol).cloned()) == *given => {}
+            None if in_terms_of(own, &bound).as_ref() == Some(given) => {}
             Some(_) | None => return None,
         }
     }
     Some(bound)
 }
 
+/// The extent `own` of a callee where its symbols are `bound`; nothing where one of them is not: the caller's may have the
+/// same name.
+fn in_terms_of(own: &Dim, bound: &BTreeMap<Name, Dim>) -> Option<Dim> {
+    let unbound = Cell::new(false);
+    let given = own.substitute(&|symbol| {
+        let given = bound.get(symbol).cloned();
+        unbound.set(unbound.get() || given.is_none());
+        given
+    });
+    (!unbound.get()).then_some(given)
+}
+
 /// Whether a callee that is written for the symbol `own` runs with `given`.
 fn may_be(own: &Dim, given: &Dim) -> bool {
     least(given) >= 1 && largest(given) <= largest(own)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn symbols_of_a_callee_are_not_those_of_its_caller() {
+        let ty = |dim: Dim| Type::new(ElemType::F32, [dim]);
+        let next = ty(Dim::symbol("N").offset(1));
+        assert_eq!(binds(&BTreeMap::new(), &next, &next), None);
+        let bound = binds(&BTreeMap::new(), &ty(Dim::symbol("N")), &ty(Dim::Known(3))).unwrap();
+        assert_eq!(binds(&bound, &next, &next), None);
+        assert_eq!(binds(&bound, &next, &ty(Dim::Known(4))), Some(bound.clone()));
+    }
 }
