@@ -30,6 +30,15 @@ const PIPELINES: &[&str] = &[
 const RULES: &str =
     concat!(include_str!("../passes/saturate/shape.rules"), "\n", include_str!("../passes/saturate/product.rules"));
 
+/// Models as Keras 2 saved them.
+const LEGACY: &[&[u8]] = &[
+    include_bytes!("../tests/legacy/bare_list.h5"),
+    include_bytes!("../tests/legacy/functions.h5"),
+    include_bytes!("../tests/legacy/nested.h5"),
+    include_bytes!("../tests/legacy/recurrent.h5"),
+    include_bytes!("../tests/legacy/spread_names.h5"),
+];
+
 /// Words of a dictionary; more slow the fuzzer down.
 const MAX_WORD: usize = 32;
 
@@ -46,6 +55,9 @@ fn main() -> Made<()> {
         for target in ["split_compose", "lower_exec", "verifier_rejects", "pass_pipeline", "split_merge", "saturate"] {
             save(folder, target, seed, &recipe(seed))?;
         }
+    }
+    for (seed, model) in LEGACY.iter().enumerate() {
+        save(folder, "keras_h5", seed as u64, model)?;
     }
     save(folder, "layers_text", RECIPES, LIBRARY.as_bytes())?;
     for (seed, text) in PIPELINES.iter().enumerate() {

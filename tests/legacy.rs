@@ -1,7 +1,7 @@
 //! Models in HDF5 files as Keras 2 saved them (`legacy/`, made by `interop/legacy_models.py`): they compute what Keras 2
 //! computed, and lose nothing on the way into a `.keras` file.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

@@ -17,8 +17,8 @@ pub use passes::{
     random_pipeline,
 };
 pub use readers::{
-    READERS, Reader, keras_config, keras_file, keras_weights, layers_text, npy_file, npz_file, parse_ir, rules_text,
-    small_model,
+    READERS, Reader, keras_config, keras_file, keras_h5, keras_weights, layers_text, npy_file, npz_file, parse_ir,
+    rules_text, small_model,
 };
 pub use rules::{BREAKS, Break, verifier_rejects};
 pub use runs::{lower_exec, near_outputs, same_outputs};

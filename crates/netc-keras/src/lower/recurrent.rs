@@ -22,8 +22,11 @@ const MAX_STEPS: u64 = 4096;
 struct Cell {
     /// How many states there are; the first is the output.
     states: usize,
-    step: fn(&mut Call<'_, '_>, &Weights, ValueId, &[ValueId]) -> Done<Vec<ValueId>>,
+    step: Step,
 }
+
+/// The states after a step, of the kernel's product with what the step reads and the states before.
+type Step = fn(&mut Call<'_, '_>, &Weights, ValueId, &[ValueId]) -> Done<Vec<ValueId>>;
 
 const SIMPLE: Cell = Cell { states: 1, step: simple };
 const GRU: Cell = Cell { states: 1, step: gru };

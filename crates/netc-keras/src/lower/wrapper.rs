@@ -90,9 +90,9 @@ impl<'a> Call<'a, '_> {
         let layer = Layer { name: self.class().into(), class: class.clone(), config: object.clone(), weights };
         let op = SourceOp { name: class, layer: None, attrs: Attrs::new() };
         let context = OpContext { op: &op, layer: Some(&layer), operands };
-        KerasDialect.lower(self.b, context).map_err(|error| match error {
-            LowerError::Unknown { class } => self.unsupported(format!("the layer `{class}` in it,")),
-            other => other,
+        KerasDialect.lower(self.b, context).map_err(|error| {
+            let LowerError::Unknown { class } = error else { return error };
+            self.unsupported(format!("the layer `{class}` in it,"))
         })
     }
 }

@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::sync::LazyLock;
 
+use netc_data::Store;
 use netc_exec::{Consts, Tensor, npy, npz};
 use netc_ir::{Attrs, Layer, MAIN, Module, SourceOp, Type, parse, print, verify};
 use netc_keras::build::{BatchNormalization, Conv2d, Dense, ModelBuilder};
@@ -27,6 +28,7 @@ pub const READERS: &[(&str, Reader)] = &[
     ("keras_zip", keras_file),
     ("keras_config", keras_config),
     ("hdf5", keras_weights),
+    ("keras_h5", keras_h5),
     ("npy", npy_file),
     ("npz", npz_file),
 ];
@@ -74,6 +76,22 @@ pub fn keras_file(bytes: &[u8]) -> Result<(), Wrong> {
     let Ok(imported) = netc_keras::read(file.path(), &dialects) else { return Ok(()) };
     print_parse(&imported.module)?;
     let main = imported.module.func_named(MAIN).ok_or("there is no @main")?;
+    let (ours, _folder) = through_file(&imported.module, main, &dialects)?;
+    round_trip_keras(&ours, &dialects)
+}
+
+/// A model in an HDF5 file: what is one verifies, and is written as a `.keras` file, or refused because that cannot say
+/// it; the file is read back without loss.
+pub fn keras_h5(bytes: &[u8]) -> Result<(), Wrong> {
+    let file = temporary(bytes)?;
+    let dialects = crate::dialects();
+    let Ok(imported) = netc_keras::read(file.path(), &dialects) else { return Ok(()) };
+    print_parse(&imported.module)?;
+    let main = imported.module.func_named(MAIN).ok_or("there is no @main")?;
+    let store = Store::open(&imported.module).map_err(|e| e.to_string())?;
+    if netc_keras::write(&imported.module, main, &store, std::io::sink()).is_err() {
+        return Ok(());
+    }
     let (ours, _folder) = through_file(&imported.module, main, &dialects)?;
     round_trip_keras(&ours, &dialects)
 }
