@@ -5,8 +5,10 @@
 //! Comput. 41(5), 2019, theorem 2.4; in the worst case by `n`). The bound of a value adds these along the path of ops
 //! on which their sum is largest, times a factor that makes failures of independence unlikely. It is relative to the
 //! largest element of the tensor and takes no account of cancellation.
+//!
+//! Where a function jumps, as `ceil` does, what was rounded may become another number altogether: there is no bound.
 
-use netc_ir::{CoreOp, Dim, ElemType, Func, FuncId, Module, Op, OpKind, Pool, Reduce, Type, ValueId};
+use netc_ir::{CoreOp, Dim, ElemType, Func, FuncId, Module, Op, OpKind, Pool, Reduce, Type, Unary, ValueId};
 
 use super::calls::callees_first;
 
@@ -16,8 +18,8 @@ const CONFIDENCE: f64 = 8.0;
 /// What an extent counts that is not known.
 const UNKNOWN_EXTENT: u64 = 64;
 
-/// For each output of the function `id`, how far rounding may take it, relative to its largest element. Source ops count
-/// nothing: the bound is for lowered programs.
+/// For each output of the function `id`, how far rounding may take it, relative to its largest element; infinite where
+/// there is no bound. Source ops count nothing: the bound is for lowered programs.
 pub fn rounding_bounds(module: &Module, id: FuncId) -> Vec<f64> {
     let mut errors: Vec<Vec<f64>> = vec![Vec::new(); module.funcs.len()];
     for func in callees_first(module) {
@@ -33,6 +35,7 @@ fn output_errors(func: &Func, callees: &[Vec<f64>]) -> Vec<f64> {
         let before = op.operands.iter().map(|v| errors[v.index()]).fold(0.0, f64::max);
         for (i, result) in op.results.iter().enumerate() {
             let own = match &op.kind {
+                OpKind::Core(core) if before > 0.0 && jumps(core, func[*result].ty.elem) => f64::INFINITY,
                 OpKind::Core(core) => (terms(func, core, op) as f64).sqrt() * unit(func[*result].ty.elem),
                 OpKind::Call(call) => callees[call.callee.index()].get(i).copied().unwrap_or(0.0),
                 OpKind::Source(_) => 0.0,
@@ -41,6 +44,55 @@ fn output_errors(func: &Func, callees: &[Vec<f64>]) -> Vec<f64> {
         }
     }
     func.outputs.iter().map(|o| errors[o.value.index()]).collect()
+}
+
+/// Whether outputs that are `apart`, relative to the largest element, are within a bound.
+pub fn is_within(apart: f64, bound: f64) -> bool {
+    bound.is_infinite() || apart <= bound
+}
+
+/// Whether the function has places where a small change of what it is given makes a large one of its result.
+fn jumps(core: &CoreOp, result: ElemType) -> bool {
+    match core {
+        CoreOp::Unary(f) => match f {
+            Unary::Floor | Unary::Ceil | Unary::Round | Unary::Sign => true,
+            Unary::Neg
+            | Unary::Abs
+            | Unary::Exp
+            | Unary::Expm1
+            | Unary::Log
+            | Unary::Log1p
+            | Unary::Sqrt
+            | Unary::Rsqrt
+            | Unary::Sin
+            | Unary::Cos
+            | Unary::Tanh
+            | Unary::Sigmoid
+            | Unary::Erf
+            | Unary::Relu
+            | Unary::Not => false,
+        },
+        CoreOp::Compare(_) => true,
+        CoreOp::Cast(_) => !result.is_float(),
+        CoreOp::Binary(_)
+        | CoreOp::MatMul
+        | CoreOp::Conv { .. }
+        | CoreOp::Pool { .. }
+        | CoreOp::Reduce { .. }
+        | CoreOp::CumSum(_)
+        | CoreOp::Constant(_)
+        | CoreOp::Weight(_)
+        | CoreOp::Select
+        | CoreOp::Reshape(_)
+        | CoreOp::Transpose(_)
+        | CoreOp::Broadcast(_)
+        | CoreOp::Concat(_)
+        | CoreOp::Slice(_)
+        | CoreOp::Pad { .. }
+        | CoreOp::Gather(_)
+        | CoreOp::Sort { .. }
+        | CoreOp::Reverse(_) => false,
+    }
 }
 
 /// The terms of the sums that `op` rounds: 0 for what only moves or compares elements.
@@ -156,5 +208,17 @@ mod tests {
             %b = reduce_max(%a) {axes = [1]} : f32[4]
         }";
         assert_eq!(units(program), [0.0]);
+    }
+
+    #[test]
+    fn behind_a_jump_there_is_no_bound_for_what_was_rounded() {
+        let program = "func @main(%x: f32[4], %w: f32[4,4]) -> (%a, %c, %e) {
+            %a = ceil(%x) : f32[4]
+            %b = exp(%x) : f32[4]
+            %c = round(%b) : f32[4]
+            %d = gt(%b, %x) : bool[4]
+            %e = select(%d, %x, %a) : f32[4]
+        }";
+        assert_eq!(units(program), [1.0, f64::INFINITY, f64::INFINITY]);
     }
 }

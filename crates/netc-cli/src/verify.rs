@@ -4,7 +4,7 @@ use netc_data::Store;
 use netc_exec::{Difference, Plan, Tensor, compare, inputs};
 use netc_ir::{Func, MAIN, Module};
 use netc_pass::{Dialects, Fidelity};
-use netc_passes::analysis::rounding_bounds;
+use netc_passes::analysis::{is_within, rounding_bounds};
 use netc_passes::lower;
 
 use crate::args::RandomArgs;
@@ -140,7 +140,9 @@ impl Verification {
     pub(crate) fn passed(&self) -> bool {
         match &self.bounds {
             None => self.bit_equal(),
-            Some(bounds) => self.outputs.iter().zip(bounds).all(|((_, d), bound)| d.bit_equal || d.norm_rel <= *bound),
+            Some(bounds) => {
+                self.outputs.iter().zip(bounds).all(|((_, d), bound)| d.bit_equal || is_within(d.norm_rel, *bound))
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use netc_data::Store;
 use netc_exec::{Plan, Tensor, compare, inputs};
 use netc_ir::{MAIN, Module, print};
 use netc_pass::{Dialects, Fidelity};
-use netc_passes::analysis::rounding_bounds;
+use netc_passes::analysis::{is_within, rounding_bounds};
 use netc_passes::lower;
 
 use super::{Wrong, print_parse, require};
@@ -45,7 +45,7 @@ fn require_near(a: &Module, b: &Module, bounds: Option<Vec<f64>>, wrong: impl Fn
     for (i, (x, y)) in x.iter().zip(&y).enumerate() {
         let apart = compare(y, x).map_err(|e| e.to_string())?;
         let bound = bounds.as_ref().and_then(|bounds| bounds.get(i).copied());
-        let near = apart.bit_equal || bound.is_some_and(|bound| apart.norm_rel <= bound);
+        let near = apart.bit_equal || bound.is_some_and(|bound| is_within(apart.norm_rel, bound));
         require(near, || format!("by {:e}, with a bound of {:e}: {}", apart.norm_rel, bound.unwrap_or(0.0), wrong()))?;
     }
     Ok(())
