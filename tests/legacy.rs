@@ -101,6 +101,15 @@ fn weights_of_layers_in_layers_have_the_places_of_keras_3() {
 }
 
 #[test]
+fn the_types_of_sequences_of_any_length_are_known() {
+    let module = read(&file("open_steps.h5"));
+    let main = module.main().unwrap();
+    let types = main.ops().flat_map(|(_, op)| op.results.iter().map(|v| main[*v].ty.to_string())).collect::<Vec<_>>();
+    let expected = ["f32[N,d1,4]", "f32[N,d1,6]", "f32[N,d1,4]", "f32[N,3]", "f32[N,3]", "f32[N,2]"];
+    assert_eq!(types, expected);
+}
+
+#[test]
 fn what_keras_3_computes_differently_is_not_written() {
     let module = read(&file("functions.h5"));
     let main = module.func_named(MAIN).unwrap();

@@ -70,10 +70,20 @@ def recurrent():
     return keras.Model(tokens, L.Dense(2, name="out")(x), name="recurrent")
 
 
+def open_steps():
+    """Sequences of any length."""
+    x = tokens = keras.Input((None,), dtype="int32", name="tokens")
+    x = L.Embedding(9, 4, name="embedding")(x)
+    x = L.Bidirectional(L.LSTM(3, return_sequences=True), name="both")(x)
+    x = L.TimeDistributed(L.Dense(4, activation="relu"), name="each")(x)
+    x, state = L.GRU(3, return_state=True, name="gru")(x)
+    return keras.Model(tokens, [L.Dense(2, name="out")(x), state], name="open_steps")
+
+
 def inputs_of(model):
     random = np.random.default_rng(0)
     for tensor in model.inputs:
-        shape = (2, *tensor.shape[1:])
+        shape = (2, *(extent or 5 for extent in tensor.shape[1:]))
         floats = random.normal(size=shape).astype("float32")
         yield random.integers(0, 9, shape).astype("int32") if tensor.dtype == "int32" else floats
 
@@ -115,7 +125,7 @@ def bare_list(config):
 def main():
     folder = Path(sys.argv[1])
     folder.mkdir(exist_ok=True)
-    for model in [nested(), chain(), functions(), recurrent()]:
+    for model in [nested(), chain(), functions(), recurrent(), open_steps()]:
         save(folder, model.name, model)
     older(folder, "bare_list", "chain", bare_list)
     # Lists of names that are longer than an attribute are spread over several.

@@ -27,6 +27,8 @@ pub enum LowerError {
         class: Name,
         /// The part of the configuration, and its value.
         what: String,
+        /// The types of its results, if they are known nevertheless.
+        types: Vec<Type>,
     },
     /// The configuration is not what the class expects.
     #[error("`{key}` is {found}, expected {expected}")]
@@ -52,6 +54,14 @@ pub enum LowerError {
     /// A core op of the lowering does not fit its operands.
     #[error(transparent)]
     Infer(#[from] InferError),
+}
+
+impl LowerError {
+    /// The same, of a use whose results have the types `types`.
+    #[must_use]
+    pub fn giving(self, types: Vec<Type>) -> Self {
+        if let Self::Unsupported { class, what, .. } = self { Self::Unsupported { class, what, types } } else { self }
+    }
 }
 
 /// A source op with what its lowering may look at.
@@ -100,7 +110,8 @@ impl Dialects {
         Err(LowerError::Unknown { class: class.into() })
     }
 
-    /// The types of the results of `op` on operands of the types `operands`.
+    /// The types of the results of `op` on operands of the types `operands`: those of its lowering, or those that it is
+    /// known to have without one.
     pub fn result_types(
         &self,
         module: &netc_ir::Module,
@@ -111,7 +122,10 @@ impl Dialects {
         let mut b = Builder::new(module, "types");
         let values: Vec<ValueId> =
             operands.iter().enumerate().map(|(i, ty)| b.param(format!("x{i}"), ty.clone(), None)).collect();
-        let results = self.lower(&mut b, OpContext { op, layer, operands: &values })?;
-        Ok(results.iter().map(|v| b.ty(*v).clone()).collect())
+        match self.lower(&mut b, OpContext { op, layer, operands: &values }) {
+            Ok(results) => Ok(results.iter().map(|v| b.ty(*v).clone()).collect()),
+            Err(LowerError::Unsupported { types, .. }) if !types.is_empty() => Ok(types),
+            Err(error) => Err(error),
+        }
     }
 }

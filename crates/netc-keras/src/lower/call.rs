@@ -38,7 +38,7 @@ impl<'a, 'm> Call<'a, 'm> {
 /// Errors.
 impl Call<'_, '_> {
     pub(super) fn unsupported(&self, what: impl Into<String>) -> LowerError {
-        LowerError::Unsupported { class: self.class().into(), what: what.into() }
+        LowerError::Unsupported { class: self.class().into(), what: what.into(), types: Vec::new() }
     }
 
     /// The value at `key`, which a lowering does not know.

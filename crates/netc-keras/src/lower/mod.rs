@@ -65,10 +65,12 @@ fn of_operands(builder: &Builder<'_>, context: OpContext<'_>, error: LowerError)
     match (error, unknown, integers) {
         (error @ (LowerError::Unknown { .. } | LowerError::Unsupported { .. }), ..) => error,
         (error, Some(ty), _) => {
-            LowerError::Unsupported { class: class(), what: format!("a tensor of type {ty} ({error})") }
+            let what = format!("a tensor of type {ty} ({error})");
+            LowerError::Unsupported { class: class(), what, types: Vec::new() }
         }
         (LowerError::Infer(source), None, Some(ty)) => {
-            LowerError::Unsupported { class: class(), what: format!("a tensor of type {ty} ({source})") }
+            let what = format!("a tensor of type {ty} ({source})");
+            LowerError::Unsupported { class: class(), what, types: Vec::new() }
         }
         (error, None, _) => error,
     }

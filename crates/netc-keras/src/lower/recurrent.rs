@@ -2,7 +2,7 @@
 //!
 //! The formulas are those of the cells in `keras.src.layers.rnn`, in their order of operations.
 
-use netc_ir::{Attr, CoreOp, Dim, Literal, SliceAxis, ValueId};
+use netc_ir::{Attr, CoreOp, Dim, ElemType, Literal, SliceAxis, Type, ValueId};
 
 use super::activation::activate_at;
 use super::call::Call;
@@ -48,11 +48,11 @@ fn recurrent(c: &mut Call<'_, '_>, cell: &Cell) -> Lowered {
     let mut tensors = c.sequence_and_states()?;
     let x = tensors.remove(0);
     let (dims, units) = (c.dims(x)?, c.count("units")?);
-    let [batch, _, _] = &dims[..] else { return Err(c.unsupported(format!("a tensor of type {}", c.ty(x)))) };
-    let steps = c.extent(x, 1)?;
-    if steps == 0 || steps > MAX_STEPS {
-        return Err(c.unsupported(format!("a sequence of {steps} steps (1 to {MAX_STEPS} are)")));
-    }
+    let [batch, length, _] = &dims[..] else { return Err(c.unsupported(format!("a tensor of type {}", c.ty(x)))) };
+    let Some(steps) = length.known().filter(|n| (1..=MAX_STEPS).contains(n)) else {
+        let error = c.unsupported(format!("a sequence of {length} steps (1 to {MAX_STEPS} are)"));
+        return Err(error.giving(result_types(c, cell, [batch, length], units, c.elem(x))?));
+    };
     let mut states = match tensors.len() {
         0 => vec![zeros(c, x, batch, units)?; cell.states],
         n if n == cell.states => tensors,
@@ -72,6 +72,22 @@ fn recurrent(c: &mut Call<'_, '_>, cell: &Cell) -> Lowered {
     let y = if c.flag("return_sequences", false)? { stack(c, &outputs)? } else { states[0] };
     let returned = if c.flag("return_state", false)? { states } else { Vec::new() };
     Ok([vec![y], returned].concat())
+}
+
+fn result_types(
+    c: &Call<'_, '_>,
+    cell: &Cell,
+    [batch, length]: [&Dim; 2],
+    units: u64,
+    elem: ElemType,
+) -> Done<Vec<Type>> {
+    let state = Type::new(elem, [batch.clone(), Dim::Known(units)]);
+    let sequence = Type::new(elem, [batch.clone(), length.clone(), Dim::Known(units)]);
+    let mut types = vec![if c.flag("return_sequences", false)? { sequence } else { state.clone() }];
+    if c.flag("return_state", false)? {
+        types.extend(vec![state; cell.states]);
+    }
+    Ok(types)
 }
 
 fn weights(c: &mut Call<'_, '_>, units: u64) -> Done<Weights> {

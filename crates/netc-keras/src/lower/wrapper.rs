@@ -1,6 +1,6 @@
 //! Layers that apply a layer of their own.
 
-use netc_ir::{Attr, Attrs, CoreOp, Dim, Layer, SourceOp, ValueId};
+use netc_ir::{Attr, Attrs, CoreOp, Dim, Layer, SourceOp, Type, ValueId};
 use netc_pass::{Dialect, LowerError, OpContext};
 
 use super::call::{Call, bad};
@@ -17,11 +17,10 @@ fn time_distributed(c: &mut Call<'_, '_>) -> Lowered {
     c.unmasked()?;
     let x = c.raw_input()?;
     let dims = c.dims(x)?;
-    let [batch, _, rest @ ..] = &dims[..] else {
+    let [batch, steps, rest @ ..] = &dims[..] else {
         return Err(c.unsupported(format!("a tensor of type {}", c.ty(x))));
     };
-    let steps = Dim::Known(c.extent(x, 1)?);
-    let flat = c.reshape(x, [&[batch.times(&steps)], rest].concat())?;
+    let flat = c.reshape(x, [&[batch.times(steps)], rest].concat())?;
     let object = c.object("layer")?;
     let results = c.apply("layer", object, &[flat])?;
     let back = |y: ValueId| {
@@ -35,7 +34,7 @@ fn time_distributed(c: &mut Call<'_, '_>) -> Lowered {
 fn bidirectional(c: &mut Call<'_, '_>) -> Lowered {
     let x = c.raw_input()?;
     let object = c.object("layer")?;
-    let forward = c.apply("forward_layer", object, &[x])?;
+    let forward = c.apply("forward_layer", object, &[x]).map_err(|error| merged_types(c, error))?;
     let backward = match c.get("backward_layer").and_then(Attr::as_map) {
         Some(own) => c.apply("backward_layer", own, &[x])?,
         None => c.apply("backward_layer", &turned(object), &[x])?,
@@ -47,6 +46,28 @@ fn bidirectional(c: &mut Call<'_, '_>) -> Lowered {
     let z = if flag("return_sequences") { c.reverse(*z, 1)? } else { *z };
     let merged = merge(c, *y, z)?;
     Ok([&merged[..], states, other_states].concat())
+}
+
+/// What is known of the results where the inner layer gives its types alone.
+fn merged_types(c: &Call<'_, '_>, error: LowerError) -> LowerError {
+    let LowerError::Unsupported { types, .. } = &error else { return error };
+    let Some((y, states)) = types.split_first() else { return error };
+    let merged = match c.get("merge_mode").and_then(Attr::as_str) {
+        None => vec![y.clone(), y.clone()],
+        Some("concat") => vec![doubled(y)],
+        Some(_) => vec![y.clone()],
+    };
+    let types = [&merged[..], states, states].concat();
+    error.giving(types)
+}
+
+/// The type with the last extent twice.
+fn doubled(ty: &Type) -> Type {
+    let mut dims = ty.dims.clone();
+    if let Some(last) = dims.as_mut().and_then(|d| d.last_mut()) {
+        *last = last.times(&Dim::Known(2));
+    }
+    Type { elem: ty.elem, dims }
 }
 
 fn merge(c: &mut Call<'_, '_>, y: ValueId, z: ValueId) -> Done<Vec<ValueId>> {
