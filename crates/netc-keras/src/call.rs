@@ -45,13 +45,21 @@ impl Call {
         Ok(Self { attrs: call_attrs(args, kwargs), tensors })
     }
 
-    /// Keras 1 and 2 list the tensors of a call as `[layer, node, tensor]`, mostly with the arguments that have names
-    /// behind it. In these, and for constants in place of a tensor, see `Node.serialize` of Keras 2.
+    /// Whether the call asks for what layers do in training.
+    pub(crate) fn trains(&self) -> bool {
+        self.attrs.get("kwargs").and_then(|k| k.get("training")).and_then(Attr::as_bool) == Some(true)
+    }
+
+    /// Keras 2 lists the tensors of a call as `[layer, node, tensor]`, mostly with the arguments that have names
+    /// behind it; where an operator was recorded, there is one tensor without the list. In these, and for constants in
+    /// place of a tensor, see `Node.serialize` of Keras 2.
     fn read_legacy(node: &[Attr], place: &str) -> Result<Self, Problem> {
         let mut tensors = Vec::new();
         let mut operands = Vec::new();
         let mut named = Attrs::new();
-        for item in node {
+        let whole = [Attr::List(node.to_vec())];
+        let items = if matches!(node.first(), Some(Attr::Str(_))) { &whole[..] } else { node };
+        for item in items {
             let item = item.as_list().unwrap_or_default();
             operands.push(match (item, history(item)) {
                 ([Attr::Str(mark), _, constant, ..], _) if &**mark == "_CONSTANT_VALUE" => constant.clone(),

@@ -7,13 +7,14 @@ use netc_ir::{Attr, Attrs, Func, FuncId, Layer, LayerId, Module, Op, OpId, OpKin
 use crate::error::Problem;
 use crate::h5write::Tree;
 use crate::import::input_declaration;
-use crate::legacy;
+use crate::legacy::{self, Era};
 use crate::names::{GroupNames, UniqueNames, dtype_name, is_layer_class};
 use crate::order::{Operation, keras_order, needed_calls};
 use crate::write::Written;
 
 pub(crate) struct Exporter<'m> {
     module: &'m Module,
+    era: Era,
     pub(crate) weights: Tree,
     /// The functions that are nested models of the file; each is the model of one layer.
     nested: BTreeSet<FuncId>,
@@ -41,7 +42,7 @@ struct Scope<'m> {
 
 impl<'m> Exporter<'m> {
     pub(crate) fn new(module: &'m Module) -> Self {
-        Self { module, weights: Tree::default(), nested: BTreeSet::new() }
+        Self { module, era: Era::of(&module.attrs), weights: Tree::default(), nested: BTreeSet::new() }
     }
 
     /// The root object of `config.json` for the function.
@@ -50,8 +51,8 @@ impl<'m> Exporter<'m> {
         let title = func.attrs.get("name").and_then(Attr::as_str).unwrap_or(&func.name).to_string();
         let (kind, graph, written) = self.model(func, Place { group: String::new(), depth: 0 })?;
         self.weights.at("vars").name = Some(title.clone());
-        let own = func.attrs.get("object").and_then(Attr::as_map).map(legacy::modern_model);
-        let own = own.as_deref();
+        let own = func.attrs.get("object").and_then(Attr::as_map).map(|own| legacy::modern_object(own, self.era));
+        let own = own.as_ref();
         // A function with its own signature is the whole model, and so is a chain with the name of the whole; a part is
         // a plain model of the same kind.
         let has_name = own.and_then(|o| o.get("config")?.get("name")?.as_str()).is_none_or(|name| name == title);
@@ -123,8 +124,8 @@ impl<'m> Exporter<'m> {
 
     /// The layer's object, with its graph if it is a model; its weights go into its group.
     fn layer_object(&mut self, scope: &mut Scope<'m>, id: LayerId) -> Result<Attrs, Problem> {
-        let layer = &*legacy::modern(&self.module[id]);
-        if let Some(note) = legacy::not_in_keras_3(&layer.config) {
+        let layer = &*legacy::modern(&self.module[id], self.era);
+        if let Some(note) = self.not_in_keras_3(scope, id, layer) {
             return Err(Problem::NotKeras { place: format!("layer `{}`", layer.name), note });
         }
         let mut object = layer.config.clone();
@@ -147,6 +148,25 @@ impl<'m> Exporter<'m> {
         Ok(object)
     }
 
+    /// Why a declaration that is not of a `.keras` file of Keras 3 cannot be said in one.
+    fn not_in_keras_3(&self, scope: &Scope<'_>, id: LayerId, modern: &Layer) -> Option<String> {
+        if !is_layer_class(&modern.class) && legacy::is_legacy(&self.module[id].config) {
+            return Some("the file does not say which operation it is; save the model as .keras with Keras".into());
+        }
+        if self.era == Era::Keras3 {
+            return None;
+        }
+        let calls = scope.calls.get(&id).map_or(&[][..], |calls| calls);
+        let trains = |op: &OpId| scope.func[*op].kind.attrs().and_then(|a| a.get("kwargs")?.get("training")?.as_bool());
+        if calls.iter().any(|op| trains(op) == Some(true)) {
+            return Some("it is called with training = true, which `predict` of Keras 3 overrides".into());
+        }
+        if modern.name.contains('/') {
+            return Some("Keras 3 takes no names with slashes".into());
+        }
+        legacy::not_in_keras_3(&modern.config)
+    }
+
     fn nested(&mut self, callee: FuncId, group: &str, depth: usize) -> Result<Attrs, Problem> {
         let func = &self.module[callee];
         let refuse = |note: String| Err(Problem::NotKeras { place: format!("`@{}`", func.name), note });
@@ -163,14 +183,15 @@ impl<'m> Exporter<'m> {
     fn input(&self, scope: &Scope<'_>, i: usize) -> Result<Layer, Problem> {
         let (func, param) = (scope.func, &scope.func.params[i]);
         if let Some(layer) = param.layer {
-            return Ok(legacy::modern(&self.module[layer]).into_owned());
+            return Ok(legacy::modern(&self.module[layer], self.era).into_owned());
         }
         let ty = &func[param.value].ty;
         let shape = shape(ty).ok_or_else(|| Problem::NotKeras {
             place: format!("input `{}`", param.name),
             note: format!("its type {ty} is not known; give the layer that makes it a meaning with --layers FILE.nir"),
         })?;
-        let like = self.module.layers.iter().find(|l| &*l.class == "keras.InputLayer").map(legacy::modern);
+        let like = self.module.layers.iter().find(|l| &*l.class == "keras.InputLayer");
+        let like = like.map(|l| legacy::modern(l, self.era));
         Ok(input_declaration(&scope.names.inputs[i], shape, dtype_name(ty.elem), like.as_ref().map(|l| &l.config)))
     }
 

@@ -11,7 +11,7 @@ use netc_pass::{Dialects, LowerError};
 
 use crate::call::{Call, Recorded, Symbols, TensorRef};
 use crate::error::Problem;
-use crate::legacy;
+use crate::legacy::Era;
 use crate::names::UniqueNames;
 
 /// One entry of a model's `layers`, with its declaration made.
@@ -87,7 +87,7 @@ pub(crate) fn counts_from_one(module: &Module, entry: &Entry) -> bool {
     match entry.kind {
         EntryKind::Nested(func) => {
             let class = module[func].attrs.get("class").and_then(|c| c.as_str());
-            class == Some("Functional") || legacy::is_before_3(&module.attrs)
+            class == Some("Functional") || Era::of(&module.attrs) == Era::Before3
         }
         EntryKind::Input(_) | EntryKind::Layer => false,
     }
@@ -95,7 +95,7 @@ pub(crate) fn counts_from_one(module: &Module, entry: &Entry) -> bool {
 
 /// Counts the calls in arguments from 0.
 pub(crate) fn count_from_zero(module: &Module, entries: &mut [Entry]) -> Result<(), Problem> {
-    if !legacy::is_before_3(&module.attrs) {
+    if Era::of(&module.attrs) == Era::Keras3 {
         return Ok(());
     }
     let nested = entries.iter().filter(|e| counts_from_one(module, e));

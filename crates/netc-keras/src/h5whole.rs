@@ -1,4 +1,4 @@
-//! Whole models in HDF5 files, as Keras 1 and 2 save them, and Keras 3 still does.
+//! Whole models in HDF5 files, as Keras 2 saves them, and Keras 3 still does.
 //!
 //! The attributes `model_config`, `keras_version` and `backend` of the file are the model without its weights. The
 //! group `model_weights` has a group for each layer of the outermost model, whose attribute `weight_names` lists the
@@ -65,7 +65,9 @@ fn no_config(root: &Group) -> Problem {
 fn weights(headers: &mut Headers, group: &Group) -> Result<WeightLists, Problem> {
     let mut datasets = headers.datasets(group)?;
     let mut lists = WeightLists::new();
-    for name in group.groups().map_err(|e| broken(WEIGHTS, &e))? {
+    // A layer whose name has slashes is a group in groups.
+    let listed = names(&attrs(group, WEIGHTS)?, "layer_names");
+    for name in listed {
         let place = join(WEIGHTS, &name);
         let layer = group.group(&name).map_err(|e| broken(&place, &e))?;
         let mut list = Vec::new();

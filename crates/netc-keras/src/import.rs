@@ -13,6 +13,7 @@ use crate::call::{Call, Symbols, TensorRef, extents, structure};
 use crate::error::Problem;
 use crate::graph::{Entry, EntryKind, Graph, Surroundings, count_from_zero, counts_from_one, join};
 use crate::h5read::{Bytes, Variable};
+use crate::legacy::Era;
 use crate::names::{GroupNames, UniqueNames, dialect_class, elem_type, is_layer_class};
 use crate::read::Imported;
 use crate::weights::{Claim, WeightTable};
@@ -56,10 +57,18 @@ impl<'a> Importer<'a> {
         if config.get("layers").and_then(Attr::as_list).is_none() {
             return Err(Problem::Subclassed { class: class.into() });
         }
+        if !matches!(class, "Functional" | "Sequential" | "Model") {
+            self.notes
+                .push(format!("`{class}` is a class of the user: what its own `call` does besides is not in the file"));
+        }
         let mut shell = strip_graph(object.as_map().unwrap_or(&Attrs::new()));
         shell.remove("compile_config");
         self.model(config, &Place::default(), MAIN, Some(shell))?;
         Ok(())
+    }
+
+    fn era(&self) -> Era {
+        Era::of(&self.module.attrs)
     }
 
     pub(crate) fn finish(mut self) -> Imported {
@@ -131,7 +140,12 @@ impl<'a> Importer<'a> {
 
     fn signature(&self, config: &Attrs, key: &str, place: &Place) -> Result<(Attr, Vec<TensorRef>), Problem> {
         let at = if place.path.is_empty() { key.to_string() } else { format!("{}, {key}", place.path) };
-        structure(config.get(key).unwrap_or(&Attr::Null), &at)
+        let tree = config.get(key).unwrap_or(&Attr::Null);
+        match tree.as_list() {
+            // Before Keras 3 it stands for the tensor alone.
+            Some([one @ Attr::List(_)]) if self.era() == Era::Before3 => structure(one, &at),
+            Some(_) | None => structure(tree, &at),
+        }
     }
 
     /// A chain: each layer reads what the one before yields.
@@ -214,7 +228,7 @@ impl<'a> Importer<'a> {
         groups: &mut GroupNames,
         functional: bool,
     ) -> Result<Entry, Problem> {
-        let class = dialect_class(object);
+        let class = dialect_class(object, self.era());
         let path = join(&place.path, &name);
         let is_input = &*class == "keras.InputLayer";
         let counted = is_layer_class(&class) && (functional || !is_input);
@@ -233,12 +247,18 @@ impl<'a> Importer<'a> {
             }
             None => Vec::new(),
         };
+        let calls = object.get("inbound_nodes").and_then(Attr::as_list).unwrap_or_default();
+        let calls: Vec<Call> =
+            if is_input { Vec::new() } else { calls.iter().map(|c| Call::read(c, &path)).collect::<Result<_, _>>()? };
+        if nested.is_some() && self.era() == Era::Before3 && calls.iter().any(Call::trains) {
+            self.notes.push(format!("`{path}` is called with training = true, which is not followed into it"));
+        }
         let layer = self.module.add_layer(Layer { name: name.clone(), class, config: declared, weights });
         let kind = match (nested, &group) {
             _ if is_input => EntryKind::Input(self.input_type(config, &path)?),
             (Some(inner), Some(group)) => {
                 let listed = if place.group.is_empty() {
-                    Rc::new(self.weights.listed(inner, &path)?)
+                    Rc::new(self.weights.listed(inner, group, &path)?)
                 } else {
                     place.listed.clone()
                 };
@@ -248,9 +268,6 @@ impl<'a> Importer<'a> {
             }
             _ => EntryKind::Layer,
         };
-        let calls = object.get("inbound_nodes").and_then(Attr::as_list).unwrap_or_default();
-        let calls =
-            if is_input { Vec::new() } else { calls.iter().map(|c| Call::read(c, &path)).collect::<Result<_, _>>()? };
         Ok(Entry { name, layer, kind, calls })
     }
 

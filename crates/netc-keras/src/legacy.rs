@@ -13,15 +13,29 @@ use netc_ir::{Attr, Attrs, Layer};
 pub(crate) use classes::dialect_class;
 pub(crate) use places::places;
 
-/// Whether an object names its class without saying which package it is of, as all of Keras 3 do.
-pub(crate) fn is_legacy(object: &Attrs) -> bool {
-    object.get("class_name").is_some() && object.get("module").is_none()
+/// Which Keras the declarations of a file are of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Era {
+    /// Keras 1 and 2.
+    Before3,
+    /// Keras 3, or none.
+    Keras3,
 }
 
-/// Whether a model with these attributes was saved by a Keras before 3.
-pub(crate) fn is_before_3(module: &Attrs) -> bool {
-    let version = module.get("keras_version").and_then(Attr::as_str);
-    version.and_then(|v| v.split('.').next()?.parse::<u32>().ok()).is_some_and(|major| major < 3)
+impl Era {
+    /// That of a module with these attributes.
+    pub(crate) fn of(module: &Attrs) -> Self {
+        let version = module.get("keras_version").and_then(Attr::as_str);
+        match version.and_then(|v| v.split('.').next()?.parse::<u32>().ok()) {
+            Some(0..=2) => Self::Before3,
+            Some(_) | None => Self::Keras3,
+        }
+    }
+}
+
+/// Whether an object names its class without saying which package it is of, as all of Keras 3 do but in HDF5 files.
+pub(crate) fn is_legacy(object: &Attrs) -> bool {
+    object.get("class_name").is_some() && object.get("module").is_none()
 }
 
 /// The object of a whole model, whose configuration was once the list of layers itself.
@@ -33,7 +47,7 @@ pub(crate) fn model(object: Attr) -> Attr {
     Attr::Map(map)
 }
 
-/// Keys that Keras 3 does not take any more, by class. They say what is the case anyway, or how to train.
+/// Keys that Keras 3 does not take any more, by class. They say how to train, or what is the case anyway: see [`says`].
 const GONE: &[(&[&str], &[&str])] = &[
     (&["LSTM", "GRU", "SimpleRNN", "RNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"], &["time_major"]),
     (&["Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose", "DepthwiseConv1D", "DepthwiseConv2D"], &["groups"]),
@@ -92,74 +106,95 @@ pub(crate) const OLD_HARD_SIGMOID: &str = "keras2>hard_sigmoid";
 /// Keys under which a layer has a function.
 const ACTIVATIONS: &[&str] = &["activation", "recurrent_activation"];
 
-/// Why Keras 3 cannot load the modern declaration, or would compute something else with it.
+/// Layers whose weights lie in a `.keras` file where [`places`] does not know.
+const OTHER_PLACES: &[&str] = &["RNN", "SpectralNormalization"];
+
+/// Keys under which a layer has layers of its own.
+const INNER: &[&str] = &["layer", "backward_layer", "forward_layer", "cell", "cells"];
+
+/// Why Keras 3 cannot load the modern declaration of a layer of before, or would compute something else with it.
 pub(crate) fn not_in_keras_3(object: &Attrs) -> Option<String> {
     let class = object.get("class_name").and_then(Attr::as_str)?;
-    if NOT_IN_KERAS_3.contains(&class) && object.get("registered_name") == Some(&Attr::Null) {
+    let config = object.get("config").and_then(Attr::as_map)?;
+    if is_own(object) && NOT_IN_KERAS_3.contains(&class) {
         return Some(format!("Keras 3 has no layer `{class}`"));
     }
-    let config = object.get("config")?;
+    let is_model = |key| config.get(key).and_then(|o| o.get("config")?.get("layers")).is_some();
+    if is_own(object) && (OTHER_PLACES.contains(&class) || is_model("layer")) {
+        return Some(format!("netc does not know where the weights of a `{class}` lie in a .keras file"));
+    }
+    if config.get("time_major").is_some() {
+        return Some("Keras 3 has no `time_major`: transpose what it is given".into());
+    }
     if ACTIVATIONS.iter().any(|key| config.get(key).and_then(Attr::as_str) == Some(OLD_HARD_SIGMOID)) {
         return Some(
             "its `hard_sigmoid` is clip(0.2 * x + 0.5, 0, 1), and Keras 3 computes clip(x / 6 + 0.5, 0, 1)".into(),
         );
     }
-    ["layer", "cell"].iter().find_map(|key| not_in_keras_3(config.get(key)?.as_map()?))
+    let inner = INNER.iter().filter_map(|key| config.get(key));
+    inner
+        .flat_map(|attr| attr.as_list().unwrap_or(std::slice::from_ref(attr)))
+        .find_map(|o| not_in_keras_3(o.as_map()?))
 }
 
-/// The declaration as Keras 3 writes it. One that is not of before is the same.
-pub(crate) fn modern(layer: &Layer) -> Cow<'_, Layer> {
-    if !is_legacy(&layer.config) {
+/// The declaration as Keras 3 writes it. One of Keras 3 is the same.
+pub(crate) fn modern(layer: &Layer, era: Era) -> Cow<'_, Layer> {
+    if era == Era::Keras3 && !is_legacy(&layer.config) {
         return Cow::Borrowed(layer);
     }
-    Cow::Owned(Layer { config: modern_object(&layer.config), ..layer.clone() })
-}
-
-/// The object of a whole model as Keras 3 writes it.
-pub(crate) fn modern_model(object: &Attrs) -> Cow<'_, Attrs> {
-    if is_legacy(object) { Cow::Owned(modern_object(object)) } else { Cow::Borrowed(object) }
+    Cow::Owned(Layer { config: modern_object(&layer.config, era), ..layer.clone() })
 }
 
 /// An object of a configuration as Keras 3 writes it.
-pub(crate) fn modern_object(object: &Attrs) -> Attrs {
+pub(crate) fn modern_object(object: &Attrs, era: Era) -> Attrs {
     let own = object.get("class_name").and_then(Attr::as_str).unwrap_or_default();
-    let (class, module, registered) = match (own, classes::is_known(own)) {
-        ("Model" | "Functional", _) => {
-            ("Functional", Attr::str("keras.src.models.functional"), Attr::str("Functional"))
-        }
-        ("Sequential", _) => ("Sequential", Attr::str("keras"), Attr::Null),
-        ("ThresholdedReLU", _) => ("ReLU", Attr::str("keras.layers"), Attr::Null),
-        (class, true) => (class, Attr::str("keras.layers"), Attr::Null),
-        (class, false) => (class.rsplit('>').next().unwrap_or(class), Attr::Null, Attr::str(class)),
-    };
-    let config = object.get("config").and_then(Attr::as_map).map(|config| modern_config(own, config));
-    let mut modern = Attrs::new()
-        .with("module", module)
-        .with("class_name", class)
-        .with("config", config.unwrap_or_default())
-        .with("registered_name", registered);
-    for (key, value) in object.iter() {
-        if modern.get(key).is_none() {
-            modern.set(key.clone(), value.clone());
-        }
+    let mut modern = object.clone();
+    if is_legacy(object) {
+        let known = classes::is_known(own, era);
+        let class = if known { own } else { own.rsplit('>').next().unwrap_or(own) };
+        modern = Attrs::new()
+            .with("module", if known { Attr::str("keras.layers") } else { Attr::Null })
+            .with("class_name", class)
+            .with("config", Attrs::new())
+            .with("registered_name", if known { Attr::Null } else { Attr::str(own) });
+        object.iter().filter(|(key, _)| &**key != "class_name").for_each(|(k, v)| modern.set(k.clone(), v.clone()));
     }
-    modern
+    if era == Era::Keras3 && !matches!(own, "Model" | "Functional" | "Sequential") || !is_own(&modern) {
+        return modern;
+    }
+    let (class, module, registered) = match own {
+        "Model" | "Functional" => ("Functional", "keras.src.models.functional", Attr::str("Functional")),
+        "Sequential" => ("Sequential", "keras", Attr::Null),
+        "ThresholdedReLU" => ("ReLU", "keras.layers", Attr::Null),
+        class => (class, "keras.layers", Attr::Null),
+    };
+    let modern = modern.with("module", module).with("class_name", class).with("registered_name", registered);
+    match object.get("config").and_then(Attr::as_map).filter(|_| era == Era::Before3) {
+        Some(config) => modern.with("config", modern_config(own, config)),
+        None => modern,
+    }
+}
+
+/// Whether the object is of a class of Keras's own.
+fn is_own(object: &Attrs) -> bool {
+    let module = object.get("module").and_then(Attr::as_str);
+    module.is_some_and(|m| m == "keras" || m.starts_with("keras."))
 }
 
 fn modern_config(class: &str, config: &Attrs) -> Attrs {
     let gone = GONE.iter().filter(|(classes, _)| classes.contains(&class)).flat_map(|(_, keys)| *keys);
     let gone: Vec<&str> = gone.copied().collect();
     let mut modern = Attrs::new();
-    for (key, value) in config.iter().filter(|(key, _)| !gone.contains(&&**key)) {
+    for (key, value) in config.iter().filter(|(key, value)| !gone.contains(&&**key) || says(key, value)) {
         let renamed = RENAMED.iter().find(|(of, old, _)| *of == class && **key == **old).map(|(_, _, new)| *new);
         match (renamed, &**key) {
             (Some(new), _) => modern.set(new, value.clone()),
             // The input layer says it.
             (None, "batch_input_shape") => {}
             (None, "axis") if class == "BatchNormalization" => modern.set("axis", the_only(value)),
-            (None, key) if ACTIVATIONS.contains(&key) && !is_of_keras_3(config) => modern.set(key, activation(value)),
+            (None, key) if ACTIVATIONS.contains(&key) => modern.set(key, activation(value)),
             (None, "dtype") => modern.set("dtype", dtype(value)),
-            (None, "layer" | "cell" | "backward_layer" | "forward_layer") => modern.set(key.clone(), inner(value)),
+            (None, key) if INNER.contains(&key) => modern.set(key, inner(value)),
             (None, _) => modern.set(key.clone(), value.clone()),
         }
     }
@@ -170,13 +205,17 @@ fn modern_config(class: &str, config: &Attrs) -> Attrs {
     modern
 }
 
-/// Whether Keras 3 wrote the configuration: it writes every policy as an object.
-fn is_of_keras_3(config: &Attrs) -> bool {
-    let policy = config.get("dtype").and_then(|d| d.get("class_name")).and_then(Attr::as_str);
-    policy.is_some_and(|class| class.ends_with("DTypePolicy"))
+/// Whether a key that Keras 3 does not take says what a layer computes.
+fn says(key: &str, value: &Attr) -> bool {
+    match key {
+        "time_major" => value.as_bool() == Some(true),
+        "groups" => value.as_int() != Some(1),
+        "noise_shape" => !value.is_null(),
+        _ => false,
+    }
 }
 
-/// A function that Keras 3 gives another name, or another meaning.
+/// A function that Keras 3 gives another meaning.
 fn activation(value: &Attr) -> Attr {
     if value.as_str() == Some("hard_sigmoid") { OLD_HARD_SIGMOID.into() } else { value.clone() }
 }
@@ -195,10 +234,63 @@ fn dtype(value: &Attr) -> Attr {
     value.get("config").and_then(|c| c.get("name")).filter(|_| is_policy).unwrap_or(value).clone()
 }
 
-/// A layer that a layer has in its configuration. The last releases of Keras 2 say its package.
+/// A layer that a layer has in its configuration, or a list of such.
 fn inner(value: &Attr) -> Attr {
-    match value.as_map() {
-        Some(object) if object.get("class_name").is_some() => Attr::Map(modern_object(object)),
-        Some(_) | None => value.clone(),
+    match value {
+        Attr::Map(object) if object.get("class_name").is_some() => Attr::Map(modern_object(object, Era::Before3)),
+        Attr::List(items) => Attr::List(items.iter().map(inner).collect()),
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Map(_) | Attr::Operand(_) => {
+            value.clone()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The declaration of a class with one entry in its configuration; the last releases of Keras 2 say a package.
+    fn object(module: Option<&str>, class: &str, key: &str, value: impl Into<Attr>) -> Attrs {
+        let object = Attrs::new().with("class_name", class).with("config", Attrs::new().with(key, value));
+        module.map_or(object.clone(), |module| object.with("module", module))
+    }
+
+    fn modern_value(object: &Attrs, era: Era, key: &str) -> Option<Attr> {
+        modern_object(object, era).get("config")?.get(key).cloned()
+    }
+
+    #[test]
+    fn what_keras_2_meant_depends_on_the_file_and_not_on_what_a_declaration_says() {
+        for module in [None, Some("keras.layers")] {
+            let dense = object(module, "Dense", "activation", "hard_sigmoid");
+            assert_eq!(modern_value(&dense, Era::Before3, "activation"), Some(OLD_HARD_SIGMOID.into()));
+            assert_eq!(modern_value(&dense, Era::Keras3, "activation"), Some("hard_sigmoid".into()));
+        }
+    }
+
+    #[test]
+    fn the_configuration_of_a_users_class_is_its_own() {
+        for (module, class) in [(Some("my.layers"), "LeakyReLU"), (None, "my>LeakyReLU")] {
+            let own = object(module, class, "alpha", 0.5);
+            assert_eq!(modern_value(&own, Era::Before3, "alpha"), Some(0.5.into()), "{class}");
+        }
+        let keras = object(None, "LeakyReLU", "alpha", 0.5);
+        assert_eq!(modern_value(&keras, Era::Before3, "negative_slope"), Some(0.5.into()));
+    }
+
+    #[test]
+    fn keys_that_say_something_are_not_dropped() {
+        let dropped = object(None, "LSTM", "time_major", false);
+        let kept = object(None, "LSTM", "time_major", true);
+        assert_eq!(modern_value(&dropped, Era::Before3, "time_major"), None);
+        assert!(not_in_keras_3(&modern_object(&kept, Era::Before3)).is_some_and(|note| note.contains("time_major")));
+    }
+
+    #[test]
+    fn layers_of_layers_are_looked_at_too() {
+        let inner = object(None, "LSTM", "recurrent_activation", "hard_sigmoid");
+        let outer = object(None, "Bidirectional", "backward_layer", inner);
+        let modern = modern_object(&outer, Era::Before3);
+        assert!(not_in_keras_3(&modern).is_some_and(|note| note.contains("hard_sigmoid")));
     }
 }

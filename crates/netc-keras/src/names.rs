@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use netc_ir::{Attr, Attrs, ElemType, Name};
 
-use crate::legacy;
+use crate::legacy::{self, Era};
 
 /// The dialect's name for the class of a layer entry of `config.json`.
 ///
 /// Classes of Keras itself are `keras.X`, operations made by calls of `keras.ops` and `keras.activations` are
 /// `keras.ops.X`, and everything else, registered or not, is `custom.X`, so that a user's class never passes for one of
 /// Keras's.
-pub(crate) fn dialect_class(entry: &Attrs) -> Name {
+pub(crate) fn dialect_class(entry: &Attrs, era: Era) -> Name {
     if legacy::is_legacy(entry) {
-        return legacy::dialect_class(entry);
+        return legacy::dialect_class(entry, era);
     }
     let text = |key| entry.get(key).and_then(Attr::as_str).unwrap_or_default();
     let (module, class) = (text("module"), text("class_name"));
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn activation_functions_are_operations() {
         let class = |module: &str, class: &str| {
-            let class = dialect_class(&Attrs::new().with("module", module).with("class_name", class));
+            let class = dialect_class(&Attrs::new().with("module", module).with("class_name", class), Era::Keras3);
             (class.to_string(), is_layer_class(&class))
         };
         assert_eq!(class("keras.layers", "ReLU"), ("keras.ReLU".into(), true));

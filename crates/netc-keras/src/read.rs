@@ -54,9 +54,11 @@ fn read_file(path: &Path, dialects: &Dialects) -> Result<Imported, Problem> {
 fn read_whole_model(path: &Path, file: Arc<File>, dialects: &Dialects) -> Result<Imported, Problem> {
     let WholeModel { config, keras_version, weights, has_more } = h5whole::read(file)?;
     let config = json::parse(&config).map_err(|source| Problem::Json { member: h5whole::CONFIG, source })?;
-    let mut attrs = Attrs::new().with("format", "keras-h5");
-    // Keras 1 did not say which it is.
-    attrs.set("keras_version", keras_version.as_deref().unwrap_or("1"));
+    let version = keras_version.filter(|v| !v.starts_with("1.")).ok_or_else(|| {
+        let note = "it is of Keras 1, whose layers are configured otherwise; load it in Keras 2 and save it anew";
+        Problem::whole("/", note)
+    })?;
+    let attrs = Attrs::new().with("format", "keras-h5").with("keras_version", version.as_str());
     let mut importer = Importer::new(path, WeightTable::Lists(weights), dialects, attrs);
     importer.top_level(&legacy::model(config))?;
     let Imported { module, mut notes } = importer.finish();

@@ -42,13 +42,24 @@ impl WeightTable {
         }
     }
 
-    /// The layers whose weights are in the list of the model at `path` with this configuration.
-    pub(crate) fn listed(&self, config: &Attrs, path: &str) -> Result<BTreeSet<Name>, Problem> {
-        let mut listed = BTreeSet::new();
-        if let Self::Lists(_) = self {
-            add_listed(config, path, 0, &mut listed)?;
+    /// The layers whose weights are in the list `group`, which is that of the model at `path` with this configuration.
+    pub(crate) fn listed(&self, config: &Attrs, group: &str, path: &str) -> Result<BTreeSet<Name>, Problem> {
+        let Self::Lists(lists) = self else { return Ok(BTreeSet::new()) };
+        let (mut listed, mut twice) = (BTreeSet::new(), BTreeSet::new());
+        add_listed(config, path, 0, &mut |name: Name| {
+            if !listed.insert(name.clone()) {
+                twice.insert(name);
+            }
+        })?;
+        let owners = lists.get(group).into_iter().flatten().filter_map(|(weight, _)| owner(weight, &listed));
+        match owners.into_iter().find(|name| twice.contains(name.as_str())) {
+            Some(name) => {
+                let note =
+                    format!("two layers in it are named `{name}`, and its weights are told apart by their names");
+                Err(Problem::config(path, note))
+            }
+            None => Ok(listed),
         }
-        Ok(listed)
     }
 
     /// The layer whose the group is, where the file says it.
@@ -87,8 +98,7 @@ fn claim_group(datasets: &mut BTreeMap<String, Variable>, claim: &Claim<'_>) -> 
 /// whose names are parts of those of their weights.
 fn claim_list(lists: &mut WeightLists, claim: &Claim<'_>) -> Vec<(Name, Variable)> {
     let Some(list) = lists.get_mut(claim.group) else { return Vec::new() };
-    let owner = |name: &str| name.split('/').find(|part| claim.listed.contains(*part)).map(str::to_string);
-    let is_own = |name: &str| claim.listed.is_empty() || owner(name).as_deref() == Some(claim.name);
+    let is_own = |name: &str| claim.listed.is_empty() || owner(name, claim.listed).as_deref() == Some(claim.name);
     let (own, others): (Vec<_>, Vec<_>) = std::mem::take(list).into_iter().partition(|(name, _)| is_own(name));
     *list = others;
     let names: Vec<&str> = own.iter().map(|(name, _)| name.as_str()).collect();
@@ -100,22 +110,25 @@ fn claim_list(lists: &mut WeightLists, claim: &Claim<'_>) -> Vec<(Name, Variable
 /// Deeper nesting of models than any network has; bounds the recursion.
 const MAX_NESTING: usize = 64;
 
-/// Adds the names of all layers in a model that are no models; each must be there once.
-fn add_listed(config: &Attrs, path: &str, depth: usize, listed: &mut BTreeSet<Name>) -> Result<(), Problem> {
+/// The layer that the name of a weight names first. Names may have slashes.
+fn owner(weight: &str, listed: &BTreeSet<Name>) -> Option<String> {
+    let parts: Vec<&str> = weight.split('/').collect();
+    let ranges = (0..parts.len()).flat_map(|start| (start + 1..=parts.len()).rev().map(move |end| start..end));
+    ranges.map(|range| parts[range].join("/")).find(|name| listed.contains(name.as_str()))
+}
+
+/// Gives the names of all layers in a model that are no models.
+fn add_listed(config: &Attrs, path: &str, depth: usize, add: &mut impl FnMut(Name)) -> Result<(), Problem> {
     if depth > MAX_NESTING {
         return Err(Problem::config(path, format!("models nest deeper than {MAX_NESTING} levels")));
     }
     for layer in config.get("layers").and_then(Attr::as_list).unwrap_or_default() {
         let config = layer.get("config").and_then(Attr::as_map);
         match config.filter(|c| c.get("layers").is_some()) {
-            Some(model) => add_listed(model, path, depth + 1, listed)?,
+            Some(model) => add_listed(model, path, depth + 1, add)?,
             None => {
                 let name = layer.get("name").or_else(|| config?.get("name")).and_then(Attr::as_str);
-                if let Some(name) = name.filter(|name| !listed.insert((*name).into())) {
-                    let note =
-                        format!("two layers in it are named `{name}`, and its weights are told apart by their names");
-                    return Err(Problem::config(path, note));
-                }
+                name.into_iter().for_each(|name| add(name.into()));
             }
         }
     }

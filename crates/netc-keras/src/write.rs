@@ -8,7 +8,8 @@ use netc_ir::{Attr, Attrs, FuncId, Module};
 use crate::archive::ArchiveWriter;
 use crate::error::{KerasError, Problem};
 use crate::export::Exporter;
-use crate::{h5write, json, legacy};
+use crate::legacy::Era;
+use crate::{h5write, json};
 
 /// What a written file's model takes and returns, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +50,7 @@ fn write_archive(module: &Module, func: FuncId, store: &Store, out: impl Write) 
 }
 
 fn metadata(module: &Module) -> Attrs {
-    let own = module.attrs.get("keras_version").filter(|_| !legacy::is_before_3(&module.attrs));
+    let own = module.attrs.get("keras_version").filter(|_| Era::of(&module.attrs) == Era::Keras3);
     let version = own.cloned().unwrap_or_else(|| KERAS_VERSION.into());
     let metadata = Attrs::new().with("keras_version", version);
     match module.attrs.get("date_saved") {

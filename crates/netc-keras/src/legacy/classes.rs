@@ -2,22 +2,17 @@
 
 use netc_ir::{Attr, Attrs, Name};
 
-/// The layers of Keras 2 and 3, and what was a layer in between.
+use super::Era;
+use crate::lower;
+
+/// The layers of Keras 2, most of which Keras 3 has too.
 const KNOWN: &[&str] = &[
     "Activation",
     "ActivityRegularization",
-    "AdaptiveAveragePooling1D",
-    "AdaptiveAveragePooling2D",
-    "AdaptiveAveragePooling3D",
-    "AdaptiveMaxPooling1D",
-    "AdaptiveMaxPooling2D",
-    "AdaptiveMaxPooling3D",
     "Add",
     "AdditiveAttention",
     "AlphaDropout",
     "Attention",
-    "AugMix",
-    "AutoContrast",
     "Average",
     "AveragePooling1D",
     "AveragePooling2D",
@@ -27,7 +22,6 @@ const KNOWN: &[&str] = &[
     "CategoryEncoding",
     "CenterCrop",
     "Concatenate",
-    "ContrastLimitedAdaptiveHistogramEqualization",
     "Conv1D",
     "Conv1DTranspose",
     "Conv2D",
@@ -42,7 +36,6 @@ const KNOWN: &[&str] = &[
     "Cropping3D",
     "CuDNNGRU",
     "CuDNNLSTM",
-    "CutMix",
     "Dense",
     "DenseFeatures",
     "DepthwiseConv1D",
@@ -53,9 +46,7 @@ const KNOWN: &[&str] = &[
     "ELU",
     "EinsumDense",
     "Embedding",
-    "Equalization",
     "Flatten",
-    "FlaxLayer",
     "Functional",
     "GRU",
     "GRUCell",
@@ -68,13 +59,11 @@ const KNOWN: &[&str] = &[
     "GlobalMaxPooling2D",
     "GlobalMaxPooling3D",
     "GroupNormalization",
-    "GroupQueryAttention",
     "HashedCrossing",
     "Hashing",
     "Identity",
     "InputLayer",
     "IntegerLookup",
-    "JaxLayer",
     "LSTM",
     "LSTMCell",
     "Lambda",
@@ -83,43 +72,24 @@ const KNOWN: &[&str] = &[
     "LocallyConnected1D",
     "LocallyConnected2D",
     "Masking",
-    "MaxNumBoundingBoxes",
     "MaxPooling1D",
     "MaxPooling2D",
     "MaxPooling3D",
     "Maximum",
-    "MelSpectrogram",
     "Minimum",
-    "MixUp",
     "Model",
     "MultiHeadAttention",
     "Multiply",
     "Normalization",
     "PReLU",
     "Permute",
-    "Pipeline",
-    "RMSNormalization",
     "RNN",
-    "RandAugment",
     "RandomBrightness",
-    "RandomColorDegeneration",
-    "RandomColorJitter",
     "RandomContrast",
     "RandomCrop",
-    "RandomElasticTransform",
-    "RandomErasing",
     "RandomFlip",
-    "RandomGaussianBlur",
-    "RandomGrayscale",
     "RandomHeight",
-    "RandomHue",
-    "RandomInvert",
-    "RandomPerspective",
-    "RandomPosterization",
     "RandomRotation",
-    "RandomSaturation",
-    "RandomSharpness",
-    "RandomShear",
     "RandomTranslation",
     "RandomWidth",
     "RandomZoom",
@@ -128,8 +98,6 @@ const KNOWN: &[&str] = &[
     "Rescaling",
     "Reshape",
     "Resizing",
-    "ReversibleEmbedding",
-    "STFTSpectrogram",
     "SeparableConv1D",
     "SeparableConv2D",
     "Sequential",
@@ -137,7 +105,6 @@ const KNOWN: &[&str] = &[
     "SimpleRNNCell",
     "SlicingOpLambda",
     "Softmax",
-    "Solarization",
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpatialDropout3D",
@@ -146,11 +113,9 @@ const KNOWN: &[&str] = &[
     "StringLookup",
     "Subtract",
     "TFOpLambda",
-    "TFSMLayer",
     "TextVectorization",
     "ThresholdedReLU",
     "TimeDistributed",
-    "TorchModuleWrapper",
     "UnitNormalization",
     "UpSampling1D",
     "UpSampling2D",
@@ -161,19 +126,80 @@ const KNOWN: &[&str] = &[
     "ZeroPadding3D",
 ];
 
+/// The layers that came with Keras 3: before, such a name is a user's.
+const NEW: &[&str] = &[
+    "AdaptiveAveragePooling1D",
+    "AdaptiveAveragePooling2D",
+    "AdaptiveAveragePooling3D",
+    "AdaptiveMaxPooling1D",
+    "AdaptiveMaxPooling2D",
+    "AdaptiveMaxPooling3D",
+    "AugMix",
+    "AutoContrast",
+    "ContrastLimitedAdaptiveHistogramEqualization",
+    "CutMix",
+    "Equalization",
+    "FlaxLayer",
+    "GroupQueryAttention",
+    "JaxLayer",
+    "MaxNumBoundingBoxes",
+    "MelSpectrogram",
+    "MixUp",
+    "Pipeline",
+    "RMSNormalization",
+    "RandAugment",
+    "RandomColorDegeneration",
+    "RandomColorJitter",
+    "RandomElasticTransform",
+    "RandomErasing",
+    "RandomGaussianBlur",
+    "RandomGrayscale",
+    "RandomHue",
+    "RandomInvert",
+    "RandomPerspective",
+    "RandomPosterization",
+    "RandomSaturation",
+    "RandomSharpness",
+    "RandomShear",
+    "ReversibleEmbedding",
+    "STFTSpectrogram",
+    "Solarization",
+    "TFSMLayer",
+    "TorchModuleWrapper",
+];
+
+/// Layers whose configuration does not say whether they are trainable.
+const NEVER_TRAINABLE: &[&str] = &[
+    "Discretization",
+    "Functional",
+    "InputLayer",
+    "Sequential",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "SpatialDropout3D",
+];
+
 /// Whether a class is one of Keras's own.
-pub(super) fn is_known(class: &str) -> bool {
-    KNOWN.binary_search(&class).is_ok()
+pub(super) fn is_known(class: &str, era: Era) -> bool {
+    KNOWN.binary_search(&class).is_ok() || era == Era::Keras3 && NEW.binary_search(&class).is_ok()
 }
 
 /// The dialect's name for the class of an entry that does not say which package it is of.
-pub(crate) fn dialect_class(entry: &Attrs) -> Name {
+pub(crate) fn dialect_class(entry: &Attrs, era: Era) -> Name {
     let class = entry.get("class_name").and_then(Attr::as_str).unwrap_or_default();
     match class {
         "Model" => "keras.Functional".into(),
-        _ if is_known(class) => format!("keras.{class}").into(),
+        _ if era == Era::Keras3 && is_operation(entry, class) => format!("keras.ops.{class}").into(),
+        _ if is_known(class, era) => format!("keras.{class}").into(),
         _ => format!("custom.{}", class.rsplit('>').next().unwrap_or(class)).into(),
     }
+}
+
+/// Whether Keras 3 made the entry of an operation: some have the names of layers, which say whether they are trainable.
+fn is_operation(entry: &Attrs, class: &str) -> bool {
+    let trainable = entry.get("config").and_then(|c| c.get("trainable"));
+    let named = is_known(class, Era::Keras3) || lower::is_operation(class);
+    named && trainable.is_none() && !NEVER_TRAINABLE.contains(&class)
 }
 
 #[cfg(test)]
@@ -181,8 +207,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_in_order() {
-        assert!(KNOWN.is_sorted());
-        assert!(is_known("Activation") && is_known("ZeroPadding3D") && !is_known("Scale"));
+    fn the_tables_are_in_order() {
+        assert!(KNOWN.is_sorted() && NEW.is_sorted());
+        let known =
+            |era| ["Activation", "ZeroPadding3D", "RMSNormalization", "Scale"].map(|class| is_known(class, era));
+        assert_eq!(known(Era::Before3), [true, true, false, false]);
+        assert_eq!(known(Era::Keras3), [true, true, true, false]);
+    }
+
+    #[test]
+    fn operations_do_not_pass_for_layers() {
+        let class = |config: Attrs| {
+            dialect_class(&Attrs::new().with("class_name", "Average").with("config", config), Era::Keras3)
+        };
+        assert_eq!(&*class(Attrs::new().with("name", "average").with("trainable", true)), "keras.Average");
+        assert_eq!(&*class(Attrs::new().with("name", "average")), "keras.ops.Average");
+        let add = Attrs::new().with("class_name", "Add").with("config", Attrs::new().with("name", "add"));
+        assert_eq!(&*dialect_class(&add, Era::Keras3), "keras.ops.Add");
     }
 }

@@ -12,16 +12,11 @@ pub(crate) fn places(class: &str, config: &Attrs, names: &[&str]) -> Vec<Name> {
 fn below(class: &str, config: &Attrs, names: &[&str]) -> Vec<String> {
     match class {
         "LSTM" | "GRU" | "SimpleRNN" | "ConvLSTM1D" | "ConvLSTM2D" | "ConvLSTM3D" => under("cell", own(names.len())),
-        "RNN" => under("cell", inner(config, "cell", names)),
         "TimeDistributed" => under("layer", inner(config, "layer", names)),
         "Bidirectional" => {
             let (forward, backward) = names.split_at(names.len() / 2);
             let forward = under("forward_layer", inner(config, "layer", forward));
             [forward, under("backward_layer", inner(config, "layer", backward))].concat()
-        }
-        "SpectralNormalization" => {
-            let (of_layer, vector) = names.split_at(names.len().saturating_sub(1));
-            [under("layer", inner(config, "layer", of_layer)), own(vector.len())].concat()
         }
         "MultiHeadAttention" => of_projections(names),
         _ => own(names.len()),
@@ -82,7 +77,6 @@ mod tests {
             of("Bidirectional", &layer("LSTM"), &["f/k", "f/b", "b/k", "b/b"]),
             "forward_layer/cell/vars/0 forward_layer/cell/vars/1 backward_layer/cell/vars/0 backward_layer/cell/vars/1"
         );
-        assert_eq!(of("SpectralNormalization", &layer("Dense"), &["k", "b", "u"]), "layer/vars/0 layer/vars/1 vars/0");
         assert_eq!(
             of("MultiHeadAttention", &none, &["m/query/kernel:0", "m/query/bias:0", "m/attention_output/kernel:0"]),
             "query_dense/vars/0 query_dense/vars/1 output_dense/vars/0"

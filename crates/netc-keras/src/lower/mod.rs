@@ -31,7 +31,7 @@ mod wrapper;
 use netc_ir::{Builder, ElemType, ValueId};
 use netc_pass::{Dialect, LowerError, Lowered, OpContext};
 
-use crate::legacy;
+use crate::legacy::{self, Era};
 use call::Call;
 
 /// Keras's own layers (`keras.Conv2D`) and operations (`keras.ops.Add`).
@@ -44,9 +44,14 @@ impl Dialect for KerasDialect {
         let Some(entry) = entry(legacy::class_now(name)) else {
             return Err(LowerError::Unknown { class: name.rsplit('.').next().unwrap_or(name).into() });
         };
-        let layer = context.layer.map(legacy::modern);
+        let era = Era::of(&builder.module().attrs);
+        let layer = context.layer.map(|layer| legacy::modern(layer, era));
         let context = OpContext { layer: layer.as_deref(), ..context };
         let mut call = Call::new(builder, context);
+        if era == Era::Before3 && call.flag_arg(usize::MAX, "training")? {
+            // Keras 3's `predict` overrides it, Keras 2's does not.
+            return Err(call.unsupported("`training` = true in its call"));
+        }
         let lowered = match entry.meaning {
             Meaning::One(lower) => lower(&mut call).map(|y| vec![y]),
             Meaning::Many(lower) => lower(&mut call),
@@ -144,6 +149,11 @@ pub fn classes() -> impl Iterator<Item = (String, &'static str)> {
 /// The names of the activation functions that have a meaning.
 pub fn activations() -> impl Iterator<Item = &'static str> {
     activation::FUNCTIONS.iter().map(|(name, _)| *name)
+}
+
+/// Whether an operation of this class has a meaning.
+pub(crate) fn is_operation(class: &str) -> bool {
+    OPS.iter().flat_map(|t| t.iter()).any(|e| e.class == class)
 }
 
 fn entry(name: &str) -> Option<&'static Entry> {

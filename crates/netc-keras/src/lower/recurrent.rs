@@ -45,6 +45,9 @@ fn recurrent(c: &mut Call<'_, '_>, cell: &Cell) -> Lowered {
     if c.flag("stateful", false)? {
         return Err(c.unsupported("`stateful`: what it computes depends on what it was given before,"));
     }
+    if c.flag("time_major", false)? {
+        return Err(c.unsupported("`time_major`"));
+    }
     let mut tensors = c.sequence_and_states()?;
     let x = tensors.remove(0);
     let (dims, units) = (c.dims(x)?, c.count("units")?);

@@ -5,6 +5,7 @@ use netc_pass::{Dialect, LowerError, OpContext};
 
 use super::call::{Call, bad};
 use super::{Done, Entry, KerasDialect, Lowered, many};
+use crate::legacy::Era;
 use crate::names::dialect_class;
 
 pub(super) const LAYERS: &[Entry] = &[
@@ -31,9 +32,22 @@ fn time_distributed(c: &mut Call<'_, '_>) -> Lowered {
     results.into_iter().map(back).collect()
 }
 
+/// The layers that a bidirectional one may have. None of them has a layer of its own, so the recursion ends.
+const RECURRENT: &[&str] = &["keras.SimpleRNN", "keras.GRU", "keras.LSTM"];
+
 fn bidirectional(c: &mut Call<'_, '_>) -> Lowered {
-    let x = c.raw_input()?;
+    let tensors = c.raw_inputs_beside(&["inputs", "sequences"], &["initial_state"])?;
+    let [x] = tensors[..] else { return Err(c.unsupported("initial states")) };
+    if c.arg(1, "initial_state").is_some() {
+        return Err(c.unsupported("initial states"));
+    }
     let object = c.object("layer")?;
+    for inner in [Some(object), c.get("backward_layer").and_then(Attr::as_map)].into_iter().flatten() {
+        let class = dialect_class(inner, Era::Keras3);
+        if !RECURRENT.contains(&&*class) {
+            return Err(c.unsupported(format!("a layer of the class `{class}`")));
+        }
+    }
     let forward = c.apply("forward_layer", object, &[x]).map_err(|error| merged_types(c, error))?;
     let backward = match c.get("backward_layer").and_then(Attr::as_map) {
         Some(own) => c.apply("backward_layer", own, &[x])?,
@@ -105,11 +119,13 @@ impl<'a> Call<'a, '_> {
 
     /// What a layer that is declared by `object`, and whose weights are below `place`, computes.
     fn apply(&mut self, place: &str, object: &Attrs, operands: &[ValueId]) -> Lowered {
-        let class = dialect_class(object);
+        let class = dialect_class(object, Era::Keras3);
         let below = |at: &str| at.strip_prefix(place)?.strip_prefix('/').map(Into::into);
         let weights = self.weights().iter().filter_map(|(at, weight)| Some((below(at)?, *weight))).collect();
         let layer = Layer { name: self.class().into(), class: class.clone(), config: object.clone(), weights };
-        let op = SourceOp { name: class, layer: None, attrs: Attrs::new() };
+        let args = (0..operands.len() as u32).map(Attr::Operand).collect();
+        let attrs = Attrs::new().with("args", Attr::List(args)).with("kwargs", Attrs::new());
+        let op = SourceOp { name: class, layer: None, attrs };
         let context = OpContext { op: &op, layer: Some(&layer), operands };
         KerasDialect.lower(self.b, context).map_err(|error| {
             let LowerError::Unknown { class } = error else { return error };
