@@ -14,7 +14,7 @@ use crate::error::Problem;
 use crate::graph::{Entry, EntryKind, Graph, Surroundings, count_from_zero, counts_from_one, join};
 use crate::h5read::{Bytes, Variable};
 use crate::legacy::Era;
-use crate::names::{GroupNames, UniqueNames, dialect_class, elem_type, is_layer_class};
+use crate::names::{GroupNames, UniqueNames, dialect_class, elem_type, is_layer_class, snake_case};
 use crate::read::Imported;
 use crate::weights::{Claim, WeightTable};
 
@@ -212,6 +212,10 @@ impl<'a> Importer<'a> {
             let object = object.as_map().ok_or_else(|| Problem::config(at(), "expected an object"))?;
             let named = object.get("name").or_else(|| object.get("config")?.get("name")).and_then(Attr::as_str);
             let name: Name = named.ok_or_else(|| Problem::config(at(), "the layer has no name"))?.into();
+            let class = object.get("class_name").and_then(Attr::as_str).unwrap_or_default();
+            if snake_case(class).is_empty() {
+                return Err(Problem::config(at(), format!("the layer `{name}` has no class_name")));
+            }
             if !names.insert(name.clone()) {
                 return Err(Problem::config(at(), format!("two layers are named `{name}`")));
             }

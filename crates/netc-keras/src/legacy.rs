@@ -147,6 +147,9 @@ pub(crate) fn modern(layer: &Layer, era: Era) -> Cow<'_, Layer> {
 
 /// An object of a configuration as Keras 3 writes it.
 pub(crate) fn modern_object(object: &Attrs, era: Era) -> Attrs {
+    if era == Era::Keras3 && !is_legacy(object) {
+        return object.clone();
+    }
     let own = object.get("class_name").and_then(Attr::as_str).unwrap_or_default();
     let mut modern = object.clone();
     if is_legacy(object) {
@@ -266,6 +269,13 @@ mod tests {
             assert_eq!(modern_value(&dense, Era::Before3, "activation"), Some(OLD_HARD_SIGMOID.into()));
             assert_eq!(modern_value(&dense, Era::Keras3, "activation"), Some("hard_sigmoid".into()));
         }
+    }
+
+    #[test]
+    fn what_keras_3_wrote_is_kept() {
+        let model = object(Some("keras.src.engine.functional"), "Functional", "name", "m");
+        assert_eq!(modern_object(&model, Era::Keras3), model);
+        assert_ne!(modern_object(&model, Era::Before3), model);
     }
 
     #[test]
