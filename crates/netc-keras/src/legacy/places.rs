@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn weights_have_the_places_that_keras_3_gives_them() {
-        // The names as tf.keras 2.15 writes them, the places as Keras 3 saves the same layers.
+        // The names as tf_keras writes them, the places as Keras 3 saves the same layers.
         let layer = |class: &str| Attrs::new().with("layer", Attr::Map(Attrs::new().with("class_name", class)));
         let of = |class: &str, config: &Attrs, names: &[&str]| {
             places(class, config, names).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
