@@ -1,10 +1,10 @@
 //! Comparing what two modules compute.
 
 use netc_data::Store;
-use netc_exec::{Difference, Plan, Tensor, compare, inputs};
-use netc_ir::{Func, MAIN, Module};
+use netc_exec::{Difference, Plan, Tensor, compare, inputs, own_rounding};
+use netc_ir::{Func, FuncId, MAIN, Module};
 use netc_pass::{Dialects, Fidelity};
-use netc_passes::analysis::{is_within, rounding_bounds};
+use netc_passes::analysis::{is_within, rounding_bounds, widened};
 use netc_passes::lower;
 
 use crate::args::RandomArgs;
@@ -14,7 +14,9 @@ use crate::progress::Progress;
 /// A function that is ready to run.
 pub(crate) struct Executable {
     plan: Plan,
-    main: Func,
+    lowered: Module,
+    main: FuncId,
+    store: Store,
     /// How far rounding may take each output.
     bounds: Vec<f64>,
 }
@@ -30,22 +32,27 @@ impl Executable {
         let Some(main) = lowered.func_named(MAIN) else { return Err(CliError::input("there is no function `@main`")) };
         let store = Store::open(&lowered).map_err(CliError::from_error)?;
         let plan = Plan::new(&lowered, main, &store).map_err(CliError::from_error)?;
-        Ok(Self { plan, main: lowered[main].clone(), bounds: rounding_bounds(&lowered, main) })
+        Ok(Self { plan, bounds: rounding_bounds(&lowered, main), lowered, main, store })
     }
 
     /// The function as it is executed.
     pub(crate) fn func(&self) -> &Func {
-        &self.main
+        &self.lowered[self.main]
     }
 
     pub(crate) fn random_inputs(&self, seed: u64, batch: u64) -> Result<Vec<Tensor>, CliError> {
-        inputs::random_inputs(&self.main, seed, batch).map_err(CliError::from_error)
+        inputs::random_inputs(self.func(), seed, batch).map_err(CliError::from_error)
     }
 
     /// Runs on inputs in the order of the parameters; `what` is shown if it takes long.
     pub(crate) fn run(&self, inputs: &[Tensor], what: &str) -> Result<Vec<Tensor>, CliError> {
         let mut progress = Progress::new(what);
         self.plan.run_with(inputs, &mut |done, total| progress.update(done, total)).map_err(CliError::from_error)
+    }
+
+    /// How far rounding took each of `outputs`, which it gave for `inputs`.
+    fn own_rounding(&self, inputs: &[Tensor], outputs: &[Tensor]) -> Result<Vec<f64>, CliError> {
+        own_rounding(&self.lowered, self.main, &self.store, inputs, outputs).map_err(CliError::from_error)
     }
 }
 
@@ -72,6 +79,12 @@ fn without_meaning(unknown: &[lower::UnknownLayer]) -> CliError {
 
 fn class_name(class: &str) -> &str {
     class.rsplit('.').next().unwrap_or(class)
+}
+
+/// A program that ran.
+pub(crate) struct Ran<'a> {
+    pub(crate) executable: &'a Executable,
+    pub(crate) outputs: &'a [Tensor],
 }
 
 /// What a comparison found, over all inputs.
@@ -118,9 +131,10 @@ impl Verification {
         Ok(Self { inputs, seed, batch, bounds, names, outputs: Vec::new() })
     }
 
-    /// Compares the outputs for one more input.
-    pub(crate) fn add(&mut self, before: &[Tensor], after: &[Tensor]) -> Result<(), CliError> {
-        for (k, (x, y)) in before.iter().zip(after).enumerate() {
+    /// Compares the outputs for one more input, `given`. Where they are further apart than the lengths of sums explain,
+    /// the bound becomes what both lose by their own rounding.
+    pub(crate) fn add(&mut self, given: &[Tensor], before: Ran<'_>, after: Ran<'_>) -> Result<(), CliError> {
+        for (k, (x, y)) in before.outputs.iter().zip(after.outputs).enumerate() {
             let difference = compare(x, y).map_err(|m| {
                 let name = &self.names[k];
                 CliError::input(format!(
@@ -131,6 +145,16 @@ impl Verification {
             match self.outputs.get_mut(k) {
                 Some((_, worst)) => merge(worst, difference),
                 None => self.outputs.push((self.names[k].clone(), difference)),
+            }
+        }
+        if self.passed() {
+            return Ok(());
+        }
+        if let Some(bounds) = &mut self.bounds {
+            let lost = [before, after].map(|ran| ran.executable.own_rounding(given, ran.outputs));
+            let [before, after] = lost;
+            for (bound, own) in bounds.iter_mut().zip(before?.into_iter().zip(after?)) {
+                *bound = widened(*bound, own.into());
             }
         }
         Ok(())
@@ -179,7 +203,7 @@ pub(crate) fn verify(
         let given = a.random_inputs(random.seed.wrapping_add(i), random.batch)?;
         let before = a.run(&given, &format!("input {} of {inputs}, first model", i + 1))?;
         let after = b.run(&given, &format!("input {} of {inputs}, second model", i + 1))?;
-        found.add(&before, &after)?;
+        found.add(&given, Ran { executable: a, outputs: &before }, Ran { executable: b, outputs: &after })?;
     }
     Ok(found)
 }

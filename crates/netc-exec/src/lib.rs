@@ -3,7 +3,7 @@
 //! [`Plan`] flattens a function into steps, prepares its constants and says when each buffer dies; running it takes
 //! and gives [`Tensor`]s. Matrix products are candle's, everything else is in `kernels`, behind one function.
 //! [`Consts`] computes constants for passes, and [`MeasuredCosts`] says what ops cost. [`compare`](mod@compare) says how
-//! far two tensors are apart, [`inputs`] makes and fits inputs, [`npy`] and [`npz`] read and write NumPy's files. The
+//! far two tensors are apart, [`own_rounding`] how much of that rounding explains, [`inputs`] makes and fits inputs, [`npy`] and [`npz`] read and write NumPy's files. The
 //! crate knows no model format.
 //!
 //! ```
@@ -29,6 +29,7 @@ mod kernels;
 pub mod npy;
 pub mod npz;
 pub mod plan;
+pub mod precision;
 pub mod tensor;
 mod value;
 
@@ -37,4 +38,5 @@ pub use consts::Consts;
 pub use costs::MeasuredCosts;
 pub use error::{ExecError, KernelError, TensorError};
 pub use plan::Plan;
+pub use precision::own_rounding;
 pub use tensor::Tensor;

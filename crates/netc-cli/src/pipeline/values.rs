@@ -7,7 +7,7 @@ use netc_pass::{Dialects, Event, Fidelity, Observer};
 use crate::args::RandomArgs;
 use crate::error::CliError;
 use crate::report::verdict;
-use crate::verify::{Executable, Verification};
+use crate::verify::{self, Executable, Verification};
 
 /// Runs the program between passes on the same inputs, and rejects the pass that changes an output.
 pub(super) struct ValueCheck<'a> {
@@ -22,6 +22,12 @@ struct Ran {
     executable: Executable,
     inputs: Vec<Tensor>,
     outputs: Vec<Tensor>,
+}
+
+impl Ran {
+    fn ran(&self) -> verify::Ran<'_> {
+        verify::Ran { executable: &self.executable, outputs: &self.outputs }
+    }
 }
 
 impl<'a> ValueCheck<'a> {
@@ -43,7 +49,7 @@ impl<'a> ValueCheck<'a> {
     fn compare(&self, before: &Ran, event: Event<'_>) -> Result<Ran, CliError> {
         let after = self.run(event.module, Some(&before.inputs))?;
         let mut found = Verification::of(&before.executable, &after.executable, event.fidelity, 1, self.random)?;
-        found.add(&before.outputs, &after.outputs)?;
+        found.add(&before.inputs, before.ran(), after.ran())?;
         if found.passed() {
             return Ok(after);
         }

@@ -1,10 +1,10 @@
 //! What is computed before and after a transform is the same.
 
 use netc_data::Store;
-use netc_exec::{Plan, Tensor, compare, inputs};
+use netc_exec::{Plan, Tensor, compare, inputs, own_rounding};
 use netc_ir::{MAIN, Module, print};
 use netc_pass::{Dialects, Fidelity};
-use netc_passes::analysis::{is_within, rounding_bounds};
+use netc_passes::analysis::{is_within, rounding_bounds, widened};
 use netc_passes::lower;
 
 use super::{Wrong, print_parse, require};
@@ -13,8 +13,8 @@ use super::{Wrong, print_parse, require};
 const INPUTS: (u64, u64) = (11, 2);
 
 /// `after` verifies and has the signature of `before` and its outputs: with the same bits if `fidelity` is exact, within
-/// the bound that the lengths of sums in both give if it is rounding. If it is other, nothing but verifying is asked.
-/// Both are lowered with `dialects`.
+/// the bound that the lengths of sums in both give, or their own rounding, if it is rounding. If it is other, nothing but
+/// verifying is asked. Both are lowered with `dialects`.
 pub fn same_outputs(before: &Module, after: &Module, fidelity: Fidelity, dialects: &Dialects) -> Result<(), Wrong> {
     print_parse(after)?;
     if fidelity == Fidelity::Other {
@@ -22,33 +22,59 @@ pub fn same_outputs(before: &Module, after: &Module, fidelity: Fidelity, dialect
     }
     keeps_signature(before, after)?;
     let (a, b) = (lowered(before, dialects)?, lowered(after, dialects)?);
-    let bounds = match fidelity {
-        Fidelity::Exact => None,
-        Fidelity::Rounding | Fidelity::Other => Some(bounds(&a)?.iter().zip(bounds(&b)?).map(|(a, b)| a + b).collect()),
+    let near = match fidelity {
+        Fidelity::Exact => Near::Equal,
+        Fidelity::Rounding | Fidelity::Other => {
+            Near::Rounding(bounds(&a)?.iter().zip(bounds(&b)?).map(|(a, b)| a + b).collect())
+        }
     };
-    require_near(&a, &b, bounds, || differs("it", before, after))
+    require_near(&a, &b, &near, || differs("it", before, after))
 }
 
 /// The outputs of `after` are within `tolerance` of those of `before`, relative to the largest element of each. Both are
 /// lowered with `dialects`. Their texts are not looked at: this is for networks too.
 pub fn near_outputs(before: &Module, after: &Module, tolerance: f64, dialects: &Dialects) -> Result<(), Wrong> {
     let (a, b) = (lowered(before, dialects)?, lowered(after, dialects)?);
-    let outputs = a.main().map_or(0, |main| main.outputs.len());
-    require_near(&a, &b, Some(vec![tolerance; outputs]), || "another network computes other values".into())
+    require_near(&a, &b, &Near::Within(tolerance), || "another network computes other values".into())
 }
 
-/// Both give the same outputs on random inputs: the same bits, or each within its bound where there are some.
-fn require_near(a: &Module, b: &Module, bounds: Option<Vec<f64>>, wrong: impl Fn() -> Wrong) -> Result<(), Wrong> {
+/// How near the outputs of two programs have to be.
+enum Near {
+    /// The same bits.
+    Equal,
+    /// Relative to the largest element.
+    Within(f64),
+    /// Each within its bound, or within what rounding takes of the two programs.
+    Rounding(Vec<f64>),
+}
+
+/// Both give outputs so near on random inputs.
+fn require_near(a: &Module, b: &Module, near: &Near, wrong: impl Fn() -> Wrong) -> Result<(), Wrong> {
     let given = random_inputs(a)?;
     let (x, y) = (run(a, MAIN, &given)?, run(b, MAIN, &given)?);
     require(x.len() == y.len(), || format!("{} outputs became {}", x.len(), y.len()))?;
-    for (i, (x, y)) in x.iter().zip(&y).enumerate() {
-        let apart = compare(y, x).map_err(|e| e.to_string())?;
-        let bound = bounds.as_ref().and_then(|bounds| bounds.get(i).copied());
-        let near = apart.bit_equal || bound.is_some_and(|bound| is_within(apart.norm_rel, bound));
-        require(near, || format!("by {:e}, with a bound of {:e}: {}", apart.norm_rel, bound.unwrap_or(0.0), wrong()))?;
+    for (i, (before, after)) in x.iter().zip(&y).enumerate() {
+        let apart = compare(after, before).map_err(|e| e.to_string())?;
+        let bound = match near {
+            Near::Equal => None,
+            Near::Within(tolerance) => Some(*tolerance),
+            Near::Rounding(bounds) => match bounds.get(i).copied().unwrap_or(0.0) {
+                bound if is_within(apart.norm_rel, bound) => Some(bound),
+                bound => Some(widened(bound, [lost(a, &given, &x, i)?, lost(b, &given, &y, i)?])),
+            },
+        };
+        let holds = apart.bit_equal || bound.is_some_and(|bound| is_within(apart.norm_rel, bound));
+        require(holds, || format!("by {:e}, with a bound of {:e}: {}", apart.norm_rel, bound.unwrap_or(0.0), wrong()))?;
     }
     Ok(())
+}
+
+/// What rounding takes of output `i` of a program that gave `outputs` for `given`.
+fn lost(module: &Module, given: &[Tensor], outputs: &[Tensor], i: usize) -> Result<f64, Wrong> {
+    let main = module.func_named(MAIN).ok_or("there is no @main")?;
+    let store = Store::open(module).map_err(|e| e.to_string())?;
+    let lost = own_rounding(module, main, &store, given, outputs).map_err(|e| format!("{e}\n{}", print(module)))?;
+    Ok(lost.get(i).copied().unwrap_or(0.0))
 }
 
 pub(super) fn lowered(module: &Module, dialects: &Dialects) -> Result<Module, Wrong> {
