@@ -13,11 +13,11 @@ use crate::plan::Plan;
 use crate::tensor::Tensor;
 
 /// For each output of the function `id`, how far rounding took it from `outputs`, which it computed of `inputs`; relative
-/// to its largest element.
+/// to its largest element, and infinite if all that is left of it is 0.
 ///
 /// Twice the function is computed again, with `f64` in place of all floats and with `f32`. What `outputs` are apart from
 /// the first is the rounding of narrower floats. What the second is apart from the first, in units of `f64` instead of
-/// `f32`, is the rounding of `f64`; where it is not finite, `f32` is too narrow for the program and says nothing.
+/// `f32`, is the rounding of `f64`. Where one is not finite, its floats are too narrow for the program and say nothing.
 pub fn own_rounding(
     module: &Module,
     id: FuncId,
@@ -29,10 +29,10 @@ pub fn own_rounding(
     let narrow = run_with(module, id, store, ElemType::F32, inputs)?;
     let ratio = f64::EPSILON / f64::from(f32::EPSILON);
     let apart =
-        |a: &Tensor, b: &Tensor| compare(a, b).ok().map(|d| d.norm_rel).filter(|d| d.is_finite()).unwrap_or(0.0);
+        |a: &Tensor, b: &Tensor| compare(a, b).ok().filter(|d| d.max_abs.is_finite()).map_or(0.0, |d| d.norm_rel);
     let rounding = outputs.iter().zip(wide.iter().zip(&narrow)).map(|(output, (wide, narrow))| {
         let [output, narrow] = [output, narrow].map(|t| t.convert(wide.elem()).unwrap_or_else(|_| wide.clone()));
-        apart(&output, wide) + apart(&narrow, wide) * ratio
+        apart(wide, &output) + apart(wide, &narrow) * ratio
     });
     Ok(rounding.collect())
 }
