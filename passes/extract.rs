@@ -5,7 +5,8 @@ mod plan;
 use netc_ir::{Loc, MAIN, Module};
 use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo};
 
-use crate::analysis::OpNames;
+use crate::analysis::{CutPart, OpNames, cut_parts};
+use crate::dissolve::dissolve;
 use crate::part::Part;
 use crate::prune::{reachable, replace_funcs};
 
@@ -19,7 +20,8 @@ pub const INFO: PassInfo = PassInfo {
            - `extract=activation_46..avg_pool` takes the result of `activation_46` and returns that of `avg_pool`.\n\
            - `extract=before:mixed3..mixed9` takes what `mixed3` reads.\n\
            - `extract=..mixed9` begins at the inputs of the model, `extract=mixed9..` ends at its outputs.\n\
-           - `extract=a+b..c` begins at several places.\n\n\
+           - `extract=a+b..c` begins at several places.\n\
+           - `extract=backbone/conv2..backbone/conv4` lies in the nested model `backbone`, which is dissolved.\n\n\
            Places are named as cuts are for `split`. The part has the ops that depend on the first place and that the \
            second needs. What else these read is a further input, and a remark says which op reads it. Weights and \
            constants are no inputs: the part has its own. Inputs and outputs of the model that have nothing to do with \
@@ -39,15 +41,37 @@ struct Extract {
 
 impl Pass for Extract {
     fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
-        let plan = plan(module, &self.part)?;
+        if !context.fuel.is_left() {
+            return Ok(());
+        }
+        let part = dissolved(module, &self.part, context)?;
+        let plan = plan(module, &part)?;
         for text in plan.remarks() {
             context.remark(INFO.name, Loc::Unknown, text);
         }
-        if context.rewrite() {
-            apply(module, &plan);
-        }
+        context.rewrite();
+        apply(module, &plan);
         Ok(())
     }
+}
+
+/// The text of the part after the nested models are dissolved in which its ends lie.
+fn dissolved(module: &mut Module, part: &str, context: &mut Context<'_>) -> Result<String, PassError> {
+    let Some(main) = module.func_named(MAIN).filter(|_| plan(module, part).is_err()) else { return Ok(part.into()) };
+    let is_inside = |end: &str| {
+        let parts = cut_parts(module, main, end).unwrap_or_default();
+        parts.iter().any(|part| matches!(part, CutPart::Inside { .. }))
+    };
+    let Some((from, to)) = plan::texts(part).find(|(from, to)| is_inside(from) || is_inside(to)) else {
+        return Ok(part.into());
+    };
+    let given: Vec<String> = [from, to].iter().filter(|end| !end.is_empty()).map(ToString::to_string).collect();
+    let named = dissolve(module, &given, INFO.name, context)?.join("..");
+    Ok(match (from, to) {
+        ("", _) => format!("..{named}"),
+        (_, "") => format!("{named}.."),
+        _ => named,
+    })
 }
 
 /// Makes `@main` of `module` the part that `plan`, which was made for it, says.

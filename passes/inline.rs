@@ -41,28 +41,42 @@ struct Inline {
 
 impl Pass for Inline {
     fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
-        let main = module.func_named(MAIN).ok_or_else(|| PassError("the module has no function `@main`".into()))?;
         let wanted = self.wanted(module)?;
-        let in_reach = reachable(&module.funcs, [main]);
-        let order: Vec<FuncId> = callees_first(module).into_iter().filter(|id| in_reach[id.index()]).collect();
-        check_size(module, &order, &wanted)?;
-
-        let mut inliner = Inliner { module, funcs: module.funcs.clone(), remarks: Vec::new() };
-        for id in order {
-            inliner.func(id, &wanted, &mut context.fuel)?;
-        }
-        let Inliner { funcs, remarks, .. } = inliner;
-        remarks.into_iter().for_each(|(loc, text)| context.remark(INFO.name, loc, text));
-        let roots = module.func_ids().filter(|id| *id == main || !in_reach[id.index()]);
-        let keep = reachable(&funcs, roots);
-        for (layer, name) in new_layer_names(module, &funcs) {
-            let text = format!("the layer `{}` is now called `{name}`: its name is taken", module[layer].name);
-            context.remark(INFO.name, Loc::Unknown, text);
-            rename(&mut module[layer], name);
-        }
+        let Inlined { funcs, keep } = inline(module, &wanted, context)?;
         replace_funcs(module, funcs, &keep);
         Ok(())
     }
+}
+
+/// The functions of a module after calls were inlined, by id.
+pub(crate) struct Inlined {
+    pub(crate) funcs: Vec<Func>,
+    /// Which of them are called still.
+    pub(crate) keep: Vec<bool>,
+}
+
+/// Inlines the calls of the functions that are `wanted`, by id, in `@main` and what it calls. Of the module itself only
+/// names of layers change: [`replace_funcs`] is to follow.
+pub(crate) fn inline(module: &mut Module, wanted: &[bool], context: &mut Context<'_>) -> Result<Inlined, PassError> {
+    let main = module.func_named(MAIN).ok_or_else(|| PassError("the module has no function `@main`".into()))?;
+    let in_reach = reachable(&module.funcs, [main]);
+    let order: Vec<FuncId> = callees_first(module).into_iter().filter(|id| in_reach[id.index()]).collect();
+    check_size(module, &order, wanted)?;
+
+    let mut inliner = Inliner { module, funcs: module.funcs.clone(), remarks: Vec::new() };
+    for id in order {
+        inliner.func(id, wanted, &mut context.fuel)?;
+    }
+    let Inliner { funcs, remarks, .. } = inliner;
+    remarks.into_iter().for_each(|(loc, text)| context.remark(INFO.name, loc, text));
+    let roots = module.func_ids().filter(|id| *id == main || !in_reach[id.index()]);
+    let keep = reachable(&funcs, roots);
+    for (layer, name) in new_layer_names(module, &funcs) {
+        let text = format!("the layer `{}` is now called `{name}`: its name is taken", module[layer].name);
+        context.remark(INFO.name, Loc::Unknown, text);
+        rename(&mut module[layer], name);
+    }
+    Ok(Inlined { funcs, keep })
 }
 
 impl Inline {

@@ -8,6 +8,7 @@ pub mod canonicalize;
 mod copy;
 pub mod cse;
 pub mod dce;
+pub mod dissolve;
 pub mod extract;
 pub mod fold_bn;
 pub mod fold_const;

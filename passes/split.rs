@@ -22,6 +22,8 @@ pub use plan::{Boundary, SplitError, SplitPlan, StagePlan, plan};
 
 pub use crate::part::Crossing;
 
+use crate::dissolve::dissolve;
+
 /// `split` as users see it.
 pub const INFO: PassInfo = PassInfo {
     name: "split",
@@ -33,7 +35,10 @@ pub const INFO: PassInfo = PassInfo {
            - `split=shared@1` cuts after the second application of a layer that is applied several times.\n\
            - `split=mixed3,mixed7` cuts twice: three stages. The order does not matter.\n\
            - `split=a+b` makes one cut through two parallel branches. A place that another is computed from adds \
-           nothing.\n\n\
+           nothing.\n\
+           - `split=backbone/conv4` cuts inside the nested model `backbone`, after its layer `conv4`. The models that \
+           have the place inside are dissolved, as by `inline`: their layers become layers of the stages. All other \
+           nested models stay.\n\n\
            Where a program has no layers, values are named: `split=%y`. A cut inside a branch takes every tensor that \
            crosses, and a remark lists them with the nearest places where only one does. Weights and constants do not \
            cross: each stage has those that it reads. Ops that no output needs are dropped.\n\n\
@@ -42,7 +47,7 @@ pub const INFO: PassInfo = PassInfo {
     options: &[OptionInfo {
         name: "at",
         kind: OptionKind::List { value: "CUT" },
-        help: "Where to cut: a layer or a value, `before:` one, `#N`, `layer@N`, or several joined by `+`.",
+        help: "Where to cut: a layer or a value, `before:` one, `#N`, `layer@N`, `model/layer`, or several joined by `+`.",
     }],
     build: |options| Ok(Box::new(Split { at: options.list("at").to_vec() })),
 };
@@ -53,13 +58,16 @@ struct Split {
 
 impl Pass for Split {
     fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
-        let plan = plan(module, &self.at)?;
+        if !context.fuel.is_left() {
+            return Ok(());
+        }
+        let at = dissolve(module, &self.at, INFO.name, context)?;
+        let plan = plan(module, &at)?;
         for text in plan.remarks() {
             context.remark("split", Loc::Unknown, text);
         }
-        if context.rewrite() {
-            apply(module, &plan);
-        }
+        context.rewrite();
+        apply(module, &plan);
         Ok(())
     }
 }

@@ -5,12 +5,13 @@
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+use std::cell::Cell;
 use std::fmt::Debug;
 
 use netc_ir::{MAIN, print};
 use netc_keras::lower::KerasDialect;
 use netc_pass::Dialects;
-use netc_testgen::oracle::{self, Subject, Wrong};
+use netc_testgen::oracle::{self, Split, Subject, Wrong};
 use netc_testgen::{CoreRecipe, Cuts, Feature, KerasRecipe, dialects, property};
 use proptest::prelude::*;
 
@@ -114,6 +115,20 @@ fn stages_of_a_model_compute_the_same() {
         let model = recipe.build();
         oracle::split_compose_keras(&model, &cuts.names(&model), &dialects()).map(drop)
     });
+}
+
+#[test]
+fn stages_cut_inside_nested_models_compute_the_same() {
+    let done = Cell::new(0);
+    check(1000, (KerasRecipe::strategy(LAYERS), Cuts::strategy()), |(recipe, cuts)| {
+        let model = recipe.build();
+        let Some(inside) = cuts.inside(&model) else { return Ok(()) };
+        if let Split::Stages(_) = oracle::split_compose_keras(&model, &[inside], &dialects())? {
+            done.set(done.get() + 1);
+        }
+        Ok(())
+    });
+    assert!(done.get() > 20, "{} models were cut inside a model", done.get());
 }
 
 #[test]

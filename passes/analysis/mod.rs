@@ -17,6 +17,7 @@ pub(crate) use algebra::{commutes, constant_values};
 pub use below::layers_below;
 pub use cost::{Cost, Costs, CutCost};
 pub use names::{CutError, CutPoint, OpNames, model_layers, resolve};
+pub(crate) use names::{CutPart, cut_parts};
 pub(crate) use needed::{constant_producer, is_constant};
 pub use needed::{live_ops, needed_by};
 pub(crate) use one_tensor::OneTensorCuts;

@@ -8,8 +8,11 @@
 //! | `#128` | after layer 128 of Keras's `model.layers` |
 //! | `%y`, `%7` | after a value as the program's text spells it |
 //! | `a+b` | through several places at once; one that another is computed from adds nothing |
+//! | `inner/conv` | after a layer of the nested model `inner`, for passes that dissolve nested models |
 //!
 //! A text that is, whole, the name of a layer or a value means that, whatever characters are in it.
+
+mod paths;
 
 use std::collections::BTreeSet;
 
@@ -18,6 +21,8 @@ use netc_pass::nearest;
 use thiserror::Error;
 
 use super::needed::constant_producer;
+
+pub(crate) use paths::{CutPart, cut_parts};
 
 /// A name that is not a place to cut at.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -35,14 +40,14 @@ pub enum CutError {
         hint: String,
     },
     /// The layer is in a nested model.
-    #[error(
-        "`{name}` is a layer of `@{func}`, a model inside the model: cut before or after the layer that is that model"
-    )]
+    #[error("`{name}` is a layer of `@{func}`, a model inside the model{hint}")]
     Nested {
         /// The layer.
         name: String,
         /// The nested model.
         func: String,
+        /// The path by which it can be named.
+        hint: String,
     },
     /// The layer is applied more than once.
     #[error("layer `{name}` is applied {count} times: say which with {choices}")]
@@ -108,12 +113,7 @@ pub struct CutPoint {
 /// The places that `spec` names in `func`, joined by `+` in the text.
 pub fn resolve(module: &Module, func: &Func, spec: &str) -> Result<Vec<CutPoint>, CutError> {
     let scope = Scope { module, func };
-    let whole = scope.is_name(spec) || spec.strip_prefix(BEFORE).is_some_and(|s| scope.is_name(s));
-    let parts: Vec<&str> = if whole { vec![spec] } else { spec.split('+').collect() };
-    if parts.iter().any(|p| p.is_empty() || *p == BEFORE) {
-        return Err(CutError::Empty { spec: spec.into() });
-    }
-    parts.into_iter().map(|part| scope.point(part)).collect()
+    scope.parts(spec)?.into_iter().map(|part| scope.point(part)).collect()
 }
 
 const BEFORE: &str = "before:";
@@ -146,11 +146,26 @@ enum Place {
 }
 
 impl Scope<'_> {
-    fn point(self, text: &str) -> Result<CutPoint, CutError> {
-        let (before, name) = match text.strip_prefix(BEFORE) {
+    /// What stands between `+` and `+`.
+    fn parts<'t>(self, spec: &'t str) -> Result<Vec<&'t str>, CutError> {
+        let whole = self.is_name(spec) || spec.strip_prefix(BEFORE).is_some_and(|s| self.is_name(s));
+        let parts: Vec<&str> = if whole { vec![spec] } else { spec.split('+').collect() };
+        if parts.iter().any(|p| p.is_empty() || *p == BEFORE) {
+            return Err(CutError::Empty { spec: spec.into() });
+        }
+        Ok(parts)
+    }
+
+    /// Whether the cut is before the place, and the place.
+    fn side<'t>(self, text: &'t str) -> (bool, &'t str) {
+        match text.strip_prefix(BEFORE) {
             Some(rest) if !self.is_name(text) => (true, rest),
             _ => (false, text),
-        };
+        }
+    }
+
+    fn point(self, text: &str) -> Result<CutPoint, CutError> {
+        let (before, name) = self.side(text);
         let (op, after) = match self.place(name)? {
             Place::Op(op) => (op, self.func[op].results.clone()),
             Place::Value(value) => match self.func.producer(value) {
@@ -227,7 +242,8 @@ impl Scope<'_> {
     fn unknown(self, name: &str) -> CutError {
         let layer_of = |f: &Func| f.layers().into_iter().any(|id| &*self.module[id].name == name);
         if let Some(func) = self.module.funcs.iter().find(|f| layer_of(f)) {
-            return CutError::Nested { name: name.into(), func: func.name.to_string() };
+            let hint = self.path_to(name).map_or_else(String::new, |path| format!(": name it `{path}`"));
+            return CutError::Nested { name: name.into(), func: func.name.to_string(), hint };
         }
         let layers = self.func.layers();
         let mut names: Vec<&str> = layers.iter().map(|id| &*self.module[*id].name).collect();

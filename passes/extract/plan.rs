@@ -127,6 +127,12 @@ struct End<'t> {
     points: Option<Vec<CutPoint>>,
 }
 
+/// The ways to read the text as two ends.
+pub(super) fn texts(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let dots = text.char_indices().filter(move |(at, _)| text[*at..].starts_with("..") && text != "..");
+    dots.map(move |(at, _)| (&text[..at], &text[at + 2..]))
+}
+
 /// Reads the two ends. Names may contain `..`: the first place in the text is taken where both ends mean something.
 fn ends<'t>(module: &Module, main: &Func, text: &'t str) -> Result<(End<'t>, End<'t>), ExtractError> {
     let end = |text: &'t str| match text {
@@ -134,8 +140,7 @@ fn ends<'t>(module: &Module, main: &Func, text: &'t str) -> Result<(End<'t>, End
         text => resolve(module, main, text).map(|points| End { text, points: Some(points) }),
     };
     let mut first_error = None;
-    for (at, _) in text.char_indices().filter(|(at, _)| text[*at..].starts_with("..") && text != "..") {
-        let (from, to) = (&text[..at], &text[at + 2..]);
+    for (from, to) in texts(text) {
         let from = end(from).map_err(|e| of_from(e, to));
         match from.and_then(|from| Ok((from, end(to).map_err(of_to)?))) {
             Ok(both) => return Ok(both),

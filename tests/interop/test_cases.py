@@ -205,3 +205,37 @@ def test_built_in_architectures_load(name, tmp_path):
     model = load(path)
     values = inputs_of(model, batch=1)
     assert_close(harness.netc_run(f"zoo:{name}", values, tmp_path), run(model, values.values()))
+
+
+def backbone_in_a_head():
+    """A network with branches, nested in a model of its own in the model: a usual shape of transfer learning."""
+    x = keras.Input((8, 8, 3), name="image")
+    y = layers.Conv2D(4, 3, padding="same", name="conv")(x)
+    z = layers.BatchNormalization(name="norm")(y)
+    z = layers.Conv2D(4, 1, name="branch")(z)
+    backbone = keras.Model(x, layers.Add(name="sum")([y, z]), name="backbone")
+    image = keras.Input((8, 8, 3), name="photo")
+    other = keras.Sequential([keras.Input((4,)), layers.Dense(3, name="dense")], name="head")
+    encoder = keras.Model(image, layers.GlobalAveragePooling2D(name="pool")(backbone(image)), name="encoder")
+    a, b = keras.Input((8, 8, 3), name="a"), keras.Input((8, 8, 3), name="b")
+    return keras.Model([a, b], other(layers.Add(name="join")([encoder(a), encoder(b)])), name="siamese")
+
+
+@pytest.mark.parametrize(
+    "cut, nested",
+    [
+        ("encoder@1/backbone/branch", ["head"]),
+        ("encoder@0/backbone/norm+encoder@1/backbone/conv", ["head"]),
+        ("before:encoder@0/pool", ["backbone", "head"]),
+    ],
+)
+def test_cut_inside_nested_models(cut, nested, tmp_path):
+    model = randomise(backbone_in_a_head())
+    path = save(model, tmp_path / "m.keras")
+    values = inputs_of(model)
+    manifest = harness.split(path, cut, tmp_path / "out")
+    assert len(manifest["stages"]) == 2
+    assert_close(harness.run_chain(tmp_path / "out", values), run(model, values.values()))
+    assert "bit for bit" in netc("diff", path, tmp_path / "out" / "manifest.json").stdout
+    last = load(tmp_path / "out" / manifest["stages"][1]["file"])
+    assert [layer.name for layer in last.layers if hasattr(layer, "layers")] == nested, "no other is dissolved"

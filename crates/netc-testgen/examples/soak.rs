@@ -68,6 +68,9 @@ fn model(module: &Module, cuts: &[String], seed: u64) -> Judged {
     oracle::round_trip_keras(module, &dialects)?;
     oracle::is_canonical(module)?;
     oracle::split_compose_keras(module, cuts, &dialects)?;
+    if let Some(inside) = Cuts::from_seed(seed).inside(module) {
+        oracle::split_compose_keras(module, &[inside], &dialects)?;
+    }
     each(oracle::ROUNDING, &dialects, |subject| rewrites(module, cuts, subject))?;
     each(oracle::OVER_LAYERS, &dialects, |subject| rewrites_once(module, cuts, subject))
 }

@@ -1,7 +1,7 @@
 //! Places to cut at, as plain data.
 
 use netc_data::Rng;
-use netc_ir::{CoreOp, Module, OpId, OpKind};
+use netc_ir::{CoreOp, Module, Op, OpId, OpKind};
 use netc_passes::analysis::{OpNames, live_ops, needed_by};
 #[cfg(feature = "proptest")]
 use proptest::prelude::*;
@@ -57,6 +57,26 @@ impl Cuts {
             ops.retain(|other| *other != op && !(self.nested && needed[other.index()]));
         }
         if self.nested { (1..=places.len()).map(|n| places[..n].join("+")).collect() } else { places }
+    }
+
+    /// A cut inside a model that is a layer of `@main`, as `split` reads it; `None` if there is no such model.
+    pub fn inside(&self, module: &Module) -> Option<String> {
+        let mut places = self.places.iter().cycle();
+        let is_model = |op: &Op| matches!(op.kind, OpKind::Call(_)) && op.kind.layer().is_some();
+        let mut func = module.main()?;
+        let mut path = String::new();
+        let mut choices: Vec<OpId> = func.ops().filter(|(_, op)| is_model(op)).map(|(id, _)| id).collect();
+        loop {
+            let (place, before) = places.next()?;
+            let op = from_last(&choices, *place)?;
+            path.push_str(&OpNames::of(module, func).op(op));
+            let OpKind::Call(call) = &func[op].kind else {
+                return Some(if *before { format!("before:{path}") } else { path });
+            };
+            func = &module[call.callee];
+            path.push('/');
+            choices = func.ops().filter(|(_, op)| op.kind.layer().is_some()).map(|(id, _)| id).collect();
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use netc_exec::Tensor;
 use netc_ir::{Bindings, Func, FuncId, MAIN, Module, OpKind, ValueId, callees, print};
-use netc_pass::{Dialects, PassError};
+use netc_pass::{Context, Dialects, PassError};
+use netc_passes::dissolve::dissolve;
 use netc_passes::split;
 
 use super::files::through_file;
@@ -36,9 +37,11 @@ pub fn split_compose(module: &Module, cuts: &[String]) -> Result<Split, Wrong> {
 }
 
 /// [`split_compose`] of a Keras model: split on the level of layers, compared after lowering with `dialects`. The
-/// stages are written as files and read back, and still compute the same.
+/// stages are written as files and read back, and still compute the same. A cut may lie inside a nested model.
 pub fn split_compose_keras(module: &Module, cuts: &[String], dialects: &Dialects) -> Result<Split, Wrong> {
-    let after = match split(module, cuts)? {
+    let mut dissolved = module.clone();
+    let cuts = dissolve(&mut dissolved, cuts, split::INFO.name, &mut Context::new(dialects));
+    let after = match cuts.map_or_else(|refused| Ok(Err(refused)), |cuts| split(&dissolved, &cuts))? {
         Ok(after) => after,
         Err(refused) => return Ok(Split::Refused(refused.to_string())),
     };
