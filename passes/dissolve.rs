@@ -131,7 +131,7 @@ impl<'m> Applications<'m> {
         let ops = self.module[func].ops().take_while(|(id, _)| Some(*id) != end);
         let applied = ops.map(|(_, op)| match &op.kind {
             OpKind::Call(call) if self.wanted[call.callee.index()] => self.count[call.callee.index()],
-            kind => usize::from(kind.layer() == self.layer),
+            OpKind::Call(_) | OpKind::Source(_) | OpKind::Core(_) => usize::from(op.kind.layer() == self.layer),
         });
         applied.fold(0, usize::saturating_add)
     }

@@ -6,7 +6,6 @@ use netc_ir::{Attr, Attrs, Func, FuncId, LayerId, Loc, MAIN, Module, Name, OpKin
 use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo};
 
 use crate::analysis::layers_below;
-use crate::layer::edit_config;
 use crate::prune::reachable;
 
 /// `freeze` as users see it.
@@ -91,7 +90,7 @@ fn set_trainable(module: &mut Module, id: LayerId, to: bool, context: &mut Conte
     let config = module[id].config.get("config").and_then(Attr::as_map);
     let Some(new) = config.map(|c| retrained(c, to)).filter(|new| Some(new) != config) else { return };
     if context.rewrite() {
-        edit_config(&mut module[id], |config| *config = new);
+        module[id].edit_config(|config| *config = new);
     }
 }
 

@@ -7,7 +7,6 @@ use netc_pass::{Context, Fidelity, Fuel, OptionInfo, OptionKind, Pass, PassError
 
 use crate::analysis::calls::callees_first;
 use crate::copy::unique;
-use crate::layer::rename;
 use crate::prune::{reachable, replace_funcs};
 use crate::splice::Splice;
 
@@ -74,7 +73,7 @@ pub(crate) fn inline(module: &mut Module, wanted: &[bool], context: &mut Context
     for (layer, name) in new_layer_names(module, &funcs) {
         let text = format!("the layer `{}` is now called `{name}`: its name is taken", module[layer].name);
         context.remark(INFO.name, Loc::Unknown, text);
-        rename(&mut module[layer], name);
+        module[layer].rename(name);
     }
     Ok(Inlined { funcs, keep })
 }

@@ -15,7 +15,6 @@ pub mod fold_const;
 pub mod freeze;
 pub mod fuse;
 pub mod inline;
-mod layer;
 pub mod lower;
 pub mod merge;
 mod part;

@@ -58,7 +58,7 @@ fn assert_near(found: &[Tensor], expected: &[Tensor], name: &str) {
 
 #[test]
 fn models_compute_what_keras_2_computed() {
-    for name in ["nested", "spread_names", "chain", "bare_list", "functions", "recurrent"] {
+    for name in ["nested", "spread_names", "chain", "bare_list", "functions", "recurrent", "slashes"] {
         let [inputs, outputs] = recorded(name);
         assert_near(&run(&read(&file(&format!("{name}.h5"))), &inputs), &outputs, name);
     }
@@ -67,7 +67,7 @@ fn models_compute_what_keras_2_computed() {
 #[test]
 fn a_keras_3_file_of_them_computes_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["nested", "spread_names", "chain", "bare_list", "recurrent"] {
+    for name in ["nested", "spread_names", "chain", "bare_list", "recurrent", "slashes"] {
         let [inputs, _] = recorded(name);
         let module = read(&file(&format!("{name}.h5")));
         let path = folder.path().join(name);
@@ -81,8 +81,25 @@ fn a_keras_3_file_of_them_computes_the_same_bits() {
 }
 
 #[test]
+fn names_lose_their_slashes_and_stay_apart() {
+    let module = read(&file("slashes.h5"));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("modern.keras");
+    let main = module.func_named(MAIN).unwrap();
+    netc_keras::write(&module, main, &Store::open(&module).unwrap(), File::create(&path).unwrap()).unwrap();
+    let modern = read(&path);
+    let mut names: Vec<&str> = modern.layers.iter().map(|l| &*l.name).collect();
+    names.sort_unstable();
+    let expected = ["conv1_bn", "conv1_conv", "conv1_conv_1", "conv1_conv_2", "conv1_relu", "conv1_sum"];
+    assert_eq!(names, [&expected[..], &["image", "inner", "inner_in"]].concat());
+    let changes = netc_keras::changes(&module);
+    assert!(changes[0].contains("Keras 2.") && changes[1].contains("4 more"), "{changes:?}");
+    assert_eq!(netc_keras::changes(&modern), Vec::<String>::new());
+}
+
+#[test]
 fn no_weight_is_left_over() {
-    for (name, count) in [("nested", 20), ("chain", 12), ("functions", 4), ("recurrent", 14)] {
+    for (name, count) in [("nested", 20), ("chain", 12), ("functions", 4), ("recurrent", 14), ("slashes", 10)] {
         let imported = netc_keras::read(&file(&format!("{name}.h5")), &dialects()).unwrap();
         assert_eq!((imported.notes, imported.module.weights.len()), (Vec::new(), count), "{name}");
     }

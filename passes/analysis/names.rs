@@ -147,7 +147,7 @@ enum Place {
 
 impl Scope<'_> {
     /// What stands between `+` and `+`.
-    fn parts<'t>(self, spec: &'t str) -> Result<Vec<&'t str>, CutError> {
+    fn parts(self, spec: &str) -> Result<Vec<&str>, CutError> {
         let whole = self.is_name(spec) || spec.strip_prefix(BEFORE).is_some_and(|s| self.is_name(s));
         let parts: Vec<&str> = if whole { vec![spec] } else { spec.split('+').collect() };
         if parts.iter().any(|p| p.is_empty() || *p == BEFORE) {
@@ -157,7 +157,7 @@ impl Scope<'_> {
     }
 
     /// Whether the cut is before the place, and the place.
-    fn side<'t>(self, text: &'t str) -> (bool, &'t str) {
+    fn side(self, text: &str) -> (bool, &str) {
         match text.strip_prefix(BEFORE) {
             Some(rest) if !self.is_name(text) => (true, rest),
             _ => (false, text),

@@ -1,8 +1,8 @@
-"""Writes models in HDF5 files as Keras 1 and 2 save them, each with inputs and the outputs that Keras 2 computes.
+"""Writes models in HDF5 files as Keras 2 saves them, each with inputs and the outputs that Keras 2 computes.
 
 Usage: python legacy_models.py FOLDER, in an environment with requirements-legacy.txt. The files are in tests/legacy.
 `tf_keras` is the last release of Keras 2. What older ones wrote differently is made of its files, after
-https://github.com/keras-team/keras/blob/2.0.0/keras/models.py and .../1.2.2/keras/engine/topology.py.
+https://github.com/keras-team/keras/blob/2.0.0/keras/models.py.
 """
 
 import json
@@ -80,6 +80,17 @@ def open_steps():
     return keras.Model(tokens, [L.Dense(2, name="out")(x), state], name="open_steps")
 
 
+def slashes():
+    """Names with slashes, as those of `DenseNet` have; without them, two would be one."""
+    x = image = keras.Input((6, 6, 3), name="image")
+    x = y = L.Conv2D(4, 3, padding="same", name="conv1/conv")(x)
+    x = L.BatchNormalization(name="conv1/bn")(x)
+    x = L.Conv2D(4, 1, name="conv1_conv")(L.ReLU(name="conv1/relu")(x))
+    inner_in = keras.Input((6, 6, 4), name="inner_in")
+    inner = keras.Model(inner_in, L.Conv2D(2, 3, name="conv1/conv")(inner_in), name="inner")
+    return keras.Model(image, inner(L.Add(name="conv1/sum")([x, y])), name="slashes")
+
+
 def inputs_of(model):
     random = np.random.default_rng(0)
     for tensor in model.inputs:
@@ -125,7 +136,7 @@ def bare_list(config):
 def main():
     folder = Path(sys.argv[1])
     folder.mkdir(exist_ok=True)
-    for model in [nested(), chain(), functions(), recurrent(), open_steps()]:
+    for model in [nested(), chain(), functions(), recurrent(), open_steps(), slashes()]:
         save(folder, model.name, model)
     older(folder, "bare_list", "chain", bare_list)
     # Lists of names that are longer than an attribute are spread over several.

@@ -17,14 +17,14 @@ def recorded(name):
         return [[arrays[k] for k in arrays.files if k.startswith(kind)] for kind in ("in", "out")]
 
 
-@pytest.mark.parametrize("name", ["nested", "spread_names", "chain", "bare_list", "recurrent", "open_steps"])
+@pytest.mark.parametrize("name", ["nested", "spread_names", "chain", "bare_list", "recurrent", "open_steps", "slashes"])
 def test_keras_3_computes_what_keras_2_did(name, tmp_path):
     netc(LEGACY / f"{name}.h5", "-o", tmp_path / "modern.keras")
     inputs, outputs = recorded(name)
     assert_close(run(load(tmp_path / "modern.keras"), inputs), outputs)
 
 
-@pytest.mark.parametrize(("name", "cut"), [("nested", "tokens"), ("chain", "relu6"), ("recurrent", "each"), ("open_steps", "each")])
+@pytest.mark.parametrize(("name", "cut"), [("nested", "tokens"), ("chain", "relu6"), ("recurrent", "each"), ("open_steps", "each"), ("slashes", "conv1/bn")])
 def test_stages_of_a_keras_2_model_compose_in_keras_3(name, cut, tmp_path):
     manifest = split(LEGACY / f"{name}.h5", cut, tmp_path)
     inputs, outputs = recorded(name)

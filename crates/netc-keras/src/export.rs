@@ -161,9 +161,6 @@ impl<'m> Exporter<'m> {
         if calls.iter().any(|op| trains(op) == Some(true)) {
             return Some("it is called with training = true, which `predict` of Keras 3 overrides".into());
         }
-        if modern.name.contains('/') {
-            return Some("Keras 3 takes no names with slashes".into());
-        }
         legacy::not_in_keras_3(&modern.config)
     }
 

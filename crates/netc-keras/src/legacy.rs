@@ -8,7 +8,9 @@ mod places;
 
 use std::borrow::Cow;
 
-use netc_ir::{Attr, Attrs, Layer};
+use netc_ir::{Attr, Attrs, Layer, Module};
+
+use crate::names::UniqueNames;
 
 pub(crate) use classes::dialect_class;
 pub(crate) use places::places;
@@ -85,6 +87,43 @@ const RENAMED: &[(&str, &str, &str)] = &[
 /// The class in Keras 3 of what the dialect calls `class`.
 pub(crate) fn class_now(class: &str) -> &str {
     if class == "keras.ThresholdedReLU" { "keras.ReLU" } else { class }
+}
+
+/// The module with names that Keras 3 takes, where it is of before: without slashes, in which later parts of the name
+/// were scopes. A name that is taken gets a number.
+pub(crate) fn without_slashes(module: &Module) -> Cow<'_, Module> {
+    let slashed = |layer: &Layer| layer.name.contains('/');
+    if Era::of(&module.attrs) == Era::Keras3 || !module.layers.iter().any(slashed) {
+        return Cow::Borrowed(module);
+    }
+    let kept = module.layers.iter().filter(|layer| !slashed(layer));
+    let mut names = UniqueNames::without(kept.map(|layer| layer.name.to_string()));
+    let mut renamed = module.clone();
+    for layer in renamed.layers.iter_mut().filter(|layer| slashed(layer)) {
+        layer.rename(names.take(&layer.name.replace('/', "_")).into());
+    }
+    Cow::Owned(renamed)
+}
+
+/// What is different in a `.keras` file of the module; for the user.
+pub(crate) fn changes(module: &Module) -> Vec<String> {
+    if Era::of(&module.attrs) == Era::Keras3 {
+        return Vec::new();
+    }
+    let version = module.attrs.get("keras_version").and_then(Attr::as_str).unwrap_or_default();
+    let mut changes =
+        vec![format!("the layers are declared as in Keras {version}, and are written as Keras 3 has them")];
+    let renamed = without_slashes(module);
+    let names = module.layers.iter().zip(&renamed.layers).map(|(old, new)| (&old.name, &new.name));
+    let mut renamed = names.filter(|(old, new)| old != new);
+    if let Some((old, new)) = renamed.next() {
+        let others = match renamed.count() {
+            0 => String::new(),
+            n => format!(", and {n} more are renamed like it"),
+        };
+        changes.push(format!("the layer `{old}` is called `{new}` there{others}: Keras 3 takes no slashes in names"));
+    }
+    changes
 }
 
 /// Classes that Keras 3 does not have.

@@ -24,4 +24,4 @@ mod write;
 pub use error::{KerasError, Problem};
 pub use names::{dtype_name, is_layer_class};
 pub use read::{Imported, check, read};
-pub use write::{Written, write};
+pub use write::{Written, changes, write};

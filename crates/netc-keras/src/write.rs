@@ -8,7 +8,7 @@ use netc_ir::{Attr, Attrs, FuncId, Module};
 use crate::archive::ArchiveWriter;
 use crate::error::{KerasError, Problem};
 use crate::export::Exporter;
-use crate::legacy::Era;
+use crate::legacy::{self, Era};
 use crate::{h5write, json};
 
 /// What a written file's model takes and returns, in order.
@@ -36,7 +36,13 @@ pub fn write(module: &Module, func: FuncId, store: &Store, out: impl Write) -> R
     write_archive(module, func, store, out).map_err(place)
 }
 
+/// What [`write`] changes in the declarations of layers, as those of Keras 2 are not what Keras 3 reads; for the user.
+pub fn changes(module: &Module) -> Vec<String> {
+    legacy::changes(module)
+}
+
 fn write_archive(module: &Module, func: FuncId, store: &Store, out: impl Write) -> Result<Written, Problem> {
+    let module = &*legacy::without_slashes(module);
     let mut exporter = Exporter::new(module);
     let (object, written) = exporter.top_level(func)?;
     let mut archive = ArchiveWriter::new(out);

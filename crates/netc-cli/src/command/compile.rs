@@ -205,6 +205,7 @@ impl Writer<'_> {
             std::io::Write::write_all(out, format!("{manifest:#}\n").as_bytes()).map_err(|e| cannot_write(&target, e))
         })?;
         outputs.commit()?;
+        tell_changes(self.model);
         tell_stale(self.model, folder, files.len());
         Ok((files, targets.iter().map(|(_, t)| t).chain([&target]).map(|t| t.display().to_string()).collect()))
     }
@@ -234,7 +235,13 @@ pub(crate) fn write_model(model: &Model, target: &Path) -> Result<Vec<String>, C
     outputs.write(target, |out| write_keras(model, &store, model.main, target, out))?;
     input::check_weights(&store)?;
     outputs.commit()?;
+    tell_changes(model);
     Ok(vec![target.display().to_string()])
+}
+
+/// Tells the user what is written otherwise than it was read.
+fn tell_changes(model: &Model) {
+    netc_keras::changes(&model.module).iter().for_each(|change| text::note(change));
 }
 
 fn write_keras(
