@@ -7,6 +7,7 @@ mod bad_manifest;
 mod bad_output;
 mod damage;
 mod r#gen;
+mod json;
 mod memory;
 mod merge;
 mod pipelines;

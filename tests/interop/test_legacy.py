@@ -1,7 +1,9 @@
 """Models in HDF5 files, of Keras 2 (tests/legacy) and of Keras 3, against the real Keras."""
 
+import json
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -51,6 +53,31 @@ def test_an_hdf5_file_of_keras_3_is_the_model(tmp_path):
     assert_close(netc_run(tmp_path / "model.h5", values, tmp_path), expected)
     netc(tmp_path / "model.h5", "-o", tmp_path / "again.keras")
     assert_close(run(load(tmp_path / "again.keras"), values.values()), expected)
+
+
+@pytest.mark.parametrize("weights", ["m.weights.h5", "m.h5", "m.keras"])
+def test_an_architecture_with_weights_is_the_model(weights, tmp_path):
+    model = randomise(small())
+    (tmp_path / "m.json").write_text(model.to_json())
+    model.save_weights(tmp_path / weights) if weights == "m.weights.h5" else model.save(tmp_path / weights)
+    values = inputs_of(model)
+    expected = run(model, values.values())
+    assert_close(netc_run(tmp_path / "m.json", values, tmp_path, "--weights", tmp_path / weights), expected)
+    netc(tmp_path / "m.json", "-o", tmp_path / "again.json")
+    again = (tmp_path / "again.json").read_text()
+    assert json.loads(again) == json.loads(model.to_json())
+    assert keras.models.model_from_json(again).count_params() == model.count_params()
+
+
+@pytest.mark.parametrize("name", ["nested", "chain", "recurrent"])
+def test_an_architecture_of_keras_2_with_weights_is_the_model(name, tmp_path):
+    with h5py.File(LEGACY / f"{name}.h5") as file:
+        config = json.loads(file.attrs["model_config"])
+    # What `to_json` of Keras 2 gives.
+    (tmp_path / "m.json").write_text(json.dumps({**config, "keras_version": "2.15.0", "backend": "tensorflow"}))
+    netc(tmp_path / "m.json", "--weights", LEGACY / f"{name}.h5", "-o", tmp_path / "m.keras")
+    inputs, outputs = recorded(name)
+    assert_close(run(load(tmp_path / "m.keras"), inputs), outputs)
 
 
 def test_the_state_of_the_optimizer_is_told_of(tmp_path):

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use crate::command;
+use crate::input::Given;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -61,8 +62,8 @@ pub(crate) enum Command {
     Completions(CompletionsArgs),
 }
 
-const MODEL_HELP: &str =
-    "A .keras or .h5 file, a manifest.json of stages, a .nir program, zoo:NAME, or - for a program on stdin";
+const MODEL_HELP: &str = "A model of Keras (.keras, .h5, .json), a manifest.json of stages, a .nir program, zoo:NAME, or - for a program on \
+     stdin";
 
 #[derive(Args)]
 pub(crate) struct CompileArgs {
@@ -70,7 +71,7 @@ pub(crate) struct CompileArgs {
     pub(crate) input: Option<String>,
     #[command(flatten)]
     pub(crate) passes: PassesToRun,
-    /// Where to write: a folder for the stages of a split, or a file x.keras or x.nir
+    /// Where to write: a folder for the stages of a split, or a file x.keras, x.json (without weights) or x.nir
     #[arg(short, long, value_name = "PATH")]
     pub(crate) output: Option<PathBuf>,
     /// Run the model before and after the passes on N random inputs and compare: bit for bit, or where a pass may round
@@ -211,6 +212,22 @@ pub(crate) struct ReproArgs {
 
 #[derive(Args)]
 pub(crate) struct ModelArgs {
+    #[command(flatten)]
+    pub(crate) library: LayerArgs,
+    /// A file with the weights of the model, in place of its own: .weights.h5, .h5 or .keras
+    #[arg(long, value_name = "FILE")]
+    pub(crate) weights: Option<PathBuf>,
+}
+
+impl ModelArgs {
+    /// The model `input`, with the weights that are given for it.
+    pub(crate) fn given<'a>(&'a self, input: &'a str) -> Given<'a> {
+        Given { input, weights: self.weights.as_deref() }
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct LayerArgs {
     /// A .nir file that gives layers a meaning, as functions named after their classes; may be repeated
     #[arg(long = "layers", value_name = "FILE")]
     pub(crate) layers: Vec<PathBuf>,
@@ -312,7 +329,7 @@ pub(crate) struct DiffArgs {
     #[command(flatten)]
     pub(crate) random: RandomArgs,
     #[command(flatten)]
-    pub(crate) model: ModelArgs,
+    pub(crate) model: LayerArgs,
 }
 
 fn tolerance(text: &str) -> Result<f64, String> {

@@ -10,7 +10,7 @@ use netc_keras::lower::KerasDialect;
 use netc_pass::{Context, Dialects, LayerLibrary, Manager, Pipeline, nearest};
 use netc_passes::merge;
 
-use crate::args::ModelArgs;
+use crate::args::LayerArgs;
 use crate::chain::Chain;
 use crate::error::CliError;
 use crate::{manifest, text};
@@ -22,8 +22,10 @@ pub(crate) struct Model {
     /// The stem of the files that are written from it.
     pub(crate) name: String,
     pub(crate) notes: Vec<String>,
-    /// The program or manifest that was read; the files of models are in the module's table.
+    /// The file that was read; those of weights are in the module's table too.
     source: Option<PathBuf>,
+    /// Whether that file is a manifest.
+    is_manifest: bool,
 }
 
 /// The architecture that is used where none is given.
@@ -33,7 +35,7 @@ const DEFAULT: &str = "zoo:inception_v3";
 const ZOO_SEED: u64 = 0;
 
 /// The meaning of layers: the libraries given by the user first, then Keras.
-pub(crate) fn dialects(args: &ModelArgs) -> Result<Dialects, CliError> {
+pub(crate) fn dialects(args: &LayerArgs) -> Result<Dialects, CliError> {
     let mut dialects = Dialects::new();
     for path in &args.layers {
         let place = || format!("cannot use the layer library `{}`", path.display());
@@ -44,49 +46,72 @@ pub(crate) fn dialects(args: &ModelArgs) -> Result<Dialects, CliError> {
     Ok(dialects)
 }
 
-/// Loads the model `input`; without one, the default architecture, with a line on standard error that says so. What
-/// was noticed is left in the model's notes.
-pub(crate) fn load_or_default(input: Option<&str>, dialects: &Dialects) -> Result<Model, CliError> {
-    match input {
-        Some(input) => load_quietly(input, dialects),
-        None => {
-            text::note(&format!("no INPUT is given, so this is {DEFAULT} with seeded weights"));
-            load_quietly(DEFAULT, dialects)
-        }
+/// What a model is read from.
+#[derive(Clone, Copy)]
+pub(crate) struct Given<'a> {
+    pub(crate) input: &'a str,
+    /// A file of weights, in place of the model's own.
+    pub(crate) weights: Option<&'a Path>,
+}
+
+impl<'a> From<&'a str> for Given<'a> {
+    fn from(input: &'a str) -> Self {
+        Self { input, weights: None }
     }
 }
 
-/// Loads the model `input` and tells the user what was noticed.
-pub(crate) fn load(input: &str, dialects: &Dialects) -> Result<Model, CliError> {
-    let model = load_quietly(input, dialects)?;
+/// Loads the model `input`; without one, the default architecture, with a line on standard error that says so. What
+/// was noticed is left in the model's notes.
+pub(crate) fn load_or_default(
+    input: Option<&str>,
+    weights: Option<&Path>,
+    dialects: &Dialects,
+) -> Result<Model, CliError> {
+    let input = input.unwrap_or_else(|| {
+        text::note(&format!("no INPUT is given, so this is {DEFAULT} with seeded weights"));
+        DEFAULT
+    });
+    load_quietly(Given { input, weights }, dialects)
+}
+
+/// Loads the model and tells the user what was noticed.
+pub(crate) fn load<'a>(given: impl Into<Given<'a>>, dialects: &Dialects) -> Result<Model, CliError> {
+    let model = load_quietly(given.into(), dialects)?;
     model.notes.iter().for_each(|n| text::note(n));
     Ok(model)
 }
 
-/// Loads the model `input` as [`load`] does; the stages of a manifest are merged into the model that they are together.
-pub(crate) fn load_whole(input: &str, dialects: &Dialects) -> Result<Model, CliError> {
-    let mut model = load(input, dialects)?;
-    if is_manifest(Path::new(input)) && Chain::of(&model.module, model.main).is_some() {
+/// Loads the model as [`load`] does; the stages of a manifest are merged into the model that they are together.
+pub(crate) fn load_whole(given: Given<'_>, dialects: &Dialects) -> Result<Model, CliError> {
+    let mut model = load(given, dialects)?;
+    if model.is_manifest && Chain::of(&model.module, model.main).is_some() {
         let merge = Pipeline::of_passes([merge::INFO.name]).map_err(CliError::from_error)?;
         let registry = netc_passes::registry();
         let merged = Manager::new(&registry).run(&mut model.module, &merge, &mut Context::new(dialects));
-        merged.map_err(|e| CliError::because(format!("the stages of `{input}` are not one model"), e))?;
+        merged.map_err(|e| CliError::because(format!("the stages of `{}` are not one model", given.input), e))?;
         model.main = model.module.func_named(MAIN).unwrap_or(model.main);
     }
     Ok(model)
 }
 
-fn is_manifest(path: &Path) -> bool {
-    path.extension().is_some_and(|e| e == "json")
-}
-
-fn load_quietly(input: &str, dialects: &Dialects) -> Result<Model, CliError> {
-    let mut model = load_input(input, dialects)?;
-    model.source = Some(PathBuf::from(input)).filter(|path| path.exists());
+fn load_quietly(given: Given<'_>, dialects: &Dialects) -> Result<Model, CliError> {
+    let mut model = load_input(given, dialects)?;
+    model.source = Some(PathBuf::from(given.input)).filter(|path| path.exists());
     Ok(model)
 }
 
-fn load_input(input: &str, dialects: &Dialects) -> Result<Model, CliError> {
+fn load_input(given: Given<'_>, dialects: &Dialects) -> Result<Model, CliError> {
+    let input = given.input;
+    let path = Path::new(input);
+    let stem = path.file_stem().map_or_else(|| "model".into(), |s| s.to_string_lossy().into_owned());
+    let is_program = input == "-" || path.extension().is_some_and(|e| e == "nir");
+    if !is_program && !input.starts_with("zoo:") && !manifest::is_manifest(path) {
+        return keras(path, given.weights, stem, dialects);
+    }
+    if let Some(weights) = given.weights {
+        let shown = weights.display();
+        return Err(CliError::Usage(format!("`{input}` has its weights: `--weights {shown}` is for a model of Keras")));
+    }
     if let Some(name) = input.strip_prefix("zoo:") {
         return zoo(name);
     }
@@ -95,25 +120,22 @@ fn load_input(input: &str, dialects: &Dialects) -> Result<Model, CliError> {
         io::stdin().read_to_string(&mut program).map_err(|e| CliError::because("cannot read standard input", e))?;
         return program_model(&program, Path::new(""), "standard input", "model");
     }
-    let path = Path::new(input);
-    let stem = path.file_stem().map_or_else(|| "model".into(), |s| s.to_string_lossy().into_owned());
-    let model = match path.extension().and_then(|e| e.to_str()) {
-        Some("nir") => {
-            let program =
-                fs::read_to_string(path).map_err(|e| CliError::because(format!("cannot read `{input}`"), e))?;
-            program_model(&program, path.parent().unwrap_or(Path::new("")), input, &stem)
-        }
-        Some("json") => manifest::load(path, dialects),
-        _ => keras(path, stem, dialects),
-    };
-    Ok(Model { source: Some(path.into()), ..model? })
+    if !is_program {
+        return Ok(Model { is_manifest: true, ..manifest::load(path, dialects)? });
+    }
+    let program = fs::read_to_string(path).map_err(|e| CliError::because(format!("cannot read `{input}`"), e))?;
+    program_model(&program, path.parent().unwrap_or(Path::new("")), input, &stem)
 }
 
-fn keras(path: &Path, stem: String, dialects: &Dialects) -> Result<Model, CliError> {
+fn keras(path: &Path, weights: Option<&Path>, stem: String, dialects: &Dialects) -> Result<Model, CliError> {
     if let Some(meant) = meant_instead(path) {
         return Err(CliError::input(format!("cannot read `{}`: {meant}", path.display())));
     }
-    let imported = netc_keras::read(path, dialects).map_err(CliError::from_error)?;
+    let imported = match weights {
+        Some(weights) => netc_keras::read_with_weights(path, weights, dialects),
+        None => netc_keras::read(path, dialects),
+    };
+    let imported = imported.map_err(CliError::from_error)?;
     model(imported.module, stem, imported.notes, &path.display().to_string())
 }
 
@@ -153,7 +175,7 @@ pub(crate) fn model(module: Module, stem: String, notes: Vec<String>, place: &st
     let Some(main) = module.func_named(MAIN) else {
         return Err(CliError::input(format!("`{place}` has no function `@{MAIN}`")));
     };
-    Ok(Model { module, main, name: stem, notes, source: None })
+    Ok(Model { module, main, name: stem, notes, source: None, is_manifest: false })
 }
 
 /// Refuses weights that are damaged, as the checksums of the files show which `store` reads. Those that it has read or
@@ -171,7 +193,7 @@ impl Model {
 
     /// The manifest that was read, if the model is a chain of stages from files.
     pub(crate) fn manifest(&self) -> Option<&Path> {
-        self.source.as_deref().filter(|path| is_manifest(path))
+        self.source.as_deref().filter(|_| self.is_manifest)
     }
 
     /// Refuses weights that are damaged, as their files' checksums show, before they are computed with.

@@ -196,6 +196,17 @@ pub(crate) fn load(path: &Path, dialects: &Dialects) -> Result<Model, CliError> 
     input::model(module, name.into(), notes, &shown.to_string())
 }
 
+/// Whether the file at `path` is a manifest, or should be one: it is JSON, and not a model of Keras in JSON.
+pub(crate) fn is_manifest(path: &Path) -> bool {
+    if path.extension().is_none_or(|e| e != "json") {
+        return false;
+    }
+    let json = fs::read_to_string(path).ok().and_then(|text| serde_json::from_str::<Value>(&text).ok());
+    let of_keras =
+        |json: &Value| json.is_string() || ["class_name", "modelTopology"].iter().any(|key| json.get(key).is_some());
+    !json.as_ref().is_some_and(of_keras)
+}
+
 /// Whether `name` names something in a folder, and nothing outside of it.
 fn is_plain_name(name: &str) -> bool {
     let mut components = Path::new(name).components();

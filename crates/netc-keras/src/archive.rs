@@ -14,7 +14,7 @@ use rawzip::{CompressionMethod, ReaderAt, ZipArchive, ZipLocator};
 use crate::error::Problem;
 
 /// Text members larger than this are refused: Keras's largest configurations are a few megabytes.
-const MAX_TEXT: u64 = 256 << 20;
+pub(crate) const MAX_TEXT: u64 = 256 << 20;
 
 /// Bytes that a thread reads at a time for a checksum: what it hashes is still in its cache.
 const BLOCK: usize = 256 << 10;

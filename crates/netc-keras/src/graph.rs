@@ -13,6 +13,7 @@ use crate::call::{Call, Recorded, Symbols, TensorRef};
 use crate::error::Problem;
 use crate::legacy::Era;
 use crate::names::UniqueNames;
+use crate::write::is_architecture;
 
 /// One entry of a model's `layers`, with its declaration made.
 pub(crate) struct Entry {
@@ -334,6 +335,7 @@ impl Translation<'_, '_> {
                 match self.surroundings.dialects.result_types(module, op, op.layer.map(|l| &module[l]), &operands) {
                     Ok(types) => Ok(types),
                     Err(LowerError::Unknown { .. } | LowerError::Unsupported { .. }) => Ok(Vec::new()),
+                    Err(LowerError::Weight { .. }) if is_architecture(module) => Ok(Vec::new()),
                     Err(source) => Err(Problem::Layer { layer: path.clone(), source }),
                 }
             }

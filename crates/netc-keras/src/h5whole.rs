@@ -13,7 +13,8 @@ use hdf5_pure::{AttrValue, Group};
 
 use crate::error::Problem;
 use crate::graph::join;
-use crate::h5read::{Headers, Variable};
+use crate::h5read::{self, Headers, Variable};
+use crate::weights::WeightTable;
 
 /// A model as the file has it.
 pub(crate) struct WholeModel {
@@ -46,10 +47,32 @@ fn read_headers(mut headers: Headers) -> Result<WholeModel, Problem> {
     let groups = root.groups().map_err(|e| broken("/", &e))?;
     let has_more = groups.iter().any(|g| g != WEIGHTS);
     let weights = match groups.iter().any(|g| g == WEIGHTS) {
-        true => weights(&mut headers, &root.group(WEIGHTS).map_err(|e| broken(WEIGHTS, &e))?)?,
+        true => weights(&mut headers, &root.group(WEIGHTS).map_err(|e| broken(WEIGHTS, &e))?, WEIGHTS)?,
         false => WeightLists::new(),
     };
     Ok(WholeModel { config, keras_version: text("keras_version"), weights, has_more })
+}
+
+/// The weights of a file with or without a model: listed by layer, or in groups as in a `.keras` file.
+pub(crate) fn read_weights(file: Arc<File>) -> Result<WeightTable, Problem> {
+    let len = file.metadata()?.len();
+    let mut headers = Headers::open(file.clone(), 0, len).map_err(Problem::in_whole_model)?;
+    let root = headers.root();
+    let groups = root.groups().map_err(|e| broken("/", &e))?;
+    let attrs = attrs(&root, "/")?;
+    if groups.iter().any(|g| g == "_layer_checkpoint_dependencies") {
+        let note =
+            "it names weights as only Keras 2.12 to 2.15 did in `.weights.h5`; save them as `.h5`, or the model whole";
+        return Err(Problem::whole("/", note));
+    }
+    if groups.iter().any(|g| g == WEIGHTS) {
+        let group = root.group(WEIGHTS).map_err(|e| broken(WEIGHTS, &e))?;
+        return weights(&mut headers, &group, WEIGHTS).map(WeightTable::Lists).map_err(Problem::in_whole_model);
+    }
+    if attrs.contains_key("layer_names") || attrs.contains_key("layer_names0") {
+        return weights(&mut headers, &root, "/").map(WeightTable::Lists).map_err(Problem::in_whole_model);
+    }
+    h5read::read(file, 0, len).map(WeightTable::Groups).map_err(Problem::in_whole_model)
 }
 
 fn no_config(root: &Group) -> Problem {
@@ -57,18 +80,20 @@ fn no_config(root: &Group) -> Problem {
         root.groups().is_ok_and(|groups| groups.iter().any(|g| g == "layers" || g == "_layer_checkpoint_dependencies"))
             || root.attrs().is_ok_and(|attrs| attrs.contains_key("layer_names") || attrs.contains_key("layer_names0"));
     if is_weights {
-        return Problem::whole("/", "it holds weights without a model; save the model whole, with `model.save(...)`");
+        let note = "it holds weights without a model: give the model, and this file with --weights";
+        return Problem::whole("/", note);
     }
     Problem::whole("/", format!("it has no attribute `{CONFIG}`, which a model that Keras saved has"))
 }
 
-fn weights(headers: &mut Headers, group: &Group) -> Result<WeightLists, Problem> {
+/// The weights below `group`, which is at `place`.
+fn weights(headers: &mut Headers, group: &Group, place: &str) -> Result<WeightLists, Problem> {
     let mut datasets = headers.datasets(group)?;
     let mut lists = WeightLists::new();
     // A layer whose name has slashes is a group in groups.
-    let listed = names(&attrs(group, WEIGHTS)?, "layer_names");
+    let listed = names(&attrs(group, place)?, "layer_names");
     for name in listed {
-        let place = join(WEIGHTS, &name);
+        let place = join(place, &name);
         let layer = group.group(&name).map_err(|e| broken(&place, &e))?;
         let mut list = Vec::new();
         for weight in names(&attrs(&layer, &place)?, "weight_names") {

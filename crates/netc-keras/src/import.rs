@@ -22,6 +22,7 @@ pub(crate) struct Importer<'a> {
     module: Module,
     notes: Vec<String>,
     file: FileId,
+    weights_file: FileId,
     weights: WeightTable,
     dialects: &'a Dialects,
     symbols: Symbols,
@@ -42,11 +43,12 @@ struct Place {
 type Signature<'s> = (&'s [TensorRef], &'s [TensorRef]);
 
 impl<'a> Importer<'a> {
-    /// An importer of the model at `path`, whose module has the attributes `attrs`.
-    pub(crate) fn new(path: &Path, weights: WeightTable, dialects: &'a Dialects, attrs: Attrs) -> Self {
+    /// An importer of a model, whose module has the attributes `attrs`. The paths are those of the files of the model and
+    /// of its weights.
+    pub(crate) fn new(paths: [&Path; 2], weights: WeightTable, dialects: &'a Dialects, attrs: Attrs) -> Self {
         let mut module = Module { attrs, ..Module::new() };
-        let file = module.intern_file(&path.to_string_lossy());
-        Self { module, notes: Vec::new(), file, weights, dialects, symbols: Symbols::new() }
+        let [file, weights_file] = paths.map(|path| module.intern_file(&path.to_string_lossy()));
+        Self { module, notes: Vec::new(), file, weights_file, weights, dialects, symbols: Symbols::new() }
     }
 
     pub(crate) fn top_level(&mut self, object: &Attr) -> Result<(), Problem> {
@@ -303,7 +305,7 @@ impl<'a> Importer<'a> {
     fn declare_weights(&mut self, claimed: Vec<(Name, Variable)>, path: &str) -> Vec<(Name, WeightId)> {
         let declare = |(place, variable): (Name, Variable)| {
             let data = match variable.bytes {
-                Bytes::At { offset, len } => WeightData::File { file: self.file, offset, len },
+                Bytes::At { offset, len } => WeightData::File { file: self.weights_file, offset, len },
                 Bytes::Read(literal) => WeightData::Inline(literal),
             };
             let name = join(path, &place).into();

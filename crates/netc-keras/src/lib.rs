@@ -23,5 +23,5 @@ mod write;
 
 pub use error::{KerasError, Problem};
 pub use names::{dtype_name, is_layer_class};
-pub use read::{Imported, check, read};
-pub use write::{Written, changes, write};
+pub use read::{Imported, check, read, read_with_weights};
+pub use write::{Written, changes, write, write_json};

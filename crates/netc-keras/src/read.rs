@@ -1,6 +1,7 @@
-//! Reading model files: `.keras` archives, and whole models in HDF5.
+//! Reading model files: `.keras` archives, whole models in HDF5, and models in JSON; with their own weights or others.
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::panic::resume_unwind;
 use std::path::Path;
@@ -11,13 +12,13 @@ use netc_data::Span;
 use netc_ir::{Attr, Attrs, Module, verify};
 use netc_pass::Dialects;
 
-use crate::archive::Archive;
+use crate::archive::{Archive, MAX_TEXT};
 use crate::error::{KerasError, Problem};
 use crate::h5read::{self, Variables};
 use crate::h5whole::{self, WholeModel};
 use crate::import::Importer;
 use crate::weights::WeightTable;
-use crate::{json, legacy};
+use crate::{json, legacy, write};
 
 /// A model as it was read.
 #[derive(Debug)]
@@ -37,29 +38,53 @@ const WEIGHTS: &str = "model.weights.h5";
 /// Nothing of the file is executed: a `Lambda` layer's code is carried as the text that it is.
 ///
 /// # Errors
-/// A file that is neither a `.keras` archive nor a model in HDF5, is damaged, or does not hold a graph, with the place in the file.
+/// A file that is neither a `.keras` archive nor a model in HDF5 or JSON, is damaged, or does not hold a graph, with the
+/// place in the file.
 pub fn read(path: &Path, dialects: &Dialects) -> Result<Imported, KerasError> {
-    read_file(path, dialects).map_err(|source| KerasError::Read { path: path.into(), source })
+    read_file(path, None, dialects).map_err(|source| KerasError::Read { path: path.into(), source })
 }
 
-fn read_file(path: &Path, dialects: &Dialects) -> Result<Imported, Problem> {
+/// Reads the model at `path` as [`read`] does, with the weights of the file `weights` in place of its own: a
+/// `.weights.h5` of Keras 3, the weights in HDF5 of any other Keras, or a file with a model.
+///
+/// # Errors
+/// As for [`read`], of either file.
+pub fn read_with_weights(path: &Path, weights: &Path, dialects: &Dialects) -> Result<Imported, KerasError> {
+    let table = other_weights(weights).map_err(|source| KerasError::Read { path: weights.into(), source })?;
+    let given = Some((weights, table));
+    read_file(path, given, dialects).map_err(|source| KerasError::Read { path: path.into(), source })
+}
+
+/// Weights that are given apart from the model, with the path of their file.
+type Given<'p> = Option<(&'p Path, WeightTable)>;
+
+fn read_file(path: &Path, weights: Given<'_>, dialects: &Dialects) -> Result<Imported, Problem> {
     let file = Arc::new(File::open(path)?);
     match container(&file)? {
-        Container::Archive => read_archive(path, file, dialects),
-        Container::Hdf5 => read_whole_model(path, file, dialects),
+        Container::Archive => read_archive(path, file, weights, dialects),
+        Container::Hdf5 => read_whole_model(path, file, weights, dialects),
+        Container::Json => read_json(path, &file, weights, dialects),
+    }
+}
+
+/// The weights of a file that need not have a model.
+fn other_weights(path: &Path) -> Result<WeightTable, Problem> {
+    let file = Arc::new(File::open(path)?);
+    match container(&file)? {
+        Container::Archive => weights(&Archive::open(file.clone())?, file).map(WeightTable::Groups),
+        Container::Hdf5 => h5whole::read_weights(file),
+        Container::Json => Err(Problem::Archive("it is text; weights are in a .weights.h5, .h5 or .keras file".into())),
     }
 }
 
 /// A model in an HDF5 file.
-fn read_whole_model(path: &Path, file: Arc<File>, dialects: &Dialects) -> Result<Imported, Problem> {
+fn read_whole_model(path: &Path, file: Arc<File>, given: Given<'_>, dialects: &Dialects) -> Result<Imported, Problem> {
     let WholeModel { config, keras_version, weights, has_more } = h5whole::read(file)?;
     let config = json::parse(&config).map_err(|source| Problem::Json { member: h5whole::CONFIG, source })?;
-    let version = keras_version.filter(|v| !v.starts_with("1.")).ok_or_else(|| {
-        let note = "it is of Keras 1, whose layers are configured otherwise; load it in Keras 2 and save it anew";
-        Problem::whole("/", note)
-    })?;
-    let attrs = Attrs::new().with("format", "keras-h5").with("keras_version", version.as_str());
-    let mut importer = Importer::new(path, WeightTable::Lists(weights), dialects, attrs);
+    let version = keras_version.ok_or_else(of_keras_1)?;
+    let attrs = Attrs::new().with("format", "keras-h5").with("keras_version", supported(&version)?);
+    let (weights_path, weights) = given.unwrap_or((path, WeightTable::Lists(weights)));
+    let mut importer = Importer::new([path, weights_path], weights, dialects, attrs);
     importer.top_level(&legacy::model(config))?;
     let Imported { module, mut notes } = importer.finish();
     verify(&module)?;
@@ -69,19 +94,66 @@ fn read_whole_model(path: &Path, file: Arc<File>, dialects: &Dialects) -> Result
     Ok(Imported { module, notes })
 }
 
-fn read_archive(path: &Path, file: Arc<File>, dialects: &Dialects) -> Result<Imported, Problem> {
+/// A version of Keras whose files are read.
+fn supported(version: &str) -> Result<&str, Problem> {
+    if version.starts_with("1.") { Err(of_keras_1()) } else { Ok(version) }
+}
+
+fn of_keras_1() -> Problem {
+    Problem::whole("/", "it is of Keras 1, whose layers are configured otherwise; load it in Keras 2 and save it anew")
+}
+
+/// A model that `to_json` wrote: without weights, unless they are given.
+fn read_json(path: &Path, file: &File, given: Given<'_>, dialects: &Dialects) -> Result<Imported, Problem> {
+    if file.metadata()?.len() > MAX_TEXT {
+        return Err(Problem::Archive(format!("it is text of more than {MAX_TEXT} bytes")));
+    }
+    let text = io::read_to_string(file)?;
+    let parse = |text: &str| json::parse(text).map_err(|source| Problem::Json { member: "the file", source });
+    let object = match parse(&text)? {
+        // What `to_json` gave, written as JSON once more.
+        Attr::Str(inner) => parse(&inner)?,
+        object => object,
+    };
+    if object.get("modelTopology").is_some() {
+        let note = "it is a model of TensorFlow.js, which netc does not read; convert it with `tensorflowjs_converter`";
+        return Err(Problem::config("the file", note));
+    }
+    let mut attrs = Attrs::new().with("format", "keras-json");
+    if let Some(version) = object.get("keras_version").and_then(Attr::as_str) {
+        attrs.set("keras_version", supported(version)?);
+    }
+    let mut object = legacy::model(object).as_map().cloned().unwrap_or_default();
+    for key in ["keras_version", "backend"] {
+        object.remove(key);
+    }
+    let is_given = given.is_some();
+    attrs.set(write::ARCHITECTURE, !is_given);
+    let (weights_path, weights) = given.unwrap_or((path, WeightTable::Groups(Variables::default())));
+    let mut importer = Importer::new([path, weights_path], weights, dialects, attrs);
+    importer.top_level(&Attr::Map(object))?;
+    let Imported { module, mut notes } = importer.finish();
+    verify(&module)?;
+    if !is_given {
+        notes.push("it is an architecture without weights; give a file of weights with --weights".into());
+    }
+    Ok(Imported { module, notes })
+}
+
+fn read_archive(path: &Path, file: Arc<File>, given: Given<'_>, dialects: &Dialects) -> Result<Imported, Problem> {
     let archive = Archive::open(file.clone())?;
-    let (variables, config) = thread::scope(|scope| {
-        let variables = scope.spawn(|| weights(&archive, file));
+    let (given, config) = thread::scope(|scope| {
+        let own = || weights(&archive, file).map(|variables| (path, WeightTable::Groups(variables)));
+        let given = scope.spawn(|| given.map_or_else(own, Ok));
         let config = parse_member(&archive, CONFIG);
-        (variables.join().unwrap_or_else(|panic| resume_unwind(panic)), config)
+        (given.join().unwrap_or_else(|panic| resume_unwind(panic)), config)
     });
-    let (config, variables) = (config?, variables?);
+    let (config, (weights_path, table)) = (config?, given?);
     let metadata = match parse_member(&archive, METADATA) {
         Err(Problem::Missing(_)) => Attr::Null,
         metadata => metadata?,
     };
-    let mut importer = Importer::new(path, WeightTable::Groups(variables), dialects, module_attrs(&metadata));
+    let mut importer = Importer::new([path, weights_path], table, dialects, module_attrs(&metadata));
     importer.top_level(&config)?;
     let Imported { module, mut notes } = importer.finish();
     verify(&module)?;
@@ -116,6 +188,8 @@ enum Container {
     Archive,
     /// An HDF5 file.
     Hdf5,
+    /// Text that begins like JSON.
+    Json,
 }
 
 /// Tells the usual mix-ups apart before a reader does.
@@ -129,7 +203,11 @@ fn container(file: &File) -> Result<Container, Problem> {
     if n == 0 {
         return Err(Problem::Archive("it is empty".into()));
     }
-    Ok(if magic[..n].starts_with(b"\x89HDF\r\n\x1a\n") { Container::Hdf5 } else { Container::Archive })
+    Ok(match magic[..n].trim_ascii_start() {
+        magic if magic.starts_with(b"\x89HDF\r\n\x1a\n") => Container::Hdf5,
+        [b'{' | b'"', ..] => Container::Json,
+        _ => Container::Archive,
+    })
 }
 
 fn parse_member(archive: &Archive, member: &'static str) -> Result<Attr, Problem> {

@@ -36,12 +36,35 @@ pub fn write(module: &Module, func: FuncId, store: &Store, out: impl Write) -> R
     write_archive(module, func, store, out).map_err(place)
 }
 
+/// The attribute of a module that has no weights because none were given.
+pub(crate) const ARCHITECTURE: &str = "architecture";
+
+/// Whether the module has no weights because none were given.
+pub(crate) fn is_architecture(module: &Module) -> bool {
+    module.attrs.get(ARCHITECTURE).and_then(Attr::as_bool) == Some(true)
+}
+
+/// Writes the function `func` to `out` as JSON, without weights: what `keras.models.model_from_json` reads.
+///
+/// # Errors
+/// As for [`write`], but for those of weights.
+pub fn write_json(module: &Module, func: FuncId, mut out: impl Write) -> Result<(), KerasError> {
+    let place = |source| KerasError::Write { model: module[func].name.clone(), source };
+    let modern = legacy::without_slashes(module);
+    let (object, _) = Exporter::new(&modern).top_level(func).map_err(place)?;
+    out.write_all(json::print(&Attr::Map(object)).as_bytes()).map_err(|e| place(e.into()))
+}
+
 /// What [`write`] changes in the declarations of layers, as those of Keras 2 are not what Keras 3 reads; for the user.
 pub fn changes(module: &Module) -> Vec<String> {
     legacy::changes(module)
 }
 
 fn write_archive(module: &Module, func: FuncId, store: &Store, out: impl Write) -> Result<Written, Problem> {
+    if is_architecture(module) {
+        let note = "none are given, as it is an architecture alone; give a file with --weights, or write x.json";
+        return Err(Problem::NotKeras { place: "weights".into(), note: note.into() });
+    }
     let module = &*legacy::without_slashes(module);
     let mut exporter = Exporter::new(module);
     let (object, written) = exporter.top_level(func)?;

@@ -11,8 +11,8 @@ use crate::pipeline::{self, Tools, print_ir};
 use crate::text;
 
 pub(crate) fn run(args: &BisectArgs, registry: &Registry) -> Result<(), CliError> {
-    let dialects = input::dialects(&args.model)?;
-    let model = input::load(&args.input, &dialects)?;
+    let dialects = input::dialects(&args.model.library)?;
+    let model = input::load(args.model.given(&args.input), &dialects)?;
     model.check_weights()?;
     let pipeline = pipeline::parse(&args.passes)?;
     let judge = Judge {

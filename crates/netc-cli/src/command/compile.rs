@@ -24,8 +24,8 @@ use crate::{program, report, text};
 
 pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliError> {
     let pipeline = pipeline::parse(&args.passes)?;
-    let dialects = input::dialects(&args.model)?;
-    let mut model = input::load_or_default(args.input.as_deref(), &dialects)?;
+    let dialects = input::dialects(&args.model.library)?;
+    let mut model = input::load_or_default(args.input.as_deref(), args.model.weights.as_deref(), &dialects)?;
     if args.verify.is_some() {
         model.check_weights()?;
     }
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliErro
         fuel: pipeline::fuel(&args.passes),
         watch: &args.watch,
         random: &args.random,
-        layers: args.model.layers.iter().map(|path| absolute(path)).collect(),
+        layers: args.model.library.layers.iter().map(|path| absolute(path)).collect(),
     };
     let outcome = pipeline::run(&mut model.module, &settings, Tools { registry, dialects: &dialects })?;
     // Passes may have added functions.
@@ -58,6 +58,7 @@ pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliErro
     let (files, written) = match target.filter(|_| !failed) {
         Some(Target::Program(path)) => (writer.unwritten(chain.as_ref()), write_program(&model, path)?),
         Some(Target::Whole(path)) => (Vec::new(), write_model(&model, path)?),
+        Some(Target::Architecture(path)) => (Vec::new(), write_architecture(&model, path)?),
         Some(Target::Stages(folder, chain)) => writer.stages(chain, folder)?,
         None => (writer.unwritten(chain.as_ref()), Vec::new()),
     };
@@ -110,6 +111,8 @@ fn compare(
 enum Target<'a> {
     Program(&'a Path),
     Whole(&'a Path),
+    /// Without weights, in JSON.
+    Architecture(&'a Path),
     Stages(&'a Path, &'a Chain),
 }
 
@@ -120,6 +123,7 @@ impl<'a> Target<'a> {
         let target = match (path.extension().and_then(|e| e.to_str()), chain) {
             (Some("nir"), _) => Self::Program(path),
             (Some("keras"), None) => Self::Whole(path),
+            (Some("json"), None) => Self::Architecture(path),
             (Some("keras"), Some(_)) => {
                 return Err(CliError::Usage(several_files(path, model)));
             }
@@ -129,12 +133,12 @@ impl<'a> Target<'a> {
             }
             (_, Some(chain)) => Self::Stages(path, chain),
             (_, None) => {
-                let note = "is neither x.keras nor x.nir; a folder is for the stages of a split model";
+                let note = "is no x.keras, x.json or x.nir; a folder is for the stages of a split model";
                 return Err(CliError::Usage(format!("`{shown}` {note}")));
             }
         };
         match target {
-            Self::Program(path) | Self::Whole(path) => refuse_input(model, path)?,
+            Self::Program(path) | Self::Whole(path) | Self::Architecture(path) => refuse_input(model, path)?,
             Self::Stages(folder, chain) => {
                 if folder.exists() && !folder.is_dir() {
                     return Err(CliError::input(format!("`{shown}` is a file; the stages need a folder")));
@@ -234,6 +238,16 @@ pub(crate) fn write_model(model: &Model, target: &Path) -> Result<Vec<String>, C
     let mut outputs = Outputs::default();
     outputs.write(target, |out| write_keras(model, &store, model.main, target, out))?;
     input::check_weights(&store)?;
+    outputs.commit()?;
+    tell_changes(model);
+    Ok(vec![target.display().to_string()])
+}
+
+/// Writes the graph of `@main` as JSON and gives the path.
+fn write_architecture(model: &Model, target: &Path) -> Result<Vec<String>, CliError> {
+    let mut outputs = Outputs::default();
+    let place = |e| CliError::because(format!("cannot write `{}`", target.display()), e);
+    outputs.write(target, |out| netc_keras::write_json(&model.module, model.main, out).map_err(place))?;
     outputs.commit()?;
     tell_changes(model);
     Ok(vec![target.display().to_string()])

@@ -11,8 +11,8 @@ use crate::manifest::port;
 use crate::text::{self, table, thousands_or_unknown};
 
 pub(crate) fn run(args: &CutsArgs) -> Result<(), CliError> {
-    let dialects = input::dialects(&args.model)?;
-    let model = input::load_whole(&args.input, &dialects)?;
+    let dialects = input::dialects(&args.model.library)?;
+    let model = input::load_whole(args.model.given(&args.input), &dialects)?;
     let cuts = Costs::of(&model.module, &dialects).cuts(model.main);
     if args.json {
         let rows: Vec<Value> = cuts.iter().map(|c| json_row(&model, c)).collect();

@@ -13,7 +13,7 @@ use crate::verify::{Executable, Verification, verify};
 
 pub(crate) fn run(args: &DiffArgs) -> Result<(), CliError> {
     let dialects = input::dialects(&args.model)?;
-    let (a, b) = (input::load(&args.a, &dialects)?, input::load(&args.b, &dialects)?);
+    let (a, b) = (input::load(&*args.a, &dialects)?, input::load(&*args.b, &dialects)?);
     [&a, &b].into_iter().try_for_each(Model::check_weights)?;
     let (a, b) = (Executable::new(&a.module, &dialects)?, Executable::new(&b.module, &dialects)?);
     let found = verify(&a, &b, Fidelity::Exact, args.inputs, &args.random)?;

@@ -23,8 +23,8 @@ struct Row {
 }
 
 pub(crate) fn run(args: &InspectArgs) -> Result<(), CliError> {
-    let dialects = input::dialects(&args.model)?;
-    let model = input::load_whole(&args.input, &dialects)?;
+    let dialects = input::dialects(&args.model.library)?;
+    let model = input::load_whole(args.model.given(&args.input), &dialects)?;
     let costs = Costs::of(&model.module, &dialects);
     let rows = rows(&model, &costs);
     if args.json {

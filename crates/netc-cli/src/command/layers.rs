@@ -13,8 +13,8 @@ use crate::input::{self, Model};
 use crate::text;
 
 pub(crate) fn run(args: &LayersArgs) -> Result<(), CliError> {
-    let dialects = input::dialects(&args.model)?;
-    let model = input::load_whole(&args.input, &dialects)?;
+    let dialects = input::dialects(&args.model.library)?;
+    let model = input::load_whole(args.model.given(&args.input), &dialects)?;
     let func = &model.module[model.main];
     let layers = match (&args.above, &args.below) {
         (Some(name), _) => above(func, &named(&model, name)?),

@@ -23,8 +23,8 @@ const PROBES: u32 = 5;
 const TRIES: u32 = 8;
 
 pub(crate) fn run(args: &ReduceArgs, registry: &Registry) -> Result<(), CliError> {
-    let dialects = input::dialects(&args.model)?;
-    let model = input::load(&args.input, &dialects)?;
+    let dialects = input::dialects(&args.model.library)?;
+    let model = input::load(args.model.given(&args.input), &dialects)?;
     model.check_weights()?;
     refuse_target(&args.output, &model)?;
     let pipeline = pipeline::parse(&args.passes)?;

@@ -2,7 +2,7 @@
 
 use netc_pass::{Fuel, Registry};
 
-use crate::args::{ModelArgs, PrintIr, ReproArgs, VerifyEach, WatchArgs};
+use crate::args::{LayerArgs, PrintIr, ReproArgs, VerifyEach, WatchArgs};
 use crate::error::CliError;
 use crate::input;
 use crate::pipeline::reproducer::Reproducer;
@@ -15,8 +15,8 @@ pub(crate) fn run(args: &ReproArgs, registry: &Registry) -> Result<(), CliError>
     if saved.version != version {
         text::note(&format!("the reproducer was written by netc {}, this is {version}", saved.version));
     }
-    let dialects = input::dialects(&ModelArgs { layers: saved.layers.iter().map(Into::into).collect() })?;
-    let mut model = input::load(&args.file.to_string_lossy(), &dialects)?;
+    let dialects = input::dialects(&LayerArgs { layers: saved.layers.iter().map(Into::into).collect() })?;
+    let mut model = input::load(&*args.file.to_string_lossy(), &dialects)?;
     model.check_weights()?;
     let pipeline =
         saved.pipeline.parse().map_err(|e: netc_pass::PipelineSyntaxError| CliError::input(e.to_string()))?;

@@ -14,8 +14,8 @@ use crate::text::{self, decimal, table};
 use crate::verify::Executable;
 
 pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
-    let dialects = input::dialects(&args.model)?;
-    let model = input::load(&args.input, &dialects)?;
+    let dialects = input::dialects(&args.model.library)?;
+    let model = input::load(args.model.given(&args.input), &dialects)?;
     model.check_weights()?;
     let executable = Executable::new(&model.module, &dialects)?;
     if let Some(path) = &args.output {

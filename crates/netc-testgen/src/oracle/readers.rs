@@ -96,9 +96,28 @@ pub fn keras_h5(bytes: &[u8]) -> Result<(), Wrong> {
     round_trip_keras(&ours, &dialects)
 }
 
-/// The `config.json` of a file that has the weights of [`small_model`].
+/// The `config.json` of a file that has the weights of [`small_model`], and a model without weights.
 pub fn keras_config(bytes: &[u8]) -> Result<(), Wrong> {
+    architecture(bytes)?;
     keras_file(&archive(&[(CONFIG, bytes), (WEIGHTS, &SMALL.1)])?)
+}
+
+/// A model in JSON: what is one is written as JSON, or refused because that cannot say it, and survives being read back.
+fn architecture(bytes: &[u8]) -> Result<(), Wrong> {
+    let dialects = crate::dialects();
+    let Ok(imported) = netc_keras::read(temporary(bytes)?.path(), &dialects) else { return Ok(()) };
+    print_parse(&imported.module)?;
+    let Ok(written) = architecture_of(&imported.module) else { return Ok(()) };
+    let back = netc_keras::read(temporary(&written)?.path(), &dialects).map_err(|e| format!("{e:?}"))?;
+    let again = architecture_of(&back.module)?;
+    require(again == written, || format!("reads back as another architecture:\n{}", String::from_utf8_lossy(&again)))
+}
+
+fn architecture_of(module: &Module) -> Result<Vec<u8>, Wrong> {
+    let main = module.func_named(MAIN).ok_or("there is no @main")?;
+    let mut written = Vec::new();
+    netc_keras::write_json(module, main, &mut written).map_err(|e| format!("{e:?}"))?;
+    Ok(written)
 }
 
 /// The `model.weights.h5` of a file that has the configuration of [`small_model`].

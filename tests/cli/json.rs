@@ -1,0 +1,61 @@
+//! Models in JSON, and weights from other files.
+
+use crate::support::Folder;
+
+const EQUAL: &str = "every output is equal bit for bit";
+
+/// A folder with `tiny.keras` and its architecture.
+fn with_architecture() -> Folder {
+    let folder = Folder::with_tiny();
+    folder.netc(&["tiny.keras", "-o", "tiny.json"]).done();
+    folder
+}
+
+#[test]
+fn an_architecture_with_its_weights_is_the_model() {
+    let folder = with_architecture();
+    folder.netc(&["tiny.json", "--weights", "tiny.keras", "-o", "again.keras"]).done();
+    assert!(folder.netc(&["diff", "tiny.keras", "again.keras"]).done().contains(EQUAL));
+    folder.netc(&["tiny.json", "-o", "again.json"]).done();
+    assert_eq!(folder.read("again.json"), folder.read("tiny.json"));
+}
+
+#[test]
+fn an_architecture_can_be_cut_and_not_run() {
+    let folder = with_architecture();
+    let report = folder.netc(&["tiny.json", "--pass", "split=sum"]).done();
+    assert!(report.contains("boundary `sum`: 1 tensor crosses"), "{report}");
+    assert!(report.contains("it is an architecture without weights"), "{report}");
+    folder.refuses(&["tiny.json", "-o", "x.keras"], &["x.keras", "weights: none are given", "--weights"]);
+    folder.refuses(&["run", "tiny.json"], &["layer `conv`", "the kernel"]);
+}
+
+#[test]
+fn other_weights_take_the_place_of_a_models_own() {
+    let folder = with_architecture();
+    folder.netc(&["gen", "--seed", "1", "--level", "layers", "-o", "other.keras"]).done();
+    folder.refuses(&["tiny.keras", "--weights", "other.keras", "-o", "x.keras"], &["tiny.keras"]);
+    folder.refuses(
+        &["tiny.keras", "--weights", "tiny.json", "-o", "x.keras"],
+        &["cannot read `tiny.json`", "it is text"],
+    );
+    folder.refuses(&["tiny.keras", "--weights", "none.h5", "-o", "x.keras"], &["cannot read `none.h5`"]);
+    folder.netc(&["zoo:tiny", "--weights", "tiny.keras"]).failed(2, &["`zoo:tiny` has its weights"]);
+    folder.netc(&["tiny.keras", "--weights", "tiny.keras", "-o", "x.keras"]).done();
+    assert!(folder.netc(&["diff", "tiny.keras", "x.keras"]).done().contains(EQUAL));
+}
+
+#[test]
+fn json_that_is_no_model_says_what_it_is() {
+    let folder = with_architecture();
+    let text = String::from_utf8(folder.read("tiny.json")).unwrap();
+    let folder = folder
+        .with("twice.json", serde_json::to_string(&text).unwrap())
+        .with("old.json", text.replacen('{', r#"{"keras_version": "1.2.2", "#, 1))
+        .with("js.json", r#"{"modelTopology": {}}"#)
+        .with("half.json", &text[..text.len() / 2]);
+    assert!(folder.netc(&["twice.json"]).done().contains("tiny (Functional)"));
+    folder.refuses(&["old.json", "-o", "x.json"], &["old.json", "Keras 1"]);
+    folder.refuses(&["js.json", "-o", "x.json"], &["js.json", "TensorFlow.js"]);
+    folder.refuses(&["half.json", "-o", "x.json"], &["half.json", "not JSON"]);
+}
