@@ -63,7 +63,9 @@ pub(super) fn bidirectional(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choi
     let (x, features) = sequence(d, step)?;
     let Cell { class, config, weights } = cell(features, k);
     let merge_mode = k.of(&["concat", "sum", "mul", "ave"]);
-    let config = Attrs::new().with("merge_mode", merge_mode).with("layer", inner(class, config));
+    // Keras takes no layer from the last step on as the one from the first.
+    let layer = inner(class, config.with("go_backwards", false));
+    let config = Attrs::new().with("merge_mode", merge_mode).with("layer", layer);
     let declaration = Declaration::keras("Bidirectional", config)
         .sublayer("forward_layer/cell", weights.iter().cloned())
         .sublayer("backward_layer/cell", weights);
