@@ -11,6 +11,7 @@ mod dense;
 mod draft;
 mod elementwise;
 mod functions;
+mod images;
 mod merge;
 mod moves;
 mod normalization;
@@ -47,10 +48,16 @@ classes! {
         Depthwise,
         /// The two of them.
         Separable,
+        /// A convolution over elements with zeros between them.
+        Transposed,
         /// The largest of windows, or their mean.
         Pool,
         /// The mean or largest of whole images.
         GlobalPool,
+        /// As many windows as asked for.
+        Adaptive,
+        /// Images of another size.
+        Resize,
         /// A normalization with weights.
         Norm,
         /// A change of scale.

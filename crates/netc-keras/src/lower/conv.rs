@@ -121,7 +121,7 @@ fn window(c: &Call<'_, '_>, n: usize) -> Done<Window> {
     Ok(Window { strides: c.tuple_or("strides", n, 1)?, dilations, padding, layout: c.layout()? })
 }
 
-fn bias_and_activation(c: &mut Call<'_, '_>, y: ValueId, place: &str, n: usize) -> One {
+pub(super) fn bias_and_activation(c: &mut Call<'_, '_>, y: ValueId, place: &str, n: usize) -> One {
     if !c.flag("use_bias", true)? {
         return activate(c, y);
     }

@@ -5,9 +5,11 @@
 //! configuration it does not know is an error, never ignored.
 
 mod activation;
+mod adaptive;
 mod attention;
 mod call;
 mod conv;
+mod conv_transpose;
 mod dense;
 mod einsum;
 mod elementwise;
@@ -21,6 +23,7 @@ mod pool;
 mod promote;
 mod recurrent;
 mod reduce;
+mod resize;
 mod shape;
 mod softmax;
 mod tensor;
@@ -112,12 +115,15 @@ const fn many(class: &'static str, lower: fn(&mut Call<'_, '_>) -> Lowered, doc:
 /// Every layer that has a meaning, by kind.
 pub const LAYERS: &[&[Entry]] = &[
     conv::LAYERS,
+    conv_transpose::LAYERS,
     pool::LAYERS,
+    adaptive::LAYERS,
     dense::LAYERS,
     norm::LAYERS,
     activation::LAYERS,
     merge::LAYERS,
     shape::LAYERS,
+    resize::LAYERS,
     attention::LAYERS,
     recurrent::LAYERS,
     wrapper::LAYERS,
@@ -134,6 +140,7 @@ pub const OPS: &[&[Entry]] = &[
     dense::OPS,
     conv::OPS,
     pool::OPS,
+    resize::OPS,
     norm::OPS,
     identity::OPS,
 ];

@@ -73,7 +73,7 @@ impl Weights {
 }
 
 /// `x` in the type that the layer computes with, integers included.
-fn to_compute_type(c: &mut Call<'_, '_>, x: ValueId) -> One {
+pub(super) fn to_compute_type(c: &mut Call<'_, '_>, x: ValueId) -> One {
     match c.compute_type()? {
         Some(elem) => Ok(c.b.cast(x, elem)?),
         None => Ok(x),

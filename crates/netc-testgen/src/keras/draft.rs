@@ -4,8 +4,8 @@ use netc_ir::{Attr, Attrs, Dim, ElemType, Module, Type};
 use netc_keras::build::{Declaration, LayerHandle, ModelBuilder, Tensor};
 
 use super::choice::Choice;
-use super::{KerasClass, LIBRARY, attention, convolution, dense, elementwise, functions, merge, moves, normalization};
-use super::{recurrent, reductions, selection, shapes, structure, unchanged};
+use super::{KerasClass, LIBRARY, attention, convolution, dense, elementwise, functions, images, merge, moves};
+use super::{normalization, recurrent, reductions, selection, shapes, structure, unchanged};
 use crate::recipe::{Step, pick};
 
 /// Steps read only values with fewer elements per example: what keeps models fast.
@@ -112,6 +112,9 @@ impl Draft {
             KerasClass::Conv => convolution::conv(self, step, k),
             KerasClass::Depthwise => convolution::depthwise(self, step, k),
             KerasClass::Separable => convolution::separable(self, step, k),
+            KerasClass::Transposed => images::transposed(self, step, k),
+            KerasClass::Adaptive => images::adaptive(self, step, k),
+            KerasClass::Resize => images::resize(self, step, k),
             KerasClass::Kernel => convolution::operation(self, step, k),
             KerasClass::Pool => convolution::pool(self, step, k),
             KerasClass::GlobalPool => convolution::global_pool(self, step, k),
