@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from keras import ops
 from keras.src.activations import ALL_OBJECTS_DICT
+from keras.src.applications import convnext
 
 from harness import assert_close, input_names, inputs_of, netc_run, randomise, run, save
 
@@ -60,6 +61,14 @@ CASES = {
         Normalization(mean=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6], variance=[1, 2, 3, 4, 5, 6])(x)
         Normalization(mean=0.3, variance=1.7, invert=True)(x)
         Normalization(axis=None)(x)
+        SpectralNormalization(Dense(5, activation='relu'))(x)
+        LayerScale(0.3, 6)(x)
+        StochasticDepth(0.3)(x)
+        Discretization([-0.7, 0.1, 0.8])(x)
+        Discretization([-0.7, 0.1, 0.8], output_mode='one_hot')(x)
+        Discretization([-0.7, 0.1, 0.8], output_mode='multi_hot')(x)
+        Discretization([-1, 0, 1], output_mode='count')(x)
+        CategoryEncoding(4)(ops.abs(x) * 2)
         EinsumDense('ab,bc->ac', 5, bias_axes='c')(x)
         EinsumDense('ab,bc->ac', 5, activation='relu')(x)
         Add()([x, y, z])
@@ -338,6 +347,15 @@ CASES = {
         MultiHeadAttention(2, 3)(x, x, use_causal_mask=True)
         MultiHeadAttention(2, 3)(x, y, return_attention_scores=True)
         MultiHeadAttention(2, 3)(query=x, value=y, key=z)
+        GroupQueryAttention(3, 4, 2)(x, y)
+        GroupQueryAttention(3, 4, 1, use_bias=False)(x, x)
+        GroupQueryAttention(3, 2, 2, dropout=0.2)(x, y, z)
+        GroupQueryAttention(3, 4, 2)(x, x, use_causal_mask=True)
+        GroupQueryAttention(3, 4, 2, dropout=0.2)(x, x, use_causal_mask=True)
+        GroupQueryAttention(3, 4, 2)(x, y, return_attention_scores=True)
+        GroupQueryAttention(3, 4, 2, use_gate=True)(x, x)
+        SpectralNormalization(Conv1D(5, 3, padding='same'))(x)
+        LayerScale(0.3, 4)(x)
         Attention()([x, y])
         Attention(use_scale=True)([x, y, z])
         Attention(score_mode='concat')([x, y])
@@ -405,6 +423,8 @@ CASES = {
         Cropping2D(((1, 0), (0, 3)))(x)
         UpSampling2D()(x)
         UpSampling2D((3, 2))(x)
+        SpectralNormalization(Conv2DTranspose(5, 3, strides=2), power_iterations=2)(x)
+        LayerScale(0.3, 4)(x)
         UpSampling2D(2, interpolation='bilinear')(x)
         UpSampling2D((3, 1), interpolation='bilinear')(x)
         UpSampling2D((2, 3), interpolation='bicubic')(x)
@@ -598,7 +618,8 @@ CASES = {
     """,
 }
 LINES = [(shape, line.strip()) for shape, text in CASES.items() for line in text.splitlines() if line.strip()]
-NAMES = {**vars(keras.layers), "ops": ops, "act": keras.activations, "np": np}
+CONVNEXT = {"LayerScale": convnext.LayerScale, "StochasticDepth": convnext.StochasticDepth}
+NAMES = {**vars(keras.layers), **CONVNEXT, "ops": ops, "act": keras.activations, "np": np}
 
 
 def check(inputs, outputs, folder, tolerance=1e-5):
@@ -650,6 +671,23 @@ def test_activation_far_out(name, tmp_path):
 def test_embedding(tmp_path):
     x = keras.Input((5,), dtype="int32")
     check(x, keras.layers.Embedding(7, 3)(x), tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(4,), (1,), (3, 4), ()])
+@pytest.mark.parametrize("mode", ["one_hot", "multi_hot", "count"])
+@pytest.mark.parametrize("dtype", ["int32", "uint8", "float32"])
+def test_category_encoding(shape, mode, dtype, tmp_path):
+    """Of small integers, some of which are no category."""
+    if mode == "count" and dtype == "float32":
+        dtype = "int64"
+    x = keras.Input(shape, dtype=dtype)
+    y = keras.ops.round(keras.ops.abs(x) * 2.0) if dtype == "float32" else x
+    check(x, keras.layers.CategoryEncoding(4, output_mode=mode)(y), tmp_path)
+
+
+def test_discretization_of_integers(tmp_path):
+    x = keras.Input((5,), dtype="int32")
+    check(x, [keras.layers.Discretization(b)(x) for b in ([1, 2], [0.5, 2.0, 3.5])], tmp_path)
 
 
 def test_embedding_of_floats(tmp_path):

@@ -5,6 +5,7 @@
 
 mod arrays;
 mod attention;
+mod categories;
 mod choice;
 mod convolution;
 mod dense;
@@ -70,6 +71,8 @@ classes! {
         EinsumDense,
         /// Rows of a table.
         Embedding,
+        /// Vectors of categories.
+        Category,
         /// Attention without projections.
         Attention,
         /// Attention of several heads.

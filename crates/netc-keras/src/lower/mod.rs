@@ -8,6 +8,7 @@ mod activation;
 mod adaptive;
 mod attention;
 mod call;
+mod category;
 mod conv;
 mod conv_transpose;
 mod dense;
@@ -128,6 +129,7 @@ pub const LAYERS: &[&[Entry]] = &[
     recurrent::LAYERS,
     wrapper::LAYERS,
     identity::LAYERS,
+    category::LAYERS,
 ];
 
 /// Every operation of `keras.ops` that has a meaning, by kind.

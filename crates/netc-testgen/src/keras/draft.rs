@@ -4,7 +4,9 @@ use netc_ir::{Attr, Attrs, Dim, ElemType, Module, Type};
 use netc_keras::build::{Declaration, LayerHandle, ModelBuilder, Tensor};
 
 use super::choice::Choice;
-use super::{KerasClass, LIBRARY, attention, convolution, dense, elementwise, functions, images, merge, moves};
+use super::{
+    KerasClass, LIBRARY, attention, categories, convolution, dense, elementwise, functions, images, merge, moves,
+};
 use super::{normalization, recurrent, reductions, selection, shapes, structure, unchanged};
 use crate::recipe::{Step, pick};
 
@@ -122,6 +124,7 @@ impl Draft {
             KerasClass::Norm => normalization::norm(self, step, k),
             KerasClass::Scaling => normalization::scaling(self, step, k),
             KerasClass::Normalize => normalization::operation(self, step, k),
+            KerasClass::Category => categories::category(self, step, k),
             KerasClass::Attention => attention::attention(self, step, k),
             KerasClass::MultiHead => attention::multi_head(self, step, k),
             KerasClass::Recurrent => recurrent::recurrent(self, step, k),

@@ -80,6 +80,12 @@ pub(super) fn time_distributed(d: &mut Draft, step: &Step<KerasClass>, k: &mut C
     let kernel = (vec![features, units], Init::glorot(features, units));
     let weights = std::iter::once(kernel).chain(use_bias.then(|| (vec![units], Init::offset())));
     let config = Attrs::new().with("layer", inner("Dense", dense));
+    if k.below(4) == 3 {
+        let config = config.with("power_iterations", 1);
+        let own = [vec![features, units], vec![1, units]].map(|extents| (extents, Init::glorot(features, units)));
+        let declaration = Declaration::keras("SpectralNormalization", config).weights(own).sublayer("layer", weights);
+        return d.layer(&declaration, &[x], 0.0);
+    }
     d.layer(&Declaration::keras("TimeDistributed", config).sublayer("layer", weights), &[x], 0.0)
 }
 
