@@ -79,6 +79,8 @@ classes! {
         MultiHead,
         /// Steps that hand on a state.
         Recurrent,
+        /// Such steps with convolutions.
+        ConvRecurrent,
         /// Such steps from both ends.
         Bidirectional,
         /// A layer for every step.

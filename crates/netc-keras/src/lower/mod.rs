@@ -10,6 +10,7 @@ mod attention;
 mod call;
 mod category;
 mod conv;
+mod conv_recurrent;
 mod conv_transpose;
 mod dense;
 mod einsum;
@@ -127,6 +128,7 @@ pub const LAYERS: &[&[Entry]] = &[
     resize::LAYERS,
     attention::LAYERS,
     recurrent::LAYERS,
+    conv_recurrent::LAYERS,
     wrapper::LAYERS,
     identity::LAYERS,
     category::LAYERS,

@@ -128,6 +128,7 @@ impl Draft {
             KerasClass::Attention => attention::attention(self, step, k),
             KerasClass::MultiHead => attention::multi_head(self, step, k),
             KerasClass::Recurrent => recurrent::recurrent(self, step, k),
+            KerasClass::ConvRecurrent => recurrent::conv_lstm(self, step, k),
             KerasClass::Bidirectional => recurrent::bidirectional(self, step, k),
             KerasClass::TimeDistributed => recurrent::time_distributed(self, step, k),
             KerasClass::Reshape => shapes::reshape(self, step, k),
