@@ -20,6 +20,7 @@ mod index;
 mod literal;
 mod merge;
 mod norm;
+mod op_index;
 mod op_shape;
 mod pool;
 mod promote;
@@ -140,6 +141,7 @@ pub const OPS: &[&[Entry]] = &[
     activation::OPS,
     reduce::OPS,
     op_shape::OPS,
+    op_index::OPS,
     index::OPS,
     dense::OPS,
     conv::OPS,

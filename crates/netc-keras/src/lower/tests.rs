@@ -240,6 +240,9 @@ fn no_configuration_panics() {
         "layer",
         "filters",
         "num_query_heads",
+        "block_size",
+        "shift",
+        "k",
     ];
     let weights = [("vars/0", "f32[3]"), ("vars/1", "f32[3]"), ("vars/2", "f32[3]"), ("vars/3", "f32[3]")];
     let calls = [

@@ -54,12 +54,12 @@ pub(super) fn adaptive(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -
 
 const METHODS: &[&str] = &["bilinear", "nearest", "bicubic", "lanczos3", "lanczos5"];
 
-/// `Resizing`, `CenterCrop`, `Resize`, and `UpSampling2D` by other means than repetition.
+/// `Resizing`, `CenterCrop`, `Resize`, blocks of pixels, and `UpSampling2D` by other means than repetition.
 pub(super) fn resize(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
     let image = image(d, step.reads[0], 2..=2, k)?;
     let format = data_format(image.layout);
     let size = d.size(image.x) + 0.5;
-    match k.below(4) {
+    match k.below(5) {
         0 => {
             let config =
                 resized(k, format).with("height", k.between(1, 5) as i64).with("width", k.between(1, 5) as i64);
@@ -73,11 +73,24 @@ pub(super) fn resize(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> 
                 .with("interpolation", k.of(METHODS));
             d.layer(&Declaration::keras("UpSampling2D", config), &[image.x], size)
         }
+        3 => blocks(d, &image, k),
         _ => {
             let config = resized(k, format).with("size", Attr::ints([k.between(1, 5), k.between(1, 5)]));
             d.op_of(("image", "Resize"), config, image.x, size)
         }
     }
+}
+
+/// Channels become blocks of pixels, or blocks become channels.
+fn blocks(d: &mut Draft, image: &Image, k: &mut Choice) -> Added {
+    let all = |n: u64| image.spatial.iter().all(|extent| extent.is_multiple_of(n));
+    let (class, block) = if image.channels.is_multiple_of(4) && k.flag() {
+        ("DepthToSpace", 2)
+    } else {
+        ("SpaceToDepth", k.of(&[2, 3, 1].into_iter().filter(|n| all(*n)).collect::<Vec<u64>>()))
+    };
+    let config = Attrs::new().with("block_size", block as i64).with("data_format", data_format(image.layout));
+    d.op_of(("nn", class), config, image.x, d.size(image.x))
 }
 
 fn resized(k: &mut Choice, format: &str) -> Attrs {
