@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from keras import ops
 from keras.src.activations import ALL_OBJECTS_DICT
+from keras.src.applications import convnext
 
 from harness import assert_close, input_names, inputs_of, netc_run, randomise, run, save
 
@@ -60,6 +61,14 @@ CASES = {
         Normalization(mean=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6], variance=[1, 2, 3, 4, 5, 6])(x)
         Normalization(mean=0.3, variance=1.7, invert=True)(x)
         Normalization(axis=None)(x)
+        SpectralNormalization(Dense(5, activation='relu'))(x)
+        LayerScale(0.3, 6)(x)
+        StochasticDepth(0.3)(x)
+        Discretization([-0.7, 0.1, 0.8])(x)
+        Discretization([-0.7, 0.1, 0.8], output_mode='one_hot')(x)
+        Discretization([-0.7, 0.1, 0.8], output_mode='multi_hot')(x)
+        Discretization([-1, 0, 1], output_mode='count')(x)
+        CategoryEncoding(4)(ops.abs(x) * 2)
         EinsumDense('ab,bc->ac', 5, bias_axes='c')(x)
         EinsumDense('ab,bc->ac', 5, activation='relu')(x)
         Add()([x, y, z])
@@ -140,6 +149,22 @@ CASES = {
         ops.trunc(x * 3)
         ops.round(x * 3)
         ops.isnan(x)
+        ops.isfinite(ops.log(x))
+        ops.isinf(ops.log(ops.maximum(x, 0.0)))
+        ops.where(ops.logical_xor(x > 0.0, y > 0.0), x, y)
+        ops.argmax(x, axis=1)
+        ops.argmax(x[0])
+        ops.argmin(x, axis=-1, keepdims=True)
+        ops.argmax(ops.floor(x), axis=1)
+        ops.argmin(ops.round(x), axis=1)
+        ops.argmax(ops.cast(x * 2, 'int32'), axis=1)
+        ops.argmax(ops.sqrt(x), axis=1)
+        ops.count_nonzero(ops.relu(x), axis=1)
+        ops.count_nonzero(ops.relu(x))
+        ops.roll(x, 2, axis=1)
+        ops.roll(x, -7, axis=1)
+        ops.fliplr(x)
+        ops.flipud(x)
         ops.zeros_like(x)
         ops.ones_like(x)
         ops.copy(x)
@@ -268,6 +293,16 @@ CASES = {
         ZeroPadding1D((1, 3))(x)
         Cropping1D((2, 1))(x)
         UpSampling1D(3)(x)
+        Conv1DTranspose(5, 3)(x)
+        Conv1DTranspose(5, 3, strides=2, padding='same', activation='relu')(x)
+        Conv1DTranspose(5, 2, strides=3)(x)
+        Conv1DTranspose(5, 4, strides=3, padding='same', output_padding=1, use_bias=False)(x)
+        Conv1DTranspose(5, 3, dilation_rate=2, padding='same')(x)
+        AdaptiveAveragePooling1D(4)(x)
+        AdaptiveAveragePooling1D(11)(x)
+        AdaptiveMaxPooling1D(3)(x)
+        AdaptiveMaxPooling1D(1)(x)
+        AdaptiveMaxPooling1D(17)(x)
         Permute((2, 1))(x)
         Flatten()(x)
         Reshape((4, 11))(x)
@@ -285,6 +320,14 @@ CASES = {
         LSTM(3, use_bias=False, go_backwards=True, recurrent_activation='hard_sigmoid', dropout=0.2)(x)
         LSTM(4)(y, initial_state=[GlobalMaxPooling1D()(x), GlobalAveragePooling1D()(x)])
         GRU(4)(y, initial_state=GlobalMaxPooling1D()(x))
+        RNN(SimpleRNNCell(3))(x)
+        RNN(GRUCell(3, reset_after=False, activation='relu'), return_sequences=True, go_backwards=True)(x)
+        RNN(LSTMCell(3, use_bias=False), return_state=True)(x)
+        RNN(LSTMCell(4))(y, initial_state=[GlobalMaxPooling1D()(x), GlobalAveragePooling1D()(x)])
+        RNN([GRUCell(3), LSTMCell(2), GRUCell(5), SimpleRNNCell(4)])(x)
+        RNN([LSTMCell(3), LSTMCell(2)], return_sequences=True, return_state=True)(x)
+        RNN(StackedRNNCells([GRUCell(3, reset_after=False), SimpleRNNCell(3)]), unroll=True)(x)
+        ConvLSTM1D(3, 2)(ops.reshape(x, (-1, 4, 11, 1)))
         Bidirectional(LSTM(3, return_sequences=True))(x)
         Bidirectional(GRU(3), merge_mode='sum')(x)
         Bidirectional(SimpleRNN(3, return_sequences=True), merge_mode='mul')(x)
@@ -328,6 +371,15 @@ CASES = {
         MultiHeadAttention(2, 3)(x, x, use_causal_mask=True)
         MultiHeadAttention(2, 3)(x, y, return_attention_scores=True)
         MultiHeadAttention(2, 3)(query=x, value=y, key=z)
+        GroupQueryAttention(3, 4, 2)(x, y)
+        GroupQueryAttention(3, 4, 1, use_bias=False)(x, x)
+        GroupQueryAttention(3, 2, 2, dropout=0.2)(x, y, z)
+        GroupQueryAttention(3, 4, 2)(x, x, use_causal_mask=True)
+        GroupQueryAttention(3, 4, 2, dropout=0.2)(x, x, use_causal_mask=True)
+        GroupQueryAttention(3, 4, 2)(x, y, return_attention_scores=True)
+        GroupQueryAttention(3, 4, 2, use_gate=True)(x, x)
+        SpectralNormalization(Conv1D(5, 3, padding='same'))(x)
+        LayerScale(0.3, 4)(x)
         Attention()([x, y])
         Attention(use_scale=True)([x, y, z])
         Attention(score_mode='concat')([x, y])
@@ -340,6 +392,9 @@ CASES = {
         ops.var(x, axis=(1, 2), keepdims=True)
         ops.transpose(x, (0, 2, 1))
         ops.moveaxis(x, 1, 2)
+        ops.tril(x)
+        ops.triu(x, k=1)
+        ops.tril(ops.cast(x * 3, 'int32'), k=-2)
         ops.swapaxes(x, 1, 2)
         ops.einsum('abc,abd->acd', x, y)
         ops.einsum('...ij,...kj->...ik', x, y)
@@ -387,6 +442,10 @@ CASES = {
         GlobalAveragePooling2D(keepdims=True)(x)
         TimeDistributed(Conv1D(3, 2, padding='same'))(x)
         TimeDistributed(LSTM(3))(x)
+        ConvLSTM1D(3, 2)(x)
+        ConvLSTM1D(3, 3, strides=2, padding='same', return_sequences=True, return_state=True)(x)
+        ConvLSTM1D(3, 3, dilation_rate=2, go_backwards=True, use_bias=False, recurrent_activation='hard_sigmoid')(x)
+        ConvLSTM1D(3, 2, data_format='channels_first', return_sequences=True)(x)
         SpatialDropout2D(0.3)(x)
         ZeroPadding2D()(x)
         ZeroPadding2D((1, 2))(x)
@@ -395,6 +454,46 @@ CASES = {
         Cropping2D(((1, 0), (0, 3)))(x)
         UpSampling2D()(x)
         UpSampling2D((3, 2))(x)
+        SpectralNormalization(Conv2DTranspose(5, 3, strides=2), power_iterations=2)(x)
+        LayerScale(0.3, 4)(x)
+        UpSampling2D(2, interpolation='bilinear')(x)
+        UpSampling2D((3, 1), interpolation='bilinear')(x)
+        UpSampling2D((2, 3), interpolation='bicubic')(x)
+        UpSampling2D(2, interpolation='lanczos3')(x)
+        UpSampling2D(3, interpolation='lanczos5')(x)
+        Resizing(5, 13)(x)
+        Resizing(5, 9)(x)
+        Resizing(20, 3, interpolation='nearest')(x)
+        Resizing(3, 4, interpolation='bicubic')(x)
+        Resizing(11, 4, interpolation='bicubic', antialias=True)(x)
+        Resizing(3, 4, antialias=True)(x)
+        Resizing(3, 4, interpolation='lanczos3', antialias=True)(x)
+        Resizing(12, 5, interpolation='lanczos5')(x)
+        Resizing(6, 6, crop_to_aspect_ratio=True)(x)
+        Resizing(4, 12, crop_to_aspect_ratio=True)(x)
+        Resizing(6, 6, pad_to_aspect_ratio=True, fill_value=0.7)(x)
+        Resizing(3, 9, pad_to_aspect_ratio=True)(x)
+        CenterCrop(4, 4)(x)
+        CenterCrop(7, 6)(x)
+        CenterCrop(8, 4)(x)
+        CenterCrop(12, 13)(x)
+        ops.image.resize(x, (5, 13))
+        ops.image.resize(x, (3, 12), interpolation='nearest')
+        ops.image.resize(x, (3, 12), interpolation='bicubic', antialias=True)
+        Conv2DTranspose(5, 3)(x)
+        Conv2DTranspose(5, 3, strides=2, padding='same')(x)
+        Conv2DTranspose(5, (2, 4), strides=(3, 2), activation='relu')(x)
+        Conv2DTranspose(5, (2, 4), strides=(3, 2), padding='same', use_bias=False)(x)
+        Conv2DTranspose(5, 1, strides=2)(x)
+        Conv2DTranspose(5, 1, strides=2, padding='same')(x)
+        Conv2DTranspose(5, (4, 3), strides=(2, 3), output_padding=(1, 2))(x)
+        Conv2DTranspose(5, (4, 3), strides=(2, 3), output_padding=(1, 0), padding='same')(x)
+        Conv2DTranspose(5, 3, dilation_rate=(2, 1))(x)
+        Conv2DTranspose(5, (2, 3), dilation_rate=2, padding='same')(x)
+        AdaptiveAveragePooling2D(3)(x)
+        AdaptiveAveragePooling2D((2, 9))(x)
+        AdaptiveMaxPooling2D((4, 5))(x)
+        AdaptiveMaxPooling2D(1)(x)
         Permute((3, 1, 2))(x)
         Flatten()(x)
         Flatten(data_format='channels_first')(x)
@@ -429,6 +528,11 @@ CASES = {
         ops.pad(x, ((0, 0), (1, 1), (2, 2), (0, 0)))
         ops.transpose(x, (0, 3, 1, 2))
         ops.reshape(x, (-1, 63, 4))
+        ops.nn.depth_to_space(x, 2)
+        ops.nn.space_to_depth(x[:, :6, :8], 2)
+        ops.nn.space_to_depth(x[:, :6], 3)
+        ops.nn.depth_to_space(ops.transpose(x, (0, 3, 1, 2)), 2, data_format='channels_first')
+        ops.nn.space_to_depth(ops.transpose(x[:, :6], (0, 3, 1, 2)), 3, data_format='channels_first')
         x[:, 1:-1, ::2]
         x[:, :, :, 0]
         x[..., :2] * x[..., 2:]
@@ -446,6 +550,18 @@ CASES = {
         ZeroPadding2D(((1, 0), (0, 3)), data_format='channels_first')(x)
         Cropping2D(((1, 0), (0, 3)), data_format='channels_first')(x)
         UpSampling2D((3, 2), data_format='channels_first')(x)
+        UpSampling2D((3, 2), data_format='channels_first', interpolation='bilinear')(x)
+        Resizing(5, 13, data_format='channels_first')(x)
+        Resizing(5, 5, data_format='channels_first', pad_to_aspect_ratio=True)(x)
+        Resizing(5, 5, data_format='channels_first', interpolation='nearest', crop_to_aspect_ratio=True)(x)
+        CenterCrop(4, 4, data_format='channels_first')(x)
+        CenterCrop(8, 4, data_format='channels_first')(x)
+        ops.image.resize(x, (5, 13), data_format='channels_first')
+        Conv2DTranspose(5, 3, strides=2, padding='same', data_format='channels_first')(x)
+        Conv2DTranspose(5, (2, 4), strides=(3, 2), data_format='channels_first', activation='relu')(x)
+        Conv1DTranspose(5, 3, strides=2, data_format='channels_first')(ops.reshape(x, (-1, 4, 63)))
+        AdaptiveAveragePooling2D((2, 4), data_format='channels_first')(x)
+        AdaptiveMaxPooling2D((4, 5), data_format='channels_first')(x)
         Flatten(data_format='channels_first')(x)
         BatchNormalization(axis=1)(x)
         GroupNormalization(2, axis=1)(x)
@@ -469,6 +585,18 @@ CASES = {
         ZeroPadding3D((1, 0, 2))(x)
         Cropping3D(((1, 0), (0, 2), (1, 1)))(x)
         UpSampling3D((1, 2, 3))(x)
+        ConvLSTM2D(3, 2)(x)
+        ConvLSTM2D(3, (3, 2), strides=(2, 1), padding='same', activation='relu', return_state=True)(x)
+        ConvLSTM2D(3, 2, data_format='channels_first', return_sequences=True)(x)
+        ConvLSTM2D(4, 3, padding='same')(y, initial_state=[x[:, 0], x[:, 1]])
+        ConvLSTM3D(2, 2)(ops.reshape(x, (-1, 5, 6, 7, 4, 1)))
+        Conv3DTranspose(3, 2)(x)
+        Conv3DTranspose(3, (3, 1, 2), strides=(2, 2, 1), padding='same', activation='relu')(x)
+        Conv3DTranspose(3, 3, strides=2, output_padding=1, padding='same')(x)
+        Conv3DTranspose(3, 2, strides=2, data_format='channels_first')(ops.transpose(x, (0, 4, 1, 2, 3)))
+        AdaptiveAveragePooling3D((2, 3, 4))(x)
+        AdaptiveMaxPooling3D((5, 1, 3))(x)
+        AdaptiveMaxPooling3D((5, 1, 3), data_format='channels_first')(ops.transpose(x, (0, 4, 1, 2, 3)))
         BatchNormalization()(x)
         Conv3D(3, 2, data_format='channels_first')(ops.transpose(x, (0, 4, 1, 2, 3)))
         Flatten()(x)
@@ -485,6 +613,14 @@ CASES = {
         ZeroPadding2D(2)(x)
         Cropping2D(1)(x)
         UpSampling2D(2)(x)
+        UpSampling2D(2, interpolation='bilinear')(x)
+        UpSampling2D((1, 3), interpolation='bicubic')(x)
+        Resizing(5, 13)(x)
+        Resizing(5, 13, interpolation='nearest')(x)
+        Resizing(5, 4, antialias=True)(x)
+        Conv2DTranspose(5, 3, strides=2, padding='same')(x)
+        Conv2DTranspose(5, (1, 4), strides=3)(x)
+        Add()([Conv2DTranspose(4, 2, strides=2)(x), UpSampling2D(2, interpolation='bilinear')(y)])
         BatchNormalization()(x)
         GroupNormalization(2)(x)
         LayerNormalization()(x)
@@ -513,6 +649,7 @@ CASES = {
         Attention()([x, y])
         MultiHeadAttention(2, 3)(x, x)
         UpSampling1D(2)(x)
+        Conv1DTranspose(5, 3, strides=2)(x)
         Softmax(axis=1)(x)
         LayerNormalization()(x)
         Flatten()(Conv1D(1, 1)(x))
@@ -522,7 +659,8 @@ CASES = {
     """,
 }
 LINES = [(shape, line.strip()) for shape, text in CASES.items() for line in text.splitlines() if line.strip()]
-NAMES = {**vars(keras.layers), "ops": ops, "act": keras.activations, "np": np}
+CONVNEXT = {"LayerScale": convnext.LayerScale, "StochasticDepth": convnext.StochasticDepth}
+NAMES = {**vars(keras.layers), **CONVNEXT, "ops": ops, "act": keras.activations, "np": np}
 
 
 def check(inputs, outputs, folder, tolerance=1e-5):
@@ -576,6 +714,23 @@ def test_embedding(tmp_path):
     check(x, keras.layers.Embedding(7, 3)(x), tmp_path)
 
 
+@pytest.mark.parametrize("shape", [(4,), (1,), (3, 4), ()])
+@pytest.mark.parametrize("mode", ["one_hot", "multi_hot", "count"])
+@pytest.mark.parametrize("dtype", ["int32", "uint8", "float32"])
+def test_category_encoding(shape, mode, dtype, tmp_path):
+    """Of small integers, some of which are no category."""
+    if mode == "count" and dtype == "float32":
+        dtype = "int64"
+    x = keras.Input(shape, dtype=dtype)
+    y = keras.ops.round(keras.ops.abs(x) * 2.0) if dtype == "float32" else x
+    check(x, keras.layers.CategoryEncoding(4, output_mode=mode)(y), tmp_path)
+
+
+def test_discretization_of_integers(tmp_path):
+    x = keras.Input((5,), dtype="int32")
+    check(x, [keras.layers.Discretization(b)(x) for b in ([1, 2], [0.5, 2.0, 3.5])], tmp_path)
+
+
 def test_embedding_of_floats(tmp_path):
     x = keras.Input((5,))
     check(x, keras.layers.Embedding(7, 3)(keras.ops.abs(x)), tmp_path)
@@ -606,6 +761,19 @@ def test_mixed_types(dtype, expression, tmp_path):
     check([t for n, t in [("x", x), ("y", y)] if n in names], out, tmp_path)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int16"])
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
+def test_resizing_of_integers(dtype, interpolation, tmp_path):
+    """To sizes that give no halves, which rounding errors would send either way."""
+    x = keras.Input((7, 9, 3), dtype=dtype)
+    check(x, keras.layers.Resizing(5, 15, interpolation=interpolation)(x), tmp_path)
+
+
+def test_center_crop_of_integers(tmp_path):
+    x = keras.Input((7, 9, 3), dtype="uint8")
+    check(x, keras.layers.CenterCrop(4, 5)(x), tmp_path)
+
+
 def test_slice_of_a_fixed_batch(tmp_path):
     x = keras.Input(batch_shape=(3, 11, 4))
     check(x, [ops.slice(x, (0, 1, 1), (2, 3, 2)), x[0], x[-1, 2:]], tmp_path)
@@ -620,6 +788,10 @@ HALF = [
     (IMAGE, "Add(dtype=dtype)([x, Conv2D(4, 3, padding='same', dtype=dtype)(x)])"),
     (IMAGE, "MaxPooling2D(dtype=dtype)(x)"),
     (STEPS, "MultiHeadAttention(2, 3, dtype=dtype)(x, x)"),
+    (IMAGE, "Conv2DTranspose(5, 3, strides=2, dtype=dtype)(x)"),
+    (IMAGE, "Resizing(5, 13, dtype=dtype)(x)"),
+    (IMAGE, "CenterCrop(4, 12, dtype=dtype)(x)"),
+    (IMAGE, "AdaptiveAveragePooling2D(3, dtype=dtype)(x)"),
 ]
 
 

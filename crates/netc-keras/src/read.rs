@@ -110,11 +110,11 @@ fn read_json(path: &Path, file: &File, given: Given<'_>, dialects: &Dialects) ->
     }
     let text = io::read_to_string(file)?;
     let parse = |text: &str| json::parse(text).map_err(|source| Problem::Json { member: "the file", source });
-    let object = match parse(&text)? {
-        // What `to_json` gave, written as JSON once more.
-        Attr::Str(inner) => parse(&inner)?,
-        object => object,
-    };
+    let mut object = parse(&text)?;
+    // What `to_json` gave may have been written as JSON once more.
+    if let Attr::Str(inner) = &object {
+        object = parse(inner)?;
+    }
     if object.get("modelTopology").is_some() {
         let note = "it is a model of TensorFlow.js, which netc does not read; convert it with `tensorflowjs_converter`";
         return Err(Problem::config("the file", note));

@@ -5,12 +5,14 @@
 
 mod arrays;
 mod attention;
+mod categories;
 mod choice;
 mod convolution;
 mod dense;
 mod draft;
 mod elementwise;
 mod functions;
+mod images;
 mod merge;
 mod moves;
 mod normalization;
@@ -47,10 +49,16 @@ classes! {
         Depthwise,
         /// The two of them.
         Separable,
+        /// A convolution over elements with zeros between them.
+        Transposed,
         /// The largest of windows, or their mean.
         Pool,
         /// The mean or largest of whole images.
         GlobalPool,
+        /// As many windows as asked for.
+        Adaptive,
+        /// Images of another size.
+        Resize,
         /// A normalization with weights.
         Norm,
         /// A change of scale.
@@ -63,12 +71,16 @@ classes! {
         EinsumDense,
         /// Rows of a table.
         Embedding,
+        /// Vectors of categories.
+        Category,
         /// Attention without projections.
         Attention,
         /// Attention of several heads.
         MultiHead,
         /// Steps that hand on a state.
         Recurrent,
+        /// Such steps with convolutions.
+        ConvRecurrent,
         /// Such steps from both ends.
         Bidirectional,
         /// A layer for every step.

@@ -35,6 +35,8 @@ pub enum Origin {
     Layers,
     /// The module of `keras.src.ops` with this name, for example `numpy`.
     Ops(String),
+    /// The module of `keras.applications` with this name, for example `convnext`.
+    Applications(String),
     /// `keras.activations`: operations that are no functions of `keras.ops`.
     Activations,
     /// A class of the user, registered under this name.
@@ -108,7 +110,7 @@ impl Declaration {
     /// The class with its dialect, as in the ops that apply it.
     pub(super) fn qualified(&self) -> String {
         let dialect = match self.origin {
-            Origin::Layers => "keras",
+            Origin::Layers | Origin::Applications(_) => "keras",
             Origin::Ops(_) | Origin::Activations => "keras.ops",
             Origin::Custom(_) => "custom",
         };
@@ -133,6 +135,9 @@ impl Declaration {
     pub(super) fn entry(&self, name: &str, inputs: &[Type]) -> Attrs {
         let (module, registered) = match &self.origin {
             Origin::Layers => (Attr::str("keras.layers"), Attr::Null),
+            Origin::Applications(module) => {
+                (Attr::str(format!("keras.src.applications.{module}")), Attr::str(&*self.class))
+            }
             Origin::Ops(module) => (Attr::str(format!("keras.src.ops.{module}")), Attr::str(&*self.class)),
             Origin::Activations => (Attr::str("keras.src.activations.activations"), Attr::str(&*self.class)),
             Origin::Custom(registered) => (Attr::Null, Attr::str(&**registered)),
@@ -141,11 +146,11 @@ impl Declaration {
             // Inputs have their own order of keys, operations no data type.
             Origin::Layers if self.class == "InputLayer" => Attrs::new(),
             Origin::Ops(_) | Origin::Activations => Attrs::new().with("name", name),
-            // The one family of layers that leaves out whether it is trainable.
-            Origin::Layers if self.class.starts_with("SpatialDropout") => {
+            // The layers that leave out whether they are trainable.
+            Origin::Layers if self.class.starts_with("SpatialDropout") || self.class == "Discretization" => {
                 Attrs::new().with("name", name).with("dtype", float32())
             }
-            Origin::Layers | Origin::Custom(_) => {
+            Origin::Layers | Origin::Applications(_) | Origin::Custom(_) => {
                 Attrs::new().with("name", name).with("trainable", true).with("dtype", float32())
             }
         };

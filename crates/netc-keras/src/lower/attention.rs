@@ -11,6 +11,7 @@ use super::{Done, Entry, Lowered, One, many};
 
 pub(super) const LAYERS: &[Entry] = &[
     many("MultiHeadAttention", multi_head, "Attention of several heads between projections of the inputs."),
+    many("GroupQueryAttention", group_query, "Attention of several heads, of which some share keys and values."),
     many("Attention", |c| attention(c, scores), "Means of the values, weighted by the softmax of query times key."),
     many(
         "AdditiveAttention",
@@ -20,27 +21,53 @@ pub(super) const LAYERS: &[Entry] = &[
 ];
 
 fn multi_head(c: &mut Call<'_, '_>) -> Lowered {
-    let inputs = multi_head_inputs(c)?;
+    let [x, y, z] = multi_head_inputs(c)?;
+    let query = project(c, x, "query_dense", "abc,cde->abde")?;
+    let key = project(c, z, "key_dense", "abc,cde->abde")?;
+    let value = project(c, y, "value_dense", "abc,cde->abde")?;
+    let scale = 1.0 / (c.count("key_dim")? as f64).sqrt();
+    let (mixed, weights) = mixed(c, [query, value, key], scale)?;
+    let mixed = gated(c, mixed, x)?;
+    let out = project(c, mixed, "output_dense", "abcd,cde->abe")?;
+    Ok([vec![out], Vec::from_iter(weights)].concat())
+}
+
+fn group_query(c: &mut Call<'_, '_>) -> Lowered {
+    let [x, y, z] = multi_head_inputs(c)?;
+    let (heads, pairs) = (c.count("num_query_heads")?, c.count("num_key_value_heads")?);
+    if heads % pairs != 0 {
+        return Err(c.bad("num_key_value_heads", &format!("a divisor of {heads} heads")));
+    }
+    let query = project(c, x, "_query_dense", "abc,cde->abde")?;
+    let key = project(c, z, "_key_dense", "abc,cde->abde")?;
+    let value = project(c, y, "_value_dense", "abc,cde->abde")?;
+    let key = c.repeat(key, 2, heads / pairs)?;
+    let value = c.repeat(value, 2, heads / pairs)?;
+    let scale = 1.0 / (c.count("head_dim")? as f64).sqrt();
+    let (mixed, weights) = mixed(c, [query, value, key], scale)?;
+    let mixed = gated(c, mixed, x)?;
+    let out = project(c, mixed, "_output_dense", "abcd,cde->abe")?;
+    Ok([vec![out], Vec::from_iter(weights)].concat())
+}
+
+/// Means of the values of each head, and their weights where the call asks for them.
+fn mixed(c: &mut Call<'_, '_>, of: [ValueId; 3], scale: f64) -> Done<(ValueId, Option<ValueId>)> {
+    let [query, value, key] = of;
     let causal = c.flag_arg(9, "use_causal_mask")?;
     let with_scores = c.flag_arg(7, "return_attention_scores")?;
     if causal && with_scores {
         // Keras's softmax leaves its mask on the scores, and later layers read it there.
         return Err(c.unsupported("scores that carry a causal mask"));
     }
-    let [x, y, z] = inputs;
-    let query = project(c, x, "query_dense", "abc,cde->abde")?;
-    let key = project(c, z, "key_dense", "abc,cde->abde")?;
-    let value = project(c, y, "value_dense", "abc,cde->abde")?;
-    let scale = 1.0 / (c.count("key_dim")? as f64).sqrt();
     // Keras has two ways, which round differently.
-    let (mixed, weights) = if c.float_or("dropout", 0.0)? > 0.0 || with_scores {
+    if c.float_or("dropout", 0.0)? > 0.0 || with_scores {
         let query = c.mul(query, scale)?;
         let logits = einsum(c, "BSNH,BTNH->BNTS", key, query)?;
         // The smallest number that is safe to add.
         let masked = if c.elem(logits) == ElemType::F16 { -3e4 } else { -1e9 };
         let logits = if causal { mask_future(c, logits, masked)? } else { logits };
         let weights = softmax(c, logits, &[3])?;
-        (einsum(c, "BNTS,BSNH->BTNH", weights, value)?, weights)
+        Ok((einsum(c, "BNTS,BSNH->BTNH", weights, value)?, with_scores.then_some(weights)))
     } else {
         let (wide_query, wide_key) = (c.at_least_f32(query)?, c.at_least_f32(key)?);
         let logits = einsum(c, "BTNH,BSNH->BNTS", wide_query, wide_key)?;
@@ -49,17 +76,18 @@ fn multi_head(c: &mut Call<'_, '_>) -> Lowered {
         let logits = c.b.cast(logits, ElemType::F32)?;
         let weights = softmax(c, logits, &[3])?;
         let weights = c.b.cast(weights, c.elem(key))?;
-        (einsum(c, "BNTS,BSNH->BTNH", weights, value)?, weights)
-    };
-    let mixed = if c.flag("use_gate", false)? {
-        let gate = project(c, x, "_gate_dense", "abc,cde->abde")?;
-        let gate = sigmoid(c, gate)?;
-        c.mul(mixed, gate)?
-    } else {
-        mixed
-    };
-    let out = project(c, mixed, "output_dense", "abcd,cde->abe")?;
-    Ok(if with_scores { vec![out, weights] } else { vec![out] })
+        Ok((einsum(c, "BNTS,BSNH->BTNH", weights, value)?, None))
+    }
+}
+
+/// `mixed`, where each number counts as much as the query says.
+fn gated(c: &mut Call<'_, '_>, mixed: ValueId, query: ValueId) -> One {
+    if !c.flag("use_gate", false)? {
+        return Ok(mixed);
+    }
+    let gate = project(c, query, "_gate_dense", "abc,cde->abde")?;
+    let gate = sigmoid(c, gate)?;
+    c.mul(mixed, gate)
 }
 
 /// Query, value and key.
@@ -74,7 +102,7 @@ fn multi_head_inputs(c: &mut Call<'_, '_>) -> Done<[ValueId; 3]> {
     }
     let one = |c: &mut Call<'_, '_>, i: usize, name: &str| match c.tensors(c.arg(i, name))?[..] {
         [x] => c.autocast(x),
-        _ => Err(LowerError::Operands(format!("`MultiHeadAttention` takes one tensor as `{name}`"))),
+        _ => Err(LowerError::Operands(format!("`{}` takes one tensor as `{name}`", c.class()))),
     };
     let query = one(c, 0, "query")?;
     let value = one(c, 1, "value")?;

@@ -105,7 +105,7 @@ fn pointwise(c: &mut Call<'_, '_>, x: ValueId, kernel: ValueId, n: usize) -> One
     Ok(c.b.conv(x, kernel, window, 1)?)
 }
 
-fn window(c: &Call<'_, '_>, n: usize) -> Done<Window> {
+pub(super) fn window(c: &Call<'_, '_>, n: usize) -> Done<Window> {
     let dilations = c.tuple_or("dilation_rate", n, 1)?;
     let padding = match c.one_of("padding", &["valid", "same", "causal"])? {
         "same" => Padding::Same,
@@ -121,7 +121,7 @@ fn window(c: &Call<'_, '_>, n: usize) -> Done<Window> {
     Ok(Window { strides: c.tuple_or("strides", n, 1)?, dilations, padding, layout: c.layout()? })
 }
 
-fn bias_and_activation(c: &mut Call<'_, '_>, y: ValueId, place: &str, n: usize) -> One {
+pub(super) fn bias_and_activation(c: &mut Call<'_, '_>, y: ValueId, place: &str, n: usize) -> One {
     if !c.flag("use_bias", true)? {
         return activate(c, y);
     }

@@ -3,6 +3,7 @@
 use netc_ir::{Binary, Compare, ElemType, Unary, ValueId};
 
 use super::call::Call;
+use super::op_index::{is_finite, is_infinite};
 use super::promote::{Arg, Kind, dtype};
 use super::{Entry, One, one};
 
@@ -24,6 +25,7 @@ pub(super) const OPS: &[Entry] = &[
     one("GreaterEqual", |c| compare(c, Compare::Ge), "Whether `x1 >= x2`."),
     one("LogicalAnd", |c| logical(c, Binary::And), "Whether both are true."),
     one("LogicalOr", |c| logical(c, Binary::Or), "Whether either is true."),
+    one("LogicalXor", logical_xor, "Whether one is true."),
     one("LogicalNot", logical_not, "Whether `x` is false."),
     one("Where", select, "`x1` where `condition`, else `x2`."),
     one("Clip", clip, "`x` between `x_min` and `x_max`."),
@@ -61,6 +63,8 @@ pub(super) const OPS: &[Entry] = &[
     one("Trunc", trunc, "`x` without its fraction."),
     one("Round", round, "The nearest integer, ties to even."),
     one("Isnan", is_nan, "Whether `x` is not a number."),
+    one("Isfinite", |c| float_arg(c).and_then(|x| is_finite(c, x)), "Whether `x` is finite."),
+    one("Isinf", |c| float_arg(c).and_then(|x| is_infinite(c, x)), "Whether `x` is infinite."),
     one("ZerosLike", |c| filled(c, 0.0), "Zeros of the shape of `x`."),
     one("OnesLike", |c| filled(c, 1.0), "Ones of the shape of `x`."),
 ];
@@ -100,6 +104,15 @@ fn logical(c: &mut Call<'_, '_>, f: Binary) -> One {
     let (a, b) = (c.tensor(0, "x1")?, c.tensor(1, "x2")?);
     let (a, b) = (c.truth(a)?, c.truth(b)?);
     Ok(c.b.binary(f, a, b)?)
+}
+
+fn logical_xor(c: &mut Call<'_, '_>) -> One {
+    let (a, b) = (c.tensor(0, "x1")?, c.tensor(1, "x2")?);
+    let (a, b) = (c.truth(a)?, c.truth(b)?);
+    let either = c.b.binary(Binary::Or, a, b)?;
+    let both = c.b.binary(Binary::And, a, b)?;
+    let not_both = c.unary(Unary::Not, both)?;
+    Ok(c.b.binary(Binary::And, either, not_both)?)
 }
 
 fn logical_not(c: &mut Call<'_, '_>) -> One {

@@ -16,6 +16,7 @@ pub(super) const LAYERS: &[Entry] = &[
     one("GaussianDropout", |c| c.input(), "`x`; noise in training."),
     one("GaussianNoise", |c| c.input(), "`x`; noise in training."),
     one("ActivityRegularization", |c| c.input(), "`x`; a loss in training."),
+    one("StochasticDepth", |c| c.input(), "`x`; left out now and then in training."),
     one("Masking", masking, "0 where all features of a step have the mask's value."),
     one("AugMix", augment, "`x`; another image in training."),
     one("CutMix", augment, "`x`; another image in training."),

@@ -17,6 +17,7 @@ pub(super) const LAYERS: &[Entry] = &[
     one("Maximum", |c| masked_fold(c, Binary::Max), "The largest of the inputs, element by element."),
     one("Minimum", |c| masked_fold(c, Binary::Min), "The smallest of the inputs, element by element."),
     one("Concatenate", concatenate, "The inputs one after the other along `axis`."),
+    one("CustomScaleLayer", residual, "The first input and a multiple of the second."),
     one("Dot", dot, "The products of the examples' tensors, summed along `axes`."),
 ];
 
@@ -60,6 +61,16 @@ fn fold_all(c: &mut Call<'_, '_>, f: Binary, inputs: &[ValueId]) -> One {
 fn subtract(c: &mut Call<'_, '_>) -> One {
     let [a, b] = two(c, aligned)?;
     fold_all(c, Binary::Sub, &[a, b])
+}
+
+/// Of `keras.applications.InceptionResNetV2`.
+fn residual(c: &mut Call<'_, '_>) -> One {
+    let [x, y] = two(c, |c| c.inputs())?;
+    let scale = Arg::Float(c.float("scale")?);
+    let (y, scale) = c.promote2(Arg::Tensor(y), scale, &[])?;
+    let y = c.b.binary(Binary::Mul, y, scale)?;
+    let (x, y) = c.promote2(Arg::Tensor(x), Arg::Tensor(y), &[])?;
+    Ok(c.b.binary(Binary::Add, x, y)?)
 }
 
 fn two(c: &mut Call<'_, '_>, inputs: fn(&mut Call<'_, '_>) -> Done<Vec<ValueId>>) -> Done<[ValueId; 2]> {

@@ -5,9 +5,13 @@
 //! configuration it does not know is an error, never ignored.
 
 mod activation;
+mod adaptive;
 mod attention;
 mod call;
+mod category;
 mod conv;
+mod conv_recurrent;
+mod conv_transpose;
 mod dense;
 mod einsum;
 mod elementwise;
@@ -16,11 +20,13 @@ mod index;
 mod literal;
 mod merge;
 mod norm;
+mod op_index;
 mod op_shape;
 mod pool;
 mod promote;
 mod recurrent;
 mod reduce;
+mod resize;
 mod shape;
 mod softmax;
 mod tensor;
@@ -112,16 +118,21 @@ const fn many(class: &'static str, lower: fn(&mut Call<'_, '_>) -> Lowered, doc:
 /// Every layer that has a meaning, by kind.
 pub const LAYERS: &[&[Entry]] = &[
     conv::LAYERS,
+    conv_transpose::LAYERS,
     pool::LAYERS,
+    adaptive::LAYERS,
     dense::LAYERS,
     norm::LAYERS,
     activation::LAYERS,
     merge::LAYERS,
     shape::LAYERS,
+    resize::LAYERS,
     attention::LAYERS,
     recurrent::LAYERS,
+    conv_recurrent::LAYERS,
     wrapper::LAYERS,
     identity::LAYERS,
+    category::LAYERS,
 ];
 
 /// Every operation of `keras.ops` that has a meaning, by kind.
@@ -130,10 +141,12 @@ pub const OPS: &[&[Entry]] = &[
     activation::OPS,
     reduce::OPS,
     op_shape::OPS,
+    op_index::OPS,
     index::OPS,
     dense::OPS,
     conv::OPS,
     pool::OPS,
+    resize::OPS,
     norm::OPS,
     identity::OPS,
 ];

@@ -19,6 +19,7 @@ pub(super) const LAYERS: &[Entry] = &[
     one("UnitNormalization", unit_norm_layer, "`x` divided by its Euclidean norm over `axis`."),
     one("Normalization", normalization, "`(x - mean) / sqrt(variance)` with the statistics of a data set."),
     one("Rescaling", rescaling, "`x * scale + offset`."),
+    one("LayerScale", layer_scale, "`x` times a factor for each channel."),
 ];
 
 pub(super) const OPS: &[Entry] = &[
@@ -73,7 +74,7 @@ impl Weights {
 }
 
 /// `x` in the type that the layer computes with, integers included.
-fn to_compute_type(c: &mut Call<'_, '_>, x: ValueId) -> One {
+pub(super) fn to_compute_type(c: &mut Call<'_, '_>, x: ValueId) -> One {
     match c.compute_type()? {
         Some(elem) => Ok(c.b.cast(x, elem)?),
         None => Ok(x),
@@ -329,6 +330,13 @@ fn rescaling(c: &mut Call<'_, '_>) -> One {
     let offset = number_or_list(c, "offset", 0.0, x)?;
     let y = c.mul(x, scale)?;
     c.add(y, offset)
+}
+
+/// A layer of the networks ConvNeXt.
+fn layer_scale(c: &mut Call<'_, '_>) -> One {
+    let x = c.input()?;
+    let gamma = c.weight("vars/0", "the scale `gamma`")?;
+    c.mul(x, gamma)
 }
 
 /// The constant at `key`, in the type of `like`. A list has a number per channel of channels-last data.

@@ -278,8 +278,13 @@ fn one_hot(c: &mut Call<'_, '_>) -> One {
         None => ElemType::F32,
         Some(_) => dtype(c.text("dtype")?).ok_or_else(|| c.unsupported_key("dtype"))?,
     };
-    let classes = c.iota(c.elem(x), c.count("num_classes")?)?;
-    let classes = c.along(classes, axis, rank)?;
+    hot(c, x, axis, c.count("num_classes")?, elem)
+}
+
+/// 1 at the place of the index along the new axis `axis`, 0 elsewhere.
+pub(super) fn hot(c: &mut Call<'_, '_>, x: ValueId, axis: usize, classes: u64, elem: ElemType) -> One {
+    let classes = c.iota(c.elem(x), classes)?;
+    let classes = c.along(classes, axis, c.rank(x)? + 1)?;
     let index = c.expand(x, axis)?;
     let hot = c.compare(netc_ir::Compare::Eq, index, classes)?;
     Ok(c.b.cast(hot, elem)?)

@@ -5,18 +5,21 @@
 use netc_ir::{Attr, CoreOp, Dim, ElemType, Literal, SliceAxis, Type, ValueId};
 
 use super::activation::activate_at;
-use super::call::Call;
+use super::call::{Call, bad};
 use super::dense::matmul;
 use super::{Done, Entry, Lowered, One, many};
+use crate::legacy::Era;
+use crate::names::{GroupNames, dialect_class};
 
 pub(super) const LAYERS: &[Entry] = &[
     many("SimpleRNN", |c| recurrent(c, &SIMPLE), "Steps of `activation(x @ kernel + bias + h @ recurrent_kernel)`."),
     many("GRU", |c| recurrent(c, &GRU), "Steps of a gated recurrent unit, which resets before or after the product."),
     many("LSTM", |c| recurrent(c, &LSTM), "Steps of a long short-term memory."),
+    many("RNN", of_cells, "Steps of a cell of Keras, or of several one after the other."),
 ];
 
 /// More steps make programs that nobody wants to read or run.
-const MAX_STEPS: u64 = 4096;
+pub(super) const MAX_STEPS: u64 = 4096;
 
 /// What one step computes.
 struct Cell {
@@ -32,15 +35,117 @@ const SIMPLE: Cell = Cell { states: 1, step: simple };
 const GRU: Cell = Cell { states: 1, step: gru };
 const LSTM: Cell = Cell { states: 2, step: lstm };
 
-/// The weights of a cell but for the kernel, which all steps are multiplied with at once.
+/// A cell of a layer.
+struct Placed<'a> {
+    cell: &'static Cell,
+    /// Its own configuration, where it is not that of the layer.
+    config: Option<&'a Attr>,
+    units: u64,
+    /// Where its weights are in the group of the layer.
+    place: String,
+}
+
+impl<'a> Placed<'a> {
+    /// Reads the configuration of the cell while `f` runs.
+    fn of<'m, T>(&self, c: &mut Call<'a, 'm>, f: impl FnOnce(&mut Call<'a, 'm>) -> T) -> T {
+        match self.config {
+            Some(config) => c.with_config(config, f),
+            None => f(c),
+        }
+    }
+}
+
+/// The weights of a cell.
 struct Weights {
+    kernel: ValueId,
     recurrent: ValueId,
     /// What is added to the product with the kernel, and to that with the recurrent kernel.
     bias: [Option<ValueId>; 2],
     units: u64,
 }
 
-fn recurrent(c: &mut Call<'_, '_>, cell: &Cell) -> Lowered {
+fn recurrent<'a>(c: &mut Call<'a, '_>, cell: &'static Cell) -> Lowered {
+    let units = c.count("units")?;
+    steps_of(c, &[Placed { cell, config: None, units, place: "cell".into() }])
+}
+
+fn of_cells(c: &mut Call<'_, '_>) -> Lowered {
+    let key = "cell";
+    let object = c.get(key).ok_or_else(|| c.bad(key, "the declaration of a cell"))?;
+    let stacked = object.get("class_name").and_then(Attr::as_str) == Some("StackedRNNCells");
+    if !stacked {
+        let cell = placed(c, object, key.into())?;
+        return steps_of(c, &[cell]);
+    }
+    let list = object.get("config").and_then(|config| config.get("cells"));
+    let objects = list.and_then(Attr::as_list).ok_or_else(|| bad("cells", list, "a list of cells"))?;
+    // Keras names the groups of the cells after their classes.
+    let mut groups = GroupNames::default();
+    let mut cells = Vec::new();
+    for object in objects {
+        let class = object.get("class_name").and_then(Attr::as_str).unwrap_or_default();
+        cells.push(placed(c, object, format!("{key}/cells/{}", groups.next(class)))?);
+    }
+    steps_of(c, &cells)
+}
+
+fn placed<'a>(c: &mut Call<'a, '_>, object: &'a Attr, place: String) -> Done<Placed<'a>> {
+    let entry = object.as_map().ok_or_else(|| bad("cell", Some(object), "the declaration of a cell"))?;
+    let class = dialect_class(entry, Era::Keras3);
+    let cell = match &*class {
+        "keras.SimpleRNNCell" => &SIMPLE,
+        "keras.GRUCell" => &GRU,
+        "keras.LSTMCell" => &LSTM,
+        _ => return Err(c.unsupported(format!("a cell of the class `{class}`"))),
+    };
+    let config = entry.get("config").ok_or_else(|| bad("cell", Some(object), "a cell with a configuration"))?;
+    let elem = c.compute_type()?;
+    let (units, own) =
+        c.with_config(config, |c| Ok::<_, netc_pass::LowerError>((c.count("units")?, c.compute_type()?)))?;
+    // The type is `float32` where there is none.
+    if own.unwrap_or(ElemType::F32) != elem.unwrap_or(ElemType::F32) {
+        return Err(c.unsupported("a cell that computes with another type"));
+    }
+    Ok(Placed { cell, config: Some(config), units, place })
+}
+
+fn steps_of<'a>(c: &mut Call<'a, '_>, cells: &[Placed<'a>]) -> Lowered {
+    let (x, given) = sequence_and_states(c)?;
+    let dims = c.dims(x)?;
+    let [batch, length, _] = &dims[..] else { return Err(c.unsupported(format!("a tensor of type {}", c.ty(x)))) };
+    let Some(last) = cells.last() else { return Err(c.unsupported("no cells")) };
+    let Some(steps) = length.known().filter(|n| (1..=MAX_STEPS / cells.len() as u64).contains(n)) else {
+        let error = c.unsupported(format!("a sequence of {length} steps (1 to {MAX_STEPS} are)"));
+        return Err(error.giving(result_types(c, cells, last.units, [batch, length], c.elem(x))?));
+    };
+    let mut states: Vec<Vec<ValueId>> = match (given.len(), cells) {
+        (0, _) => {
+            let zero = |cell: &Placed<'_>| {
+                Ok(vec![zeros(c, x, vec![batch.clone(), Dim::Known(cell.units)])?; cell.cell.states])
+            };
+            cells.iter().map(zero).collect::<Done<_>>()?
+        }
+        (n, [only]) if n == only.cell.states => vec![given],
+        (n, _) => return Err(c.unsupported(format!("{n} initial states"))),
+    };
+    let weights = cells.iter().map(|cell| cell.of(c, |c| weights(c, cell))).collect::<Done<Vec<_>>>()?;
+    let Some(first) = weights.first() else { return Err(c.unsupported("no cells")) };
+    let projected = matmul(c, x, first.kernel)?;
+    let mut outputs = Vec::new();
+    for i in 0..steps {
+        let mut now = step_at(c, projected, i, steps)?;
+        for (at, ((cell, weights), states)) in cells.iter().zip(&weights).zip(&mut states).enumerate() {
+            let read = if at == 0 { now } else { matmul(c, now, weights.kernel)? };
+            *states = cell.of(c, |c| (cell.cell.step)(c, weights, read, states))?;
+            now = states[0];
+        }
+        outputs.push(now);
+    }
+    results(c, &outputs, states.concat())
+}
+
+/// The sequence that a recurrent layer is called with, and the states that it starts from, where it computes by steps.
+pub(super) fn sequence_and_states(c: &mut Call<'_, '_>) -> Done<(ValueId, Vec<ValueId>)> {
     c.unmasked()?;
     if c.flag("stateful", false)? {
         return Err(c.unsupported("`stateful`: what it computes depends on what it was given before,"));
@@ -48,71 +153,64 @@ fn recurrent(c: &mut Call<'_, '_>, cell: &Cell) -> Lowered {
     if c.flag("time_major", false)? {
         return Err(c.unsupported("`time_major`"));
     }
-    let mut tensors = c.sequence_and_states()?;
+    let mut tensors = c.tensors_of_sequence()?;
     let x = tensors.remove(0);
-    let (dims, units) = (c.dims(x)?, c.count("units")?);
-    let [batch, length, _] = &dims[..] else { return Err(c.unsupported(format!("a tensor of type {}", c.ty(x)))) };
-    let Some(steps) = length.known().filter(|n| (1..=MAX_STEPS).contains(n)) else {
-        let error = c.unsupported(format!("a sequence of {length} steps (1 to {MAX_STEPS} are)"));
-        return Err(error.giving(result_types(c, cell, [batch, length], units, c.elem(x))?));
-    };
-    let mut states = match tensors.len() {
-        0 => vec![zeros(c, x, batch, units)?; cell.states],
-        n if n == cell.states => tensors,
-        n => return Err(c.unsupported(format!("{n} initial states"))),
-    };
-    let kernel = c.weight("cell/vars/0", "the kernel")?;
-    let weights = weights(c, units)?;
-    let projected = matmul(c, x, kernel)?;
-    let mut outputs = Vec::new();
-    for i in 0..steps {
-        let at = if c.flag("go_backwards", false)? { steps - 1 - i } else { i };
-        let now = c.slice(projected, 1, SliceAxis { start: at, end: Some(at + 1), step: 1 })?;
-        let now = c.squeeze(now, 1)?;
-        states = (cell.step)(c, &weights, now, &states)?;
-        outputs.push(states[0]);
-    }
-    let y = if c.flag("return_sequences", false)? { stack(c, &outputs)? } else { states[0] };
+    Ok((x, tensors))
+}
+
+/// What step `i` of `steps` reads of `sequence`.
+pub(super) fn step_at(c: &mut Call<'_, '_>, sequence: ValueId, i: u64, steps: u64) -> One {
+    let at = if c.flag("go_backwards", false)? { steps - 1 - i } else { i };
+    let now = c.slice(sequence, 1, SliceAxis { start: at, end: Some(at + 1), step: 1 })?;
+    c.squeeze(now, 1)
+}
+
+/// What the layer gives of its outputs after each step, and of the states after the last.
+pub(super) fn results(c: &mut Call<'_, '_>, outputs: &[ValueId], states: Vec<ValueId>) -> Lowered {
+    let Some(last) = outputs.last() else { return Err(c.unsupported("no steps")) };
+    let y = if c.flag("return_sequences", false)? { stack(c, outputs)? } else { *last };
     let returned = if c.flag("return_state", false)? { states } else { Vec::new() };
     Ok([vec![y], returned].concat())
 }
 
 fn result_types(
     c: &Call<'_, '_>,
-    cell: &Cell,
-    [batch, length]: [&Dim; 2],
+    cells: &[Placed<'_>],
     units: u64,
+    [batch, length]: [&Dim; 2],
     elem: ElemType,
 ) -> Done<Vec<Type>> {
-    let state = Type::new(elem, [batch.clone(), Dim::Known(units)]);
+    let state = |units: u64| Type::new(elem, [batch.clone(), Dim::Known(units)]);
     let sequence = Type::new(elem, [batch.clone(), length.clone(), Dim::Known(units)]);
-    let mut types = vec![if c.flag("return_sequences", false)? { sequence } else { state.clone() }];
+    let mut types = vec![if c.flag("return_sequences", false)? { sequence } else { state(units) }];
     if c.flag("return_state", false)? {
-        types.extend(vec![state; cell.states]);
+        types.extend(cells.iter().flat_map(|cell| vec![state(cell.units); cell.cell.states]));
     }
     Ok(types)
 }
 
-fn weights(c: &mut Call<'_, '_>, units: u64) -> Done<Weights> {
-    let recurrent = c.weight("cell/vars/1", "the recurrent kernel")?;
+fn weights(c: &mut Call<'_, '_>, cell: &Placed<'_>) -> Done<Weights> {
+    let (place, units) = (&cell.place, cell.units);
+    let kernel = c.weight(&format!("{place}/vars/0"), "the kernel")?;
+    let recurrent = c.weight(&format!("{place}/vars/1"), "the recurrent kernel")?;
     if !c.flag("use_bias", true)? {
-        return Ok(Weights { recurrent, bias: [None, None], units });
+        return Ok(Weights { kernel, recurrent, bias: [None, None], units });
     }
-    let bias = c.weight("cell/vars/2", "the bias")?;
+    let bias = c.weight(&format!("{place}/vars/2"), "the bias")?;
     if c.rank(bias)? == 1 {
-        return Ok(Weights { recurrent, bias: [Some(bias), None], units });
+        return Ok(Weights { kernel, recurrent, bias: [Some(bias), None], units });
     }
     let row = |c: &mut Call<'_, '_>, i: u64| -> One {
         let row = c.slice(bias, 0, SliceAxis { start: i, end: Some(i + 1), step: 1 })?;
         c.squeeze(row, 0)
     };
-    Ok(Weights { recurrent, bias: [Some(row(c, 0)?), Some(row(c, 1)?)], units })
+    Ok(Weights { kernel, recurrent, bias: [Some(row(c, 0)?), Some(row(c, 1)?)], units })
 }
 
-/// The state before the first step.
-fn zeros(c: &mut Call<'_, '_>, x: ValueId, batch: &Dim, units: u64) -> One {
+/// The state before the first step, in the type of `x`.
+pub(super) fn zeros(c: &mut Call<'_, '_>, x: ValueId, dims: Vec<Dim>) -> One {
     let zero = c.b.constant(Literal::splat(c.elem(x), &[], 0.0))?;
-    Ok(c.b.broadcast(zero, vec![batch.clone(), Dim::Known(units)])?)
+    Ok(c.b.broadcast(zero, dims)?)
 }
 
 /// One after the other along a new axis 1.
@@ -197,7 +295,7 @@ fn columns(c: &mut Call<'_, '_>, x: ValueId, start: u64, end: u64) -> One {
 impl Call<'_, '_> {
     /// The sequence that a recurrent layer is called with, and the states that it starts from, if they are given: behind
     /// it in a list, or as an argument of their own.
-    fn sequence_and_states(&mut self) -> Done<Vec<ValueId>> {
+    fn tensors_of_sequence(&mut self) -> Done<Vec<ValueId>> {
         let mut tensors = self.raw_inputs_beside(&["sequence", "inputs"], &["initial_state"])?;
         match self.arg(1, "initial_state") {
             None => {}

@@ -25,6 +25,7 @@ pub(super) const OPS: &[Entry] = &[
         |c| reduced(c, |c, x, axes, keep| logical(c, Reduce::Min, x, axes, keep)),
         "Whether all elements over `axis` are true.",
     ),
+    one("CountNonzero", count_nonzero, "How many elements over `axis` are not zero."),
     one("Logsumexp", |c| reduced(c, log_sum_exp), "The logarithm of the sum of exponentials over `axis`."),
 ];
 
@@ -82,6 +83,14 @@ pub(super) fn logical(c: &mut Call<'_, '_>, kind: Reduce, x: ValueId, axes: &[u6
     let number = c.b.cast(x, ElemType::I32)?;
     let y = c.reduce(kind, number, axes, keep)?;
     c.compare(Compare::Ne, y, 0.0)
+}
+
+fn count_nonzero(c: &mut Call<'_, '_>) -> One {
+    let x = c.tensor(0, "x")?;
+    let (axes, _) = axes_and_keep(c, x)?;
+    let truth = c.truth(x)?;
+    let number = c.b.cast(truth, ElemType::I32)?;
+    c.reduce(Reduce::Sum, number, &axes, false)
 }
 
 fn log_sum_exp(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64], keep: bool) -> One {

@@ -3,7 +3,7 @@
 use netc_ir::{Attr, Dim, Layout, ValueId};
 use netc_pass::LowerError;
 
-use super::call::{Call, as_count, found};
+use super::call::{Call, as_count};
 use super::{Done, Entry, One, one};
 
 pub(super) const LAYERS: &[Entry] = &[
@@ -18,9 +18,7 @@ pub(super) const LAYERS: &[Entry] = &[
     one("ZeroPadding2D", |c| pad(c, 2), "With zeros at both ends of the spatial axes."),
     one("ZeroPadding3D", |c| pad(c, 3), "With zeros at both ends of the spatial axes."),
     one("UpSampling1D", |c| up_sample(c, 1), "Every element several times in a row."),
-    one("UpSampling2D", |c| up_sample(c, 2), "Every element several times along both spatial axes."),
     one("UpSampling3D", |c| up_sample(c, 3), "Every element several times along the spatial axes."),
-    one("Resizing", |c| Err(c.unsupported("resizing of images")), "Images of another size; not lowered yet."),
 ];
 
 fn flatten(c: &mut Call<'_, '_>) -> One {
@@ -98,7 +96,7 @@ fn repeat_vector(c: &mut Call<'_, '_>) -> One {
 }
 
 /// A tensor with `n` spatial axes, and the first of them.
-fn image(c: &mut Call<'_, '_>, n: usize) -> Done<(ValueId, usize)> {
+pub(super) fn image(c: &mut Call<'_, '_>, n: usize) -> Done<(ValueId, usize)> {
     let x = c.input()?;
     if c.rank(x)? != n + 2 {
         return Err(LowerError::Operands(format!(
@@ -132,9 +130,6 @@ fn pad(c: &mut Call<'_, '_>, n: usize) -> One {
 
 fn up_sample(c: &mut Call<'_, '_>, n: usize) -> One {
     let (mut x, first) = image(c, n)?;
-    if c.one_of("interpolation", &["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"])? != "nearest" {
-        return Err(c.unsupported(format!("`interpolation` = {}", found(c.get("interpolation")))));
-    }
     for (axis, times) in (first..).zip(c.tuple_or("size", n, 2)?) {
         x = c.repeat(x, axis, times)?;
     }

@@ -117,7 +117,7 @@ fn every_class_is_named_once() {
 
 #[test]
 fn unknown_classes_are_left_to_others() {
-    for class in ["keras.ConvLSTM2D", "keras.ops.Fft", "custom.Scale", "onnx.Conv", "keras.ops.Conv2D"] {
+    for class in ["keras.MelSpectrogram", "keras.ops.Fft", "custom.Scale", "onnx.Conv", "keras.ops.Conv2D"] {
         let error = layer(class, "", &[], &["f32[N,4]"]).lower().unwrap_err();
         assert!(matches!(error, LowerError::Unknown { .. }), "{class}: {error}");
     }
@@ -138,6 +138,20 @@ fn hostile_configurations_are_errors() {
         ("keras.MaxPooling2D", format!("pool_size = {huge}")),
         ("keras.MaxPooling2D", "pool_size = -1".to_owned()),
         ("keras.Cropping2D", format!("cropping = {huge}")),
+        ("keras.Conv2DTranspose", "strides = [0, 1]".to_owned()),
+        ("keras.Conv2DTranspose", format!("strides = {huge}, dilation_rate = {huge}, padding = \"same\"")),
+        ("keras.Conv2DTranspose", format!("output_padding = {huge}, dilation_rate = {huge}")),
+        ("keras.AdaptiveMaxPooling2D", "output_size = 0".to_owned()),
+        ("keras.AdaptiveMaxPooling2D", format!("output_size = [{huge}, 1]")),
+        ("keras.Resizing", "height = 3, width = -1".to_owned()),
+        ("keras.Resizing", "height = 3, width = 3, pad_to_aspect_ratio = true, fill_mode = \"wrap\"".to_owned()),
+        ("keras.CenterCrop", "height = 0, width = 3".to_owned()),
+        ("keras.UpSampling2D", "size = 0, interpolation = \"bilinear\"".to_owned()),
+        ("keras.CategoryEncoding", "num_tokens = 0".to_owned()),
+        ("keras.Discretization", "bin_boundaries = [1.0, 0.0]".to_owned()),
+        ("keras.Discretization", "bin_boundaries = []".to_owned()),
+        ("keras.RNN", "cell = {class_name = \"StackedRNNCells\", config = {cells = []}}".to_owned()),
+        ("keras.ConvLSTM2D", format!("filters = {huge}")),
         ("keras.Permute", format!("dims = [{huge}, 1, 2]")),
         ("keras.Reshape", "target_shape = \"flat\"".to_owned()),
         ("keras.Reshape", "target_shape = [-1, -1]".to_owned()),
@@ -154,6 +168,12 @@ fn hostile_configurations_are_errors() {
         let error = layer(class, &config, KERNEL, IMAGE).lower();
         assert!(matches!(&error, Err(e) if !matches!(e, LowerError::Unknown { .. })), "{class} {config}: {error:?}");
     }
+    assert!(layer("keras.Resizing", &format!("height = {huge}, width = {huge}"), &[], IMAGE).lower().is_ok());
+    assert!(
+        layer("keras.CategoryEncoding", &format!("num_tokens = {huge}, dtype = \"float32\""), &[], IMAGE)
+            .lower()
+            .is_ok()
+    );
     // Sizes saturate; running says that there is no memory for them.
     assert!(layer("keras.UpSampling2D", &format!("size = {huge}"), &[], IMAGE).lower().is_ok());
     assert!(layer("keras.ZeroPadding2D", &format!("padding = {huge}"), &[], IMAGE).lower().is_ok());
@@ -210,6 +230,19 @@ fn no_configuration_panics() {
         "axis2",
         "epsilon",
         "use_bias",
+        "output_size",
+        "output_padding",
+        "dilation_rate",
+        "height",
+        "num_tokens",
+        "bin_boundaries",
+        "cell",
+        "layer",
+        "filters",
+        "num_query_heads",
+        "block_size",
+        "shift",
+        "k",
     ];
     let weights = [("vars/0", "f32[3]"), ("vars/1", "f32[3]"), ("vars/2", "f32[3]"), ("vars/3", "f32[3]")];
     let calls = [

@@ -10,6 +10,7 @@ use crate::names::dialect_class;
 
 pub(super) const LAYERS: &[Entry] = &[
     many("TimeDistributed", time_distributed, "A layer applied to every step of a sequence."),
+    many("SpectralNormalization", spectral_normalization, "A layer whose kernel training has normalized."),
     many("Bidirectional", bidirectional, "A recurrent layer from the first step on, and one from the last step on."),
 ];
 
@@ -30,6 +31,15 @@ fn time_distributed(c: &mut Call<'_, '_>) -> Lowered {
         c.reshape(y, [&[batch.clone(), steps.clone()], behind].concat())
     };
     results.into_iter().map(back).collect()
+}
+
+/// The inner layer holds the kernel; what is beside it serves training.
+fn spectral_normalization(c: &mut Call<'_, '_>) -> Lowered {
+    let x = c.input()?;
+    let object = c.object("layer")?;
+    let results = c.apply("layer", object, &[x])?;
+    let elem = c.elem(x);
+    results.into_iter().map(|y| Ok(c.b.cast(y, elem)?)).collect()
 }
 
 /// The layers that a bidirectional one may have. None of them has a layer of its own, so the recursion ends.

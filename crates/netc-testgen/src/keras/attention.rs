@@ -1,7 +1,7 @@
 //! Attention layers.
 
 use netc_ir::{Attr, Attrs};
-use netc_keras::build::{Declaration, Init, Tensor};
+use netc_keras::build::{Declaration, Init, Tensor, Variable};
 
 use super::KerasClass;
 use super::choice::Choice;
@@ -47,8 +47,12 @@ pub(super) fn attention(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) 
 }
 
 pub(super) fn multi_head(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
-    let [query, value, key] = inputs(d, step)?;
+    let tensors = inputs(d, step)?;
     d.reads_masks()?;
+    if k.below(3) == 2 {
+        return group_query(d, tensors, k);
+    }
+    let [query, value, key] = tensors;
     let [heads, key_dim] = [k.between(1, 2), k.between(1, 3)];
     let use_bias = !k.flag();
     let gated = k.below(3) == 2;
@@ -58,11 +62,7 @@ pub(super) fn multi_head(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice)
     let value_dim = if gated || dropout == 0.0 { key_dim } else { k.between(1, 3) };
     let features = *d.extents(query).last()?;
     let out = if k.flag() { k.between(1, 4) } else { features };
-    let projection = |from: &[u64], to: &[u64]| {
-        let fan = from.iter().chain(to).product();
-        let bias = use_bias.then(|| (to.to_vec(), Init::offset()));
-        std::iter::once(([from, to].concat(), Init::glorot(fan, 0))).chain(bias)
-    };
+    let projection = |from: &[u64], to: &[u64]| projection(from, to, use_bias);
     let config = Attrs::new()
         .with("num_heads", heads as i64)
         .with("key_dim", key_dim as i64)
@@ -81,6 +81,47 @@ pub(super) fn multi_head(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice)
     if gated {
         declaration = declaration.sublayer("_gate_dense", projection(&[features], &[heads, value_dim]));
     }
+    several_heads(d, declaration, [query, value, key], k)
+}
+
+/// The kernel of a projection, and its bias.
+fn projection(from: &[u64], to: &[u64], use_bias: bool) -> Vec<Variable> {
+    let fan = from.iter().chain(to).product();
+    let bias = use_bias.then(|| (to.to_vec(), Init::offset()));
+    std::iter::once(([from, to].concat(), Init::glorot(fan, 0))).chain(bias).collect()
+}
+
+fn group_query(d: &mut Draft, tensors: [Tensor; 3], k: &mut Choice) -> Added {
+    let [pairs, each, dim] = [k.between(1, 2), k.between(1, 2), k.between(1, 3)];
+    let heads = pairs * each;
+    let use_bias = !k.flag();
+    let gated = k.below(3) == 2;
+    let features = *d.extents(tensors[0]).last()?;
+    let to = |heads: u64| projection(&[features], &[heads, dim], use_bias);
+    let config = Attrs::new()
+        .with("head_dim", dim as i64)
+        .with("num_query_heads", heads as i64)
+        .with("num_key_value_heads", pairs as i64)
+        .with("use_bias", use_bias)
+        .with("use_gate", gated)
+        .with("dropout", k.of(&[0.0, 0.5]));
+    let declaration = Declaration::keras("GroupQueryAttention", config)
+        .shapeless()
+        .sublayer("_query_dense", to(heads))
+        .sublayer("_key_dense", to(pairs))
+        .sublayer("_value_dense", to(pairs))
+        .sublayer("_gate_dense", if gated { to(heads) } else { Vec::new() })
+        .sublayer("_output_dense", projection(&[heads, dim], &[features], use_bias));
+    several_heads(d, declaration, tensors, k)
+}
+
+/// Applies a layer that takes query, value and perhaps key as arguments.
+fn several_heads(
+    d: &mut Draft,
+    mut declaration: Declaration,
+    [query, value, key]: [Tensor; 3],
+    k: &mut Choice,
+) -> Added {
     let args = vec![Attr::Operand(0), Attr::Operand(1)];
     let operands = match k.below(3) {
         0 => vec![query, value],

@@ -15,7 +15,7 @@ pub(super) struct Image {
     pub(super) x: Tensor,
     pub(super) layout: Layout,
     pub(super) spatial: Vec<u64>,
-    channels: u64,
+    pub(super) channels: u64,
 }
 
 /// An image with one of the numbers of spatial axes given.

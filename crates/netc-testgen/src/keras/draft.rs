@@ -4,8 +4,10 @@ use netc_ir::{Attr, Attrs, Dim, ElemType, Module, Type};
 use netc_keras::build::{Declaration, LayerHandle, ModelBuilder, Tensor};
 
 use super::choice::Choice;
-use super::{KerasClass, LIBRARY, attention, convolution, dense, elementwise, functions, merge, moves, normalization};
-use super::{recurrent, reductions, selection, shapes, structure, unchanged};
+use super::{
+    KerasClass, LIBRARY, attention, categories, convolution, dense, elementwise, functions, images, merge, moves,
+};
+use super::{normalization, recurrent, reductions, selection, shapes, structure, unchanged};
 use crate::recipe::{Step, pick};
 
 /// Steps read only values with fewer elements per example: what keeps models fast.
@@ -112,6 +114,9 @@ impl Draft {
             KerasClass::Conv => convolution::conv(self, step, k),
             KerasClass::Depthwise => convolution::depthwise(self, step, k),
             KerasClass::Separable => convolution::separable(self, step, k),
+            KerasClass::Transposed => images::transposed(self, step, k),
+            KerasClass::Adaptive => images::adaptive(self, step, k),
+            KerasClass::Resize => images::resize(self, step, k),
             KerasClass::Kernel => convolution::operation(self, step, k),
             KerasClass::Pool => convolution::pool(self, step, k),
             KerasClass::GlobalPool => convolution::global_pool(self, step, k),
@@ -119,9 +124,11 @@ impl Draft {
             KerasClass::Norm => normalization::norm(self, step, k),
             KerasClass::Scaling => normalization::scaling(self, step, k),
             KerasClass::Normalize => normalization::operation(self, step, k),
+            KerasClass::Category => categories::category(self, step, k),
             KerasClass::Attention => attention::attention(self, step, k),
             KerasClass::MultiHead => attention::multi_head(self, step, k),
             KerasClass::Recurrent => recurrent::recurrent(self, step, k),
+            KerasClass::ConvRecurrent => recurrent::conv_lstm(self, step, k),
             KerasClass::Bidirectional => recurrent::bidirectional(self, step, k),
             KerasClass::TimeDistributed => recurrent::time_distributed(self, step, k),
             KerasClass::Reshape => shapes::reshape(self, step, k),

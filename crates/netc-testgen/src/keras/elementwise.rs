@@ -57,7 +57,10 @@ const UNARY: &[(&str, &str, Domain)] = &[
 ];
 
 pub(super) fn unary(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
-    let (module, class, domain) = k.of(UNARY);
+    let (module, mut class, domain) = k.of(UNARY);
+    if class == "Isnan" {
+        class = k.of(&["Isnan", "Isfinite", "Isinf"]);
+    }
     let x = d.any(step.reads[0])?;
     let x = match domain {
         Domain::Any => x,
@@ -123,12 +126,16 @@ pub(super) fn compare(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) ->
     let none = Attrs::new;
     let both = || vec![Attr::Operand(0), Attr::Operand(1)];
     let mut truth = comparison(d, x, y, k)?;
-    match k.below(4) {
+    match k.below(5) {
         0 => {}
         1 => truth = d.op_of(("numpy", "LogicalNot"), none(), truth, 0.0)?,
         joined => {
             let other = comparison(d, y, x, k)?;
-            let class = if joined == 2 { "LogicalAnd" } else { "LogicalOr" };
+            let class = match joined {
+                2 => "LogicalAnd",
+                3 => "LogicalOr",
+                _ => "LogicalXor",
+            };
             truth = d.op(("numpy", class), none(), both(), &[truth, other], 0.0)?;
         }
     }

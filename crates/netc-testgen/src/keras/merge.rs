@@ -1,7 +1,7 @@
 //! One tensor of several: layers and operations.
 
 use netc_ir::{Attr, Attrs};
-use netc_keras::build::{Declaration, Tensor};
+use netc_keras::build::{Declaration, Origin, Tensor};
 
 use super::KerasClass;
 use super::choice::Choice;
@@ -29,8 +29,19 @@ pub(super) fn merge(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> A
         d.reads_masks()?;
     }
     let sizes = parts.iter().map(|x| d.size(*x));
+    if class == "Subtract" && k.flag() {
+        let size = parts.iter().map(|x| d.size(*x)).sum();
+        return d.layer(&residual(k), &parts, size);
+    }
     let size = if class == "Multiply" { sizes.sum() } else { sizes.fold(0.0, f64::max) + 1.0 };
     d.add(class, &parts, size, |m| vec![m.merge(class, Attrs::new(), &parts)])
+}
+
+/// The sum with a multiple that `keras.applications` has a layer for.
+fn residual(k: &mut Choice) -> Declaration {
+    let both = Attr::List((0..2).map(Attr::Operand).collect());
+    let layer = Declaration::keras("CustomScaleLayer", Attrs::new().with("scale", k.of(&[0.25, 1.5])));
+    Declaration { origin: Origin::Applications("inception_resnet_v2".into()), args: vec![both], ..layer }
 }
 
 /// Tensors that differ along one axis at most, and that axis.

@@ -25,14 +25,19 @@ const MOVES: &[&str] = &[
     "Cumsum",
     "Ravel",
     "BroadcastTo",
+    "Roll",
+    "Fliplr",
+    "Flipud",
+    "Tril",
+    "Triu",
 ];
 
 pub(super) fn shape(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
     let class = k.of(MOVES);
-    let x = if class == "Squeeze" {
-        d.find(step.reads[0], |e| e.len() > 1 && e.contains(&1))?
-    } else {
-        d.any(step.reads[0])?
+    let x = match class {
+        "Squeeze" => d.find(step.reads[0], |e| e.len() > 1 && e.contains(&1))?,
+        "Tril" | "Triu" => d.find(step.reads[0], |e| e.len() > 1)?,
+        _ => d.any(step.reads[0])?,
     };
     let extents = d.extents(x);
     let axes = d.axes(x);
@@ -54,6 +59,8 @@ pub(super) fn shape(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> A
         }
         "Moveaxis" => none().with("source", axis(d, x, k)).with("destination", axis(d, x, k)),
         "Swapaxes" => none().with("axis1", axis(d, x, k)).with("axis2", axis(d, x, k)),
+        "Roll" => none().with("shift", k.below(5) as i64 - 2).with("axis", axis(d, x, k)),
+        "Tril" | "Triu" => none().with("k", k.below(3) as i64 - 1),
         "Pad" => return pad(d, x, k),
         "Repeat" => none().with("repeats", k.between(1, 3) as i64).with("axis", axis(d, x, k)),
         "Tile" => {

@@ -1,7 +1,7 @@
 //! Normalization and scaling: layers and operations.
 
 use netc_ir::{Attr, Attrs};
-use netc_keras::build::{BatchNormalization, Declaration, Init, Tensor};
+use netc_keras::build::{BatchNormalization, Declaration, Init, Origin, Tensor};
 
 use super::KerasClass;
 use super::arrays::array;
@@ -79,11 +79,16 @@ fn group_norm(d: &Draft, x: Tensor, scale: bool, k: &mut Choice) -> Declaration 
     with_affine(Declaration::keras("GroupNormalization", config), &[channels], scale)
 }
 
-/// `Normalization` and `Rescaling`.
+/// `LayerScale`, `Normalization` and `Rescaling`.
 pub(super) fn scaling(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
     let x = d.any(step.reads[0])?;
     let size = d.size(x) + 1.0;
     let last = *d.extents(x).last()?;
+    if k.below(4) == 3 {
+        let config = Attrs::new().with("init_values", 0.5).with("projection_dim", last as i64);
+        let layer = Declaration::keras("LayerScale", config).weights([(vec![last], Init::factor())]);
+        return d.layer(&Declaration { origin: Origin::Applications("convnext".into()), ..layer }, &[x], size);
+    }
     let numbers = |low: f64, n: u64| Attr::List((0..n).map(|i| Attr::from(low + i as f64 / 16.0)).collect());
     let declaration = if k.flag() {
         let [scale, offset] = if k.flag() {

@@ -1,7 +1,7 @@
 //! Recurrent layers, and layers that apply a layer of their own.
 
 use netc_ir::{Attr, Attrs};
-use netc_keras::build::{Declaration, Init};
+use netc_keras::build::{Declaration, Init, Tensor};
 
 use super::KerasClass;
 use super::choice::Choice;
@@ -45,8 +45,70 @@ fn cell(features: u64, k: &mut Choice) -> Cell {
     Cell { class, config, weights }
 }
 
+/// A layer of one of Keras's cells, or of two, which are of different classes: groups of weights are named after them.
+fn of_cells(d: &mut Draft, x: Tensor, features: u64, k: &mut Choice) -> Added {
+    let groups = |class: &str| match class {
+        "SimpleRNN" => "simple_rnn_cell",
+        "GRU" => "gru_cell",
+        _ => "lstm_cell",
+    };
+    let own = |config: Attrs| {
+        let kept = config.iter().filter(|(key, _)| !["return_sequences", "go_backwards"].contains(&&**key));
+        kept.fold(Attrs::new(), |all, (key, value)| all.with(key.clone(), value.clone()))
+    };
+    let layer = Attrs::new()
+        .with("return_sequences", k.flag())
+        .with("return_state", !d.in_chain() && k.flag())
+        .with("go_backwards", k.flag());
+    let first = cell(features, k);
+    if k.flag() {
+        let config = layer.with("cell", inner(&format!("{}Cell", first.class), own(first.config)));
+        return d.layer(&Declaration::keras("RNN", config).sublayer("cell", first.weights), &[x], 0.0);
+    }
+    let units = first.config.get("units").and_then(Attr::as_int).unwrap_or(1);
+    let second = cell(units.unsigned_abs(), k);
+    if first.class == second.class {
+        return None;
+    }
+    let cells = [first, second];
+    let objects = cells.iter().map(|c| inner(&format!("{}Cell", c.class), own(c.config.clone()))).collect();
+    let stacked = inner("StackedRNNCells", Attrs::new().with("cells", Attr::List(objects)));
+    let declaration = cells.into_iter().fold(Declaration::keras("RNN", layer.with("cell", stacked)), |all, cell| {
+        all.sublayer(&format!("cell/cells/{}", groups(cell.class)), cell.weights)
+    });
+    d.layer(&declaration, &[x], 0.0)
+}
+
+pub(super) fn conv_lstm(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
+    let x = d.find(step.reads[0], |extents| (3..=5).contains(&extents.len()) && extents[0] <= 6)?;
+    d.reads_masks()?;
+    let mut spatial = d.extents(x).split_off(1);
+    let first = k.below(3) == 2;
+    let channels = if first { spatial.remove(0) } else { spatial.pop()? };
+    let n = spatial.len();
+    let size: Vec<u64> = spatial.iter().map(|extent| k.between(1, (*extent).min(2))).collect();
+    let filters = k.between(1, 2);
+    let use_bias = !k.flag();
+    let config = Attrs::new()
+        .with("return_sequences", k.flag())
+        .with("return_state", !d.in_chain() && k.flag())
+        .with("go_backwards", k.flag())
+        .with("filters", filters as i64)
+        .with("kernel_size", Attr::ints(size.iter().copied()))
+        .with("strides", Attr::ints(vec![k.between(1, 2); n]))
+        .with("padding", k.of(&["valid", "same"]))
+        .with("data_format", if first { "channels_first" } else { "channels_last" })
+        .with("dilation_rate", Attr::ints(vec![1; n]))
+        .with("activation", k.of(BOUNDED))
+        .with("recurrent_activation", k.of(GATES))
+        .with("use_bias", use_bias);
+    let kernels = [channels, filters].map(|n| ([&size[..], &[n, 4 * filters]].concat(), Init::glorot(n, filters)));
+    let weights = kernels.into_iter().chain(use_bias.then(|| (vec![4 * filters], Init::offset())));
+    d.layer(&Declaration::keras(&format!("ConvLSTM{n}D"), config).sublayer("cell", weights), &[x], 0.0)
+}
+
 /// A sequence, by its number of features.
-fn sequence(d: &mut Draft, step: &Step<KerasClass>) -> Option<(netc_keras::build::Tensor, u64)> {
+fn sequence(d: &mut Draft, step: &Step<KerasClass>) -> Option<(Tensor, u64)> {
     let x = d.of_rank(step.reads[0], 2)?;
     d.reads_masks()?;
     Some((x, *d.extents(x).last()?))
@@ -54,6 +116,9 @@ fn sequence(d: &mut Draft, step: &Step<KerasClass>) -> Option<(netc_keras::build
 
 pub(super) fn recurrent(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
     let (x, features) = sequence(d, step)?;
+    if k.below(3) == 2 {
+        return of_cells(d, x, features, k);
+    }
     let Cell { class, config, weights } = cell(features, k);
     let config = config.with("return_state", !d.in_chain() && k.flag());
     d.layer(&Declaration::keras(class, config).sublayer("cell", weights), &[x], 0.0)
@@ -63,7 +128,9 @@ pub(super) fn bidirectional(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choi
     let (x, features) = sequence(d, step)?;
     let Cell { class, config, weights } = cell(features, k);
     let merge_mode = k.of(&["concat", "sum", "mul", "ave"]);
-    let config = Attrs::new().with("merge_mode", merge_mode).with("layer", inner(class, config));
+    // Keras takes no layer from the last step on as the one from the first.
+    let layer = inner(class, config.with("go_backwards", false));
+    let config = Attrs::new().with("merge_mode", merge_mode).with("layer", layer);
     let declaration = Declaration::keras("Bidirectional", config)
         .sublayer("forward_layer/cell", weights.iter().cloned())
         .sublayer("backward_layer/cell", weights);
@@ -78,6 +145,12 @@ pub(super) fn time_distributed(d: &mut Draft, step: &Step<KerasClass>, k: &mut C
     let kernel = (vec![features, units], Init::glorot(features, units));
     let weights = std::iter::once(kernel).chain(use_bias.then(|| (vec![units], Init::offset())));
     let config = Attrs::new().with("layer", inner("Dense", dense));
+    if k.below(4) == 3 {
+        let config = config.with("power_iterations", 1);
+        let own = [vec![features, units], vec![1, units]].map(|extents| (extents, Init::glorot(features, units)));
+        let declaration = Declaration::keras("SpectralNormalization", config).weights(own).sublayer("layer", weights);
+        return d.layer(&declaration, &[x], 0.0);
+    }
     d.layer(&Declaration::keras("TimeDistributed", config).sublayer("layer", weights), &[x], 0.0)
 }
 

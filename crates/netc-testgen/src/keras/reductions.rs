@@ -5,7 +5,7 @@ use netc_ir::{Attr, Attrs};
 use super::KerasClass;
 use super::choice::Choice;
 use super::draft::{Added, Draft};
-use super::functions::axis_or_axes;
+use super::functions::{axis, axis_or_axes};
 use crate::recipe::Step;
 
 /// Classes with the size of their result over that of the operand.
@@ -23,6 +23,9 @@ const REDUCTIONS: &[(&str, &str, f64)] = &[
 ];
 
 pub(super) fn reduce(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
+    if k.below(4) == 3 {
+        return place_or_count(d, step, k);
+    }
     let (module, class, growth) = k.of(REDUCTIONS);
     let x = d.any(step.reads[0])?;
     let x = if growth > 0.0 { d.at_most(x, 1.0)? } else { x };
@@ -30,4 +33,17 @@ pub(super) fn reduce(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> 
     let axis = if k.below(8) == 7 { Attr::Null } else { axis_or_axes(d, x, k) };
     let config = Attrs::new().with("axis", axis).with("keepdims", k.flag());
     d.op_of((module, class), config, x, d.size(x) + growth)
+}
+
+/// Where the largest or smallest of whole numbers is, or how many of them are not zero: others differ by rounding.
+fn place_or_count(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
+    let x = d.any(step.reads[0])?;
+    let x = d.apart(x)?;
+    let x = d.op_of(("numpy", "Round"), Attrs::new().with("decimals", 0), x, d.size(x))?;
+    let class = k.of(&["Argmax", "Argmin", "CountNonzero"]);
+    let config = match class {
+        "CountNonzero" => Attrs::new().with("axis", axis_or_axes(d, x, k)),
+        _ => Attrs::new().with("axis", axis(d, x, k)).with("keepdims", k.flag()),
+    };
+    d.op_of(("numpy", class), config, x, 4.0)
 }

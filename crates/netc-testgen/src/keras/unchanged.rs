@@ -19,6 +19,7 @@ const NOISE: &[(&str, usize)] = &[
     ("SpatialDropout3D", 4),
     ("ActivityRegularization", 0),
     ("Identity", 0),
+    ("StochasticDepth", 0),
 ];
 
 pub(super) fn dropout(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
@@ -26,11 +27,15 @@ pub(super) fn dropout(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) ->
     let x = if axes == 0 { d.any(step.reads[0])? } else { d.of_rank(step.reads[0], axes)? };
     let config = match class {
         "Identity" => Attrs::new(),
+        "StochasticDepth" => Attrs::new().with("drop_path_rate", 0.5),
         "ActivityRegularization" => Attrs::new().with("l1", 0.0).with("l2", 0.125),
         "GaussianNoise" => Attrs::new().with("stddev", 0.5).with("seed", Attr::Null),
         _ => Attrs::new().with("rate", 0.5).with("seed", Attr::Null),
     };
-    let declaration = Declaration::keras(class, config).shapeless();
+    let mut declaration = Declaration::keras(class, config).shapeless();
+    if class == "StochasticDepth" {
+        declaration.origin = Origin::Applications("convnext".into());
+    }
     let noisy = !matches!(class, "Identity" | "ActivityRegularization");
     d.layer(&if noisy { declaration.kwarg("training", false) } else { declaration }, &[x], d.size(x))
 }

@@ -228,11 +228,24 @@ fn shapes() {
     check(on("keras.ZeroPadding2D", "padding = 1, data_format = \"channels_first\""), "f32[N,9,11,5]");
     check(on("keras.UpSampling2D", "size = [2, 3], interpolation = \"nearest\""), "f32[N,18,27,3]");
     check(layer("keras.UpSampling1D", "size = 2", &[], &["f32[N,T,3]"]), "f32[N,2*T,3]");
+    check(on("keras.UpSampling2D", "size = [2, 3], interpolation = \"bilinear\""), "f32[N,18,27,3]");
+    check(on("keras.Resizing", "height = 4, width = 5, crop_to_aspect_ratio = true"), "f32[N,4,5,3]");
+    check(on("keras.CenterCrop", "height = 4, width = 12"), "f32[N,4,12,3]");
+    check(layer("keras.Resizing", "height = 4, width = 5", &[], &["f32[N,H,W,3]"]), "f32[N,4,5,3]");
     check(layer("keras.RepeatVector", "n = 5", &[], &["f32[N,3]"]), "f32[N,5,3]");
     check_error(
-        on("keras.UpSampling2D", "size = 2, interpolation = \"bilinear\""),
-        "`UpSampling2D` with `interpolation` = \"bilinear\" is not supported",
+        on("keras.UpSampling2D", "size = 2, interpolation = \"area\""),
+        "`interpolation` is \"area\", expected one of bilinear, nearest, bicubic, lanczos3, lanczos5",
     );
+    check_error(
+        layer("keras.CenterCrop", "height = 4, width = 5", &[], &["f32[N,H,W,3]"]),
+        "`CenterCrop` with axis 1 of f32[N,H,W,3]: its extent is not a number is not supported",
+    );
+    check_error(
+        on("keras.Resizing", "height = 4, width = 5, crop_to_aspect_ratio = true, pad_to_aspect_ratio = true"),
+        "`pad_to_aspect_ratio` is true, expected false, as `crop_to_aspect_ratio` is true",
+    );
+    check_error(on("keras.Resizing", "height = 0, width = 5"), "`height` is 0, expected an integer of 1 or more");
     check_error(
         on("keras.Reshape", "target_shape = [-1, 7]"),
         "`target_shape` is [-1, 7], expected a shape for 243 elements",

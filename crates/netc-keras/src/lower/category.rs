@@ -1,0 +1,103 @@
+//! Layers that make vectors of categories.
+
+use netc_ir::{Compare, ElemType, Reduce, Unary, ValueId};
+
+use super::call::Call;
+use super::literal::literal;
+use super::op_shape::hot;
+use super::promote::Arg;
+use super::{Done, Entry, One, one};
+use crate::legacy::Era;
+
+pub(super) const LAYERS: &[Entry] = &[
+    one("CategoryEncoding", category_encoding, "Which of the categories there are, or how often."),
+    one("Discretization", discretization, "The number of the interval that each element is in, or vectors of it."),
+];
+
+/// How categories become vectors.
+#[derive(Clone, Copy, PartialEq)]
+enum Mode {
+    Int,
+    OneHot,
+    MultiHot,
+    Count,
+}
+
+fn mode(c: &Call<'_, '_>, names: &[&'static str]) -> Done<Mode> {
+    Ok(match c.one_of("output_mode", names)? {
+        "int" => Mode::Int,
+        "one_hot" => Mode::OneHot,
+        "count" => Mode::Count,
+        _ => Mode::MultiHot,
+    })
+}
+
+fn category_encoding(c: &mut Call<'_, '_>) -> One {
+    let x = c.raw_input()?;
+    let mode = mode(c, &["multi_hot", "one_hot", "count"])?;
+    let categories = c.count("num_tokens")?;
+    if !c.elem(x).is_int() && !c.elem(x).is_float() {
+        return Err(c.unsupported(format!("elements of type {}", c.elem(x))));
+    }
+    encoded(c, x, mode, categories)
+}
+
+fn discretization(c: &mut Call<'_, '_>) -> One {
+    if Era::of(&c.b.module().attrs) == Era::Before3 {
+        return Err(c.unsupported("the element types of Keras 2"));
+    }
+    let x = c.input()?;
+    let mode = mode(c, &["int", "one_hot", "multi_hot", "count"])?;
+    let bounds = match c.get("bin_boundaries") {
+        Some(bounds) => literal("bin_boundaries", bounds)?,
+        None => return Err(c.unsupported("no `bin_boundaries`")),
+    };
+    let numbers: Vec<f64> = bounds.numbers().map(|n| n.as_f64()).collect();
+    if bounds.dims.len() != 1 || numbers.is_empty() || !numbers.is_sorted() {
+        return Err(c.unsupported_key("bin_boundaries"));
+    }
+    let bounds = c.b.constant(bounds)?;
+    let (x, bounds) = c.promote2(Arg::Tensor(x), Arg::Tensor(bounds), &[])?;
+    let rank = c.rank(x)?;
+    let x = c.expand(x, rank)?;
+    // What is no number is above all bounds.
+    let below = c.compare(Compare::Lt, x, bounds)?;
+    let above = c.unary(Unary::Not, below)?;
+    let above = c.b.cast(above, ElemType::I32)?;
+    let index = c.reduce(Reduce::Sum, above, &[rank as u64], false)?;
+    encoded(c, index, mode, numbers.len() as u64 + 1)
+}
+
+fn encoded(c: &mut Call<'_, '_>, x: ValueId, mode: Mode, categories: u64) -> One {
+    if mode == Mode::Int {
+        return Ok(x);
+    }
+    if c.flag("sparse", false)? {
+        return Err(c.unsupported_key("sparse"));
+    }
+    // With mixed types Keras takes that of the weights here, that of the results there.
+    if c.compute_type()? != Some(ElemType::F32) {
+        return Err(c.unsupported_key("dtype"));
+    }
+    let x = match mode {
+        Mode::OneHot => without_last(c, x)?,
+        Mode::MultiHot => c.b.cast(x, ElemType::I32)?,
+        Mode::Count | Mode::Int => x,
+    };
+    let rank = c.rank(x)?;
+    let y = hot(c, x, rank, categories, ElemType::F32)?;
+    let axis = [u64::from(rank > 1)];
+    match mode {
+        Mode::OneHot | Mode::Int => Ok(y),
+        Mode::MultiHot => c.reduce(Reduce::Max, y, &axis, false),
+        Mode::Count => c.reduce(Reduce::Sum, y, &axis, false),
+    }
+}
+
+/// Without the last of several axes where it has the extent 1.
+fn without_last(c: &mut Call<'_, '_>, x: ValueId) -> One {
+    match c.rank(x)?.checked_sub(1) {
+        Some(last) if last > 0 && c.extent(x, last)? == 1 => c.squeeze(x, last),
+        _ => Ok(x),
+    }
+}

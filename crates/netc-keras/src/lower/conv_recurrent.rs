@@ -1,0 +1,88 @@
+//! Convolutional recurrent layers, step after step, as [recurrent ones](super::recurrent) are.
+
+use netc_ir::{Dim, Padding, SliceAxis, ValueId, Window};
+
+use super::activation::activate_at;
+use super::call::Call;
+use super::conv::window;
+use super::recurrent::{MAX_STEPS, results, sequence_and_states, step_at, zeros};
+use super::{Done, Entry, Lowered, One, many};
+
+pub(super) const LAYERS: &[Entry] = &[
+    many("ConvLSTM1D", |c| conv_lstm(c, 1), "Steps of a long short-term memory of lines."),
+    many("ConvLSTM2D", |c| conv_lstm(c, 2), "Steps of a long short-term memory of images."),
+    many("ConvLSTM3D", |c| conv_lstm(c, 3), "Steps of a long short-term memory of volumes."),
+];
+
+fn conv_lstm(c: &mut Call<'_, '_>, n: usize) -> Lowered {
+    let (x, given) = sequence_and_states(c)?;
+    let dims = c.dims(x)?;
+    let (Some(steps), true) = (dims.get(1).and_then(Dim::known), dims.len() == n + 3) else {
+        return Err(c.unsupported(format!("a tensor of type {}", c.ty(x))));
+    };
+    if !(1..=MAX_STEPS).contains(&steps) {
+        return Err(c.unsupported(format!("a sequence of {steps} steps (1 to {MAX_STEPS} are)")));
+    }
+    let window = window(c, n)?;
+    let axis = netc_ir::infer::channel_axis(window.layout, n + 2);
+    let same = Window { strides: vec![1; n], dilations: vec![1; n], padding: Padding::Same, layout: window.layout };
+    let read = projected(c, x, window, axis)?;
+    let recurrent = c.weight("cell/vars/1", "the recurrent kernel")?;
+    let mut states = match given[..] {
+        [] => {
+            let mut dims = c.dims(read)?;
+            dims.remove(1);
+            if let Some(channels) = dims.get_mut(axis) {
+                *channels = Dim::Known(c.count("filters")?);
+            }
+            [zeros(c, x, dims)?; 2]
+        }
+        [h, carry] => [h, carry],
+        _ => return Err(c.unsupported(format!("{} initial states", given.len()))),
+    };
+    let mut outputs = Vec::new();
+    for i in 0..steps {
+        let now = step_at(c, read, i, steps)?;
+        let h = c.b.conv(states[0], recurrent, same.clone(), 1)?;
+        states = step(c, now, h, states[1], axis)?;
+        outputs.push(states[0]);
+    }
+    results(c, &outputs, states.to_vec())
+}
+
+/// What all steps read, of all gates, with the bias: steps count as examples.
+fn projected(c: &mut Call<'_, '_>, x: ValueId, window: Window, axis: usize) -> One {
+    let kernel = c.weight("cell/vars/0", "the kernel")?;
+    let dims = c.dims(x)?;
+    let [batch, length, rest @ ..] = &dims[..] else { return Ok(x) };
+    let flat = c.reshape(x, [&[batch.times(length)], rest].concat())?;
+    let mut y = c.b.conv(flat, kernel, window, 1)?;
+    if c.flag("use_bias", true)? {
+        let bias = c.weight("cell/vars/2", "the bias")?;
+        let bias = c.along(bias, axis, c.rank(y)?)?;
+        y = c.add(y, bias)?;
+    }
+    let behind = c.dims(y)?;
+    let behind = behind.get(1..).unwrap_or_default();
+    c.reshape(y, [&[batch.clone(), length.clone()], behind].concat())
+}
+
+/// The states after a step: output and carry.
+fn step(c: &mut Call<'_, '_>, x: ValueId, h: ValueId, carry: ValueId, axis: usize) -> Done<[ValueId; 2]> {
+    let filters = c.count("filters")?;
+    let sum = c.add(x, h)?;
+    let gate = |c: &mut Call<'_, '_>, i: u64, key: &str| -> One {
+        let (start, end) = (filters.saturating_mul(i), filters.saturating_mul(i + 1));
+        let part = c.slice(sum, axis, SliceAxis { start, end: Some(end), step: 1 })?;
+        activate_at(c, key, part)
+    };
+    let input = gate(c, 0, "recurrent_activation")?;
+    let forget = gate(c, 1, "recurrent_activation")?;
+    let kept = c.mul(forget, carry)?;
+    let candidate = gate(c, 2, "activation")?;
+    let new = c.mul(input, candidate)?;
+    let carry = c.add(kept, new)?;
+    let output = gate(c, 3, "recurrent_activation")?;
+    let shown = activate_at(c, "activation", carry)?;
+    Ok([c.mul(output, shown)?, carry])
+}
