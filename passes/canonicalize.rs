@@ -18,7 +18,7 @@ mod windows;
 use netc_ir::{Func, Module, OpId, OpKind, Renaming, infer};
 use netc_pass::{Context, Fidelity, Pass, PassError, PassInfo};
 
-use crate::analysis::constant_values;
+use crate::analysis::note_constant;
 use site::{Rewrite, Rule, Site};
 
 /// `canonicalize` as users see it.
@@ -54,7 +54,7 @@ impl Pass for Canonicalize {
 
 /// Rewrites the ops of `func`, a function that reads the weights of `module`, while there is fuel.
 fn canonicalize(module: &Module, func: &mut Func, context: &mut Context<'_>) {
-    let constant = constant_values(func);
+    let mut constant = vec![false; func.num_values()];
     let mut renaming = Renaming::of(func);
     let mut gone = vec![false; func.num_op_slots()];
     for id in func.op_ids().collect::<Vec<_>>() {
@@ -76,6 +76,7 @@ fn canonicalize(module: &Module, func: &mut Func, context: &mut Context<'_>) {
                 }
             }
         }
+        note_constant(func, id, &mut constant);
     }
     func.rename(&renaming);
     func.retain_ops(|op| !gone[op.index()]);

@@ -1,6 +1,6 @@
 //! What holds of core ops: which commute, and which compute constants.
 
-use netc_ir::{Binary, Compare, CoreOp, ElemType, Func, OpKind};
+use netc_ir::{Binary, Compare, CoreOp, ElemType, Func, OpId, OpKind};
 
 /// Whether `op`, of two operands with elements of the type `elem`, is the same with its operands exchanged.
 ///
@@ -42,13 +42,17 @@ pub(crate) fn commutes(op: &CoreOp, elem: ElemType) -> bool {
 /// Which values, by id, core ops compute from weights and constants alone, with extents that are numbers.
 pub(crate) fn constant_values(func: &Func) -> Vec<bool> {
     let mut constant = vec![false; func.num_values()];
-    for (_, op) in func.ops() {
-        if let (OpKind::Core(_), [result]) = (&op.kind, &op.results[..]) {
-            let fixed = func[*result].ty.num_bytes().is_some();
-            constant[result.index()] = fixed && op.operands.iter().all(|v| constant[v.index()]);
-        }
-    }
+    func.op_ids().for_each(|op| note_constant(func, op, &mut constant));
     constant
+}
+
+/// Notes whether the result of `op` is constant, as it is noted of its operands.
+pub(crate) fn note_constant(func: &Func, op: OpId, constant: &mut [bool]) {
+    let op = &func[op];
+    if let (OpKind::Core(_), [result]) = (&op.kind, &op.results[..]) {
+        let fixed = func[*result].ty.num_bytes().is_some();
+        constant[result.index()] = fixed && op.operands.iter().all(|v| constant[v.index()]);
+    }
 }
 
 #[cfg(test)]

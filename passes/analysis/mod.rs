@@ -13,7 +13,7 @@ mod portable_costs;
 mod post_dominators;
 mod rounding;
 
-pub(crate) use algebra::{commutes, constant_values};
+pub(crate) use algebra::{commutes, constant_values, note_constant};
 pub use below::layers_below;
 pub use cost::{Cost, Costs, CutCost};
 pub use names::{CutError, CutPoint, OpNames, model_layers, resolve};

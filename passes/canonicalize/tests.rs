@@ -64,6 +64,19 @@ fn constants_stand_on_the_right_of_what_commutes() {
 }
 
 #[test]
+fn what_a_rewrite_makes_constant_stands_on_the_right_too() {
+    let constants = "%n = constant() {value = 0} : bool[2]\n%w = weight w0() : f32[2]\n";
+    rewrite(
+        "fix{max=1}(canonicalize,dce)",
+        &format!(
+            "{constants}%b = select(%n, %x, %w) : f32[2]\n%e = exp(%b) : f32[2]\n%z = exp(%x) : f32[2]\n\
+             %y = add(%e, %z) : f32[2]"
+        ),
+        "%w = weight w0() : f32[2]\n%e = exp(%w) : f32[2]\n%z = exp(%x) : f32[2]\n%y = add(%z, %e) : f32[2]",
+    );
+}
+
+#[test]
 fn comparisons_and_choices() {
     check("; x: i32[2]\n%a = lt(%x, %x) : bool[2]\n%y = not(%a) : bool[2]", "%y = ge(%x, %x) : bool[2]");
     check("%a = eq(%x, %x) : bool[2]\n%y = not(%a) : bool[2]", "%y = ne(%x, %x) : bool[2]");
