@@ -16,26 +16,80 @@ const INPUTS: (u64, u64) = (11, 2);
 /// the bound that the lengths of sums in both give, or their own rounding, if it is rounding. If it is other, nothing but
 /// verifying is asked. Both are lowered with `dialects`.
 pub fn same_outputs(before: &Module, after: &Module, fidelity: Fidelity, dialects: &Dialects) -> Result<(), Wrong> {
-    print_parse(after)?;
     if fidelity == Fidelity::Other {
-        return Ok(());
+        return print_parse(after);
     }
-    keeps_signature(before, after)?;
-    let (a, b) = (lowered(before, dialects)?, lowered(after, dialects)?);
-    let near = match fidelity {
-        Fidelity::Exact => Near::Equal,
-        Fidelity::Rounding | Fidelity::Other => {
-            Near::Rounding(bounds(&a)?.iter().zip(bounds(&b)?).map(|(a, b)| a + b).collect())
-        }
-    };
-    require_near(&a, &b, &near, || differs("it", before, after))
+    Reference::of(before, dialects)?.agrees(after, fidelity)
 }
 
 /// The outputs of `after` are within `tolerance` of those of `before`, relative to the largest element of each. Both are
 /// lowered with `dialects`. Their texts are not looked at: this is for networks too.
 pub fn near_outputs(before: &Module, after: &Module, tolerance: f64, dialects: &Dialects) -> Result<(), Wrong> {
-    let (a, b) = (lowered(before, dialects)?, lowered(after, dialects)?);
-    require_near(&a, &b, &Near::Within(tolerance), || "another network computes other values".into())
+    let after = lowered(after, dialects)?;
+    let wrong = || "another network computes other values".into();
+    Reference::of(before, dialects)?.near(&after, &Near::Within(tolerance), wrong)
+}
+
+/// A module that ran, for others to be compared with.
+pub(super) struct Reference<'m> {
+    module: &'m Module,
+    dialects: &'m Dialects,
+    lowered: Module,
+    given: Vec<Tensor>,
+    outputs: Vec<Tensor>,
+}
+
+impl<'m> Reference<'m> {
+    pub(super) fn of(module: &'m Module, dialects: &'m Dialects) -> Result<Self, Wrong> {
+        let lowered = lowered(module, dialects)?;
+        let given = random_inputs(&lowered)?;
+        let outputs = run(&lowered, MAIN, &given)?;
+        Ok(Self { module, dialects, lowered, given, outputs })
+    }
+
+    /// What [`same_outputs`] asks of `after`, by a fidelity that is not other.
+    pub(super) fn agrees(&self, after: &Module, fidelity: Fidelity) -> Result<(), Wrong> {
+        if after == self.module {
+            return Ok(());
+        }
+        print_parse(after)?;
+        keeps_signature(self.module, after)?;
+        let lowered = lowered(after, self.dialects)?;
+        let near = match fidelity {
+            Fidelity::Exact => Near::Equal,
+            Fidelity::Rounding | Fidelity::Other => {
+                Near::Rounding(bounds(&self.lowered)?.iter().zip(bounds(&lowered)?).map(|(a, b)| a + b).collect())
+            }
+        };
+        self.near(&lowered, &near, || differs("it", self.module, after))
+    }
+
+    /// `after`, which is lowered, gives outputs so near.
+    fn near(&self, after: &Module, near: &Near, wrong: impl Fn() -> Wrong) -> Result<(), Wrong> {
+        let outputs = run(after, MAIN, &self.given)?;
+        require(self.outputs.len() == outputs.len(), || {
+            format!("{} outputs became {}", self.outputs.len(), outputs.len())
+        })?;
+        for (i, (x, y)) in self.outputs.iter().zip(&outputs).enumerate() {
+            let apart = compare(y, x).map_err(|e| e.to_string())?;
+            let bound = match near {
+                Near::Equal => None,
+                Near::Within(tolerance) => Some(*tolerance),
+                Near::Rounding(bounds) => match bounds.get(i).copied().unwrap_or(0.0) {
+                    bound if is_within(apart.norm_rel, bound) => Some(bound),
+                    bound => {
+                        let before = lost(&self.lowered, &self.given, &self.outputs, i)?;
+                        Some(widened(bound, [before, lost(after, &self.given, &outputs, i)?]))
+                    }
+                },
+            };
+            let holds = apart.bit_equal || bound.is_some_and(|bound| is_within(apart.norm_rel, bound));
+            require(holds, || {
+                format!("by {:e}, with a bound of {:e}: {}", apart.norm_rel, bound.unwrap_or(0.0), wrong())
+            })?;
+        }
+        Ok(())
+    }
 }
 
 /// How near the outputs of two programs have to be.
@@ -46,27 +100,6 @@ enum Near {
     Within(f64),
     /// Each within its bound, or within what rounding takes of the two programs.
     Rounding(Vec<f64>),
-}
-
-/// Both give outputs so near on random inputs.
-fn require_near(a: &Module, b: &Module, near: &Near, wrong: impl Fn() -> Wrong) -> Result<(), Wrong> {
-    let given = random_inputs(a)?;
-    let (x, y) = (run(a, MAIN, &given)?, run(b, MAIN, &given)?);
-    require(x.len() == y.len(), || format!("{} outputs became {}", x.len(), y.len()))?;
-    for (i, (before, after)) in x.iter().zip(&y).enumerate() {
-        let apart = compare(after, before).map_err(|e| e.to_string())?;
-        let bound = match near {
-            Near::Equal => None,
-            Near::Within(tolerance) => Some(*tolerance),
-            Near::Rounding(bounds) => match bounds.get(i).copied().unwrap_or(0.0) {
-                bound if is_within(apart.norm_rel, bound) => Some(bound),
-                bound => Some(widened(bound, [lost(a, &given, &x, i)?, lost(b, &given, &y, i)?])),
-            },
-        };
-        let holds = apart.bit_equal || bound.is_some_and(|bound| is_within(apart.norm_rel, bound));
-        require(holds, || format!("by {:e}, with a bound of {:e}: {}", apart.norm_rel, bound.unwrap_or(0.0), wrong()))?;
-    }
-    Ok(())
 }
 
 /// What rounding takes of output `i` of a program that gave `outputs` for `given`.
