@@ -1,4 +1,5 @@
-//! The pages that are made from tables: `docs/passes.md`, and the functions of rules in `docs/rules.md`.
+//! The pages that are made from tables: `docs/passes.md`, the functions of rules in `docs/rules.md`, and what runs in
+//! `docs/layers.md`.
 //!
 //! `UPDATE_DOCS=1 cargo test --workspace --test reference` writes them anew.
 
@@ -7,6 +8,7 @@
 use std::path::Path;
 use std::{env, fs};
 
+use netc_keras::lower::classes;
 use netc_pass::PassInfo;
 use netc_passes::{PASSES, PIPELINES};
 use netc_rules::FUNCTIONS;
@@ -20,16 +22,38 @@ fn the_page_of_passes_is_what_the_table_says() {
 fn the_page_of_rules_has_every_function() {
     const START: &str = "| function | gives |\n|---|---|\n";
     check("rules.md", |found| {
-        let (before, rest) = found.split_once(START).unwrap();
-        let (_, after) = rest.split_once("<!-- end -->").unwrap();
         let argument = |i: usize| ["a", "b", "c"][i];
         let mut rows = String::new();
         for function in FUNCTIONS.iter().filter(|f| f.name.len() > 1) {
             let arguments = (0..function.arity).map(argument).collect::<Vec<_>>().join(", ");
             rows.push_str(&format!("| `{}({arguments})` | {} |\n", function.name, function.summary));
         }
-        format!("{before}{START}{rows}<!-- end -->{after}")
+        between(found, START, &rows)
     });
+}
+
+#[test]
+fn the_page_of_layers_has_all_that_run() {
+    let table = |prefix: &str| {
+        let mut rows: Vec<String> = classes()
+            .filter_map(|(class, doc)| Some((class.strip_prefix(prefix)?.to_string(), doc)))
+            .filter(|(class, _)| !class.contains('.'))
+            .map(|(class, doc)| format!("| `{class}` | {} |\n", doc.replace('|', "\\|")))
+            .collect();
+        rows.sort();
+        rows.concat()
+    };
+    check("layers.md", |found| {
+        let page = between(found, "| layer | computes |\n|---|---|\n", &table("keras."));
+        between(&page, "| operation | computes |\n|---|---|\n", &table("keras.ops."))
+    });
+}
+
+/// The page with `rows` between `start` and the end that follows it.
+fn between(page: &str, start: &str, rows: &str) -> String {
+    let (before, rest) = page.split_once(start).unwrap();
+    let (_, after) = rest.split_once("<!-- end -->").unwrap();
+    format!("{before}{start}{rows}<!-- end -->{after}")
 }
 
 /// The page is what `made` makes of it; it is written so if the environment says so.

@@ -4,7 +4,9 @@ A case is an expression over `x`, and `y` and `z` of the same shape, with the na
 for `keras.activations`.
 """
 
+import inspect
 import math
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -801,3 +803,12 @@ def test_half_precision(dtype, tolerance, shape, expression, tmp_path):
     x = keras.Input(shape)
     y = eval(expression, NAMES, {"x": x, "dtype": dtype})
     check(x, ops.cast(y, "float32"), tmp_path, tolerance)
+
+
+def test_the_page_of_layers_names_every_layer():
+    page = (Path(__file__).parents[2] / "docs/layers.md").read_text()
+    names = {}
+    for name, layer in vars(keras.layers).items():
+        if inspect.isclass(layer) and name not in {"InputLayer", "InputSpec", "Layer", "Wrapper"}:
+            names.setdefault(layer, []).append(f"`{name}`")
+    assert [known for known in names.values() if not any(name in page for name in known)] == []
