@@ -49,6 +49,15 @@ pub enum CutError {
         /// The path by which it can be named.
         hint: String,
     },
+    /// The path of a layer in a nested model, where only the layers of the model itself are asked for.
+    #[error(
+        "`{name}` lies in a model inside the model: only `split` and `extract` cut there; `--pass inline` makes its layers \
+         those of the model"
+    )]
+    Inside {
+        /// The path.
+        name: String,
+    },
     /// The layer is applied more than once.
     #[error("layer `{name}` is applied {count} times: say which with {choices}")]
     SeveralApplications {
@@ -240,9 +249,13 @@ impl Scope<'_> {
     }
 
     fn unknown(self, name: &str) -> CutError {
+        if matches!(self.inside(name), Ok(Some(_))) {
+            return CutError::Inside { name: name.into() };
+        }
         let layer_of = |f: &Func| f.layers().into_iter().any(|id| &*self.module[id].name == name);
         if let Some(func) = self.module.funcs.iter().find(|f| layer_of(f)) {
-            let hint = self.path_to(name).map_or_else(String::new, |path| format!(": name it `{path}`"));
+            let path = self.path_to(name);
+            let hint = path.map_or_else(String::new, |path| format!(": `split` and `extract` know it as `{path}`"));
             return CutError::Nested { name: name.into(), func: func.name.to_string(), hint };
         }
         let layers = self.func.layers();

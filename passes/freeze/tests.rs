@@ -86,4 +86,7 @@ fn the_others_are_made_trainable_where_it_is_asked_for() {
 fn a_place_that_is_none_is_an_error() {
     let error = "pass `freeze=wrop`: there is no layer `wrop` in `@main`; did you mean `wrap` or `top`?";
     assert_eq!(run(MODEL, "freeze=wrop"), Err(error.into()));
+    let error = "pass `freeze=enc/inside`: `enc/inside` lies in a model inside the model: only `split` and `extract` cut \
+                 there; `--pass inline` makes its layers those of the model";
+    assert_eq!(run(MODEL, "freeze=enc/inside@0"), Err(error.replace("inside`", "inside@0`")));
 }

@@ -13,19 +13,18 @@ the whole computes, and be bit-equal to it in netc.
 import argparse
 import datetime
 import gc
+import inspect
+import json
 import os
 import platform
 import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 os.environ["KERAS_BACKEND"] = "jax"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-
-import inspect
-import json
-import sys
 
 import keras
 
@@ -42,6 +41,7 @@ in the middle both where one tensor crosses and inside a branch, the stages load
 - *split*: seconds of `netc model.keras --pass split=... -o out/`, cut inside a branch where there is one.
 - *error*: the largest difference of an output of netc from Keras's, in parts of the largest output; the cut stages
   compute, bit for bit, what the whole does.
+- Seconds are of one run each, on a machine with other work: the ratio within a row says more than they do.
 - *run*: seconds of the whole command `netc run` on one image, with reading the file. *Keras*: seconds of loading the file
   and the first prediction, without the start of Python, and of a second prediction after that.
 
@@ -122,18 +122,18 @@ def main():
     parser.add_argument("--check", action="store_true")
     parser.add_argument("name", nargs="*")
     args = parser.parse_args()
-    rows, failed = rows_of_page(), []
+    failed = []
     for name in args.name or names():
         with tempfile.TemporaryDirectory() as folder:
             try:
-                rows[name] = measure(name, Path(folder))
+                row = measure(name, Path(folder))
             except AssertionError as wrong:
                 failed.append(name)
                 print(f"{name}: {str(wrong)[-600:]}", flush=True)
                 continue
-        print(" | ".join(rows[name]), flush=True)
+        print(" | ".join(row), flush=True)
         if not args.check:
-            write_page(rows)
+            write_page({**rows_of_page(), name: row})
     sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
 
 

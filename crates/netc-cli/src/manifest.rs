@@ -196,9 +196,13 @@ pub(crate) fn load(path: &Path, dialects: &Dialects) -> Result<Model, CliError> 
     input::model(module, name.into(), notes, &shown.to_string())
 }
 
+/// More bytes than a manifest has.
+const MAX_SIZE: u64 = 256 << 20;
+
 /// Whether the file at `path` is a manifest, or should be one: it is JSON, and not a model of Keras in JSON.
 pub(crate) fn is_manifest(path: &Path) -> bool {
-    if path.extension().is_none_or(|e| e != "json") {
+    let is_large = || fs::metadata(path).is_ok_and(|m| m.len() > MAX_SIZE);
+    if path.extension().is_none_or(|e| e != "json") || is_large() {
         return false;
     }
     let json = fs::read_to_string(path).ok().and_then(|text| serde_json::from_str::<Value>(&text).ok());

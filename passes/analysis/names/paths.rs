@@ -41,7 +41,7 @@ impl<'m> Scope<'m> {
     }
 
     /// What the path leads to; `None` if it does not begin with a model.
-    fn inside(self, path: &str) -> Result<Option<(Vec<OpId>, OpId)>, CutError> {
+    pub(super) fn inside(self, path: &str) -> Result<Option<(Vec<OpId>, OpId)>, CutError> {
         let (mut scope, mut rest, mut calls) = (self, path, Vec::new());
         while !scope.is_name(rest) {
             let Some((call, callee, below)) = scope.first_model(rest) else { break };

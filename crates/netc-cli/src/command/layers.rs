@@ -36,6 +36,7 @@ fn not_a_layer(error: CutError) -> CliError {
         CutError::Empty { spec } => format!("`{spec}` is not the name of a layer"),
         other @ (CutError::Unknown { .. }
         | CutError::Nested { .. }
+        | CutError::Inside { .. }
         | CutError::SeveralApplications { .. }
         | CutError::NoSuchApplication { .. }
         | CutError::IndexOutOfRange { .. }
