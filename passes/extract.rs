@@ -6,7 +6,7 @@ use netc_ir::{Loc, MAIN, Module};
 use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo};
 
 use crate::analysis::{CutPart, OpNames, cut_parts};
-use crate::dissolve::dissolve;
+use crate::dissolve::{Dissolved, dissolve};
 use crate::part::Part;
 use crate::prune::{reachable, replace_funcs};
 
@@ -44,34 +44,42 @@ impl Pass for Extract {
         if !context.fuel.is_left() {
             return Ok(());
         }
-        let part = dissolved(module, &self.part, context)?;
-        let plan = plan(module, &part)?;
+        let dissolved = dissolved(module, &self.part, context)?;
+        let plan = match &dissolved {
+            Some((dissolved, part)) => plan(dissolved, part)?,
+            None => plan(module, &self.part)?,
+        };
         for text in plan.remarks() {
             context.remark(INFO.name, Loc::Unknown, text);
         }
         context.rewrite();
+        if let Some((dissolved, _)) = dissolved {
+            *module = dissolved;
+        }
         apply(module, &plan);
         Ok(())
     }
 }
 
-/// The text of the part after the nested models are dissolved in which its ends lie.
-fn dissolved(module: &mut Module, part: &str, context: &mut Context<'_>) -> Result<String, PassError> {
-    let Some(main) = module.func_named(MAIN).filter(|_| plan(module, part).is_err()) else { return Ok(part.into()) };
+/// The module after the nested models are dissolved in which an end of the part lies, and the part's text then.
+fn dissolved(module: &Module, part: &str, context: &mut Context<'_>) -> Result<Option<(Module, String)>, PassError> {
+    let Some(main) = module.func_named(MAIN).filter(|_| plan(module, part).is_err()) else { return Ok(None) };
     let is_inside = |end: &str| {
         let parts = cut_parts(module, main, end).unwrap_or_default();
         parts.iter().any(|part| matches!(part, CutPart::Inside { .. }))
     };
     let Some((from, to)) = plan::texts(part).find(|(from, to)| is_inside(from) || is_inside(to)) else {
-        return Ok(part.into());
+        return Ok(None);
     };
     let given: Vec<String> = [from, to].iter().filter(|end| !end.is_empty()).map(ToString::to_string).collect();
-    let named = dissolve(module, &given, INFO.name, context)?.join("..");
-    Ok(match (from, to) {
+    let Some(Dissolved { module, cuts }) = dissolve(module, &given, INFO.name, context)? else { return Ok(None) };
+    let named = cuts.join("..");
+    let part = match (from, to) {
         ("", _) => format!("..{named}"),
         (_, "") => format!("{named}.."),
         _ => named,
-    })
+    };
+    Ok(Some((module, part)))
 }
 
 /// Makes `@main` of `module` the part that `plan`, which was made for it, says.

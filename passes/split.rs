@@ -61,12 +61,18 @@ impl Pass for Split {
         if !context.fuel.is_left() {
             return Ok(());
         }
-        let at = dissolve(module, &self.at, INFO.name, context)?;
-        let plan = plan(module, &at)?;
+        let dissolved = dissolve(module, &self.at, INFO.name, context)?;
+        let plan = match &dissolved {
+            Some(dissolved) => plan(&dissolved.module, &dissolved.cuts)?,
+            None => plan(module, &self.at)?,
+        };
         for text in plan.remarks() {
             context.remark("split", Loc::Unknown, text);
         }
         context.rewrite();
+        if let Some(dissolved) = dissolved {
+            *module = dissolved.module;
+        }
         apply(module, &plan);
         Ok(())
     }

@@ -24,4 +24,4 @@ pub(crate) use one_tensor::OneTensorCuts;
 pub use one_tensor::{Cut, one_tensor_cuts};
 pub use order::canonical_order;
 pub use portable_costs::PortableCosts;
-pub use rounding::{is_within, rounding_bounds, widened};
+pub use rounding::{is_within, measured_bound, rounding_bounds};

@@ -5,7 +5,7 @@
 //! Comput. 41(5), 2019, theorem 2.4; in the worst case by `n`). The bound of a value adds these along the path of ops
 //! on which their sum is largest, times a factor that makes failures of independence unlikely. It is relative to the
 //! largest element of the tensor and takes no account of cancellation: where outputs are further apart, what two programs
-//! lose by their own rounding is measured, and [`widened`] gives the bound.
+//! lose by their own rounding is measured, and [`measured_bound`] gives the bound.
 //!
 //! Where a function jumps, as `ceil` does, what was rounded may become another number altogether: there is no bound.
 
@@ -47,10 +47,10 @@ fn output_errors(func: &Func, callees: &[Vec<f64>]) -> Vec<f64> {
     func.outputs.iter().map(|o| errors[o.value.index()]).collect()
 }
 
-/// The bound for outputs of two programs of which each loses `own` by rounding: what was measured on one run is one draw
-/// of the error, and gets the same factor as the errors of sums.
-pub fn widened(bound: f64, own: [f64; 2]) -> f64 {
-    bound.max(CONFIDENCE * (own[0] + own[1]))
+/// How far apart elements of two programs may be of which each loses `own` by rounding: what was measured on one run is
+/// one draw of the error, and gets the same factor as the errors of sums.
+pub fn measured_bound(own: [f64; 2]) -> f64 {
+    CONFIDENCE * (own[0] + own[1])
 }
 
 /// Whether outputs that are `apart`, relative to the largest element, are within a bound.

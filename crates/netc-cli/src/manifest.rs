@@ -205,10 +205,12 @@ pub(crate) fn is_manifest(path: &Path) -> bool {
     if path.extension().is_none_or(|e| e != "json") || is_large() {
         return false;
     }
-    let json = fs::read_to_string(path).ok().and_then(|text| serde_json::from_str::<Value>(&text).ok());
+    let Ok(text) = fs::read_to_string(path) else { return true };
+    // Python writes numbers into models that JSON does not have; manifests hold none.
+    let json = serde_json::from_str::<Value>(&text);
     let of_keras =
         |json: &Value| json.is_string() || ["class_name", "modelTopology"].iter().any(|key| json.get(key).is_some());
-    !json.as_ref().is_some_and(of_keras)
+    json.map_or_else(|_| !text.contains("class_name"), |json| !of_keras(&json))
 }
 
 /// Whether `name` names something in a folder, and nothing outside of it.

@@ -4,7 +4,7 @@ use netc_data::Store;
 use netc_exec::{Difference, Plan, Tensor, compare, inputs, own_rounding};
 use netc_ir::{Func, FuncId, MAIN, Module};
 use netc_pass::{Dialects, Fidelity};
-use netc_passes::analysis::{is_within, rounding_bounds, widened};
+use netc_passes::analysis::{is_within, measured_bound, rounding_bounds};
 use netc_passes::lower;
 
 use crate::args::RandomArgs;
@@ -94,6 +94,10 @@ pub(crate) struct Verification {
     pub(crate) batch: u64,
     /// How far apart outputs may be, relative to the largest element of each; `None` asks for equal bits.
     pub(crate) bounds: Option<Vec<f64>>,
+    /// The largest bound that was measured where an output is beyond its own, relative to its largest element.
+    measured: f64,
+    /// Whether an output was further apart than its bound and the rounding of both explain.
+    unexplained: bool,
     names: Vec<String>,
     /// The worst difference of each output.
     pub(crate) outputs: Vec<(String, Difference)>,
@@ -128,12 +132,13 @@ impl Verification {
         };
         let names = f.outputs.iter().map(|o| o.name.to_string()).collect();
         let RandomArgs { seed, batch } = *random;
-        Ok(Self { inputs, seed, batch, bounds, names, outputs: Vec::new() })
+        Ok(Self { inputs, seed, batch, bounds, measured: 0.0, unexplained: false, names, outputs: Vec::new() })
     }
 
     /// Compares the outputs for one more input, `given`. Where they are further apart than the lengths of sums explain,
-    /// the bound becomes what both lose by their own rounding.
+    /// what both lose by their own rounding is measured.
     pub(crate) fn add(&mut self, given: &[Tensor], before: Ran<'_>, after: Ran<'_>) -> Result<(), CliError> {
+        let mut beyond = Vec::new();
         for (k, (x, y)) in before.outputs.iter().zip(after.outputs).enumerate() {
             let difference = compare(x, y).map_err(|m| {
                 let name = &self.names[k];
@@ -142,37 +147,41 @@ impl Verification {
                     m.found, m.expected
                 ))
             })?;
+            let bound = self.bounds.as_ref().and_then(|bounds| bounds.get(k));
+            if bound.is_some_and(|bound| !difference.bit_equal && !is_within(difference.norm_rel, *bound)) {
+                beyond.push((k, difference.clone()));
+            }
             match self.outputs.get_mut(k) {
                 Some((_, worst)) => merge(worst, difference),
                 None => self.outputs.push((self.names[k].clone(), difference)),
             }
         }
-        if self.passed() {
+        if beyond.is_empty() {
             return Ok(());
         }
-        if let Some(bounds) = &mut self.bounds {
-            let lost = [before, after].map(|ran| ran.executable.own_rounding(given, ran.outputs));
-            let [before, after] = lost;
-            for (bound, own) in bounds.iter_mut().zip(before?.into_iter().zip(after?)) {
-                *bound = widened(*bound, own.into());
-            }
+        let lost = [before, after].map(|ran| ran.executable.own_rounding(given, ran.outputs));
+        // Programs that cannot run with other floats explain nothing.
+        let [Ok(before), Ok(after)] = lost else {
+            self.unexplained = true;
+            return Ok(());
+        };
+        for (k, difference) in beyond {
+            let bound = measured_bound([before[k], after[k]]);
+            self.unexplained |= difference.max_abs.is_nan() || difference.max_abs > bound;
+            let relative = bound * difference.norm_rel / difference.max_abs;
+            self.measured = self.measured.max(if relative.is_finite() { relative } else { 0.0 });
         }
         Ok(())
     }
 
     /// Whether each output is equal bit for bit, or within its bound where there is one.
     pub(crate) fn passed(&self) -> bool {
-        match &self.bounds {
-            None => self.bit_equal(),
-            Some(bounds) => {
-                self.outputs.iter().zip(bounds).all(|((_, d), bound)| d.bit_equal || is_within(d.norm_rel, *bound))
-            }
-        }
+        if self.bounds.is_some() { !self.unexplained } else { self.bit_equal() }
     }
 
     /// The largest bound of any output, where there are bounds.
     pub(crate) fn largest_bound(&self) -> Option<f64> {
-        self.bounds.as_ref().map(|bounds| bounds.iter().copied().fold(0.0, f64::max))
+        self.bounds.as_ref().map(|bounds| bounds.iter().copied().fold(self.measured, f64::max))
     }
 
     pub(crate) fn bit_equal(&self) -> bool {

@@ -62,7 +62,7 @@ pub fn changes(module: &Module) -> Vec<String> {
 
 fn write_archive(module: &Module, func: FuncId, store: &Store, out: impl Write) -> Result<Written, Problem> {
     if is_architecture(module) {
-        let note = "none are given, as it is an architecture alone; give a file with --weights, or write x.json";
+        let note = "none are given, as it is an architecture alone; give a file with --weights";
         return Err(Problem::NotKeras { place: "weights".into(), note: note.into() });
     }
     let module = &*legacy::without_slashes(module);

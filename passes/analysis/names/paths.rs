@@ -7,8 +7,15 @@ use super::{CutError, Place, Scope};
 
 /// A part of a cut: between `+` and `+`.
 pub(crate) enum CutPart {
-    /// A place in the function itself, as it was given.
-    Here(String),
+    /// A place in the function itself.
+    Here {
+        /// As it was given.
+        text: String,
+        /// Whether the cut is before the place.
+        before: bool,
+        /// The op that applies a layer there, if a layer is named and not a value.
+        op: Option<OpId>,
+    },
     /// A place in a model inside the model.
     Inside {
         /// The path as it was given, without `before:`.
@@ -31,12 +38,14 @@ pub(crate) fn cut_parts(module: &Module, main: FuncId, spec: &str) -> Result<Vec
 impl<'m> Scope<'m> {
     fn cut_part(self, text: &str) -> Result<CutPart, CutError> {
         let (before, name) = self.side(text);
-        if self.is_name(name) {
-            return Ok(CutPart::Here(text.into()));
-        }
-        Ok(match self.inside(name)? {
+        let inside = if self.is_name(name) { None } else { self.inside(name)? };
+        Ok(match inside {
             Some((calls, op)) => CutPart::Inside { text: name.into(), before, calls, op },
-            None => CutPart::Here(text.into()),
+            None => {
+                let op =
+                    self.place(name).ok().and_then(|place| if let Place::Op(op) = place { Some(op) } else { None });
+                CutPart::Here { text: text.into(), before, op }
+            }
         })
     }
 
@@ -44,7 +53,7 @@ impl<'m> Scope<'m> {
     pub(super) fn inside(self, path: &str) -> Result<Option<(Vec<OpId>, OpId)>, CutError> {
         let (mut scope, mut rest, mut calls) = (self, path, Vec::new());
         while !scope.is_name(rest) {
-            let Some((call, callee, below)) = scope.first_model(rest) else { break };
+            let Some((call, callee, below)) = scope.first_model(rest)? else { break };
             calls.push(call);
             scope.func = callee;
             rest = below;
@@ -53,12 +62,18 @@ impl<'m> Scope<'m> {
     }
 
     /// The call of the model that the path begins with, the model, and the rest of the path.
-    fn first_model<'t>(self, path: &'t str) -> Option<(OpId, &'m Func, &'t str)> {
-        path.match_indices('/').find_map(|(at, _)| {
-            let Ok(Place::Op(op)) = self.place(&path[..at]) else { return None };
-            let OpKind::Call(call) = &self.func[op].kind else { return None };
-            Some((op, &self.module[call.callee], &path[at + 1..]))
-        })
+    fn first_model<'t>(self, path: &'t str) -> Result<Option<(OpId, &'m Func, &'t str)>, CutError> {
+        for (at, _) in path.match_indices('/') {
+            let op = match self.place(&path[..at]) {
+                Ok(Place::Op(op)) => op,
+                Err(several @ CutError::SeveralApplications { .. }) => return Err(several),
+                Ok(Place::Value(_)) | Err(_) => continue,
+            };
+            if let OpKind::Call(call) = &self.func[op].kind {
+                return Ok(Some((op, &self.module[call.callee], &path[at + 1..])));
+            }
+        }
+        Ok(None)
     }
 
     fn op_of_layer(self, text: &str) -> Result<OpId, CutError> {

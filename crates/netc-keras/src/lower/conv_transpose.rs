@@ -76,7 +76,7 @@ fn border(reach: u64, stride: u64, same: bool, more: Option<u64>) -> Option<(u64
     }
     let both = match more {
         None => (stride - 1).checked_add(reach)?,
-        Some(more) => (size + size % 2 - 2).checked_add(more)?,
+        Some(more) => size.checked_add(size % 2)?.checked_sub(2)?.checked_add(more)?,
     };
     let before = both.div_ceil(2).min(reach);
     Some((before, both - before))

@@ -72,7 +72,8 @@ fn recurrent<'a>(c: &mut Call<'a, '_>, cell: &'static Cell) -> Lowered {
 fn of_cells(c: &mut Call<'_, '_>) -> Lowered {
     let key = "cell";
     let object = c.get(key).ok_or_else(|| c.bad(key, "the declaration of a cell"))?;
-    let stacked = object.get("class_name").and_then(Attr::as_str) == Some("StackedRNNCells");
+    let class = object.as_map().map(|object| dialect_class(object, Era::Keras3));
+    let stacked = class.as_deref() == Some("keras.StackedRNNCells");
     if !stacked {
         let cell = placed(c, object, key.into())?;
         return steps_of(c, &[cell]);

@@ -39,11 +39,15 @@ pub fn split_compose(module: &Module, cuts: &[String]) -> Result<Split, Wrong> {
 /// [`split_compose`] of a Keras model: split on the level of layers, compared after lowering with `dialects`. The
 /// stages are written as files and read back, and still compute the same. A cut may lie inside a nested model.
 pub fn split_compose_keras(module: &Module, cuts: &[String], dialects: &Dialects) -> Result<Split, Wrong> {
-    let mut dissolved = module.clone();
-    let cuts = dissolve(&mut dissolved, cuts, split::INFO.name, &mut Context::new(dialects));
-    let after = match cuts.map_or_else(|refused| Ok(Err(refused)), |cuts| split(&dissolved, &cuts))? {
+    let refused = |refused: PassError| Ok(Split::Refused(refused.to_string()));
+    let dissolved = match dissolve(module, cuts, split::INFO.name, &mut Context::new(dialects)) {
+        Ok(dissolved) => dissolved,
+        Err(error) => return refused(error),
+    };
+    let (whole, cuts) = dissolved.as_ref().map_or((module, cuts), |d| (&d.module, &d.cuts));
+    let after = match split(whole, cuts)? {
         Ok(after) => after,
-        Err(refused) => return Ok(Split::Refused(refused.to_string())),
+        Err(error) => return refused(error),
     };
     let (before, split) = (lowered(module, dialects)?, lowered(&after, dialects)?);
     let given = random_inputs(&before)?;
