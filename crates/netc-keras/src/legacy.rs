@@ -105,8 +105,9 @@ pub(crate) fn without_slashes(module: &Module) -> Cow<'_, Module> {
     Cow::Owned(renamed)
 }
 
-/// What is different in a `.keras` file of the module; for the user.
-pub(crate) fn changes(module: &Module) -> Vec<String> {
+/// What [`write`](crate::write()) changes in the declarations of layers, as those of Keras 2 are not what Keras 3 reads;
+/// for the user.
+pub fn changes(module: &Module) -> Vec<String> {
     if Era::of(&module.attrs) == Era::Keras3 {
         return Vec::new();
     }

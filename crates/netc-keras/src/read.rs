@@ -84,14 +84,26 @@ fn read_whole_model(path: &Path, file: Arc<File>, given: Given<'_>, dialects: &D
     let version = keras_version.ok_or_else(of_keras_1)?;
     let attrs = Attrs::new().with("format", "keras-h5").with("keras_version", supported(&version)?);
     let (weights_path, weights) = given.unwrap_or((path, WeightTable::Lists(weights)));
-    let mut importer = Importer::new([path, weights_path], weights, dialects, attrs);
-    importer.top_level(&legacy::model(config))?;
-    let Imported { module, mut notes } = importer.finish();
-    verify(&module)?;
+    let mut imported = import([path, weights_path], weights, dialects, attrs, &legacy::model(config))?;
     if has_more {
-        notes.push("the optimizer's state is left out".into());
+        imported.notes.push("the optimizer's state is left out".into());
     }
-    Ok(Imported { module, notes })
+    Ok(imported)
+}
+
+/// The module of the model `object`; the paths are those of the files of the model and of its weights.
+fn import(
+    paths: [&Path; 2],
+    weights: WeightTable,
+    dialects: &Dialects,
+    attrs: Attrs,
+    object: &Attr,
+) -> Result<Imported, Problem> {
+    let mut importer = Importer::new(paths, weights, dialects, attrs);
+    importer.top_level(object)?;
+    let imported = importer.finish();
+    verify(&imported.module)?;
+    Ok(imported)
 }
 
 /// A version of Keras whose files are read.
@@ -130,14 +142,11 @@ fn read_json(path: &Path, file: &File, given: Given<'_>, dialects: &Dialects) ->
     let is_given = given.is_some();
     attrs.set(write::ARCHITECTURE, !is_given);
     let (weights_path, weights) = given.unwrap_or((path, WeightTable::Groups(Variables::default())));
-    let mut importer = Importer::new([path, weights_path], weights, dialects, attrs);
-    importer.top_level(&Attr::Map(object))?;
-    let Imported { module, mut notes } = importer.finish();
-    verify(&module)?;
+    let mut imported = import([path, weights_path], weights, dialects, attrs, &Attr::Map(object))?;
     if !is_given {
-        notes.push("it is an architecture without weights; give a file of weights with --weights".into());
+        imported.notes.push("it is an architecture without weights; give a file of weights with --weights".into());
     }
-    Ok(Imported { module, notes })
+    Ok(imported)
 }
 
 fn read_archive(path: &Path, file: Arc<File>, given: Given<'_>, dialects: &Dialects) -> Result<Imported, Problem> {
@@ -153,12 +162,9 @@ fn read_archive(path: &Path, file: Arc<File>, given: Given<'_>, dialects: &Diale
         Err(Problem::Missing(_)) => Attr::Null,
         metadata => metadata?,
     };
-    let mut importer = Importer::new([path, weights_path], table, dialects, module_attrs(&metadata));
-    importer.top_level(&config)?;
-    let Imported { module, mut notes } = importer.finish();
-    verify(&module)?;
-    notes.extend(left_out(&archive, &config));
-    Ok(Imported { module, notes })
+    let mut imported = import([path, weights_path], table, dialects, module_attrs(&metadata), &config)?;
+    imported.notes.extend(left_out(&archive, &config));
+    Ok(imported)
 }
 
 /// Compares the weights of the model at `path` with their checksum, which [`read`] does not, as it reads none of them.

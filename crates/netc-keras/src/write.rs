@@ -55,11 +55,6 @@ pub fn write_json(module: &Module, func: FuncId, mut out: impl Write) -> Result<
     out.write_all(json::print(&Attr::Map(object)).as_bytes()).map_err(|e| place(e.into()))
 }
 
-/// What [`write`] changes in the declarations of layers, as those of Keras 2 are not what Keras 3 reads; for the user.
-pub fn changes(module: &Module) -> Vec<String> {
-    legacy::changes(module)
-}
-
 fn write_archive(module: &Module, func: FuncId, store: &Store, out: impl Write) -> Result<Written, Problem> {
     if is_architecture(module) {
         let note = "none are given, as it is an architecture alone; give a file with --weights";
