@@ -196,22 +196,24 @@ impl Scope<'_> {
     }
 
     fn place(self, text: &str) -> Result<Place, CutError> {
+        self.find(text)?.ok_or_else(|| self.unknown(text))
+    }
+
+    /// The place of that name; `None` if nothing has it.
+    fn find(self, text: &str) -> Result<Option<Place>, CutError> {
         if let Some(ops) = self.applications(|id| &*self.module[id].name == text) {
-            return only(text, &ops).map(Place::Op);
+            return only(text, &ops).map(Some);
         }
         if let Some(value) = self.value_named(text).or_else(|| self.value_spelled(text)) {
-            return Ok(Place::Value(value));
+            return Ok(Some(Place::Value(value)));
         }
         if let Some((name, index)) = text.rsplit_once('@')
             && let Ok(index) = index.parse()
             && let Some(ops) = self.layer(name)?
         {
-            return nth(name, &ops, index).map(Place::Op);
+            return nth(name, &ops, index).map(Some);
         }
-        match self.layer(text)? {
-            Some(ops) => only(text, &ops).map(Place::Op),
-            None => Err(self.unknown(text)),
-        }
+        self.layer(text)?.map(|ops| only(text, &ops)).transpose()
     }
 
     /// The applications of the layer called `name`, or counted by it.
@@ -269,10 +271,10 @@ impl Scope<'_> {
     }
 }
 
-fn only(name: &str, ops: &[OpId]) -> Result<OpId, CutError> {
+fn only(name: &str, ops: &[OpId]) -> Result<Place, CutError> {
     match ops {
         [] => Err(CutError::Input { name: name.into() }),
-        [op] => Ok(*op),
+        [op] => Ok(Place::Op(*op)),
         several => Err(CutError::SeveralApplications {
             name: name.into(),
             count: several.len(),
@@ -281,9 +283,9 @@ fn only(name: &str, ops: &[OpId]) -> Result<OpId, CutError> {
     }
 }
 
-fn nth(name: &str, ops: &[OpId], index: usize) -> Result<OpId, CutError> {
+fn nth(name: &str, ops: &[OpId], index: usize) -> Result<Place, CutError> {
     match ops.get(index) {
-        Some(op) => Ok(*op),
+        Some(op) => Ok(Place::Op(*op)),
         None if ops.is_empty() => Err(CutError::Input { name: name.into() }),
         None => {
             let (name, count) = (name.to_string(), ops.len());

@@ -64,10 +64,10 @@ impl<'m> Scope<'m> {
     /// The call of the model that the path begins with, the model, and the rest of the path.
     fn first_model<'t>(self, path: &'t str) -> Result<Option<(OpId, &'m Func, &'t str)>, CutError> {
         for (at, _) in path.match_indices('/') {
-            let op = match self.place(&path[..at]) {
-                Ok(Place::Op(op)) => op,
+            let op = match self.find(&path[..at]) {
+                Ok(Some(Place::Op(op))) => op,
                 Err(several @ CutError::SeveralApplications { .. }) => return Err(several),
-                Ok(Place::Value(_)) | Err(_) => continue,
+                Ok(Some(Place::Value(_)) | None) | Err(_) => continue,
             };
             if let OpKind::Call(call) = &self.func[op].kind {
                 return Ok(Some((op, &self.module[call.callee], &path[at + 1..])));

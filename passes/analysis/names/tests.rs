@@ -87,6 +87,12 @@ fn errors() {
     check("inner", "`inner` is a layer of `@nested`, a model inside the model");
 }
 
+/// Each slash may end the name of a model: looked at one by one, that is 64 lookups, and not 2^64.
+#[test]
+fn a_name_of_nothing_but_slashes_is_soon_unknown() {
+    check(&"/".repeat(64), &format!("there is no layer `{}` in `@main`", "/".repeat(64)));
+}
+
 #[test]
 fn a_function_without_layers_names_its_values() {
     let module = netc_ir::parse(
