@@ -76,7 +76,7 @@ impl<'m> Exporter<'m> {
         let calls = calls_by_layer(func)?;
         let names = Names::of(self.module, func, &calls);
         let mut scope = Scope { func, place, names, calls, groups: GroupNames::default() };
-        if is_chain(func) {
+        if is_chain(self.module, func) {
             return self.sequential(&mut scope);
         }
         let mut layers = Vec::new();
@@ -204,7 +204,7 @@ impl<'m> Exporter<'m> {
     /// In a model's outputs, the calls of a nested Functional count from 1.
     fn ends_in_functional(&self, func: &Func, value: ValueId) -> bool {
         let call = func.producer(value).map(|op| &func[op].kind);
-        matches!(call, Some(OpKind::Call(c)) if !is_chain(&self.module[c.callee]))
+        matches!(call, Some(OpKind::Call(c)) if !is_chain(self.module, &self.module[c.callee]))
     }
 }
 
@@ -238,16 +238,23 @@ fn plain_config(whole: &Attrs, kind: Kind) -> Attrs {
     kept.iter().filter_map(|k| Some(((*k).into(), whole.get(k)?.clone()))).collect()
 }
 
-/// Whether the function was a Sequential model and is one still: each layer reads what the one before yields.
-fn is_chain(func: &Func) -> bool {
+/// Whether the function was a Sequential model and is one still: each layer reads what the one before yields, and nothing
+/// else.
+fn is_chain(module: &Module, func: &Func) -> bool {
     let sequential = func.attrs.get("class").and_then(Attr::as_str) == Some("Sequential");
     let ([param], [output]) = (&func.params[..], &func.outputs[..]) else { return false };
     let mut last = param.value;
     let mut layers = BTreeSet::new();
+    let takes_one = |op: &Op| {
+        let part = |key| op.kind.attrs().and_then(|attrs| attrs.get(key));
+        part("args").and_then(Attr::as_list) == Some(&[Attr::Operand(0)])
+            && part("kwargs").and_then(Attr::as_map).is_none_or(Attrs::is_empty)
+    };
     sequential
         && func.ops().all(|(_, op)| {
             let reads_last = op.operands == [last];
-            let fresh = op.kind.layer().is_some_and(|l| layers.insert(l));
+            let is_layer = |l: LayerId| is_layer_class(&module[l].class) && layers.insert(l);
+            let fresh = op.kind.layer().is_some_and(is_layer) && takes_one(op);
             last = op.results.first().copied().unwrap_or(last);
             reads_last && fresh && op.results.len() == 1
         })
