@@ -65,7 +65,7 @@ fn what_cannot_be_made_is_refused() {
     let folder = Folder::new();
     let features = ["gen", "--features", "branches,shred"];
     folder.netc(&features).failed(2, &["no feature `shred`", "did you mean `shared`?"]);
-    folder.netc(&["gen", "-o", "g.onnx"]).failed(2, &["`g.onnx` is neither x.nir nor x.keras"]);
+    folder.netc(&["gen", "-o", "g.onnx"]).failed(2, &["`g.onnx` is no x.nir, x.keras or x.h5"]);
     folder.netc(&["gen", "--level", "core", "-o", "g.keras"]).failed(2, &["holds layers", "`g.keras`"]);
     folder.netc(&["gen", "-o", "no/g.nir"]).failed(1, &["cannot write `no/g.nir`"]);
     assert_eq!(folder.contents().len(), 0);

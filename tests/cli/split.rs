@@ -150,10 +150,25 @@ fn operations_are_listed_among_layers() {
 #[test]
 fn the_stages_need_a_folder() {
     let folder = Folder::with_tiny();
-    for name in ["foo.h5", "foo.hdf5", "foo.json", "foo.onnx", "foo.npz"] {
+    for name in ["foo.json", "foo.onnx", "foo.npz"] {
         folder.netc(&["tiny.keras", "--pass", "split=sum", "-o", name]).failed(2, &[name, "need a folder"]);
     }
+    for name in ["foo.keras", "foo.h5", "foo.hdf5"] {
+        folder.netc(&["tiny.keras", "--pass", "split=sum", "-o", name]).failed(2, &[name, "give a folder instead"]);
+    }
     assert_eq!(folder.names(), ["tiny.keras"]);
+}
+
+#[test]
+fn stages_are_written_as_what_is_asked_for() {
+    let folder = Folder::with_tiny();
+    folder.netc(&["tiny.keras", "--pass", "split=sum", "-o", "out", "--format", "h5"]).done();
+    let stages = ["out/tiny.stage0.h5", "out/tiny.stage1.h5"];
+    assert!(stages.iter().all(|stage| folder.read(stage).starts_with(b"\x89HDF")));
+    folder.netc(&["diff", "tiny.keras", "out/manifest.json"]).done();
+    folder.netc(&["merge", "out/manifest.json", "-o", "merged.h5"]).done();
+    folder.netc(&["tiny.keras", "-o", "whole.h5"]).done();
+    assert_eq!(folder.read("merged.h5"), folder.read("whole.h5"));
 }
 
 #[test]

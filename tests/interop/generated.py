@@ -1,8 +1,8 @@
 """Compares what Keras and netc compute for a folder of generated models.
 
 `python generated.py FOLDER` reads what the example `keras_models` of netc-testgen writes: `<seed>.keras`, the inputs
-`<seed>.in.npz`, and in `<seed>.out.npz` what netc computes of them. Prints a line for each output that differs by more
-than 1e-4 of its largest element, and the number of models. A process of its own, because it tells XLA to compile fast,
+`<seed>.in.npz`, in `<seed>.out.npz` what netc computes of them, and of most the same model as `<seed>.h5`. Prints a line for each output that differs by more
+than 1e-4 of its largest element, for each `.h5` file that gives other weights, and the number of models. A process of its own, because it tells XLA to compile fast,
 which must be said before anything runs.
 """
 
@@ -96,9 +96,18 @@ def error(found, expected):
     return worst if np.isfinite(worst) and np.isfinite(expected).all() else np.inf
 
 
+def same_weights(one, other):
+    one, other = one.get_weights(), other.get_weights()
+    return len(one) == len(other) and all(np.array_equal(a, b) for a, b in zip(one, other))
+
+
 def differences(folder, seed):
     """What differs in one model, a line for each output."""
-    expected = run(load(folder / f"{seed}.keras"), arrays(folder / f"{seed}.in.npz"))
+    model = load(folder / f"{seed}.keras")
+    legacy = folder / f"{seed}.h5"
+    if legacy.exists() and not same_weights(load(legacy), model):
+        return [f"{seed}: {legacy.name} has other weights"]
+    expected = run(model, arrays(folder / f"{seed}.in.npz"))
     found = arrays(folder / f"{seed}.out.npz")
     if len(found) != len(expected):
         return [f"{seed}: {len(found)} outputs, expected {len(expected)}"]

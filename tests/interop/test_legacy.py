@@ -55,6 +55,42 @@ def test_an_hdf5_file_of_keras_3_is_the_model(tmp_path):
     assert_close(run(load(tmp_path / "again.keras"), values.values()), expected)
 
 
+def frozen(name):
+    """A model in a model, of which the layer `name` is frozen or all: Keras lists the weights that are trained first."""
+    inner_in = keras.Input((4,))
+    x = layers.Dense(5, name="first")(inner_in)
+    x = layers.BatchNormalization()(x)
+    x = layers.Dense(4, name="last")(x)
+    model = keras.Model(inner_in, x, name="inner")
+    (model.get_layer(name) if name else model).trainable = False
+    image = keras.Input((4,))
+    return keras.Model(image, layers.Dense(2)(model(model(image))))
+
+
+@pytest.mark.parametrize("make", [small, lambda: frozen("first"), lambda: frozen(None)])
+def test_an_hdf5_file_that_netc_writes_is_the_model(make, tmp_path):
+    model = randomise(make())
+    model.save(tmp_path / "model.keras")
+    netc(tmp_path / "model.keras", "-o", tmp_path / "model.h5")
+    again = load(tmp_path / "model.h5")
+    values = inputs_of(model)
+    assert_close(run(again, values.values()), run(model, values.values()))
+    netc(tmp_path / "model.h5", "-o", tmp_path / "again.h5")
+    assert (tmp_path / "again.h5").read_bytes() == (tmp_path / "model.h5").read_bytes()
+
+
+def test_stages_in_hdf5_compose_to_the_model(tmp_path):
+    model = randomise(small())
+    model.save(tmp_path / "model.h5")
+    manifest = split(tmp_path / "model.h5", "add", tmp_path, "--format", "h5", "--verify")
+    assert [stage["file"] for stage in manifest["stages"]] == ["model.stage0.h5", "model.stage1.h5"]
+    values = inputs_of(model)
+    assert_close(run_chain(tmp_path, values), run(model, values.values()))
+    netc("merge", tmp_path / "manifest.json", "-o", tmp_path / "whole.h5")
+    netc(tmp_path / "model.h5", "-o", tmp_path / "same.h5")
+    assert (tmp_path / "whole.h5").read_bytes() == (tmp_path / "same.h5").read_bytes()
+
+
 @pytest.mark.parametrize("weights", ["m.weights.h5", "m.h5", "m.keras"])
 def test_an_architecture_with_weights_is_the_model(weights, tmp_path):
     model = randomise(small())

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use crate::command;
+use crate::format::Format;
 use crate::input::Given;
 
 const EXAMPLES: &str = "\
@@ -71,9 +72,12 @@ pub(crate) struct CompileArgs {
     pub(crate) input: Option<String>,
     #[command(flatten)]
     pub(crate) passes: PassesToRun,
-    /// Where to write: a folder for the stages of a split, or a file x.keras, x.json (without weights) or x.nir
+    /// Where to write: a folder for the stages of a split, or a file x.keras, x.h5, x.json (without weights) or x.nir
     #[arg(short, long, value_name = "PATH")]
     pub(crate) output: Option<PathBuf>,
+    /// What the stages of a split are written as
+    #[arg(long, value_enum, default_value_t = Format::Keras)]
+    pub(crate) format: Format,
     /// Run the model before and after the passes on N random inputs and compare: bit for bit, or where a pass may round
     /// differently within a bound
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "1",
@@ -360,10 +364,10 @@ pub(crate) struct GenArgs {
     /// What it may have, joined by commas; all that runs unless given
     #[arg(long, value_name = "NAMES")]
     pub(crate) features: Option<String>,
-    /// What it is made of; layers for a .keras file, else core ops
+    /// What it is made of; layers for a .keras or .h5 file, else core ops
     #[arg(long, value_enum)]
     pub(crate) level: Option<Level>,
-    /// Where to write: x.nir or x.keras; without it, the program is printed
+    /// Where to write: x.nir, x.keras or x.h5; without it, the program is printed
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }

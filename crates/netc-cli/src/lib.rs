@@ -61,6 +61,7 @@ mod args;
 mod chain;
 mod command;
 mod error;
+mod format;
 mod input;
 mod interrupt;
 mod judge;

@@ -1,5 +1,8 @@
-//! From a function to `config.json` and the tree of weights.
+//! From a function to the configuration of a model and its weights.
 
+mod hdf5;
+
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use netc_ir::{Attr, Attrs, Func, FuncId, Layer, LayerId, Module, Op, OpId, OpKind, Output, Type, ValueId};
@@ -12,10 +15,16 @@ use crate::names::{GroupNames, UniqueNames, dtype_name, is_layer_class};
 use crate::order::{Operation, keras_order, needed_calls};
 use crate::write::Written;
 
+pub(crate) use hdf5::{WeightList, group};
+
 pub(crate) struct Exporter<'m> {
     module: &'m Module,
     era: Era,
+    container: Container,
+    /// Groups of weights, of an archive.
     pub(crate) weights: Tree,
+    /// Weights by outermost layer, of an HDF5 file.
+    pub(crate) lists: Vec<WeightList>,
     /// The functions that are nested models of the file; each is the model of one layer.
     nested: BTreeSet<FuncId>,
 }
@@ -23,12 +32,29 @@ pub(crate) struct Exporter<'m> {
 /// Deeper nesting of models than any network has; bounds the recursion.
 const MAX_NESTING: usize = 64;
 
+/// What the model is written into.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Container {
+    /// A `.keras` archive: layers as Keras 3 declares them, weights in groups.
+    Archive,
+    /// An HDF5 file: layers as they were declared, weights in lists.
+    Hdf5,
+}
+
 /// Where a model stands in the file.
 struct Place {
-    /// Its group of weights.
+    /// Its group of weights; in an HDF5 file the path that the names of its weights begin with.
     group: String,
     /// How many models it is inside of.
     depth: usize,
+    /// Whether it is trained, and all models that it is inside of.
+    trained: bool,
+}
+
+impl Place {
+    fn outermost() -> Self {
+        Self { group: String::new(), depth: 0, trained: true }
+    }
 }
 
 /// A model on its way into a file: its place, and what its layers are called and numbered.
@@ -41,17 +67,37 @@ struct Scope<'m> {
 }
 
 impl<'m> Exporter<'m> {
-    pub(crate) fn new(module: &'m Module) -> Self {
-        Self { module, era: Era::of(&module.attrs), weights: Tree::default(), nested: BTreeSet::new() }
+    pub(crate) fn new(module: &'m Module, container: Container) -> Self {
+        let (weights, lists, nested) = (Tree::default(), Vec::new(), BTreeSet::new());
+        Self { module, era: Era::of(&module.attrs), container, weights, lists, nested }
+    }
+
+    /// Whether the file has the form of those before Keras 3.
+    fn is_old(&self) -> bool {
+        self.container == Container::Hdf5 && self.era == Era::Before3
+    }
+
+    /// The declaration of a layer as the file has it.
+    fn declaration(&self, id: LayerId) -> Cow<'m, Layer> {
+        match self.container {
+            Container::Archive => legacy::modern(&self.module[id], self.era),
+            Container::Hdf5 => Cow::Borrowed(&self.module[id]),
+        }
     }
 
     /// The root object of `config.json` for the function.
     pub(crate) fn top_level(&mut self, id: FuncId) -> Result<(Attrs, Written), Problem> {
         let func = &self.module[id];
         let title = func.attrs.get("name").and_then(Attr::as_str).unwrap_or(&func.name).to_string();
-        let (kind, graph, written) = self.model(func, Place { group: String::new(), depth: 0 })?;
-        self.weights.at("vars").name = Some(title.clone());
-        let own = func.attrs.get("object").and_then(Attr::as_map).map(|own| legacy::modern_object(own, self.era));
+        let (kind, graph, written) = self.model(func, Place::outermost())?;
+        self.weights.at("vars").set_text("name", &title);
+        let own = func.attrs.get("object").and_then(Attr::as_map);
+        let own = own.map(|own| match self.container {
+            Container::Archive => legacy::modern_object(own, self.era),
+            Container::Hdf5 => {
+                own.iter().filter(|(key, _)| matches!(&**key, "class_name" | "config")).cloned().collect()
+            }
+        });
         let own = own.as_ref();
         // A function with its own signature is the whole model, and so is a chain with the name of the whole; a part is
         // a plain model of the same kind.
@@ -60,12 +106,15 @@ impl<'m> Exporter<'m> {
             || kind == Kind::Sequential && func.name.as_ref() == netc_ir::MAIN && has_name;
         let mut object = match own.filter(|_| whole) {
             Some(object) => object.clone(),
+            None if self.container == Container::Hdf5 => kind.hdf5_object(own),
             None => kind.object(),
         };
         let config = own.and_then(|o| o.get("config")).and_then(Attr::as_map).cloned().unwrap_or_default();
         let mut config = if whole { config } else { plain_config(&config, kind) };
         config.set("name", title.as_str());
-        config.set("trainable", config.get("trainable").cloned().unwrap_or(Attr::Bool(true)));
+        if !self.is_old() {
+            config.set("trainable", config.get("trainable").cloned().unwrap_or(Attr::Bool(true)));
+        }
         graph.into_iter().for_each(|(key, value)| config.set(key, value));
         object.set("config", config);
         Ok((object, written))
@@ -89,7 +138,7 @@ impl<'m> Exporter<'m> {
         }
         let names = &scope.names;
         let inputs: Vec<Attr> = func.params.iter().map(|p| names.history(p.value, false)).collect();
-        let output = |value| names.history(value, self.ends_in_functional(func, value));
+        let output = |value| names.history(value, self.counts_from_one(func, value));
         let outputs: Vec<Attr> = func.outputs.iter().map(|o| output(o.value)).collect();
         let graph = Attrs::new()
             .with("layers", Attr::List(layers))
@@ -109,39 +158,57 @@ impl<'m> Exporter<'m> {
 
     fn input_entry(&mut self, scope: &mut Scope<'m>, i: usize) -> Result<Attrs, Problem> {
         let name = scope.names.inputs[i].clone();
-        let path = scope.next_group("InputLayer");
-        self.weights.at(&path).at("vars").name = Some(name.clone());
-        let object = self.input(scope, i)?.config;
+        let layer = self.input(scope, i)?;
+        self.place_weights(scope, &layer)?;
+        let object = layer.config;
         Ok(object.with("name", name.as_str()).with("inbound_nodes", Attr::List(Vec::new())))
     }
 
     fn layer_entry(&mut self, scope: &mut Scope<'m>, id: LayerId) -> Result<Attrs, Problem> {
         let object = self.layer_object(scope, id)?;
         let calls = scope.calls.get(&id).map_or(&[][..], |c| c);
-        let nodes = calls.iter().map(|op| scope.names.node(scope.func, &scope.func[*op])).collect();
-        Ok(object.with("name", &*self.module[id].name).with("inbound_nodes", Attr::List(nodes)))
+        let node = |op: &OpId| match self.is_old() {
+            false => Ok(scope.names.node(scope.func, &scope.func[*op])),
+            true => self.old_node(scope, *op),
+        };
+        let nodes = Attr::List(calls.iter().map(node).collect::<Result<_, _>>()?);
+        if self.container == Container::Hdf5 && self.era == Era::Keras3 && hdf5::is_misread(&nodes) {
+            let note = "Keras 3 does not read `...` and tuples in the calls of an HDF5 file; write the model as .keras";
+            return Err(Problem::NotKeras { place: format!("layer `{}`", self.module[id].name), note: note.into() });
+        }
+        Ok(object.with("name", &*self.module[id].name).with("inbound_nodes", nodes))
     }
 
-    /// The layer's object, with its graph if it is a model; its weights go into its group.
+    /// Puts the weights of a layer where its container has them, and gives the place of the layer's own layers.
+    fn place_weights(&mut self, scope: &mut Scope<'m>, layer: &Layer) -> Result<String, Problem> {
+        if self.container == Container::Hdf5 {
+            return self.list_weights(scope, layer);
+        }
+        let path = scope.next_group(&layer.class);
+        let group = self.weights.at(&path);
+        group.at("vars").set_text("name", &layer.name);
+        layer.weights.iter().for_each(|(place, weight)| group.add_weight(place, *weight));
+        Ok(path)
+    }
+
+    /// The layer's object, with its graph if it is a model; its weights go where the file has them.
     fn layer_object(&mut self, scope: &mut Scope<'m>, id: LayerId) -> Result<Attrs, Problem> {
-        let layer = &*legacy::modern(&self.module[id], self.era);
-        if let Some(note) = self.not_in_keras_3(scope, id, layer) {
+        let layer = &*self.declaration(id);
+        let refused = if self.container == Container::Archive { self.not_in_keras_3(scope, id, layer) } else { None };
+        if let Some(note) = refused {
             return Err(Problem::NotKeras { place: format!("layer `{}`", layer.name), note });
         }
         let mut object = layer.config.clone();
         if !is_layer_class(&layer.class) {
             return Ok(object);
         }
-        let path = scope.next_group(&layer.class);
-        self.weights.at(&path).at("vars").name = Some(layer.name.to_string());
-        for (place, weight) in &layer.weights {
-            let (above, leaf) = place.rsplit_once('/').unwrap_or(("", place));
-            self.weights.at(&path).at(above).weights.insert(leaf.into(), *weight);
-        }
+        let path = self.place_weights(scope, layer)?;
         let first = scope.calls.get(&id).and_then(|calls| calls.first());
         if let Some(OpKind::Call(call)) = first.map(|op| &scope.func[*op].kind) {
-            let graph = self.nested(call.callee, &path, scope.place.depth + 1)?;
             let mut config = object.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
+            let trained = scope.place.trained && legacy::trains(&config);
+            let place = Place { group: path, depth: scope.place.depth + 1, trained };
+            let graph = self.nested(call.callee, place)?;
             graph.into_iter().for_each(|(key, value)| config.set(key, value));
             object.set("config", config);
         }
@@ -164,47 +231,51 @@ impl<'m> Exporter<'m> {
         legacy::not_in_keras_3(&modern.config)
     }
 
-    fn nested(&mut self, callee: FuncId, group: &str, depth: usize) -> Result<Attrs, Problem> {
+    fn nested(&mut self, callee: FuncId, place: Place) -> Result<Attrs, Problem> {
         let func = &self.module[callee];
         let refuse = |note: String| Err(Problem::NotKeras { place: format!("`@{}`", func.name), note });
-        if depth > MAX_NESTING {
+        if place.depth > MAX_NESTING {
             return refuse(format!("models nest deeper than {MAX_NESTING} levels"));
         }
         if !self.nested.insert(callee) {
             return refuse("it is the model of two layers; in a Keras file each layer has a model of its own".into());
         }
-        Ok(self.model(func, Place { group: group.into(), depth })?.1)
+        Ok(self.model(func, place)?.1)
     }
 
     /// The declaration of the input with the index `i`, made if the function has none for it.
     fn input(&self, scope: &Scope<'_>, i: usize) -> Result<Layer, Problem> {
         let (func, param) = (scope.func, &scope.func.params[i]);
         if let Some(layer) = param.layer {
-            return Ok(legacy::modern(&self.module[layer], self.era).into_owned());
+            return Ok(self.declaration(layer).into_owned());
         }
         let ty = &func[param.value].ty;
         let shape = shape(ty).ok_or_else(|| Problem::NotKeras {
             place: format!("input `{}`", param.name),
             note: format!("its type {ty} is not known; give the layer that makes it a meaning with --layers FILE.nir"),
         })?;
-        let like = self.module.layers.iter().find(|l| &*l.class == "keras.InputLayer");
-        let like = like.map(|l| legacy::modern(l, self.era));
-        Ok(input_declaration(&scope.names.inputs[i], shape, dtype_name(ty.elem), like.as_ref().map(|l| &l.config)))
+        let like = self.module.layers.iter().position(|l| &*l.class == "keras.InputLayer");
+        let like = like.map(|at| self.declaration(LayerId::new(at)));
+        let like = like.as_ref().map(|l| &l.config);
+        let era = if self.is_old() { Era::Before3 } else { Era::Keras3 };
+        Ok(input_declaration(&scope.names.inputs[i], shape, dtype_name(ty.elem), like, era))
     }
 
     /// The model's own structure; without one, the tensor itself or a list.
     fn signature(&self, own: Option<&Attr>, mut leaves: Vec<Attr>) -> Attr {
         match own {
+            // Before Keras 3 there is always a list.
+            Some(Attr::Operand(_)) if self.is_old() => Attr::List(leaves),
             Some(tree) => fill(tree, &|i| leaves.get(i as usize).cloned().unwrap_or(Attr::Null)),
-            None if leaves.len() == 1 && !only_reads_lists(self.module) => leaves.remove(0),
+            None if leaves.len() == 1 && !self.is_old() && !only_reads_lists(self.module) => leaves.remove(0),
             None => Attr::List(leaves),
         }
     }
 
-    /// In a model's outputs, the calls of a nested Functional count from 1.
-    fn ends_in_functional(&self, func: &Func, value: ValueId) -> bool {
+    /// In a model's outputs, the calls of a nested Functional count from 1; before Keras 3 those of all nested models did.
+    fn counts_from_one(&self, func: &Func, value: ValueId) -> bool {
         let call = func.producer(value).map(|op| &func[op].kind);
-        matches!(call, Some(OpKind::Call(c)) if !is_chain(self.module, &self.module[c.callee]))
+        matches!(call, Some(OpKind::Call(c)) if self.is_old() || !is_chain(self.module, &self.module[c.callee]))
     }
 }
 
@@ -226,6 +297,16 @@ impl Kind {
             .with("class_name", class)
             .with("config", Attrs::new())
             .with("registered_name", registered)
+    }
+
+    /// The same in an HDF5 file. A graph is called as that of the `whole` is: the name has changed in the days of Keras 2.
+    fn hdf5_object(self, whole: Option<&Attrs>) -> Attrs {
+        let class = match (self, whole.and_then(|o| o.get("class_name")).and_then(Attr::as_str)) {
+            (Self::Functional, Some("Model")) => "Model",
+            (Self::Functional, _) => "Functional",
+            (Self::Sequential, _) => "Sequential",
+        };
+        Attrs::new().with("class_name", class).with("config", Attrs::new())
     }
 }
 
@@ -393,3 +474,6 @@ fn not_a_layer(op: &Op) -> Problem {
     };
     Problem::NotKeras { place: format!("`{}` at {}", op.kind.name(), op.loc), note: note.into() }
 }
+
+#[cfg(test)]
+mod tests;

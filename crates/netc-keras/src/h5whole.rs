@@ -21,6 +21,7 @@ pub(crate) struct WholeModel {
     /// JSON.
     pub(crate) config: String,
     pub(crate) keras_version: Option<String>,
+    pub(crate) backend: Option<String>,
     pub(crate) weights: WeightLists,
     /// Whether there are groups besides that of the weights: the optimizer's.
     pub(crate) has_more: bool,
@@ -31,7 +32,7 @@ pub(crate) type WeightLists = BTreeMap<String, Vec<(String, Variable)>>;
 
 /// The attribute that holds the model.
 pub(crate) const CONFIG: &str = "model_config";
-const WEIGHTS: &str = "model_weights";
+pub(crate) const WEIGHTS: &str = "model_weights";
 
 /// Reads the headers of the file.
 pub(crate) fn read(file: Arc<File>) -> Result<WholeModel, Problem> {
@@ -50,7 +51,7 @@ fn read_headers(mut headers: Headers) -> Result<WholeModel, Problem> {
         true => weights(&mut headers, &root.group(WEIGHTS).map_err(|e| broken(WEIGHTS, &e))?, WEIGHTS)?,
         false => WeightLists::new(),
     };
-    Ok(WholeModel { config, keras_version: text("keras_version"), weights, has_more })
+    Ok(WholeModel { config, keras_version: text("keras_version"), backend: text("backend"), weights, has_more })
 }
 
 /// The weights of a file with or without a model: listed by layer, or in groups as in a `.keras` file.

@@ -19,12 +19,12 @@ use crate::h5types::to_hdf5;
 /// Weights of at least this size are streamed. Larger than the buffer of `hdf5-pure`, so each arrives in one piece.
 const STREAMED: u64 = 64 * 1024;
 
-/// What is written: groups with their weights.
+/// What is written: groups with their weights and attributes.
 #[derive(Default)]
 pub(crate) struct Tree {
     pub(crate) groups: BTreeMap<String, Tree>,
     pub(crate) weights: BTreeMap<String, WeightId>,
-    pub(crate) name: Option<String>,
+    pub(crate) attrs: BTreeMap<String, AttrValue>,
 }
 
 impl Tree {
@@ -32,12 +32,24 @@ impl Tree {
     pub(crate) fn at(&mut self, path: &str) -> &mut Self {
         path.split('/').filter(|p| !p.is_empty()).fold(self, |tree, part| tree.groups.entry(part.into()).or_default())
     }
+
+    /// Adds a weight at `path` below this group.
+    pub(crate) fn add_weight(&mut self, path: &str, weight: WeightId) {
+        let (above, leaf) = path.rsplit_once('/').unwrap_or(("", path));
+        self.at(above).weights.insert(leaf.into(), weight);
+    }
+
+    /// Gives the group a text, of any length.
+    pub(crate) fn set_text(&mut self, key: &str, text: &str) {
+        self.attrs.insert(key.into(), AttrValue::VarLenString(text.into()));
+    }
 }
 
 /// Writes `tree` as an HDF5 file to `out`.
 pub(crate) fn write(tree: &Tree, module: &Module, store: &Store, out: &mut Hashed<'_>) -> Result<(), Problem> {
     let mut builder = FileBuilder::new();
     let mut skeleton = Skeleton { module, store, streamed: Vec::new() };
+    tree.attrs.iter().for_each(|(key, value)| builder.set_attr(key, value.clone()));
     for (name, child) in &tree.groups {
         let mut group = builder.create_group(name);
         skeleton.fill(&mut group, child, name)?;
@@ -57,9 +69,7 @@ struct Skeleton<'m> {
 
 impl Skeleton<'_> {
     fn fill(&mut self, group: &mut GroupBuilder, tree: &Tree, path: &str) -> Result<(), Problem> {
-        if let Some(name) = &tree.name {
-            group.set_attr("name", AttrValue::VarLenString(name.clone()));
-        }
+        tree.attrs.iter().for_each(|(key, value)| group.set_attr(key, value.clone()));
         for (name, weight) in &tree.weights {
             self.dataset(group.create_dataset(name), *weight, format!("{path}/{name}"))?;
         }

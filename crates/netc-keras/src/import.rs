@@ -152,8 +152,9 @@ impl<'a> Importer<'a> {
 
     /// A chain: each layer reads what the one before yields.
     fn sequential(&mut self, config: &Attrs, place: &Place, name: &str, attrs: Attrs) -> Result<Func, Problem> {
-        let mut entries = self.entries(config, place, false)?;
-        let input = self.sequential_input(config, &mut entries, place)?;
+        let mut entries: Vec<Entry> = self.sequential_input(config, place)?.into_iter().collect();
+        entries.extend(self.entries(config, place, false)?);
+        let input = entries.first().map(|entry| entry.name.clone()).unwrap_or_default();
         let mut previous = TensorRef { layer: input.clone(), node: 0, tensor: 0, recorded: None };
         for entry in entries.iter_mut().filter(|e| e.name != input) {
             previous.recorded = built_shape(&self.module[entry.layer].config).map(|extents| (ElemType::Any, extents));
@@ -167,37 +168,38 @@ impl<'a> Importer<'a> {
         self.translate(entries, place, name, attrs, (&inputs, &[previous]))
     }
 
-    /// The name of the input layer, made from the recorded shape if the model has none.
-    fn sequential_input(&mut self, config: &Attrs, entries: &mut Vec<Entry>, place: &Place) -> Result<Name, Problem> {
-        match entries.iter().rposition(|e| matches!(e.kind, EntryKind::Input(_))) {
+    /// The input layer, made from the recorded shape, if the model has none.
+    fn sequential_input(&mut self, config: &Attrs, place: &Place) -> Result<Option<Entry>, Problem> {
+        let layers = config.get("layers").and_then(Attr::as_list).unwrap_or_default();
+        let objects: Vec<&Attrs> = layers.iter().filter_map(Attr::as_map).collect();
+        match objects.iter().rposition(|object| &*dialect_class(object, self.era()) == "keras.InputLayer") {
             None => {}
-            Some(0) => return Ok(entries[0].name.clone()),
+            Some(0) => return Ok(None),
             Some(at) => {
                 let note = "is an input layer, which only the first layer of a Sequential model can be";
-                return Err(Problem::config(join(&place.path, &entries[at].name), note));
+                let name = layer_name(objects[at]).unwrap_or_default();
+                return Err(Problem::config(join(&place.path, name), note));
             }
         }
-        let first = entries.first().map(|e| &self.module[e.layer].config);
-        let of_layer = first.and_then(|c| {
-            let config = c.get("config");
+        let of_layer = objects.first().and_then(|object| {
+            let config = object.get("config");
             let own = |key| config.and_then(|c| c.get(key));
             own("batch_shape")
                 .or_else(|| own("batch_input_shape"))
-                .or_else(|| c.get("build_config")?.get("input_shape"))
+                .or_else(|| object.get("build_config")?.get("input_shape"))
         });
         let shape = config.get("build_input_shape").filter(|s| !s.is_null()).or(of_layer);
         let Some(shape) = shape.and_then(Attr::as_list).and_then(extents) else {
             let at = if place.path.is_empty() { "the Sequential model" } else { &place.path };
             return Err(Problem::config(at, "it has no input shape: build it, or give it an Input, before saving"));
         };
-        let name = UniqueNames::without(entries.iter().map(|e| e.name.to_string())).take("input");
+        let taken = objects.iter().filter_map(|object| layer_name(object)).map(str::to_string);
+        let name = UniqueNames::without(taken).take("input");
         let batch_shape = Attr::List(shape.iter().map(|d| d.map_or(Attr::Null, |n| Attr::Int(n.into()))).collect());
-        let input = input_declaration(&name, batch_shape, "float32", None);
-        let ty = self.symbols.ty(ElemType::F32, &shape);
-        let name: Name = name.into();
+        let input = input_declaration(&name, batch_shape, "float32", None, self.era());
+        let kind = EntryKind::Input(self.symbols.ty(ElemType::F32, &shape));
         let layer = self.module.add_layer(input);
-        entries.insert(0, Entry { name: name.clone(), layer, kind: EntryKind::Input(ty), calls: Vec::new() });
-        Ok(name)
+        Ok(Some(Entry { name: name.into(), layer, kind, calls: Vec::new() }))
     }
 
     fn entries(&mut self, config: &Attrs, place: &Place, functional: bool) -> Result<Vec<Entry>, Problem> {
@@ -212,8 +214,7 @@ impl<'a> Importer<'a> {
                 )
             };
             let object = object.as_map().ok_or_else(|| Problem::config(at(), "expected an object"))?;
-            let named = object.get("name").or_else(|| object.get("config")?.get("name")).and_then(Attr::as_str);
-            let name: Name = named.ok_or_else(|| Problem::config(at(), "the layer has no name"))?.into();
+            let name: Name = layer_name(object).ok_or_else(|| Problem::config(at(), "the layer has no name"))?.into();
             let class = object.get("class_name").and_then(Attr::as_str).unwrap_or_default();
             if snake_case(class).is_empty() {
                 return Err(Problem::config(at(), format!("the layer `{name}` has no class_name")));
@@ -324,6 +325,11 @@ impl<'a> Importer<'a> {
     }
 }
 
+/// The name of the layer that the object declares.
+fn layer_name(object: &Attrs) -> Option<&str> {
+    object.get("name").or_else(|| object.get("config")?.get("name")).and_then(Attr::as_str)
+}
+
 /// The keys of a structure and the tensors that they stand for, if it is a dict of single tensors.
 fn flat_dict(tree: &Attr) -> Option<Vec<(Name, usize)>> {
     let leaf = |(key, leaf): &(Name, Attr)| match leaf {
@@ -335,18 +341,22 @@ fn flat_dict(tree: &Attr) -> Option<Vec<(Name, usize)>> {
     tree.as_map()?.iter().map(leaf).collect()
 }
 
-/// The declaration of an input layer that the model does not have; keys are those of `like`, an input it has.
-pub(crate) fn input_declaration(name: &str, batch_shape: Attr, dtype: &str, like: Option<&Attrs>) -> Layer {
-    let fresh =
-        Attrs::new().with("batch_shape", Attr::Null).with("dtype", "float32").with("sparse", false).with("name", "");
+/// The declaration of an input layer that the model does not have, as Keras wrote it in that era; keys are those of
+/// `like`, an input it has.
+pub(crate) fn input_declaration(name: &str, batch_shape: Attr, dtype: &str, like: Option<&Attrs>, era: Era) -> Layer {
+    let shape = if era == Era::Before3 { "batch_input_shape" } else { "batch_shape" };
+    let fresh = Attrs::new().with(shape, Attr::Null).with("dtype", "float32").with("sparse", false).with("name", "");
     let config = like.and_then(|l| l.get("config")).and_then(Attr::as_map).cloned().unwrap_or(fresh);
-    let config = config.with("batch_shape", batch_shape).with("dtype", dtype).with("name", name);
-    let object = Attrs::new()
+    let config = config.with(shape, batch_shape).with("dtype", dtype).with("name", name);
+    let mut object = Attrs::new()
         .with("module", "keras.layers")
         .with("class_name", "InputLayer")
         .with("config", config)
         .with("registered_name", Attr::Null)
         .with("name", name);
+    if era == Era::Before3 {
+        ["module", "registered_name"].iter().for_each(|key| drop(object.remove(key)));
+    }
     Layer { name: name.into(), class: "keras.InputLayer".into(), config: object, weights: Vec::new() }
 }
 

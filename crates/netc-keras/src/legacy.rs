@@ -4,6 +4,7 @@
 //! keeps the declaration as it was read; what lowers it or writes it as `.keras` looks at the [`modern`] one.
 
 mod classes;
+mod listing;
 mod places;
 
 use std::borrow::Cow;
@@ -13,6 +14,7 @@ use netc_ir::{Attr, Attrs, Layer, Module};
 use crate::names::UniqueNames;
 
 pub(crate) use classes::dialect_class;
+pub(crate) use listing::{listing, trains};
 pub(crate) use places::places;
 
 /// Which Keras the declarations of a file are of.

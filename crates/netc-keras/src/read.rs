@@ -79,10 +79,18 @@ fn other_weights(path: &Path) -> Result<WeightTable, Problem> {
 
 /// A model in an HDF5 file.
 fn read_whole_model(path: &Path, file: Arc<File>, given: Given<'_>, dialects: &Dialects) -> Result<Imported, Problem> {
-    let WholeModel { config, keras_version, weights, has_more } = h5whole::read(file)?;
+    let WholeModel { config, keras_version, backend, weights, has_more } = h5whole::read(file)?;
     let config = json::parse(&config).map_err(|source| Problem::Json { member: h5whole::CONFIG, source })?;
     let version = keras_version.ok_or_else(of_keras_1)?;
-    let attrs = Attrs::new().with("format", "keras-h5").with("keras_version", supported(&version)?);
+    let mut attrs = Attrs::new().with("format", "keras-h5").with("keras_version", supported(&version)?);
+    match backend.as_deref() {
+        Some("theano") => {
+            let note = "Keras wrote it on theano, whose kernels are mirrored; load it in Keras 2 and save it anew";
+            return Err(Problem::whole("/", note));
+        }
+        Some(backend) => attrs.set("backend", backend),
+        None => {}
+    }
     let (weights_path, weights) = given.unwrap_or((path, WeightTable::Lists(weights)));
     let mut imported = import([path, weights_path], weights, dialects, attrs, &legacy::model(config))?;
     if has_more {

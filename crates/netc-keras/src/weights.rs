@@ -104,7 +104,10 @@ fn claim_list(lists: &mut WeightLists, claim: &Claim<'_>) -> Vec<(Name, Variable
     let names: Vec<&str> = own.iter().map(|(name, _)| name.as_str()).collect();
     let class = claim.class.rsplit('.').next().unwrap_or(claim.class);
     let places = places(class, claim.config.unwrap_or(&Attrs::new()), &names);
-    places.into_iter().zip(own).map(|(place, (_, variable))| (place, variable)).collect()
+    let mut placed: Vec<(Name, Variable)> =
+        places.into_iter().zip(own.into_iter().map(|(_, variable)| variable)).collect();
+    placed.sort_by_cached_key(|(place, _)| numeric_order(place));
+    placed
 }
 
 /// Deeper nesting of models than any network has; bounds the recursion.

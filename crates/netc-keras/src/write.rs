@@ -1,15 +1,16 @@
-//! Writing a function as a `.keras` file that Keras loads.
+//! Writing a function as a file that Keras loads: `.keras`, HDF5, or JSON without weights.
 
 use std::io::Write;
 
-use netc_data::Store;
+use netc_data::{Hashed, Store};
 use netc_ir::{Attr, Attrs, FuncId, Module};
 
 use crate::archive::ArchiveWriter;
 use crate::error::{KerasError, Problem};
-use crate::export::Exporter;
+use crate::export::{self, Container, Exporter};
+use crate::h5write::Tree;
 use crate::legacy::{self, Era};
-use crate::{h5write, json};
+use crate::{h5whole, h5write, json};
 
 /// What a written file's model takes and returns, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,9 @@ pub struct Written {
 /// wrote.
 const KERAS_VERSION: &str = "3.15.1";
 
+/// The backend whose layout of kernels netc has, as all that are alive.
+const BACKEND: &str = "tensorflow";
+
 /// Writes the function `func` to `out` as a `.keras` file. The weights' bytes are streamed from `store`.
 ///
 /// The same module gives the same bytes: time stamps are those of the file that the model came from, or left out.
@@ -34,6 +38,16 @@ const KERAS_VERSION: &str = "3.15.1";
 pub fn write(module: &Module, func: FuncId, store: &Store, out: impl Write) -> Result<Written, KerasError> {
     let place = |source| KerasError::Write { model: module[func].name.clone(), source };
     write_archive(module, func, store, out).map_err(place)
+}
+
+/// Writes the function `func` to `out` as an HDF5 file, which holds a model as the Keras does whose version the module has:
+/// layers are declared as they were read. The weights' bytes are streamed from `store`.
+///
+/// # Errors
+/// As for [`write`], and a layer whose weights Keras lists in an order that netc does not know.
+pub fn write_hdf5(module: &Module, func: FuncId, store: &Store, out: impl Write) -> Result<Written, KerasError> {
+    let place = |source| KerasError::Write { model: module[func].name.clone(), source };
+    write_whole_model(module, func, store, out).map_err(place)
 }
 
 /// The attribute of a module that has no weights because none were given.
@@ -51,17 +65,14 @@ pub(crate) fn is_architecture(module: &Module) -> bool {
 pub fn write_json(module: &Module, func: FuncId, mut out: impl Write) -> Result<(), KerasError> {
     let place = |source| KerasError::Write { model: module[func].name.clone(), source };
     let modern = legacy::without_slashes(module);
-    let (object, _) = Exporter::new(&modern).top_level(func).map_err(place)?;
+    let (object, _) = Exporter::new(&modern, Container::Archive).top_level(func).map_err(place)?;
     out.write_all(json::print(&Attr::Map(object)).as_bytes()).map_err(|e| place(e.into()))
 }
 
 fn write_archive(module: &Module, func: FuncId, store: &Store, out: impl Write) -> Result<Written, Problem> {
-    if is_architecture(module) {
-        let note = "none are given, as it is an architecture alone; give a file with --weights";
-        return Err(Problem::NotKeras { place: "weights".into(), note: note.into() });
-    }
+    require_weights(module)?;
     let module = &*legacy::without_slashes(module);
-    let mut exporter = Exporter::new(module);
+    let mut exporter = Exporter::new(module, Container::Archive);
     let (object, written) = exporter.top_level(func)?;
     let mut archive = ArchiveWriter::new(out);
     let metadata = json::print(&Attr::Map(metadata(module)));
@@ -71,6 +82,33 @@ fn write_archive(module: &Module, func: FuncId, store: &Store, out: impl Write) 
     archive.member("model.weights.h5", |out| h5write::write(&exporter.weights, module, store, out))?;
     archive.finish()?.flush()?;
     Ok(written)
+}
+
+fn write_whole_model(module: &Module, func: FuncId, store: &Store, mut out: impl Write) -> Result<Written, Problem> {
+    require_weights(module)?;
+    let mut exporter = Exporter::new(module, Container::Hdf5);
+    let (object, written) = exporter.top_level(func)?;
+    let mut weights = export::group(&exporter.lists);
+    let text = |key: &str, default: &str| module.attrs.get(key).and_then(Attr::as_str).unwrap_or(default).to_string();
+    let mut file = Tree::default();
+    file.set_text(h5whole::CONFIG, &json::print(&Attr::Map(object)));
+    for (key, value) in [("keras_version", text("keras_version", KERAS_VERSION)), ("backend", text("backend", BACKEND))]
+    {
+        file.set_text(key, &value);
+        weights.set_text(key, &value);
+    }
+    file.groups.insert(h5whole::WEIGHTS.into(), weights);
+    h5write::write(&file, module, store, &mut Hashed::new(&mut out))?;
+    out.flush()?;
+    Ok(written)
+}
+
+fn require_weights(module: &Module) -> Result<(), Problem> {
+    if !is_architecture(module) {
+        return Ok(());
+    }
+    let note = "none are given, as it is an architecture alone; give a file with --weights";
+    Err(Problem::NotKeras { place: "weights".into(), note: note.into() })
 }
 
 fn metadata(module: &Module) -> Attrs {

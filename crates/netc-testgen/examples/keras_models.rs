@@ -1,7 +1,7 @@
 //! Writes random Keras models into a folder, with inputs and what netc computes of them: for comparing with Keras.
 //!
 //! `keras_models FOLDER FIRST COUNT STEPS` writes `<seed>.keras`, `<seed>.in.npz` and `<seed>.out.npz` for each seed from
-//! `FIRST` on.
+//! `FIRST` on, and `<seed>.h5` if an HDF5 file can say the model.
 
 use std::error::Error;
 use std::fs;
@@ -34,6 +34,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn write(model: &Module, stem: &Path) -> Result<(), Box<dyn Error>> {
     let main = model.func_named(MAIN).ok_or("there is no @main")?;
     fs::write(stem.with_extension("keras"), oracle::file_bytes(model, main)?)?;
+    let mut hdf5 = Vec::new();
+    if netc_keras::write_hdf5(model, main, &Store::open(model)?, &mut hdf5).is_ok() {
+        fs::write(stem.with_extension("h5"), hdf5)?;
+    }
     let lowered = lower::lower_module(model, &dialects())?;
     let main = lowered.func_named(MAIN).ok_or("there is no @main")?;
     let given = inputs::random_inputs(&lowered[main], INPUTS.0, INPUTS.1)?;

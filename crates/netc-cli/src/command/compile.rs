@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use netc_data::Store;
-use netc_ir::{FuncId, Module};
+use netc_ir::Module;
 use netc_pass::{Dialects, Fidelity, Registry};
 use netc_passes::analysis::Costs;
 use netc_passes::analysis::graph::dot;
@@ -14,9 +14,10 @@ use netc_passes::analysis::graph::dot;
 use crate::args::{CompileArgs, Emit};
 use crate::chain::Chain;
 use crate::error::CliError;
+use crate::format::Format;
 use crate::input::{self, Model};
 use crate::manifest::{self, StageFile};
-use crate::output::{Out, Outputs, Pending, cannot_write, refuse_input};
+use crate::output::{Outputs, Pending, cannot_write, refuse_input};
 use crate::pipeline::{self, Settings, Tools};
 use crate::report::{Report, title};
 use crate::verify::{Executable, Verification, verify};
@@ -43,7 +44,8 @@ pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliErro
     // Passes may have added functions.
     model.main = model.module.func_named(netc_ir::MAIN).unwrap_or(model.main);
     let chain = Chain::of(&model.module, model.main);
-    let target = args.output.as_deref().map(|path| Target::of(path, &model, chain.as_ref())).transpose()?;
+    let target =
+        args.output.as_deref().map(|path| Target::of(path, args.format, &model, chain.as_ref())).transpose()?;
     let verification = match (&original, args.verify) {
         (Some(original), Some(inputs)) => {
             let fidelity = outcome.record.fidelity;
@@ -57,9 +59,9 @@ pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliErro
     let writer = Writer { model: &model, passes: &passes, costs: &costs, verification: verification.as_ref() };
     let (files, written) = match target.filter(|_| !failed) {
         Some(Target::Program(path)) => (writer.unwritten(chain.as_ref()), write_program(&model, path)?),
-        Some(Target::Whole(path)) => (Vec::new(), write_model(&model, path)?),
+        Some(Target::Whole(path, format)) => (Vec::new(), write_model(&model, path, format)?),
         Some(Target::Architecture(path)) => (Vec::new(), write_architecture(&model, path)?),
-        Some(Target::Stages(folder, chain)) => writer.stages(chain, folder)?,
+        Some(Target::Stages(folder, chain)) => writer.stages(chain, folder, args.format)?,
         None => (writer.unwritten(chain.as_ref()), Vec::new()),
     };
     let report = Report {
@@ -110,7 +112,7 @@ fn compare(
 /// What the output is to be.
 enum Target<'a> {
     Program(&'a Path),
-    Whole(&'a Path),
+    Whole(&'a Path, Format),
     /// Without weights, in JSON.
     Architecture(&'a Path),
     Stages(&'a Path, &'a Chain),
@@ -118,32 +120,34 @@ enum Target<'a> {
 
 impl<'a> Target<'a> {
     /// Tells by the path what it asks for, and refuses what cannot be done before any work is.
-    fn of(path: &'a Path, model: &Model, chain: Option<&'a Chain>) -> Result<Self, CliError> {
+    fn of(path: &'a Path, format: Format, model: &Model, chain: Option<&'a Chain>) -> Result<Self, CliError> {
         let shown = path.display();
         let target = match (path.extension().and_then(|e| e.to_str()), chain) {
             (Some("nir"), _) => Self::Program(path),
-            (Some("keras"), None) => Self::Whole(path),
             (Some("json"), None) => Self::Architecture(path),
-            (Some("keras"), Some(_)) => {
+            (Some("keras" | "h5" | "hdf5"), Some(_)) => {
                 return Err(CliError::Usage(several_files(path, model)));
             }
-            (Some(extension @ ("h5" | "hdf5" | "json" | "onnx" | "npz")), Some(_)) => {
+            (Some(extension @ ("json" | "onnx" | "npz")), Some(_)) => {
                 let note = "the stages of a split model need a folder, and";
                 return Err(CliError::Usage(format!("{note} `{shown}` is the name of a .{extension} file")));
             }
             (_, Some(chain)) => Self::Stages(path, chain),
-            (_, None) => {
-                let note = "is no x.keras, x.json or x.nir; a folder is for the stages of a split model";
-                return Err(CliError::Usage(format!("`{shown}` {note}")));
-            }
+            (_, None) => match Format::of(path) {
+                Some(format) => Self::Whole(path, format),
+                None => {
+                    let note = "is no x.keras, x.h5, x.json or x.nir; a folder is for the stages of a split model";
+                    return Err(CliError::Usage(format!("`{shown}` {note}")));
+                }
+            },
         };
         match target {
-            Self::Program(path) | Self::Whole(path) | Self::Architecture(path) => refuse_input(model, path)?,
+            Self::Program(path) | Self::Whole(path, _) | Self::Architecture(path) => refuse_input(model, path)?,
             Self::Stages(folder, chain) => {
                 if folder.exists() && !folder.is_dir() {
                     return Err(CliError::input(format!("`{shown}` is a file; the stages need a folder")));
                 }
-                stage_files(model, chain, folder).iter().try_for_each(|(_, file)| refuse_input(model, file))?;
+                stage_files(model, chain, folder, format).iter().try_for_each(|(_, file)| refuse_input(model, file))?;
                 refuse_input(model, &folder.join(manifest::FILE_NAME))?;
             }
         }
@@ -161,13 +165,13 @@ fn several_files(path: &Path, model: &Model) -> String {
     }
 }
 
-fn stage_name(model: &Model, i: usize) -> String {
-    format!("{}.stage{i}.keras", model.name)
+fn stage_name(model: &Model, i: usize, format: Format) -> String {
+    format!("{}.stage{i}.{}", model.name, format.extension())
 }
 
 /// The names of the stages' files, and their paths.
-fn stage_files(model: &Model, chain: &Chain, folder: &Path) -> Vec<(String, PathBuf)> {
-    let names = (0..chain.stages.len()).map(|i| stage_name(model, i));
+fn stage_files(model: &Model, chain: &Chain, folder: &Path, format: Format) -> Vec<(String, PathBuf)> {
+    let names = (0..chain.stages.len()).map(|i| stage_name(model, i, format));
     names.map(|name| (name.clone(), folder.join(name))).collect()
 }
 
@@ -186,14 +190,14 @@ impl Writer<'_> {
         stages.iter().map(|s| StageFile::unwritten(&self.model.module, s.func)).collect()
     }
 
-    fn stages(&self, chain: &Chain, folder: &Path) -> Result<Written, CliError> {
+    fn stages(&self, chain: &Chain, folder: &Path, format: Format) -> Result<Written, CliError> {
         let mut outputs = Outputs::in_folder(folder)?;
-        let targets = stage_files(self.model, chain, folder);
+        let targets = stage_files(self.model, chain, folder, format);
         let store = Store::open(&self.model.module).map_err(CliError::from_error)?;
         let written = in_parallel(chain.stages.len(), |i| {
             let mut pending = Pending::at(&targets[i].1)?;
             let ports =
-                pending.fill(|out| write_keras(self.model, &store, chain.stages[i].func, &targets[i].1, out))?;
+                pending.fill(|out| format.write(self.model, &store, chain.stages[i].func, &targets[i].1, out))?;
             Ok((pending, ports))
         });
         let mut files = Vec::new();
@@ -209,16 +213,16 @@ impl Writer<'_> {
             std::io::Write::write_all(out, format!("{manifest:#}\n").as_bytes()).map_err(|e| cannot_write(&target, e))
         })?;
         outputs.commit()?;
-        tell_changes(self.model);
-        tell_stale(self.model, folder, files.len());
+        format.tell_changes(self.model);
+        tell_stale(self.model, folder, files.len(), format);
         Ok((files, targets.iter().map(|(_, t)| t).chain([&target]).map(|t| t.display().to_string()).collect()))
     }
 }
 
 /// Tells the user of further stages in the folder: an earlier split of the model wrote them, and they are no part of
 /// this one.
-fn tell_stale(model: &Model, folder: &Path, stages: usize) {
-    let names = (stages..).map(|i| stage_name(model, i));
+fn tell_stale(model: &Model, folder: &Path, stages: usize, format: Format) {
+    let names = (stages..).map(|i| stage_name(model, i, format));
     let stale: Vec<String> = names.take_while(|name| folder.join(name).exists()).collect();
     if !stale.is_empty() {
         let (names, folder) = (stale.join(", "), folder.display());
@@ -233,13 +237,13 @@ pub(crate) fn write_program(model: &Model, target: &Path) -> Result<Vec<String>,
 }
 
 /// Writes `@main` as a model file and gives the path.
-pub(crate) fn write_model(model: &Model, target: &Path) -> Result<Vec<String>, CliError> {
+pub(crate) fn write_model(model: &Model, target: &Path, format: Format) -> Result<Vec<String>, CliError> {
     let store = Store::open(&model.module).map_err(CliError::from_error)?;
     let mut outputs = Outputs::default();
-    outputs.write(target, |out| write_keras(model, &store, model.main, target, out))?;
+    outputs.write(target, |out| format.write(model, &store, model.main, target, out))?;
     input::check_weights(&store)?;
     outputs.commit()?;
-    tell_changes(model);
+    format.tell_changes(model);
     Ok(vec![target.display().to_string()])
 }
 
@@ -249,24 +253,9 @@ fn write_architecture(model: &Model, target: &Path) -> Result<Vec<String>, CliEr
     let place = |e| CliError::because(format!("cannot write `{}`", target.display()), e);
     outputs.write(target, |out| netc_keras::write_json(&model.module, model.main, out).map_err(place))?;
     outputs.commit()?;
-    tell_changes(model);
+    // JSON declares layers as an archive does.
+    Format::Keras.tell_changes(model);
     Ok(vec![target.display().to_string()])
-}
-
-/// Tells the user what is written otherwise than it was read.
-fn tell_changes(model: &Model) {
-    netc_keras::changes(&model.module).iter().for_each(|change| text::note(change));
-}
-
-fn write_keras(
-    model: &Model,
-    store: &Store,
-    func: FuncId,
-    target: &Path,
-    out: &mut Out<'_>,
-) -> Result<netc_keras::Written, CliError> {
-    netc_keras::write(&model.module, func, store, out)
-        .map_err(|e| CliError::because(format!("cannot write `{}`", target.display()), e))
 }
 
 /// What `make` gives for `0..n`, in order, made on as many threads as the machine has cores: stages are separate

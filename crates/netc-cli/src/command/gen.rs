@@ -8,6 +8,7 @@ use netc_testgen::{CoreRecipe, Feature, Features, KerasRecipe};
 use super::compile::{write_model, write_program};
 use crate::args::{GenArgs, Level};
 use crate::error::CliError;
+use crate::format::Format;
 use crate::{input, text};
 
 const EXAMPLES: &str = "\
@@ -31,17 +32,17 @@ pub(crate) fn run(args: &GenArgs) -> Result<(), CliError> {
     let features = args.features.as_deref().map_or(Ok(Features::default()), str::parse).map_err(CliError::Usage)?;
     let target = args.output.as_deref().map(Target::of).transpose()?;
     let level = match (args.level, &target) {
-        (Some(Level::Core), Some(Target::Model(path))) => {
+        (Some(Level::Core), Some(Target::Model(path, _))) => {
             let note = "a Keras file holds layers, not core ops; write x.nir, or use --level layers instead of";
             return Err(CliError::Usage(format!("{note} core for `{}`", path.display())));
         }
         (Some(level), _) => level,
-        (None, Some(Target::Model(_))) => Level::Layers,
+        (None, Some(Target::Model(..))) => Level::Layers,
         (None, Some(Target::Program(_)) | None) => Level::Core,
     };
     let model = input::model(module(level, args, features), "random".into(), Vec::new(), "the random program")?;
     match target {
-        Some(Target::Model(path)) => write_model(&model, path).map(drop),
+        Some(Target::Model(path, format)) => write_model(&model, path, format).map(drop),
         Some(Target::Program(path)) => write_program(&model, path).map(drop),
         None => text::print(&netc_ir::print(&model.module)),
     }
@@ -57,15 +58,15 @@ fn module(level: Level, args: &GenArgs, features: Features) -> Module {
 /// What the output is to be.
 enum Target<'a> {
     Program(&'a Path),
-    Model(&'a Path),
+    Model(&'a Path, Format),
 }
 
 impl<'a> Target<'a> {
     fn of(path: &'a Path) -> Result<Self, CliError> {
-        match path.extension().and_then(|e| e.to_str()) {
-            Some("nir") => Ok(Self::Program(path)),
-            Some("keras") => Ok(Self::Model(path)),
-            _ => Err(CliError::Usage(format!("`{}` is neither x.nir nor x.keras", path.display()))),
+        match Format::of(path) {
+            Some(format) => Ok(Self::Model(path, format)),
+            None if path.extension().is_some_and(|e| e == "nir") => Ok(Self::Program(path)),
+            None => Err(CliError::Usage(format!("`{}` is no x.nir, x.keras or x.h5", path.display()))),
         }
     }
 }

@@ -18,7 +18,7 @@ fn below(class: &str, config: &Attrs, names: &[&str]) -> Vec<String> {
             let forward = under("forward_layer", inner(config, "layer", forward));
             [forward, under("backward_layer", inner(config, "layer", backward))].concat()
         }
-        "MultiHeadAttention" => of_projections(names),
+        "MultiHeadAttention" | "GroupQueryAttention" => of_projections(names),
         _ => own(names.len()),
     }
 }
@@ -45,6 +45,7 @@ fn of_projections(names: &[&str]) -> Vec<String> {
     const PARTS: &[(&str, &str)] = &[
         ("query", "query_dense"),
         ("key", "key_dense"),
+        ("gate", "_gate_dense"),
         ("value", "value_dense"),
         ("attention_output", "output_dense"),
     ];

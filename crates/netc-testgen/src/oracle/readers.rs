@@ -11,7 +11,7 @@ use netc_keras::build::{BatchNormalization, Conv2d, Dense, ModelBuilder};
 use netc_pass::{Dialects, LayerLibrary};
 use tempfile::NamedTempFile;
 
-use super::files::{archive, file_bytes, member, round_trip_keras, through_file};
+use super::files::{archive, file_bytes, member, round_trip_hdf5, round_trip_keras, through_file};
 use super::{Wrong, print_parse, require};
 
 /// What is asked of bytes.
@@ -80,8 +80,8 @@ pub fn keras_file(bytes: &[u8]) -> Result<(), Wrong> {
     round_trip_keras(&ours, &dialects)
 }
 
-/// A model in an HDF5 file: what is one verifies, and is written as a `.keras` file, or refused because that cannot say
-/// it; the file is read back without loss.
+/// A model in an HDF5 file: what is one verifies, and is written as an HDF5 and as a `.keras` file, or refused because that
+/// cannot say it; the file is read back without loss.
 pub fn keras_h5(bytes: &[u8]) -> Result<(), Wrong> {
     let file = temporary(bytes)?;
     let dialects = crate::dialects();
@@ -89,6 +89,9 @@ pub fn keras_h5(bytes: &[u8]) -> Result<(), Wrong> {
     print_parse(&imported.module)?;
     let main = imported.module.func_named(MAIN).ok_or("there is no @main")?;
     let store = Store::open(&imported.module).map_err(|e| e.to_string())?;
+    if netc_keras::write_hdf5(&imported.module, main, &store, std::io::sink()).is_ok() {
+        round_trip_hdf5(&imported.module, &dialects)?;
+    }
     if netc_keras::write(&imported.module, main, &store, std::io::sink()).is_err() {
         return Ok(());
     }

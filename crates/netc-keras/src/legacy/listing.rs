@@ -1,0 +1,208 @@
+//! In which order Keras lists the weights of a layer in an HDF5 file, and what it calls them there.
+
+use netc_ir::{Attr, Attrs, Name};
+
+use super::Era;
+use crate::names::{dialect_class, snake_case};
+
+/// A weight of a layer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    /// Its place in the layer's group of a `.keras` file.
+    pub(crate) place: Name,
+    /// Its name below the layer's, such as `kernel`.
+    pub(crate) name: String,
+    /// Whether training changes it; `None` if only the class knows.
+    pub(crate) trained: Option<bool>,
+}
+
+/// The weights of the layer of a class that have these places, in Keras's order; `None` if netc does not know the order.
+/// The states of random numbers are not listed.
+pub(crate) fn listing(class: &str, config: &Attrs, era: Era, places: &[Name]) -> Option<Vec<Listed>> {
+    let is_listed = |place: &&str| !place.split('/').any(|part| part == "seed_generator");
+    let places: Vec<&str> = places.iter().map(|place| &**place).filter(is_listed).collect();
+    let listed = of_layer(class, config, era, &places)?;
+    (listed.len() == places.len()).then_some(listed)
+}
+
+fn of_layer(class: &str, config: &Attrs, era: Era, places: &[&str]) -> Option<Vec<Listed>> {
+    let mut listed = own(class, config, places)?;
+    for part in parts(class, config, era) {
+        let below = |place: &&str| place.strip_prefix(part.group)?.strip_prefix('/').map(str::to_string);
+        let below: Vec<String> = places.iter().filter_map(below).collect();
+        let below: Vec<&str> = below.iter().map(String::as_str).collect();
+        let of_part = of_layer(&part.class, &part.config, era, &below)?.into_iter();
+        listed.extend(of_part.map(|weight| Listed {
+            place: format!("{}/{}", part.group, weight.place).into(),
+            name: if part.scope.is_empty() { weight.name } else { format!("{}/{}", part.scope, weight.name) },
+            trained: weight.trained.map(|trained| trained && trains(config)),
+        }));
+    }
+    Some(listed)
+}
+
+/// Whether the configuration lets the layer be trained.
+pub(crate) fn trains(config: &Attrs) -> bool {
+    config.get("trainable").and_then(Attr::as_bool) != Some(false)
+}
+
+/// The weights that the layer itself has; `None` if it has those of no known kind.
+fn own(class: &str, config: &Attrs, places: &[&str]) -> Option<Vec<Listed>> {
+    let count = places.iter().filter(|place| place.starts_with("vars/")).count();
+    let (names, trained) = variables(class, config);
+    let weight = |i: usize| {
+        let place = format!("vars/{i}");
+        let name = names.get(i).map_or_else(|| format!("variable_{i}"), |name| (*name).to_string());
+        let trained = trained.map(|trained| i < trained && trains(config));
+        places.contains(&&*place).then(|| Listed { place: place.into(), name, trained })
+    };
+    (0..count).map(weight).collect()
+}
+
+/// What Keras calls the variables of a layer, and how many of them it trains, which come first; `None` for a class that
+/// is not Keras's.
+fn variables(class: &str, config: &Attrs) -> (Vec<&'static str>, Option<usize>) {
+    let has = |key| config.get(key).and_then(Attr::as_bool) != Some(false);
+    let names = |names: &[&'static str]| (names.to_vec(), Some(names.len()));
+    match class.strip_prefix("keras.") {
+        None => (Vec::new(), None),
+        Some("BatchNormalization") => {
+            let mut names: Vec<&str> = [("scale", "gamma"), ("center", "beta")]
+                .into_iter()
+                .filter_map(|(key, name)| has(key).then_some(name))
+                .collect();
+            let trained = names.len();
+            names.extend(["moving_mean", "moving_variance"]);
+            (names, Some(trained))
+        }
+        Some("LayerNormalization" | "GroupNormalization") if has("scale") => names(&["gamma", "beta"]),
+        Some("LayerNormalization" | "GroupNormalization") => names(&["beta"]),
+        Some("RMSNormalization") => names(&["scale"]),
+        Some("Normalization") => (vec!["mean", "variance", "count"], Some(0)),
+        Some("Embedding") => names(&["embeddings"]),
+        Some("PReLU") => names(&["alpha"]),
+        Some("Attention" | "AdditiveAttention") => names(&["scale"]),
+        Some("SeparableConv1D" | "SeparableConv2D") => names(&["depthwise_kernel", "pointwise_kernel", "bias"]),
+        Some(cell) if cell.ends_with("Cell") => names(&["kernel", "recurrent_kernel", "bias"]),
+        Some(_) => (vec!["kernel", "bias"], Some(usize::MAX)),
+    }
+}
+
+/// A layer in a layer.
+struct Part {
+    /// Its group in that of the outer layer.
+    group: &'static str,
+    /// What the names of its weights begin with.
+    scope: String,
+    class: String,
+    config: Attrs,
+}
+
+/// The layers in a layer, in Keras's order.
+fn parts(class: &str, config: &Attrs, era: Era) -> Vec<Part> {
+    let of_config = |group, key: &str, scope: &str| {
+        let object = config.get(key).and_then(Attr::as_map).cloned().unwrap_or_default();
+        let class = dialect_class(&object, era).to_string();
+        let simple = class.rsplit('.').next().unwrap_or_default();
+        let scope = if scope.is_empty() { String::new() } else { format!("{scope}_{}", snake_case(simple)) };
+        let config = object.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
+        Part { group, scope, class, config }
+    };
+    let part = |group, scope: &str, class: &str| Part {
+        group,
+        scope: scope.into(),
+        class: class.into(),
+        config: Attrs::new(),
+    };
+    match class.strip_prefix("keras.").unwrap_or_default() {
+        name @ ("LSTM" | "GRU" | "SimpleRNN" | "ConvLSTM1D" | "ConvLSTM2D" | "ConvLSTM3D") => {
+            vec![part("cell", &format!("{}_cell", snake_case(name)), &format!("{class}Cell"))]
+        }
+        "TimeDistributed" => vec![of_config("layer", "layer", "")],
+        "Bidirectional" => vec![
+            of_config("forward_layer", "layer", "forward"),
+            of_config(
+                "backward_layer",
+                if config.get("backward_layer").is_some() { "backward_layer" } else { "layer" },
+                "backward",
+            ),
+        ],
+        "MultiHeadAttention" | "GroupQueryAttention" => vec![
+            part("query_dense", "query", "keras.EinsumDense"),
+            part("key_dense", "key", "keras.EinsumDense"),
+            part("_gate_dense", "gate", "keras.EinsumDense"),
+            part("value_dense", "value", "keras.EinsumDense"),
+            part("output_dense", "attention_output", "keras.EinsumDense"),
+        ],
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::legacy::places;
+
+    fn layer(class: &str) -> Attr {
+        Attr::Map(Attrs::new().with("class_name", class).with("config", Attrs::new()))
+    }
+
+    fn places_of(text: &str) -> Vec<Name> {
+        text.split(' ').map(Name::from).collect()
+    }
+
+    #[test]
+    fn what_is_listed_is_read_back_to_its_place() {
+        let none = Attrs::new();
+        let in_turn = Attrs::new().with("layer", layer("GRU"));
+        for (class, config, text) in [
+            ("Dense", &none, "vars/0 vars/1"),
+            ("LSTM", &none, "cell/vars/0 cell/vars/1 cell/vars/2"),
+            ("TimeDistributed", &Attrs::new().with("layer", layer("BatchNormalization")), "layer/vars/0 layer/vars/1"),
+            ("Bidirectional", &in_turn, "forward_layer/cell/vars/0 backward_layer/cell/vars/0"),
+            (
+                "MultiHeadAttention",
+                &none,
+                "query_dense/vars/0 key_dense/vars/0 _gate_dense/vars/0 value_dense/vars/0 output_dense/vars/0",
+            ),
+            (
+                "GroupQueryAttention",
+                &none,
+                "query_dense/vars/0 key_dense/vars/0 _gate_dense/vars/0 value_dense/vars/0 output_dense/vars/0",
+            ),
+        ] {
+            let mut shuffled = places_of(text);
+            shuffled.reverse();
+            let listed = listing(&format!("keras.{class}"), config, Era::Before3, &shuffled).unwrap();
+            assert_eq!(listed.iter().map(|l| l.place.clone()).collect::<Vec<_>>(), places_of(text), "{class}");
+            let names: Vec<String> = listed.iter().map(|l| format!("x/{}:0", l.name)).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            assert_eq!(places(class, config, &names), places_of(text), "{class}");
+        }
+    }
+
+    #[test]
+    fn what_is_trained_stands_first_and_is_that_of_the_configuration() {
+        let trained = |class: &str, config: &Attrs| {
+            let listed = listing(class, config, Era::Keras3, &places_of("vars/0 vars/1 vars/2")).unwrap();
+            listed.into_iter().map(|l| (l.name, l.trained)).collect::<Vec<_>>()
+        };
+        let known = |names: [&str; 3], trained: [bool; 3]| {
+            names.map(String::from).into_iter().zip(trained.map(Some)).collect::<Vec<_>>()
+        };
+        let names = ["beta", "moving_mean", "moving_variance"];
+        let config = Attrs::new().with("scale", false);
+        assert_eq!(trained("keras.BatchNormalization", &config), known(names, [true, false, false]));
+        let frozen = config.with("trainable", false);
+        assert_eq!(trained("keras.BatchNormalization", &frozen), known(names, [false; 3]));
+        let custom = ["variable_0", "variable_1", "variable_2"].map(|name| (name.to_string(), None));
+        assert_eq!(trained("custom.Scale", &Attrs::new()), custom);
+    }
+
+    #[test]
+    fn random_state_is_left_out_and_unknown_places_are_not_guessed() {
+        let dropout = listing("keras.Dropout", &Attrs::new(), Era::Keras3, &places_of("seed_generator/vars/0"));
+        assert_eq!(dropout, Some(Vec::new()));
+        assert_eq!(listing("custom.Block", &Attrs::new(), Era::Keras3, &places_of("conv/vars/0")), None);
+    }
+}
