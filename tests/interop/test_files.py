@@ -1,5 +1,7 @@
 """Every kind of Keras file goes through netc unchanged, and every cut of it gives stages that compose in Keras."""
 
+import zipfile
+
 import keras
 import numpy as np
 import pytest
@@ -459,3 +461,33 @@ def test_splitting_again_gives_the_same_bytes(tmp_path):
         harness.split(path, "concatenate", tmp_path / folder)
     for file in sorted((tmp_path / "a").iterdir()):
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
+
+
+def packed(path, method, to):
+    """The archive with its members compressed."""
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(to, "w", method) as again:
+        for name in archive.namelist():
+            again.writestr(name, archive.read(name))
+    return to
+
+
+def test_a_compressed_archive_is_the_model(tmp_path):
+    path = save(randomise(parallel_branches()), tmp_path / "m.keras")
+    small = packed(path, zipfile.ZIP_DEFLATED, tmp_path / "small.keras")
+    for name, file in [("of_path", path), ("of_small", small)]:
+        netc(file, "-o", tmp_path / f"{name}.keras", "--verify")
+    assert (tmp_path / "of_path.keras").read_bytes() == (tmp_path / "of_small.keras").read_bytes()
+    netc("diff", path, small)
+
+
+def test_a_compressed_archive_that_is_damaged_is_refused(tmp_path):
+    path = save(randomise(parallel_branches()), tmp_path / "m.keras")
+    small = packed(path, zipfile.ZIP_DEFLATED, tmp_path / "small.keras")
+    with zipfile.ZipFile(small) as archive:
+        member = archive.getinfo("model.weights.h5")
+    data = bytearray(small.read_bytes())
+    data[member.header_offset + 30 + len(member.filename) + member.compress_size // 2] ^= 0x10
+    small.write_bytes(data)
+    assert "`model.weights.h5`" in netc(small, code=1).stderr
+    other = packed(path, zipfile.ZIP_BZIP2, tmp_path / "other.keras")
+    assert "zip -0" in netc(other, code=1).stderr

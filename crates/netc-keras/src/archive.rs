@@ -13,8 +13,8 @@ use rawzip::{CompressionMethod, ReaderAt, ZipArchive, ZipLocator};
 
 use crate::error::Problem;
 
-/// Text members larger than this are refused: Keras's largest configurations are a few megabytes.
-pub(crate) const MAX_TEXT: u64 = 256 << 20;
+/// Members that are read whole, which texts and compressed weights are, are refused if they are larger.
+pub(crate) const MAX_MEMBER: u64 = 256 << 20;
 
 /// Bytes that a thread reads at a time for a checksum: what it hashes is still in its cache.
 const BLOCK: usize = 256 << 10;
@@ -97,36 +97,43 @@ impl Archive {
     /// The text of a member, inflated if it is compressed.
     pub(crate) fn text(&self, name: &'static str) -> Result<String, Problem> {
         let member = self.member(name).ok_or(Problem::Missing(name))?;
-        if member.stored > MAX_TEXT {
-            return Err(Problem::Archive(format!("`{name}` is larger than {MAX_TEXT} bytes")));
+        String::from_utf8(self.bytes(member)?).map_err(|_| Problem::Archive(format!("`{name}` is not UTF-8 text")))
+    }
+
+    /// The bytes of a member, inflated if it is compressed.
+    pub(crate) fn bytes(&self, member: &Member) -> Result<Vec<u8>, Problem> {
+        let name = &member.name;
+        if member.stored > MAX_MEMBER {
+            return Err(Problem::Archive(format!("`{name}` is larger than {MAX_MEMBER} bytes")));
         }
         let mut bytes = vec![0u8; member.stored as usize];
         self.file.read_exact_at(&mut bytes, member.offset)?;
         if member.method == CompressionMethod::DEFLATE {
-            let mut text = Vec::new();
-            flate2::read::DeflateDecoder::new(&bytes[..]).take(MAX_TEXT + 1).read_to_end(&mut text)?;
-            if text.len() as u64 > MAX_TEXT {
-                return Err(Problem::Archive(format!("`{name}` inflates to more than {MAX_TEXT} bytes")));
+            let mut inflated = Vec::new();
+            flate2::read::DeflateDecoder::new(&bytes[..])
+                .take(MAX_MEMBER + 1)
+                .read_to_end(&mut inflated)
+                .map_err(|e| Problem::Archive(format!("`{name}` cannot be inflated: {e}")))?;
+            if inflated.len() as u64 > MAX_MEMBER {
+                let note = "write the archive anew with `zip -0`";
+                return Err(Problem::Archive(format!("`{name}` inflates to more than {MAX_MEMBER} bytes; {note}")));
             }
-            bytes = text;
+            bytes = inflated;
         } else if member.method != CompressionMethod::STORE {
-            return Err(Problem::Archive(format!("`{name}` is compressed by an unknown method")));
+            let note = "write the archive anew with `zip -0`";
+            return Err(Problem::Archive(format!(
+                "`{name}` is compressed by a method that netc does not know; {note}"
+            )));
         }
         member.require_checksum(crc32fast::hash(&bytes))?;
-        String::from_utf8(bytes).map_err(|_| Problem::Archive(format!("`{name}` is not UTF-8 text")))
+        Ok(bytes)
     }
 }
 
 impl Member {
-    /// Refuses a member whose bytes are not in the file as they are.
-    pub(crate) fn require_stored(&self) -> Result<(), Problem> {
-        if self.method == CompressionMethod::STORE {
-            return Ok(());
-        }
-        let name = &self.name;
-        Err(Problem::Archive(format!(
-            "`{name}` is compressed, expected it stored; write the archive anew with `zip -0`"
-        )))
+    /// Whether the member's bytes are in the file as they are.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.method == CompressionMethod::STORE
     }
 
     /// Refuses a member whose bytes have another checksum than the archive says.

@@ -9,7 +9,7 @@ use netc_ir::{ElemType, Literal, Type};
 
 use crate::error::Problem;
 use crate::graph::join;
-use crate::h5source::Part;
+use crate::h5source::{InMemory, Part};
 use crate::h5types::from_hdf5;
 
 /// Deeper nesting of groups than any model has; a file whose links form a cycle ends here.
@@ -53,6 +53,13 @@ pub(crate) fn read(file: Arc<File>, offset: u64, len: u64) -> Result<Variables, 
     Ok(headers.found)
 }
 
+/// Reads an HDF5 file that is in memory; so are its weights then.
+pub(crate) fn read_bytes(bytes: Vec<u8>) -> Result<Variables, Problem> {
+    let mut headers = Headers::of_bytes(bytes)?;
+    headers.group(&headers.root(), String::new(), 0)?;
+    Ok(headers.found)
+}
+
 /// The headers of a file that is being read, with what may still be read of it.
 pub(crate) struct Headers {
     h5: hdf5_pure::File,
@@ -61,6 +68,8 @@ pub(crate) struct Headers {
     inline: u64,
     base: u64,
     end: u64,
+    /// The bytes of a file that is in memory.
+    bytes: Option<Arc<[u8]>>,
 }
 
 impl Headers {
@@ -68,7 +77,16 @@ impl Headers {
     pub(crate) fn open(file: Arc<File>, offset: u64, len: u64) -> Result<Self, Problem> {
         let h5 = hdf5_pure::File::from_source(Part::new(file, offset, len)).map_err(|e| broken("file", &e))?;
         let inline = MAX_INLINE.min(len.saturating_mul(MAX_INFLATION));
-        Ok(Self { h5, found: Variables::default(), budget: len, inline, base: offset, end: offset + len })
+        let found = Variables::default();
+        Ok(Self { h5, found, budget: len, inline, base: offset, end: offset + len, bytes: None })
+    }
+
+    fn of_bytes(bytes: Vec<u8>) -> Result<Self, Problem> {
+        let len = bytes.len() as u64;
+        let bytes: Arc<[u8]> = bytes.into();
+        let h5 = hdf5_pure::File::from_source(InMemory(bytes.clone())).map_err(|e| broken("file", &e))?;
+        let (found, inline) = (Variables::default(), MAX_INLINE.min(len.saturating_mul(MAX_INFLATION)));
+        Ok(Self { h5, found, budget: len, inline, base: 0, end: len, bytes: Some(bytes) })
     }
 
     pub(crate) fn root(&self) -> Group {
@@ -131,7 +149,8 @@ impl Headers {
         let size = ty.num_bytes().ok_or_else(|| Problem::weights(path, format!("its shape {ty} is too large")))?;
         let bytes = match dataset.layout().map_err(read)? {
             Layout::Contiguous { address: Some(address), size: stored } => {
-                self.in_place(path, address, stored, size)?
+                let place = self.in_place(path, address, stored, size)?;
+                self.read_out(place, elem, &ty)
             }
             Layout::Contiguous { address: None, .. } if size == 0 => Bytes::Read(Literal::dense(elem, &dims(&ty), [])),
             Layout::Contiguous { address: None, .. } => return Err(Problem::weights(path, "it was never written")),
@@ -157,6 +176,17 @@ impl Headers {
             return Err(Problem::weights(path, format!("it holds {stored} bytes, its shape needs {size}")));
         }
         Ok(Bytes::At { offset, len: size })
+    }
+
+    /// The bytes themselves, where the file that they are in is in memory.
+    fn read_out(&self, place: Bytes, elem: ElemType, ty: &Type) -> Bytes {
+        match (&self.bytes, place) {
+            (Some(bytes), Bytes::At { offset, len }) => {
+                let bytes = bytes[offset as usize..(offset + len) as usize].into();
+                Bytes::Read(Literal { elem, dims: dims(ty), bytes })
+            }
+            (_, place) => place,
+        }
     }
 
     fn in_pieces(

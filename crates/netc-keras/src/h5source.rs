@@ -1,4 +1,4 @@
-//! The bytes of an HDF5 file inside another file, read in blocks.
+//! The bytes of an HDF5 file: inside another file, read in blocks, or in memory.
 //!
 //! Headers are read in many small pieces, each near to the last: a few blocks save most calls of the system.
 
@@ -71,6 +71,23 @@ impl Source for Part {
             let at = offset + done as u64;
             done += self.copy_block(at / BLOCK, (at % BLOCK) as usize, &mut buf[done..])?;
         }
+        Ok(())
+    }
+}
+
+/// A file that is in memory.
+pub(crate) struct InMemory(pub(crate) Arc<[u8]>);
+
+impl Source for InMemory {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), FormatError> {
+        let length = buf.len() as u64;
+        let end = offset.checked_add(length).filter(|end| *end <= self.len());
+        let end = end.ok_or(FormatError::OffsetOverflow { offset, length })?;
+        buf.copy_from_slice(&self.0[offset as usize..end as usize]);
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use netc_data::Span;
 use netc_ir::{Attr, Attrs, Module, verify};
 use netc_pass::Dialects;
 
-use crate::archive::{Archive, MAX_TEXT};
+use crate::archive::{Archive, MAX_MEMBER};
 use crate::error::{KerasError, Problem};
 use crate::h5read::{self, Variables};
 use crate::h5whole::{self, WholeModel};
@@ -125,8 +125,8 @@ fn of_keras_1() -> Problem {
 
 /// A model that `to_json` wrote: without weights, unless they are given.
 fn read_json(path: &Path, file: &File, given: Given<'_>, dialects: &Dialects) -> Result<Imported, Problem> {
-    if file.metadata()?.len() > MAX_TEXT {
-        return Err(Problem::Archive(format!("it is text of more than {MAX_TEXT} bytes")));
+    if file.metadata()?.len() > MAX_MEMBER {
+        return Err(Problem::Archive(format!("it is text of more than {MAX_MEMBER} bytes")));
     }
     let text = io::read_to_string(file)?;
     let parse = |text: &str| json::parse(text).map_err(|source| Problem::Json { member: "the file", source });
@@ -193,7 +193,9 @@ fn check_file(path: &Path, copied: &[Span]) -> Result<(), Problem> {
         return Ok(());
     }
     let archive = Archive::open(file)?;
-    archive.member(WEIGHTS).map_or(Ok(()), |weights| archive.check(weights, copied))
+    // What is compressed was compared when it was read.
+    let weights = archive.member(WEIGHTS).filter(|weights| weights.is_stored());
+    weights.map_or(Ok(()), |weights| archive.check(weights, copied))
 }
 
 /// What a file is, by its first bytes.
@@ -235,8 +237,10 @@ fn weights(archive: &Archive, file: Arc<File>) -> Result<Variables, Problem> {
         }
         return Err(Problem::Missing(WEIGHTS));
     };
-    member.require_stored()?;
-    h5read::read(file, member.offset, member.stored)
+    match member.is_stored() {
+        true => h5read::read(file, member.offset, member.stored),
+        false => h5read::read_bytes(archive.bytes(member)?),
+    }
 }
 
 fn module_attrs(metadata: &Attr) -> Attrs {
