@@ -53,8 +53,11 @@ fn json_that_is_no_model_says_what_it_is() {
         .with("twice.json", serde_json::to_string(&text).unwrap())
         .with("old.json", text.replacen('{', r#"{"keras_version": "1.2.2", "#, 1))
         .with("js.json", r#"{"modelTopology": {}}"#)
+        .with("marked.json", format!("\u{feff}{}{text}", " ".repeat(20)))
         .with("half.json", &text[..text.len() / 2]);
-    assert!(folder.netc(&["twice.json"]).done().contains("tiny (Functional)"));
+    for name in ["twice.json", "marked.json"] {
+        assert!(folder.netc(&[name]).done().contains("tiny (Functional)"), "{name}");
+    }
     folder.refuses(&["old.json", "-o", "x.json"], &["old.json", "Keras 1"]);
     folder.refuses(&["js.json", "-o", "x.json"], &["js.json", "TensorFlow.js"]);
     folder.refuses(&["half.json", "-o", "x.json"], &["half.json", "not JSON"]);

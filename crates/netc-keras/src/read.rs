@@ -130,7 +130,7 @@ fn read_json(path: &Path, file: &File, given: Given<'_>, dialects: &Dialects) ->
     }
     let text = io::read_to_string(file)?;
     let parse = |text: &str| json::parse(text).map_err(|source| Problem::Json { member: "the file", source });
-    let mut object = parse(&text)?;
+    let mut object = parse(text.trim_start_matches(BYTE_ORDER_MARK))?;
     // What `to_json` gave may have been written as JSON once more.
     if let Attr::Str(inner) = &object {
         object = parse(inner)?;
@@ -198,6 +198,9 @@ fn check_file(path: &Path, copied: &[Span]) -> Result<(), Problem> {
     weights.map_or(Ok(()), |weights| archive.check(weights, copied))
 }
 
+/// What some editors put before text.
+const BYTE_ORDER_MARK: &str = "\u{feff}";
+
 /// What a file is, by its first bytes.
 enum Container {
     /// A `.keras` archive, or so the reader of archives will say.
@@ -214,15 +217,18 @@ fn container(file: &File) -> Result<Container, Problem> {
     if metadata.is_dir() {
         return Err(Problem::Archive("it is a directory; a .keras model is a single file".into()));
     }
-    let mut magic = [0u8; 8];
-    let n = file.read_at(&mut magic, 0)?;
-    if n == 0 {
+    let mut start = [0u8; 64];
+    let n = file.read_at(&mut start, 0)?;
+    let start = &start[..n];
+    if start.is_empty() {
         return Err(Problem::Archive("it is empty".into()));
     }
-    Ok(match magic[..n].trim_ascii_start() {
-        magic if magic.starts_with(b"\x89HDF\r\n\x1a\n") => Container::Hdf5,
-        [b'{' | b'"', ..] => Container::Json,
-        _ => Container::Archive,
+    if start.starts_with(b"\x89HDF\r\n\x1a\n") {
+        return Ok(Container::Hdf5);
+    }
+    Ok(match start.strip_prefix(BYTE_ORDER_MARK.as_bytes()).unwrap_or(start).trim_ascii_start() {
+        [] | [b'{' | b'"', ..] => Container::Json,
+        [..] => Container::Archive,
     })
 }
 

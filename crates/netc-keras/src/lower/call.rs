@@ -337,6 +337,20 @@ impl<'a> Call<'a, '_> {
         Ok(self.b.weight(*id)?)
     }
 
+    /// Refuses a weight whose extents from `axis` on are not the `n` that the configuration has under `key`, if it has any:
+    /// Keras would not load it.
+    pub(super) fn require_extents(&self, weight: ValueId, what: &str, axis: usize, key: &str, n: usize) -> Done {
+        if !self.has(key) {
+            return Ok(());
+        }
+        let (expected, dims) = (self.tuple(key, n)?, self.dims(weight)?);
+        let found = dims.iter().skip(axis).map(Dim::known).take(n);
+        if found.eq(expected.iter().map(|extent| Some(*extent))) {
+            return Ok(());
+        }
+        Err(LowerError::Operands(format!("{what} is {}, which is not for `{key}` = {expected:?}", self.ty(weight))))
+    }
+
     /// The weights of the layer, with their places.
     pub(super) fn weights(&self) -> &'a [(Name, WeightId)] {
         self.layer.map_or(&[][..], |l| &l.weights)

@@ -26,6 +26,8 @@ pub(super) const OPS: &[Entry] = &[
 fn conv(c: &mut Call<'_, '_>, n: usize) -> One {
     let x = c.input()?;
     let kernel = c.weight("vars/0", "the kernel")?;
+    c.require_extents(kernel, "the kernel", 0, "kernel_size", n)?;
+    c.require_extents(kernel, "the kernel", n + 1, "filters", 1)?;
     // Keras converts the input to the kernel's type.
     let x = c.b.cast(x, c.elem(kernel))?;
     let groups = if c.has("groups") { c.count("groups")? } else { 1 };
@@ -36,18 +38,26 @@ fn conv(c: &mut Call<'_, '_>, n: usize) -> One {
 
 fn depthwise_conv(c: &mut Call<'_, '_>, n: usize) -> One {
     let x = c.input()?;
-    let kernel = c.weight("vars/0", "the depthwise kernel")?;
+    let kernel = depthwise_kernel(c, n)?;
     let y = depthwise(c, x, kernel, n)?;
     bias_and_activation(c, y, "vars/1", n)
 }
 
 fn separable_conv(c: &mut Call<'_, '_>, n: usize) -> One {
     let x = c.input()?;
-    let kernel = c.weight("vars/0", "the depthwise kernel")?;
+    let kernel = depthwise_kernel(c, n)?;
     let mixer = c.weight("vars/1", "the pointwise kernel")?;
+    c.require_extents(mixer, "the pointwise kernel", n + 1, "filters", 1)?;
     let y = depthwise(c, x, kernel, n)?;
     let y = pointwise(c, y, mixer, n)?;
     bias_and_activation(c, y, "vars/2", n)
+}
+
+fn depthwise_kernel(c: &mut Call<'_, '_>, n: usize) -> One {
+    let kernel = c.weight("vars/0", "the depthwise kernel")?;
+    c.require_extents(kernel, "the depthwise kernel", 0, "kernel_size", n)?;
+    c.require_extents(kernel, "the depthwise kernel", n + 1, "depth_multiplier", 1)?;
+    Ok(kernel)
 }
 
 fn conv_op(c: &mut Call<'_, '_>) -> One {

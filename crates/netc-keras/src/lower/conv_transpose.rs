@@ -17,6 +17,8 @@ pub(super) const LAYERS: &[Entry] = &[
 fn layer(c: &mut Call<'_, '_>, n: usize) -> One {
     let x = c.input()?;
     let kernel = c.weight("vars/0", "the kernel")?;
+    c.require_extents(kernel, "the kernel", 0, "kernel_size", n)?;
+    c.require_extents(kernel, "the kernel", n, "filters", 1)?;
     let y = transposed(c, x, kernel, n)?;
     bias_and_activation(c, y, "vars/1", n)
 }

@@ -24,6 +24,7 @@ fn dense(c: &mut Call<'_, '_>) -> One {
     not_quantized(c)?;
     let x = c.input()?;
     let kernel = c.weight("vars/0", "the kernel")?;
+    c.require_extents(kernel, "the kernel", 1, "units", 1)?;
     let (x, kernel) = c.promote2(Arg::Tensor(x), Arg::Tensor(kernel), &[])?;
     let y = matmul(c, x, kernel)?;
     bias_and_activation(c, y, c.flag("use_bias", true)?)
@@ -51,6 +52,8 @@ fn embedding(c: &mut Call<'_, '_>) -> One {
     not_quantized(c)?;
     let x = c.raw_input()?;
     let table = c.weight("vars/0", "the table")?;
+    c.require_extents(table, "the table", 0, "input_dim", 1)?;
+    c.require_extents(table, "the table", 1, "output_dim", 1)?;
     let indices = if matches!(c.elem(x), ElemType::I32 | ElemType::I64) { x } else { c.b.cast(x, ElemType::I32)? };
     Ok(c.b.gather(table, indices, 0)?)
 }

@@ -194,6 +194,7 @@ fn weights(c: &mut Call<'_, '_>, cell: &Placed<'_>) -> Done<Weights> {
     let (place, units) = (&cell.place, cell.units);
     let kernel = c.weight(&format!("{place}/vars/0"), "the kernel")?;
     let recurrent = c.weight(&format!("{place}/vars/1"), "the recurrent kernel")?;
+    c.require_extents(recurrent, "the recurrent kernel", 0, "units", 1)?;
     if !c.flag("use_bias", true)? {
         return Ok(Weights { kernel, recurrent, bias: [None, None], units });
     }

@@ -62,6 +62,27 @@ fn depthwise_and_separable_convolutions() {
 }
 
 #[test]
+fn weights_of_another_size_than_the_configuration_says_are_refused() {
+    for (class, key, kernel, x) in [
+        ("Dense", "units", "f32[4,2]", "f32[N,4]"),
+        ("Embedding", "input_dim", "f32[4,2]", "i32[N,4]"),
+        ("Embedding", "output_dim", "f32[4,2]", "i32[N,4]"),
+        ("Conv2D", "filters", "f32[4,4,3,2]", "f32[N,9,9,3]"),
+        ("Conv2D", "kernel_size", "f32[4,4,3,2]", "f32[N,9,9,3]"),
+        ("DepthwiseConv2D", "kernel_size", "f32[4,4,3,2]", "f32[N,9,9,3]"),
+        ("DepthwiseConv2D", "depth_multiplier", "f32[4,4,3,2]", "f32[N,9,9,3]"),
+        ("Conv2DTranspose", "filters", "f32[4,4,2,3]", "f32[N,9,9,3]"),
+    ] {
+        let (class, weights) = (format!("keras.{class}"), [("vars/0", kernel)]);
+        let config = |n: u64| format!("{key} = {n}, use_bias = false, padding = \"valid\"");
+        let fits = if matches!(key, "kernel_size" | "input_dim") { 4 } else { 2 };
+        assert!(layer(&class, &config(fits), &weights, &[x]).lower().is_ok(), "{class} {key}");
+        let refused = layer(&class, &config(3), &weights, &[x]).lower().unwrap_err().to_string();
+        assert!(refused.contains(&format!("not for `{key}` = [3")), "{class} {key}: {refused}");
+    }
+}
+
+#[test]
 fn mixed_precision_casts_inputs_and_weights() {
     let half = "dtype = {class_name = \"DTypePolicy\", config = {name = \"mixed_float16\"}}, use_bias = false";
     check_ops(
