@@ -1,6 +1,5 @@
 //! Every program lowers and runs, and gives the same bits each time.
 #![no_main]
-
 use libfuzzer_sys::fuzz_target;
 use netc_testgen::{CoreRecipe, KerasRecipe, dialects, oracle};
 

@@ -1,6 +1,5 @@
 //! Any passes over any program keep what it computes.
 #![no_main]
-
 use libfuzzer_sys::fuzz_target;
 use netc_testgen::{CoreRecipe, oracle};
 
