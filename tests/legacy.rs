@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+mod tfjs;
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 

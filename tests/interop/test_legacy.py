@@ -55,6 +55,16 @@ def test_an_hdf5_file_of_keras_3_is_the_model(tmp_path):
     assert_close(run(load(tmp_path / "again.keras"), values.values()), expected)
 
 
+def test_keras_computes_what_tensorflow_js_did(tmp_path):
+    folder = LEGACY.parent / "tfjs/nested"
+    values = json.loads((folder / "values.json").read_text())
+    inputs, outputs = ([np.array(t["values"], "float32").reshape(t["shape"]) for t in values[k]] for k in ("inputs", "outputs"))
+    netc(folder / "model.json", "-o", tmp_path / "m.keras")
+    assert_close(run(load(tmp_path / "m.keras"), inputs), outputs)
+    split(folder / "model.json", "tower@0", tmp_path)
+    assert_close(run_chain(tmp_path, {"x": inputs[0]}), outputs)
+
+
 def frozen(name):
     """A model in a model, of which the layer `name` is frozen or all: Keras lists the weights that are trained first."""
     inner_in = keras.Input((4,))

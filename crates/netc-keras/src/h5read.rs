@@ -19,7 +19,7 @@ const MAX_DEPTH: usize = 64;
 const MIN_OBJECT: u64 = 16;
 
 /// Datasets that do not lie in one piece are read into memory, up to this size in all.
-const MAX_INLINE: u64 = 256 << 20;
+pub(crate) const MAX_INLINE: u64 = 256 << 20;
 
 /// A byte of the file cannot inflate to more bytes of a dataset: deflate's best is 258 bytes for two bits.
 const MAX_INFLATION: u64 = 1032;
@@ -32,8 +32,8 @@ pub(crate) struct Variable {
 
 /// Where the bytes of a dataset are.
 pub(crate) enum Bytes {
-    /// In one piece, at an offset from the start of the outer file.
-    At { offset: u64, len: u64 },
+    /// In one piece, at an offset from the start of one of the files that hold the weights.
+    At { file: usize, offset: u64, len: u64 },
     /// In pieces, or nowhere: read.
     Read(Literal),
 }
@@ -175,13 +175,13 @@ impl Headers {
         if stored != size {
             return Err(Problem::weights(path, format!("it holds {stored} bytes, its shape needs {size}")));
         }
-        Ok(Bytes::At { offset, len: size })
+        Ok(Bytes::At { file: 0, offset, len: size })
     }
 
     /// The bytes themselves, where the file that they are in is in memory.
     fn read_out(&self, place: Bytes, elem: ElemType, ty: &Type) -> Bytes {
         match (&self.bytes, place) {
-            (Some(bytes), Bytes::At { offset, len }) => {
+            (Some(bytes), Bytes::At { offset, len, .. }) => {
                 let bytes = bytes[offset as usize..(offset + len) as usize].into();
                 Bytes::Read(Literal { elem, dims: dims(ty), bytes })
             }

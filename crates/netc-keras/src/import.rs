@@ -16,13 +16,14 @@ use crate::h5read::{Bytes, Variable};
 use crate::legacy::Era;
 use crate::names::{GroupNames, UniqueNames, dialect_class, elem_type, is_layer_class, snake_case};
 use crate::read::Imported;
-use crate::weights::{Claim, WeightTable};
+use crate::weights::{Claim, WeightTable, Weights};
 
 pub(crate) struct Importer<'a> {
     module: Module,
     notes: Vec<String>,
     file: FileId,
-    weights_file: FileId,
+    /// The files that the weights are in, as they are numbered there.
+    weights_files: Vec<FileId>,
     weights: WeightTable,
     dialects: &'a Dialects,
     symbols: Symbols,
@@ -43,12 +44,13 @@ struct Place {
 type Signature<'s> = (&'s [TensorRef], &'s [TensorRef]);
 
 impl<'a> Importer<'a> {
-    /// An importer of a model, whose module has the attributes `attrs`. The paths are those of the files of the model and
-    /// of its weights.
-    pub(crate) fn new(paths: [&Path; 2], weights: WeightTable, dialects: &'a Dialects, attrs: Attrs) -> Self {
+    /// An importer of the model in the file at `path`, whose module has the attributes `attrs`.
+    pub(crate) fn new(path: &Path, weights: Weights, dialects: &'a Dialects, attrs: Attrs) -> Self {
         let mut module = Module { attrs, ..Module::new() };
-        let [file, weights_file] = paths.map(|path| module.intern_file(&path.to_string_lossy()));
-        Self { module, notes: Vec::new(), file, weights_file, weights, dialects, symbols: Symbols::new() }
+        let file = module.intern_file(&path.to_string_lossy());
+        let weights_files = weights.files.iter().map(|path| module.intern_file(&path.to_string_lossy())).collect();
+        let (weights, symbols) = (weights.table, Symbols::new());
+        Self { module, notes: Vec::new(), file, weights_files, weights, dialects, symbols }
     }
 
     pub(crate) fn top_level(&mut self, object: &Attr) -> Result<(), Problem> {
@@ -306,7 +308,7 @@ impl<'a> Importer<'a> {
     fn declare_weights(&mut self, claimed: Vec<(Name, Variable)>, path: &str) -> Vec<(Name, WeightId)> {
         let declare = |(place, variable): (Name, Variable)| {
             let data = match variable.bytes {
-                Bytes::At { offset, len } => WeightData::File { file: self.weights_file, offset, len },
+                Bytes::At { file, offset, len } => WeightData::File { file: self.weights_files[file], offset, len },
                 Bytes::Read(literal) => WeightData::Inline(literal),
             };
             let name = join(path, &place).into();

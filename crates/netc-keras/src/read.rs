@@ -1,4 +1,5 @@
-//! Reading model files: `.keras` archives, whole models in HDF5, and models in JSON; with their own weights or others.
+//! Reading model files: `.keras` archives, whole models in HDF5, models in JSON and those of TensorFlow.js; with their own
+//! weights or others.
 
 use std::fs::File;
 use std::io;
@@ -17,7 +18,8 @@ use crate::error::{KerasError, Problem};
 use crate::h5read::{self, Variables};
 use crate::h5whole::{self, WholeModel};
 use crate::import::Importer;
-use crate::weights::WeightTable;
+use crate::tfjs::{self, LayersModel};
+use crate::weights::{WeightTable, Weights};
 use crate::{json, legacy, write};
 
 /// A model as it was read.
@@ -51,14 +53,14 @@ pub fn read(path: &Path, dialects: &Dialects) -> Result<Imported, KerasError> {
 /// As for [`read`], of either file.
 pub fn read_with_weights(path: &Path, weights: &Path, dialects: &Dialects) -> Result<Imported, KerasError> {
     let table = other_weights(weights).map_err(|source| KerasError::Read { path: weights.into(), source })?;
-    let given = Some((weights, table));
+    let given = Some(Weights::of_file(weights, table));
     read_file(path, given, dialects).map_err(|source| KerasError::Read { path: path.into(), source })
 }
 
-/// Weights that are given apart from the model, with the path of their file.
-type Given<'p> = Option<(&'p Path, WeightTable)>;
+/// Weights that are given apart from the model.
+type Given = Option<Weights>;
 
-fn read_file(path: &Path, weights: Given<'_>, dialects: &Dialects) -> Result<Imported, Problem> {
+fn read_file(path: &Path, weights: Given, dialects: &Dialects) -> Result<Imported, Problem> {
     let file = Arc::new(File::open(path)?);
     match container(&file)? {
         Container::Archive => read_archive(path, file, weights, dialects),
@@ -78,7 +80,7 @@ fn other_weights(path: &Path) -> Result<WeightTable, Problem> {
 }
 
 /// A model in an HDF5 file.
-fn read_whole_model(path: &Path, file: Arc<File>, given: Given<'_>, dialects: &Dialects) -> Result<Imported, Problem> {
+fn read_whole_model(path: &Path, file: Arc<File>, given: Given, dialects: &Dialects) -> Result<Imported, Problem> {
     let WholeModel { config, keras_version, backend, weights, has_more } = h5whole::read(file)?;
     let config = json::parse(&config).map_err(|source| Problem::Json { member: h5whole::CONFIG, source })?;
     let version = keras_version.ok_or_else(of_keras_1)?;
@@ -91,23 +93,23 @@ fn read_whole_model(path: &Path, file: Arc<File>, given: Given<'_>, dialects: &D
         Some(backend) => attrs.set("backend", backend),
         None => {}
     }
-    let (weights_path, weights) = given.unwrap_or((path, WeightTable::Lists(weights)));
-    let mut imported = import([path, weights_path], weights, dialects, attrs, &legacy::model(config))?;
+    let weights = given.unwrap_or_else(|| Weights::of_file(path, WeightTable::Lists(weights)));
+    let mut imported = import(path, weights, dialects, attrs, &legacy::model(config))?;
     if has_more {
         imported.notes.push("the optimizer's state is left out".into());
     }
     Ok(imported)
 }
 
-/// The module of the model `object`; the paths are those of the files of the model and of its weights.
+/// The module of the model `object` in the file at `path`.
 fn import(
-    paths: [&Path; 2],
-    weights: WeightTable,
+    path: &Path,
+    weights: Weights,
     dialects: &Dialects,
     attrs: Attrs,
     object: &Attr,
 ) -> Result<Imported, Problem> {
-    let mut importer = Importer::new(paths, weights, dialects, attrs);
+    let mut importer = Importer::new(path, weights, dialects, attrs);
     importer.top_level(object)?;
     let imported = importer.finish();
     verify(&imported.module)?;
@@ -124,7 +126,7 @@ fn of_keras_1() -> Problem {
 }
 
 /// A model that `to_json` wrote: without weights, unless they are given.
-fn read_json(path: &Path, file: &File, given: Given<'_>, dialects: &Dialects) -> Result<Imported, Problem> {
+fn read_json(path: &Path, file: &File, given: Given, dialects: &Dialects) -> Result<Imported, Problem> {
     if file.metadata()?.len() > MAX_MEMBER {
         return Err(Problem::Archive(format!("it is text of more than {MAX_MEMBER} bytes")));
     }
@@ -135,9 +137,8 @@ fn read_json(path: &Path, file: &File, given: Given<'_>, dialects: &Dialects) ->
     if let Attr::Str(inner) = &object {
         object = parse(inner)?;
     }
-    if object.get("modelTopology").is_some() {
-        let note = "it is a model of TensorFlow.js, which netc does not read; convert it with `tensorflowjs_converter`";
-        return Err(Problem::config("the file", note));
+    if tfjs::is_model(&object) {
+        return read_tfjs(path, &object, given, dialects);
     }
     let mut attrs = Attrs::new().with("format", "keras-json");
     if let Some(version) = object.get("keras_version").and_then(Attr::as_str) {
@@ -149,28 +150,36 @@ fn read_json(path: &Path, file: &File, given: Given<'_>, dialects: &Dialects) ->
     }
     let is_given = given.is_some();
     attrs.set(write::ARCHITECTURE, !is_given);
-    let (weights_path, weights) = given.unwrap_or((path, WeightTable::Groups(Variables::default())));
-    let mut imported = import([path, weights_path], weights, dialects, attrs, &Attr::Map(object))?;
+    let none = || Weights::of_file(path, WeightTable::Groups(Variables::default()));
+    let mut imported = import(path, given.unwrap_or_else(none), dialects, attrs, &Attr::Map(object))?;
     if !is_given {
         imported.notes.push("it is an architecture without weights; give a file of weights with --weights".into());
     }
     Ok(imported)
 }
 
-fn read_archive(path: &Path, file: Arc<File>, given: Given<'_>, dialects: &Dialects) -> Result<Imported, Problem> {
+/// A layers-model of TensorFlow.js.
+fn read_tfjs(path: &Path, json: &Attr, given: Given, dialects: &Dialects) -> Result<Imported, Problem> {
+    let LayersModel { object, keras_version, weights, shards } = tfjs::read(path, json)?;
+    let attrs = Attrs::new().with("format", "tfjs").with("keras_version", supported(&keras_version)?);
+    let own = Weights { table: WeightTable::Lists(weights), files: shards };
+    import(path, given.unwrap_or(own), dialects, attrs, &legacy::model(object))
+}
+
+fn read_archive(path: &Path, file: Arc<File>, given: Given, dialects: &Dialects) -> Result<Imported, Problem> {
     let archive = Archive::open(file.clone())?;
     let (given, config) = thread::scope(|scope| {
-        let own = || weights(&archive, file).map(|variables| (path, WeightTable::Groups(variables)));
+        let own = || weights(&archive, file).map(|v| Weights::of_file(path, WeightTable::Groups(v)));
         let given = scope.spawn(|| given.map_or_else(own, Ok));
         let config = parse_member(&archive, CONFIG);
         (given.join().unwrap_or_else(|panic| resume_unwind(panic)), config)
     });
-    let (config, (weights_path, table)) = (config?, given?);
+    let (config, weights) = (config?, given?);
     let metadata = match parse_member(&archive, METADATA) {
         Err(Problem::Missing(_)) => Attr::Null,
         metadata => metadata?,
     };
-    let mut imported = import([path, weights_path], table, dialects, module_attrs(&metadata), &config)?;
+    let mut imported = import(path, weights, dialects, module_attrs(&metadata), &config)?;
     imported.notes.extend(left_out(&archive, &config));
     Ok(imported)
 }

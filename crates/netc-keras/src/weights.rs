@@ -1,6 +1,7 @@
 //! The weights of a file, which the layers of a model claim.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use netc_ir::{Attr, Attrs, Name};
 
@@ -9,6 +10,20 @@ use crate::h5read::{Variable, Variables};
 use crate::h5whole::WeightLists;
 use crate::legacy::places;
 use crate::names::numeric_order;
+
+/// The weights of a model.
+pub(crate) struct Weights {
+    pub(crate) table: WeightTable,
+    /// The files that they are in, as the table numbers them.
+    pub(crate) files: Vec<PathBuf>,
+}
+
+impl Weights {
+    /// Those of one file.
+    pub(crate) fn of_file(path: &Path, table: WeightTable) -> Self {
+        Self { table, files: vec![path.into()] }
+    }
+}
 
 /// How a file says which weights are a layer's.
 pub(crate) enum WeightTable {
@@ -108,6 +123,31 @@ fn claim_list(lists: &mut WeightLists, claim: &Claim<'_>) -> Vec<(Name, Variable
         places.into_iter().zip(own.into_iter().map(|(_, variable)| variable)).collect();
     placed.sort_by_cached_key(|(place, _)| numeric_order(place));
     placed
+}
+
+/// The outermost layers of a model, by the layers in them that are no models.
+pub(crate) struct Owners {
+    names: BTreeSet<Name>,
+    outermost: BTreeMap<Name, Name>,
+}
+
+/// The owners of the weights of the model with this configuration.
+pub(crate) fn owners(config: &Attrs) -> Result<Owners, Problem> {
+    let mut outermost = BTreeMap::new();
+    for layer in config.get("layers").and_then(Attr::as_list).unwrap_or_default() {
+        let alone = Attrs::new().with("layers", Attr::List(vec![layer.clone()]));
+        let config = layer.get("config");
+        let name = layer.get("name").or_else(|| config?.get("name")).and_then(Attr::as_str).unwrap_or_default();
+        add_listed(&alone, name, 0, &mut |inner| drop(outermost.insert(inner, name.into())))?;
+    }
+    Ok(Owners { names: outermost.keys().cloned().collect(), outermost })
+}
+
+impl Owners {
+    /// The outermost layer whose weight the name is, by the name of a layer in it.
+    pub(crate) fn of(&self, weight: &str) -> Option<&str> {
+        self.outermost.get(owner(weight, &self.names)?.as_str()).map(|name| &**name)
+    }
 }
 
 /// Deeper nesting of models than any network has; bounds the recursion.
