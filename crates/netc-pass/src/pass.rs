@@ -33,7 +33,7 @@ pub enum Fidelity {
     /// The same, bit for bit.
     #[default]
     Exact,
-    /// Equal in exact arithmetic; floats may round differently.
+    /// Equal in exact arithmetic, of programs whose numbers are finite; floats may round differently.
     Rounding,
     /// Something else: what the module computes is what the pass is there to change.
     Other,
