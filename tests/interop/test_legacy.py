@@ -65,19 +65,64 @@ def test_keras_computes_what_tensorflow_js_did(tmp_path):
     assert_close(run_chain(tmp_path, {"x": inputs[0]}), outputs)
 
 
-def frozen(name):
-    """A model in a model, of which the layer `name` is frozen or all: Keras lists the weights that are trained first."""
-    inner_in = keras.Input((4,))
-    x = layers.Dense(5, name="first")(inner_in)
-    x = layers.BatchNormalization()(x)
-    x = layers.Dense(4, name="last")(x)
-    model = keras.Model(inner_in, x, name="inner")
-    (model.get_layer(name) if name else model).trainable = False
-    image = keras.Input((4,))
-    return keras.Model(image, layers.Dense(2)(model(model(image))))
+def chain_in(kind, name="inner"):
+    """A model in a model: two layers that are trained, and statistics that are not between them."""
+    x = inner_in = keras.Input((4,))
+    parts = [layers.Dense(4, name="first"), layers.BatchNormalization(name="bn"), layers.Dense(4, name="last")]
+    if kind == "Sequential":
+        return keras.Sequential([keras.Input((4,)), *parts], name=name)
+    for part in parts:
+        x = part(x)
+    return keras.Model(inner_in, x, name=name)
 
 
-@pytest.mark.parametrize("make", [small, lambda: frozen("first"), lambda: frozen(None)])
+def around(inner):
+    image = keras.Input(inner.inputs[0].shape[1:])
+    return keras.Model(image, layers.Dense(2)(inner(inner(image))))
+
+
+def frozen(kind, *names):
+    """Keras lists the weights that are trained first: the flags of these are turned off one after the other."""
+    inner = chain_in(kind)
+    for name in names:
+        (inner.get_layer(name) if name else inner).trainable = False
+    return around(inner)
+
+
+def frozen_but(kind, name):
+    model = frozen(kind, None)
+    model.get_layer("inner").get_layer(name).trainable = True
+    return model
+
+
+def frozen_wrappers():
+    x = inner_in = keras.Input((5, 4))
+    x = layers.TimeDistributed(layers.Dense(4), trainable=False)(x)
+    x = layers.LSTM(4, return_sequences=True, trainable=False)(x)
+    x = layers.MultiHeadAttention(2, 3, trainable=False)(x, x)
+    x = layers.Attention(use_scale=True, score_mode="concat")([x, x])
+    x = layers.Attention(use_scale=True, score_mode="concat")([x, x])
+    return around(keras.Model(inner_in, layers.Dense(4)(x)))
+
+
+def same_names():
+    """Names that say more than one thing: a model named as a layer in it, and layers in two models."""
+    return around(keras.Sequential([keras.Input((4,)), chain_in("Functional", "last"), chain_in("Sequential", "first")], name="bn"))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        small,
+        lambda: frozen("Functional", "first"),
+        lambda: frozen("Functional", None),
+        lambda: frozen("Sequential", "first", "bn"),
+        lambda: frozen_but("Functional", "last"),
+        lambda: frozen_but("Sequential", "last"),
+        frozen_wrappers,
+        same_names,
+    ],
+)
 def test_an_hdf5_file_that_netc_writes_is_the_model(make, tmp_path):
     model = randomise(make())
     model.save(tmp_path / "model.keras")
@@ -87,6 +132,38 @@ def test_an_hdf5_file_that_netc_writes_is_the_model(make, tmp_path):
     assert_close(run(again, values.values()), run(model, values.values()))
     netc(tmp_path / "model.h5", "-o", tmp_path / "again.h5")
     assert (tmp_path / "again.h5").read_bytes() == (tmp_path / "model.h5").read_bytes()
+
+
+def low_rank():
+    dense = layers.Dense(4)
+    model = keras.Sequential([keras.Input((4,)), dense])
+    dense.enable_lora(2)
+    return model
+
+
+def quantised():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(4)])
+    model.quantize("int8")
+    return model
+
+
+def halves():
+    return keras.Sequential([keras.Input((4,)), layers.Dense(4, dtype="bfloat16")])
+
+
+@pytest.mark.parametrize("make", [low_rank, quantised, halves])
+def test_what_keras_would_not_read_from_hdf5_is_refused(make, tmp_path):
+    make().save(tmp_path / "model.keras")
+    assert "write the model as .keras" in netc(tmp_path / "model.keras", "-o", tmp_path / "model.h5", code=1).stderr
+
+
+def test_kernels_that_are_mirrored_are_refused(tmp_path):
+    (tmp_path / "m.h5").write_bytes((LEGACY / "chain.h5").read_bytes())
+    with h5py.File(tmp_path / "m.h5", "a") as file:
+        file["model_weights"].attrs["backend"] = "theano"
+    assert "theano" in netc(tmp_path / "m.h5", code=1).stderr
+    netc(LEGACY / "chain.h5", "-o", tmp_path / "m.json")
+    assert "theano" in netc(tmp_path / "m.json", "--weights", tmp_path / "m.h5", code=1).stderr
 
 
 def test_stages_in_hdf5_compose_to_the_model(tmp_path):

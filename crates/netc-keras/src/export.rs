@@ -47,14 +47,6 @@ struct Place {
     group: String,
     /// How many models it is inside of.
     depth: usize,
-    /// Whether it is trained, and all models that it is inside of.
-    trained: bool,
-}
-
-impl Place {
-    fn outermost() -> Self {
-        Self { group: String::new(), depth: 0, trained: true }
-    }
 }
 
 /// A model on its way into a file: its place, and what its layers are called and numbered.
@@ -89,7 +81,7 @@ impl<'m> Exporter<'m> {
     pub(crate) fn top_level(&mut self, id: FuncId) -> Result<(Attrs, Written), Problem> {
         let func = &self.module[id];
         let title = func.attrs.get("name").and_then(Attr::as_str).unwrap_or(&func.name).to_string();
-        let (kind, graph, written) = self.model(func, Place::outermost())?;
+        let (kind, graph, written) = self.model(func, Place { group: String::new(), depth: 0 })?;
         self.weights.at("vars").set_text("name", &title);
         let own = func.attrs.get("object").and_then(Attr::as_map);
         let own = own.map(|own| match self.container {
@@ -206,9 +198,10 @@ impl<'m> Exporter<'m> {
         let first = scope.calls.get(&id).and_then(|calls| calls.first());
         if let Some(OpKind::Call(call)) = first.map(|op| &scope.func[*op].kind) {
             let mut config = object.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
-            let trained = scope.place.trained && legacy::trains(&config);
-            let place = Place { group: path, depth: scope.place.depth + 1, trained };
-            let graph = self.nested(call.callee, place)?;
+            let graph = self.nested(call.callee, Place { group: path, depth: scope.place.depth + 1 })?;
+            if scope.place.depth == 0 {
+                self.finish_list(&config, graph.get("input_layers").is_some());
+            }
             graph.into_iter().for_each(|(key, value)| config.set(key, value));
             object.set("config", config);
         }

@@ -85,7 +85,7 @@ impl Headers {
         let len = bytes.len() as u64;
         let bytes: Arc<[u8]> = bytes.into();
         let h5 = hdf5_pure::File::from_source(InMemory(bytes.clone())).map_err(|e| broken("file", &e))?;
-        let (found, inline) = (Variables::default(), MAX_INLINE.min(len.saturating_mul(MAX_INFLATION)));
+        let (found, inline) = (Variables::default(), MAX_INLINE.min(len));
         Ok(Self { h5, found, budget: len, inline, base: 0, end: len, bytes: Some(bytes) })
     }
 
@@ -150,7 +150,7 @@ impl Headers {
         let bytes = match dataset.layout().map_err(read)? {
             Layout::Contiguous { address: Some(address), size: stored } => {
                 let place = self.in_place(path, address, stored, size)?;
-                self.read_out(place, elem, &ty)
+                self.read_out(path, place, elem, &ty)?
             }
             Layout::Contiguous { address: None, .. } if size == 0 => Bytes::Read(Literal::dense(elem, &dims(&ty), [])),
             Layout::Contiguous { address: None, .. } => return Err(Problem::weights(path, "it was never written")),
@@ -179,14 +179,28 @@ impl Headers {
     }
 
     /// The bytes themselves, where the file that they are in is in memory.
-    fn read_out(&self, place: Bytes, elem: ElemType, ty: &Type) -> Bytes {
-        match (&self.bytes, place) {
+    fn read_out(&mut self, path: &str, place: Bytes, elem: ElemType, ty: &Type) -> Result<Bytes, Problem> {
+        match (self.bytes.clone(), place) {
             (Some(bytes), Bytes::At { offset, len, .. }) => {
+                self.charge(path, len)?;
                 let bytes = bytes[offset as usize..(offset + len) as usize].into();
-                Bytes::Read(Literal { elem, dims: dims(ty), bytes })
+                Ok(Bytes::Read(Literal { elem, dims: dims(ty), bytes }))
             }
-            (_, place) => place,
+            (_, place) => Ok(place),
         }
+    }
+
+    /// Takes what is read into memory from what may be: datasets may share bytes.
+    fn charge(&mut self, path: &str, size: u64) -> Result<(), Problem> {
+        let note = || {
+            format!(
+                "the weights that are compressed or chunked are larger than {MAX_INLINE} bytes in all, or than the file \
+                 can hold"
+            )
+        };
+        let left = self.inline.checked_sub(size);
+        self.inline = left.ok_or_else(|| Problem::weights(path, note()))?;
+        Ok(())
     }
 
     fn in_pieces(
@@ -197,14 +211,7 @@ impl Headers {
         ty: &Type,
         size: u64,
     ) -> Result<Literal, Problem> {
-        let left = self.inline.checked_sub(size);
-        let note = || {
-            format!(
-                "the weights that are compressed or chunked are larger than {MAX_INLINE} bytes in all, or than the file \
-                 can hold"
-            )
-        };
-        self.inline = left.ok_or_else(|| Problem::weights(path, note()))?;
+        self.charge(path, size)?;
         let bytes = dataset.read_raw().map_err(|e| broken(path, &e))?;
         if bytes.len() as u64 != size {
             return Err(Problem::weights(path, format!("it holds {} bytes, its shape needs {size}", bytes.len())));

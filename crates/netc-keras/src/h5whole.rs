@@ -89,10 +89,15 @@ fn no_config(root: &Group) -> Problem {
 
 /// The weights below `group`, which is at `place`.
 fn weights(headers: &mut Headers, group: &Group, place: &str) -> Result<WeightLists, Problem> {
+    let of_group = attrs(group, place)?;
+    if of_group.get("backend").and_then(AttrValue::as_str) == Some("theano") {
+        let note = "Keras wrote it on theano, whose kernels are mirrored; load it in Keras 2 and save it anew";
+        return Err(Problem::whole(place, note));
+    }
     let mut datasets = headers.datasets(group)?;
     let mut lists = WeightLists::new();
     // A layer whose name has slashes is a group in groups.
-    let listed = names(&attrs(group, place)?, "layer_names");
+    let listed = names(&of_group, "layer_names");
     for name in listed {
         let place = join(place, &name);
         let layer = group.group(&name).map_err(|e| broken(&place, &e))?;

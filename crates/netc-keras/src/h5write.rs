@@ -39,6 +39,11 @@ impl Tree {
         self.at(above).weights.insert(leaf.into(), weight);
     }
 
+    /// Gives the group a text of any length, marked as ASCII: the first releases of Keras 2 read no other.
+    pub(crate) fn set_ascii(&mut self, key: &str, text: &str) {
+        self.attrs.insert(key.into(), AttrValue::VarLenAsciiString(text.into()));
+    }
+
     /// Gives the group a text, of any length.
     pub(crate) fn set_text(&mut self, key: &str, text: &str) {
         self.attrs.insert(key.into(), AttrValue::VarLenString(text.into()));

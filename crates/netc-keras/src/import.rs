@@ -16,7 +16,7 @@ use crate::h5read::{Bytes, Variable};
 use crate::legacy::Era;
 use crate::names::{GroupNames, UniqueNames, dialect_class, elem_type, is_layer_class, snake_case};
 use crate::read::Imported;
-use crate::weights::{Claim, WeightTable, Weights};
+use crate::weights::{Claim, Listed, WeightTable, Weights};
 
 pub(crate) struct Importer<'a> {
     module: Module,
@@ -36,8 +36,8 @@ struct Place {
     group: String,
     /// The prefix of its layers' paths.
     path: String,
-    /// Where one list has the weights of all layers in a model: the names of these.
-    listed: Rc<BTreeSet<Name>>,
+    /// Where one list has the weights of all layers in a model: these.
+    listed: Rc<Listed>,
 }
 
 /// The tensors that a model takes, and those that it returns.
@@ -250,7 +250,8 @@ impl<'a> Importer<'a> {
         let weights = match &group {
             Some(group) => {
                 let nested = nested.is_some();
-                let claim = Claim { group, name: &name, class: &class, config, nested, listed: &place.listed };
+                let listed = &*place.listed;
+                let claim = Claim { group, name: &name, class: &class, config, nested, path: &path, listed };
                 let claimed = self.weights.claim(&claim);
                 self.declare_weights(claimed, &path)
             }

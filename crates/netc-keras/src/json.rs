@@ -18,6 +18,21 @@ pub(crate) fn parse(text: &str) -> Result<Attr, serde_json::Error> {
     serde_json::from_str::<Value>(&quote_non_finite(text)).map(|value| Reader::default().attr(value))
 }
 
+/// JSON text in which every character beyond ASCII is escaped, as Python's `json` writes it.
+pub(crate) fn print_ascii(attr: &Attr) -> String {
+    let mut out = String::new();
+    for c in print(attr).chars() {
+        match c.is_ascii() {
+            true => out.push(c),
+            // In JSON such characters stand in strings alone.
+            false => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| {
+                let _ = write!(out, "\\u{unit:04x}");
+            }),
+        }
+    }
+    out
+}
+
 /// Puts `NaN`, `Infinity` and `-Infinity` outside of strings into marked strings.
 fn quote_non_finite(text: &str) -> Cow<'_, str> {
     if !text.contains("NaN") && !text.contains("Infinity") {

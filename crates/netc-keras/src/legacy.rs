@@ -14,7 +14,7 @@ use netc_ir::{Attr, Attrs, Layer, Module};
 use crate::names::UniqueNames;
 
 pub(crate) use classes::dialect_class;
-pub(crate) use listing::{listing, trains};
+pub(crate) use listing::{Listed, listing, trains};
 pub(crate) use places::places;
 
 /// Which Keras the declarations of a file are of.

@@ -85,13 +85,8 @@ fn read_whole_model(path: &Path, file: Arc<File>, given: Given, dialects: &Diale
     let config = json::parse(&config).map_err(|source| Problem::Json { member: h5whole::CONFIG, source })?;
     let version = keras_version.ok_or_else(of_keras_1)?;
     let mut attrs = Attrs::new().with("format", "keras-h5").with("keras_version", supported(&version)?);
-    match backend.as_deref() {
-        Some("theano") => {
-            let note = "Keras wrote it on theano, whose kernels are mirrored; load it in Keras 2 and save it anew";
-            return Err(Problem::whole("/", note));
-        }
-        Some(backend) => attrs.set("backend", backend),
-        None => {}
+    if let Some(backend) = backend {
+        attrs.set("backend", &*backend);
     }
     let weights = given.unwrap_or_else(|| Weights::of_file(path, WeightTable::Lists(weights)));
     let mut imported = import(path, weights, dialects, attrs, &legacy::model(config))?;

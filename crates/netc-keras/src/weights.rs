@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use netc_ir::{Attr, Attrs, Name};
 
 use crate::error::Problem;
+use crate::graph::join;
 use crate::h5read::{Variable, Variables};
 use crate::h5whole::WeightLists;
 use crate::legacy::places;
@@ -43,8 +44,34 @@ pub(crate) struct Claim<'a> {
     pub(crate) config: Option<&'a Attrs>,
     /// Whether it is a model, whose layers have weights of their own.
     pub(crate) nested: bool,
-    /// The names of the layers whose weights are in the same list; none where a layer has a list of its own.
-    pub(crate) listed: &'a BTreeSet<Name>,
+    /// Its path in the model.
+    pub(crate) path: &'a str,
+    /// The layers whose weights are in the same list; none where a layer has a list of its own.
+    pub(crate) listed: &'a Listed,
+}
+
+/// The layers whose weights are in one list.
+#[derive(Default)]
+pub(crate) struct Listed {
+    names: BTreeSet<Name>,
+    /// Their paths, where the names of the weights begin with these.
+    paths: Option<BTreeSet<String>>,
+}
+
+impl Listed {
+    /// Whether the weight is that of the layer which is claimed.
+    fn is_own(&self, weight: &str, claim: &Claim<'_>) -> bool {
+        match &self.paths {
+            Some(paths) => path_of(weight, paths) == Some(claim.path),
+            None => self.names.is_empty() || owner(weight, &self.names).as_deref() == Some(claim.name),
+        }
+    }
+}
+
+/// The longest of the paths that the name of a weight begins with.
+fn path_of<'w>(weight: &'w str, paths: &BTreeSet<String>) -> Option<&'w str> {
+    let mut ends = weight.rmatch_indices('/').map(|(end, _)| &weight[..end]);
+    ends.find(|path| paths.contains(*path))
 }
 
 impl WeightTable {
@@ -58,22 +85,26 @@ impl WeightTable {
     }
 
     /// The layers whose weights are in the list `group`, which is that of the model at `path` with this configuration.
-    pub(crate) fn listed(&self, config: &Attrs, group: &str, path: &str) -> Result<BTreeSet<Name>, Problem> {
-        let Self::Lists(lists) = self else { return Ok(BTreeSet::new()) };
-        let (mut listed, mut twice) = (BTreeSet::new(), BTreeSet::new());
-        add_listed(config, path, 0, &mut |name: Name| {
-            if !listed.insert(name.clone()) {
+    pub(crate) fn listed(&self, config: &Attrs, group: &str, path: &str) -> Result<Listed, Problem> {
+        let Self::Lists(lists) = self else { return Ok(Listed::default()) };
+        let (mut names, mut paths, mut twice) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        add_listed(config, path, 0, &mut |name: Name, path: String| {
+            paths.insert(path);
+            if !names.insert(name.clone()) {
                 twice.insert(name);
             }
         })?;
-        let owners = lists.get(group).into_iter().flatten().filter_map(|(weight, _)| owner(weight, &listed));
-        match owners.into_iter().find(|name| twice.contains(name.as_str())) {
+        let weights = lists.get(group).into_iter().flatten().map(|(weight, _)| weight);
+        if weights.clone().all(|weight| path_of(weight, &paths).is_some()) {
+            return Ok(Listed { names, paths: Some(paths) });
+        }
+        match weights.filter_map(|weight| owner(weight, &names)).find(|name| twice.contains(name.as_str())) {
             Some(name) => {
                 let note =
                     format!("two layers in it are named `{name}`, and its weights are told apart by their names");
                 Err(Problem::config(path, note))
             }
-            None => Ok(listed),
+            None => Ok(Listed { names, paths: None }),
         }
     }
 
@@ -113,8 +144,8 @@ fn claim_group(datasets: &mut BTreeMap<String, Variable>, claim: &Claim<'_>) -> 
 /// whose names are parts of those of their weights.
 fn claim_list(lists: &mut WeightLists, claim: &Claim<'_>) -> Vec<(Name, Variable)> {
     let Some(list) = lists.get_mut(claim.group) else { return Vec::new() };
-    let is_own = |name: &str| claim.listed.is_empty() || owner(name, claim.listed).as_deref() == Some(claim.name);
-    let (own, others): (Vec<_>, Vec<_>) = std::mem::take(list).into_iter().partition(|(name, _)| is_own(name));
+    let (own, others): (Vec<_>, Vec<_>) =
+        std::mem::take(list).into_iter().partition(|(name, _)| claim.listed.is_own(name, claim));
     *list = others;
     let names: Vec<&str> = own.iter().map(|(name, _)| name.as_str()).collect();
     let class = claim.class.rsplit('.').next().unwrap_or(claim.class);
@@ -138,7 +169,7 @@ pub(crate) fn owners(config: &Attrs) -> Result<Owners, Problem> {
         let alone = Attrs::new().with("layers", Attr::List(vec![layer.clone()]));
         let config = layer.get("config");
         let name = layer.get("name").or_else(|| config?.get("name")).and_then(Attr::as_str).unwrap_or_default();
-        add_listed(&alone, name, 0, &mut |inner| drop(outermost.insert(inner, name.into())))?;
+        add_listed(&alone, name, 0, &mut |inner, _| drop(outermost.insert(inner, name.into())))?;
     }
     Ok(Owners { names: outermost.keys().cloned().collect(), outermost })
 }
@@ -160,19 +191,17 @@ fn owner(weight: &str, listed: &BTreeSet<Name>) -> Option<String> {
     ranges.map(|range| parts[range].join("/")).find(|name| listed.contains(name.as_str()))
 }
 
-/// Gives the names of all layers in a model that are no models.
-fn add_listed(config: &Attrs, path: &str, depth: usize, add: &mut impl FnMut(Name)) -> Result<(), Problem> {
+/// Gives the names and paths of all layers in the model at `path` that are no models.
+fn add_listed(config: &Attrs, path: &str, depth: usize, add: &mut impl FnMut(Name, String)) -> Result<(), Problem> {
     if depth > MAX_NESTING {
         return Err(Problem::config(path, format!("models nest deeper than {MAX_NESTING} levels")));
     }
     for layer in config.get("layers").and_then(Attr::as_list).unwrap_or_default() {
         let config = layer.get("config").and_then(Attr::as_map);
+        let name = layer.get("name").or_else(|| config?.get("name")).and_then(Attr::as_str).unwrap_or_default();
         match config.filter(|c| c.get("layers").is_some()) {
-            Some(model) => add_listed(model, path, depth + 1, add)?,
-            None => {
-                let name = layer.get("name").or_else(|| config?.get("name")).and_then(Attr::as_str);
-                name.into_iter().for_each(|name| add(name.into()));
-            }
+            Some(model) => add_listed(model, &join(path, name), depth + 1, add)?,
+            None => add(name.into(), join(path, name)),
         }
     }
     Ok(())

@@ -91,11 +91,11 @@ fn write_whole_model(module: &Module, func: FuncId, store: &Store, mut out: impl
     let mut weights = export::group(&exporter.lists);
     let text = |key: &str, default: &str| module.attrs.get(key).and_then(Attr::as_str).unwrap_or(default).to_string();
     let mut file = Tree::default();
-    file.set_text(h5whole::CONFIG, &json::print(&Attr::Map(object)));
+    file.set_ascii(h5whole::CONFIG, &json::print_ascii(&Attr::Map(object)));
     for (key, value) in [("keras_version", text("keras_version", KERAS_VERSION)), ("backend", text("backend", BACKEND))]
     {
-        file.set_text(key, &value);
-        weights.set_text(key, &value);
+        file.set_ascii(key, &value);
+        weights.set_ascii(key, &value);
     }
     file.groups.insert(h5whole::WEIGHTS.into(), weights);
     h5write::write(&file, module, store, &mut Hashed::new(&mut out))?;

@@ -1,21 +1,26 @@
 //! What differs in an HDF5 file: weights are listed by outermost layer, and before Keras 3 calls are lists of tensors.
 
 use hdf5_pure::AttrValue;
-use netc_ir::{Attr, Attrs, Layer, Name, OpId, WeightId};
+use netc_ir::{Attr, Attrs, ElemType, Layer, Name, OpId, WeightId};
 
 use super::{Exporter, Scope, fill};
 use crate::error::Problem;
 use crate::graph::join;
 use crate::h5write::Tree;
-use crate::legacy;
+use crate::legacy::{self, Listed};
 
 /// The weights of an outermost layer.
 pub(crate) struct WeightList {
     layer: Name,
-    /// In Keras's order, with their names.
-    trained: Vec<(String, WeightId)>,
-    /// Those that training does not change, which stand behind the others.
-    frozen: Vec<(String, WeightId)>,
+    /// In the order of the layers in it, until it is [finished](Exporter::finish_list).
+    weights: Vec<Entry>,
+}
+
+/// A weight with its name, and whether training changes it.
+struct Entry {
+    name: String,
+    weight: WeightId,
+    trained: bool,
 }
 
 /// What an attribute holds at most, as a message in the header of its object.
@@ -27,9 +32,8 @@ pub(crate) fn group(lists: &[WeightList]) -> Tree {
     set_names(&mut group, "layer_names", lists.iter().map(|list| &*list.layer));
     for list in lists {
         let of_layer = group.at(&list.layer);
-        let weights = || list.trained.iter().chain(&list.frozen);
-        set_names(of_layer, "weight_names", weights().map(|(name, _)| &**name));
-        weights().for_each(|(name, weight)| of_layer.add_weight(name, *weight));
+        set_names(of_layer, "weight_names", list.weights.iter().map(|entry| &*entry.name));
+        list.weights.iter().for_each(|entry| of_layer.add_weight(&entry.name, entry.weight));
     }
     group
 }
@@ -65,32 +69,44 @@ impl<'m> Exporter<'m> {
     pub(super) fn list_weights(&mut self, scope: &Scope<'m>, layer: &Layer) -> Result<String, Problem> {
         let path = join(&scope.place.group, &layer.name);
         let refuse = |note: &str| {
-            let note = format!("netc does not know {note}; write the model as .keras");
+            let note = format!("{note}; write the model as .keras");
             Problem::NotKeras { place: format!("layer `{path}`"), note }
         };
         if scope.place.depth == 0 {
-            self.lists.push(WeightList { layer: layer.name.clone(), trained: Vec::new(), frozen: Vec::new() });
+            self.lists.push(WeightList { layer: layer.name.clone(), weights: Vec::new() });
         }
         let places: Vec<Name> = layer.weights.iter().map(|(place, _)| place.clone()).collect();
         let config = layer.config.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
         let listed = legacy::listing(&layer.class, &config, self.era, &places);
-        let listed = listed.ok_or_else(|| refuse("in which order Keras lists the weights of the layers in it"))?;
+        let listed = listed.ok_or_else(|| refuse("netc does not know in which order Keras lists its weights"))?;
         let suffix = if self.is_old() { ":0" } else { "" };
-        for weight in listed {
-            let is_trained = match weight.trained {
-                Some(trained) => trained && scope.place.trained,
-                // Alone in its list, or in one that is in the order of the layers, a layer has its own order.
+        for Listed { place, name, trained } in listed {
+            let Some((_, weight)) = layer.weights.iter().find(|(at, _)| *at == place) else { continue };
+            if self.module[*weight].ty.elem == ElemType::BF16 {
+                return Err(refuse("Keras reads no bfloat16 from an HDF5 file"));
+            }
+            let trained = match trained {
+                Some(trained) => trained,
+                // Alone in its list a layer has its own order.
                 None if scope.place.depth == 0 => true,
-                None if !scope.place.trained => false,
-                None => return Err(refuse("which of its weights are trained, which stand first in a list")),
+                None => return Err(refuse("netc does not know which of its weights are trained, which stand first")),
             };
-            let id = layer.weights.iter().find(|(place, _)| *place == weight.place).map(|(_, id)| *id);
-            let named = id.map(|id| (format!("{path}/{}{suffix}", weight.name), id));
             if let Some(list) = self.lists.last_mut() {
-                if is_trained { &mut list.trained } else { &mut list.frozen }.extend(named);
+                list.weights.push(Entry { name: format!("{path}/{name}{suffix}"), weight: *weight, trained });
             }
         }
         Ok(path)
+    }
+
+    /// Orders the weights of an outermost layer that is a model: those that are trained first.
+    ///
+    /// What counts is the order in which the model that is loaded will have them, and only layers know their flags again
+    /// then: but that in Keras 3 a Functional which is frozen as a whole keeps the order of its layers (`Layer.weights`).
+    pub(super) fn finish_list(&mut self, config: &Attrs, is_functional: bool) {
+        let keeps_order = !self.is_old() && is_functional && !legacy::trains(config);
+        if let Some(list) = self.lists.last_mut().filter(|_| !keeps_order) {
+            list.weights.sort_by_key(|entry| !entry.trained);
+        }
     }
 
     /// An entry of `inbound_nodes` as before Keras 3: the tensors that are read, each with the arguments that have names.

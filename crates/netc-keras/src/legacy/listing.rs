@@ -16,8 +16,8 @@ pub(crate) struct Listed {
     pub(crate) trained: Option<bool>,
 }
 
-/// The weights of the layer of a class that have these places, in Keras's order; `None` if netc does not know the order.
-/// The states of random numbers are not listed.
+/// The weights of the layer of a class that have these places, in Keras's order; `None` if netc does not know the order,
+/// or Keras would make other weights. The states of random numbers are not listed.
 pub(crate) fn listing(class: &str, config: &Attrs, era: Era, places: &[Name]) -> Option<Vec<Listed>> {
     let is_listed = |place: &&str| !place.split('/').any(|part| part == "seed_generator");
     let places: Vec<&str> = places.iter().map(|place| &**place).filter(is_listed).collect();
@@ -35,7 +35,8 @@ fn of_layer(class: &str, config: &Attrs, era: Era, places: &[&str]) -> Option<Ve
         listed.extend(of_part.map(|weight| Listed {
             place: format!("{}/{}", part.group, weight.place).into(),
             name: if part.scope.is_empty() { weight.name } else { format!("{}/{}", part.scope, weight.name) },
-            trained: weight.trained.map(|trained| trained && trains(config)),
+            // Keras 3 makes the layers in a layer anew, and only they know their own flags.
+            trained: weight.trained.map(|trained| trained && (era == Era::Keras3 || trains(config))),
         }));
     }
     Some(listed)
@@ -46,45 +47,54 @@ pub(crate) fn trains(config: &Attrs) -> bool {
     config.get("trainable").and_then(Attr::as_bool) != Some(false)
 }
 
-/// The weights that the layer itself has; `None` if it has those of no known kind.
+/// The weights that the layer itself has; `None` if they are others than it has by its class.
 fn own(class: &str, config: &Attrs, places: &[&str]) -> Option<Vec<Listed>> {
     let count = places.iter().filter(|place| place.starts_with("vars/")).count();
-    let (names, trained) = variables(class, config);
+    let known = variables(class, config);
+    if known.as_ref().is_some_and(|known| count > known.len() || is_quantized(config)) {
+        return None;
+    }
     let weight = |i: usize| {
         let place = format!("vars/{i}");
-        let name = names.get(i).map_or_else(|| format!("variable_{i}"), |name| (*name).to_string());
-        let trained = trained.map(|trained| i < trained && trains(config));
+        let (name, trained) = match &known {
+            Some(known) => (known[i].0.to_string(), Some(known[i].1 && trains(config))),
+            None => (format!("variable_{i}"), None),
+        };
         places.contains(&&*place).then(|| Listed { place: place.into(), name, trained })
     };
     (0..count).map(weight).collect()
 }
 
-/// What Keras calls the variables of a layer, and how many of them it trains, which come first; `None` for a class that
-/// is not Keras's.
-fn variables(class: &str, config: &Attrs) -> (Vec<&'static str>, Option<usize>) {
+/// Whether the layer has other weights than its class: those of integers, or of low rank besides.
+fn is_quantized(config: &Attrs) -> bool {
+    let says = |key| config.get(key).is_some_and(|value| !value.is_null());
+    let policy = config.get("dtype").and_then(|dtype| dtype.get("class_name")).and_then(Attr::as_str);
+    says("lora_rank") || says("quantization_config") || policy.is_some_and(|class| class.starts_with("Quantized"))
+}
+
+/// The variables of a layer of Keras's, as it calls them, each with whether it trains it; `None` for other classes.
+fn variables(class: &str, config: &Attrs) -> Option<Vec<(&'static str, bool)>> {
     let has = |key| config.get(key).and_then(Attr::as_bool) != Some(false);
-    let names = |names: &[&'static str]| (names.to_vec(), Some(names.len()));
-    match class.strip_prefix("keras.") {
-        None => (Vec::new(), None),
-        Some("BatchNormalization") => {
-            let mut names: Vec<&str> = [("scale", "gamma"), ("center", "beta")]
-                .into_iter()
-                .filter_map(|(key, name)| has(key).then_some(name))
-                .collect();
-            let trained = names.len();
-            names.extend(["moving_mean", "moving_variance"]);
-            (names, Some(trained))
+    let trained = |names: &[&'static str]| Some(names.iter().map(|name| (*name, true)).collect());
+    match class.strip_prefix("keras.")? {
+        "BatchNormalization" => {
+            let own = [("scale", "gamma"), ("center", "beta")].into_iter().filter(|(key, _)| has(*key));
+            let own = own.map(|(_, name)| (name, true));
+            Some(own.chain([("moving_mean", false), ("moving_variance", false)]).collect())
         }
-        Some("LayerNormalization" | "GroupNormalization") if has("scale") => names(&["gamma", "beta"]),
-        Some("LayerNormalization" | "GroupNormalization") => names(&["beta"]),
-        Some("RMSNormalization") => names(&["scale"]),
-        Some("Normalization") => (vec!["mean", "variance", "count"], Some(0)),
-        Some("Embedding") => names(&["embeddings"]),
-        Some("PReLU") => names(&["alpha"]),
-        Some("Attention" | "AdditiveAttention") => names(&["scale"]),
-        Some("SeparableConv1D" | "SeparableConv2D") => names(&["depthwise_kernel", "pointwise_kernel", "bias"]),
-        Some(cell) if cell.ends_with("Cell") => names(&["kernel", "recurrent_kernel", "bias"]),
-        Some(_) => (vec!["kernel", "bias"], Some(usize::MAX)),
+        "LayerNormalization" | "GroupNormalization" if has("scale") => trained(&["gamma", "beta"]),
+        "LayerNormalization" | "GroupNormalization" => trained(&["beta"]),
+        "RMSNormalization" => trained(&["scale"]),
+        "LayerScale" => trained(&["gamma"]),
+        "Normalization" => Some(vec![("mean", false), ("variance", false), ("count", false)]),
+        "Embedding" => trained(&["embeddings"]),
+        "PReLU" => trained(&["alpha"]),
+        "Attention" | "AdditiveAttention" => trained(&["scale", "concat_score_weight"]),
+        "SeparableConv1D" | "SeparableConv2D" => trained(&["depthwise_kernel", "pointwise_kernel", "bias"]),
+        "Dense" | "EinsumDense" | "Conv1D" | "Conv2D" | "Conv3D" | "Conv1DTranspose" | "Conv2DTranspose"
+        | "Conv3DTranspose" | "DepthwiseConv1D" | "DepthwiseConv2D" => trained(&["kernel", "bias"]),
+        cell if cell.ends_with("Cell") => trained(&["kernel", "recurrent_kernel", "bias"]),
+        _ => None,
     }
 }
 
@@ -116,7 +126,9 @@ fn parts(class: &str, config: &Attrs, era: Era) -> Vec<Part> {
     };
     match class.strip_prefix("keras.").unwrap_or_default() {
         name @ ("LSTM" | "GRU" | "SimpleRNN" | "ConvLSTM1D" | "ConvLSTM2D" | "ConvLSTM3D") => {
-            vec![part("cell", &format!("{}_cell", snake_case(name)), &format!("{class}Cell"))]
+            let mut cell = part("cell", &format!("{}_cell", snake_case(name)), &format!("{class}Cell"));
+            cell.config.set("trainable", trains(config));
+            vec![cell]
         }
         "TimeDistributed" => vec![of_config("layer", "layer", "")],
         "Bidirectional" => vec![
@@ -144,7 +156,7 @@ mod tests {
     use crate::legacy::places;
 
     fn layer(class: &str) -> Attr {
-        Attr::Map(Attrs::new().with("class_name", class).with("config", Attrs::new()))
+        Attr::Map(Attrs::new().with("class_name", class).with("config", Attrs::new().with("trainable", true)))
     }
 
     fn places_of(text: &str) -> Vec<Name> {
@@ -197,6 +209,35 @@ mod tests {
         assert_eq!(trained("keras.BatchNormalization", &frozen), known(names, [false; 3]));
         let custom = ["variable_0", "variable_1", "variable_2"].map(|name| (name.to_string(), None));
         assert_eq!(trained("custom.Scale", &Attrs::new()), custom);
+    }
+
+    #[test]
+    fn in_keras_3_the_flags_of_the_innermost_layers_count() {
+        let frozen = Attrs::new().with("trainable", false);
+        let trained = |class: &str, config: &Attrs, places: &str, era| {
+            listing(class, config, era, &places_of(places))
+                .unwrap()
+                .into_iter()
+                .map(|l| l.trained.unwrap())
+                .collect::<Vec<_>>()
+        };
+        let wrapped = frozen.clone().with("layer", layer("Dense"));
+        for (class, config, places, in_keras_3) in [
+            ("keras.TimeDistributed", &wrapped, "layer/vars/0", true),
+            ("keras.MultiHeadAttention", &frozen, "query_dense/vars/0", true),
+            ("keras.LSTM", &frozen, "cell/vars/0", false),
+        ] {
+            assert_eq!(trained(class, config, places, Era::Keras3), [in_keras_3], "{class}");
+            assert_eq!(trained(class, config, places, Era::Before3), [false], "{class}");
+        }
+    }
+
+    #[test]
+    fn weights_that_keras_would_not_make_are_not_listed() {
+        let three = places_of("vars/0 vars/1 vars/2");
+        assert_eq!(listing("keras.Dense", &Attrs::new(), Era::Keras3, &three), None);
+        let low_rank = Attrs::new().with("lora_rank", 2);
+        assert_eq!(listing("keras.Dense", &low_rank, Era::Keras3, &places_of("vars/0 vars/1")), None);
     }
 
     #[test]

@@ -136,6 +136,7 @@ pub(super) fn bias_and_activation(c: &mut Call<'_, '_>, y: ValueId, place: &str,
         return activate(c, y);
     }
     let bias = c.weight(place, "the bias")?;
+    c.require_extents(bias, "the bias", 0, "filters", 1)?;
     let axis = match c.layout()? {
         Layout::ChannelsLast => n + 1,
         Layout::ChannelsFirst => 1,

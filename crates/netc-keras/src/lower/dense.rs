@@ -44,6 +44,7 @@ fn bias_and_activation(c: &mut Call<'_, '_>, y: ValueId, has_bias: bool) -> One 
         return activate(c, y);
     }
     let bias = c.weight("vars/1", "the bias")?;
+    c.require_extents(bias, "the bias", 0, "units", 1)?;
     let y = c.add(y, bias)?;
     activate(c, y)
 }
