@@ -63,7 +63,7 @@ impl Listed {
     fn is_own(&self, weight: &str, claim: &Claim<'_>) -> bool {
         match &self.paths {
             Some(paths) => path_of(weight, paths) == Some(claim.path),
-            None => self.names.is_empty() || owner(weight, &self.names).as_deref() == Some(claim.name),
+            None => self.names.is_empty() || owner(weight, &self.names) == Some(claim.name),
         }
     }
 }
@@ -98,7 +98,7 @@ impl WeightTable {
         if weights.clone().all(|weight| path_of(weight, &paths).is_some()) {
             return Ok(Listed { names, paths: Some(paths) });
         }
-        match weights.filter_map(|weight| owner(weight, &names)).find(|name| twice.contains(name.as_str())) {
+        match weights.filter_map(|weight| owner(weight, &names)).find(|name| twice.contains(*name)) {
             Some(name) => {
                 let note =
                     format!("two layers in it are named `{name}`, and its weights are told apart by their names");
@@ -177,18 +177,25 @@ pub(crate) fn owners(config: &Attrs) -> Result<Owners, Problem> {
 impl Owners {
     /// The outermost layer whose weight the name is, by the name of a layer in it.
     pub(crate) fn of(&self, weight: &str) -> Option<&str> {
-        self.outermost.get(owner(weight, &self.names)?.as_str()).map(|name| &**name)
+        self.outermost.get(owner(weight, &self.names)?).map(|name| &**name)
     }
 }
 
 /// Deeper nesting of models than any network has; bounds the recursion.
 const MAX_NESTING: usize = 64;
 
+/// Longer names of weights name no layer: looking for one takes time by the square of the number of slashes.
+const MAX_WEIGHT_NAME: usize = 1024;
+
 /// The layer that the name of a weight names first. Names may have slashes.
-fn owner(weight: &str, listed: &BTreeSet<Name>) -> Option<String> {
-    let parts: Vec<&str> = weight.split('/').collect();
-    let ranges = (0..parts.len()).flat_map(|start| (start + 1..=parts.len()).rev().map(move |end| start..end));
-    ranges.map(|range| parts[range].join("/")).find(|name| listed.contains(name.as_str()))
+fn owner<'w>(weight: &'w str, listed: &BTreeSet<Name>) -> Option<&'w str> {
+    if weight.len() > MAX_WEIGHT_NAME {
+        return None;
+    }
+    let slashes: Vec<usize> = weight.match_indices('/').map(|(at, _)| at).collect();
+    let starts = std::iter::once(0).chain(slashes.iter().map(|at| at + 1));
+    let ends = |start: usize| std::iter::once(weight.len()).chain(slashes.iter().rev().copied()).take_while(move |end| *end > start);
+    starts.flat_map(|start| ends(start).map(move |end| &weight[start..end])).find(|name| listed.contains(*name))
 }
 
 /// Gives the names and paths of all layers in the model at `path` that are no models.
