@@ -194,7 +194,9 @@ fn owner<'w>(weight: &'w str, listed: &BTreeSet<Name>) -> Option<&'w str> {
     }
     let slashes: Vec<usize> = weight.match_indices('/').map(|(at, _)| at).collect();
     let starts = std::iter::once(0).chain(slashes.iter().map(|at| at + 1));
-    let ends = |start: usize| std::iter::once(weight.len()).chain(slashes.iter().rev().copied()).take_while(move |end| *end > start);
+    let ends = |start: usize| {
+        std::iter::once(weight.len()).chain(slashes.iter().rev().copied()).take_while(move |end| *end > start)
+    };
     starts.flat_map(|start| ends(start).map(move |end| &weight[start..end])).find(|name| listed.contains(*name))
 }
 

@@ -3,6 +3,7 @@
 use netc_ir::{Attr, Attrs, Name};
 
 use super::Era;
+use super::places::{SCOPES, projections};
 use crate::names::{dialect_class, snake_case};
 
 /// A weight of a layer.
@@ -139,14 +140,10 @@ fn parts(class: &str, config: &Attrs, era: Era) -> Vec<Part> {
                 "backward",
             ),
         ],
-        "MultiHeadAttention" | "GroupQueryAttention" => vec![
-            part("query_dense", "query", "keras.EinsumDense"),
-            part("key_dense", "key", "keras.EinsumDense"),
-            part("_gate_dense", "gate", "keras.EinsumDense"),
-            part("value_dense", "value", "keras.EinsumDense"),
-            part("output_dense", "attention_output", "keras.EinsumDense"),
-        ],
-        _ => Vec::new(),
+        name => {
+            let groups = projections(name).into_iter().flatten().zip(SCOPES);
+            groups.map(|(group, scope)| part(group, scope, "keras.EinsumDense")).collect()
+        }
     }
 }
 
@@ -180,7 +177,7 @@ mod tests {
             (
                 "GroupQueryAttention",
                 &none,
-                "query_dense/vars/0 key_dense/vars/0 _gate_dense/vars/0 value_dense/vars/0 output_dense/vars/0",
+                "_query_dense/vars/0 _key_dense/vars/0 _value_dense/vars/0 _output_dense/vars/0",
             ),
         ] {
             let mut shuffled = places_of(text);

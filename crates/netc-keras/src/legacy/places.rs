@@ -18,8 +18,7 @@ fn below(class: &str, config: &Attrs, names: &[&str]) -> Vec<String> {
             let forward = under("forward_layer", inner(config, "layer", forward));
             [forward, under("backward_layer", inner(config, "layer", backward))].concat()
         }
-        "MultiHeadAttention" | "GroupQueryAttention" => of_projections(names),
-        _ => own(names.len()),
+        _ => projections(class).map_or_else(|| own(names.len()), |groups| of_projections(names, &groups)),
     }
 }
 
@@ -40,18 +39,23 @@ fn inner(config: &Attrs, key: &str, names: &[&str]) -> Vec<String> {
     below(class, &config, names)
 }
 
-/// The projections of an attention, told apart by the names of their weights: `.../query/kernel:0`.
-fn of_projections(names: &[&str]) -> Vec<String> {
-    const PARTS: &[(&str, &str)] = &[
-        ("query", "query_dense"),
-        ("key", "key_dense"),
-        ("gate", "_gate_dense"),
-        ("value", "value_dense"),
-        ("attention_output", "output_dense"),
-    ];
+/// The projections of an attention as the names of their weights have them, `.../query/kernel:0`, in Keras's order.
+pub(super) const SCOPES: [&str; 5] = ["query", "key", "gate", "value", "attention_output"];
+
+/// The groups of the projections, if the class has such.
+pub(super) fn projections(class: &str) -> Option<[&'static str; 5]> {
+    match class {
+        "MultiHeadAttention" => Some(["query_dense", "key_dense", "_gate_dense", "value_dense", "output_dense"]),
+        "GroupQueryAttention" => Some(["_query_dense", "_key_dense", "_gate_dense", "_value_dense", "_output_dense"]),
+        _ => None,
+    }
+}
+
+/// The places of the weights of projections, which are told apart by their names.
+fn of_projections(names: &[&str], groups: &[&'static str]) -> Vec<String> {
     let part = |name: &str| {
         let part = name.rsplit('/').nth(1).unwrap_or_default();
-        PARTS.iter().find(|(own, _)| *own == part).map(|(_, new)| *new)
+        SCOPES.iter().zip(groups).find(|(scope, _)| **scope == part).map(|(_, group)| *group)
     };
     let parts: Option<Vec<&str>> = names.iter().map(|name| part(name)).collect();
     let Some(parts) = parts else { return own(names.len()) };

@@ -29,8 +29,8 @@ pub const ROUNDING: &[&str] =
 /// Pipelines over models of layers that keep every bit and leave nothing that they would rewrite.
 pub const OVER_LAYERS: &[&str] = &["lower", "cse", "dce"];
 
-/// How many amounts of fuel [`fuel`] tries at most.
-const FUELS: u64 = 24;
+/// How many amounts of fuel [`fuel`] tries at most: with more it takes most of the time of all oracles.
+const FUELS: u64 = 8;
 
 /// More passes than this are not run on what a fuzzer makes.
 const FEW_PASSES: usize = 8;
