@@ -12,6 +12,8 @@ mod exact;
 mod extract;
 mod search;
 
+use std::sync::LazyLock;
+
 use netc_ir::{Func, Loc, Module};
 use netc_pass::{Context, Fidelity, OpCosts, OptionInfo, OptionKind, Pass, PassError, PassInfo};
 use netc_rules::Rule;
@@ -74,14 +76,17 @@ pub const INFO: PassInfo = PassInfo {
 };
 
 /// The rules of the pass: arithmetic, moving elements, and products.
-pub fn rules() -> Result<Vec<Rule>, PassError> {
-    let parse = |(name, text)| netc_rules::parse(text).map_err(|e| PassError(format!("{name}: {e}")));
-    let files = [
-        ("arithmetic.rules", include_str!("saturate/arithmetic.rules")),
-        ("shape.rules", include_str!("saturate/shape.rules")),
-        ("product.rules", include_str!("saturate/product.rules")),
-    ];
-    Ok(files.into_iter().map(parse).collect::<Result<Vec<_>, _>>()?.concat())
+pub fn rules() -> Result<&'static [Rule], PassError> {
+    static RULES: LazyLock<Result<Vec<Rule>, String>> = LazyLock::new(|| {
+        let parse = |(name, text)| netc_rules::parse(text).map_err(|e| format!("{name}: {e}"));
+        let files = [
+            ("arithmetic.rules", include_str!("saturate/arithmetic.rules")),
+            ("shape.rules", include_str!("saturate/shape.rules")),
+            ("product.rules", include_str!("saturate/product.rules")),
+        ];
+        Ok(files.into_iter().map(parse).collect::<Result<Vec<_>, _>>()?.concat())
+    });
+    RULES.as_deref().map_err(|e| PassError(e.clone()))
 }
 
 struct Saturate {
@@ -96,7 +101,7 @@ impl Pass for Saturate {
     fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
         self.own.iter().try_for_each(|file| file.check(context))?;
         let own = self.own.iter().flat_map(|file| file.rules.iter().cloned());
-        let rules: Vec<Rule> = own.chain(rules()?).collect();
+        let rules: Vec<Rule> = own.chain(rules()?.iter().cloned()).collect();
         let costs = match (self.measured, context.costs()) {
             (false, _) => &PortableCosts as &dyn OpCosts,
             (true, Some(measured)) => measured,

@@ -30,7 +30,7 @@ pub const ROUNDING: &[&str] =
 pub const OVER_LAYERS: &[&str] = &["lower", "cse", "dce"];
 
 /// How many amounts of fuel [`fuel`] tries at most: with more it takes most of the time of all oracles.
-const FUELS: u64 = 8;
+const FUELS: u64 = 4;
 
 /// More passes than this are not run on what a fuzzer makes.
 const FEW_PASSES: usize = 8;
