@@ -169,6 +169,9 @@ fn stages_are_written_as_what_is_asked_for() {
     folder.netc(&["merge", "out/manifest.json", "-o", "merged.h5"]).done();
     folder.netc(&["tiny.keras", "-o", "whole.h5"]).done();
     assert_eq!(folder.read("merged.h5"), folder.read("whole.h5"));
+    let again = folder.netc(&["tiny.keras", "--pass", "split=sum", "-o", "out"]).err;
+    assert!(again.contains("`out` still holds tiny.stage0.h5, tiny.stage1.h5 of an earlier split"), "{again}");
+    folder.netc(&["tiny.keras", "-o", "x.keras", "--format", "h5"]).failed(2, &["`--format`", "`x.keras`"]);
 }
 
 #[test]

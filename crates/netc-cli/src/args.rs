@@ -75,9 +75,9 @@ pub(crate) struct CompileArgs {
     /// Where to write: a folder for the stages of a split, or a file x.keras, x.h5, x.json (without weights) or x.nir
     #[arg(short, long, value_name = "PATH")]
     pub(crate) output: Option<PathBuf>,
-    /// What the stages of a split are written as
-    #[arg(long, value_enum, default_value_t = Format::Keras)]
-    pub(crate) format: Format,
+    /// What the stages of a split are written as; keras unless given
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<Format>,
     /// Run the model before and after the passes on N random inputs and compare: bit for bit, or where a pass may round
     /// differently within a bound
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "1",

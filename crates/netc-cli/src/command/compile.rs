@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use clap::ValueEnum;
 use netc_data::Store;
 use netc_ir::Module;
 use netc_pass::{Dialects, Fidelity, Registry};
@@ -61,7 +62,7 @@ pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliErro
         Some(Target::Program(path)) => (writer.unwritten(chain.as_ref()), write_program(&model, path)?),
         Some(Target::Whole(path, format)) => (Vec::new(), write_model(&model, path, format)?),
         Some(Target::Architecture(path)) => (Vec::new(), write_architecture(&model, path)?),
-        Some(Target::Stages(folder, chain)) => writer.stages(chain, folder, args.format)?,
+        Some(Target::Stages(folder, chain, format)) => writer.stages(chain, folder, format)?,
         None => (writer.unwritten(chain.as_ref()), Vec::new()),
     };
     let report = Report {
@@ -115,12 +116,12 @@ enum Target<'a> {
     Whole(&'a Path, Format),
     /// Without weights, in JSON.
     Architecture(&'a Path),
-    Stages(&'a Path, &'a Chain),
+    Stages(&'a Path, &'a Chain, Format),
 }
 
 impl<'a> Target<'a> {
     /// Tells by the path what it asks for, and refuses what cannot be done before any work is.
-    fn of(path: &'a Path, format: Format, model: &Model, chain: Option<&'a Chain>) -> Result<Self, CliError> {
+    fn of(path: &'a Path, format: Option<Format>, model: &Model, chain: Option<&'a Chain>) -> Result<Self, CliError> {
         let shown = path.display();
         let target = match (path.extension().and_then(|e| e.to_str()), chain) {
             (Some("nir"), _) => Self::Program(path),
@@ -132,7 +133,7 @@ impl<'a> Target<'a> {
                 let note = "the stages of a split model need a folder, and";
                 return Err(CliError::Usage(format!("{note} `{shown}` is the name of a .{extension} file")));
             }
-            (_, Some(chain)) => Self::Stages(path, chain),
+            (_, Some(chain)) => Self::Stages(path, chain, format.unwrap_or(Format::Keras)),
             (_, None) => match Format::of(path) {
                 Some(format) => Self::Whole(path, format),
                 None => {
@@ -142,8 +143,12 @@ impl<'a> Target<'a> {
             },
         };
         match target {
+            Self::Program(_) | Self::Whole(..) | Self::Architecture(_) if format.is_some() => {
+                let note = "`--format` says what stages are written as, and there are none:";
+                return Err(CliError::Usage(format!("{note} the name of `{shown}` says what it is")));
+            }
             Self::Program(path) | Self::Whole(path, _) | Self::Architecture(path) => refuse_input(model, path)?,
-            Self::Stages(folder, chain) => {
+            Self::Stages(folder, chain, format) => {
                 if folder.exists() && !folder.is_dir() {
                     return Err(CliError::input(format!("`{shown}` is a file; the stages need a folder")));
                 }
@@ -222,8 +227,11 @@ impl Writer<'_> {
 /// Tells the user of further stages in the folder: an earlier split of the model wrote them, and they are no part of
 /// this one.
 fn tell_stale(model: &Model, folder: &Path, stages: usize, format: Format) {
-    let names = (stages..).map(|i| stage_name(model, i, format));
-    let stale: Vec<String> = names.take_while(|name| folder.join(name).exists()).collect();
+    let further = |of: &Format| {
+        let (of, first) = (*of, if *of == format { stages } else { 0 });
+        (first..).map(move |i| stage_name(model, i, of)).take_while(|name| folder.join(name).exists())
+    };
+    let stale: Vec<String> = Format::value_variants().iter().flat_map(further).collect();
     if !stale.is_empty() {
         let (names, folder) = (stale.join(", "), folder.display());
         text::note(&format!("`{folder}` still holds {names} of an earlier split, which this one does not use"));
