@@ -247,6 +247,10 @@ impl<'a> Importer<'a> {
 
         let mut declared = if nested.is_some() { strip_graph(object) } else { object.clone() };
         declared.remove("inbound_nodes");
+        if functional {
+            // Files are written with it, and some of before Keras 3 may say it in the configuration alone.
+            declared.set("name", &*name);
+        }
         let weights = match &group {
             Some(group) => {
                 let nested = nested.is_some();
