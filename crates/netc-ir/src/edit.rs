@@ -24,11 +24,7 @@ impl Func {
     /// Takes time linear in the function and the map.
     pub fn replace_uses(&mut self, replacement: &BTreeMap<ValueId, ValueId>) {
         let resolved = resolve(replacement);
-        let replace = |value: &mut ValueId| *value = resolved.get(value).copied().unwrap_or(*value);
-        for op in &self.order {
-            self.ops[op.index()].operands.iter_mut().for_each(replace);
-        }
-        self.outputs.iter_mut().for_each(|o| replace(&mut o.value));
+        self.reads(|value| resolved.get(&value).copied().unwrap_or(value));
     }
 
     /// Makes every op and output read what `renaming` says instead of what it reads. A value that stands for others and
@@ -36,15 +32,23 @@ impl Func {
     ///
     /// Takes time linear in the function.
     pub fn rename(&mut self, renaming: &Renaming) {
-        for op in &self.order {
-            self.ops[op.index()].operands.iter_mut().for_each(|v| *v = renaming.get(*v));
-        }
-        self.outputs.iter_mut().for_each(|o| o.value = renaming.get(o.value));
+        self.reads(|value| renaming.get(value));
         for (old, new) in renaming.0.iter().enumerate().filter(|(old, new)| *old != new.index()) {
             if self[*new].name.is_none() {
-                self[*new].name = self.values[old].name.take();
+                self[*new].name = self[ValueId::new(old)].name.take();
             }
         }
+    }
+
+    /// Makes ops and outputs read `new(v)` instead of `v`.
+    fn reads(&mut self, new: impl Fn(ValueId) -> ValueId) {
+        for i in 0..self.order.len() {
+            let op = self.order[i];
+            if self[op].operands.iter().any(|v| new(*v) != *v) {
+                self[op].operands.iter_mut().for_each(|v| *v = new(*v));
+            }
+        }
+        self.outputs.iter_mut().for_each(|o| o.value = new(o.value));
     }
 
     /// Makes `op` compute `kind`. Operands, results and their types stay.

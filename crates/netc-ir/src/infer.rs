@@ -4,6 +4,8 @@
 
 mod window;
 
+use std::borrow::Cow;
+
 use thiserror::Error;
 
 use crate::dim::Dim;
@@ -27,6 +29,11 @@ pub struct InferError {
 ///
 /// An operand whose rank is not known gives a result whose rank is not known, unless the op fixes it.
 pub fn infer(module: &Module, op: &CoreOp, operands: &[&Type]) -> Result<Type, InferError> {
+    inferred(module, op, operands).map(Cow::into_owned)
+}
+
+/// What [`infer`] gives, borrowed where it is the type of an operand or of a weight: most results are.
+pub(crate) fn inferred<'t>(module: &'t Module, op: &CoreOp, operands: &[&'t Type]) -> Borrowed<'t> {
     Rule { module, name: op.name() }.infer(op, operands)
 }
 
@@ -36,9 +43,13 @@ struct Rule<'m> {
 }
 
 type Inferred = Result<Type, InferError>;
+type Borrowed<'t> = Result<Cow<'t, Type>, InferError>;
 
-impl Rule<'_> {
-    fn infer(&self, op: &CoreOp, operands: &[&Type]) -> Inferred {
+impl<'m> Rule<'m> {
+    fn infer<'t>(&self, op: &CoreOp, operands: &[&'t Type]) -> Borrowed<'t>
+    where
+        'm: 't,
+    {
         match op {
             CoreOp::Constant(literal) => {
                 self.arity(operands, 0)?;
@@ -49,17 +60,17 @@ impl Rule<'_> {
                         literal.bytes.len()
                     )
                 })?;
-                Ok(literal.ty())
+                Ok(Cow::Owned(literal.ty()))
             }
             CoreOp::Weight(id) => {
                 self.arity(operands, 0)?;
                 let weight = self.module.weights.get(id.index());
-                weight.map(|w| w.ty.clone()).ok_or_else(|| self.error(1, format!("there is no weight {id}")))
+                weight.map(|w| Cow::Borrowed(&w.ty)).ok_or_else(|| self.error(1, format!("there is no weight {id}")))
             }
             CoreOp::Unary(f) => {
                 let [x] = self.operands(operands)?;
                 self.unary_domain(*f, x.elem)?;
-                Ok(x.clone())
+                Ok(Cow::Borrowed(x))
             }
             CoreOp::Binary(f) => {
                 let [a, b] = self.operands(operands)?;
@@ -91,36 +102,36 @@ impl Rule<'_> {
                 self.check(1, elem.size() > 0, || {
                     format!("converts to {elem}, expected booleans, integers or floats")
                 })?;
-                Ok(Type { elem: *elem, dims: x.dims.clone() })
+                Ok(Cow::Owned(Type { elem: *elem, dims: x.dims.clone() }))
             }
-            CoreOp::MatMul => self.matmul(operands),
-            CoreOp::Conv { window, groups } => self.conv(operands, window, *groups),
-            CoreOp::Pool { size, window, .. } => self.pool(operands, size, window),
-            CoreOp::Reduce { axes, keep, .. } => self.reduce(operands, axes, *keep),
-            CoreOp::Reshape(dims) => self.reshape(operands, dims),
-            CoreOp::Transpose(perm) => self.transpose(operands, perm),
-            CoreOp::Broadcast(dims) => self.broadcast_to(operands, dims),
-            CoreOp::Concat(axis) => self.concat(operands, *axis),
-            CoreOp::Slice(axes) => self.slice(operands, axes),
-            CoreOp::Pad { amounts, mode, .. } => self.pad(operands, amounts, *mode),
-            CoreOp::Gather(axis) => self.gather(operands, *axis),
+            CoreOp::MatMul => self.matmul(operands).map(Cow::Owned),
+            CoreOp::Conv { window, groups } => self.conv(operands, window, *groups).map(Cow::Owned),
+            CoreOp::Pool { size, window, .. } => self.pool(operands, size, window).map(Cow::Owned),
+            CoreOp::Reduce { axes, keep, .. } => self.reduce(operands, axes, *keep).map(Cow::Owned),
+            CoreOp::Reshape(dims) => self.reshape(operands, dims).map(Cow::Owned),
+            CoreOp::Transpose(perm) => self.transpose(operands, perm).map(Cow::Owned),
+            CoreOp::Broadcast(dims) => self.broadcast_to(operands, dims).map(Cow::Owned),
+            CoreOp::Concat(axis) => self.concat(operands, *axis).map(Cow::Owned),
+            CoreOp::Slice(axes) => self.slice(operands, axes).map(Cow::Owned),
+            CoreOp::Pad { amounts, mode, .. } => self.pad(operands, amounts, *mode).map(Cow::Owned),
+            CoreOp::Gather(axis) => self.gather(operands, *axis).map(Cow::Owned),
             CoreOp::Sort { axis, .. } => {
                 let [x] = self.operands(operands)?;
                 self.axes_in_rank(x, &[*axis])?;
                 self.domain(2, x.elem != ElemType::Str, x.elem)?;
-                Ok(x.clone())
+                Ok(Cow::Borrowed(x))
             }
             CoreOp::CumSum(axis) => {
                 let [x] = self.operands(operands)?;
                 self.axes_in_rank(x, &[*axis])?;
                 self.domain(2, is_number(x.elem), x.elem)?;
-                Ok(x.clone())
+                Ok(Cow::Borrowed(x))
             }
             CoreOp::Reverse(axes) => {
                 let [x] = self.operands(operands)?;
                 self.axes_in_rank(x, axes)?;
                 self.ascending(axes)?;
-                Ok(x.clone())
+                Ok(Cow::Borrowed(x))
             }
         }
     }
@@ -181,14 +192,17 @@ impl Rule<'_> {
     }
 
     /// C2: aligned at the last axis, extents are equal, or one of them is 1.
-    fn broadcast(&self, types: &[&Type], elem: ElemType) -> Inferred {
+    fn broadcast<'t>(&self, types: &[&'t Type], elem: ElemType) -> Borrowed<'t> {
+        if let Some(all) = types.iter().find(|t| t.elem == elem && types.iter().all(|other| covers(t, other))) {
+            return Ok(Cow::Borrowed(all));
+        }
         if types.iter().any(|t| t.dims.is_none()) {
-            return Ok(Type::unranked(elem));
+            return Ok(Cow::Owned(Type::unranked(elem)));
         }
         let mut shapes = types.iter().filter_map(|t| t.dims.as_deref());
         let mut out = shapes.next().unwrap_or_default().to_vec();
         shapes.try_for_each(|shape| self.broadcast_with(2, &mut out, shape))?;
-        Ok(Type { elem, dims: Some(out) })
+        Ok(Cow::Owned(Type { elem, dims: Some(out) }))
     }
 
     /// Makes `out` the shape that it and `other` broadcast to.
@@ -374,6 +388,12 @@ impl Rule<'_> {
         let out = dims[..axis].iter().chain(idims).chain(&dims[axis + 1..]);
         Ok(Type::new(x.elem, out.cloned()))
     }
+}
+
+/// Whether `all` is the shape that the two broadcast to, because the other has the same extents, ones, or fewer axes.
+fn covers(all: &Type, other: &Type) -> bool {
+    let (Some(all), Some(other)) = (&all.dims, &other.dims) else { return false };
+    other.len() <= all.len() && all.iter().rev().zip(other.iter().rev()).all(|(x, y)| x == y || y.is(1))
 }
 
 fn is_number(elem: ElemType) -> bool {

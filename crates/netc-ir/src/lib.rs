@@ -31,6 +31,7 @@ pub mod module;
 pub mod op;
 pub mod parse;
 pub mod print;
+mod seen;
 pub mod types;
 pub mod uses;
 pub mod verify;
@@ -52,7 +53,7 @@ pub use parse::{ParseError, parse};
 pub use print::print;
 pub use types::{ElemType, Type};
 pub use uses::Uses;
-pub use verify::{Violations, verify};
+pub use verify::{Violations, verify, verify_changes};
 
 /// A name or other short text, shared between the places that hold it.
 pub type Name = std::sync::Arc<str>;

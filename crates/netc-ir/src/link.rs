@@ -5,6 +5,7 @@ use crate::dim::Dim;
 use crate::id::{FileId, FuncId, LayerId, WeightId};
 use crate::module::{Loc, Module, WeightData};
 use crate::op::{CoreOp, OpKind};
+use crate::seen::Seen;
 
 impl Module {
     /// Adds everything of `other` but its attributes, with functions renamed by `rename` and symbols replaced by what
@@ -31,6 +32,7 @@ impl Module {
         }
         for func in &mut other.funcs {
             func.name = rename(&func.name);
+            func.seen = Seen::default();
             func.params.iter_mut().for_each(|p| p.layer = p.layer.map(|l| offset.layer(l)));
             func.values.iter_mut().for_each(|v| v.ty = v.ty.substitute(&symbol));
             for op in &mut func.ops {

@@ -9,6 +9,7 @@ use crate::attr::{Attr, Attrs, F64};
 use crate::id::{FileId, FuncId, LayerId, OpId, ValueId, WeightId};
 use crate::literal::Literal;
 use crate::op::{Op, OpKind};
+use crate::seen::Seen;
 use crate::types::Type;
 
 /// A whole program: tables that refer to one another by id, and facts about the model as a whole.
@@ -87,7 +88,7 @@ impl Module {
 }
 
 macro_rules! index {
-    ($($owner:ty, $id:ty, $field:ident, $out:ty;)*) => {$(
+    ($($owner:ty, $id:ty, $field:ident, $out:ty $(, $changes:ident)?;)*) => {$(
         impl Index<$id> for $owner {
             type Output = $out;
             fn index(&self, id: $id) -> &$out {
@@ -97,6 +98,7 @@ macro_rules! index {
 
         impl IndexMut<$id> for $owner {
             fn index_mut(&mut self, id: $id) -> &mut $out {
+                $(self.seen.$changes(id);)?
                 &mut self.$field[id.index()]
             }
         }
@@ -108,8 +110,8 @@ index! {
     Module, LayerId, layers, Layer;
     Module, WeightId, weights, Weight;
     Module, FileId, files, Name;
-    Func, ValueId, values, Value;
-    Func, OpId, ops, Op;
+    Func, ValueId, values, Value, value_changes;
+    Func, OpId, ops, Op, op_changes;
 }
 
 /// A layer of the source framework: what is declared once and applied any number of times.
@@ -175,6 +177,8 @@ pub struct Func {
     pub(crate) values: Vec<Value>,
     pub(crate) ops: Vec<Op>,
     pub(crate) order: Vec<OpId>,
+    /// Which ops and values are as the verifier found them. What gives them out for a change takes them from here.
+    pub(crate) seen: Seen,
 }
 
 /// A parameter of a function.

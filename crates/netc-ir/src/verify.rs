@@ -1,7 +1,7 @@
 //! The verifier. A module that passes it satisfies these rules; each violation names its rule and its place.
 //!
 //! - V1  An operand is a parameter of the function or a result of an earlier op.
-//! - V2  A core op's operands satisfy its constraints, and its result has the type that [`infer`] gives.
+//! - V2  A core op's operands satisfy its constraints, and its result has the type that [`infer`](crate::infer()) gives.
 //! - V3  References to files, weights, layers and functions are entries of the module's tables.
 //! - V4  A value is defined once, by the parameter or op that its definition names, and value names are unique.
 //! - V5  A call passes and receives as many values as its callee takes and returns, of agreeing types.
@@ -24,9 +24,9 @@ use std::fmt;
 use crate::Name;
 use crate::attr::{Attrs, MAX_LEVELS};
 use crate::dim::Dim;
-use crate::id::{LayerId, OpId, ValueId};
-use crate::infer::infer;
-use crate::module::{Def, Func, Layer, Loc, Module, Param, Weight, WeightData, callees};
+use crate::id::{FuncId, LayerId, OpId, ValueId};
+use crate::infer::inferred;
+use crate::module::{Def, Func, Layer, Loc, Module, Param, Weight, WeightData};
 use crate::op::{CallOp, CoreOp, Op, OpKind, SourceOp};
 use crate::types::Type;
 
@@ -58,25 +58,32 @@ impl std::error::Error for Violations {}
 
 /// Checks every rule of the module, and reports all that are broken.
 pub fn verify(module: &Module) -> Result<(), Violations> {
-    let mut v = Verifier { module, found: Vec::new(), types: Vec::new(), words: None };
-    v.tables();
-    for func in &module.funcs {
-        v.func(func);
+    Verifier::new(module, false).run()
+}
+
+/// Does what [`verify`] does, and does not look again at ops and values of which this function approved and which no edit
+/// has touched since.
+pub fn verify_changes(module: &mut Module) -> Result<(), Violations> {
+    Verifier::new(module, true).run()?;
+    let files = module.files.len();
+    for func in &mut module.funcs {
+        let (ops, values) = (func.num_op_slots(), func.num_values());
+        func.seen.approve(ops, values, files);
     }
-    // What follows calls relies on functions and ops being in their tables.
-    if v.found.iter().all(|x| x.rule != 3 && x.rule != 12) {
-        v.recursion();
-    }
-    if v.found.is_empty() { Ok(()) } else { Err(Violations(v.found)) }
+    Ok(())
 }
 
 struct Verifier<'m> {
     module: &'m Module,
+    /// Whether what was seen needs no second look.
+    trusts: bool,
     found: Vec<Violation>,
     /// Room for the types of one op's operands and results.
     types: Vec<&'m Type>,
     /// An extent whose symbols are words: most types share theirs.
     words: Option<&'m Dim>,
+    /// What each function calls, of those that were looked at.
+    calls: Vec<Vec<FuncId>>,
 }
 
 /// Where something is found. It becomes text only if something is wrong.
@@ -107,6 +114,22 @@ impl fmt::Display for Place<'_> {
 }
 
 impl<'m> Verifier<'m> {
+    fn new(module: &'m Module, trusts: bool) -> Self {
+        Self { module, trusts, found: Vec::new(), types: Vec::new(), words: None, calls: Vec::new() }
+    }
+
+    fn run(mut self) -> Result<(), Violations> {
+        self.tables();
+        for func in &self.module.funcs {
+            self.func(func);
+        }
+        // What follows calls relies on functions and ops being in their tables.
+        if self.found.iter().all(|x| x.rule != 3 && x.rule != 12) {
+            self.recursion();
+        }
+        if self.found.is_empty() { Ok(()) } else { Err(Violations(self.found)) }
+    }
+
     fn require(&mut self, rule: u8, holds: bool, place: Place<'_>, note: impl FnOnce() -> String) {
         if !holds {
             self.found.push(Violation { rule, place: place.to_string(), note: note() });
@@ -173,9 +196,11 @@ impl<'m> Verifier<'m> {
 
     fn func(&mut self, func: &'m Func) {
         let here = Place::Func(func);
-        let mut scope = Scope { defined: vec![false; func.num_values()], names: HashSet::new() };
+        self.calls.push(Vec::new());
+        let mut scope =
+            Scope { defined: vec![false; func.num_values()], names: self.new_name(func).then(HashSet::new) };
         for (i, param) in func.params.iter().enumerate() {
-            self.define(func, &mut scope, param.value, Def::Param(i as u32), here);
+            self.define(func, &mut scope, (param.value, false), Def::Param(i as u32), here);
             self.layer_exists(Place::Param(func, param), param.layer);
         }
         let mut seen = vec![false; func.num_op_slots()];
@@ -200,20 +225,49 @@ impl<'m> Verifier<'m> {
         self.attrs(here, &func.attrs);
     }
 
-    fn define(&mut self, func: &'m Func, scope: &mut Scope<'m>, value: ValueId, def: Def, place: Place<'_>) {
+    /// Whether a value may have a name that it did not have when the names were found to be unique.
+    fn new_name(&self, func: &Func) -> bool {
+        (0..func.num_values()).map(ValueId::new).any(|v| !self.has_seen(func, v) && func[v].name.is_some())
+    }
+
+    fn has_seen(&self, func: &Func, value: ValueId) -> bool {
+        self.trusts && func.seen.value(value)
+    }
+
+    /// The op, what it reads and what it defines are as they were when they satisfied every rule about them.
+    fn has_seen_op(&self, func: &Func, id: OpId, op: &Op) -> bool {
+        self.trusts
+            && func.seen.op(id, self.module.files.len())
+            && op.operands.iter().chain(&op.results).all(|v| func.seen.value(*v))
+    }
+
+    /// `seen` says that the value and what defines it are as they were.
+    fn define(
+        &mut self,
+        func: &'m Func,
+        scope: &mut Scope<'m>,
+        (value, seen): (ValueId, bool),
+        def: Def,
+        place: Place<'_>,
+    ) {
         let Some(defined) = scope.defined.get_mut(value.index()) else {
             return self.require(4, false, place, || format!("{value} is not in the table of values"));
         };
         let twice = std::mem::replace(defined, true);
         self.require(4, !twice, place, || format!("{value} is defined twice"));
+        if let Some(names) = &mut scope.names
+            && let Some(name) = func[value].name.as_ref().filter(|_| !twice)
+        {
+            let free = names.insert(name);
+            self.require(4, free, place, || format!("two values are named `%{name}`"));
+        }
+        if seen {
+            return;
+        }
         let entry = &func[value];
         self.require(4, twice || entry.def == def, place, || {
             format!("{value} is defined as {def:?}, its entry says {:?}", entry.def)
         });
-        if let Some(name) = entry.name.as_ref().filter(|_| !twice) {
-            let free = scope.names.insert(name);
-            self.require(4, free, place, || format!("two values are named `%{name}`"));
-        }
         let printable = entry.ty.dims.iter().flatten().all(|dim| self.has_words(dim));
         self.require(14, printable, place, || format!("{} has a symbol that is not a word", entry.ty));
     }
@@ -233,11 +287,16 @@ impl<'m> Verifier<'m> {
         self.require(1, undefined.is_none(), here, || {
             format!("operand {} is not defined before it", undefined.map_or_else(String::new, ToString::to_string))
         });
+        let seen = self.has_seen_op(func, id, op);
         for (i, result) in op.results.iter().enumerate() {
-            self.define(func, scope, *result, Def::Result(id, i as u32), here);
+            self.define(func, scope, (*result, seen), Def::Result(id, i as u32), here);
         }
-        self.require(14, !op.results.is_empty(), here, || "it has no result".into());
-        self.loc(here, &op.loc);
+        if !seen {
+            self.require(14, !op.results.is_empty(), here, || "it has no result".into());
+            self.loc(here, &op.loc);
+        } else if !reads_tables(&op.kind) {
+            return;
+        }
         let in_range = |v: &ValueId| v.index() < func.num_values();
         if !op.operands.iter().chain(&op.results).all(in_range) {
             return;
@@ -247,11 +306,14 @@ impl<'m> Verifier<'m> {
         let (operands, results) = types.split_at(op.operands.len());
         match &op.kind {
             OpKind::Core(core) => self.core(here, core, operands, results),
-            OpKind::Source(source) => self.source(here, source, operands.len()),
+            OpKind::Source(source) => self.source(here, source),
             OpKind::Call(call) => self.call(here, call, operands, results),
         }
         types.clear();
         self.types = types;
+        if let Some(attrs) = op.kind.attrs().filter(|_| !seen) {
+            self.operand_refs(here, attrs, op.operands.len());
+        }
     }
 
     fn loc(&mut self, here: Place<'_>, loc: &Loc) {
@@ -271,15 +333,15 @@ impl<'m> Verifier<'m> {
     }
 
     fn core(&mut self, here: Place<'_>, op: &CoreOp, operands: &[&Type], results: &[&Type]) {
-        match infer(self.module, op, operands) {
+        match inferred(self.module, op, operands) {
             Err(error) => self.require(2, false, here, || error.to_string()),
-            Ok(ty) => self.require(2, matches!(results, [r] if **r == ty), here, || {
+            Ok(ty) => self.require(2, matches!(results, [r] if **r == *ty), here, || {
                 format!("its result is {results:?}, expected {ty}")
             }),
         }
     }
 
-    fn source(&mut self, here: Place<'_>, op: &SourceOp, operands: usize) {
+    fn source(&mut self, here: Place<'_>, op: &SourceOp) {
         self.require(14, op.name.contains('.'), here, || {
             format!("its name `{}` is not a dialect and a class joined by a point", op.name)
         });
@@ -287,12 +349,11 @@ impl<'m> Verifier<'m> {
         if let Some((id, layer)) = op.layer.and_then(|id| Some((id, self.module.layers.get(id.index())?))) {
             self.require(7, layer.class == op.name, here, || format!("layer {id} is a {}", layer.class));
         }
-        self.operand_refs(here, &op.attrs, operands);
     }
 
     fn call(&mut self, here: Place<'_>, op: &CallOp, operands: &[&Type], results: &[&Type]) {
         self.layer_exists(here, op.layer);
-        self.operand_refs(here, &op.attrs, operands.len());
+        self.calls.last_mut().into_iter().for_each(|calls| calls.push(op.callee));
         let Some(callee) = self.module.funcs.get(op.callee.index()) else {
             return self.require(3, false, here, || format!("there is no function {}", op.callee));
         };
@@ -334,7 +395,7 @@ impl<'m> Verifier<'m> {
                 } else if let Entry::Vacant(unvisited) = state.entry(id) {
                     unvisited.insert(Visit::Open);
                     stack.push((id, true));
-                    for callee in callees(&self.module[id]) {
+                    for callee in self.calls.get(id.index()).cloned().unwrap_or_default() {
                         let open = state.get(&callee) == Some(&Visit::Open);
                         let place = Place::Func(&self.module[id]);
                         self.require(6, !open, place, || {
@@ -350,6 +411,14 @@ impl<'m> Verifier<'m> {
     }
 }
 
+/// Whether rules about the op speak of the module's tables too.
+fn reads_tables(kind: &OpKind) -> bool {
+    match kind {
+        OpKind::Core(core) => matches!(core, CoreOp::Weight(_)),
+        OpKind::Source(_) | OpKind::Call(_) => true,
+    }
+}
+
 #[derive(PartialEq)]
 enum Visit {
     Open,
@@ -358,7 +427,8 @@ enum Visit {
 
 struct Scope<'m> {
     defined: Vec<bool>,
-    names: HashSet<&'m Name>,
+    /// The names so far, if they can be other ones than those that were found to be unique.
+    names: Option<HashSet<&'m Name>>,
 }
 
 impl Scope<'_> {
@@ -372,6 +442,9 @@ fn duplicate<T: Ord + Copy>(items: impl IntoIterator<Item = T>) -> Option<T> {
     let mut seen = BTreeSet::new();
     items.into_iter().find(|item| !seen.insert(*item))
 }
+
+#[cfg(test)]
+mod changes;
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use netc_ir::{Module, Violations, verify};
+use netc_ir::{Module, Violations, verify_changes};
 use thiserror::Error;
 
 use crate::context::Context;
@@ -229,7 +229,7 @@ impl Run<'_, '_, '_> {
         let ran = catch_unwind(AssertUnwindSafe(|| pass.run(module, self.context)));
         let done = Instant::now();
         ran.map_err(|panic| failed(Failure::Panic(message(&*panic))))?.map_err(|e| failed(Failure::Error(e)))?;
-        verify(module).map_err(|e| failed(Failure::Broken(e)))?;
+        verify_changes(module).map_err(|e| failed(Failure::Broken(e)))?;
         self.passes += 1;
         for observer in &mut self.manager.observers {
             let accepted = observer.after(Event { number, call, fidelity, module });

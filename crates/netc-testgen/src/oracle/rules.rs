@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use netc_data::Rng;
 use netc_ir::{
     Attr, Attrs, CallOp, Def, Dim, ElemType, FileId, Func, FuncId, LayerId, Loc, Module, Op, OpId, OpKind, SourceOp,
-    Type, ValueId, WeightData, WeightId, print, verify,
+    Type, ValueId, WeightData, WeightId, print, verify, verify_changes,
 };
 
 use super::{Wrong, require};
@@ -62,12 +62,17 @@ pub const BREAKS: &[Break] = &[
 pub fn verifier_rejects(module: &Module, seed: u64) -> Result<BTreeSet<usize>, Wrong> {
     let mut rng = Rng::for_part(seed, "breaks");
     let mut applied = BTreeSet::new();
+    let mut approved = module.clone();
+    verify_changes(&mut approved).map_err(|e| format!("does not verify:\n{e}"))?;
     for (i, Break { rule, apply }) in BREAKS.iter().enumerate() {
-        let mut broken = module.clone();
+        let mut broken = approved.clone();
         if apply(&mut broken, &mut rng).is_none() {
             continue;
         }
-        let found: Vec<u8> = verify(&broken).err().map_or_else(Vec::new, |v| v.0.iter().map(|v| v.rule).collect());
+        let all = verify(&broken);
+        let of_changes = verify_changes(&mut broken);
+        require(of_changes == all, || format!("break {i} of V{rule} is {all:?}, and where changed {of_changes:?}"))?;
+        let found: Vec<u8> = all.err().map_or_else(Vec::new, |v| v.0.iter().map(|v| v.rule).collect());
         require(found.contains(rule), || format!("break {i} of V{rule} is answered by {found:?}:\n{}", print(module)))?;
         applied.insert(i);
     }

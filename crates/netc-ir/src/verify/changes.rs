@@ -1,0 +1,83 @@
+//! Tests of [`verify_changes`]: it finds what [`verify`] finds.
+
+use super::{verify, verify_changes};
+use crate::op::{Binary, CoreOp, Unary};
+use crate::{ElemType, Func, FuncId, Module, OpId, Type, ValueId, parse};
+
+const TEXT: &str = "netc 1
+file file0 = \"a\"
+weight w0 \"w\" : f32[4] = rand(1, 0.0, 1.0)
+layer l0 \"a\" : custom.A {}
+func @f(%x: f32[4]) -> (%y) {
+  %y = neg(%x) : f32[4]
+}
+func @main(%x: f32[4]) -> (%b) {
+  %w = weight w0 : f32[4]
+  %y = add(%x, %w) : f32[4] loc(file0, \"a\")
+  %z = call @f(%y) : f32[4]
+  %a = custom.A l0(%z) {args = [$0]} : f32[4]
+  %b = relu(%a) : f32[4]
+}";
+
+/// What is found in [`TEXT`] after `edit`, once it was approved: the rules, and the ops.
+#[track_caller]
+fn check(edit: impl FnOnce(&mut Module), expect: &[&str]) {
+    let mut module = parse(TEXT).unwrap();
+    verify_changes(&mut module).unwrap();
+    edit(&mut module);
+    let whole = verify(&module);
+    assert_eq!(verify_changes(&mut module), whole);
+    let found = whole.err().map_or(Vec::new(), |v| v.0);
+    let found: Vec<String> = found.iter().map(|v| format!("V{} {}", v.rule, v.place)).collect();
+    assert!(found.len() == expect.len() && found.iter().zip(expect).all(|(f, e)| f.starts_with(e)), "{found:#?}");
+}
+
+/// [`check`] after an edit of `@main`.
+#[track_caller]
+fn check_main(edit: impl FnOnce(&mut Func), expect: &[&str]) {
+    check(|module| edit(&mut module[FuncId::new(1)]), expect);
+}
+
+fn op(i: usize) -> OpId {
+    OpId::new(i)
+}
+
+/// `%w`, and `%y`.
+fn values() -> (ValueId, ValueId) {
+    (ValueId::new(1), ValueId::new(2))
+}
+
+fn other() -> Type {
+    Type::fixed(ElemType::F32, &[5])
+}
+
+#[test]
+fn ops_that_changed_are_looked_at() {
+    let (w, y) = values();
+    check_main(|_| {}, &[]);
+    check_main(|f| f.set_kind(op(4), CoreOp::Unary(Unary::Not)), &["V2 @main, op4"]);
+    check_main(|f| f.set_kind(op(1), CoreOp::Binary(Binary::And)), &["V2 @main, op1"]);
+    check_main(|f| f.set_operands(op(4), vec![y, y]), &["V2 @main, op4"]);
+    check_main(|f| f.set_operands(op(1), vec![y, w]), &["V1 @main, op1"]);
+    check_main(|f| f.replace_uses(&[(w, y)].into()), &["V1 @main, op1"]);
+    check_main(|f| f[op(1)].results.clear(), &["V14 @main, op1", "V2 @main, op1", "V1 @main, op2"]);
+}
+
+#[test]
+fn ops_beside_what_changed_are_looked_at() {
+    let (w, y) = values();
+    check_main(|f| f.set_type(w, other()), &["V2 @main, op0", "V2 @main, op1"]);
+    check_main(|f| f.set_type(y, other()), &["V2 @main, op1", "V5 @main, op2"]);
+    check_main(|f| f[y].name = Some("w".into()), &["V4 @main, op1"]);
+    check_main(|f| f.retain_ops(|o| o != op(0)), &["V1 @main, op1"]);
+}
+
+#[test]
+fn what_the_tables_say_is_looked_at() {
+    check(|m| m.weights[0].ty = other(), &["V2 @main, op0"]);
+    check(|m| m.files.clear(), &["V3 @main, op1"]);
+    check(|m| m.layers[0].class = "custom.B".into(), &["V7 @main, op3"]);
+    check(|m| m.layers.clear(), &["V3 @main, op3"]);
+    check(|m| m.funcs[0].params.clear(), &["V1 @f, op0", "V5 @main, op2"]);
+    check_main(|f| f.set_operands(op(3), vec![]), &["V8 @main, op3"]);
+}
