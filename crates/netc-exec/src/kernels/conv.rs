@@ -8,6 +8,7 @@ use super::Made;
 use super::geometry::Geometry;
 use super::matmul::{matrix_product, zeroed, zeros};
 use super::num::{Arith, for_arith};
+use super::rows::for_each_row;
 use super::shape;
 use crate::value::{Element, Value, for_element};
 
@@ -110,24 +111,32 @@ fn patches<T: Element>(
 ) -> Made<Value> {
     let all = x.dims().last().copied().unwrap_or(1);
     let data = x.slice::<T>()?;
+    let data: &[T] = &data;
     let mut out: Vec<T> = zeroed(n * depth, x)?;
-    for (i, row) in out.chunks_exact_mut(depth).enumerate() {
+    // What windows cover of a line of the input lies together in both.
+    let whole = channels == all && g.step() == 1;
+    for_each_row(&mut out, depth, depth, |i, row| {
         let (batch, place) = ((start + i) / g.outputs, (start + i) % g.outputs);
-        g.for_each_tap(place, |tap, at| {
+        g.for_each_run(place, |tap, at, n| {
             let from = (batch * g.inputs + at) * all + first;
-            row[tap * channels..][..channels].copy_from_slice(&data[from..from + channels]);
+            let (parts, len) = if whole { (1, n * channels) } else { (n, channels) };
+            for i in 0..parts {
+                let x = &data[from + i * g.step() * all..][..len];
+                row[(tap + i) * channels..][..len].copy_from_slice(x);
+            }
         });
-    }
+    });
     Value::from_vec(x.elem(), &[n, depth], out)
 }
 
 /// The convolution where each group has one input channel and `filters / groups` filters.
 fn depthwise<T: Arith>(x: &Value, kernel: &Value, g: &Geometry, groups: usize, filters: usize) -> Made<Value> {
     let (data, weights) = (x.slice::<T>()?, kernel.slice::<T>()?);
+    let (data, weights): (&[T], &[T]) = (&data, &weights);
     let multiplier = filters / groups;
     let rows = g.batch * g.outputs;
     let mut out: Vec<T> = zeroed(rows * filters, x)?;
-    for (i, row) in out.chunks_exact_mut(filters).enumerate() {
+    for_each_row(&mut out, filters, filters * g.taps(), |i, row| {
         let (batch, place) = (i / g.outputs, i % g.outputs);
         g.for_each_tap(place, |tap, at| {
             let x = &data[(batch * g.inputs + at) * groups..][..groups];
@@ -143,6 +152,6 @@ fn depthwise<T: Arith>(x: &Value, kernel: &Value, g: &Geometry, groups: usize, f
                 }
             }
         });
-    }
+    });
     Value::from_vec(x.elem(), &[rows, filters], out)
 }

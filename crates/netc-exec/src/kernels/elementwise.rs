@@ -4,9 +4,11 @@ use std::cmp::Ordering;
 
 use candle_core::cpu::erf::{erf_f32, erf_f64};
 use netc_ir::{Binary, Compare, ElemType, Unary};
+use rayon::prelude::*;
 
 use super::Made;
 use super::num::{Arith, for_arith};
+use super::rows::TASK;
 use super::strided::Walk;
 use crate::error::KernelError;
 use crate::value::{Element, Value, allocate, for_element};
@@ -34,24 +36,24 @@ pub(super) fn unary(f: Unary, x: &Value) -> Made<Value> {
     }
 }
 
-fn map<T: Element>(x: &Value, f: impl Fn(T) -> T) -> Made<Value> {
+fn map<T: Element>(x: &Value, f: impl Fn(T) -> T + Sync) -> Made<Value> {
     let data = x.slice::<T>()?;
     let mut out = allocate(data.len(), &x.ty())?;
-    out.extend(data.iter().map(|x| f(*x)));
+    data.par_iter().with_min_len(TASK).map(|x| f(*x)).collect_into_vec(&mut out);
     Value::from_vec(x.elem(), x.dims(), out)
 }
 
 /// What applies a function to elements. Each function is a type of its own, so that loops are compiled with it inside.
 pub(super) trait Mapper<T> {
     type Out;
-    fn map(self, f: impl Fn(T) -> T) -> Self::Out;
+    fn map(self, f: impl Fn(T) -> T + Sync) -> Self::Out;
 }
 
 struct Whole<'v>(&'v Value);
 
 impl<T: Element> Mapper<T> for Whole<'_> {
     type Out = Made<Value>;
-    fn map(self, f: impl Fn(T) -> T) -> Made<Value> {
+    fn map(self, f: impl Fn(T) -> T + Sync) -> Made<Value> {
         map(self.0, f)
     }
 }

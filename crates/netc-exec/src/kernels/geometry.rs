@@ -57,24 +57,54 @@ impl Geometry {
     /// Calls `f` with the number of a window element and its place in the input, for all elements of the window of
     /// the output element `place` that fall into the input. Both count in row-major order over the spatial axes.
     pub(super) fn for_each_tap(&self, place: usize, mut f: impl FnMut(usize, usize)) {
-        let mut spans = [Span { tap: 0, count: 1, at: 0 }; MAX_SPATIAL];
+        let step = self.step();
+        self.for_each_run(place, |tap, at, n| (0..n).for_each(|i| f(tap.wrapping_add(i), at + i * step)));
+    }
+
+    /// The same by runs along the last axis: calls `f` with the first element of each and with how many there are. Their
+    /// places lie [`step`](Self::step) apart.
+    pub(super) fn for_each_run(&self, place: usize, mut f: impl FnMut(usize, usize, usize)) {
+        match self.axes.len() {
+            0..=FEW_SPATIAL => self.runs::<FEW_SPATIAL>(place, &mut f),
+            _ => self.runs::<MAX_SPATIAL>(place, &mut f),
+        }
+    }
+
+    /// Elements of a window.
+    pub(super) fn taps(&self) -> usize {
+        self.axes.iter().fold(1, |all, axis| all.saturating_mul(axis.taps))
+    }
+
+    /// From one element of a window to the next along the last axis.
+    pub(super) fn step(&self) -> usize {
+        self.axes.last().map_or(1, |axis| axis.dilation)
+    }
+
+    fn runs<const N: usize>(&self, place: usize, f: &mut impl FnMut(usize, usize, usize)) {
+        let mut spans = [Span { tap: 0, count: 1, at: 0 }; N];
         let mut rest = place;
         for (axis, span) in self.axes.iter().zip(&mut spans).rev() {
             let n = axis.spans.len().max(1);
             *span = axis.spans[rest % n];
             rest /= n;
         }
-        self.visit(&self.axes, &spans, 0, 0, &mut f);
+        self.visit(&self.axes, &spans, 0, 0, f);
     }
 
-    fn visit<F: FnMut(usize, usize)>(&self, axes: &[Axis], spans: &[Span], tap: usize, at: usize, f: &mut F) {
-        let ([axis, axes @ ..], [span, spans @ ..]) = (axes, spans) else { return f(tap, at) };
+    fn visit<F: FnMut(usize, usize, usize)>(&self, axes: &[Axis], spans: &[Span], tap: usize, at: usize, f: &mut F) {
+        let ([axis, axes @ ..], [span, spans @ ..]) = (axes, spans) else { return f(tap, at, 1) };
+        let (tap, at) = (tap.wrapping_mul(axis.taps).wrapping_add(span.tap), at * axis.extent + span.at);
+        if axes.is_empty() {
+            return f(tap, at, span.count);
+        }
         for i in 0..span.count {
-            let tap = tap.wrapping_mul(axis.taps).wrapping_add(span.tap + i);
-            self.visit(axes, spans, tap, at * axis.extent + span.at + i * axis.dilation, f);
+            self.visit(axes, spans, tap.wrapping_add(i), at + i * axis.dilation, f);
         }
     }
 }
+
+/// As many spatial axes as most windows have at most.
+const FEW_SPATIAL: usize = 3;
 
 /// As many axes as a value may have.
 const MAX_SPATIAL: usize = 64;

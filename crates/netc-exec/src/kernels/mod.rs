@@ -15,6 +15,7 @@ mod order;
 mod pool;
 mod reduce;
 mod repeat;
+mod rows;
 mod shape;
 mod strided;
 mod tail;

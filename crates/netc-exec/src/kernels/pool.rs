@@ -5,7 +5,9 @@ use netc_ir::{Pool, Window};
 use super::Made;
 use super::conv::{channels_last_dims, from_channels_last, to_channels_last};
 use super::geometry::Geometry;
+use super::matmul::zeroed;
 use super::num::{Arith, for_arith};
+use super::rows::{for_each_row, try_for_each_row};
 use crate::value::{Value, allocate};
 
 /// The largest element, or the mean, of each window, of the elements that lie in `x`.
@@ -29,37 +31,35 @@ fn channels(out: &[usize]) -> usize {
 fn max<T: Arith>(x: &Value, g: &Geometry, out: &[usize]) -> Made<Value> {
     let channels = channels(out);
     let data = x.slice::<T>()?;
+    let data: &[T] = &data;
     let count = out.iter().product();
     let mut y: Vec<T> = allocate(count, &x.ty())?;
     y.resize(count, T::LOWEST);
-    for (i, row) in y.chunks_exact_mut(channels.max(1)).enumerate() {
+    for_each_row(&mut y, channels, channels * g.taps(), |i, row| {
         let (batch, place) = (i / g.outputs, i % g.outputs);
         g.for_each_tap(place, |_, at| {
             let x = &data[(batch * g.inputs + at) * channels..][..channels];
             row.iter_mut().zip(x).for_each(|(y, x)| *y = y.larger(*x));
         });
-    }
+    });
     Value::from_vec(x.elem(), out, y)
 }
 
 fn average<T: Arith>(x: &Value, g: &Geometry, out: &[usize]) -> Made<Value> {
     let channels = channels(out);
     let data = x.slice::<T>()?;
-    let mut y: Vec<T> = allocate(out.iter().product(), &x.ty())?;
-    let mut sums = vec![T::ZERO; channels];
-    let rows = if channels == 0 { 0 } else { g.batch * g.outputs };
-    for i in 0..rows {
+    let data: &[T] = &data;
+    let mut y: Vec<T> = zeroed(out.iter().product(), x)?;
+    try_for_each_row(&mut y, channels, channels * g.taps(), |i, row| {
         let (batch, place) = (i / g.outputs, i % g.outputs);
-        sums.fill(T::ZERO);
+        let mut sums = vec![T::ZERO; channels];
         let mut n = 0;
         g.for_each_tap(place, |_, at| {
             let x = &data[(batch * g.inputs + at) * channels..][..channels];
             sums.iter_mut().zip(x).for_each(|(sum, x)| *sum = T::sum(*sum, *x));
             n += 1;
         });
-        for sum in &sums {
-            y.push(T::mean(*sum, n)?);
-        }
-    }
+        row.iter_mut().zip(&sums).try_for_each(|(y, sum)| T::mean(*sum, n).map(|mean| *y = mean))
+    })?;
     Value::from_vec(x.elem(), out, y)
 }

@@ -6,6 +6,7 @@
 use std::ops::Deref;
 
 use netc_ir::{Binary, ElemType, Unary};
+use rayon::prelude::*;
 
 use super::Made;
 use super::elementwise::{self, Mapper};
@@ -16,6 +17,9 @@ use crate::value::{InPlace, Value};
 
 /// Elements of a block.
 const BLOCK: usize = 2048;
+
+/// Blocks that are worth a task of their own.
+const BLOCKS: usize = 16;
 
 /// An op on the tensor and on what is computed of it.
 #[derive(Clone, Copy, Debug)]
@@ -113,21 +117,38 @@ impl Tail {
             return Ok(());
         }
         let guards = operands.iter().map(|v| v.slice::<T>()).collect::<Made<Vec<_>>>()?;
-        let operands = guards.iter().zip(operands);
+        let operands: Vec<(&[T], &[usize])> =
+            guards.iter().zip(operands).map(|(data, v)| (data.deref(), v.dims())).collect();
+        let dims = x.dims();
+        x.update(|elements: &mut [T]| {
+            // As many blocks as are worth a task.
+            elements
+                .par_chunks_mut(BLOCKS * BLOCK)
+                .enumerate()
+                .try_for_each(|(i, elements)| self.run_part(elements, i * BLOCKS * BLOCK, dims, &operands))
+        })
+    }
+
+    /// Applies the ops to the elements from `start` on of a tensor of the shape `dims`.
+    fn run_part<T: Real>(
+        &self,
+        elements: &mut [T],
+        start: usize,
+        dims: &[usize],
+        operands: &[(&[T], &[usize])],
+    ) -> Made<()> {
         let mut operands: Vec<Repeated<'_, T>> =
-            operands.map(|(data, v)| Repeated::new(data.deref(), v.dims(), x.dims(), BLOCK)).collect();
+            operands.iter().map(|(data, own)| Repeated::new(data, own, dims, BLOCK)).collect();
         let period = operands.iter().map(Repeated::period).filter(|p| *p <= BLOCK).max().unwrap_or(1);
         let block = BLOCK / period * period;
-        let mut temporaries = vec![vec![T::default(); block.min(x.num_elements())]; self.slots - 1];
-        x.update(|elements: &mut [T]| {
-            for (i, elements) in elements.chunks_mut(block).enumerate() {
-                let len = elements.len();
-                let others = temporaries.iter_mut().map(|t| &mut t[..len]);
-                let mut slots: Vec<&mut [T]> = std::iter::once(elements).chain(others).collect();
-                self.moves.iter().try_for_each(|step| step.run(&mut slots, &mut operands, i * block))?;
-            }
-            Ok(())
-        })
+        let mut temporaries = vec![vec![T::default(); block.min(elements.len())]; self.slots - 1];
+        for (i, elements) in elements.chunks_mut(block).enumerate() {
+            let len = elements.len();
+            let others = temporaries.iter_mut().map(|t| &mut t[..len]);
+            let mut slots: Vec<&mut [T]> = std::iter::once(elements).chain(others).collect();
+            self.moves.iter().try_for_each(|step| step.run(&mut slots, &mut operands, start + i * block))?;
+        }
+        Ok(())
     }
 }
 
@@ -240,7 +261,7 @@ struct Block<'x, T>(&'x mut [T]);
 
 impl<T: Copy> Mapper<T> for Block<'_, T> {
     type Out = ();
-    fn map(self, f: impl Fn(T) -> T) {
+    fn map(self, f: impl Fn(T) -> T + Sync) {
         self.0.iter_mut().for_each(|x| *x = f(*x));
     }
 }
