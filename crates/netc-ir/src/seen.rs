@@ -4,27 +4,22 @@
 //! [`verify_changes`](crate::verify_changes) does not look again at what no edit has touched. Two functions that print
 //! alike are equal, whatever the verifier has seen of them.
 
+use std::fmt;
+
 use crate::id::{OpId, ValueId};
 
 /// The ops and values that satisfied the rules about them and have not changed since. Those that are not listed are new.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Seen {
-    ops: Vec<bool>,
-    values: Vec<bool>,
+    /// By op: whether it stood in the order.
+    pub(crate) ops: Vec<bool>,
+    /// By value: whether it was defined.
+    pub(crate) values: Vec<bool>,
     /// How many files there were.
-    files: usize,
+    pub(crate) files: usize,
 }
 
 impl Seen {
-    /// All has been seen of a function with tables of these sizes, in a module of so many files.
-    pub(crate) fn approve(&mut self, ops: usize, values: usize, files: usize) {
-        for (seen, n) in [(&mut self.ops, ops), (&mut self.values, values)] {
-            seen.clear();
-            seen.resize(n, true);
-        }
-        self.files = files;
-    }
-
     /// The op is about to change.
     pub(crate) fn op_changes(&mut self, op: OpId) {
         if let Some(seen) = self.ops.get_mut(op.index()) {
@@ -47,5 +42,12 @@ impl Seen {
     /// Whether the value is as it was.
     pub(crate) fn value(&self, value: ValueId) -> bool {
         self.values.get(value.index()).copied().unwrap_or(false)
+    }
+}
+
+/// Nothing of the program.
+impl fmt::Debug for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("_")
     }
 }

@@ -18,7 +18,7 @@
 //!   words.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use crate::Name;
@@ -28,6 +28,7 @@ use crate::id::{FuncId, LayerId, OpId, ValueId};
 use crate::infer::inferred;
 use crate::module::{Def, Func, Layer, Loc, Module, Param, Weight, WeightData};
 use crate::op::{CallOp, CoreOp, Op, OpKind, SourceOp};
+use crate::seen::Seen;
 use crate::types::Type;
 
 /// One broken rule.
@@ -58,18 +59,14 @@ impl std::error::Error for Violations {}
 
 /// Checks every rule of the module, and reports all that are broken.
 pub fn verify(module: &Module) -> Result<(), Violations> {
-    Verifier::new(module, false).run()
+    Verifier::new(module, false).run().map(drop)
 }
 
 /// Does what [`verify`] does, and does not look again at ops and values of which this function approved and which no edit
 /// has touched since.
 pub fn verify_changes(module: &mut Module) -> Result<(), Violations> {
-    Verifier::new(module, true).run()?;
-    let files = module.files.len();
-    for func in &mut module.funcs {
-        let (ops, values) = (func.num_op_slots(), func.num_values());
-        func.seen.approve(ops, values, files);
-    }
+    let seen = Verifier::new(module, true).run()?;
+    module.funcs.iter_mut().zip(seen).for_each(|(func, seen)| func.seen = seen);
     Ok(())
 }
 
@@ -84,6 +81,8 @@ struct Verifier<'m> {
     words: Option<&'m Dim>,
     /// What each function calls, of those that were looked at.
     calls: Vec<Vec<FuncId>>,
+    /// What was looked at of each function.
+    seen: Vec<Seen>,
 }
 
 /// Where something is found. It becomes text only if something is wrong.
@@ -115,10 +114,11 @@ impl fmt::Display for Place<'_> {
 
 impl<'m> Verifier<'m> {
     fn new(module: &'m Module, trusts: bool) -> Self {
-        Self { module, trusts, found: Vec::new(), types: Vec::new(), words: None, calls: Vec::new() }
+        Self { module, trusts, found: Vec::new(), types: Vec::new(), words: None, calls: Vec::new(), seen: Vec::new() }
     }
 
-    fn run(mut self) -> Result<(), Violations> {
+    /// What there is in each function, if no rule is broken.
+    fn run(mut self) -> Result<Vec<Seen>, Violations> {
         self.tables();
         for func in &self.module.funcs {
             self.func(func);
@@ -127,7 +127,7 @@ impl<'m> Verifier<'m> {
         if self.found.iter().all(|x| x.rule != 3 && x.rule != 12) {
             self.recursion();
         }
-        if self.found.is_empty() { Ok(()) } else { Err(Violations(self.found)) }
+        if self.found.is_empty() { Ok(self.seen) } else { Err(Violations(self.found)) }
     }
 
     fn require(&mut self, rule: u8, holds: bool, place: Place<'_>, note: impl FnOnce() -> String) {
@@ -197,21 +197,23 @@ impl<'m> Verifier<'m> {
     fn func(&mut self, func: &'m Func) {
         let here = Place::Func(func);
         self.calls.push(Vec::new());
-        let mut scope =
-            Scope { defined: vec![false; func.num_values()], names: self.new_name(func).then(HashSet::new) };
+        let mut scope = Scope { defined: vec![false; func.num_values()], renames: false };
         for (i, param) in func.params.iter().enumerate() {
             self.define(func, &mut scope, (param.value, false), Def::Param(i as u32), here);
             self.layer_exists(Place::Param(func, param), param.layer);
         }
-        let mut seen = vec![false; func.num_op_slots()];
+        let mut stands = vec![false; func.num_op_slots()];
         for id in func.op_ids() {
-            let Some(stood) = seen.get_mut(id.index()) else {
+            let Some(stood) = stands.get_mut(id.index()) else {
                 self.require(12, false, here, || format!("{id} is not in the table of ops"));
                 continue;
             };
             let twice = std::mem::replace(stood, true);
             self.require(12, !twice, here, || format!("{id} stands twice in the order"));
             self.op(func, &mut scope, id, &func[id]);
+        }
+        if scope.renames {
+            self.names(func);
         }
         for output in &func.outputs {
             self.require(11, scope.is_defined(output.value), here, || {
@@ -223,15 +225,19 @@ impl<'m> Verifier<'m> {
         let twice = duplicate(func.outputs.iter().map(|o| &o.name));
         self.require(10, twice.is_none(), here, || format!("two outputs are `{}`", twice.map_or("", |n| n)));
         self.attrs(here, &func.attrs);
+        self.seen.push(Seen { ops: stands, values: scope.defined, files: self.module.files.len() });
     }
 
-    /// Whether a value may have a name that it did not have when the names were found to be unique.
-    fn new_name(&self, func: &Func) -> bool {
-        (0..func.num_values()).map(ValueId::new).any(|v| !self.has_seen(func, v) && func[v].name.is_some())
-    }
-
-    fn has_seen(&self, func: &Func, value: ValueId) -> bool {
-        self.trusts && func.seen.value(value)
+    /// V4: the names of values are unique.
+    fn names(&mut self, func: &'m Func) {
+        let params = func.params.iter().map(|p| (Place::Func(func), p.value));
+        let ops = func.op_ids().filter_map(|id| Some((Place::Op(func, id), func.ops.get(id.index())?)));
+        let mut names: HashMap<&Name, ValueId> = HashMap::new();
+        for (place, value) in params.chain(ops.flat_map(|(place, op)| op.results.iter().map(move |r| (place, *r)))) {
+            let Some(name) = func.values.get(value.index()).and_then(|v| v.name.as_ref()) else { continue };
+            let first = *names.entry(name).or_insert(value);
+            self.require(4, first == value, place, || format!("two values are named `%{name}`"));
+        }
     }
 
     /// The op, what it reads and what it defines are as they were when they satisfied every rule about them.
@@ -245,7 +251,7 @@ impl<'m> Verifier<'m> {
     fn define(
         &mut self,
         func: &'m Func,
-        scope: &mut Scope<'m>,
+        scope: &mut Scope,
         (value, seen): (ValueId, bool),
         def: Def,
         place: Place<'_>,
@@ -255,16 +261,11 @@ impl<'m> Verifier<'m> {
         };
         let twice = std::mem::replace(defined, true);
         self.require(4, !twice, place, || format!("{value} is defined twice"));
-        if let Some(names) = &mut scope.names
-            && let Some(name) = func[value].name.as_ref().filter(|_| !twice)
-        {
-            let free = names.insert(name);
-            self.require(4, free, place, || format!("two values are named `%{name}`"));
-        }
         if seen {
             return;
         }
         let entry = &func[value];
+        scope.renames |= entry.name.is_some();
         self.require(4, twice || entry.def == def, place, || {
             format!("{value} is defined as {def:?}, its entry says {:?}", entry.def)
         });
@@ -281,7 +282,7 @@ impl<'m> Verifier<'m> {
         holds
     }
 
-    fn op(&mut self, func: &'m Func, scope: &mut Scope<'m>, id: OpId, op: &'m Op) {
+    fn op(&mut self, func: &'m Func, scope: &mut Scope, id: OpId, op: &'m Op) {
         let here = Place::Op(func, id);
         let undefined = op.operands.iter().find(|v| !scope.is_defined(**v));
         self.require(1, undefined.is_none(), here, || {
@@ -425,13 +426,13 @@ enum Visit {
     Done,
 }
 
-struct Scope<'m> {
+struct Scope {
     defined: Vec<bool>,
-    /// The names so far, if they can be other ones than those that were found to be unique.
-    names: Option<HashSet<&'m Name>>,
+    /// Whether a value may have another name than when names were found to be unique.
+    renames: bool,
 }
 
-impl Scope<'_> {
+impl Scope {
     fn is_defined(&self, value: ValueId) -> bool {
         self.defined.get(value.index()).copied().unwrap_or(false)
     }

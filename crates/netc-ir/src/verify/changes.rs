@@ -81,3 +81,35 @@ fn what_the_tables_say_is_looked_at() {
     check(|m| m.funcs[0].params.clear(), &["V1 @f, op0", "V5 @main, op2"]);
     check_main(|f| f.set_operands(op(3), vec![]), &["V8 @main, op3"]);
 }
+
+#[test]
+fn what_was_taken_out_is_looked_at_when_it_comes_back() {
+    let mut module =
+        parse("netc 1\nfunc @main(%x: f32[4], %p: f32[4]) -> (%b) {\n  %b = relu(%x) : f32[4]\n}").unwrap();
+    verify_changes(&mut module).unwrap();
+    let main = &mut module.funcs[0];
+    let param = main.params.pop().unwrap();
+    let b = main.outputs[0].value;
+    main[b].name = Some("p".into());
+    verify_changes(&mut module).unwrap();
+    module.funcs[0].params.push(param);
+    assert!(verify(&module).is_err());
+    assert_eq!(verify_changes(&mut module), verify(&module));
+}
+
+#[test]
+fn a_function_that_comes_from_elsewhere_is_looked_at_where_it_is() {
+    let mut module = parse(TEXT).unwrap();
+    verify_changes(&mut module).unwrap();
+    let main = module.funcs[1].clone();
+    let mut other = parse("netc 1\nfunc @f(%x: f32[4]) -> (%y) {\n  %y = neg(%x) : f32[4]\n}").unwrap();
+    other.add_func(main);
+    let found = verify(&other);
+    assert!(found.is_err());
+    assert_eq!(verify_changes(&mut other), found);
+}
+
+#[test]
+fn an_operand_whose_op_is_taken_out_is_missed() {
+    check_main(|f| f.retain_ops(|o| o != op(2)), &["V1 @main, op3"]);
+}

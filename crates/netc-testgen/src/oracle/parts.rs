@@ -2,9 +2,10 @@
 
 use netc_exec::inputs;
 use netc_ir::{Attrs, MAIN, Module, Output, ValueId, callees, print};
-use netc_pass::{Context, Dialects, Fidelity, Manager, PassCall, Pipeline, PipelineStep};
-use netc_passes::{extract, merge};
+use netc_pass::{Dialects, Fidelity, Fuel};
+use netc_passes::{extract, merge, split};
 
+use super::passes::Subject;
 use super::runs::{lowered, run, same_outputs};
 use super::splits::runs_alone;
 use super::{Wrong, print_parse, require};
@@ -14,7 +15,7 @@ const INPUTS: (u64, u64) = (5, 2);
 
 /// Merging the stages of a split gives the module in the canonical order.
 pub fn split_merge(module: &Module, cuts: &[String]) -> Result<(), Wrong> {
-    let Some(merged) = split_and(module, cuts, "merge") else { return Ok(()) };
+    let Some(merged) = split_and(module, cuts, "merge")? else { return Ok(()) };
     print_parse(&merged)?;
     let mut expected = module.clone();
     let main = module.func_named(MAIN).ok_or("there is no @main")?;
@@ -70,19 +71,19 @@ pub fn parts(cuts: &[String]) -> Vec<String> {
     ends.iter().flat_map(|from| ends.iter().map(move |to| format!("{from}..{to}"))).collect()
 }
 
-/// The module split at `cuts` and then rewritten by `pass`, unless the cuts are none.
-fn split_and(module: &Module, cuts: &[String], pass: &str) -> Option<Module> {
-    let split = PassCall { name: "split".into(), options: vec![("at".into(), cuts.to_vec())] };
-    let steps = [split, PassCall::new(pass)].map(PipelineStep::Pass);
-    let (mut after, dialects) = (module.clone(), Dialects::new());
-    let mut context = Context::new(&dialects);
-    let ran = Manager::new(&netc_passes::registry()).run(&mut after, &Pipeline(steps.to_vec()), &mut context);
-    ran.ok().map(|_| after)
+/// What `pass` leaves of the stages of the module split at `cuts`, unless the cuts are refused.
+fn split_and(module: &Module, cuts: &[String], pass: &str) -> Result<Option<Module>, Wrong> {
+    let Ok(plan) = split::plan(module, cuts) else { return Ok(None) };
+    let mut stages = module.clone();
+    split::apply(&mut stages, &plan);
+    let (registry, dialects) = (netc_passes::registry(), Dialects::new());
+    let subject = Subject { pipeline: pass, registry: &registry, dialects: &dialects };
+    subject.apply(&stages, Fuel::unlimited()).map(|(after, _)| Some(after))
 }
 
 /// Inlining the stages of a split leaves no calls of them and the same values.
 pub fn split_inline(module: &Module, cuts: &[String], dialects: &Dialects) -> Result<(), Wrong> {
-    let Some(inlined) = split_and(module, cuts, "inline") else { return Ok(()) };
+    let Some(inlined) = split_and(module, cuts, "inline")? else { return Ok(()) };
     let calls = inlined.main().map_or(0, |main| callees(main).count());
     require(calls == 0, || format!("calls are left:\n{}", print(&inlined)))?;
     same_outputs(module, &inlined, Fidelity::Exact, dialects)
