@@ -1,5 +1,7 @@
 //! `netc gen`: what it makes loads back, repeats, and is refused where it cannot be.
 
+use std::collections::BTreeSet;
+
 use netc_ir::{OpKind, verify};
 
 use crate::support::Folder;
@@ -53,6 +55,32 @@ fn features_are_those_asked_for() {
 }
 
 #[test]
+fn models_of_layers_have_the_features_asked_for() {
+    let folder = Folder::new();
+    let made = |seed: u32, features: &str| {
+        let seed = seed.to_string();
+        let args = ["gen", "--seed", &seed, "--ops", "30", "--level", "layers", "--features", features];
+        netc_ir::parse(&folder.netc(&args).done()).unwrap()
+    };
+    let all = "branches,skips,nested,shared,many-inputs,many-outputs,integers";
+    for seed in 0..20 {
+        let chain = made(seed, "");
+        let main = &chain.funcs[0];
+        assert_eq!((chain.funcs.len(), main.params.len(), main.outputs.len()), (1, 1, 1));
+        assert_eq!(main.layers().len(), chain.layers.len(), "{}", netc_ir::print(&chain));
+        let reads: BTreeSet<_> = main.ops().flat_map(|(_, op)| &op.operands).collect();
+        assert!(reads.len() <= main.num_ops(), "{}", netc_ir::print(&chain));
+    }
+    let differs = |without: &str| {
+        let rest: Vec<&str> = all.split(',').filter(|f| *f != without).collect();
+        (0..20).any(|seed| made(seed, all) != made(seed, &rest.join(",")))
+    };
+    for feature in all.split(',') {
+        assert!(differs(feature), "{feature}");
+    }
+}
+
+#[test]
 fn help_lists_features_and_examples() {
     let help = Folder::new().netc(&["gen", "--help"]).done();
     for part in ["netc gen --seed 7 --ops 40", "many-outputs", "Extents of 0."] {
@@ -65,6 +93,8 @@ fn what_cannot_be_made_is_refused() {
     let folder = Folder::new();
     let features = ["gen", "--features", "branches,shred"];
     folder.netc(&features).failed(2, &["no feature `shred`", "did you mean `shared`?"]);
+    let of_core_ops = ["gen", "--features", "branches,zero-dims", "-o", "g.keras"];
+    folder.netc(&of_core_ops).failed(2, &["models of layers do not have `zero-dims`", "many-inputs"]);
     folder.netc(&["gen", "-o", "g.onnx"]).failed(2, &["`g.onnx` is no x.nir, x.keras or x.h5"]);
     folder.netc(&["gen", "--level", "core", "-o", "g.keras"]).failed(2, &["holds layers", "`g.keras`"]);
     folder.netc(&["gen", "-o", "no/g.nir"]).failed(1, &["cannot write `no/g.nir`"]);

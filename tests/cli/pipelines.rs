@@ -168,6 +168,37 @@ fn a_failure_that_comes_and_goes_is_tried_several_times() {
 }
 
 #[test]
+fn a_bug_in_a_program_that_does_not_run_is_found_and_reduced() {
+    let unknown = PROGRAM.replace("= sqrt(", "= custom.Mystery(");
+    let folder = Folder::new().with("p.nir", unknown);
+    for how in ["break", "panic"] {
+        let pass = format!("faulty={how}");
+        let found = folder.netc(&["bisect", "p.nir", "--pipeline", &format!("dce,{pass}")]);
+        assert!(found.out.contains(&format!("\npass      {pass} (number 2 of 2)\n")), "{}{}", found.out, found.err);
+        let ran = folder.netc(&["reduce", "p.nir", "--pass", &pass, "-o", "small.nir"]);
+        assert!(ran.out.starts_with("failure   pass `faulty=") && ran.err.is_empty(), "{}{}", ran.out, ran.err);
+    }
+}
+
+#[test]
+fn a_check_that_cannot_be_run_is_no_answer() {
+    let args = ["reduce", "p.nir", "--check", "no-such-command", "-o", "small.nir"];
+    folder().netc(&args).failed(2, &["there is no command `no-such-command`"]);
+}
+
+#[test]
+fn the_smallest_program_so_far_survives_the_end_of_the_process() {
+    let folder = folder();
+    // The command that judges kills the process that asks it, once there is something to lose.
+    let check = "f() { [ -e small.nir ] && kill -9 $PPID; grep -q relu \"$1\"; }; f";
+    let ran = folder.netc(&["reduce", "p.nir", "--check", check, "-o", "small.nir"]);
+    assert_ne!(ran.code, 0, "{}", ran.out);
+    let small = netc_ir::parse(&String::from_utf8(folder.read("small.nir")).unwrap()).unwrap();
+    assert!(small.num_ops() < netc_ir::parse(PROGRAM).unwrap().num_ops());
+    assert_eq!(folder.contents().len(), 2, "{:?}", folder.contents().keys());
+}
+
+#[test]
 fn a_pass_that_changes_what_is_computed_is_not_compared() {
     let part = ["p.nir", "--pass", "extract=%a..%c", "--verify-each=values"];
     folder().netc(&part).done();

@@ -361,7 +361,7 @@ pub(crate) struct GenArgs {
     /// About how many ops or layers
     #[arg(long, value_name = "N", default_value_t = 30)]
     pub(crate) ops: usize,
-    /// What it may have, joined by commas; all that runs unless given
+    /// What it may have, joined by commas; all that runs unless given. Models of layers have some of them
     #[arg(long, value_name = "NAMES")]
     pub(crate) features: Option<String>,
     /// What it is made of; layers for a .keras or .h5 file, else core ops

@@ -1,5 +1,6 @@
 //! What tells a wrong program from a good one: `netc bisect` and `netc reduce` ask it again and again.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::process::{Command, Stdio};
@@ -9,7 +10,7 @@ use netc_pass::{FailedPass, Failure, Fidelity, Fuel, Pipeline, PipelineError};
 
 use crate::args::RandomArgs;
 use crate::error::CliError;
-use crate::pipeline::{Tools, is_bug, run_quietly};
+use crate::pipeline::{Outcome, Tools, is_bug, run_quietly};
 use crate::program;
 use crate::report::verdict;
 use crate::verify::{Executable, Verification, verify};
@@ -43,18 +44,25 @@ pub(crate) enum Wrong {
 }
 
 impl Wrong {
-    /// What tells one failure from another: a reduction must not slip from one to the other.
-    pub(crate) fn kind(&self) -> &'static str {
+    /// What tells one failure from another: a reduction must not slip from one to the other. Of a pass that is to blame
+    /// these are its name with what it did: the rules that are broken, or the message without its numbers.
+    pub(crate) fn kind(&self) -> String {
         match self {
-            Self::Pass(failed) => match failed.cause {
-                Failure::Error(_) => "error",
-                Failure::Panic(_) => "panic",
-                Failure::Broken(_) => "broken",
-                Failure::Rejected(_) => "rejected",
+            Self::Pass(failed) => match &failed.cause {
+                Failure::Error(_) => "error".into(),
+                Failure::Panic(message) => {
+                    let words: String = message.chars().filter(|c| !c.is_ascii_digit()).collect();
+                    format!("panic of {}: {}", failed.call.name, words.lines().next().unwrap_or_default())
+                }
+                Failure::Broken(violations) => {
+                    let rules: BTreeSet<u8> = violations.0.iter().map(|v| v.rule).collect();
+                    format!("broken by {}: {rules:?}", failed.call.name)
+                }
+                Failure::Rejected(_) => "rejected".into(),
             },
-            Self::Values(_) => "values",
-            Self::Run(_) => "run",
-            Self::Check(_) => "check",
+            Self::Values(_) => "values".into(),
+            Self::Run(_) => "run".into(),
+            Self::Check(_) => "check".into(),
         }
     }
 }
@@ -94,18 +102,15 @@ impl Judge<'_> {
                     None if outcome.record.fidelity == Fidelity::Other => None,
                     None => self.differs(module, &after, outcome.record.fidelity)?,
                 };
-                let mut done = 0;
-                let passes = outcome.record.passes().into_iter().map(|pass| {
-                    done += pass.rewrites;
-                    (pass.name.clone(), done - pass.rewrites)
-                });
-                Ok(Judgement { wrong, passes: passes.collect(), rewrites, module: Some(after) })
+                Ok(Judgement { wrong, passes: passes(&outcome), rewrites, module: Some(after) })
             }
             Err(PipelineError::Options(error)) => Err(CliError::Usage(error.to_string())),
             Err(PipelineError::Failed(failed)) if is_bug(&failed.cause) => {
-                let before = self.judge(module, Extent { passes: failed.number, ..extent })?;
-                let mut passes = before.passes;
-                passes.push((failed.call.to_string(), before.rewrites));
+                // What the passes before it did is not judged: it need not run.
+                let mut after = module.clone();
+                let (ran, burnt) = run_quietly(&mut after, self.pipeline, self.tools, extent.fuel, failed.number);
+                let mut passes = ran.as_ref().map(passes).unwrap_or_default();
+                passes.push((failed.call.to_string(), burnt));
                 // With a command of the user's, a program is wanted: a pass that gives none does not show the failure.
                 let wrong = self.check.is_none().then_some(Wrong::Pass(*failed));
                 Ok(Judgement { wrong, passes, rewrites, module: None })
@@ -114,9 +119,16 @@ impl Judge<'_> {
         }
     }
 
-    /// How `after` computes other values than `before`, if it does.
+    /// That values are compared, if no command of the user's says what is wrong: else a program in which nothing is wrong
+    /// may compute anything.
+    pub(crate) fn compares(&self, module: &Module) -> Result<(), CliError> {
+        if self.check.is_some() { Ok(()) } else { Executable::new(module, self.tools.dialects).map(drop) }
+    }
+
+    /// How `after` computes other values than `before`, if it does. Of a program that does not run, panics and broken
+    /// rules show nevertheless.
     fn differs(&self, before: &Module, after: &Module, rounding: Fidelity) -> Result<Option<Wrong>, CliError> {
-        let before = Executable::new(before, self.tools.dialects)?;
+        let Ok(before) = Executable::new(before, self.tools.dialects) else { return Ok(None) };
         let found = Executable::new(after, self.tools.dialects)
             .and_then(|after| verify(&before, &after, rounding, 1, self.random));
         match found {
@@ -126,6 +138,19 @@ impl Judge<'_> {
         }
     }
 }
+
+/// The passes that ran, each with the rewrites done before it.
+fn passes(outcome: &Outcome) -> Vec<(String, u64)> {
+    let mut done = 0;
+    let passes = outcome.record.passes().into_iter().map(|pass| {
+        done += pass.rewrites;
+        (pass.name.clone(), done - pass.rewrites)
+    });
+    passes.collect()
+}
+
+/// What shells exit with where a command cannot be executed, or is not there.
+const NO_COMMAND: [i32; 2] = [126, 127];
 
 /// Whether the user's command says that the failure is there: it exits with 0 on a file that holds the program.
 fn holds(command: &str, module: &Module) -> Result<bool, CliError> {
@@ -140,5 +165,9 @@ fn holds(command: &str, module: &Module) -> Result<bool, CliError> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status();
-    status.map(|s| s.success()).map_err(cannot)
+    let status = status.map_err(cannot)?;
+    if status.code().is_some_and(|code| NO_COMMAND.contains(&code)) {
+        return Err(CliError::Usage(format!("--check: there is no command `{command}`, or it cannot be executed")));
+    }
+    Ok(status.success())
 }

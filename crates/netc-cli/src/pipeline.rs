@@ -7,6 +7,7 @@ mod values;
 
 use std::env;
 use std::io::{self, Write};
+use std::panic;
 use std::path::PathBuf;
 
 use netc_exec::{Consts, MeasuredCosts};
@@ -69,7 +70,8 @@ fn keep(costs: &MeasuredCosts) {
     let _ = costs.save();
 }
 
-/// Runs a pipeline without looking on; also gives the rewrites that were done up to the end or the failure.
+/// Runs a pipeline without looking on, and without a word about panics of passes; also gives the rewrites that were done up
+/// to the end or the failure.
 pub(crate) fn run_quietly(
     module: &mut Module,
     pipeline: &Pipeline,
@@ -79,7 +81,10 @@ pub(crate) fn run_quietly(
 ) -> (Result<Outcome, PipelineError>, u64) {
     let costs = costs();
     let mut context = context(tools, &costs, fuel);
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
     let record = Manager::new(tools.registry).stop_after(passes).run(module, pipeline, &mut context);
+    panic::set_hook(hook);
     let (burnt, remarks) = (context.fuel.burnt(), context.remarks);
     keep(&costs);
     (record.map(|record| Outcome { record, remarks }), burnt)

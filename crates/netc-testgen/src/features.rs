@@ -20,6 +20,18 @@ macro_rules! features {
                 match self { $(Self::$name => $text),* }
             }
 
+            /// Those that models of layers have: the others are of programs of core ops. What no output needs is in no
+            /// Keras model.
+            pub const OF_LAYERS: &'static [Self] = &[
+                Self::Branches,
+                Self::Skips,
+                Self::Nested,
+                Self::Shared,
+                Self::ManyInputs,
+                Self::ManyOutputs,
+                Self::Integers,
+            ];
+
             /// What it adds, in a sentence.
             pub fn doc(self) -> &'static str {
                 match self { $(Self::$name => $doc),* }

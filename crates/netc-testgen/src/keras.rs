@@ -29,6 +29,7 @@ use netc_ir::{ElemType, Module};
 use netc_keras::lower::KerasDialect;
 use netc_pass::{Dialects, LayerLibrary};
 
+use crate::features::Feature;
 use crate::recipe::{Recipe, classes, of};
 use draft::{Draft, Shape};
 
@@ -184,17 +185,22 @@ const INPUTS: &[(ElemType, &[u64])] = &[
 impl KerasRecipe {
     /// The model: valid, and executable with [`dialects`].
     pub fn build(&self) -> Module {
-        let shape = match (&self.inputs[..], &self.outputs[..]) {
+        let of_several = |all: &[u8], several| all[..if several { all.len() } else { all.len().min(1) }].to_vec();
+        let inputs = of_several(&self.inputs, self.features.has(Feature::ManyInputs));
+        let outputs = of_several(&self.outputs, self.features.has(Feature::ManyOutputs));
+        let shape = match (&inputs[..], &outputs[..]) {
             ([_], [output]) if *output >= SEQUENTIAL => Shape::Chain,
             _ => Shape::Graph,
         };
-        let mut draft = Draft::new("random", self.steps.len() as u64, shape);
-        for input in &self.inputs {
-            let (elem, dims) = of(INPUTS, *input);
+        let mut draft = Draft::new("random", self.steps.len() as u64, shape, self.features);
+        let allowed = |elem: ElemType| elem != ElemType::I32 || self.features.has(Feature::Integers);
+        let table: Vec<(ElemType, &[u64])> = INPUTS.iter().copied().filter(|(elem, _)| allowed(*elem)).collect();
+        for input in inputs {
+            let (elem, dims) = of(&table, input);
             draft.input(elem, dims, 0.0);
         }
         draft.steps(&self.steps);
-        let mut module = draft.finish(&self.outputs);
+        let mut module = draft.finish(&outputs);
         structure::name_outputs(&mut module, self.outputs.first().copied().unwrap_or(0));
         module
     }

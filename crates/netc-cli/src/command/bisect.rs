@@ -41,6 +41,7 @@ impl Bisection<'_> {
     fn report(&mut self, fuel: Fuel) -> Result<String, CliError> {
         let whole = self.run(usize::MAX, fuel)?;
         let Some(wrong) = &whole.wrong else {
+            self.judge.compares(self.module)?;
             return Err(CliError::input(format!(
                 "nothing is wrong: {} did {} and the failure is not there",
                 text::count_of(whole.passes.len(), "pass", "passes"),

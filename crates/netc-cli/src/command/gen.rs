@@ -17,6 +17,7 @@ Examples:
   netc gen --seed 7 --features branches,nested     print one with these features alone
   netc gen --seed 7 --level layers -o g.nir        write a model of layers as a program
   netc gen --seed 7 --ops 12 -o g.keras            write it as a Keras file
+  netc gen --features shared,branches -o g.keras   with these features alone
   netc gen | netc - --pass dce --verify            try a pass on a random program
 
 Features:
@@ -40,6 +41,9 @@ pub(crate) fn run(args: &GenArgs) -> Result<(), CliError> {
         (None, Some(Target::Model(..))) => Level::Layers,
         (None, Some(Target::Program(_)) | None) => Level::Core,
     };
+    if let (Level::Layers, Some(_)) = (level, &args.features) {
+        only_of_layers(features)?;
+    }
     let model = input::model(module(level, args, features), "random".into(), Vec::new(), "the random program")?;
     match target {
         Some(Target::Model(path, format)) => write_model(&model, path, format).map(drop),
@@ -53,6 +57,14 @@ fn module(level: Level, args: &GenArgs, features: Features) -> Module {
         Level::Core => CoreRecipe::from_seed(args.seed, args.ops).with_features(features).build(),
         Level::Layers => KerasRecipe::from_seed(args.seed, args.ops).with_features(features).build(),
     }
+}
+
+/// What is asked for by name is made, or refused.
+fn only_of_layers(features: Features) -> Result<(), CliError> {
+    let not_of_layers = |f: &&Feature| features.has(**f) && !Feature::OF_LAYERS.contains(f);
+    let Some(odd) = Feature::ALL.iter().find(not_of_layers) else { return Ok(()) };
+    let names: Vec<&str> = Feature::OF_LAYERS.iter().map(|f| f.name()).collect();
+    Err(CliError::Usage(format!("models of layers do not have `{}`; what they have: {}", odd.name(), names.join(", "))))
 }
 
 /// What the output is to be.

@@ -36,20 +36,26 @@ pub(crate) fn run(args: &ReduceArgs, registry: &Registry) -> Result<(), CliError
     };
     let extent = Extent { passes: usize::MAX, fuel: pipeline::fuel(&args.passes) };
     let (wrong, tries) = probe(&judge, &model.module, extent, args.tries)?;
-    let shows = |module: &Module| -> Result<bool, CliError> {
+    let (kind, mut wrong) = (wrong.kind(), wrong);
+    let shows = |module: &Module| -> Result<Option<Wrong>, CliError> {
         for _ in 0..tries {
-            if judge.judge(module, extent)?.wrong.is_some_and(|w| w.kind() == wrong.kind()) {
-                return Ok(true);
+            if let Some(found) = judge.judge(module, extent)?.wrong.filter(|found| found.kind() == kind) {
+                // Whatever ends this process, the smallest so far is in its place.
+                program::write(module, "", &args.output)?;
+                return Ok(Some(found));
             }
         }
-        Ok(false)
+        Ok(None)
     };
     let mut failed = None;
     let reduced = patiently(|| {
         reduce(&model.module, &mut |module| match shows(module) {
             _ if INTERRUPTED.load(Ordering::Relaxed) => Verdict::Stop,
-            Ok(true) => Verdict::Shows,
-            Ok(false) => Verdict::Clean,
+            Ok(Some(found)) => {
+                wrong = found;
+                Verdict::Shows
+            }
+            Ok(None) => Verdict::Clean,
             Err(error) => {
                 failed = Some(error);
                 Verdict::Clean
@@ -90,6 +96,7 @@ fn probe(judge: &Judge<'_>, module: &Module, extent: Extent, tries: Option<u32>)
     }
     let shown = seen.len();
     let Some(wrong) = seen.into_iter().next() else {
+        judge.compares(module)?;
         return Err(CliError::input(format!(
             "nothing is wrong: the failure is not there in {}",
             text::count_of(probes as usize, "try", "tries")

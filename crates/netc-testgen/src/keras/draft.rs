@@ -8,6 +8,7 @@ use super::{
     KerasClass, LIBRARY, attention, categories, convolution, dense, elementwise, functions, images, merge, moves,
 };
 use super::{normalization, recurrent, reductions, selection, shapes, structure, unchanged};
+use crate::features::{Feature, Features};
 use crate::recipe::{Step, pick};
 
 /// Steps read only values with fewer elements per example: what keeps models fast.
@@ -15,6 +16,9 @@ const MAX_ELEMENTS: u64 = 500;
 
 /// Numbers estimated above two to this power go through a bounded function.
 const MAX_SIZE: f64 = 8.0;
+
+/// Without [`Feature::Skips`], calls read one of so many tensors, the last.
+const NEAR: usize = 6;
 
 /// Models nest no deeper.
 const MAX_DEPTH: usize = 2;
@@ -34,6 +38,7 @@ pub(super) type Added = Option<Tensor>;
 pub(super) struct Draft {
     pub(super) model: ModelBuilder,
     pub(super) shape: Shape,
+    pub(super) features: Features,
     /// How many models this one is inside of.
     pub(super) depth: usize,
     pub(super) masks: Masks,
@@ -62,10 +67,11 @@ pub(super) struct Masks {
 }
 
 impl Draft {
-    pub(super) fn new(name: &str, seed: u64, shape: Shape) -> Self {
+    pub(super) fn new(name: &str, seed: u64, shape: Shape, features: Features) -> Self {
         Self {
             model: ModelBuilder::new(name, seed).with_library(LIBRARY),
             shape,
+            features,
             depth: 0,
             masks: Masks::default(),
             made: Vec::new(),
@@ -86,7 +92,7 @@ impl Draft {
         while let [step, after @ ..] = rest {
             rest = after;
             let nested = matches!(step.class, KerasClass::Nested | KerasClass::Sequential);
-            if nested && self.depth < MAX_DEPTH {
+            if nested && self.depth < MAX_DEPTH && self.features.has(Feature::Nested) {
                 let inner = 1 + usize::from(step.knobs[0] % 6);
                 let (inner, outer) = after.split_at(inner.min(after.len()));
                 rest = outer;
@@ -145,10 +151,10 @@ impl Draft {
             KerasClass::Move => moves::shape(self, step, k),
             KerasClass::Parts => moves::parts(self, step, k),
             KerasClass::Index => selection::index(self, step, k),
-            KerasClass::Again => structure::again(self, step),
-            KerasClass::Tower => structure::tower(self, step),
-            // Nested too deep.
-            KerasClass::Nested | KerasClass::Sequential => None,
+            KerasClass::Again if self.features.has(Feature::Shared) => structure::again(self, step),
+            KerasClass::Tower if self.features.has(Feature::Shared) => structure::tower(self, step),
+            // Not asked for, or nested too deep.
+            KerasClass::Again | KerasClass::Tower | KerasClass::Nested | KerasClass::Sequential => None,
         }
     }
 }
@@ -186,6 +192,11 @@ impl Draft {
     /// Whether the model is a chain of layers, which has no operations.
     pub(super) fn in_chain(&self) -> bool {
         self.shape == Shape::Chain
+    }
+
+    /// Whether each call reads what the one before yields, and nothing else.
+    pub(super) fn is_straight(&self) -> bool {
+        self.in_chain() || !self.features.has(Feature::Branches)
     }
 
     /// Whether the shape of the model lets a call read `operands`.
@@ -294,10 +305,18 @@ impl Draft {
             let extents = self.extents(*x);
             self.is_batch(*x) && !extents.is_empty() && fits(&extents)
         };
-        let fitting: Vec<Tensor> = match self.shape {
-            Shape::Graph => self.tensors().filter(fits).collect(),
-            Shape::Chain => self.last().into_iter().filter(fits).collect(),
+        self.choose(read, fits)
+    }
+
+    /// One of the tensors that a call may read, for which `fits` holds.
+    fn choose(&self, read: u8, fits: impl Fn(&Tensor) -> bool) -> Added {
+        let near = match (self.is_straight(), self.features.has(Feature::Skips)) {
+            (true, _) => 1,
+            (false, true) => self.sizes.len(),
+            (false, false) => NEAR,
         };
+        let first = self.sizes.len().saturating_sub(near);
+        let fitting: Vec<Tensor> = self.tensors().skip(first).filter(fits).collect();
         pick(&fitting, read)
     }
 
@@ -322,8 +341,7 @@ impl Draft {
 
     /// Integers.
     pub(super) fn integers(&self, read: u8) -> Added {
-        let integers: Vec<Tensor> = self.tensors().filter(|x| self.ty(*x).elem == ElemType::I32).collect();
-        pick(&integers, read)
+        self.choose(read, |x| self.ty(*x).elem == ElemType::I32)
     }
 
     /// Integers of an input, which are below 8.
@@ -336,8 +354,7 @@ impl Draft {
     /// A tensor of the type of `x`, which may be `x` itself.
     pub(super) fn same_type(&self, read: u8, x: Tensor) -> Added {
         let ty = self.ty(x);
-        let same: Vec<Tensor> = self.tensors().filter(|y| self.ty(*y) == ty).collect();
-        pick(&same, read)
+        self.choose(read, |y| self.ty(*y) == ty)
     }
 }
 

@@ -74,11 +74,11 @@ fn apply_again(d: &mut Draft, call: usize, operands: &[Tensor]) -> Added {
 pub(super) fn nested(d: &mut Draft, step: &Step<KerasClass>, steps: &[Step<KerasClass>]) -> Added {
     let [a, b, c] = step.reads;
     let shape = if step.class == KerasClass::Sequential { Shape::Chain } else { Shape::Graph };
-    let single = shape == Shape::Chain || d.in_chain() || step.knobs[1].is_multiple_of(2);
+    let single = shape == Shape::Chain || d.is_straight() || step.knobs[1].is_multiple_of(2);
     let mut operands = vec![d.any(a)?];
     operands.extend(d.any(b).filter(|_| !single));
     let name = format!("Model_{}", d.made.len());
-    let mut inner = Draft::new(&name, d.made.len() as u64, shape);
+    let mut inner = Draft::new(&name, d.made.len() as u64, shape, d.features);
     (inner.depth, inner.masks) = (d.depth + 1, d.masks);
     for x in &operands {
         let ty = d.ty(*x);
@@ -90,7 +90,7 @@ pub(super) fn nested(d: &mut Draft, step: &Step<KerasClass>, steps: &[Step<Keras
     }
     let made: Vec<Tensor> = inner.tensors().skip(operands.len()).collect();
     let last = *made.last()?;
-    let second = pick(&made, c).filter(|y| *y != last && !d.in_chain() && step.knobs[2].is_multiple_of(3));
+    let second = pick(&made, c).filter(|y| *y != last && !d.is_straight() && step.knobs[2].is_multiple_of(3));
     let size = inner.size(last);
     d.masks = inner.masks;
     let model = match shape {

@@ -1,9 +1,10 @@
 //! What must hold of every pass, whoever wrote it.
 
 use netc_exec::Consts;
-use netc_ir::{Module, print};
+use netc_ir::{Module, print, verify};
 use netc_pass::{
-    Context, Dialects, Failure, Fidelity, Fuel, Manager, Pipeline, PipelineError, PipelineSyntaxError, Record, Registry,
+    Context, Dialects, Event, Failure, Fidelity, Fuel, Manager, Observer, Pipeline, PipelineError, PipelineSyntaxError,
+    Record, Registry,
 };
 use netc_passes::split;
 
@@ -52,8 +53,18 @@ impl Subject<'_> {
         let pipeline: Pipeline = self.pipeline.parse().map_err(|e: PipelineSyntaxError| e.to_string())?;
         let mut after = module.clone();
         let mut context = Context::new(self.dialects).with_consts(&Consts).with_fuel(fuel);
-        let record = Manager::new(self.registry).run(&mut after, &pipeline, &mut context);
+        let mut whole = Whole;
+        let record = Manager::new(self.registry).observe(&mut whole).run(&mut after, &pipeline, &mut context);
         Ok((after, record.map_err(|e| format!("{e}\n{}", print(module)))?))
+    }
+}
+
+/// Verifies the whole after each pass, where the manager looks at what changed.
+struct Whole;
+
+impl Observer for Whole {
+    fn after(&mut self, event: Event<'_>) -> Result<(), String> {
+        verify(event.module).map_err(|e| format!("breaks rules that the manager does not see broken:\n{e}"))
     }
 }
 
