@@ -13,6 +13,7 @@ mod merge;
 mod pipelines;
 mod rewriting;
 mod run;
+mod sharded;
 mod split;
 mod streams;
 mod support;

@@ -1,6 +1,7 @@
 """Models in HDF5 files, of Keras 2 (tests/legacy) and of Keras 3, against the real Keras."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import h5py
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+import harness
 from harness import assert_close, inputs_of, load, netc, netc_run, randomise, run, run_chain, split
 
 LEGACY = Path(__file__).parents[1] / "legacy"
@@ -190,6 +192,27 @@ def test_an_architecture_with_weights_is_the_model(weights, tmp_path):
     again = (tmp_path / "again.json").read_text()
     assert {**json.loads(again), "compile_config": {}} == json.loads(model.to_json())
     assert keras.models.model_from_json(again).count_params() == model.count_params()
+
+
+@pytest.mark.parametrize("kilobytes", [0.43, 1.2, 1000])
+def test_weights_that_keras_shards_are_those_of_the_model(kilobytes, tmp_path):
+    model = randomise(small())
+    model.save(tmp_path / "m.keras")
+    (tmp_path / "config.json").write_text(model.to_json())
+    model.save_weights(tmp_path / "model.weights.json", max_shard_size=kilobytes / 2**20)
+    weight_map = json.loads((tmp_path / "model.weights.json").read_text())["weight_map"]
+    assert any(isinstance(shards, list) and len(shards) > 1 for shards in weight_map.values()) == (kilobytes == 0.43)
+    with zipfile.ZipFile(tmp_path / "sharded.keras", "w") as archive:
+        for path in [tmp_path / "config.json", *tmp_path.glob("model*weights*")]:
+            archive.write(path, path.name)
+    netc(tmp_path / "config.json", "--weights", tmp_path / "model.weights.json", "-o", tmp_path / "beside.keras")
+    netc(tmp_path / "sharded.keras", "-o", tmp_path / "inside.keras")
+    for name in ("beside.keras", "inside.keras"):
+        harness.assert_same_weights(harness.weights_of(tmp_path / name), harness.weights_of(tmp_path / "m.keras"))
+        load(tmp_path / name)
+    values = inputs_of(model)
+    split(tmp_path / "sharded.keras", "add", tmp_path)
+    assert_close(run_chain(tmp_path, values), run(model, values.values()))
 
 
 @pytest.mark.parametrize("name", ["nested", "chain", "recurrent"])

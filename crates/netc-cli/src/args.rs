@@ -218,7 +218,8 @@ pub(crate) struct ReproArgs {
 pub(crate) struct ModelArgs {
     #[command(flatten)]
     pub(crate) library: LayerArgs,
-    /// A file with the weights of the model, in place of its own: .weights.h5, .h5 or .keras
+    /// A file with the weights of the model, in place of its own: .weights.h5, the .weights.json of several,
+    /// .h5 or .keras
     #[arg(long, value_name = "FILE")]
     pub(crate) weights: Option<PathBuf>,
 }

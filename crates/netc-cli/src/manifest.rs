@@ -199,6 +199,9 @@ pub(crate) fn load(path: &Path, dialects: &Dialects) -> Result<Model, CliError> 
 /// More bytes than a manifest has.
 const MAX_SIZE: u64 = 256 << 20;
 
+/// Keys of models in JSON, and of lists of weights.
+const OF_KERAS: [&str; 3] = ["class_name", "modelTopology", "weight_map"];
+
 /// Whether the file at `path` is a manifest, or should be one: it is JSON, and not a model of Keras in JSON.
 pub(crate) fn is_manifest(path: &Path) -> bool {
     let is_large = || fs::metadata(path).is_ok_and(|m| m.len() > MAX_SIZE);
@@ -208,8 +211,7 @@ pub(crate) fn is_manifest(path: &Path) -> bool {
     let Ok(text) = fs::read_to_string(path) else { return true };
     // Python writes numbers into models that JSON does not have; manifests hold none.
     let json = serde_json::from_str::<Value>(&text);
-    let of_keras =
-        |json: &Value| json.is_string() || ["class_name", "modelTopology"].iter().any(|key| json.get(key).is_some());
+    let of_keras = |json: &Value| json.is_string() || OF_KERAS.iter().any(|key| json.get(key).is_some());
     json.map_or_else(|_| !text.contains("class_name"), |json| !of_keras(&json))
 }
 

@@ -55,8 +55,9 @@ impl Archive {
         Ok(Self { file, members })
     }
 
+    /// The member called `name`; of several, the last, which Python takes too.
     pub(crate) fn member(&self, name: &str) -> Option<&Member> {
-        self.members.iter().find(|m| m.name == name)
+        self.members.iter().rfind(|m| m.name == name)
     }
 
     /// Compares a stored member with its checksum. What is in `copied`, in the order of the file, is not read again.

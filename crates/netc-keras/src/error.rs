@@ -95,6 +95,14 @@ pub enum Problem {
         /// What was found and what was expected.
         note: String,
     },
+    /// One of the files that the weights are spread over is not readable.
+    #[error("the shard `{shard}`: {problem}")]
+    Shard {
+        /// The file.
+        shard: String,
+        /// Why.
+        problem: Box<Problem>,
+    },
     /// A layer does not fit its configuration, its weights or its inputs.
     #[error("layer `{layer}`: {source}")]
     Layer {
@@ -131,6 +139,11 @@ impl Problem {
     /// A problem of an HDF5 file that is the model, and not a member of an archive.
     pub(crate) fn in_whole_model(self) -> Self {
         if let Self::Weights { place, note } = self { Self::WholeModel { place, note } } else { self }
+    }
+
+    /// A problem of a shard of the weights.
+    pub(crate) fn in_shard(self, shard: &str) -> Self {
+        Self::Shard { shard: shard.into(), problem: Box::new(self.in_whole_model()) }
     }
 
     pub(crate) fn weights(place: impl Into<String>, note: impl Into<String>) -> Self {

@@ -18,6 +18,7 @@ pub mod lower;
 mod names;
 mod order;
 mod read;
+mod sharded;
 mod tfjs;
 mod weights;
 mod write;

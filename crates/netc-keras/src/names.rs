@@ -1,6 +1,7 @@
 //! Names as Keras makes them: classes of the dialect, groups of the weights file.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path};
 
 use netc_ir::{Attr, Attrs, ElemType, Name};
 
@@ -30,6 +31,12 @@ pub(crate) fn dialect_class(entry: &Attrs, era: Era) -> Name {
 /// Whether entries of the class `dialect_class` are layers, not operations, and so are counted in `model.layers`.
 pub fn is_layer_class(dialect_class: &str) -> bool {
     !dialect_class.starts_with("keras.ops.")
+}
+
+/// Whether `name` names a file in a folder, and nothing outside of it.
+pub(crate) fn is_file_name(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) && !name.contains('/')
 }
 
 /// Gives each layer of a model its group in the weights file: the snake case of its class, numbered in model order.

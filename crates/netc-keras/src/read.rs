@@ -20,7 +20,7 @@ use crate::h5whole::{self, WholeModel};
 use crate::import::Importer;
 use crate::tfjs::{self, LayersModel};
 use crate::weights::{WeightTable, Weights};
-use crate::{json, legacy, write};
+use crate::{json, legacy, sharded, write};
 
 /// A model as it was read.
 #[derive(Debug)]
@@ -47,14 +47,14 @@ pub fn read(path: &Path, dialects: &Dialects) -> Result<Imported, KerasError> {
 }
 
 /// Reads the model at `path` as [`read`] does, with the weights of the file `weights` in place of its own: a
-/// `.weights.h5` of Keras 3, the weights in HDF5 of any other Keras, or a file with a model.
+/// `.weights.h5` of Keras 3 or the `.weights.json` of several, the weights in HDF5 of any other Keras, or a file with a
+/// model.
 ///
 /// # Errors
 /// As for [`read`], of either file.
 pub fn read_with_weights(path: &Path, weights: &Path, dialects: &Dialects) -> Result<Imported, KerasError> {
-    let table = other_weights(weights).map_err(|source| KerasError::Read { path: weights.into(), source })?;
-    let given = Some(Weights::of_file(weights, table));
-    read_file(path, given, dialects).map_err(|source| KerasError::Read { path: path.into(), source })
+    let given = other_weights(weights).map_err(|source| KerasError::Read { path: weights.into(), source })?;
+    read_file(path, Some(given), dialects).map_err(|source| KerasError::Read { path: path.into(), source })
 }
 
 /// Weights that are given apart from the model.
@@ -70,13 +70,24 @@ fn read_file(path: &Path, weights: Given, dialects: &Dialects) -> Result<Importe
 }
 
 /// The weights of a file that need not have a model.
-fn other_weights(path: &Path) -> Result<WeightTable, Problem> {
+fn other_weights(path: &Path) -> Result<Weights, Problem> {
     let file = Arc::new(File::open(path)?);
-    match container(&file)? {
-        Container::Archive => weights(&Archive::open(file.clone())?, file).map(WeightTable::Groups),
-        Container::Hdf5 => h5whole::read_weights(file),
-        Container::Json => Err(Problem::Archive("it is text; weights are in a .weights.h5, .h5 or .keras file".into())),
+    let table = match container(&file)? {
+        Container::Archive => WeightTable::Groups(weights(&Archive::open(file.clone())?, &file)?),
+        Container::Hdf5 => h5whole::read_weights(file)?,
+        Container::Json => return listed_weights(path, &file),
+    };
+    Ok(Weights::of_file(path, table))
+}
+
+/// The weights that a text lists.
+fn listed_weights(path: &Path, file: &File) -> Result<Weights, Problem> {
+    let json = json_in(file)?;
+    if sharded::is_map(&json) {
+        return sharded::read_beside(path, &json);
     }
+    let note = "it is text that lists no shards; weights are in a .weights.h5, .weights.json, .h5 or .keras file";
+    Err(Problem::Archive(note.into()))
 }
 
 /// A model in an HDF5 file.
@@ -122,15 +133,14 @@ fn of_keras_1() -> Problem {
 
 /// A model that `to_json` wrote: without weights, unless they are given.
 fn read_json(path: &Path, file: &File, given: Given, dialects: &Dialects) -> Result<Imported, Problem> {
-    if file.metadata()?.len() > MAX_MEMBER {
-        return Err(Problem::Archive(format!("it is text of more than {MAX_MEMBER} bytes")));
-    }
-    let text = io::read_to_string(file)?;
-    let parse = |text: &str| json::parse(text).map_err(|source| Problem::Json { member: "the file", source });
-    let mut object = parse(text.trim_start_matches(BYTE_ORDER_MARK))?;
+    let mut object = json_in(file)?;
     // What `to_json` gave may have been written as JSON once more.
     if let Attr::Str(inner) = &object {
-        object = parse(inner)?;
+        object = parse_file(inner)?;
+    }
+    if sharded::is_map(&object) {
+        let note = "it lists the shards of weights without a model: give the model, and this file with --weights";
+        return Err(Problem::config("weight_map", note));
     }
     if tfjs::is_model(&object) {
         return read_tfjs(path, &object, given, dialects);
@@ -153,6 +163,18 @@ fn read_json(path: &Path, file: &File, given: Given, dialects: &Dialects) -> Res
     Ok(imported)
 }
 
+/// The JSON in a file of text.
+fn json_in(file: &File) -> Result<Attr, Problem> {
+    if file.metadata()?.len() > MAX_MEMBER {
+        return Err(Problem::Archive(format!("it is text of more than {MAX_MEMBER} bytes")));
+    }
+    parse_file(io::read_to_string(file)?.trim_start_matches(BYTE_ORDER_MARK))
+}
+
+fn parse_file(text: &str) -> Result<Attr, Problem> {
+    json::parse(text).map_err(|source| Problem::Json { member: "the file", source })
+}
+
 /// A layers-model of TensorFlow.js.
 fn read_tfjs(path: &Path, json: &Attr, given: Given, dialects: &Dialects) -> Result<Imported, Problem> {
     let LayersModel { object, keras_version, weights, shards } = tfjs::read(path, json)?;
@@ -164,8 +186,8 @@ fn read_tfjs(path: &Path, json: &Attr, given: Given, dialects: &Dialects) -> Res
 fn read_archive(path: &Path, file: Arc<File>, given: Given, dialects: &Dialects) -> Result<Imported, Problem> {
     let archive = Archive::open(file.clone())?;
     let (given, config) = thread::scope(|scope| {
-        let own = || weights(&archive, file).map(|v| Weights::of_file(path, WeightTable::Groups(v)));
-        let given = scope.spawn(|| given.map_or_else(own, Ok));
+        let own = || weights(&archive, &file).map(|v| Weights::of_file(path, WeightTable::Groups(v)));
+        let given = scope.spawn(move || given.map_or_else(own, Ok));
         let config = parse_member(&archive, CONFIG);
         (given.join().unwrap_or_else(|panic| resume_unwind(panic)), config)
     });
@@ -198,8 +220,13 @@ fn check_file(path: &Path, copied: &[Span]) -> Result<(), Problem> {
     }
     let archive = Archive::open(file)?;
     // What is compressed was compared when it was read.
-    let weights = archive.member(WEIGHTS).filter(|weights| weights.is_stored());
-    weights.map_or(Ok(()), |weights| archive.check(weights, copied))
+    let weights = archive.members.iter().filter(|member| member.is_stored() && is_weights(&member.name));
+    weights.into_iter().try_for_each(|member| archive.check(member, copied))
+}
+
+/// Whether a member of an archive is one that has weights, or may be a shard of them.
+fn is_weights(member: &str) -> bool {
+    member.ends_with(".h5")
 }
 
 /// What some editors put before text.
@@ -240,15 +267,18 @@ fn parse_member(archive: &Archive, member: &'static str) -> Result<Attr, Problem
     json::parse(&archive.text(member)?).map_err(|source| Problem::Json { member, source })
 }
 
-fn weights(archive: &Archive, file: Arc<File>) -> Result<Variables, Problem> {
+fn weights(archive: &Archive, file: &Arc<File>) -> Result<Variables, Problem> {
     let Some(member) = archive.member(WEIGHTS) else {
-        if archive.members.iter().any(|m| m.name.ends_with(".npz") || m.name.ends_with("weights.json")) {
-            return Err(Problem::Archive("its weights are sharded or in .npz; save it anew with model.save()".into()));
+        if archive.member(sharded::MAP).is_some() {
+            return sharded::read_archive(archive, file);
+        }
+        if archive.members.iter().any(|m| m.name.ends_with(".npz")) {
+            return Err(Problem::Archive("its weights are in .npz; save it anew with model.save()".into()));
         }
         return Err(Problem::Missing(WEIGHTS));
     };
     match member.is_stored() {
-        true => h5read::read(file, member.offset, member.stored),
+        true => h5read::read(file.clone(), member.offset, member.stored),
         false => h5read::read_bytes(archive.bytes(member)?),
     }
 }

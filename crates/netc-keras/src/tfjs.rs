@@ -6,14 +6,14 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use netc_ir::{Attr, ElemType, Literal, Number, Type};
 
 use crate::error::Problem;
 use crate::h5read::{Bytes, MAX_INLINE, Variable};
 use crate::h5whole::WeightLists;
-use crate::names::elem_type;
+use crate::names::{elem_type, is_file_name};
 use crate::weights::owners;
 
 /// A model as its file has it.
@@ -123,8 +123,7 @@ impl Shards<'_> {
     }
 
     fn open(&mut self, name: &str, place: &str, start: u64) -> Result<Shard, Problem> {
-        let mut parts = Path::new(name).components();
-        if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) || name.contains('/') {
+        if !is_file_name(name) {
             return Err(Problem::config(place, format!("`{name}` is not the name of a file beside the model's")));
         }
         let path = self.folder.join(name);

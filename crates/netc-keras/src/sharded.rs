@@ -1,0 +1,150 @@
+//! Weights that Keras 3 spreads over several files: the shards.
+//!
+//! `model.weights.json` says for each group which shard has its datasets, or which shards, if they did not fit into one:
+//! `{"weight_map": {"/layers/dense/vars": "model_00000.weights.h5", ...}}` (`ShardedH5IOStore` of Keras's `saving_lib.py`).
+//! The shards lie beside it, in the archive or in the folder. Each is an HDF5 file as `model.weights.h5` is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use netc_ir::Attr;
+
+use crate::archive::{Archive, MAX_MEMBER};
+use crate::error::Problem;
+use crate::h5read::{self, Bytes, MAX_INLINE, Variable, Variables};
+use crate::json;
+use crate::names::is_file_name;
+use crate::weights::{WeightTable, Weights};
+
+/// The member of an archive that lists its shards.
+pub(crate) const MAP: &str = "model.weights.json";
+
+/// Whether the object lists shards.
+pub(crate) fn is_map(object: &Attr) -> bool {
+    object.get("weight_map").is_some()
+}
+
+/// The weights in the shards beside the file at `path`, which holds `json`.
+pub(crate) fn read_beside(path: &Path, json: &Attr) -> Result<Weights, Problem> {
+    let map = Map::of(json)?;
+    let (mut merged, mut files) = (Merged::default(), Vec::new());
+    for shard in map.0.keys() {
+        let file = path.with_file_name(shard);
+        let variables = read_file(&file).map_err(|problem| problem.in_shard(shard))?;
+        merged.add(&map, shard, files.len(), variables)?;
+        files.push(file);
+    }
+    Ok(Weights { table: WeightTable::Groups(merged.found), files })
+}
+
+fn read_file(path: &PathBuf) -> Result<Variables, Problem> {
+    let file = Arc::new(File::open(path)?);
+    let len = file.metadata()?.len();
+    h5read::read(file, 0, len)
+}
+
+/// The weights in the shards of the archive `file`.
+pub(crate) fn read_archive(archive: &Archive, file: &Arc<File>) -> Result<Variables, Problem> {
+    let json = json::parse(&archive.text(MAP)?).map_err(|source| Problem::Json { member: MAP, source })?;
+    let map = Map::of(&json)?;
+    let (mut merged, mut inflated) = (Merged::default(), 0);
+    for shard in map.0.keys() {
+        let member =
+            archive.member(shard).ok_or_else(|| Problem::config(MAP, format!("there is no member `{shard}`")))?;
+        let variables = match member.is_stored() {
+            true => h5read::read(file.clone(), member.offset, member.stored),
+            false => {
+                let bytes = archive.bytes(member)?;
+                inflated += bytes.len() as u64;
+                if inflated > MAX_MEMBER {
+                    let note = "its shards inflate to more than";
+                    return Err(Problem::Archive(format!(
+                        "{note} {MAX_MEMBER} bytes in all; write the archive anew with `zip -0`"
+                    )));
+                }
+                h5read::read_bytes(bytes)
+            }
+        };
+        merged.add(&map, shard, 0, variables.map_err(|problem| problem.in_shard(shard))?)?;
+    }
+    Ok(merged.found)
+}
+
+/// The groups of each shard, by path.
+struct Map(BTreeMap<String, BTreeSet<String>>);
+
+impl Map {
+    fn of(json: &Attr) -> Result<Self, Problem> {
+        let map = json.get("weight_map").and_then(Attr::as_map);
+        let map = map.ok_or_else(|| Problem::config("weight_map", "expected an object: groups with their files"))?;
+        let mut shards: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (group, files) in map.iter() {
+            for file in files.as_list().unwrap_or(std::slice::from_ref(files)) {
+                let name = file.as_str().unwrap_or_default();
+                if !is_file_name(name) {
+                    let note = format!("`{name}` is not the name of a file beside the list");
+                    return Err(Problem::config(format!("weight_map, `{group}`"), note));
+                }
+                shards.entry(name.into()).or_default().insert(group.trim_matches('/').into());
+            }
+        }
+        Ok(Self(shards))
+    }
+
+    /// Whether the dataset at `path` is in a group that is said to be in the shard.
+    fn says(&self, shard: &str, path: &str) -> bool {
+        let groups = self.0.get(shard);
+        path.rmatch_indices('/').any(|(end, _)| groups.is_some_and(|groups| groups.contains(&path[..end])))
+    }
+}
+
+/// What the shards that were read hold together.
+#[derive(Default)]
+struct Merged {
+    found: Variables,
+    /// Bytes of the weights that are in memory.
+    inline: u64,
+}
+
+impl Merged {
+    /// Adds what a shard holds, whose bytes are in the file with this number.
+    fn add(&mut self, map: &Map, shard: &str, file: usize, variables: Variables) -> Result<(), Problem> {
+        let wrong = |place: &str, note: String| Err(Problem::whole(place, note).in_shard(shard));
+        for group in map.0.get(shard).into_iter().flatten() {
+            let prefix = format!("{group}/");
+            if !variables.datasets.range(prefix.clone()..).next().is_some_and(|(path, _)| path.starts_with(&prefix)) {
+                return wrong(
+                    group,
+                    "it has no weights, and is said to have some: shards of several savings are mixed".into(),
+                );
+            }
+        }
+        for (path, variable) in variables.datasets {
+            if !map.says(shard, &path) {
+                return wrong(&path, "it is not said to be there: shards of several savings are mixed".into());
+            }
+            if self.found.datasets.contains_key(&path) {
+                return wrong(&path, "another shard has it too".into());
+            }
+            let bytes = match variable.bytes {
+                Bytes::At { offset, len, .. } => Bytes::At { file, offset, len },
+                Bytes::Read(literal) => {
+                    self.inline += literal.bytes.len() as u64;
+                    Bytes::Read(literal)
+                }
+            };
+            self.found.datasets.insert(path, Variable { ty: variable.ty, bytes });
+        }
+        let names = variables.names.into_iter().filter(|(group, _)| map.says(shard, &format!("{group}/vars/")));
+        self.found.names.extend(names);
+        if self.inline > MAX_INLINE {
+            return wrong(
+                "/",
+                format!("the compressed weights of the shards are larger than {MAX_INLINE} bytes in all"),
+            );
+        }
+        Ok(())
+    }
+}
