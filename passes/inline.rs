@@ -161,8 +161,11 @@ impl Inliner<'_> {
 
     /// Whether the layer that is called is no more than its function.
     fn is_free(&mut self, call: &CallOp) -> bool {
-        let Some(layer) = call.layer.map(|id| &self.module[id]).filter(|l| !l.weights.is_empty()) else { return true };
-        let text = format!("the nested model `{}` has weights of its own and stays a call", layer.name);
+        let Some(layer) = call.layer.map(|id| &self.module[id]).filter(|l| l.data().next().is_some()) else {
+            return true;
+        };
+        let what = if layer.weights.is_empty() { "assets" } else { "weights" };
+        let text = format!("the nested model `{}` has {what} of its own and stays a call", layer.name);
         self.remarks.push((Loc::Unknown, text));
         false
     }

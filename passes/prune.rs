@@ -1,6 +1,6 @@
 //! Removing what nothing refers to any more.
 
-use netc_ir::{CoreOp, Func, FuncId, LayerId, MAIN, Module, OpId, OpKind, WeightId, callees};
+use netc_ir::{CoreOp, Func, FuncId, Layer, LayerId, MAIN, Module, OpId, OpKind, WeightId, callees};
 
 /// Whether each function is among `roots` or called by one of them, directly or through others, by id.
 pub(crate) fn reachable(funcs: &[Func], roots: impl IntoIterator<Item = FuncId>) -> Vec<bool> {
@@ -63,7 +63,7 @@ impl Referred {
                 }
             }
         }
-        for (_, id) in module.layers.iter().flat_map(|l| &l.weights) {
+        for id in module.layers.iter().flat_map(Layer::data) {
             referred.weights[id.index()] = true;
         }
         referred
@@ -92,7 +92,7 @@ fn remove_weights(module: &mut Module, before: &[bool]) {
     let new_ids = Renumbering::of(&keep);
     retain(&mut module.weights, &keep);
     let renew = |id: &mut WeightId| *id = WeightId::new(new_ids.get(id.index()));
-    module.layers.iter_mut().flat_map(|l| &mut l.weights).for_each(|(_, id)| renew(id));
+    module.layers.iter_mut().flat_map(Layer::data_mut).for_each(renew);
     for_each_kind(&mut module.funcs, |kind| {
         if let OpKind::Core(CoreOp::Weight(id)) = kind {
             renew(id);

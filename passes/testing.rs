@@ -105,7 +105,7 @@ fn layers() -> Module {
         };
         let weights = vec![weight("kernel", &[2, 2]), weight("extra", &[extra]), weight("bias", &[2])];
         let (name, class) = (format!("two{i}").into(), "t.Two".into());
-        module.add_layer(Layer { name, class, config: Attrs::new(), weights });
+        module.add_layer(Layer { name, class, config: Attrs::new(), weights, assets: Vec::new() });
     }
     module
 }

@@ -92,7 +92,7 @@ fn module(n: usize) -> Module {
     let mut module = Module::new();
     for i in 0..n {
         let (name, class) = (format!("l{i}").into(), "t.Op".into());
-        module.add_layer(Layer { name, class, config: Attrs::new(), weights: Vec::new() });
+        module.add_layer(Layer { name, class, config: Attrs::new(), weights: Vec::new(), assets: Vec::new() });
     }
     let ty = Type::fixed(ElemType::F32, &[2]);
     let mut net = Net { builder: Builder::new(&module, MAIN), ty, count: 0 };

@@ -155,10 +155,15 @@ impl Joiner<'_> {
         let differs = |(x, y): &(&(Name, WeightId), &(Name, WeightId))| {
             x.0 != y.0 || x.1 != y.1 && (weight(x).ty != weight(y).ty || weight(x).data != weight(y).data)
         };
-        if a.weights.len() != b.weights.len() {
-            return Some(format!("the numbers of its weights differ, {} and {}", a.weights.len(), b.weights.len()));
+        for (a, b, what) in [(&a.weights, &b.weights, "weights"), (&a.assets, &b.assets, "assets")] {
+            if a.len() != b.len() {
+                return Some(format!("the numbers of its {what} differ, {} and {}", a.len(), b.len()));
+            }
+            if let Some((x, _)) = a.iter().zip(b).find(differs) {
+                return Some(format!("its {what} `{}` differ", x.0));
+            }
         }
-        a.weights.iter().zip(&b.weights).find(differs).map(|(x, _)| format!("its weights `{}` differ", x.0))
+        None
     }
 
     fn conflict(&self, layer: &Layer, note: &str) -> PassError {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking, and so do their helpers")]
 
+mod assets;
 mod bad_input;
 mod bad_manifest;
 mod bad_output;

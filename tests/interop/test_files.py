@@ -471,6 +471,68 @@ def packed(path, method, to):
     return to
 
 
+@keras.saving.register_keras_serializable("interop")
+class Table(layers.Layer):
+    """Multiplies with numbers that are in a file of the layer."""
+
+    numbers = None
+
+    def call(self, x):
+        return x * keras.ops.convert_to_tensor(self.numbers, x.dtype)
+
+    def compute_output_shape(self, shape):
+        return shape
+
+    def save_assets(self, folder):
+        with open(f"{folder}/numbers.txt", "w") as file:
+            file.write(" ".join(map(str, self.numbers)))
+
+    def load_assets(self, folder):
+        with open(f"{folder}/numbers.txt") as file:
+            self.numbers = [float(number) for number in file.read().split()]
+
+
+def table(name, numbers):
+    layer = Table(name=name)
+    layer.numbers = numbers
+    return layer
+
+
+def tables():
+    x = row()
+    inner_in = row("inner_in")
+    second = table("second", [2.0, 0.5, -1.0, 3.0])
+    inner = keras.Model(inner_in, layers.Dense(4)(second(layers.Dense(4)(inner_in))), name="inner")
+    shared = table("shared", [0.25, 1.5, 1.0, -2.0])
+    y = shared(layers.Dense(4, name="between")(shared(table("first", [1.0, 2.0, 3.0, 4.0])(x))))
+    return keras.Model(x, layers.Dense(2)(inner(y)))
+
+
+@pytest.mark.parametrize("cut", ["between", "shared@1", "inner", "inner/second"])
+def test_keras_loads_the_assets_of_stages(cut, tmp_path):
+    model = randomise(tables())
+    path = save(model, tmp_path / "m.keras")
+    values = inputs_of(model)
+    harness.split(path, cut, tmp_path / "out")
+    assert_close(harness.run_chain(tmp_path / "out", values), run(model, values.values()))
+    with zipfile.ZipFile(assert_round_trip(path, tmp_path)) as again, zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if name.startswith("assets/")]
+        assert len(names) == 3 and {name: again.read(name) for name in names} == {name: archive.read(name) for name in names}
+        assert again.namelist()[3:] == sorted(names)
+    if "/" not in cut:
+        netc("merge", tmp_path / "out/manifest.json", "-o", tmp_path / "merged.keras")
+        assert (tmp_path / "merged.keras").read_bytes() == (tmp_path / "again_m.keras").read_bytes()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_assets_of_a_compressed_archive_are_read(method, tmp_path):
+    path = save(randomise(tables()), tmp_path / "m.keras")
+    packed(path, method, tmp_path / "packed.keras")
+    for name in ("m", "packed"):
+        netc(tmp_path / f"{name}.keras", "-o", tmp_path / f"{name}_again.keras")
+    assert (tmp_path / "m_again.keras").read_bytes() == (tmp_path / "packed_again.keras").read_bytes()
+
+
 def test_a_compressed_archive_is_the_model(tmp_path):
     path = save(randomise(parallel_branches()), tmp_path / "m.keras")
     small = packed(path, zipfile.ZIP_DEFLATED, tmp_path / "small.keras")

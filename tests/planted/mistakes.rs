@@ -282,7 +282,7 @@ fn duplicate_shared_layers(module: &mut Module) {
 fn duplicate(module: &mut Module, layer: LayerId) -> LayerId {
     let mut copy = module[layer].clone();
     copy.name = format!("{}_{}", copy.name, module.layers.len()).as_str().into();
-    for (_, id) in &mut copy.weights {
+    for id in copy.data_mut() {
         let mut weight = module[*id].clone();
         weight.name = format!("{}_{}", weight.name, module.weights.len()).as_str().into();
         if let WeightData::Random { seed, .. } = &mut weight.data {

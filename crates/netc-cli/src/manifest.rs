@@ -391,7 +391,11 @@ impl Reader<'_> {
                 let unread = head.main().and_then(|main| Some((main, main.params.iter().find(|p| &*p.name == name)?)));
                 let ty = unread.map_or(Type::unranked(ElemType::Any), |(main, p)| main[p.value].ty.clone());
                 let layer = unread.and_then(|(_, p)| p.layer).map(|id| &head[id]);
-                Ok((name.to_string(), ty, layer.map(|l| Layer { weights: Vec::new(), ..l.clone() })))
+                Ok((
+                    name.to_string(),
+                    ty,
+                    layer.map(|l| Layer { weights: Vec::new(), assets: Vec::new(), ..l.clone() }),
+                ))
             })
             .collect()
     }

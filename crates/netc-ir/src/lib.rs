@@ -53,7 +53,7 @@ pub use parse::{ParseError, parse};
 pub use print::print;
 pub use types::{ElemType, Type};
 pub use uses::Uses;
-pub use verify::{Violations, verify, verify_changes};
+pub use verify::{Violations, is_path, verify, verify_changes};
 
 /// A name or other short text, shared between the places that hold it.
 pub type Name = std::sync::Arc<str>;

@@ -27,7 +27,7 @@ impl Module {
             self.weights.push(weight);
         }
         for mut layer in other.layers {
-            layer.weights.iter_mut().for_each(|(_, w)| *w = offset.weight(*w));
+            layer.data_mut().for_each(|w| *w = offset.weight(*w));
             self.layers.push(layer);
         }
         for func in &mut other.funcs {

@@ -125,9 +125,23 @@ pub struct Layer {
     pub config: Attrs,
     /// Its weights, by their place inside the layer, in the order of the file.
     pub weights: Vec<(Name, WeightId)>,
+    /// Its files, such as a vocabulary, by their path in the layer's folder: weights of bytes, which no op reads.
+    pub assets: Vec<(Name, WeightId)>,
 }
 
-/// A tensor of trained or generated numbers, kept where it is until it is needed.
+impl Layer {
+    /// What it refers to in the module's table of weights: its weights and its assets.
+    pub fn data(&self) -> impl Iterator<Item = WeightId> + '_ {
+        self.weights.iter().chain(&self.assets).map(|(_, id)| *id)
+    }
+
+    /// The same, to be numbered anew.
+    pub fn data_mut(&mut self) -> impl Iterator<Item = &mut WeightId> {
+        self.weights.iter_mut().chain(&mut self.assets).map(|(_, id)| id)
+    }
+}
+
+/// A tensor of trained or generated numbers, or the bytes of an asset, kept where it is until it is needed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Weight {
     /// Its path in the model.

@@ -144,23 +144,30 @@ impl Parser<'_> {
         self.cursor.expect(":")?;
         let class = self.cursor.word("a class such as keras.Conv2D")?;
         let config = self.cursor.attrs()?;
+        let weights = self.weights_at_places("weights", "the place of a weight in its layer")?;
+        let assets = self.weights_at_places("assets", "the path of an asset in the folder of its layer")?;
+        self.module.layers.push(Layer { name, class, config, weights, assets });
+        Ok(())
+    }
+
+    fn weights_at_places(&mut self, title: &str, place: &str) -> Parsed<Vec<(Name, WeightId)>> {
         let mut weights = Vec::new();
-        if self.cursor.eat_word("weights") {
-            self.cursor.expect("{")?;
-            while !self.cursor.eat("}") {
-                let place = self.cursor.word("the place of a weight in its layer")?;
-                self.cursor.expect("=")?;
-                let Some(weight) = self.reference("w", self.module.weights.len())? else {
-                    return self.cursor.expected("a weight such as `w0`");
-                };
-                weights.push((place, WeightId::new(weight)));
-                if !self.cursor.eat(",") && !self.cursor.peek("}") {
-                    return self.cursor.expected("`,` or `}`");
-                }
+        if !self.cursor.eat_word(title) {
+            return Ok(weights);
+        }
+        self.cursor.expect("{")?;
+        while !self.cursor.eat("}") {
+            let place = self.cursor.word(place)?;
+            self.cursor.expect("=")?;
+            let Some(weight) = self.reference("w", self.module.weights.len())? else {
+                return self.cursor.expected("a weight such as `w0`");
+            };
+            weights.push((place, WeightId::new(weight)));
+            if !self.cursor.eat(",") && !self.cursor.peek("}") {
+                return self.cursor.expected("`,` or `}`");
             }
         }
-        self.module.layers.push(Layer { name, class, config, weights });
-        Ok(())
+        Ok(weights)
     }
 
     fn func(&mut self) -> Parsed<()> {

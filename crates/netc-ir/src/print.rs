@@ -58,9 +58,12 @@ impl Display for LayerText<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let l = self.0;
         write!(f, "{} : {} {}", Quoted(&l.name), Word(&l.class), AttrsText(&l.config))?;
-        if !l.weights.is_empty() {
-            f.write_str(" weights {")?;
-            for (i, (place, weight)) in l.weights.iter().enumerate() {
+        for (title, entries) in [("weights", &l.weights), ("assets", &l.assets)] {
+            if entries.is_empty() {
+                continue;
+            }
+            write!(f, " {title} {{")?;
+            for (i, (place, weight)) in entries.iter().enumerate() {
                 write!(f, "{}{} = {weight}", if i == 0 { "" } else { ", " }, Word(place))?;
             }
             f.write_str("}")?;

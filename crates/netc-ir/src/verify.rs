@@ -12,10 +12,12 @@
 //! - V10 Function names are unique, and so are a function's parameter names and output names.
 //! - V11 An output is a parameter or a result of an op of the function.
 //! - V12 An op stands once in its function's order.
-//! - V13 A layer's weights have different places.
+//! - V13 A layer's weights have different places, and so have its assets.
 //! - V14 The module has text: an op has a result, a source op's name is a dialect and a class joined by a point, a fused
 //!   location holds two places or more, none of them fused or unknown, attributes nest up to 128 levels, and symbols are
 //!   words.
+//! - V15 An asset is a weight of type `u8[n]`, and its place is a path that stays in the layer's folder: parts joined by
+//!   `/`, none of them empty, `.` or `..`, and none with a backslash or a zero.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -29,7 +31,7 @@ use crate::infer::inferred;
 use crate::module::{Def, Func, Layer, Loc, Module, Param, Weight, WeightData};
 use crate::op::{CallOp, CoreOp, Op, OpKind, SourceOp};
 use crate::seen::Seen;
-use crate::types::Type;
+use crate::types::{ElemType, Type};
 
 /// One broken rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,11 +153,24 @@ impl<'m> Verifier<'m> {
     }
 
     fn layer(&mut self, place: Place<'_>, layer: &Layer) {
-        for (_, w) in &layer.weights {
+        for w in layer.data() {
             self.require(3, w.index() < self.module.weights.len(), place, || format!("there is no weight {w}"));
         }
-        let twice = duplicate(layer.weights.iter().map(|(place, _)| place));
-        self.require(13, twice.is_none(), place, || format!("two weights are at `{}`", twice.map_or("", |n| n)));
+        for (entries, title) in [(&layer.weights, "weights"), (&layer.assets, "assets")] {
+            let twice = duplicate(entries.iter().map(|(place, _)| place));
+            self.require(13, twice.is_none(), place, || format!("two {title} are at `{}`", twice.map_or("", |n| n)));
+        }
+        for (path, w) in &layer.assets {
+            self.require(15, is_path(path), place, || format!("`{path}` is not a path in a folder"));
+            let ty = self.module.weights.get(w.index()).map(|weight| &weight.ty);
+            let is_bytes = |ty: &Type| ty.elem == ElemType::U8 && ty.rank() == Some(1);
+            self.require(15, ty.is_none_or(is_bytes), place, || {
+                format!(
+                    "the asset `{path}` is of type {}, expected bytes: u8[n]",
+                    ty.map_or(String::new(), Type::to_string)
+                )
+            });
+        }
         self.attrs(place, &layer.config);
     }
 
@@ -436,6 +451,11 @@ impl Scope {
     fn is_defined(&self, value: ValueId) -> bool {
         self.defined.get(value.index()).copied().unwrap_or(false)
     }
+}
+
+/// Whether the path names a file in a folder or below, whatever system reads it.
+pub fn is_path(path: &str) -> bool {
+    path.split('/').all(|part| !matches!(part, "" | "." | "..") && !part.contains(['\\', '\0']))
 }
 
 /// The first item that is there twice.

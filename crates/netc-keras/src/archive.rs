@@ -131,6 +131,29 @@ impl Archive {
     }
 }
 
+/// Reads members whole, as long as they are together no larger than one may be.
+pub(crate) struct Inflater<'a> {
+    archive: &'a Archive,
+    left: u64,
+}
+
+impl<'a> Inflater<'a> {
+    pub(crate) fn new(archive: &'a Archive) -> Self {
+        Self { archive, left: MAX_MEMBER }
+    }
+
+    /// The bytes of a member.
+    pub(crate) fn bytes(&mut self, member: &Member) -> Result<Vec<u8>, Problem> {
+        let bytes = self.archive.bytes(member)?;
+        let left = self.left.checked_sub(bytes.len() as u64);
+        self.left = left.ok_or_else(|| {
+            let note = format!("with `{}` its members inflate to more than {MAX_MEMBER} bytes in all", member.name);
+            Problem::Archive(format!("{note}; write the archive anew with `zip -0`"))
+        })?;
+        Ok(bytes)
+    }
+}
+
 impl Member {
     /// Whether the member's bytes are in the file as they are.
     pub(crate) fn is_stored(&self) -> bool {
@@ -165,11 +188,15 @@ fn members(archive: &ZipArchive<FileAt>, buffer: &mut [u8], len: u64) -> Result<
         found.push((name, entry.wayfinder(), entry.compression_method(), entry.crc32()));
     }
     let mut members = Vec::new();
+    let mut left = len;
     for (name, wayfinder, method, crc) in found {
         let (start, end) = archive.get_entry(wayfinder).map_err(broken)?.compressed_data_range();
         if start > end || end > len {
             return Err(Problem::Archive(format!("`{name}` lies outside of the file")));
         }
+        // Members that share bytes would be read, and written, once each.
+        left =
+            left.checked_sub(end - start).ok_or_else(|| Problem::Archive("its members lie over one another".into()))?;
         members.push(Member { name, offset: start, stored: end - start, method, crc });
     }
     Ok(members)

@@ -25,7 +25,7 @@ mod tests;
 
 use std::ops::Range;
 
-use netc_ir::{Attr, Attrs, Dim, ElemType, Layer, LayerId, Module, Name, Type, Weight, WeightData};
+use netc_ir::{Attr, Attrs, Dim, ElemType, Layer, LayerId, Literal, Module, Name, Type, Weight, WeightData};
 use netc_pass::{Dialect, Dialects, LayerLibrary, LowerError};
 
 use assemble::{Draft, source_op};
@@ -35,6 +35,7 @@ pub use error::{BuildError, Reason};
 pub use layers::{BatchNormalization, Dense, Pool, Pool2d, Relu};
 use names::Names;
 
+use crate::assets;
 use crate::lower::KerasDialect;
 use crate::names::{dtype_name, numeric_order};
 
@@ -238,8 +239,18 @@ impl ModelBuilder {
             let weight = Weight { name: format!("{name}/{place}").into(), ty, data };
             weights.push((place.into(), self.module.add_weight(weight)));
         }
+        let mut files: Vec<&(String, Vec<u8>)> = declaration.assets.iter().collect();
+        files.sort();
+        let mut assets = Vec::new();
+        for (path, bytes) in files {
+            let dims = vec![bytes.len() as u64];
+            let ty = Type::fixed(ElemType::U8, &dims);
+            let data = WeightData::Inline(Literal { elem: ElemType::U8, dims, bytes: bytes[..].into() });
+            let weight = Weight { name: format!("{name}/{}{path}", assets::FOLDER).into(), ty, data };
+            assets.push((path.as_str().into(), self.module.add_weight(weight)));
+        }
         let config = declaration.entry(&name, inputs);
-        let layer = Layer { name, class: declaration.qualified().into(), config, weights };
+        let layer = Layer { name, class: declaration.qualified().into(), config, weights, assets };
         let declared = Declared { arity: declaration.arity(), call_attrs: declaration.call_attrs(), model: None };
         self.push(layer, declared)
     }

@@ -5,8 +5,9 @@ mod hdf5;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use netc_ir::{Attr, Attrs, Func, FuncId, Layer, LayerId, Module, Op, OpId, OpKind, Output, Type, ValueId};
+use netc_ir::{Attr, Attrs, Func, FuncId, Layer, LayerId, Module, Op, OpId, OpKind, Output, Type, ValueId, WeightId};
 
+use crate::assets::FOLDER;
 use crate::error::Problem;
 use crate::h5write::Tree;
 use crate::import::input_declaration;
@@ -23,6 +24,8 @@ pub(crate) struct Exporter<'m> {
     container: Container,
     /// Groups of weights, of an archive.
     pub(crate) weights: Tree,
+    /// The assets of an archive, by their names there.
+    pub(crate) assets: BTreeMap<String, WeightId>,
     /// Weights by outermost layer, of an HDF5 file.
     pub(crate) lists: Vec<WeightList>,
     /// The functions that are nested models of the file; each is the model of one layer.
@@ -60,8 +63,8 @@ struct Scope<'m> {
 
 impl<'m> Exporter<'m> {
     pub(crate) fn new(module: &'m Module, container: Container) -> Self {
-        let (weights, lists, nested) = (Tree::default(), Vec::new(), BTreeSet::new());
-        Self { module, era: Era::of(&module.attrs), container, weights, lists, nested }
+        let (weights, assets, lists, nested) = (Tree::default(), BTreeMap::new(), Vec::new(), BTreeSet::new());
+        Self { module, era: Era::of(&module.attrs), container, weights, assets, lists, nested }
     }
 
     /// Whether the file has the form of those before Keras 3.
@@ -180,6 +183,13 @@ impl<'m> Exporter<'m> {
         let group = self.weights.at(&path);
         group.at("vars").set_text("name", &layer.name);
         layer.weights.iter().for_each(|(place, weight)| group.add_weight(place, *weight));
+        for (place, asset) in &layer.assets {
+            let name = format!("{FOLDER}{}/{place}", path.trim_start_matches('/'));
+            if self.assets.insert(name.clone(), *asset).is_some() {
+                let note = format!("another layer has an asset at `{name}` too");
+                return Err(Problem::NotKeras { place: format!("layer `{}`", layer.name), note });
+            }
+        }
         Ok(path)
     }
 

@@ -9,6 +9,7 @@ use netc_ir::{
 };
 use netc_pass::Dialects;
 
+use crate::assets::Assets;
 use crate::call::{Call, Symbols, TensorRef, extents, structure};
 use crate::error::Problem;
 use crate::graph::{Entry, EntryKind, Graph, Surroundings, count_from_zero, counts_from_one, join};
@@ -25,6 +26,7 @@ pub(crate) struct Importer<'a> {
     /// The files that the weights are in, as they are numbered there.
     weights_files: Vec<FileId>,
     weights: WeightTable,
+    assets: Assets,
     dialects: &'a Dialects,
     symbols: Symbols,
 }
@@ -34,6 +36,8 @@ pub(crate) struct Importer<'a> {
 struct Place {
     /// Its group in the weights file, or in lists of weights by layer, the outermost layer that it is in.
     group: String,
+    /// Its folder of assets, which is called as the group.
+    folder: String,
     /// The prefix of its layers' paths.
     path: String,
     /// Where one list has the weights of all layers in a model: these.
@@ -45,12 +49,12 @@ type Signature<'s> = (&'s [TensorRef], &'s [TensorRef]);
 
 impl<'a> Importer<'a> {
     /// An importer of the model in the file at `path`, whose module has the attributes `attrs`.
-    pub(crate) fn new(path: &Path, weights: Weights, dialects: &'a Dialects, attrs: Attrs) -> Self {
+    pub(crate) fn new(path: &Path, weights: Weights, assets: Assets, dialects: &'a Dialects, attrs: Attrs) -> Self {
         let mut module = Module { attrs, ..Module::new() };
         let file = module.intern_file(&path.to_string_lossy());
         let weights_files = weights.files.iter().map(|path| module.intern_file(&path.to_string_lossy())).collect();
         let (weights, symbols) = (weights.table, Symbols::new());
-        Self { module, notes: Vec::new(), file, weights_files, weights, dialects, symbols }
+        Self { module, notes: Vec::new(), file, weights_files, weights, assets, dialects, symbols }
     }
 
     pub(crate) fn top_level(&mut self, object: &Attr) -> Result<(), Problem> {
@@ -84,6 +88,11 @@ impl<'a> Importer<'a> {
                 unclaimed.len(),
                 shown.join(", ")
             ));
+        }
+        let unclaimed = self.assets.unclaimed();
+        if unclaimed.len() > 0 {
+            let (number, shown) = (unclaimed.len(), unclaimed.take(4).collect::<Vec<_>>().join(", "));
+            self.notes.push(format!("{number} assets belong to no layer and are left out: {shown}"));
         }
         Imported { module: self.module, notes: self.notes }
     }
@@ -241,7 +250,11 @@ impl<'a> Importer<'a> {
         let path = join(&place.path, &name);
         let is_input = &*class == "keras.InputLayer";
         let counted = is_layer_class(&class) && (functional || !is_input);
-        let group = if counted { Some(self.group(&class, place, &name, groups)?) } else { None };
+        let folder = counted.then(|| {
+            let class = class.rsplit('.').next().unwrap_or(&class);
+            join(&join(&place.folder, "layers"), &groups.next(class))
+        });
+        let group = folder.as_ref().map(|folder| self.group(folder, place, &name)).transpose()?;
         let config = object.get("config").and_then(Attr::as_map);
         let nested = config.filter(|c| is_model(&class, c));
 
@@ -257,17 +270,19 @@ impl<'a> Importer<'a> {
                 let listed = &*place.listed;
                 let claim = Claim { group, name: &name, class: &class, config, nested, path: &path, listed };
                 let claimed = self.weights.claim(&claim);
-                self.declare_weights(claimed, &path)
+                self.declare_weights(claimed, &path, &self.weights_files.clone())
             }
             None => Vec::new(),
         };
+        let assets = folder.as_ref().map(|folder| self.assets.claim(folder, nested.is_some())).unwrap_or_default();
+        let assets = self.declare_weights(assets, &join(&path, "assets"), &[self.file]);
         let calls = object.get("inbound_nodes").and_then(Attr::as_list).unwrap_or_default();
         let calls: Vec<Call> =
             if is_input { Vec::new() } else { calls.iter().map(|c| Call::read(c, &path)).collect::<Result<_, _>>()? };
         if nested.is_some() && self.era() == Era::Before3 && calls.iter().any(Call::trains) {
             self.notes.push(format!("`{path}` is called with training = true, which is not followed into it"));
         }
-        let layer = self.module.add_layer(Layer { name: name.clone(), class, config: declared, weights });
+        let layer = self.module.add_layer(Layer { name: name.clone(), class, config: declared, weights, assets });
         let kind = match (nested, &group) {
             _ if is_input => EntryKind::Input(self.input_type(config, &path)?),
             (Some(inner), Some(group)) => {
@@ -276,7 +291,8 @@ impl<'a> Importer<'a> {
                 } else {
                     place.listed.clone()
                 };
-                let inner_place = Place { group: group.clone(), path: path.clone(), listed };
+                let folder = folder.unwrap_or_default();
+                let inner_place = Place { group: group.clone(), folder, path: path.clone(), listed };
                 let func = self.unique_func_name(&path);
                 EntryKind::Nested(self.model(inner, &inner_place, &func, None)?)
             }
@@ -285,19 +301,18 @@ impl<'a> Importer<'a> {
         Ok(Entry { name, layer, kind, calls })
     }
 
-    /// The layer's group in the weights file: its own, or in a list by layers that of the outermost layer it is in.
-    fn group(&self, class: &str, place: &Place, name: &str, groups: &mut GroupNames) -> Result<String, Problem> {
+    /// The layer's group in the weights file: that which is called as its folder of assets, or in a list by layers that of
+    /// the outermost layer it is in.
+    fn group(&self, folder: &str, place: &Place, name: &str) -> Result<String, Problem> {
         if let WeightTable::Lists(_) = &self.weights {
             return Ok(if place.group.is_empty() { name.into() } else { place.group.clone() });
         }
-        let class = class.rsplit('.').next().unwrap_or(class);
-        let group = join(&join(&place.group, "layers"), &groups.next(class));
-        match self.weights.owner(&group) {
+        match self.weights.owner(folder) {
             Some(other) if other != name => {
                 let note = format!("it belongs to layer `{name}` by its place, but says that it is `{other}`'s");
-                Err(Problem::weights(group, note))
+                Err(Problem::weights(folder, note))
             }
-            Some(_) | None => Ok(group),
+            Some(_) | None => Ok(folder.into()),
         }
     }
 
@@ -309,11 +324,16 @@ impl<'a> Importer<'a> {
         name
     }
 
-    /// Declares the weights of the layer at `path`.
-    fn declare_weights(&mut self, claimed: Vec<(Name, Variable)>, path: &str) -> Vec<(Name, WeightId)> {
+    /// Declares the weights of the layer at `path`, whose bytes are in `files`.
+    fn declare_weights(
+        &mut self,
+        claimed: Vec<(Name, Variable)>,
+        path: &str,
+        files: &[FileId],
+    ) -> Vec<(Name, WeightId)> {
         let declare = |(place, variable): (Name, Variable)| {
             let data = match variable.bytes {
-                Bytes::At { file, offset, len } => WeightData::File { file: self.weights_files[file], offset, len },
+                Bytes::At { file, offset, len } => WeightData::File { file: files[file], offset, len },
                 Bytes::Read(literal) => WeightData::Inline(literal),
             };
             let name = join(path, &place).into();
@@ -364,7 +384,13 @@ pub(crate) fn input_declaration(name: &str, batch_shape: Attr, dtype: &str, like
     if era == Era::Before3 {
         ["module", "registered_name"].iter().for_each(|key| drop(object.remove(key)));
     }
-    Layer { name: name.into(), class: "keras.InputLayer".into(), config: object, weights: Vec::new() }
+    Layer {
+        name: name.into(),
+        class: "keras.InputLayer".into(),
+        config: object,
+        weights: Vec::new(),
+        assets: Vec::new(),
+    }
 }
 
 /// The shape that a layer was built for, with the batch left open: what was there then need not be what comes.

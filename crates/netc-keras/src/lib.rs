@@ -1,6 +1,7 @@
 //! Keras models: files in, files out, and the meaning of every layer as core ops.
 
 mod archive;
+mod assets;
 pub mod build;
 mod call;
 mod error;

@@ -14,6 +14,7 @@ use netc_ir::{Attr, Attrs, Module, verify};
 use netc_pass::Dialects;
 
 use crate::archive::{Archive, MAX_MEMBER};
+use crate::assets::{self, Assets};
 use crate::error::{KerasError, Problem};
 use crate::h5read::{self, Variables};
 use crate::h5whole::{self, WholeModel};
@@ -100,7 +101,7 @@ fn read_whole_model(path: &Path, file: Arc<File>, given: Given, dialects: &Diale
         attrs.set("backend", &*backend);
     }
     let weights = given.unwrap_or_else(|| Weights::of_file(path, WeightTable::Lists(weights)));
-    let mut imported = import(path, weights, dialects, attrs, &legacy::model(config))?;
+    let mut imported = import(path, weights, Assets::default(), dialects, attrs, &legacy::model(config))?;
     if has_more {
         imported.notes.push("the optimizer's state is left out".into());
     }
@@ -111,11 +112,12 @@ fn read_whole_model(path: &Path, file: Arc<File>, given: Given, dialects: &Diale
 fn import(
     path: &Path,
     weights: Weights,
+    assets: Assets,
     dialects: &Dialects,
     attrs: Attrs,
     object: &Attr,
 ) -> Result<Imported, Problem> {
-    let mut importer = Importer::new(path, weights, dialects, attrs);
+    let mut importer = Importer::new(path, weights, assets, dialects, attrs);
     importer.top_level(object)?;
     let imported = importer.finish();
     verify(&imported.module)?;
@@ -156,7 +158,8 @@ fn read_json(path: &Path, file: &File, given: Given, dialects: &Dialects) -> Res
     let is_given = given.is_some();
     attrs.set(write::ARCHITECTURE, !is_given);
     let none = || Weights::of_file(path, WeightTable::Groups(Variables::default()));
-    let mut imported = import(path, given.unwrap_or_else(none), dialects, attrs, &Attr::Map(object))?;
+    let (weights, assets) = (given.unwrap_or_else(none), Assets::default());
+    let mut imported = import(path, weights, assets, dialects, attrs, &Attr::Map(object))?;
     if !is_given {
         imported.notes.push("it is an architecture without weights; give a file of weights with --weights".into());
     }
@@ -180,7 +183,7 @@ fn read_tfjs(path: &Path, json: &Attr, given: Given, dialects: &Dialects) -> Res
     let LayersModel { object, keras_version, weights, shards } = tfjs::read(path, json)?;
     let attrs = Attrs::new().with("format", "tfjs").with("keras_version", supported(&keras_version)?);
     let own = Weights { table: WeightTable::Lists(weights), files: shards };
-    import(path, given.unwrap_or(own), dialects, attrs, &legacy::model(object))
+    import(path, given.unwrap_or(own), Assets::default(), dialects, attrs, &legacy::model(object))
 }
 
 fn read_archive(path: &Path, file: Arc<File>, given: Given, dialects: &Dialects) -> Result<Imported, Problem> {
@@ -196,12 +199,15 @@ fn read_archive(path: &Path, file: Arc<File>, given: Given, dialects: &Dialects)
         Err(Problem::Missing(_)) => Attr::Null,
         metadata => metadata?,
     };
-    let mut imported = import(path, weights, dialects, module_attrs(&metadata), &config)?;
-    imported.notes.extend(left_out(&archive, &config));
+    let assets = Assets::of(&archive)?;
+    let mut imported = import(path, weights, assets, dialects, module_attrs(&metadata), &config)?;
+    if config.get("compile_config").is_some_and(|c| c.as_map().is_some_and(|m| !m.is_empty())) {
+        imported.notes.push("the compile configuration and the optimizer's state are left out".into());
+    }
     Ok(imported)
 }
 
-/// Compares the weights of the model at `path` with their checksum, which [`read`] does not, as it reads none of them.
+/// Compares the weights and assets of the model at `path` with their checksums, which [`read`] does not, as it reads none of them.
 /// Those in `copied`, in the order of the file, are taken to have the checksums that they had there. A file that is no
 /// archive has no checksum, and passes.
 ///
@@ -220,13 +226,13 @@ fn check_file(path: &Path, copied: &[Span]) -> Result<(), Problem> {
     }
     let archive = Archive::open(file)?;
     // What is compressed was compared when it was read.
-    let weights = archive.members.iter().filter(|member| member.is_stored() && is_weights(&member.name));
-    weights.into_iter().try_for_each(|member| archive.check(member, copied))
+    let mut streamed = archive.members.iter().filter(|member| member.is_stored() && is_streamed(&member.name));
+    streamed.try_for_each(|member| archive.check(member, copied))
 }
 
-/// Whether a member of an archive is one that has weights, or may be a shard of them.
-fn is_weights(member: &str) -> bool {
-    member.ends_with(".h5")
+/// Whether a member of an archive is one that is read in parts or not at all: weights, what may be a shard of them, assets.
+fn is_streamed(member: &str) -> bool {
+    member.ends_with(".h5") || member.starts_with(assets::FOLDER)
 }
 
 /// What some editors put before text.
@@ -291,17 +297,4 @@ fn module_attrs(metadata: &Attr) -> Attrs {
         }
     }
     attrs
-}
-
-fn left_out(archive: &Archive, config: &Attr) -> Vec<String> {
-    let mut notes = Vec::new();
-    if config.get("compile_config").is_some_and(|c| c.as_map().is_some_and(|m| !m.is_empty())) {
-        notes.push("the compile configuration and the optimizer's state are left out".into());
-    }
-    let assets: Vec<&str> =
-        archive.members.iter().map(|m| m.name.as_str()).filter(|n| n.starts_with("assets/")).collect();
-    if !assets.is_empty() {
-        notes.push(format!("assets are left out: {}", assets.join(", ")));
-    }
-    notes
 }

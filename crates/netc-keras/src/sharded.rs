@@ -6,12 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use netc_ir::Attr;
 
-use crate::archive::{Archive, MAX_MEMBER};
+use crate::archive::{Archive, Inflater};
 use crate::error::Problem;
 use crate::h5read::{self, Bytes, MAX_INLINE, Variable, Variables};
 use crate::json;
@@ -39,7 +39,7 @@ pub(crate) fn read_beside(path: &Path, json: &Attr) -> Result<Weights, Problem> 
     Ok(Weights { table: WeightTable::Groups(merged.found), files })
 }
 
-fn read_file(path: &PathBuf) -> Result<Variables, Problem> {
+fn read_file(path: &Path) -> Result<Variables, Problem> {
     let file = Arc::new(File::open(path)?);
     let len = file.metadata()?.len();
     h5read::read(file, 0, len)
@@ -49,23 +49,13 @@ fn read_file(path: &PathBuf) -> Result<Variables, Problem> {
 pub(crate) fn read_archive(archive: &Archive, file: &Arc<File>) -> Result<Variables, Problem> {
     let json = json::parse(&archive.text(MAP)?).map_err(|source| Problem::Json { member: MAP, source })?;
     let map = Map::of(&json)?;
-    let (mut merged, mut inflated) = (Merged::default(), 0);
+    let (mut merged, mut inflater) = (Merged::default(), Inflater::new(archive));
     for shard in map.0.keys() {
-        let member =
-            archive.member(shard).ok_or_else(|| Problem::config(MAP, format!("there is no member `{shard}`")))?;
+        let missing = || Problem::config(MAP, format!("there is no member `{shard}`"));
+        let member = archive.member(shard).ok_or_else(missing)?;
         let variables = match member.is_stored() {
             true => h5read::read(file.clone(), member.offset, member.stored),
-            false => {
-                let bytes = archive.bytes(member)?;
-                inflated += bytes.len() as u64;
-                if inflated > MAX_MEMBER {
-                    let note = "its shards inflate to more than";
-                    return Err(Problem::Archive(format!(
-                        "{note} {MAX_MEMBER} bytes in all; write the archive anew with `zip -0`"
-                    )));
-                }
-                h5read::read_bytes(bytes)
-            }
+            false => inflater.bytes(member).and_then(h5read::read_bytes),
         };
         merged.add(&map, shard, 0, variables.map_err(|problem| problem.in_shard(shard))?)?;
     }

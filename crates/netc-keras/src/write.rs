@@ -80,6 +80,9 @@ fn write_archive(module: &Module, func: FuncId, store: &Store, out: impl Write) 
     let config = json::print(&Attr::Map(object));
     archive.member("config.json", |out| Ok(out.write_all(config.as_bytes())?))?;
     archive.member("model.weights.h5", |out| h5write::write(&exporter.weights, module, store, out))?;
+    for (name, asset) in &exporter.assets {
+        archive.member(name, |out| Ok(out.splice(|out| store.copy(&module[*asset], out))?))?;
+    }
     archive.finish()?.flush()?;
     Ok(written)
 }

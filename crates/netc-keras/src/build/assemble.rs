@@ -70,7 +70,7 @@ impl Draft<'_> {
         let mut places = Places::new();
         for id in order {
             let mut layer = self.module[*id].clone();
-            for (_, weight) in &mut layer.weights {
+            for weight in layer.data_mut() {
                 let moved: Weight = self.module[*weight].clone();
                 *weight = module.add_weight(moved);
             }

@@ -20,6 +20,8 @@ pub struct Declaration {
     pub weights: Vec<Variable>,
     /// The weights of layers inside the layer, by the attribute that holds each.
     pub sublayers: Vec<(String, Vec<Variable>)>,
+    /// The files of the layer, by their path in its folder.
+    pub assets: Vec<(String, Vec<u8>)>,
     /// Whether Keras records the shape of the input: layers that are built when they are made do not have it.
     pub records_shape: bool,
     /// The arguments of a call, with `$i` where operand `i` stands.
@@ -52,6 +54,7 @@ impl Declaration {
             config,
             weights: Vec::new(),
             sublayers: Vec::new(),
+            assets: Vec::new(),
             records_shape: true,
             args: vec![Attr::Operand(0)],
             kwargs: Attrs::new(),
@@ -75,6 +78,13 @@ impl Declaration {
     #[must_use]
     pub fn sublayer(mut self, attribute: &str, weights: impl IntoIterator<Item = Variable>) -> Self {
         self.sublayers.push((attribute.into(), weights.into_iter().collect()));
+        self
+    }
+
+    /// With a file at `path` in the layer's folder.
+    #[must_use]
+    pub fn asset(mut self, path: &str, bytes: &[u8]) -> Self {
+        self.assets.push((path.into(), bytes.to_vec()));
         self
     }
 

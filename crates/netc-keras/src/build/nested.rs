@@ -20,7 +20,7 @@ impl ModelBuilder {
         let name = self.named(title).name("Functional");
         let class = if sequential { "keras.Sequential" } else { "keras.Functional" };
         let config = entry(main, &name, sequential);
-        let layer = Layer { name, class: class.into(), config, weights: Vec::new() };
+        let layer = Layer { name, class: class.into(), config, weights: Vec::new(), assets: Vec::new() };
         let call_attrs = attrs_of_call(main.params.len());
         self.push(layer, Declared { arity: main.params.len(), call_attrs, model: Some(model) })
     }
@@ -62,7 +62,7 @@ pub(super) fn embed(module: &mut Module, model: &Module, name: &Name) -> Option<
     }
     for layer in &model.layers {
         let mut layer = layer.clone();
-        layer.weights.iter_mut().for_each(|(_, id)| *id = WeightId::new(weights + id.index()));
+        layer.data_mut().for_each(|id| *id = WeightId::new(weights + id.index()));
         module.add_layer(layer);
     }
     let main = model.func_named(netc_ir::MAIN)?;

@@ -72,6 +72,9 @@ impl<'m> Exporter<'m> {
             let note = format!("{note}; write the model as .keras");
             Problem::NotKeras { place: format!("layer `{path}`"), note }
         };
+        if !layer.assets.is_empty() {
+            return Err(refuse("it has assets, which only a .keras file has a place for"));
+        }
         if scope.place.depth == 0 {
             self.lists.push(WeightList { layer: layer.name.clone(), weights: Vec::new() });
         }

@@ -132,7 +132,13 @@ impl<'a> Call<'a, '_> {
         let class = dialect_class(object, Era::Keras3);
         let below = |at: &str| at.strip_prefix(place)?.strip_prefix('/').map(Into::into);
         let weights = self.weights().iter().filter_map(|(at, weight)| Some((below(at)?, *weight))).collect();
-        let layer = Layer { name: self.class().into(), class: class.clone(), config: object.clone(), weights };
+        let layer = Layer {
+            name: self.class().into(),
+            class: class.clone(),
+            config: object.clone(),
+            weights,
+            assets: Vec::new(),
+        };
         let args = (0..operands.len() as u32).map(Attr::Operand).collect();
         let attrs = Attrs::new().with("args", Attr::List(args)).with("kwargs", Attrs::new());
         let op = SourceOp { name: class, layer: None, attrs };

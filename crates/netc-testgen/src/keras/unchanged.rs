@@ -95,7 +95,8 @@ pub(super) fn custom(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> 
         let config = Attrs::new().with("inner", inner as i64).with(unicode.0, unicode.1);
         let down = [(vec![channels, inner], Init::glorot(channels, inner)), (vec![inner], Init::offset())];
         let up = [(vec![inner, channels], Init::glorot(inner, channels))];
-        Declaration::keras("Adapter", config).sublayer("up", up).sublayer("down", down)
+        let declaration = Declaration::keras("Adapter", config).sublayer("up", up).sublayer("down", down);
+        if inner == 2 { declaration.asset("words.txt", b"a\n\xff\0").asset("up/empty", b"") } else { declaration }
     } else {
         let config = Attrs::new().with("axis", Attr::ints([-1])).with(unicode.0, unicode.1);
         Declaration::keras("Scale", config)

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use netc_data::Rng;
 use netc_ir::{
-    Attr, Attrs, CallOp, Def, Dim, ElemType, FileId, Func, FuncId, LayerId, Loc, Module, Op, OpId, OpKind, SourceOp,
-    Type, ValueId, WeightData, WeightId, print, verify, verify_changes,
+    Attr, Attrs, CallOp, Def, Dim, ElemType, FileId, Func, FuncId, LayerId, Literal, Loc, Module, Op, OpId, OpKind,
+    SourceOp, Type, ValueId, Weight, WeightData, WeightId, print, verify, verify_changes,
 };
 
 use super::{Wrong, require};
@@ -30,6 +30,7 @@ pub const BREAKS: &[Break] = &[
     Break { rule: 3, apply: lose_layer_of_op },
     Break { rule: 3, apply: lose_layer_of_param },
     Break { rule: 3, apply: lose_weight_of_layer },
+    Break { rule: 3, apply: lose_asset_of_layer },
     Break { rule: 3, apply: lose_file_of_weight },
     Break { rule: 3, apply: lose_callee },
     Break { rule: 4, apply: define_again },
@@ -49,12 +50,15 @@ pub const BREAKS: &[Break] = &[
     Break { rule: 10, apply: repeat_output },
     Break { rule: 11, apply: return_nothing },
     Break { rule: 13, apply: repeat_place },
+    Break { rule: 13, apply: repeat_asset },
     Break { rule: 14, apply: compute_nothing },
     Break { rule: 14, apply: lose_dialect },
     Break { rule: 14, apply: fuse_one_place },
     Break { rule: 14, apply: fuse_unknown_places },
     Break { rule: 14, apply: nest_too_deep },
     Break { rule: 14, apply: name_symbol_with_space },
+    Break { rule: 15, apply: lead_asset_out_of_its_folder },
+    Break { rule: 15, apply: make_asset_of_numbers },
 ];
 
 /// The valid `module`, broken in each way that it can be, is refused by the rule that is broken, among others perhaps.
@@ -119,6 +123,11 @@ fn lose_layer_of_param(m: &mut Module, rng: &mut Rng) -> Option<()> {
 
 fn lose_weight_of_layer(m: &mut Module, rng: &mut Rng) -> Option<()> {
     pick(&mut m.layers, rng)?.weights.push(("lost".into(), WeightId::new(NOWHERE)));
+    Some(())
+}
+
+fn lose_asset_of_layer(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    pick(&mut m.layers, rng)?.assets.push(("lost".into(), WeightId::new(NOWHERE)));
     Some(())
 }
 
@@ -242,6 +251,31 @@ fn repeat_place(m: &mut Module, rng: &mut Rng) -> Option<()> {
     let layer = pick(&mut m.layers, rng)?;
     let twin = layer.weights.first()?.clone();
     layer.weights.push(twin);
+    Some(())
+}
+
+fn repeat_asset(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    add_asset(m, rng, "twin", ElemType::U8)?;
+    let layer = m.layers.iter_mut().find(|layer| !layer.assets.is_empty())?;
+    let twin = layer.assets.last()?.clone();
+    layer.assets.push(twin);
+    Some(())
+}
+
+fn lead_asset_out_of_its_folder(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    let place = one_of(&["", ".", "../up", "a//b", "/root", "a/../../b", "a/", "a\\b", "a\0"], rng)?;
+    add_asset(m, rng, place, ElemType::U8)
+}
+
+fn make_asset_of_numbers(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    add_asset(m, rng, "numbers", ElemType::F32)
+}
+
+/// Gives a layer an asset of two elements.
+fn add_asset(m: &mut Module, rng: &mut Rng, place: &str, elem: ElemType) -> Option<()> {
+    let data = WeightData::Inline(Literal::splat(elem, &[2], 1.0));
+    let id = m.add_weight(Weight { name: place.into(), ty: Type::fixed(elem, &[2]), data });
+    pick(&mut m.layers, rng)?.assets.push((place.into(), id));
     Some(())
 }
 
