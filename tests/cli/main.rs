@@ -15,6 +15,7 @@ mod pipelines;
 mod rewriting;
 mod run;
 mod sharded;
+mod sidecar;
 mod split;
 mod streams;
 mod support;

@@ -71,6 +71,7 @@ mod pipeline;
 mod program;
 mod progress;
 mod report;
+mod sidecar;
 mod text;
 mod verify;
 

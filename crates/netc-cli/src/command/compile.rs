@@ -238,10 +238,10 @@ fn tell_stale(model: &Model, folder: &Path, stages: usize, format: Format) {
     }
 }
 
-/// Writes the model as a program and gives the path.
-pub(crate) fn write_program(model: &Model, target: &Path) -> Result<Vec<String>, CliError> {
-    program::write(&model.module, "", target)?;
-    Ok(vec![target.display().to_string()])
+/// Writes the model as a program and gives the paths of what is written.
+fn write_program(model: &Model, target: &Path) -> Result<Vec<String>, CliError> {
+    let written = program::write_with_sidecar(&model.module, target)?;
+    Ok(written.iter().map(|path| path.display().to_string()).collect())
 }
 
 /// Writes `@main` as a model file and gives the path.

@@ -5,11 +5,11 @@ use std::path::Path;
 use netc_ir::Module;
 use netc_testgen::{CoreRecipe, Feature, Features, KerasRecipe};
 
-use super::compile::{write_model, write_program};
+use super::compile::write_model;
 use crate::args::{GenArgs, Level};
 use crate::error::CliError;
 use crate::format::Format;
-use crate::{input, text};
+use crate::{input, program, text};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &GenArgs) -> Result<(), CliError> {
     let model = input::model(module(level, args, features), "random".into(), Vec::new(), "the random program")?;
     match target {
         Some(Target::Model(path, format)) => write_model(&model, path, format).map(drop),
-        Some(Target::Program(path)) => write_program(&model, path).map(drop),
+        Some(Target::Program(path)) => program::write(&model.module, "", path),
         None => text::print(&netc_ir::print(&model.module)),
     }
 }
