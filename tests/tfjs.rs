@@ -1,10 +1,11 @@
 //! Layers-models of TensorFlow.js (`tfjs/`, made by `interop/tfjs_models.mjs`): they compute what TensorFlow.js computed.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use netc_exec::Tensor;
-use netc_ir::{MAIN, Module, WeightData};
+use netc_ir::{F64, Literal, MAIN, Module, Type, WeightData};
 use netc_testgen::oracle;
 use serde_json::Value;
 
@@ -114,4 +115,106 @@ fn damage_is_an_error_with_a_place() {
     assert!(error(&text, None).contains("its weights are in `group1-shard1.bin`, which cannot be read"));
     assert!(error(&text, Some(&bytes[..110])).contains("weight `hidden/bias`: its bytes begin at 100 of 110"));
     assert!(error(&text, Some(&[])).contains("its bytes begin at 0 of 0"));
+}
+
+/// Writes the model into the folder as TensorFlow.js has it.
+fn write(module: &Module, folder: &Path) -> Result<(), netc_keras::KerasError> {
+    let store = netc_data::Store::open(module).unwrap();
+    let create = |name: &str| fs::File::create(folder.join(name));
+    netc_keras::write_tfjs(module, module.func_named(MAIN).unwrap(), &store, create).map(drop)
+}
+
+/// Every file of the folder with its bytes.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(path).unwrap())).collect()
+}
+
+/// The program without the places of its weights, and their bytes.
+fn without_places(mut module: Module) -> (String, Vec<Vec<u8>>) {
+    let store = netc_data::Store::open(&module).unwrap();
+    let bytes = module.weights.iter().map(|weight| store.read(weight).unwrap()).collect();
+    module.files.clear();
+    for weight in &mut module.weights {
+        let dims = weight.ty.fixed_dims().unwrap();
+        weight.data = WeightData::Inline(Literal::splat(weight.ty.elem, &dims, 0.0));
+    }
+    (netc_ir::print(&module), bytes)
+}
+
+#[test]
+fn what_is_written_is_read_back_the_same() {
+    for name in MODELS {
+        let module = model(name);
+        let [first, second] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        write(&module, first.path()).unwrap();
+        let back = read(&first.path().join("model.json"));
+        let ((found, found_bytes), (expected, expected_bytes)) = (without_places(back.clone()), without_places(module));
+        assert_eq!(found, expected, "{name}");
+        assert!(found_bytes == expected_bytes, "{name}: the bytes of the weights differ");
+        write(&back, second.path()).unwrap();
+        assert_eq!(files(first.path()), files(second.path()), "{name}");
+        let json: Value = serde_json::from_slice(&files(first.path())["model.json"]).unwrap();
+        assert_eq!(json["weightsManifest"][0]["paths"], serde_json::json!(["group1-shard1of1.bin"]), "{name}");
+    }
+}
+
+#[test]
+fn weights_have_the_names_that_tensorflow_js_gives_them() {
+    for name in ["branches", "nested", "recurrent"] {
+        let folder_of_copy = tempfile::tempdir().unwrap();
+        write(&model(name), folder_of_copy.path()).unwrap();
+        let names = |folder: &Path| {
+            let json: Value = serde_json::from_slice(&fs::read(folder.join("model.json")).unwrap()).unwrap();
+            let weights = json["weightsManifest"][0]["weights"].as_array().unwrap().clone();
+            weights.iter().map(|w| (w["name"].to_string(), w["shape"].to_string())).collect::<BTreeMap<_, _>>()
+        };
+        assert_eq!(names(folder_of_copy.path()), names(&folder(name)), "{name}");
+    }
+}
+
+#[test]
+fn weights_are_cut_into_shards_of_4_mb() {
+    let mut module = model("nested");
+    let [kernel, out] = [0, 2].map(|i| module.weights[i].name.clone());
+    for weight in &mut module.weights {
+        let dims = match &weight.name {
+            name if *name == kernel => vec![5, 500_000],
+            name if *name == out => vec![500_000, 2],
+            _ => continue,
+        };
+        weight.ty = Type::fixed(weight.ty.elem, &dims);
+        weight.data = WeightData::Random { seed: 3, low: F64::new(-1.0), high: F64::new(1.0) };
+    }
+    let folder = tempfile::tempdir().unwrap();
+    write(&module, folder.path()).unwrap();
+    let written = files(folder.path());
+    let shards: Vec<usize> = (1..=4).map(|i| written[&format!("group1-shard{i}of4.bin")].len()).collect();
+    assert_eq!(shards, [4 << 20, 4 << 20, 4 << 20, 14_000_028 - (12 << 20)]);
+    let store = netc_data::Store::open(&module).unwrap();
+    let all: Vec<u8> = (1..=4).flat_map(|i| written[&format!("group1-shard{i}of4.bin")].clone()).collect();
+    let expected: Vec<u8> = module.weights.iter().flat_map(|weight| store.read(weight).unwrap()).collect();
+    assert!(all == expected);
+}
+
+#[test]
+fn what_tensorflow_js_does_not_have_is_refused() {
+    let refused = |module: &Module, part: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let netc_keras::KerasError::Write { source, .. } = write(module, folder.path()).unwrap_err() else { panic!() };
+        assert!(source.to_string().contains(part), "{source}");
+        assert_eq!(files(folder.path()).len(), 0);
+    };
+    let text = netc_ir::print(&model("recurrent"));
+    let changed = |from: &str, to: &str| {
+        let changed = text.replace(from, to);
+        assert_ne!(text, changed, "{from}");
+        netc_ir::parse(&changed).unwrap()
+    };
+    refused(&changed("keras.LSTM", "keras.Wrapper"), "TensorFlow.js has no layer `Wrapper`");
+    refused(&changed("keras.LSTM", "custom.LSTM"), "which those of custom layers have not");
+    refused(&changed("return_state = false", "reset_after = true"), "does not compute `LSTM` with its `reset_after`");
+    refused(&changed("keras_version = \"2.15.0\"", "keras_version = \"3.1.0\""), "as Keras 3.1.0 does");
+    let twice = netc_ir::print(&model("nested")).replace("\"hidden\"", "\"out\"").replace("tower/hidden", "tower/out");
+    refused(&netc_ir::parse(&twice).unwrap(), "another layer has a `out/kernel` too");
 }

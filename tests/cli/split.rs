@@ -239,3 +239,30 @@ fn json_is_the_manifest() {
     let whole: Value = serde_json::from_str(&folder.netc(&["tiny.keras", "--emit", "json"]).done()).unwrap();
     assert_eq!((&whole["layers"], &whole["parameters"]), (&json!(8), &json!(326)));
 }
+
+/// TensorFlow.js reads a folder, so that each stage is one.
+#[test]
+fn stages_are_written_for_tensorflow_js() {
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/tfjs/branches/model.json");
+    let folder = Folder::new();
+    let out = folder.netc(&[model, "--pass", "split=bn", "--format", "tfjs", "-o", "out", "--verify"]).done();
+    assert!(out.contains("file    model.stage0/model.json"), "{out}");
+    let names = ["model.stage0/group1-shard1of1.bin", "model.stage0/model.json", "model.stage1/model.json"];
+    assert!(names.iter().all(|name| folder.path("out").join(name).exists()), "{:?}", folder.names());
+    folder.netc(&["merge", "out/manifest.json", "--format", "tfjs", "-o", "merged"]).done();
+    folder.netc(&[model, "--format", "tfjs", "-o", "js/whole"]).done();
+    for name in ["model.json", "group1-shard1of1.bin"] {
+        assert_eq!(folder.read(&format!("merged/{name}")), folder.read(&format!("js/whole/{name}")), "{name}");
+    }
+    assert!(folder.netc(&["diff", "js/whole/model.json", "out/manifest.json"]).done().contains("equal bit for bit"));
+    let refuses = |args: &[&str], code: i32, parts: &[&str]| {
+        let before = folder.contents();
+        folder.netc(args).failed(code, parts);
+        assert_eq!(before, folder.contents());
+    };
+    let whole = "js/whole/model.json";
+    refuses(&[whole, "--format", "tfjs", "-o", "js/whole"], 1, &["never overwritten"]);
+    refuses(&[whole, "--format", "tfjs", "-o", "x.json"], 2, &["`x.json` is the name of a file", "give a folder"]);
+    refuses(&["zoo:tiny", "--format", "tfjs", "-o", "fresh/js"], 1, &["its layers are declared as Keras 3"]);
+    refuses(&["zoo:tiny", "--pass", "split=sum", "--format", "tfjs", "-o", "fresh"], 1, &["declared as Keras 3"]);
+}

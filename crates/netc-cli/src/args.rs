@@ -72,10 +72,11 @@ pub(crate) struct CompileArgs {
     pub(crate) input: Option<String>,
     #[command(flatten)]
     pub(crate) passes: PassesToRun,
-    /// Where to write: a folder for the stages of a split, or a file x.keras, x.h5, x.json (without weights) or x.nir
+    /// Where to write: a folder for the stages of a split or for `--format tfjs`, or a file x.keras, x.h5, x.json (without
+    /// weights) or x.nir
     #[arg(short, long, value_name = "PATH")]
     pub(crate) output: Option<PathBuf>,
-    /// What the stages of a split are written as; keras unless given
+    /// What the stages of a split are written as; keras unless given. Of a whole model only `tfjs` is said by this
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
     /// Run the model before and after the passes on N random inputs and compare: bit for bit, or where a pass may round

@@ -1,5 +1,7 @@
 //! The kinds of files that hold a model with its weights.
 
+use std::fs::File;
+use std::io::{self, BufWriter};
 use std::path::Path;
 
 use clap::ValueEnum;
@@ -9,7 +11,7 @@ use netc_keras::Written;
 
 use crate::error::CliError;
 use crate::input::Model;
-use crate::output::Out;
+use crate::output::{Finished, Out, Pending, cannot_write, refuse_input};
 use crate::text;
 
 /// A kind of file.
@@ -19,6 +21,8 @@ pub(crate) enum Format {
     Keras,
     /// HDF5, which Keras 2 and 3 load; layers stay declared as they were read
     H5,
+    /// A folder with model.json and its weights, which TensorFlow.js loads; for models of Keras 2
+    Tfjs,
 }
 
 impl Format {
@@ -31,34 +35,68 @@ impl Format {
         }
     }
 
-    pub(crate) fn extension(self) -> &'static str {
+    /// Whether a model is a folder of files.
+    pub(crate) fn is_folder(self) -> bool {
+        matches!(self, Self::Tfjs)
+    }
+
+    /// The path, in the folder of all that is written, of the file that says what the model `name` is.
+    pub(crate) fn file_of(self, name: &str) -> String {
         match self {
-            Self::Keras => "keras",
-            Self::H5 => "h5",
+            Self::Keras => format!("{name}.keras"),
+            Self::H5 => format!("{name}.h5"),
+            Self::Tfjs => format!("{name}/{}", netc_keras::TFJS_MODEL),
         }
     }
 
-    /// Writes the function `func` to `out`, which becomes the file at `target`.
+    /// Writes the function `func` into the file that will be at `target`, and others that the format has beside it.
     pub(crate) fn write(
         self,
         model: &Model,
         store: &Store,
         func: FuncId,
         target: &Path,
-        out: &mut Out<'_>,
-    ) -> Result<Written, CliError> {
-        let written = match self {
-            Self::Keras => netc_keras::write(&model.module, func, store, out),
-            Self::H5 => netc_keras::write_hdf5(&model.module, func, store, out),
-        };
-        written.map_err(|e| CliError::because(format!("cannot write `{}`", target.display()), e))
+    ) -> Result<(Vec<Finished>, Written), CliError> {
+        let place = |e| CliError::because(format!("cannot write `{}`", target.display()), e);
+        let module = &model.module;
+        match self {
+            Self::Keras => one_file(target, |out| netc_keras::write(module, func, store, out).map_err(place)),
+            Self::H5 => one_file(target, |out| netc_keras::write_hdf5(module, func, store, out).map_err(place)),
+            Self::Tfjs => {
+                let mut files = Vec::new();
+                let create = |name: &str| {
+                    let (file, finished) = begin(model, &target.with_file_name(name)).map_err(io::Error::other)?;
+                    files.push(finished);
+                    Ok(file)
+                };
+                let written = netc_keras::write_tfjs(module, func, store, create).map_err(place)?;
+                Ok((files, written))
+            }
+        }
     }
 
     /// Tells the user what is written otherwise than it was read.
     pub(crate) fn tell_changes(self, model: &Model) {
         match self {
             Self::Keras => netc_keras::changes(&model.module).iter().for_each(|change| text::note(change)),
-            Self::H5 => {}
+            Self::H5 | Self::Tfjs => {}
         }
     }
+}
+
+fn one_file<T>(
+    target: &Path,
+    fill: impl FnOnce(&mut Out<'_>) -> Result<T, CliError>,
+) -> Result<(Vec<Finished>, T), CliError> {
+    let mut pending = Pending::at(target)?;
+    let result = pending.fill(fill)?;
+    Ok((vec![pending.finish()], result))
+}
+
+/// Starts the file that will be at `target`, whose name was not known before.
+fn begin(model: &Model, target: &Path) -> Result<(BufWriter<File>, Finished), CliError> {
+    refuse_input(model, target)?;
+    let pending = Pending::at(target)?;
+    let file = pending.writer().map_err(|e| cannot_write(target, e))?;
+    Ok((file, pending.finish()))
 }

@@ -1,11 +1,11 @@
 //! Files that appear complete or not at all.
 
-use std::fs::{self, Permissions};
-use std::io::{BufWriter, Write};
+use std::fs::{self, File, Permissions};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempPath};
 
 use crate::error::CliError;
 use crate::input::Model;
@@ -17,7 +17,7 @@ const BUFFER: usize = 64 * 1024;
 /// the folders made for them are removed.
 #[derive(Default)]
 pub(crate) struct Outputs {
-    files: Vec<Pending>,
+    files: Vec<Finished>,
     /// The folders made, the innermost first.
     folders: Vec<PathBuf>,
 }
@@ -25,10 +25,17 @@ pub(crate) struct Outputs {
 impl Outputs {
     /// Starts a set of files in `folder`, which is made if it does not exist.
     pub(crate) fn in_folder(folder: &Path) -> Result<Self, CliError> {
-        let fresh = folder.ancestors().take_while(|f| !f.as_os_str().is_empty() && !f.exists());
-        let outputs = Self { files: Vec::new(), folders: fresh.map(Path::to_path_buf).collect() };
-        fs::create_dir_all(folder).map_err(|e| cannot_write(folder, e))?;
+        let mut outputs = Self::default();
+        outputs.make_folder(folder)?;
         Ok(outputs)
+    }
+
+    /// Makes a folder for some of the files, if it does not exist.
+    pub(crate) fn make_folder(&mut self, folder: &Path) -> Result<(), CliError> {
+        let fresh = folder.ancestors().take_while(|f| !f.as_os_str().is_empty() && !f.exists());
+        let fresh: Vec<PathBuf> = fresh.map(Path::to_path_buf).collect();
+        self.folders.splice(0..0, fresh);
+        fs::create_dir_all(folder).map_err(|e| cannot_write(folder, e))
     }
 
     /// Writes the file that will be at `target`.
@@ -39,18 +46,18 @@ impl Outputs {
     ) -> Result<T, CliError> {
         let mut pending = Pending::at(target)?;
         let result = pending.fill(fill)?;
-        self.files.push(pending);
+        self.files.push(pending.finish());
         Ok(result)
     }
 
-    /// Adds a file that was written apart.
-    pub(crate) fn add(&mut self, pending: Pending) {
-        self.files.push(pending);
+    /// Adds files that were written apart.
+    pub(crate) fn add(&mut self, files: impl IntoIterator<Item = Finished>) {
+        self.files.extend(files);
     }
 
     /// Puts every file in its place.
     pub(crate) fn commit(mut self) -> Result<(), CliError> {
-        for Pending { temporary, target } in self.files.drain(..) {
+        for Finished { temporary, target } in self.files.drain(..) {
             temporary.persist(&target).map_err(|e| cannot_write(&target, e.error))?;
         }
         self.folders.clear();
@@ -61,6 +68,12 @@ impl Outputs {
 /// A file on its way.
 pub(crate) struct Pending {
     temporary: NamedTempFile,
+    target: PathBuf,
+}
+
+/// A file that is complete, and closed: a model may have thousands.
+pub(crate) struct Finished {
+    temporary: TempPath,
     target: PathBuf,
 }
 
@@ -88,6 +101,16 @@ impl Pending {
         // The kind alone: the message has the name of the temporary file.
         let temporary = temporary.map_err(|e| cannot_write(target, e.kind().into()))?;
         Ok(Self { temporary, target: target.to_path_buf() })
+    }
+
+    /// What its bytes are written to, where they do not come at once.
+    pub(crate) fn writer(&self) -> io::Result<BufWriter<File>> {
+        Ok(BufWriter::with_capacity(BUFFER, self.temporary.as_file().try_clone()?))
+    }
+
+    /// The file, to which nothing more is written but by those who have its writer.
+    pub(crate) fn finish(self) -> Finished {
+        Finished { temporary: self.temporary.into_temp_path(), target: self.target }
     }
 
     /// Writes its bytes.

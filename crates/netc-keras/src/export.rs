@@ -1,6 +1,7 @@
 //! From a function to the configuration of a model and its weights.
 
 mod hdf5;
+pub(crate) mod tfjs;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +31,8 @@ pub(crate) struct Exporter<'m> {
     pub(crate) lists: Vec<WeightList>,
     /// The functions that are nested models of the file; each is the model of one layer.
     nested: BTreeSet<FuncId>,
+    /// The names of weights, of a file that finds them by these.
+    taken: tfjs::Taken,
 }
 
 /// Deeper nesting of models than any network has; bounds the recursion.
@@ -42,6 +45,8 @@ pub(crate) enum Container {
     Archive,
     /// An HDF5 file: layers as they were declared, weights in lists.
     Hdf5,
+    /// A layers-model of TensorFlow.js: layers as Keras 2 declares them, weights in lists.
+    Tfjs,
 }
 
 /// Where a model stands in the file.
@@ -64,19 +69,24 @@ struct Scope<'m> {
 impl<'m> Exporter<'m> {
     pub(crate) fn new(module: &'m Module, container: Container) -> Self {
         let (weights, assets, lists, nested) = (Tree::default(), BTreeMap::new(), Vec::new(), BTreeSet::new());
-        Self { module, era: Era::of(&module.attrs), container, weights, assets, lists, nested }
+        let (era, taken) = (Era::of(&module.attrs), tfjs::Taken::default());
+        Self { module, era, container, weights, assets, lists, nested, taken }
     }
 
     /// Whether the file has the form of those before Keras 3.
     fn is_old(&self) -> bool {
-        self.container == Container::Hdf5 && self.era == Era::Before3
+        match self.container {
+            Container::Archive => false,
+            Container::Hdf5 => self.era == Era::Before3,
+            Container::Tfjs => true,
+        }
     }
 
     /// The declaration of a layer as the file has it.
     fn declaration(&self, id: LayerId) -> Cow<'m, Layer> {
         match self.container {
             Container::Archive => legacy::modern(&self.module[id], self.era),
-            Container::Hdf5 => Cow::Borrowed(&self.module[id]),
+            Container::Hdf5 | Container::Tfjs => Cow::Borrowed(&self.module[id]),
         }
     }
 
@@ -89,7 +99,7 @@ impl<'m> Exporter<'m> {
         let own = func.attrs.get("object").and_then(Attr::as_map);
         let own = own.map(|own| match self.container {
             Container::Archive => legacy::modern_object(own, self.era),
-            Container::Hdf5 => {
+            Container::Hdf5 | Container::Tfjs => {
                 own.iter().filter(|(key, _)| matches!(&**key, "class_name" | "config")).cloned().collect()
             }
         });
@@ -101,7 +111,7 @@ impl<'m> Exporter<'m> {
             || kind == Kind::Sequential && func.name.as_ref() == netc_ir::MAIN && has_name;
         let mut object = match own.filter(|_| whole) {
             Some(object) => object.clone(),
-            None if self.container == Container::Hdf5 => kind.hdf5_object(own),
+            None if self.container != Container::Archive => kind.hdf5_object(own),
             None => kind.object(),
         };
         let config = own.and_then(|o| o.get("config")).and_then(Attr::as_map).cloned().unwrap_or_default();
@@ -176,7 +186,7 @@ impl<'m> Exporter<'m> {
 
     /// Puts the weights of a layer where its container has them, and gives the place of the layer's own layers.
     fn place_weights(&mut self, scope: &mut Scope<'m>, layer: &Layer) -> Result<String, Problem> {
-        if self.container == Container::Hdf5 {
+        if self.container != Container::Archive {
             return self.list_weights(scope, layer);
         }
         let path = scope.next_group(&layer.class);
@@ -196,7 +206,11 @@ impl<'m> Exporter<'m> {
     /// The layer's object, with its graph if it is a model; its weights go where the file has them.
     fn layer_object(&mut self, scope: &mut Scope<'m>, id: LayerId) -> Result<Attrs, Problem> {
         let layer = &*self.declaration(id);
-        let refused = if self.container == Container::Archive { self.not_in_keras_3(scope, id, layer) } else { None };
+        let refused = match self.container {
+            Container::Archive => self.not_in_keras_3(scope, id, layer),
+            Container::Hdf5 => None,
+            Container::Tfjs => tfjs::refused(layer),
+        };
         if let Some(note) = refused {
             return Err(Problem::NotKeras { place: format!("layer `{}`", layer.name), note });
         }
@@ -267,6 +281,8 @@ impl<'m> Exporter<'m> {
     /// The model's own structure; without one, the tensor itself or a list.
     fn signature(&self, own: Option<&Attr>, mut leaves: Vec<Attr>) -> Attr {
         match own {
+            // TensorFlow.js has lists alone.
+            Some(_) if self.container == Container::Tfjs => Attr::List(leaves),
             // Before Keras 3 there is always a list.
             Some(Attr::Operand(_)) if self.is_old() => Attr::List(leaves),
             Some(tree) => fill(tree, &|i| leaves.get(i as usize).cloned().unwrap_or(Attr::Null)),

@@ -28,4 +28,5 @@ pub use error::{KerasError, Problem};
 pub use legacy::changes;
 pub use names::{dtype_name, is_layer_class};
 pub use read::{Imported, check, read, read_with_weights};
-pub use write::{Written, write, write_hdf5, write_json};
+pub use tfjs::MODEL as TFJS_MODEL;
+pub use write::{Written, write, write_hdf5, write_json, write_tfjs};

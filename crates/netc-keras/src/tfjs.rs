@@ -5,12 +5,15 @@
 //! halves, or integers that stand for `integer * scale + min`.
 
 use std::fs::{self, File};
+use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use netc_ir::{Attr, ElemType, Literal, Number, Type};
+use netc_data::Store;
+use netc_ir::{Attr, Attrs, ElemType, Literal, Module, Number, Type, WeightId};
 
 use crate::error::Problem;
+use crate::export::tfjs::dtype;
 use crate::h5read::{Bytes, MAX_INLINE, Variable};
 use crate::h5whole::WeightLists;
 use crate::names::{elem_type, is_file_name};
@@ -41,7 +44,11 @@ pub(crate) fn read(path: &Path, json: &Attr) -> Result<LayersModel, Problem> {
         return Err(Problem::config("format", note));
     }
     let topology = json.get("modelTopology").unwrap_or(&Attr::Null);
-    let object = topology.get("model_config").unwrap_or(topology).clone();
+    let mut object = topology.get("model_config").unwrap_or(topology).clone();
+    if let Attr::Map(object) = &mut object {
+        // TensorFlow.js puts these into the model itself, its converter beside it.
+        ["keras_version", "backend"].iter().for_each(|key| drop(object.remove(key)));
+    }
     let version = topology.get("keras_version").and_then(Attr::as_str).unwrap_or(KERAS_OF_JS);
     let keras_version = if version.starts_with("tfjs") { KERAS_OF_JS } else { version }.to_string();
     let mut shards = Shards { folder: path.parent().unwrap_or(Path::new("")), paths: Vec::new(), inline: MAX_INLINE };
@@ -211,5 +218,91 @@ impl Stored {
         } else {
             Literal::dense(*elem, &dims, stored.numbers().map(|n| Number::Int(number(n).round() as i128)))
         }
+    }
+}
+
+/// The name of the file that has the model.
+pub const MODEL: &str = "model.json";
+
+/// Bytes of a shard, but for the last: as many as the converter of TensorFlow.js gives one.
+const SHARD: u64 = 4 << 20;
+
+/// The content of `model.json`.
+pub(crate) fn layers_model(object: Attrs, keras_version: &str, module: &Module, weights: &[(&str, WeightId)]) -> Attr {
+    let entry = |(name, id): &(&str, WeightId)| {
+        let ty = &module[*id].ty;
+        let shape = ty.fixed_dims().unwrap_or_default().into_iter().map(|d| Attr::Int(d.into())).collect();
+        let dtype = dtype(ty.elem).unwrap_or_default();
+        Attr::Map(Attrs::new().with("name", *name).with("shape", Attr::List(shape)).with("dtype", dtype))
+    };
+    let paths = (0..num_shards(module, weights)).map(|i| Attr::str(shard_name(module, weights, i))).collect();
+    let group =
+        Attrs::new().with("paths", Attr::List(paths)).with("weights", Attr::List(weights.iter().map(entry).collect()));
+    let topology =
+        Attrs::new().with("keras_version", keras_version).with("backend", "tensorflow").with("model_config", object);
+    Attrs::new()
+        .with("format", "layers-model")
+        .with("generatedBy", format!("keras v{keras_version}").as_str())
+        .with("convertedBy", "netc")
+        .with("modelTopology", topology)
+        .with("weightsManifest", Attr::List(vec![Attr::Map(group)]))
+        .into()
+}
+
+fn num_bytes(module: &Module, weights: &[(&str, WeightId)]) -> u64 {
+    weights.iter().filter_map(|(_, id)| module[*id].ty.num_bytes()).sum()
+}
+
+fn num_shards(module: &Module, weights: &[(&str, WeightId)]) -> u64 {
+    num_bytes(module, weights).div_ceil(SHARD)
+}
+
+fn shard_name(module: &Module, weights: &[(&str, WeightId)], i: u64) -> String {
+    format!("group1-shard{}of{}.bin", i + 1, num_shards(module, weights))
+}
+
+/// Writes the bytes of the weights one behind the other, into files that `create` opens.
+pub(crate) fn write_shards<W: Write>(
+    module: &Module,
+    weights: &[(&str, WeightId)],
+    store: &Store,
+    mut create: impl FnMut(&str) -> io::Result<W>,
+) -> Result<(), Problem> {
+    let mut number = 0;
+    let open = || {
+        number += 1;
+        create(&shard_name(module, weights, number - 1))
+    };
+    let mut shards = Cut { open, current: None };
+    for (_, id) in weights {
+        store.copy(&module[*id], &mut shards)?;
+    }
+    Ok(shards.flush()?)
+}
+
+/// Cuts what is written to it into files.
+struct Cut<F, W> {
+    open: F,
+    /// The file that is being written, and how many bytes it still takes.
+    current: Option<(W, u64)>,
+}
+
+impl<W: Write, F: FnMut() -> io::Result<W>> Write for Cut<F, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        if self.current.as_ref().is_none_or(|(_, left)| *left == 0) {
+            self.flush()?;
+            self.current = Some(((self.open)()?, SHARD));
+        }
+        let Some((out, left)) = &mut self.current else { return Ok(0) };
+        let n = out.write(&bytes[..bytes.len().min(*left as usize)])?;
+        *left -= n as u64;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.current.as_mut().map_or(Ok(()), |(out, _)| out.flush())
     }
 }

@@ -1,16 +1,16 @@
 //! Writing a function as a file that Keras loads: `.keras`, HDF5, or JSON without weights.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use netc_data::{Hashed, Store};
-use netc_ir::{Attr, Attrs, FuncId, Module};
+use netc_ir::{Attr, Attrs, FuncId, Module, WeightId};
 
 use crate::archive::ArchiveWriter;
 use crate::error::{KerasError, Problem};
-use crate::export::{self, Container, Exporter};
+use crate::export::{self, Container, Exporter, WeightList};
 use crate::h5write::Tree;
 use crate::legacy::{self, Era};
-use crate::{h5whole, h5write, json};
+use crate::{h5whole, h5write, json, tfjs};
 
 /// What a written file's model takes and returns, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +48,22 @@ pub fn write(module: &Module, func: FuncId, store: &Store, out: impl Write) -> R
 pub fn write_hdf5(module: &Module, func: FuncId, store: &Store, out: impl Write) -> Result<Written, KerasError> {
     let place = |source| KerasError::Write { model: module[func].name.clone(), source };
     write_whole_model(module, func, store, out).map_err(place)
+}
+
+/// Writes the function `func` as a layers-model of TensorFlow.js: `model.json` and the shards of its weights, 4 MB each.
+/// `create` opens the file that has the name which it is given, one after the other. The weights' bytes are streamed from
+/// `store`.
+///
+/// # Errors
+/// As for [`write_hdf5`], a model that is declared as Keras 3 does, and a layer that TensorFlow.js does not have.
+pub fn write_tfjs<W: Write>(
+    module: &Module,
+    func: FuncId,
+    store: &Store,
+    create: impl FnMut(&str) -> io::Result<W>,
+) -> Result<Written, KerasError> {
+    let place = |source| KerasError::Write { model: module[func].name.clone(), source };
+    write_layers_model(module, func, store, create).map_err(place)
 }
 
 /// The attribute of a module that has no weights because none were given.
@@ -103,6 +119,29 @@ fn write_whole_model(module: &Module, func: FuncId, store: &Store, mut out: impl
     file.groups.insert(h5whole::WEIGHTS.into(), weights);
     h5write::write(&file, module, store, &mut Hashed::new(&mut out))?;
     out.flush()?;
+    Ok(written)
+}
+
+fn write_layers_model<W: Write>(
+    module: &Module,
+    func: FuncId,
+    store: &Store,
+    mut create: impl FnMut(&str) -> io::Result<W>,
+) -> Result<Written, Problem> {
+    require_weights(module)?;
+    let version = module.attrs.get("keras_version").and_then(Attr::as_str).unwrap_or(KERAS_VERSION);
+    if Era::of(&module.attrs) == Era::Keras3 {
+        let note = format!("its layers are declared as Keras {version} does, and TensorFlow.js reads those of Keras 2");
+        return Err(Problem::NotKeras { place: "the model".into(), note });
+    }
+    let mut exporter = Exporter::new(module, Container::Tfjs);
+    let (object, written) = exporter.top_level(func)?;
+    let weights: Vec<(&str, WeightId)> = exporter.lists.iter().flat_map(WeightList::weights).collect();
+    let json = tfjs::layers_model(object, version, module, &weights);
+    let mut model = create(tfjs::MODEL)?;
+    model.write_all(json::print(&json).as_bytes())?;
+    model.flush()?;
+    tfjs::write_shards(module, &weights, store, create)?;
     Ok(written)
 }
 

@@ -1,5 +1,6 @@
 //! `netc [INPUT] [--pass P]... [-o OUT]`: read, rewrite, prove, write.
 
+use std::borrow::Cow;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +19,7 @@ use crate::error::CliError;
 use crate::format::Format;
 use crate::input::{self, Model};
 use crate::manifest::{self, StageFile};
-use crate::output::{Outputs, Pending, cannot_write, refuse_input};
+use crate::output::{Outputs, cannot_write, refuse_input};
 use crate::pipeline::{self, Settings, Tools};
 use crate::report::{Report, title};
 use crate::verify::{Executable, Verification, verify};
@@ -60,7 +61,7 @@ pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliErro
     let writer = Writer { model: &model, passes: &passes, costs: &costs, verification: verification.as_ref() };
     let (files, written) = match target.filter(|_| !failed) {
         Some(Target::Program(path)) => (writer.unwritten(chain.as_ref()), write_program(&model, path)?),
-        Some(Target::Whole(path, format)) => (Vec::new(), write_model(&model, path, format)?),
+        Some(Target::Whole(path, format)) => (Vec::new(), write_model(&model, &path, format)?),
         Some(Target::Architecture(path)) => (Vec::new(), write_architecture(&model, path)?),
         Some(Target::Stages(folder, chain, format)) => writer.stages(chain, folder, format)?,
         None => (writer.unwritten(chain.as_ref()), Vec::new()),
@@ -113,7 +114,7 @@ fn compare(
 /// What the output is to be.
 enum Target<'a> {
     Program(&'a Path),
-    Whole(&'a Path, Format),
+    Whole(Cow<'a, Path>, Format),
     /// Without weights, in JSON.
     Architecture(&'a Path),
     Stages(&'a Path, &'a Chain, Format),
@@ -123,6 +124,9 @@ impl<'a> Target<'a> {
     /// Tells by the path what it asks for, and refuses what cannot be done before any work is.
     fn of(path: &'a Path, format: Option<Format>, model: &Model, chain: Option<&'a Chain>) -> Result<Self, CliError> {
         let shown = path.display();
+        if let (Some(format), None) = (format.filter(|format| format.is_folder()), chain) {
+            return Self::folder(path, format, model);
+        }
         let target = match (path.extension().and_then(|e| e.to_str()), chain) {
             (Some("nir"), _) => Self::Program(path),
             (Some("json"), None) => Self::Architecture(path),
@@ -135,7 +139,7 @@ impl<'a> Target<'a> {
             }
             (_, Some(chain)) => Self::Stages(path, chain, format.unwrap_or(Format::Keras)),
             (_, None) => match Format::of(path) {
-                Some(format) => Self::Whole(path, format),
+                Some(format) => Self::Whole(path.into(), format),
                 None => {
                     let note = "is no x.keras, x.h5, x.json or x.nir; a folder is for the stages of a split model";
                     return Err(CliError::Usage(format!("`{shown}` {note}")));
@@ -147,7 +151,7 @@ impl<'a> Target<'a> {
                 let note = "`--format` says what stages are written as, and there are none:";
                 return Err(CliError::Usage(format!("{note} the name of `{shown}` says what it is")));
             }
-            Self::Program(path) | Self::Whole(path, _) | Self::Architecture(path) => refuse_input(model, path)?,
+            Self::Program(_) | Self::Whole(..) | Self::Architecture(_) => refuse_input(model, path)?,
             Self::Stages(folder, chain, format) => {
                 if folder.exists() && !folder.is_dir() {
                     return Err(CliError::input(format!("`{shown}` is a file; the stages need a folder")));
@@ -157,6 +161,22 @@ impl<'a> Target<'a> {
             }
         }
         Ok(target)
+    }
+
+    /// A model that is a folder of files.
+    fn folder(path: &'a Path, format: Format, model: &Model) -> Result<Self, CliError> {
+        let shown = path.display();
+        let names_a_file = ["nir", "json", "keras", "h5", "hdf5"];
+        if path.extension().and_then(|e| e.to_str()).is_some_and(|e| names_a_file.contains(&e)) {
+            let note = "is the name of a file, and a model of TensorFlow.js is several: give a folder";
+            return Err(CliError::Usage(format!("`{shown}` {note}")));
+        }
+        if path.exists() && !path.is_dir() {
+            return Err(CliError::input(format!("`{shown}` is a file; a model of TensorFlow.js needs a folder")));
+        }
+        let target = path.join(format.file_of("").trim_start_matches('/'));
+        refuse_input(model, &target)?;
+        Ok(Self::Whole(target.into(), format))
     }
 }
 
@@ -171,7 +191,7 @@ fn several_files(path: &Path, model: &Model) -> String {
 }
 
 fn stage_name(model: &Model, i: usize, format: Format) -> String {
-    format!("{}.stage{i}.{}", model.name, format.extension())
+    format.file_of(&format!("{}.stage{i}", model.name))
 }
 
 /// The names of the stages' files, and their paths.
@@ -199,16 +219,15 @@ impl Writer<'_> {
         let mut outputs = Outputs::in_folder(folder)?;
         let targets = stage_files(self.model, chain, folder, format);
         let store = Store::open(&self.model.module).map_err(CliError::from_error)?;
-        let written = in_parallel(chain.stages.len(), |i| {
-            let mut pending = Pending::at(&targets[i].1)?;
-            let ports =
-                pending.fill(|out| format.write(self.model, &store, chain.stages[i].func, &targets[i].1, out))?;
-            Ok((pending, ports))
-        });
+        for (_, target) in targets.iter().filter(|_| format.is_folder()) {
+            outputs.make_folder(target.parent().unwrap_or(folder))?;
+        }
+        let written =
+            in_parallel(chain.stages.len(), |i| format.write(self.model, &store, chain.stages[i].func, &targets[i].1));
         let mut files = Vec::new();
         for (stage, (name, _)) in written.into_iter().zip(&targets) {
-            let (pending, ports) = stage?;
-            outputs.add(pending);
+            let (finished, ports) = stage?;
+            outputs.add(finished);
             files.push(StageFile { file: Some(name.clone()), inputs: ports.inputs, outputs: ports.outputs });
         }
         input::check_weights(&store)?;
@@ -247,8 +266,9 @@ fn write_program(model: &Model, target: &Path) -> Result<Vec<String>, CliError> 
 /// Writes `@main` as a model file and gives the path.
 pub(crate) fn write_model(model: &Model, target: &Path, format: Format) -> Result<Vec<String>, CliError> {
     let store = Store::open(&model.module).map_err(CliError::from_error)?;
-    let mut outputs = Outputs::default();
-    outputs.write(target, |out| format.write(model, &store, model.main, target, out))?;
+    let folder = target.parent().filter(|_| format.is_folder());
+    let mut outputs = folder.map_or_else(|| Ok(Outputs::default()), Outputs::in_folder)?;
+    outputs.add(format.write(model, &store, model.main, target)?.0);
     input::check_weights(&store)?;
     outputs.commit()?;
     format.tell_changes(model);

@@ -1,9 +1,9 @@
-//! What differs in an HDF5 file: weights are listed by outermost layer, and before Keras 3 calls are lists of tensors.
+//! What differs in an HDF5 file, and in a layers-model of TensorFlow.js: weights are listed by outermost layer, and before Keras 3 calls are lists of tensors.
 
 use hdf5_pure::AttrValue;
 use netc_ir::{Attr, Attrs, ElemType, Layer, Name, OpId, WeightId};
 
-use super::{Exporter, Scope, fill};
+use super::{Container, Exporter, Scope, fill};
 use crate::error::Problem;
 use crate::graph::join;
 use crate::h5write::Tree;
@@ -14,6 +14,13 @@ pub(crate) struct WeightList {
     layer: Name,
     /// In the order of the layers in it, until it is [finished](Exporter::finish_list).
     weights: Vec<Entry>,
+}
+
+impl WeightList {
+    /// The weights with their names.
+    pub(crate) fn weights(&self) -> impl Iterator<Item = (&str, WeightId)> {
+        self.weights.iter().map(|entry| (entry.name.as_str(), entry.weight))
+    }
 }
 
 /// A weight with its name, and whether training changes it.
@@ -85,8 +92,22 @@ impl<'m> Exporter<'m> {
         let suffix = if self.is_old() { ":0" } else { "" };
         for Listed { place, name, trained } in listed {
             let Some((_, weight)) = layer.weights.iter().find(|(at, _)| *at == place) else { continue };
-            if self.module[*weight].ty.elem == ElemType::BF16 {
+            let elem = self.module[*weight].ty.elem;
+            if elem == ElemType::BF16 {
                 return Err(refuse("Keras reads no bfloat16 from an HDF5 file"));
+            }
+            let name = match self.container {
+                Container::Archive | Container::Hdf5 => format!("{path}/{name}{suffix}"),
+                Container::Tfjs => super::tfjs::weight_name(layer, &name),
+            };
+            if self.container == Container::Tfjs {
+                if super::tfjs::dtype(elem).is_none() {
+                    return Err(refuse(&format!("TensorFlow.js has no weights of type {elem}")));
+                }
+                if !self.taken.take(&name) {
+                    let note = "TensorFlow.js finds weights by the names of their layers, and another layer has a";
+                    return Err(refuse(&format!("{note} `{name}` too")));
+                }
             }
             let trained = match trained {
                 Some(trained) => trained,
@@ -95,7 +116,7 @@ impl<'m> Exporter<'m> {
                 None => return Err(refuse("netc does not know which of its weights are trained, which stand first")),
             };
             if let Some(list) = self.lists.last_mut() {
-                list.weights.push(Entry { name: format!("{path}/{name}{suffix}"), weight: *weight, trained });
+                list.weights.push(Entry { name, weight: *weight, trained });
             }
         }
         Ok(path)

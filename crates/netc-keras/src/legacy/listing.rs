@@ -115,8 +115,9 @@ fn parts(class: &str, config: &Attrs, era: Era) -> Vec<Part> {
         let object = config.get(key).and_then(Attr::as_map).cloned().unwrap_or_default();
         let class = dialect_class(&object, era).to_string();
         let simple = class.rsplit('.').next().unwrap_or_default();
-        let scope = if scope.is_empty() { String::new() } else { format!("{scope}_{}", snake_case(simple)) };
         let config = object.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
+        let name = config.get("name").and_then(Attr::as_str).map_or_else(|| snake_case(simple), str::to_string);
+        let scope = if scope.is_empty() { String::new() } else { format!("{scope}_{name}") };
         Part { group, scope, class, config }
     };
     let part = |group, scope: &str, class: &str| Part {
