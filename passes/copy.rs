@@ -12,9 +12,33 @@ pub(crate) struct Copy<'m> {
     pub(crate) builder: Builder<'m>,
 }
 
+/// The function that is copied, while ops of one that it calls are.
+pub(crate) struct Caller<'m> {
+    old: &'m Func,
+    new_of: Vec<Option<ValueId>>,
+}
+
 impl<'m> Copy<'m> {
     pub(crate) fn new(module: &'m Module, old: &'m Func, name: impl Into<Name>) -> Self {
         Self { old, new_of: vec![None; old.num_values()], builder: Builder::new(module, name) }
+    }
+
+    /// Goes on with the ops of `callee`, whose parameters stand for `operands`, until [`Copy::leave`].
+    pub(crate) fn enter(&mut self, callee: &'m Func, operands: &[ValueId]) -> Caller<'m> {
+        let new_of = std::mem::replace(&mut self.new_of, vec![None; callee.num_values()]);
+        let caller = Caller { old: std::mem::replace(&mut self.old, callee), new_of };
+        for (param, operand) in callee.params.iter().zip(operands) {
+            self.set(param.value, *operand);
+        }
+        caller
+    }
+
+    /// Goes back to `caller`, and returns the new values for the outputs of what it called.
+    pub(crate) fn leave(&mut self, caller: Caller<'m>) -> Vec<ValueId> {
+        let outputs: Vec<ValueId> = self.old.outputs.iter().map(|o| o.value).collect();
+        let results = self.get_all(&outputs);
+        (self.old, self.new_of) = (caller.old, caller.new_of);
+        results
     }
 
     /// Adds `param`, a parameter of the old function, as it is.

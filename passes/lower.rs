@@ -1,12 +1,16 @@
 //! Replaces layers by the core ops that they mean.
 
+mod masks;
+
 use std::collections::BTreeSet;
 
 use netc_ir::{CallOp, Func, Loc, Module, Name, Op, OpId, OpKind, SourceOp, ValueId, call_types};
-use netc_pass::{Context, Dialects, Fidelity, Fuel, LowerError, OpContext, Pass, PassError, PassInfo};
+use netc_pass::{Context, Dialects, Fidelity, Fuel, LowerError, Meaning, OpContext, Pass, PassError, PassInfo};
 
 use crate::analysis::calls::callees_first;
 use crate::copy::{Copy, named};
+pub(crate) use masks::MaskRead;
+use masks::Masks;
 
 /// `lower` as users see it.
 pub const INFO: PassInfo = PassInfo {
@@ -100,6 +104,10 @@ pub(crate) struct LoweredFunc {
     pub(crate) func: Func,
     /// The old op that each new op comes from, by op id.
     pub(crate) origin: Vec<OpId>,
+    /// Which ops read masks.
+    pub(crate) reads: Vec<MaskRead>,
+    /// Whether an output carries a mask.
+    carries: bool,
 }
 
 /// Every function lowered, in the order of the module, while there is fuel.
@@ -109,7 +117,8 @@ pub(crate) fn lower_funcs(
     on_error: OnError,
     fuel: &mut Fuel,
 ) -> Result<Vec<LoweredFunc>, PassError> {
-    let mut lowering = Lowering { module, dialects, on_error, fuel, done: Vec::new() };
+    let masked = dialects.makes_masks(module);
+    let mut lowering = Lowering { module, dialects, on_error, fuel, masked, done: Vec::new() };
     lowering.done.resize_with(module.funcs.len(), || None);
     for id in callees_first(module) {
         let lowered = lowering.func(&module[id])?;
@@ -123,63 +132,131 @@ struct Lowering<'m> {
     dialects: &'m Dialects,
     on_error: OnError,
     fuel: &'m mut Fuel,
+    /// Whether there are masks in the module.
+    masked: bool,
     done: Vec<Option<LoweredFunc>>,
+}
+
+/// A function that is being lowered.
+struct Body<'m> {
+    copy: Copy<'m>,
+    masks: Masks,
+    /// The op of the old function that is lowered, also while ops of what it calls are.
+    at: OpId,
 }
 
 impl<'m> Lowering<'m> {
     fn func(&mut self, old: &'m Func) -> Result<LoweredFunc, PassError> {
-        let mut copy = Copy::new(self.module, old, old.name.clone());
-        old.params.iter().for_each(|p| copy.param(p));
+        let copy = Copy::new(self.module, old, old.name.clone());
+        let mut body = Body { copy, masks: Masks::default(), at: OpId::new(0) };
+        old.params.iter().for_each(|p| body.copy.param(p));
         let mut origin = Vec::new();
-        for (id, op) in old.ops() {
-            if let Err(error) = self.op(&mut copy, op) {
-                if self.on_error == OnError::Fail && !matches!(error, LowerError::Unknown { .. }) {
-                    return Err(at(self.module, op, &error));
-                }
-                copy.op(op);
-            }
-            origin.resize(copy.builder.func().num_op_slots(), id);
+        for id in self.order(old) {
+            body.at = id;
+            self.op(&mut body, &old[id])?;
+            origin.resize(body.copy.builder.func().num_op_slots(), id);
         }
-        let mut func = copy.finish(named(&old.outputs));
+        let carries = old.outputs.iter().any(|o| body.masks.of(o.value).is_some());
+        let mut func = body.copy.finish(named(&old.outputs));
         func.attrs = old.attrs.clone();
-        Ok(LoweredFunc { func, origin })
+        Ok(LoweredFunc { func, origin, reads: body.masks.reads, carries })
     }
 
-    fn op(&mut self, copy: &mut Copy<'m>, op: &Op) -> Result<(), LowerError> {
-        copy.builder.at(op.loc.clone());
-        let operands = copy.get_all(&op.operands);
-        let results = match &op.kind {
-            OpKind::Core(core) => vec![copy.builder.core(core.clone(), &operands)?],
-            OpKind::Call(call) => self.call(copy, call, op, &operands),
-            OpKind::Source(source) if self.fuel.is_left() => self.source(copy, source, op, &operands)?,
+    fn order(&self, func: &Func) -> Vec<OpId> {
+        if self.masked { self.dialects.order(func) } else { func.op_ids().collect() }
+    }
+
+    fn op(&mut self, body: &mut Body<'m>, op: &'m Op) -> Result<(), PassError> {
+        body.copy.builder.at(op.loc.clone());
+        let operands = body.copy.get_all(&op.operands);
+        let lowered = match &op.kind {
+            OpKind::Core(core) => body.copy.builder.core(core.clone(), &operands).map(|y| vec![y].into()),
+            OpKind::Call(call) => return self.call(body, call, op, &operands),
+            OpKind::Source(source) if self.fuel.is_left() => {
+                let start = body.copy.builder.func().num_op_slots();
+                match self.source(body, source, op, &operands) {
+                    Ok(meaning) => {
+                        body.masks.lowered(body.copy.builder.func(), start, body.at, op, &operands, &meaning);
+                        Ok(meaning)
+                    }
+                    Err(error) => return self.without_meaning(body, op, &error),
+                }
+            }
             OpKind::Source(_) => {
-                copy.op(op);
+                body.copy.op(op);
                 return Ok(());
             }
         };
-        copy.set_all(&op.results, &results);
+        match lowered {
+            Ok(meaning) => body.copy.set_all(&op.results, &meaning.results),
+            Err(error) => return self.without_meaning(body, op, &error.into()),
+        }
+        Ok(())
+    }
+
+    /// What becomes of an op that cannot be lowered.
+    fn without_meaning(&self, body: &mut Body<'m>, op: &Op, error: &LowerError) -> Result<(), PassError> {
+        let known = !matches!(error, LowerError::Unknown { .. });
+        if self.on_error == OnError::Fail && known {
+            return Err(at(self.module, op, error));
+        }
+        body.masks.kept(body.at, op, known);
+        body.copy.op(op);
         Ok(())
     }
 
     fn source(
         &mut self,
-        copy: &mut Copy<'m>,
+        body: &mut Body<'m>,
         source: &SourceOp,
         op: &Op,
         operands: &[ValueId],
-    ) -> Result<Vec<ValueId>, LowerError> {
+    ) -> Result<Meaning, LowerError> {
         let layer = source.layer.map(|id| &self.module[id]);
-        let results = self.dialects.lower(&mut copy.builder, OpContext { op: source, layer, operands })?;
-        if results.len() == op.results.len() {
+        let masks = body.masks.beside(&op.operands);
+        let context = OpContext { op: source, layer, operands, masks: &masks };
+        let meaning = self.dialects.lower(&mut body.copy.builder, context)?;
+        if meaning.results.len() == op.results.len() {
             self.fuel.burn();
-            return Ok(results);
+            return Ok(meaning);
         }
-        let (found, expected) = (results.len(), op.results.len());
+        let (found, expected) = (meaning.results.len(), op.results.len());
         Err(LowerError::Operands(format!("its meaning yields {found} tensors, the call has {expected}")))
     }
 
+    /// A nested model into which masks go, or out of which they come, is inlined. Stages are models by themselves,
+    /// between which no masks go.
+    fn call(&mut self, body: &mut Body<'m>, call: &CallOp, op: &'m Op, operands: &[ValueId]) -> Result<(), PassError> {
+        let carries = self.done[call.callee.index()].as_ref().is_some_and(|l| l.carries);
+        let masked = carries || op.operands.iter().any(|v| body.masks.of(*v).is_some());
+        if call.layer.is_some() && masked {
+            return self.inlined(body, &self.module[call.callee], op, operands);
+        }
+        let results = self.called(&mut body.copy, call, op, operands);
+        body.copy.set_all(&op.results, &results);
+        Ok(())
+    }
+
+    fn inlined(
+        &mut self,
+        body: &mut Body<'m>,
+        callee: &'m Func,
+        op: &'m Op,
+        operands: &[ValueId],
+    ) -> Result<(), PassError> {
+        let caller = body.copy.enter(callee, operands);
+        let outside = body.masks.enter(callee, &op.operands);
+        for id in self.order(callee) {
+            self.op(body, &callee[id])?;
+        }
+        body.masks.leave(outside, callee, &op.results);
+        let results = body.copy.leave(caller);
+        body.copy.set_all(&op.results, &results);
+        Ok(())
+    }
+
     /// The results of a call have the types of the lowered callee's outputs, as far as those say more.
-    fn call(&self, copy: &mut Copy<'m>, call: &CallOp, op: &Op, operands: &[ValueId]) -> Vec<ValueId> {
+    fn called(&self, copy: &mut Copy<'m>, call: &CallOp, op: &Op, operands: &[ValueId]) -> Vec<ValueId> {
         let callee = self.done[call.callee.index()].as_ref().map_or(&self.module[call.callee], |l| &l.func);
         let inferred = call_types(callee, operands.iter().map(|v| copy.builder.ty(*v)));
         let declared = op.results.iter().map(|v| copy.old_type(*v));

@@ -120,13 +120,13 @@ impl Dialect for TestDialect {
                 let kernel = b.weight(layer.weights[0].1)?;
                 let row = b.reshape(*x, vec![Dim::Known(1), Dim::Known(2)])?;
                 let product = b.matmul(row, kernel)?;
-                Ok(vec![b.reshape(product, vec![Dim::Known(2)])?, *y])
+                Ok(vec![b.reshape(product, vec![Dim::Known(2)])?, *y].into())
             }
             ("t.Dense", Some(layer), [x]) => {
                 let kernel = b.weight(layer.weights[0].1)?;
-                Ok(vec![b.matmul(*x, kernel)?])
+                Ok(vec![b.matmul(*x, kernel)?].into())
             }
-            ("t.Same", _, [x]) => Ok(vec![*x]),
+            ("t.Same", _, [x]) => Ok(vec![*x].into()),
             ("t.Bad", ..) => Err(LowerError::Config { key: "k".into(), found: "3".into(), expected: "4".into() }),
             _ => Err(LowerError::Unknown { class: context.op.name.clone() }),
         }

@@ -323,10 +323,15 @@ impl Translation<'_, '_> {
                 let callee = &module[call.callee];
                 if operands.len() != callee.params.len() {
                     let (found, expected) = (operands.len(), callee.params.len());
-                    return Err(Problem::config(
-                        &**path,
-                        format!("is called with {found} tensors, expected {expected}"),
-                    ));
+                    let masked = call.attrs.get("kwargs").and_then(|k| k.get("mask")).is_some_and(|m| !m.is_null());
+                    let note = if masked {
+                        "its call gives it a mask, which netc has no place for in the call of a model: make the mask in \
+                         that model, or give its layers to the model around it"
+                            .into()
+                    } else {
+                        format!("is called with {found} tensors, expected {expected}")
+                    };
+                    return Err(Problem::config(&**path, note));
                 }
                 Ok(call_types(callee, operands.iter().map(|v| self.builder.ty(*v))))
             }

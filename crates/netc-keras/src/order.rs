@@ -28,21 +28,56 @@ enum Node {
     Call(OpId),
 }
 
+/// How far calls and operations are from the outputs.
+struct Depths {
+    nodes: BTreeMap<Node, usize>,
+    operations: BTreeMap<Operation, usize>,
+    /// The calls in the order in which Keras comes to them.
+    found: BTreeMap<Node, usize>,
+}
+
+impl Depths {
+    fn of(func: &Func, walk: &Walk) -> Self {
+        let (mut nodes, mut operations, mut found) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut find = |node: Node| {
+            let next = found.len();
+            found.entry(node).or_insert(next);
+        };
+        for node in walk.post_order.iter().rev() {
+            let operation = operation(func, *node);
+            let known = nodes.get(node).copied().unwrap_or(0);
+            let depth: usize = known.max(operations.get(&operation).copied().unwrap_or(0));
+            operations.insert(operation, depth);
+            nodes.insert(*node, depth);
+            find(*node);
+            for parent in parents(func, *node) {
+                find(parent);
+                let seen = nodes.entry(parent).or_insert(0);
+                *seen = (*seen).max(depth + 1);
+            }
+        }
+        Self { nodes, operations, found }
+    }
+}
+
+/// The calls that the outputs need, in the order in which Keras makes them: by depth, then as it comes to them. It comes
+/// to what one call reads in no order that lasts, for which that of its operands stands.
+pub(crate) fn run_order(func: &Func) -> Vec<OpId> {
+    let Depths { nodes, found, .. } = Depths::of(func, &Walk::from_outputs(func));
+    let mut calls: Vec<(Reverse<usize>, Option<usize>, OpId)> = Vec::new();
+    for (node, depth) in nodes {
+        if let Node::Call(op) = node {
+            calls.push((Reverse(depth), found.get(&node).copied(), op));
+        }
+    }
+    calls.sort();
+    calls.into_iter().map(|(.., op)| op).collect()
+}
+
 /// The operations of `func` in the order of Keras's `Functional.operations`.
 pub(crate) fn keras_order(func: &Func) -> Vec<Operation> {
     let walk = Walk::from_outputs(func);
-    let mut depths: BTreeMap<Node, usize> = BTreeMap::new();
-    let mut operations: BTreeMap<Operation, usize> = BTreeMap::new();
-    for node in walk.post_order.iter().rev() {
-        let operation = operation(func, *node);
-        let depth = depths.get(node).copied().unwrap_or(0).max(operations.get(&operation).copied().unwrap_or(0));
-        operations.insert(operation, depth);
-        depths.insert(*node, depth);
-        for parent in parents(func, *node) {
-            let seen = depths.entry(parent).or_insert(0);
-            *seen = (*seen).max(depth + 1);
-        }
-    }
+    let operations = Depths::of(func, &walk).operations;
     // Inputs that no output needs stand first among the operations of depth 0.
     let unused = (0..func.params.len()).map(Operation::Input).filter(|i| !operations.contains_key(i));
     let mut order: Vec<(Reverse<usize>, Option<usize>, Operation)> = unused.map(|op| (Reverse(0), None, op)).collect();

@@ -11,6 +11,8 @@
 //! - `lib.scalar(x) {value = A}`: a scalar of the element type of `x`.
 //!
 //! `A` is a number, or `{config = "key", default = number}`: the layer's configuration at `key`.
+//!
+//! A layer of a library reads no mask and leaves none, as layers in Keras that say nothing about masks.
 
 use std::collections::BTreeMap;
 
@@ -113,7 +115,7 @@ fn instantiate(b: &mut Builder<'_>, func: &Func, layer: Option<&Layer>, argument
         };
         values.insert(op.results[0], result);
     }
-    Ok(func.outputs.iter().map(|o| values[&o.value]).collect())
+    Ok(func.outputs.iter().map(|o| values[&o.value]).collect::<Vec<_>>().into())
 }
 
 fn library_op(

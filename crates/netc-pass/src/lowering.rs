@@ -3,11 +3,31 @@
 //! The type of a source op is what its lowering yields, so shape inference is written once, in
 //! [`netc_ir::infer()`].
 
-use netc_ir::{Builder, InferError, Layer, Name, SourceOp, Type, ValueId};
+use netc_ir::{Builder, Func, InferError, Layer, Module, Name, OpId, SourceOp, Type, ValueId};
 use thiserror::Error;
 
-/// The results of a lowered op.
-pub type Lowered = Result<Vec<ValueId>, LowerError>;
+/// What a lowered op leaves, or why it has no core ops.
+pub type Lowered = Result<Meaning, LowerError>;
+
+/// What a lowered op leaves.
+///
+/// Some frameworks attach a mask to a tensor, which no call and no type mentions, and which later layers read. What
+/// is lowered has it as a value of its own, beside the value that it belongs to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Meaning {
+    /// The results of the op.
+    pub results: Vec<ValueId>,
+    /// The masks beside the results, in their order; those behind the last have none.
+    pub masks: Vec<Option<ValueId>>,
+    /// The operands, by number, that the op takes the mask from: what runs later finds none.
+    pub unmasked: Vec<usize>,
+}
+
+impl From<Vec<ValueId>> for Meaning {
+    fn from(results: Vec<ValueId>) -> Self {
+        Self { results, ..Self::default() }
+    }
+}
 
 /// Why an op has no core ops.
 #[derive(Debug, Clone, Error)]
@@ -73,6 +93,8 @@ pub struct OpContext<'a> {
     pub layer: Option<&'a Layer>,
     /// Its operands, as values of the function that is being built.
     pub operands: &'a [ValueId],
+    /// The masks beside the operands, in their order; those behind the last have none.
+    pub masks: &'a [Option<ValueId>],
 }
 
 /// The meaning of a framework's layers.
@@ -81,6 +103,18 @@ pub trait Dialect {
     ///
     /// [`LowerError::Unknown`] says that another dialect may know it.
     fn lower(&self, builder: &mut Builder<'_>, op: OpContext<'_>) -> Lowered;
+
+    /// Whether an op of `module` may leave a mask beside a result although there is none beside its operands.
+    fn makes_masks(&self, module: &Module) -> bool {
+        let _ = module;
+        false
+    }
+
+    /// The order in which the framework runs the ops of `func`, which counts where some take masks from their operands.
+    fn order(&self, func: &Func) -> Option<Vec<OpId>> {
+        let _ = func;
+        None
+    }
 }
 
 /// Dialects and layer libraries, asked in order: the first that knows a class gives its meaning.
@@ -110,11 +144,22 @@ impl Dialects {
         Err(LowerError::Unknown { class: class.into() })
     }
 
+    /// Whether there are masks in `module`: if not, all ops can be looked at one by one.
+    pub fn makes_masks(&self, module: &Module) -> bool {
+        self.0.iter().any(|dialect| dialect.makes_masks(module))
+    }
+
+    /// The ops of `func`, in an order in which their lowerings find the masks that they find in the framework.
+    pub fn order(&self, func: &Func) -> Vec<OpId> {
+        let order = self.0.iter().find_map(|dialect| dialect.order(func));
+        order.unwrap_or_else(|| func.op_ids().collect())
+    }
+
     /// The types of the results of `op` on operands of the types `operands`: those of its lowering, or those that it is
     /// known to have without one.
     pub fn result_types(
         &self,
-        module: &netc_ir::Module,
+        module: &Module,
         op: &SourceOp,
         layer: Option<&Layer>,
         operands: &[Type],
@@ -122,8 +167,8 @@ impl Dialects {
         let mut b = Builder::new(module, "types");
         let values: Vec<ValueId> =
             operands.iter().enumerate().map(|(i, ty)| b.param(format!("x{i}"), ty.clone(), None)).collect();
-        match self.lower(&mut b, OpContext { op, layer, operands: &values }) {
-            Ok(results) => Ok(results.iter().map(|v| b.ty(*v).clone()).collect()),
+        match self.lower(&mut b, OpContext { op, layer, operands: &values, masks: &[] }) {
+            Ok(meaning) => Ok(meaning.results.iter().map(|v| b.ty(*v).clone()).collect()),
             Err(LowerError::Unsupported { types, .. }) if !types.is_empty() => Ok(types),
             Err(error) => Err(error),
         }

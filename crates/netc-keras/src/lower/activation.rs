@@ -9,12 +9,14 @@ use super::{Done, Entry, One, one};
 use crate::legacy::OLD_HARD_SIGMOID;
 
 pub(super) const LAYERS: &[Entry] = &[
-    one("Activation", |c| on_input(c, activate), "The activation function that the configuration names."),
-    one("ReLU", |c| on_input(c, relu_layer), "`max(x, 0)` with an optional slope, threshold and largest value."),
-    one("LeakyReLU", |c| on_input(c, leaky_relu_layer), "`x` where it is not negative, else `negative_slope * x`."),
-    one("PReLU", prelu, "`max(x, 0) - alpha * max(-x, 0)` with a trained `alpha`."),
-    one("ELU", |c| on_input(c, elu_layer), "`x` where it is positive, else `alpha * (e^x - 1)`."),
-    one("Softmax", softmax_layer, "`e^x`, divided by its sum over `axis`."),
+    one("Activation", |c| on_input(c, activate), "The activation function that the configuration names.").passes_mask(),
+    one("ReLU", |c| on_input(c, relu_layer), "`max(x, 0)` with an optional slope, threshold and largest value.")
+        .passes_mask(),
+    one("LeakyReLU", |c| on_input(c, leaky_relu_layer), "`x` where it is not negative, else `negative_slope * x`.")
+        .passes_mask(),
+    one("PReLU", prelu, "`max(x, 0) - alpha * max(-x, 0)` with a trained `alpha`.").passes_mask(),
+    one("ELU", |c| on_input(c, elu_layer), "`x` where it is positive, else `alpha * (e^x - 1)`.").passes_mask(),
+    one("Softmax", softmax_layer, "`e^x`, divided by its sum over `axis`.").passes_mask_at(1),
 ];
 
 pub(super) const OPS: &[Entry] = &[

@@ -1,4 +1,4 @@
-//! Attention without masks, and with causal ones.
+//! Attention. Masks say which values a query is to look at.
 
 use netc_ir::{Attr, Compare, Dim, ElemType, Reduce, Unary, ValueId};
 use netc_pass::LowerError;
@@ -6,7 +6,7 @@ use netc_pass::LowerError;
 use super::activation::sigmoid;
 use super::call::Call;
 use super::einsum::einsum;
-use super::softmax::softmax;
+use super::softmax::{masked_softmax, softmax};
 use super::{Done, Entry, Lowered, One, many};
 
 pub(super) const LAYERS: &[Entry] = &[
@@ -26,7 +26,11 @@ fn multi_head(c: &mut Call<'_, '_>) -> Lowered {
     let key = project(c, z, "key_dense", "abc,cde->abde")?;
     let value = project(c, y, "value_dense", "abc,cde->abde")?;
     let scale = 1.0 / (c.count("key_dim")? as f64).sqrt();
-    let (mixed, weights) = mixed(c, [query, value, key], scale)?;
+    // Keras looks at the tensor alone, whatever the call says, and takes the masks off those that it was given.
+    let of_query = c.attached_to(0, "query");
+    c.unmask(&[(0, "query"), (1, "value"), (2, "key")]);
+    let (mixed, weights) = mixed(c, [query, value, key], of_query, scale)?;
+    c.attach(0, of_query);
     let mixed = gated(c, mixed, x)?;
     let out = project(c, mixed, "output_dense", "abcd,cde->abe")?;
     Ok([vec![out], Vec::from_iter(weights)].concat())
@@ -44,40 +48,84 @@ fn group_query(c: &mut Call<'_, '_>) -> Lowered {
     let key = c.repeat(key, 2, heads / pairs)?;
     let value = c.repeat(value, 2, heads / pairs)?;
     let scale = 1.0 / (c.count("head_dim")? as f64).sqrt();
-    let (mixed, weights) = mixed(c, [query, value, key], scale)?;
+    let of_query = match c.given_mask(3, "query_mask")? {
+        Some(mask) => Some(mask),
+        None => c.attached_to(0, "query"),
+    };
+    let (mixed, weights) = mixed(c, [query, value, key], of_query, scale)?;
+    c.attach(0, c.attached_to(0, "query"));
     let mixed = gated(c, mixed, x)?;
     let out = project(c, mixed, "_output_dense", "abcd,cde->abe")?;
     Ok([vec![out], Vec::from_iter(weights)].concat())
 }
 
 /// Means of the values of each head, and their weights where the call asks for them.
-fn mixed(c: &mut Call<'_, '_>, of: [ValueId; 3], scale: f64) -> Done<(ValueId, Option<ValueId>)> {
+fn mixed(
+    c: &mut Call<'_, '_>,
+    of: [ValueId; 3],
+    of_query: Option<ValueId>,
+    scale: f64,
+) -> Done<(ValueId, Option<ValueId>)> {
     let [query, value, key] = of;
-    let causal = c.flag_arg(9, "use_causal_mask")?;
     let with_scores = c.flag_arg(7, "return_attention_scores")?;
-    if causal && with_scores {
-        // Keras's softmax leaves its mask on the scores, and later layers read it there.
-        return Err(c.unsupported("scores that carry a causal mask"));
-    }
     // Keras has two ways, which round differently.
     if c.float_or("dropout", 0.0)? > 0.0 || with_scores {
         let query = c.mul(query, scale)?;
         let logits = einsum(c, "BSNH,BTNH->BNTS", key, query)?;
-        // The smallest number that is safe to add.
-        let masked = if c.elem(logits) == ElemType::F16 { -3e4 } else { -1e9 };
-        let logits = if causal { mask_future(c, logits, masked)? } else { logits };
-        let weights = softmax(c, logits, &[3])?;
+        let keep = attention_mask(c, logits, of_query)?;
+        // The softmax leaves its mask on the scores.
+        c.attach(1, keep.filter(|_| with_scores));
+        let weights = match keep {
+            Some(keep) => masked_softmax(c, logits, keep, |c, x| softmax(c, x, &[3]))?,
+            None => softmax(c, logits, &[3])?,
+        };
         Ok((einsum(c, "BNTS,BSNH->BTNH", weights, value)?, with_scores.then_some(weights)))
     } else {
         let (wide_query, wide_key) = (c.at_least_f32(query)?, c.at_least_f32(key)?);
         let logits = einsum(c, "BTNH,BSNH->BNTS", wide_query, wide_key)?;
         let logits = c.mul(logits, scale)?;
-        let logits = if causal { mask_future(c, logits, -0.7 * f64::from(f32::MAX))? } else { logits };
+        let logits = match attention_mask(c, logits, of_query)? {
+            Some(keep) => c.select(keep, logits, -0.7 * f64::from(f32::MAX))?,
+            None => logits,
+        };
         let logits = c.b.cast(logits, ElemType::F32)?;
         let weights = softmax(c, logits, &[3])?;
         let weights = c.b.cast(weights, c.elem(key))?;
         Ok((einsum(c, "BNTS,BSNH->BTNH", weights, value)?, None))
     }
+}
+
+/// Which of `logits`, of each head, count: those that all masks keep, of what the call gives and of the tensors.
+fn attention_mask(c: &mut Call<'_, '_>, logits: ValueId, of_query: Option<ValueId>) -> Done<Option<ValueId>> {
+    let of_value = match c.given_mask(4, "value_mask")? {
+        Some(mask) => Some(mask),
+        None => c.attached_to(1, "value"),
+    };
+    let of_key = match c.given_mask(5, "key_mask")? {
+        Some(mask) => Some(mask),
+        None => c.attached_to(2, "key"),
+    };
+    let mut keep = None;
+    for (mask, axis) in [(of_query, 2), (of_value, 1), (of_key, 1)] {
+        if let Some(mask) = mask {
+            let along = c.mask_along(mask, axis)?;
+            keep = Some(c.both(keep, along)?);
+        }
+    }
+    if c.flag_arg(9, "use_causal_mask")? {
+        let past = past(c, logits)?;
+        let past = c.expand(past, 0)?;
+        keep = Some(c.both(keep, past)?);
+    }
+    if let Some(given) = c.given_mask(6, "attention_mask")? {
+        let given = c.truth(given)?;
+        keep = Some(c.both(keep, given)?);
+    }
+    let Some(mut mask) = keep else { return Ok(None) };
+    for _ in c.rank(mask)?..4 {
+        mask = c.expand(mask, c.rank(mask)?.saturating_sub(2))?;
+    }
+    Ok(Some(mask))
 }
 
 /// `mixed`, where each number counts as much as the query says.
@@ -90,10 +138,21 @@ fn gated(c: &mut Call<'_, '_>, mixed: ValueId, query: ValueId) -> One {
     c.mul(mixed, gate)
 }
 
+const MULTI_HEAD_ARGUMENTS: &[&str] = &[
+    "query",
+    "value",
+    "key",
+    "query_mask",
+    "value_mask",
+    "key_mask",
+    "attention_mask",
+    "return_attention_scores",
+    "use_causal_mask",
+];
+
 /// Query, value and key.
 fn multi_head_inputs(c: &mut Call<'_, '_>) -> Done<[ValueId; 3]> {
-    c.unmasked()?;
-    c.only_args(3, &["query", "value", "key", "return_attention_scores", "use_causal_mask"])?;
+    c.only_args(10, MULTI_HEAD_ARGUMENTS)?;
     if c.has("sliding_window") {
         return Err(c.unsupported_key("sliding_window"));
     }
@@ -126,12 +185,6 @@ fn project(c: &mut Call<'_, '_>, x: ValueId, part: &str, equation: &str) -> One 
     c.add(y, bias)
 }
 
-/// `logits`, or `masked` where the last axis is ahead of the last but one.
-fn mask_future(c: &mut Call<'_, '_>, logits: ValueId, masked: f64) -> One {
-    let past = past(c, logits)?;
-    c.select(past, logits, masked)
-}
-
 /// Whether the last axis is not ahead of the last but one.
 fn past(c: &mut Call<'_, '_>, logits: ValueId) -> One {
     let rank = c.rank(logits)?;
@@ -143,8 +196,7 @@ fn past(c: &mut Call<'_, '_>, logits: ValueId) -> One {
 }
 
 fn attention(c: &mut Call<'_, '_>, scores: fn(&mut Call<'_, '_>, ValueId, ValueId) -> One) -> Lowered {
-    c.unmasked()?;
-    c.only_args(1, &["inputs", "return_attention_scores", "use_causal_mask"])?;
+    c.only_args(5, &["inputs", "mask", "return_attention_scores", "use_causal_mask"])?;
     let mut inputs = c.tensors(c.arg(0, "inputs"))?;
     for x in &mut inputs {
         *x = c.autocast(*x)?;
@@ -154,16 +206,35 @@ fn attention(c: &mut Call<'_, '_>, scores: fn(&mut Call<'_, '_>, ValueId, ValueI
         [q, v, k] => (q, v, k),
         _ => return Err(LowerError::Operands(format!("`{}` takes query, value and perhaps key", c.class()))),
     };
+    let masks = c.masks_of_list(1)?;
+    let (of_query, of_value) = (masks.first().copied().flatten(), masks.get(1).copied().flatten());
     let mut logits = scores(c, query, key)?;
-    if c.flag_arg(4, "use_causal_mask")? {
-        let past = past(c, logits)?;
+    if let Some(keep) = score_mask(c, logits, of_value)? {
         let low = c.sub(logits, if c.elem(logits) == ElemType::F16 { 65504.0 } else { 1e9 })?;
-        logits = c.select(past, logits, low)?;
+        logits = c.select(keep, logits, low)?;
     }
     let last = c.rank(logits)?.saturating_sub(1) as u64;
     let weights = softmax(c, logits, &[last])?;
-    let out = c.b.matmul(weights, value)?;
+    let mut out = c.b.matmul(weights, value)?;
+    if let Some(mask) = of_query {
+        let keep = c.mask_along(mask, c.rank(mask)?)?;
+        out = c.select(keep, out, 0.0)?;
+    }
+    c.attach(0, of_query);
     Ok(if c.flag_arg(3, "return_attention_scores")? { vec![out, weights] } else { vec![out] })
+}
+
+/// Which scores count: those of values that the mask keeps, and of none ahead of the query where the call says so.
+fn score_mask(c: &mut Call<'_, '_>, logits: ValueId, of_value: Option<ValueId>) -> Done<Option<ValueId>> {
+    let keep = match of_value {
+        Some(mask) => Some(c.mask_along(mask, c.rank(mask)?.saturating_sub(1))?),
+        None => None,
+    };
+    if !c.flag_arg(4, "use_causal_mask")? {
+        return Ok(keep);
+    }
+    let past = past(c, logits)?;
+    Ok(Some(c.both(keep, past)?))
 }
 
 fn scores(c: &mut Call<'_, '_>, query: ValueId, key: ValueId) -> One {

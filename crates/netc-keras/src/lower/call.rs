@@ -10,16 +10,23 @@ use super::{Done, One};
 /// One call of a layer or operation, with the builder that its meaning is added to.
 pub(super) struct Call<'a, 'm> {
     pub(super) b: &'a mut Builder<'m>,
-    op: &'a SourceOp,
+    pub(super) op: &'a SourceOp,
     layer: Option<&'a Layer>,
-    operands: &'a [ValueId],
+    pub(super) operands: &'a [ValueId],
     config: Option<&'a Attr>,
+    /// The masks that are attached to the operands.
+    pub(super) masks: &'a [Option<ValueId>],
+    /// The masks that the layer attaches to its results.
+    pub(super) attached: Vec<Option<ValueId>>,
+    /// The operands that it takes their masks off.
+    pub(super) unmasked: Vec<usize>,
 }
 
 impl<'a, 'm> Call<'a, 'm> {
     pub(super) fn new(b: &'a mut Builder<'m>, context: OpContext<'a>) -> Self {
         let config = context.layer.and_then(|l| l.config.get("config"));
-        Self { b, op: context.op, layer: context.layer, operands: context.operands, config }
+        let OpContext { op, layer, operands, masks } = context;
+        Self { b, op, layer, operands, config, masks, attached: Vec::new(), unmasked: Vec::new() }
     }
 
     /// Reads `config` instead of the layer's own while `f` runs.
@@ -198,7 +205,7 @@ impl<'a> Call<'a, '_> {
         arg.map_or(Some(false), Attr::as_bool).ok_or_else(|| bad(name, arg, "true or false"))
     }
 
-    /// Refuses arguments that change the meaning, such as masks, except those called `known`.
+    /// Refuses arguments that change the meaning, except those called `known`.
     ///
     /// `training` changes nothing: `Model.predict` overrides it, whatever the call says.
     pub(super) fn only_args(&self, positions: usize, known: &[&str]) -> Done {
@@ -225,14 +232,27 @@ impl<'a> Call<'a, '_> {
     pub(super) fn raw_input(&mut self) -> One {
         match self.raw_inputs()?[..] {
             [x] => Ok(x),
-            ref all => Err(LowerError::Operands(format!("`{}` takes one tensor, found {}", self.class(), all.len()))),
+            ref all => Err(self.not_one(all.len())),
         }
+    }
+
+    fn not_one(&self, found: usize) -> LowerError {
+        LowerError::Operands(format!("`{}` takes one tensor, found {found}", self.class()))
     }
 
     /// The tensors that a layer is called with, in the type that the layer computes with.
     pub(super) fn inputs(&mut self) -> Done<Vec<ValueId>> {
         let inputs = self.raw_inputs()?;
         inputs.into_iter().map(|x| self.autocast(x)).collect()
+    }
+
+    /// The tensor that a layer of one input and a mask is called with, and the mask.
+    pub(super) fn input_with_mask(&mut self) -> Done<(ValueId, Option<ValueId>)> {
+        let x = match self.raw_inputs_beside(&["inputs"], &["mask"])?[..] {
+            [x] => self.autocast(x)?,
+            ref all => return Err(self.not_one(all.len())),
+        };
+        Ok((x, self.mask(1)?))
     }
 
     fn raw_inputs(&mut self) -> Done<Vec<ValueId>> {
@@ -279,7 +299,7 @@ impl<'a> Call<'a, '_> {
         LowerError::Operands(format!("`{}` is called with {}, expected tensors", self.class(), found(arg)))
     }
 
-    fn operand(&self, i: u32) -> One {
+    pub(super) fn operand(&self, i: u32) -> One {
         let operand = usize::try_from(i).ok().and_then(|i| self.operands.get(i));
         let missing = || LowerError::Operands(format!("the call has no tensor ${i}, it has {}", self.operands.len()));
         operand.copied().ok_or_else(missing)
@@ -379,21 +399,6 @@ impl<'a> Call<'a, '_> {
         let dims = self.dims(x)?;
         let extent = dims.get(axis).and_then(Dim::known);
         extent.ok_or_else(|| self.unsupported(format!("axis {axis} of {}: its extent is not a number", self.ty(x))))
-    }
-
-    /// Refuses a module in which a layer makes masks: `mask` travels beside the tensors, and this class reads it.
-    pub(super) fn unmasked(&self) -> Done {
-        let masks = |l: &&Layer| match &*l.class {
-            "keras.Masking" => true,
-            "keras.Embedding" => {
-                l.config.get("config").and_then(|c| c.get("mask_zero")).and_then(Attr::as_bool) == Some(true)
-            }
-            _ => false,
-        };
-        match self.b.module().layers.iter().find(masks) {
-            Some(layer) => Err(self.unsupported(format!("a mask, which the layer `{}` makes,", layer.name))),
-            None => Ok(()),
-        }
     }
 }
 

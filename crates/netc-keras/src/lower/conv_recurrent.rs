@@ -5,7 +5,7 @@ use netc_ir::{Dim, Padding, SliceAxis, ValueId, Window};
 use super::activation::activate_at;
 use super::call::Call;
 use super::conv::window;
-use super::recurrent::{MAX_STEPS, results, sequence_and_states, step_at, zeros};
+use super::recurrent::{MAX_STEPS, Sequence, results, sequence, step_at, zeros};
 use super::{Done, Entry, Lowered, One, many};
 
 pub(super) const LAYERS: &[Entry] = &[
@@ -15,7 +15,10 @@ pub(super) const LAYERS: &[Entry] = &[
 ];
 
 fn conv_lstm(c: &mut Call<'_, '_>, n: usize) -> Lowered {
-    let (x, given) = sequence_and_states(c)?;
+    let Sequence { x, states: given, mask } = sequence(c)?;
+    if mask.is_some() {
+        return Err(c.unsupported("a mask"));
+    }
     let dims = c.dims(x)?;
     let (Some(steps), true) = (dims.get(1).and_then(Dim::known), dims.len() == n + 3) else {
         return Err(c.unsupported(format!("a tensor of type {}", c.ty(x))));

@@ -1,6 +1,6 @@
 //! Products with matrices: dense layers, embeddings, matrix products.
 
-use netc_ir::{ElemType, ValueId};
+use netc_ir::{Compare, ElemType, ValueId};
 
 use super::activation::activate;
 use super::call::Call;
@@ -9,7 +9,7 @@ use super::promote::{Arg, Kind};
 use super::{Entry, One, one};
 
 pub(super) const LAYERS: &[Entry] = &[
-    one("Dense", dense, "`activation(x @ kernel + bias)`."),
+    one("Dense", dense, "`activation(x @ kernel + bias)`.").passes_mask(),
     one("EinsumDense", einsum_dense, "`activation(einsum(equation, x, kernel) + bias)`."),
     one("Embedding", embedding, "The rows of a table at the indices in `x`."),
 ];
@@ -55,6 +55,10 @@ fn embedding(c: &mut Call<'_, '_>) -> One {
     let table = c.weight("vars/0", "the table")?;
     c.require_extents(table, "the table", 0, "input_dim", 1)?;
     c.require_extents(table, "the table", 1, "output_dim", 1)?;
+    if c.flag("mask_zero", false)? {
+        let mask = c.compare(Compare::Ne, x, 0.0)?;
+        c.attach(0, Some(mask));
+    }
     let indices = if matches!(c.elem(x), ElemType::I32 | ElemType::I64) { x } else { c.b.cast(x, ElemType::I32)? };
     Ok(c.b.gather(table, indices, 0)?)
 }

@@ -7,15 +7,15 @@ use super::call::Call;
 use super::{Entry, Lowered, One, many, one};
 
 pub(super) const LAYERS: &[Entry] = &[
-    many("Identity", identity, "The inputs."),
-    one("Dropout", |c| c.input(), "`x`; noise in training."),
-    one("SpatialDropout1D", |c| c.input(), "`x`; noise in training."),
-    one("SpatialDropout2D", |c| c.input(), "`x`; noise in training."),
-    one("SpatialDropout3D", |c| c.input(), "`x`; noise in training."),
-    one("AlphaDropout", |c| c.input(), "`x`; noise in training."),
-    one("GaussianDropout", |c| c.input(), "`x`; noise in training."),
-    one("GaussianNoise", |c| c.input(), "`x`; noise in training."),
-    one("ActivityRegularization", |c| c.input(), "`x`; a loss in training."),
+    many("Identity", identity, "The inputs.").passes_mask(),
+    one("Dropout", |c| c.input(), "`x`; noise in training.").passes_mask(),
+    one("SpatialDropout1D", |c| c.input(), "`x`; noise in training.").passes_mask(),
+    one("SpatialDropout2D", |c| c.input(), "`x`; noise in training.").passes_mask(),
+    one("SpatialDropout3D", |c| c.input(), "`x`; noise in training.").passes_mask(),
+    one("AlphaDropout", |c| c.input(), "`x`; noise in training.").passes_mask(),
+    one("GaussianDropout", |c| c.input(), "`x`; noise in training.").passes_mask(),
+    one("GaussianNoise", |c| c.input(), "`x`; noise in training.").passes_mask(),
+    one("ActivityRegularization", |c| c.input(), "`x`; a loss in training.").passes_mask(),
     one("StochasticDepth", |c| c.input(), "`x`; left out now and then in training."),
     one("Masking", masking, "0 where all features of a step have the mask's value."),
     one("AugMix", augment, "`x`; another image in training."),
@@ -70,6 +70,8 @@ fn masking(c: &mut Call<'_, '_>) -> One {
     let differs = c.compare(Compare::Ne, x, value)?;
     let last = (c.rank(x)?.saturating_sub(1)) as u64;
     let keep = any(c, differs, &[last], true)?;
+    let mask = c.squeeze(keep, c.rank(keep)?.saturating_sub(1))?;
+    c.attach(0, Some(mask));
     c.select(keep, x, 0.0)
 }
 

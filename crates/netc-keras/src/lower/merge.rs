@@ -1,10 +1,11 @@
 //! Layers that make one tensor of several.
 
-use netc_ir::{Binary, ValueId};
+use netc_ir::{Binary, ElemType, Literal, ValueId};
 use netc_pass::LowerError;
 
 use super::call::{Call, normal_axis};
 use super::dense::matmul;
+use super::identity::any;
 use super::norm::unit;
 use super::promote::{Arg, Kind};
 use super::{Done, Entry, One, one};
@@ -12,10 +13,10 @@ use super::{Done, Entry, One, one};
 pub(super) const LAYERS: &[Entry] = &[
     one("Add", |c| fold(c, Binary::Add), "The sum of the inputs."),
     one("Subtract", subtract, "The first input less the second."),
-    one("Multiply", |c| masked_fold(c, Binary::Mul), "The product of the inputs, element by element."),
+    one("Multiply", product, "The product of the inputs, element by element."),
     one("Average", average, "The mean of the inputs."),
-    one("Maximum", |c| masked_fold(c, Binary::Max), "The largest of the inputs, element by element."),
-    one("Minimum", |c| masked_fold(c, Binary::Min), "The smallest of the inputs, element by element."),
+    one("Maximum", |c| extreme(c, Binary::Max), "The largest of the inputs, element by element."),
+    one("Minimum", |c| extreme(c, Binary::Min), "The smallest of the inputs, element by element."),
     one("Concatenate", concatenate, "The inputs one after the other along `axis`."),
     one("CustomScaleLayer", residual, "The first input and a multiple of the second."),
     one("Dot", dot, "The products of the examples' tensors, summed along `axes`."),
@@ -40,12 +41,93 @@ fn aligned(c: &mut Call<'_, '_>) -> Done<Vec<ValueId>> {
 
 fn fold(c: &mut Call<'_, '_>, f: Binary) -> One {
     let inputs = aligned(c)?;
+    attach_either(c)?;
     fold_all(c, f, &inputs)
 }
 
-fn masked_fold(c: &mut Call<'_, '_>, f: Binary) -> One {
-    c.unmasked()?;
-    fold(c, f)
+/// Where all inputs carry masks, the result carries one that is true where any is.
+fn attach_either(c: &mut Call<'_, '_>) -> Done {
+    let masks = c.attached_to_first();
+    if let Some((first, rest)) = masks.into_iter().collect::<Option<Vec<_>>>().as_deref().and_then(|m| m.split_first())
+    {
+        let mut either = c.truth(*first)?;
+        for mask in rest {
+            if c.rank(*mask)? != c.rank(either)? {
+                return Err(c.unsupported("masks of different ranks"));
+            }
+            let mask = c.truth(*mask)?;
+            either = c.b.binary(Binary::Or, either, mask)?;
+        }
+        c.attach(0, Some(either));
+    }
+    Ok(())
+}
+
+/// The inputs with the masks attached to them, if there are any. Keras loses masks where it adds axes.
+fn masked(c: &mut Call<'_, '_>) -> Done<(Vec<ValueId>, Vec<Option<ValueId>>)> {
+    let inputs = aligned(c)?;
+    let masks = c.attached_to_first();
+    if masks.iter().all(Option::is_none) {
+        return Ok((inputs, Vec::new()));
+    }
+    let ranks = c.inputs()?.iter().map(|x| c.rank(*x)).collect::<Done<Vec<_>>>()?;
+    if ranks.windows(2).any(|pair| pair[0] != pair[1]) {
+        return Err(c.unsupported("masks and inputs of different ranks"));
+    }
+    Ok((inputs, masks))
+}
+
+/// A mask of steps as one of their elements.
+fn of_elements(c: &mut Call<'_, '_>, mask: ValueId) -> One {
+    let rank = c.rank(mask)?;
+    c.mask_along(mask, rank)
+}
+
+/// What a mask leaves out counts as 1, and is 0 in the end if no other input has it.
+fn product(c: &mut Call<'_, '_>) -> One {
+    let (mut inputs, masks) = masked(c)?;
+    for (x, mask) in inputs.iter_mut().zip(&masks) {
+        if let Some(mask) = mask {
+            let keep = of_elements(c, *mask)?;
+            *x = c.select(keep, *x, 1.0)?;
+        }
+    }
+    let y = fold_all(c, Binary::Mul, &inputs)?;
+    attach_either(c)?;
+    match c.attached.first().copied().flatten() {
+        Some(either) => {
+            let keep = of_elements(c, either)?;
+            c.select(keep, y, 0.0)
+        }
+        None => Ok(y),
+    }
+}
+
+/// What a mask leaves out is taken from the others, of which the earlier are one by then.
+fn extreme(c: &mut Call<'_, '_>, f: Binary) -> One {
+    let (inputs, masks) = masked(c)?;
+    if masks.is_empty() {
+        return fold_all(c, f, &inputs);
+    }
+    let keeps = masks.iter().map(|mask| mask.map(|mask| of_elements(c, mask)).transpose()).collect::<Done<Vec<_>>>()?;
+    let mut all = inputs.into_iter().zip(keeps);
+    let (mut y, mut kept) = all.next().ok_or_else(|| LowerError::Operands("a merge of no tensors".into()))?;
+    for (x, keep) in all {
+        let (mut a, mut b) = c.promote2(Arg::Tensor(y), Arg::Tensor(x), &[])?;
+        if let Some(keep) = keep {
+            b = c.select(keep, b, a)?;
+        }
+        if let Some(kept) = kept {
+            a = c.select(kept, a, b)?;
+        }
+        kept = match (kept, keep) {
+            (Some(kept), Some(keep)) => Some(c.b.binary(Binary::Or, kept, keep)?),
+            _ => None,
+        };
+        y = c.b.binary(f, a, b)?;
+    }
+    attach_either(c)?;
+    Ok(y)
 }
 
 fn fold_all(c: &mut Call<'_, '_>, f: Binary, inputs: &[ValueId]) -> One {
@@ -60,6 +142,7 @@ fn fold_all(c: &mut Call<'_, '_>, f: Binary, inputs: &[ValueId]) -> One {
 
 fn subtract(c: &mut Call<'_, '_>) -> One {
     let [a, b] = two(c, aligned)?;
+    attach_either(c)?;
     fold_all(c, Binary::Sub, &[a, b])
 }
 
@@ -81,6 +164,7 @@ fn two(c: &mut Call<'_, '_>, inputs: fn(&mut Call<'_, '_>) -> Done<Vec<ValueId>>
 
 fn average(c: &mut Call<'_, '_>) -> One {
     let inputs = aligned(c)?;
+    attach_either(c)?;
     let sum = fold_all(c, Binary::Add, &inputs)?;
     let (sum, count) = c.promote2(Arg::Tensor(sum), Arg::Int(inputs.len() as i128), &[Kind::WeakFloat])?;
     c.div(sum, count)
@@ -91,7 +175,32 @@ fn concatenate(c: &mut Call<'_, '_>) -> One {
     let inputs = c.promote(&inputs, &[])?;
     let first = *inputs.first().ok_or_else(|| LowerError::Operands("a concatenation of no tensors".into()))?;
     let axis = c.axis("axis", c.rank(first)?, -1)?;
+    attach_concatenated(c, &inputs, axis as u64)?;
     Ok(c.b.concat(&inputs, axis as u64)?)
+}
+
+/// Where any input carries a mask, the result has one: of the elements, one after the other, of which any along the last
+/// axis counts.
+fn attach_concatenated(c: &mut Call<'_, '_>, inputs: &[ValueId], axis: u64) -> Done {
+    let masks = c.attached_to_first();
+    if masks.iter().all(Option::is_none) {
+        return Ok(());
+    }
+    let mut parts = Vec::new();
+    for (x, mask) in inputs.iter().zip(masks) {
+        let dims = c.dims(*x)?;
+        let keep = match mask {
+            Some(mask) if c.rank(mask)? < dims.len() => of_elements(c, mask)?,
+            Some(mask) => c.truth(mask)?,
+            None => c.b.constant(Literal::splat(ElemType::Bool, &[], 1.0))?,
+        };
+        parts.push(c.b.broadcast(keep, dims)?);
+    }
+    let whole = c.b.concat(&parts, axis)?;
+    let last = c.rank(whole)?.saturating_sub(1) as u64;
+    let mask = any(c, whole, &[last], false)?;
+    c.attach(0, Some(mask));
+    Ok(())
 }
 
 /// `axes` name the axis of each input that is summed over; the first axis is the batch.

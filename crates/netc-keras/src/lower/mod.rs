@@ -18,6 +18,7 @@ mod elementwise;
 mod identity;
 mod index;
 mod literal;
+mod mask;
 mod merge;
 mod norm;
 mod op_index;
@@ -34,18 +35,19 @@ mod tensor;
 mod tests;
 mod wrapper;
 
-use netc_ir::{Builder, ElemType, ValueId};
-use netc_pass::{Dialect, LowerError, Lowered, OpContext};
+use netc_ir::{Builder, ElemType, Func, Module, OpId, ValueId};
+use netc_pass::{Dialect, LowerError, Meaning, OpContext};
 
 use crate::legacy::{self, Era};
 use call::Call;
+use mask::Attaches;
 
 /// Keras's own layers (`keras.Conv2D`) and operations (`keras.ops.Add`).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct KerasDialect;
 
 impl Dialect for KerasDialect {
-    fn lower(&self, builder: &mut Builder<'_>, context: OpContext<'_>) -> Lowered {
+    fn lower(&self, builder: &mut Builder<'_>, context: OpContext<'_>) -> netc_pass::Lowered {
         let name = &*context.op.name;
         let Some(entry) = entry(legacy::class_now(name)) else {
             return Err(LowerError::Unknown { class: name.rsplit('.').next().unwrap_or(name).into() });
@@ -58,12 +60,28 @@ impl Dialect for KerasDialect {
             // Keras 3's `predict` overrides it, Keras 2's does not.
             return Err(call.unsupported("`training` = true in its call"));
         }
-        let lowered = match entry.meaning {
-            Meaning::One(lower) => lower(&mut call).map(|y| vec![y]),
-            Meaning::Many(lower) => lower(&mut call),
-        };
-        lowered.map_err(|error| of_operands(builder, context, error))
+        if era == Era::Before3 {
+            call.as_in_keras_3()?;
+        }
+        meaning(&mut call, entry).map_err(|error| of_operands(builder, context, error))
     }
+
+    fn makes_masks(&self, module: &Module) -> bool {
+        mask::makes_masks(module)
+    }
+
+    fn order(&self, func: &Func) -> Option<Vec<OpId>> {
+        mask::order(func)
+    }
+}
+
+fn meaning(call: &mut Call<'_, '_>, entry: &Entry) -> netc_pass::Lowered {
+    let results = match entry.lower {
+        Lower::One(lower) => lower(call).map(|y| vec![y]),
+        Lower::Many(lower) => lower(call),
+    }?;
+    let masks = call.attachments(entry.attaches, &results)?;
+    Ok(Meaning { results, masks, unmasked: std::mem::take(&mut call.unmasked) })
 }
 
 /// Keras converts integers and truth values wherever a function asks for floats. A lowering that does not is no error
@@ -93,13 +111,29 @@ pub struct Entry {
     pub class: &'static str,
     /// What it computes, in one line.
     pub doc: &'static str,
-    meaning: Meaning,
+    lower: Lower,
+    attaches: Attaches,
 }
 
-enum Meaning {
+impl Entry {
+    /// The same, of a layer that attaches the mask of its first argument to its result.
+    const fn passes_mask(self) -> Self {
+        Self { attaches: Attaches::Given(None), ..self }
+    }
+
+    /// The same, of a layer that attaches the mask that it is given, perhaps as its argument at `position`.
+    const fn passes_mask_at(self, position: usize) -> Self {
+        Self { attaches: Attaches::Given(Some(position)), ..self }
+    }
+}
+
+enum Lower {
     One(fn(&mut Call<'_, '_>) -> One),
     Many(fn(&mut Call<'_, '_>) -> Lowered),
 }
+
+/// The results of other lowerings.
+type Lowered = Result<Vec<ValueId>, LowerError>;
 
 /// The one result of most lowerings.
 type One = Result<ValueId, LowerError>;
@@ -108,11 +142,11 @@ type One = Result<ValueId, LowerError>;
 type Done<T = ()> = Result<T, LowerError>;
 
 const fn one(class: &'static str, lower: fn(&mut Call<'_, '_>) -> One, doc: &'static str) -> Entry {
-    Entry { class, doc, meaning: Meaning::One(lower) }
+    Entry { class, doc, lower: Lower::One(lower), attaches: Attaches::Own }
 }
 
 const fn many(class: &'static str, lower: fn(&mut Call<'_, '_>) -> Lowered, doc: &'static str) -> Entry {
-    Entry { class, doc, meaning: Meaning::Many(lower) }
+    Entry { class, doc, lower: Lower::Many(lower), attaches: Attaches::Own }
 }
 
 /// Every layer that has a meaning, by kind.

@@ -8,17 +8,21 @@ use super::literal::literal;
 use super::{Done, Entry, One, one};
 
 pub(super) const LAYERS: &[Entry] = &[
-    one("BatchNormalization", batch_norm_layer, "`x` scaled and shifted by the moving statistics of each channel."),
-    one("LayerNormalization", layer_norm_layer, "`x` scaled and shifted by its own statistics over `axis`."),
+    one("BatchNormalization", batch_norm_layer, "`x` scaled and shifted by the moving statistics of each channel.")
+        .passes_mask_at(2),
+    one("LayerNormalization", layer_norm_layer, "`x` scaled and shifted by its own statistics over `axis`.")
+        .passes_mask(),
     one(
         "GroupNormalization",
         group_norm_layer,
         "`x` scaled and shifted by its own statistics over groups of channels.",
-    ),
+    )
+    .passes_mask(),
     one("RMSNormalization", rms_norm_layer, "`x` divided by its root mean square over `axis`, scaled."),
-    one("UnitNormalization", unit_norm_layer, "`x` divided by its Euclidean norm over `axis`."),
-    one("Normalization", normalization, "`(x - mean) / sqrt(variance)` with the statistics of a data set."),
-    one("Rescaling", rescaling, "`x * scale + offset`."),
+    one("UnitNormalization", unit_norm_layer, "`x` divided by its Euclidean norm over `axis`.").passes_mask(),
+    one("Normalization", normalization, "`(x - mean) / sqrt(variance)` with the statistics of a data set.")
+        .passes_mask(),
+    one("Rescaling", rescaling, "`x * scale + offset`.").passes_mask(),
     one("LayerScale", layer_scale, "`x` times a factor for each channel."),
 ];
 
@@ -83,7 +87,7 @@ pub(super) fn to_compute_type(c: &mut Call<'_, '_>, x: ValueId) -> One {
 
 fn batch_norm_layer(c: &mut Call<'_, '_>) -> One {
     // In inference mode a mask changes nothing.
-    c.only_args(1, &["inputs", "mask"])?;
+    c.only_args(3, &["inputs", "mask"])?;
     let x = match c.tensors(c.arg(0, "inputs"))?[..] {
         [x] => c.autocast(x)?,
         _ => return Err(LowerError::Operands("`BatchNormalization` takes one tensor".into())),

@@ -64,10 +64,7 @@ fn windows(c: &mut Call<'_, '_>, x: ValueId, kind: Pool, n: usize) -> One {
 }
 
 fn global(c: &mut Call<'_, '_>, kind: Reduce, n: u64) -> One {
-    if (kind, n) == (Reduce::Mean, 1) {
-        c.unmasked()?;
-    }
-    let x = c.input()?;
+    let (x, mask) = if (kind, n) == (Reduce::Mean, 1) { c.input_with_mask()? } else { (c.input()?, None) };
     if c.ty(x).rank().is_some_and(|r| r as u64 != n + 2) {
         return Err(LowerError::Operands(format!(
             "`{}` takes a tensor of rank {}, found {}",
@@ -82,5 +79,18 @@ fn global(c: &mut Call<'_, '_>, kind: Reduce, n: u64) -> One {
     };
     let axes: Vec<u64> = (first..first + n).collect();
     let keep = c.flag("keepdims", false)?;
+    if let Some(mask) = mask {
+        return masked_mean(c, x, mask, first, keep);
+    }
     if kind == Reduce::Mean { c.mean(x, &axes, keep) } else { c.reduce(kind, x, &axes, keep) }
+}
+
+/// The mean over `axis`, which holds steps, of those that the mask keeps.
+fn masked_mean(c: &mut Call<'_, '_>, x: ValueId, mask: ValueId, axis: u64, keep: bool) -> One {
+    let keeps = c.mask_along(mask, if axis == 1 { 2 } else { 1 })?;
+    let x = c.select(keeps, x, 0.0)?;
+    let count = c.b.cast(keeps, c.elem(x))?;
+    let sum = c.total(Reduce::Sum, x, &[axis], keep)?;
+    let count = c.total(Reduce::Sum, count, &[axis], keep)?;
+    c.div(sum, count)
 }

@@ -7,6 +7,7 @@ use netc_ir::{Attr, CoreOp, Dim, ElemType, Literal, SliceAxis, Type, ValueId};
 use super::activation::activate_at;
 use super::call::{Call, bad};
 use super::dense::matmul;
+use super::identity::any;
 use super::{Done, Entry, Lowered, One, many};
 use crate::legacy::Era;
 use crate::names::{GroupNames, dialect_class};
@@ -111,7 +112,7 @@ fn placed<'a>(c: &mut Call<'a, '_>, object: &'a Attr, place: String) -> Done<Pla
 }
 
 fn steps_of<'a>(c: &mut Call<'a, '_>, cells: &[Placed<'a>]) -> Lowered {
-    let (x, given) = sequence_and_states(c)?;
+    let Sequence { x, states: given, mask } = sequence(c)?;
     let dims = c.dims(x)?;
     let [batch, length, _] = &dims[..] else { return Err(c.unsupported(format!("a tensor of type {}", c.ty(x)))) };
     let Some(last) = cells.last() else { return Err(c.unsupported("no cells")) };
@@ -132,22 +133,82 @@ fn steps_of<'a>(c: &mut Call<'a, '_>, cells: &[Placed<'a>]) -> Lowered {
     let weights = cells.iter().map(|cell| cell.of(c, |c| weights(c, cell))).collect::<Done<Vec<_>>>()?;
     let Some(first) = weights.first() else { return Err(c.unsupported("no cells")) };
     let projected = matmul(c, x, first.kernel)?;
-    let mut outputs = Vec::new();
+    let mask = mask.map(|mask| mask_of_steps(c, mask)).transpose()?;
+    let mut outputs: Vec<ValueId> = Vec::new();
     for i in 0..steps {
+        let before = mask.map(|_| states.clone());
         let mut now = step_at(c, projected, i, steps)?;
         for (at, ((cell, weights), states)) in cells.iter().zip(&weights).zip(&mut states).enumerate() {
             let read = if at == 0 { now } else { matmul(c, now, weights.kernel)? };
             *states = cell.of(c, |c| (cell.cell.step)(c, weights, read, states))?;
             now = states[0];
         }
+        if let Some((mask, before)) = mask.zip(before) {
+            let keep = step_at(c, mask, i, steps)?;
+            now = output_or_last(c, keep, now, outputs.last(), &before)?;
+            states = kept(c, keep, &states, &before)?;
+        }
         outputs.push(now);
     }
     results(c, &outputs, states.concat())
 }
 
-/// The sequence that a recurrent layer is called with, and the states that it starts from, where it computes by steps.
-pub(super) fn sequence_and_states(c: &mut Call<'_, '_>) -> Done<(ValueId, Vec<ValueId>)> {
-    c.unmasked()?;
+/// The mask with an axis behind the steps, for the numbers of each.
+fn mask_of_steps(c: &mut Call<'_, '_>, mask: ValueId) -> One {
+    let mask = c.truth(mask)?;
+    match c.rank(mask)? {
+        2 => c.expand(mask, 2),
+        // A step counts if any of its numbers does.
+        3 if !c.flag("unroll", false)? => any(c, mask, &[2], true),
+        _ => Err(c.unsupported(format!("a mask of type {}", c.ty(mask)))),
+    }
+}
+
+/// The output of a step, or what stands for it where the mask leaves the step out.
+fn output_or_last(
+    c: &mut Call<'_, '_>,
+    keep: ValueId,
+    output: ValueId,
+    last: Option<&ValueId>,
+    before: &[Vec<ValueId>],
+) -> One {
+    if c.flag("unroll", false)? {
+        return match last {
+            Some(last) => c.select(keep, output, *last),
+            None => c.select(keep, output, 0.0),
+        };
+    }
+    // Keras takes the first state of the last cell for the output before.
+    let state = before.last().and_then(|states| states.first());
+    match state.filter(|_| !c.flag("zero_output_for_mask", false).unwrap_or(false)) {
+        Some(state) => c.select(keep, output, *state),
+        None => c.select(keep, output, 0.0),
+    }
+}
+
+/// The states after a step, or those before it where the mask leaves the step out.
+fn kept(
+    c: &mut Call<'_, '_>,
+    keep: ValueId,
+    after: &[Vec<ValueId>],
+    before: &[Vec<ValueId>],
+) -> Done<Vec<Vec<ValueId>>> {
+    let of_cell = |(after, before): (&Vec<ValueId>, &Vec<ValueId>)| {
+        after.iter().zip(before).map(|(after, before)| c.select(keep, *after, *before)).collect()
+    };
+    after.iter().zip(before).map(of_cell).collect()
+}
+
+/// What a recurrent layer is called with.
+pub(super) struct Sequence {
+    pub(super) x: ValueId,
+    /// What it starts from; nothing where it starts from zeros.
+    pub(super) states: Vec<ValueId>,
+    pub(super) mask: Option<ValueId>,
+}
+
+/// What a recurrent layer that computes by steps is called with.
+pub(super) fn sequence(c: &mut Call<'_, '_>) -> Done<Sequence> {
     if c.flag("stateful", false)? {
         return Err(c.unsupported("`stateful`: what it computes depends on what it was given before,"));
     }
@@ -156,7 +217,15 @@ pub(super) fn sequence_and_states(c: &mut Call<'_, '_>) -> Done<(ValueId, Vec<Va
     }
     let mut tensors = c.tensors_of_sequence()?;
     let x = tensors.remove(0);
-    Ok((x, tensors))
+    let mask = c.mask(2)?;
+    if c.flag("return_sequences", false)? {
+        let passed = match c.given_mask(2, "mask")? {
+            Some(mask) => Some(mask),
+            None => c.attached_to_first().first().copied().flatten(),
+        };
+        c.attach(0, passed);
+    }
+    Ok(Sequence { x, states: tensors, mask })
 }
 
 /// What step `i` of `steps` reads of `sequence`.
@@ -298,7 +367,7 @@ impl Call<'_, '_> {
     /// The sequence that a recurrent layer is called with, and the states that it starts from, if they are given: behind
     /// it in a list, or as an argument of their own.
     fn tensors_of_sequence(&mut self) -> Done<Vec<ValueId>> {
-        let mut tensors = self.raw_inputs_beside(&["sequence", "inputs"], &["initial_state"])?;
+        let mut tensors = self.raw_inputs_beside(&["sequences", "sequence", "inputs"], &["initial_state", "mask"])?;
         match self.arg(1, "initial_state") {
             None => {}
             Some(states @ (Attr::Operand(_) | Attr::List(_))) => tensors.extend(self.tensors(Some(states))?),

@@ -1,6 +1,7 @@
 //! Functions of all elements along axes, whose results sum to 1.
 
-use netc_ir::{Compare, CoreOp, Literal, Reduce, Unary, ValueId};
+use netc_ir::{Compare, CoreOp, ElemType, Literal, Reduce, Unary, ValueId};
+use netc_pass::LowerError;
 
 use super::One;
 use super::activation::{axes_arg, only_floats};
@@ -28,9 +29,30 @@ pub(super) fn log_softmax(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64]) -> One
 }
 
 pub(super) fn softmax_layer(c: &mut Call<'_, '_>) -> One {
-    c.unmasked()?;
-    let x = c.input()?;
-    axes_arg(c, x, softmax)
+    let (x, mask) = c.input_with_mask()?;
+    let Some(mask) = mask else { return axes_arg(c, x, softmax) };
+    let keep = if c.elem(mask) == ElemType::Bool { mask } else { c.compare(Compare::Gt, mask, 0.5)? };
+    let fits = |mask: Option<u64>, x: Option<u64>| mask.zip(x).is_none_or(|(mask, x)| mask == 1 || mask == x);
+    let (dims, mask_dims) = (c.dims(x)?, c.dims(keep)?);
+    let mut pairs = mask_dims.iter().rev().zip(dims.iter().rev());
+    if mask_dims.len() > dims.len() || !pairs.all(|(m, d)| fits(m.known(), d.known())) {
+        return Err(LowerError::Operands(format!("the mask is {}, which is not for {}", c.ty(keep), c.ty(x))));
+    }
+    masked_softmax(c, x, keep, |c, x| axes_arg(c, x, softmax))
+}
+
+/// `softmax` of `x` where `keep`, and 0 elsewhere.
+pub(super) fn masked_softmax(
+    c: &mut Call<'_, '_>,
+    x: ValueId,
+    keep: ValueId,
+    softmax: impl FnOnce(&mut Call<'_, '_>, ValueId) -> One,
+) -> One {
+    // The smallest number that is safe to add.
+    let low = if c.elem(x) == ElemType::F16 { -3e4 } else { -1e9 };
+    let x = c.select(keep, x, low)?;
+    let y = softmax(c, x)?;
+    c.select(keep, y, 0.0)
 }
 
 /// `max(x - tau, 0)`, where `tau` comes from the largest elements.

@@ -58,8 +58,9 @@ impl Case<'_> {
         let mut b = Builder::new(&module, "f");
         let params = main.params.iter();
         let operands: Vec<ValueId> = params.map(|p| b.param(p.name.clone(), main[p.value].ty.clone(), None)).collect();
-        let context = OpContext { op: source, layer: source.layer.map(|l| &module[l]), operands: &operands };
-        let results = dialect.lower(&mut b, context)?;
+        let context =
+            OpContext { op: source, layer: source.layer.map(|l| &module[l]), operands: &operands, masks: &[] };
+        let results = dialect.lower(&mut b, context)?.results;
         let types = results.iter().map(|v| b.ty(*v).clone()).collect();
         let func = b.finish(results.iter().enumerate().map(|(i, v)| (format!("y{i}").into(), *v)));
         let text = FuncText { module: &module, func: &func }.to_string();

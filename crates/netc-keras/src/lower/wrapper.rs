@@ -1,30 +1,35 @@
 //! Layers that apply a layer of their own.
 
 use netc_ir::{Attr, Attrs, CoreOp, Dim, Layer, SourceOp, Type, ValueId};
-use netc_pass::{Dialect, LowerError, OpContext};
+use netc_pass::{Dialect, LowerError, Meaning, OpContext};
 
 use super::call::{Call, bad};
-use super::{Done, Entry, KerasDialect, Lowered, many};
+use super::{Done, Entry, KerasDialect, Lowered, One, many};
 use crate::legacy::Era;
 use crate::names::dialect_class;
 
 pub(super) const LAYERS: &[Entry] = &[
-    many("TimeDistributed", time_distributed, "A layer applied to every step of a sequence."),
+    many("TimeDistributed", time_distributed, "A layer applied to every step of a sequence.").passes_mask_at(2),
     many("SpectralNormalization", spectral_normalization, "A layer whose kernel training has normalized."),
     many("Bidirectional", bidirectional, "A recurrent layer from the first step on, and one from the last step on."),
 ];
 
 /// All steps at once: a layer treats the examples of a batch alike, and steps count as examples.
 fn time_distributed(c: &mut Call<'_, '_>) -> Lowered {
-    c.unmasked()?;
-    let x = c.raw_input()?;
+    let [x] = c.raw_inputs_beside(&["inputs"], &["training", "mask"])?[..] else {
+        return Err(LowerError::Operands("`TimeDistributed` takes one tensor".into()));
+    };
     let dims = c.dims(x)?;
     let [batch, steps, rest @ ..] = &dims[..] else {
         return Err(c.unsupported(format!("a tensor of type {}", c.ty(x))));
     };
     let flat = c.reshape(x, [&[batch.times(steps)], rest].concat())?;
     let object = c.object("layer")?;
-    let results = c.apply("layer", object, &[flat])?;
+    let mask = match c.mask(2)? {
+        Some(mask) if reads_mask(object) => Some(mask_of_examples(c, mask)?),
+        Some(_) | None => None,
+    };
+    let results = c.apply("layer", object, &with(flat, mask), &[])?.results;
     let back = |y: ValueId| {
         let dims = c.dims(y)?;
         let behind = dims.get(1..).unwrap_or_default();
@@ -33,11 +38,34 @@ fn time_distributed(c: &mut Call<'_, '_>) -> Lowered {
     results.into_iter().map(back).collect()
 }
 
-/// The inner layer holds the kernel; what is beside it serves training.
+/// The operands of a call on `x` that gives a mask or none.
+fn with(x: ValueId, mask: Option<ValueId>) -> Vec<ValueId> {
+    [Some(x), mask].into_iter().flatten().collect()
+}
+
+/// Whether the layer that `object` declares has an argument `mask` that changes what it computes.
+fn reads_mask(object: &Attrs) -> bool {
+    let class = dialect_class(object, Era::Keras3);
+    let others = ["keras.RNN", "keras.Bidirectional", "keras.TimeDistributed"];
+    let others = others.into_iter().chain(["keras.GlobalAveragePooling1D", "keras.Softmax"]);
+    RECURRENT.iter().copied().chain(others).any(|reader| reader == class.as_ref())
+}
+
+/// The mask of the steps of steps, which count as examples.
+fn mask_of_examples(c: &mut Call<'_, '_>, mask: ValueId) -> One {
+    match &c.dims(mask)?[..] {
+        [batch, steps, rest @ ..] if !rest.is_empty() => c.reshape(mask, [&[batch.times(steps)], rest].concat()),
+        _ => Err(c.unsupported(format!("a mask of type {} for the layer in it", c.ty(mask)))),
+    }
+}
+
+/// The inner layer holds the kernel; what is beside it serves training. Its result may be that of the inner one, mask
+/// and all.
 fn spectral_normalization(c: &mut Call<'_, '_>) -> Lowered {
     let x = c.input()?;
     let object = c.object("layer")?;
-    let results = c.apply("layer", object, &[x])?;
+    let Meaning { results, masks, .. } = c.apply("layer", object, &[x], &c.attached_to_first())?;
+    masks.into_iter().enumerate().for_each(|(i, mask)| c.attach(i, mask));
     let elem = c.elem(x);
     results.into_iter().map(|y| Ok(c.b.cast(y, elem)?)).collect()
 }
@@ -46,7 +74,7 @@ fn spectral_normalization(c: &mut Call<'_, '_>) -> Lowered {
 const RECURRENT: &[&str] = &["keras.SimpleRNN", "keras.GRU", "keras.LSTM"];
 
 fn bidirectional(c: &mut Call<'_, '_>) -> Lowered {
-    let tensors = c.raw_inputs_beside(&["inputs", "sequences"], &["initial_state"])?;
+    let tensors = c.raw_inputs_beside(&["inputs", "sequences"], &["initial_state", "mask"])?;
     let [x] = tensors[..] else { return Err(c.unsupported("initial states")) };
     if c.arg(1, "initial_state").is_some() {
         return Err(c.unsupported("initial states"));
@@ -58,17 +86,23 @@ fn bidirectional(c: &mut Call<'_, '_>) -> Lowered {
             return Err(c.unsupported(format!("a layer of the class `{class}`")));
         }
     }
-    let forward = c.apply("forward_layer", object, &[x]).map_err(|error| merged_types(c, error))?;
+    let mask = c.mask(2)?;
+    let given = with(x, mask);
+    let forward = c.apply("forward_layer", &zeroing(object), &given, &[]).map_err(|error| merged_types(c, error))?;
     let backward = match c.get("backward_layer").and_then(Attr::as_map) {
-        Some(own) => c.apply("backward_layer", own, &[x])?,
-        None => c.apply("backward_layer", &turned(object), &[x])?,
+        Some(own) => c.apply("backward_layer", &zeroing(own), &given, &[])?,
+        None => c.apply("backward_layer", &zeroing(&turned(object)), &given, &[])?,
     };
+    let (forward, backward) = (forward.results, backward.results);
     let flag = |key| object.get("config").and_then(|c| c.get(key)).and_then(Attr::as_bool) == Some(true);
     let ([y, states @ ..], [z, other_states @ ..]) = (&forward[..], &backward[..]) else {
         return Err(c.unsupported("a layer without a result"));
     };
     let z = if flag("return_sequences") { c.reverse(*z, 1)? } else { *z };
     let merged = merge(c, *y, z)?;
+    if flag("return_sequences") {
+        (0..merged.len()).for_each(|i| c.attach(i, mask));
+    }
     Ok([&merged[..], states, other_states].concat())
 }
 
@@ -120,6 +154,14 @@ fn turned(object: &Attrs) -> Attrs {
     object.clone().with("config", config)
 }
 
+/// The recurrent layer as a bidirectional one has it: its output is zero where a mask leaves a step out.
+fn zeroing(object: &Attrs) -> Attrs {
+    let mut config = object.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
+    let sequences = config.get("return_sequences").and_then(Attr::as_bool) == Some(true);
+    config.set("zero_output_for_mask", sequences);
+    object.clone().with("config", config)
+}
+
 impl<'a> Call<'a, '_> {
     /// The declaration of a layer that stands at `key` of the configuration.
     fn object(&self, key: &str) -> Done<&'a Attrs> {
@@ -127,8 +169,9 @@ impl<'a> Call<'a, '_> {
         found.and_then(Attr::as_map).ok_or_else(|| bad(key, found, "the declaration of a layer"))
     }
 
-    /// What a layer that is declared by `object`, and whose weights are below `place`, computes.
-    fn apply(&mut self, place: &str, object: &Attrs, operands: &[ValueId]) -> Lowered {
+    /// What a layer that is declared by `object`, and whose weights are below `place`, computes of a tensor, to which
+    /// `masks` are attached, and perhaps of a mask behind it.
+    fn apply(&mut self, place: &str, object: &Attrs, operands: &[ValueId], masks: &[Option<ValueId>]) -> Done<Meaning> {
         let class = dialect_class(object, Era::Keras3);
         let below = |at: &str| at.strip_prefix(place)?.strip_prefix('/').map(Into::into);
         let weights = self.weights().iter().filter_map(|(at, weight)| Some((below(at)?, *weight))).collect();
@@ -139,10 +182,11 @@ impl<'a> Call<'a, '_> {
             weights,
             assets: Vec::new(),
         };
-        let args = (0..operands.len() as u32).map(Attr::Operand).collect();
-        let attrs = Attrs::new().with("args", Attr::List(args)).with("kwargs", Attrs::new());
+        let masked = operands.len() > 1;
+        let kwargs = if masked { Attrs::new().with("mask", Attr::Operand(1)) } else { Attrs::new() };
+        let attrs = Attrs::new().with("args", Attr::List(vec![Attr::Operand(0)])).with("kwargs", kwargs);
         let op = SourceOp { name: class, layer: None, attrs };
-        let context = OpContext { op: &op, layer: Some(&layer), operands };
+        let context = OpContext { op: &op, layer: Some(&layer), operands, masks };
         KerasDialect.lower(self.b, context).map_err(|error| {
             let LowerError::Unknown { class } = error else { return error };
             self.unsupported(format!("the layer `{class}` in it,"))

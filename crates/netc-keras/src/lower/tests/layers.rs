@@ -1,6 +1,6 @@
 //! What layers mean.
 
-use netc_ir::{Builder, OpKind};
+use netc_ir::{Builder, OpKind, ValueId};
 use netc_pass::{Dialect, LayerLibrary, OpContext};
 
 use super::super::KerasDialect;
@@ -274,7 +274,7 @@ fn shapes() {
 }
 
 #[test]
-fn attention_without_masks() {
+fn attention_of_several_kinds() {
     let weights = &[
         ("query_dense/vars/0", "f32[8,2,4]"),
         ("query_dense/vars/1", "f32[2,4]"),
@@ -297,9 +297,15 @@ fn attention_without_masks() {
     check(scores, "f32[N,5,8] f32[N,2,5,T]");
     let both =
         Case { call: "args = [$0, $0], kwargs = {return_attention_scores = true, use_causal_mask = true}", ..own };
-    check_error(both, "`MultiHeadAttention` with scores that carry a causal mask is not supported");
-    let masked = Case { call: "args = [$0, $1], kwargs = {attention_mask = $1}", ..cross };
-    check_error(masked, "`MultiHeadAttention` with the argument `attention_mask` = a tensor is not supported");
+    check(both, "f32[N,5,8] f32[N,2,5,5]");
+    let masked = Case {
+        call: "args = [$0, $1], kwargs = {attention_mask = $2}",
+        operands: &["f32[N,5,8]", "f32[N,T,8]", "bool[N,5,T]"],
+        ..cross
+    };
+    check(masked, "f32[N,5,8]");
+    let odd = Case { call: "args = [$0, $1], kwargs = {attention_mask = 3}", ..cross };
+    check_error(odd, "`MultiHeadAttention` with the argument `attention_mask` = 3 is not supported");
     let two = |class, config, weights| Case {
         call: "args = [[$0, $1]], kwargs = {}",
         ..layer(class, config, weights, &["f32[N,5,8]", "f32[N,6,8]"])
@@ -316,23 +322,69 @@ fn attention_without_masks() {
     check(two("keras.AdditiveAttention", "use_scale = true", &[("vars/0", "f32[8]")]), "f32[N,5,8]");
 }
 
-/// A mask travels beside the tensors, so the module that makes one is refused where it would be read.
-#[test]
-fn masks_are_not_ignored() {
-    let case = layer("keras.GlobalAveragePooling1D", "", &[], &["f32[N,T,3]"]);
-    check(case, "f32[N,3]");
-    let mut module = case.module();
-    let mut masking = module.layers[0].clone();
-    masking.class = "keras.Masking".into();
-    masking.name = "m".into();
-    module.add_layer(masking);
+/// What a call leaves of operands to which masks are attached, which are the last operands of the case: the types of the
+/// masks of its results, and which operands lose theirs.
+#[track_caller]
+fn masks_of(case: Case<'_>, masked: usize) -> (Vec<String>, Vec<usize>) {
+    let module = case.module();
     let main = module.main().unwrap();
     let OpKind::Source(source) = &main.ops().next().unwrap().1.kind else { panic!() };
     let mut b = Builder::new(&module, "f");
-    let x = b.param("x", main[main.params[0].value].ty.clone(), None);
-    let context = OpContext { op: source, layer: Some(&module.layers[0]), operands: &[x] };
-    let error = KerasDialect.lower(&mut b, context).unwrap_err();
-    assert_eq!(error.to_string(), "`GlobalAveragePooling1D` with a mask, which the layer `m` makes, is not supported");
+    let params = main.params.iter();
+    let all: Vec<ValueId> = params.map(|p| b.param(p.name.clone(), main[p.value].ty.clone(), None)).collect();
+    let (operands, masks) = all.split_at(all.len() - masked);
+    let masks: Vec<Option<ValueId>> = masks.iter().copied().map(Some).collect();
+    let context = OpContext { op: source, layer: Some(&module.layers[0]), operands, masks: &masks };
+    let meaning = KerasDialect.lower(&mut b, context).unwrap();
+    let types = meaning.masks.iter().flatten().map(|mask| b.ty(*mask).to_string());
+    (types.collect(), meaning.unmasked)
+}
+
+#[test]
+fn masks_go_beside_the_tensors() {
+    let one = &["f32[N,5,8]", "bool[N,5]"];
+    let check = |case, masked, masks: &[&str], unmasked: &[usize]| {
+        let (found, lost) = masks_of(case, masked);
+        assert_eq!((found.iter().map(String::as_str).collect::<Vec<_>>(), &lost[..]), (masks.to_vec(), unmasked));
+    };
+    check(layer("keras.Dropout", "", &[], one), 1, &["bool[N,5]"], &[]);
+    check(layer("keras.GlobalAveragePooling1D", "", &[], one), 1, &[], &[]);
+    check(layer("keras.Flatten", "", &[], one), 1, &[], &[]);
+    check(layer("keras.Masking", "mask_value = 0.0", &[], &["f32[N,5,8]"]), 0, &["bool[N,5]"], &[]);
+    let table = &[("vars/0", "f32[9,4]")];
+    check(layer("keras.Embedding", "mask_zero = true", table, &["i32[N,5]"]), 0, &["bool[N,5]"], &[]);
+    check(layer("keras.Embedding", "mask_zero = false", table, &["i32[N,5]"]), 0, &[], &[]);
+    let two = &["f32[N,5,8]", "f32[N,5,8]", "bool[N,5]", "bool[N,5]"];
+    let merge = |class| Case { call: "args = [[$0, $1]], kwargs = {}", ..layer(class, "", &[], two) };
+    check(merge("keras.Add"), 2, &["bool[N,5]"], &[]);
+    check(merge("keras.Attention"), 2, &["bool[N,5]"], &[]);
+    check(merge("keras.Concatenate"), 2, &["bool[N,5]"], &[]);
+    let heads = Case {
+        call: "args = [$0, $1], kwargs = {}",
+        ..layer("keras.MultiHeadAttention", "num_heads = 2, key_dim = 4, use_bias = false", HEADS, two)
+    };
+    check(heads, 2, &["bool[N,5]"], &[0, 1]);
+}
+
+const HEADS: &[(&str, &str)] = &[
+    ("query_dense/vars/0", "f32[8,2,4]"),
+    ("key_dense/vars/0", "f32[8,2,4]"),
+    ("value_dense/vars/0", "f32[8,2,4]"),
+    ("output_dense/vars/0", "f32[2,4,8]"),
+];
+
+#[test]
+fn masks_that_are_not_for_a_tensor_are_errors() {
+    let softmax = Case {
+        call: "args = [$0], kwargs = {mask = $1}",
+        ..layer("keras.Softmax", "axis = -1", &[], &["f32[N,5,8]", "bool[N,5]"])
+    };
+    check_error(softmax, "the mask is bool[N,5], which is not for f32[N,5,8]");
+    let images = Case {
+        call: "args = [$0], kwargs = {mask = $1}",
+        ..layer("keras.ConvLSTM1D", "filters = 2, kernel_size = 2", &[], &["f32[N,4,5,2]", "bool[N,4]"])
+    };
+    check_error(images, "`ConvLSTM1D` with a mask is not supported");
 }
 
 #[test]

@@ -149,7 +149,7 @@ fn chosen(case: Case<'_>, n: i64) -> Vec<i64> {
     let OpKind::Source(source) = &main.ops().next().unwrap().1.kind else { panic!() };
     let mut b = Builder::new(&module, "f");
     let x = b.param("x", main[main.params[0].value].ty.clone(), None);
-    let context = OpContext { op: source, layer: source.layer.map(|l| &module[l]), operands: &[x] };
+    let context = OpContext { op: source, layer: source.layer.map(|l| &module[l]), operands: &[x], masks: &[] };
     KerasDialect.lower(&mut b, context).unwrap();
     let mut items: Vec<i64> = (0..n).collect();
     for (_, op) in b.func().ops() {
