@@ -2,10 +2,10 @@
 
 mod plan;
 
-use netc_ir::{Loc, MAIN, Module};
-use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo};
+use netc_ir::{Loc, MAIN, Module, OpId};
+use netc_pass::{Context, Dialects, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo};
 
-use crate::analysis::{CutPart, OpNames, cut_parts};
+use crate::analysis::{CutPart, MaskReads, OpNames, cut_parts};
 use crate::dissolve::{Dissolved, dissolve};
 use crate::part::Part;
 use crate::prune::{reachable, replace_funcs};
@@ -49,6 +49,7 @@ impl Pass for Extract {
             Some((dissolved, part)) => plan(dissolved, part)?,
             None => plan(module, &self.part)?,
         };
+        masks_stay(dissolved.as_ref().map_or(&*module, |(dissolved, _)| dissolved), &plan, context.dialects)?;
         for text in plan.remarks() {
             context.remark(INFO.name, Loc::Unknown, text);
         }
@@ -59,6 +60,19 @@ impl Pass for Extract {
         apply(module, &plan);
         Ok(())
     }
+}
+
+/// Refuses a part that would not find a mask that it reads.
+fn masks_stay(module: &Module, plan: &ExtractPlan, dialects: &Dialects) -> Result<(), PassError> {
+    let Some(main) = module.main() else { return Ok(()) };
+    let mut inside = vec![false; main.num_op_slots()];
+    plan.ops.iter().for_each(|op| inside[op.index()] = true);
+    let of_part = |op: OpId| inside[op.index()].then_some(());
+    let Some(severed) = MaskReads::of(module, dialects).severed(of_part).filter(|severed| severed.certain) else {
+        return Ok(());
+    };
+    let text = severed.text(&OpNames::of(module, main));
+    Err(PassError(format!("the part severs a mask: {text}; let the part begin before that layer")))
 }
 
 /// The module after the nested models are dissolved in which an end of the part lies, and the part's text then.

@@ -11,6 +11,7 @@
 //! is called so, a number follows: `@stage0_1`.
 
 mod apply;
+mod masks;
 mod plan;
 mod report;
 
@@ -42,6 +43,9 @@ pub const INFO: PassInfo = PassInfo {
            Where a program has no layers, values are named: `split=%y`. A cut inside a branch takes every tensor that \
            crosses, and a remark lists them with the nearest places where only one does. Weights and constants do not \
            cross: each stage has those that it reads. Ops that no output needs are dropped.\n\n\
+           A cut between a layer that makes a mask and one that reads it, without a call that mentions it, is refused \
+           with the nearest that is not: the stages would compute something else. Masks that calls mention are tensors, \
+           and cross.\n\n\
            A number follows the name of a stage that another function has: `@stage0_1`.",
     fidelity: Fidelity::Exact,
     options: &[OptionInfo {
@@ -66,7 +70,9 @@ impl Pass for Split {
             Some(dissolved) => plan(&dissolved.module, &dissolved.cuts)?,
             None => plan(module, &self.at)?,
         };
-        for text in plan.remarks() {
+        let whole = dissolved.as_ref().map_or(&*module, |dissolved| &dissolved.module);
+        let masks = masks::check(whole, &plan, context.dialects)?;
+        for text in plan.remarks().into_iter().chain(masks) {
             context.remark("split", Loc::Unknown, text);
         }
         context.rewrite();
