@@ -4,6 +4,7 @@
 //! only, computes no tensors and knows no model format.
 
 pub mod analysis;
+mod bind;
 pub mod canonicalize;
 mod copy;
 pub mod cse;
@@ -28,6 +29,7 @@ mod testing;
 
 use netc_pass::{NamedPipeline, PassInfo, Registry};
 
+pub use bind::bind;
 pub use prune::sweep;
 
 /// Every pass, in the order in which they are listed to users.

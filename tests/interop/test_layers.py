@@ -15,7 +15,7 @@ from keras import ops
 from keras.src.activations import ALL_OBJECTS_DICT
 from keras.src.applications import convnext
 
-from harness import assert_close, input_names, inputs_of, netc_run, randomise, run, save
+from harness import assert_close, input_names, inputs_of, netc, netc_run, randomise, run, save
 
 ACTIVATIONS = sorted(ALL_OBJECTS_DICT.keys() - {"threshold"})  # `threshold` has arguments without defaults
 IMAGE, IMAGE_FIRST, STEPS, VOLUME, ROW = (7, 9, 4), (4, 7, 9), (11, 4), (5, 6, 7, 4), (6,)
@@ -656,6 +656,12 @@ CASES = {
         LayerNormalization()(x)
         Flatten()(Conv1D(1, 1)(x))
         EinsumDense('abc,cd->abd', output_shape=(None, 5), bias_axes='d')(x)
+        LSTM(3)(x)
+        GRU(3, return_sequences=True, go_backwards=True)(x)
+        RNN([LSTMCell(3), GRUCell(2)], return_state=True)(x)
+        Bidirectional(SimpleRNN(3, return_sequences=True))(x)
+        LSTM(3)(MaxPooling1D(2)(Bidirectional(GRU(2, return_sequences=True))(x)))
+        MultiHeadAttention(2, 3)(x, x, use_causal_mask=True)
         ops.cumsum(x, axis=1)
         ops.flip(x, axis=1)
     """,
@@ -779,6 +785,17 @@ def test_center_crop_of_integers(tmp_path):
 def test_slice_of_a_fixed_batch(tmp_path):
     x = keras.Input(batch_shape=(3, 11, 4))
     check(x, [ops.slice(x, (0, 1, 1), (2, 3, 2)), x[0], x[-1, 2:]], tmp_path)
+
+
+def test_open_steps_in_nested_models_and_stages(tmp_path):
+    """How many steps there are is known of the inputs, and goes on to models in models and to stages."""
+    steps = keras.Input((None, 4))
+    inner = keras.Model(steps, keras.layers.LSTM(4, return_sequences=True)(steps), name="inner")
+    x = keras.Input((None, 4), name="x")
+    y = keras.layers.GRU(3, name="gru")(inner(keras.layers.Dense(4, name="dense")(x)))
+    check(x, keras.layers.Dense(2, name="head")(y), tmp_path)
+    for cut in ["dense", "inner", "gru"]:
+        netc(tmp_path / "m.keras", "--pass", f"split={cut}", "-o", tmp_path / cut, "--verify")
 
 
 HALF = [

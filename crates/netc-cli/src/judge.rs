@@ -13,7 +13,7 @@ use crate::error::CliError;
 use crate::pipeline::{Outcome, Tools, is_bug, run_quietly};
 use crate::program;
 use crate::report::verdict;
-use crate::verify::{Executable, Verification, verify};
+use crate::verify::{Executable, Given, Verification, verify};
 
 /// Judges what a pipeline makes of programs.
 pub(crate) struct Judge<'a> {
@@ -122,14 +122,19 @@ impl Judge<'_> {
     /// That values are compared, if no command of the user's says what is wrong: else a program in which nothing is wrong
     /// may compute anything.
     pub(crate) fn compares(&self, module: &Module) -> Result<(), CliError> {
-        if self.check.is_some() { Ok(()) } else { Executable::new(module, self.tools.dialects).map(drop) }
+        if self.check.is_some() { Ok(()) } else { self.executable(module).map(drop) }
+    }
+
+    fn executable(&self, module: &Module) -> Result<Executable, CliError> {
+        Executable::new(module, self.tools.dialects, Given::Random(self.random.batch))
     }
 
     /// How `after` computes other values than `before`, if it does. Of a program that does not run, panics and broken
     /// rules show nevertheless.
     fn differs(&self, before: &Module, after: &Module, rounding: Fidelity) -> Result<Option<Wrong>, CliError> {
-        let Ok(before) = Executable::new(before, self.tools.dialects) else { return Ok(None) };
-        let found = Executable::new(after, self.tools.dialects)
+        let Ok(before) = self.executable(before) else { return Ok(None) };
+        let found = self
+            .executable(after)
             .and_then(|after| verify(&before, &after, rounding, 1, self.random));
         match found {
             Ok(found) if found.passed() => Ok(None),

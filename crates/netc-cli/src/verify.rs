@@ -5,7 +5,7 @@ use netc_exec::{Difference, Plan, Tensor, compare, inputs, own_rounding};
 use netc_ir::{Func, FuncId, MAIN, Module};
 use netc_pass::{Dialects, Fidelity};
 use netc_passes::analysis::{is_within, measured_bound, rounding_bounds};
-use netc_passes::lower;
+use netc_passes::{bind, lower};
 
 use crate::args::RandomArgs;
 use crate::error::CliError;
@@ -21,9 +21,37 @@ pub(crate) struct Executable {
     bounds: Vec<f64>,
 }
 
+/// What a program is going to run on.
+#[derive(Clone, Copy)]
+pub(crate) enum Given<'a> {
+    /// Random inputs, with as many examples.
+    Random(u64),
+    /// These inputs.
+    Tensors(&'a [Tensor]),
+}
+
+impl Given<'_> {
+    fn extents(self, module: &Module) -> Option<Vec<Vec<u64>>> {
+        match self {
+            Self::Random(batch) => inputs::random_extents(module.main()?, batch).ok(),
+            Self::Tensors(tensors) => Some(tensors.iter().map(|t| t.dims().to_vec()).collect()),
+        }
+    }
+}
+
 impl Executable {
     /// Lowers and plans `@main`. A layer without a meaning is an error that names it.
-    pub(crate) fn new(module: &Module, dialects: &Dialects) -> Result<Self, CliError> {
+    ///
+    /// Where that needs numbers for extents that the program leaves open, as a loop over the steps of a sequence does,
+    /// they are those of what is given, and it runs on inputs of these extents alone.
+    pub(crate) fn new(module: &Module, dialects: &Dialects, given: Given<'_>) -> Result<Self, CliError> {
+        Self::of(module, dialects).or_else(|error| match given.extents(module) {
+            Some(extents) => Self::of(&bind(module, &extents), dialects),
+            None => Err(error),
+        })
+    }
+
+    fn of(module: &Module, dialects: &Dialects) -> Result<Self, CliError> {
         let lowered = lower::lower_module(module, dialects).map_err(CliError::from_error)?;
         let unknown = lower::unknown_layers(&lowered);
         if !unknown.is_empty() {

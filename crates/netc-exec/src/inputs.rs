@@ -14,26 +14,35 @@ const INTEGERS: u64 = 8;
 
 /// An input for each parameter of `func`: floats evenly distributed in `[-1, 1)`, integers in `0..8`, truth values.
 ///
-/// Symbols that are the first extent of a parameter are `batch`, others [`SYMBOLIC_EXTENT`]. A parameter whose
-/// element type is not known gets floats; one whose rank is not known is an error. An input depends on `seed` and on
-/// the name and type of its parameter alone.
+/// A parameter whose element type is not known gets floats. An input depends on `seed` and on the name and type of its
+/// parameter alone.
 pub fn random_inputs(func: &Func, seed: u64, batch: u64) -> Result<Vec<Tensor>, ExecError> {
-    let first = |p: &netc_ir::Param| func[p.value].ty.dims.as_ref()?.first()?.as_symbol().cloned();
-    let batches: Vec<Name> = func.params.iter().filter_map(first).collect();
-    let value = |symbol: &Name| Some(Dim::Known(if batches.contains(symbol) { batch } else { SYMBOLIC_EXTENT }));
-    let input = |param: &netc_ir::Param| {
-        let ty = &func[param.value].ty;
-        let fixed = ty.dims.as_ref().and_then(|dims| dims.iter().map(|d| d.substitute(&value).known()).collect());
-        let dims: Vec<u64> = fixed.ok_or_else(|| ExecError::Input {
-            name: param.name.clone(),
-            found: "random".into(),
-            expected: format!("{ty}, which says too little to make one up"),
-        })?;
-        let elem = if ty.elem == ElemType::Any { ElemType::F32 } else { ty.elem };
+    let input = |(param, dims): (&netc_ir::Param, Vec<u64>)| {
+        let elem = func[param.value].ty.elem;
+        let elem = if elem == ElemType::Any { ElemType::F32 } else { elem };
         random(elem, &dims, seed, &param.name)
             .map_err(|source| ExecError::InputTensor { name: param.name.clone(), source })
     };
-    func.params.iter().map(input).collect()
+    func.params.iter().zip(random_extents(func, batch)?).map(input).collect()
+}
+
+/// The extents of random inputs: numbers that are known, `batch` for symbols that are the first extent of a parameter,
+/// and [`SYMBOLIC_EXTENT`] for others. A parameter whose rank is not known is an error.
+pub fn random_extents(func: &Func, batch: u64) -> Result<Vec<Vec<u64>>, ExecError> {
+    let first = |p: &netc_ir::Param| func[p.value].ty.dims.as_ref()?.first()?.as_symbol().cloned();
+    let batches: Vec<Name> = func.params.iter().filter_map(first).collect();
+    let value = |symbol: &Name| Some(Dim::Known(if batches.contains(symbol) { batch } else { SYMBOLIC_EXTENT }));
+    let extent = |dim: &Dim| if dim.is_unknown() { Some(SYMBOLIC_EXTENT) } else { dim.substitute(&value).known() };
+    let extents = |param: &netc_ir::Param| {
+        let ty = &func[param.value].ty;
+        let fixed = ty.dims.as_ref().and_then(|dims| dims.iter().map(extent).collect());
+        fixed.ok_or_else(|| ExecError::Input {
+            name: param.name.clone(),
+            found: "random".into(),
+            expected: format!("{ty}, which says too little to make one up"),
+        })
+    };
+    func.params.iter().map(extents).collect()
 }
 
 fn random(elem: ElemType, dims: &[u64], seed: u64, name: &str) -> Result<Tensor, TensorError> {
@@ -98,6 +107,7 @@ mod tests {
     #[test]
     fn other_symbols_are_of_modest_size() {
         assert_eq!(random_inputs(&func("%x: f32[N,H,3]"), 1, 2).unwrap()[0].dims(), [2, 64, 3]);
+        assert_eq!(random_inputs(&func("%x: f32[N,?]"), 1, 2).unwrap()[0].dims(), [2, 64]);
         assert!(random_inputs(&func("%x: f32[*]"), 1, 2).is_err());
         assert!(random_inputs(&func("%x: f32[N,1099511627776]"), 1, 2).is_err());
     }

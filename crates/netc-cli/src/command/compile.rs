@@ -22,7 +22,7 @@ use crate::manifest::{self, StageFile};
 use crate::output::{Outputs, cannot_write, refuse_input};
 use crate::pipeline::{self, Settings, Tools};
 use crate::report::{Report, title};
-use crate::verify::{Executable, Verification, verify};
+use crate::verify::{Executable, Given, Verification, verify};
 use crate::{program, report, text};
 
 pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliError> {
@@ -107,7 +107,8 @@ fn compare(
     inputs: u64,
     args: &CompileArgs,
 ) -> Result<Verification, CliError> {
-    let (before, after) = (Executable::new(before, dialects)?, Executable::new(after, dialects)?);
+    let given = Given::Random(args.random.batch);
+    let (before, after) = (Executable::new(before, dialects, given)?, Executable::new(after, dialects, given)?);
     verify(&before, &after, fidelity, inputs, &args.random)
 }
 

@@ -9,13 +9,14 @@ use crate::input::{self, Model};
 use crate::manifest::verification_json;
 use crate::report::verdict_within;
 use crate::text::{self, difference, table};
-use crate::verify::{Executable, Verification, verify};
+use crate::verify::{Executable, Given, Verification, verify};
 
 pub(crate) fn run(args: &DiffArgs) -> Result<(), CliError> {
     let dialects = input::dialects(&args.model)?;
     let (a, b) = (input::load(&*args.a, &dialects)?, input::load(&*args.b, &dialects)?);
     [&a, &b].into_iter().try_for_each(Model::check_weights)?;
-    let (a, b) = (Executable::new(&a.module, &dialects)?, Executable::new(&b.module, &dialects)?);
+    let given = Given::Random(args.random.batch);
+    let (a, b) = (Executable::new(&a.module, &dialects, given)?, Executable::new(&b.module, &dialects, given)?);
     let found = verify(&a, &b, Fidelity::Exact, args.inputs, &args.random)?;
     text::print(&if args.json { json_text(&found, args.tolerance) } else { report(&found, args.tolerance) })?;
     if found.within(args.tolerance) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use netc_exec::{Tensor, inputs, npy, npz};
+use netc_ir::Func;
 use netc_pass::{nearest, thousands};
 
 use crate::args::RunArgs;
@@ -11,21 +12,25 @@ use crate::error::CliError;
 use crate::input::{self, Model};
 use crate::output::{Outputs, cannot_write, refuse_input, refuse_same};
 use crate::text::{self, decimal, table};
-use crate::verify::Executable;
+use crate::verify::{Executable, Given};
 
 pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
     let dialects = input::dialects(&args.model.library)?;
     let model = input::load(args.model.given(&args.input), &dialects)?;
     model.check_weights()?;
-    let executable = Executable::new(&model.module, &dialects)?;
+    let main = model.module.main().ok_or_else(|| CliError::input("there is no function `@main`"))?;
+    let files = if args.inputs.is_empty() { None } else { Some(read_inputs(&args.inputs, main)?) };
+    let given = files.as_deref().map_or(Given::Random(args.random.batch), Given::Tensors);
+    let executable = Executable::new(&model.module, &dialects, given)?;
     if let Some(path) = &args.output {
         check_target(path, &model, args, executable.func().outputs.len())?;
     }
-    let tensors = if args.inputs.is_empty() {
-        text::note(&format!("no --input is given, so the inputs are random, with seed {}", args.random.seed));
-        executable.random_inputs(args.random.seed, args.random.batch)?
-    } else {
-        read_inputs(&args.inputs, &executable)?
+    let tensors = match files {
+        Some(tensors) => tensors,
+        None => {
+            text::note(&format!("no --input is given, so the inputs are random, with seed {}", args.random.seed));
+            executable.random_inputs(args.random.seed, args.random.batch)?
+        }
     };
     let outputs = executable.run(&tensors, "run")?;
     let named: Vec<(&str, &Tensor)> = executable.func().outputs.iter().map(|o| &*o.name).zip(&outputs).collect();
@@ -54,8 +59,7 @@ fn check_target(path: &Path, model: &Model, args: &RunArgs, outputs: usize) -> R
 }
 
 /// The inputs in the order of the parameters. Each is given once, and no other.
-fn read_inputs(given: &[String], executable: &Executable) -> Result<Vec<Tensor>, CliError> {
-    let func = executable.func();
+fn read_inputs(given: &[String], func: &Func) -> Result<Vec<Tensor>, CliError> {
     let names: Vec<&str> = func.params.iter().map(|p| &*p.name).collect();
     let mut files: BTreeMap<&str, &str> = BTreeMap::new();
     for argument in given {

@@ -7,7 +7,7 @@ use netc_pass::{Dialects, Event, Fidelity, Observer};
 use crate::args::RandomArgs;
 use crate::error::CliError;
 use crate::report::verdict;
-use crate::verify::{self, Executable, Verification};
+use crate::verify::{self, Executable, Given, Verification};
 
 /// Runs the program between passes on the same inputs, and rejects the pass that changes an output.
 pub(super) struct ValueCheck<'a> {
@@ -37,7 +37,8 @@ impl<'a> ValueCheck<'a> {
 
     /// Runs `module` on `inputs`, or on random ones.
     fn run(&self, module: &Module, inputs: Option<&[Tensor]>) -> Result<Ran, CliError> {
-        let executable = Executable::new(module, self.dialects)?;
+        let given = inputs.map_or(Given::Random(self.random.batch), Given::Tensors);
+        let executable = Executable::new(module, self.dialects, given)?;
         let inputs = match inputs {
             Some(inputs) => inputs.to_vec(),
             None => executable.random_inputs(self.random.seed, self.random.batch)?,
