@@ -16,6 +16,7 @@ pub mod fold_const;
 pub mod freeze;
 pub mod fuse;
 pub mod inline;
+pub mod layout;
 pub mod lower;
 pub mod merge;
 mod part;
@@ -46,6 +47,7 @@ pub const PASSES: &[&PassInfo] = &[
     &fold_const::INFO,
     &rewrite::INFO,
     &saturate::INFO,
+    &layout::INFO,
     &fuse::INFO,
     &dce::INFO,
 ];

@@ -1,12 +1,13 @@
 //! What a pipeline makes of networks: `cargo run --release --workspace --example networks [--then PIPELINE] [NETWORK...]`.
 //!
-//! For each network, what `@simplify` leaves and what the pipeline makes of that, `saturate{costs=measured},@simplify`
+//! A network is a name or a model file. For each, what `@simplify` leaves and what the pipeline makes of that, `saturate{costs=measured},@simplify`
 //! unless another is given, are run one after the other, several times, at batch 1: the table has the medians, and their
 //! ratio.
 
 #![allow(clippy::print_stdout, reason = "the table is what it is for")]
 
 use std::error::Error;
+use std::path::Path;
 use std::time::Instant;
 
 use netc_data::Store;
@@ -30,11 +31,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let costs = MeasuredCosts::default();
     println!("| network | cost before | cost after | run before | run after | ratio | optimised in | e-graph |");
     println!("|---|--:|--:|--:|--:|--:|--:|---|");
-    for name in NETWORKS.iter().filter(|name| asked.is_empty() || asked.iter().any(|a| a == *name)) {
-        let Some(model) = netc_zoo::find(name) else { continue };
-        measure(name, &(model.build)(0)?, &then, &costs)?;
+    let all: Vec<String> = NETWORKS.iter().map(|name| (*name).into()).collect();
+    for name in if asked.is_empty() { all } else { asked } {
+        measure(&name, &network(&name)?, &then, &costs)?;
     }
     Ok(())
+}
+
+fn network(name: &str) -> Result<Module, Box<dyn Error>> {
+    match netc_zoo::find(name) {
+        Some(model) => Ok((model.build)(0)?),
+        None => Ok(netc_keras::read(Path::new(name), &netc_testgen::dialects())?.module),
+    }
 }
 
 fn measure(name: &str, model: &Module, then: &str, costs: &MeasuredCosts) -> Result<(), Box<dyn Error>> {

@@ -1,4 +1,6 @@
-"""Passes whose results Keras judges: freezing, extracting, inlining."""
+"""Passes whose results Keras judges: freezing, extracting, inlining, changing the layout."""
+
+import re
 
 import keras
 import numpy as np
@@ -6,7 +8,7 @@ import pytest
 from keras import layers
 
 from graph import Graph
-from harness import assert_close, inputs_of, load, netc, randomise, run, save
+from harness import assert_close, build_application, inputs_of, load, netc, netc_run, randomise, run, save
 from test_files import MODELS, begins_with_a_model, model_in_model, parallel_branches, shared_model, two_levels
 
 
@@ -97,3 +99,45 @@ def test_inlining_nested_models_keeps_values(make, tmp_path):
     assert not any(isinstance(layer, keras.Model) for layer in flat.layers)
     assert_close(run(flat, values.values()), run(model, values.values()))
     assert sum(np.prod(w.shape) for w in flat.weights) == sum(np.prod(w.shape) for w in model.weights)
+
+
+def small_inception():
+    """Branches, a residual and both poolings, channels first; `Flatten` puts channels last."""
+
+    def conv(x, filters, size, name, **options):
+        x = layers.Conv2D(filters, size, padding="same", use_bias=False, name=name, **options)(x)
+        return layers.ReLU(name=f"{name}_relu")(layers.BatchNormalization(axis=1, name=f"{name}_bn")(x))
+
+    image = keras.Input((3, 24, 20), name="image")
+    x = conv(layers.ZeroPadding2D(2, name="pad")(image), 8, 3, "stem", strides=2)
+    pooled = layers.AveragePooling2D(3, 1, padding="same", name="average")(x)
+    branches = [conv(x, 4, 1, "one"), conv(conv(x, 4, 1, "reduce"), 6, 3, "three"), conv(pooled, 6, 1, "pooled")]
+    mixed = layers.Concatenate(axis=1, name="mixed")(branches)
+    y = layers.Add(name="added")([mixed, layers.DepthwiseConv2D(3, padding="same", name="depthwise")(mixed)])
+    y = layers.MaxPooling2D(3, 2, name="max")(layers.PReLU(shared_axes=[2, 3], name="prelu")(y))
+    return keras.Model(image, layers.Dense(5, name="logits")(layers.Flatten(name="flat")(y)))
+
+
+def inception_v3():
+    return build_application("InceptionV3")
+
+
+@pytest.fixture
+def channels_first():
+    keras.config.set_image_data_format("channels_first")
+    yield
+    keras.config.set_image_data_format("channels_last")
+
+
+@pytest.mark.parametrize("make, placed", [(small_inception, 16), (inception_v3, 214)])
+def test_a_network_that_is_channels_first_is_transposed_once(make, placed, channels_first, tmp_path):
+    """At the input: what flattens the end, or takes its mean, has channels last or none."""
+    path = save(randomise(make()), tmp_path / "m.keras")
+    told = netc(path, "--pipeline", "lower,layout,dce", "--verify", "-o", tmp_path / "last.nir").stdout
+    counts = re.search(r"transposes: (?:\d+ there, )?(\d+) placed, \d+ cancelled, (\d+) left", told)
+    assert counts and [int(n) for n in counts.groups()] == [placed, 1], told
+    assert "every output is equal bit for bit" in told
+    assert "channels_first" not in (tmp_path / "last.nir").read_text().split("func @main")[1]
+    model = load(path)
+    values = inputs_of(model, batch=1)
+    assert_close(netc_run(tmp_path / "last.nir", values, tmp_path), run(model, values.values()))

@@ -21,6 +21,9 @@ pub const EXACT: &[&str] = &[
     "fix(canonicalize,cse,fold-const,dce)",
     "fuse",
     "dce,fuse",
+    "layout",
+    "layout=channels-first",
+    "layout,fold-const,fuse",
 ];
 
 /// Pipelines over programs or models after which values may be rounded differently.
@@ -139,7 +142,7 @@ pub fn pipeline_text(bytes: &[u8]) -> Result<(), Wrong> {
 /// The pipeline that bytes give: passes over core ops one after the other, some repeated.
 pub fn random_pipeline(bytes: &[u8]) -> String {
     const PASSES: &[&str] =
-        &["dce", "cse", "canonicalize", "fold-const", "fold-bn", "lower", "@simplify", "fuse", "inline"];
+        &["dce", "cse", "canonicalize", "fold-const", "fold-bn", "lower", "@simplify", "fuse", "inline", "layout"];
     let step = |byte: &u8| {
         let pass = PASSES[usize::from(*byte) % PASSES.len()];
         if *byte >= 192 { format!("fix{{max=2}}({pass},dce)") } else { pass.into() }

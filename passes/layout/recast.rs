@@ -1,0 +1,198 @@
+//! What an op becomes where it is computed in the other order of axes.
+
+use netc_ir::{CoreOp, Dim, Func, Op, OpKind, Type, ValueId, Window};
+
+use super::order::{Conversion, Order, can_reshape, permuted};
+
+/// An op in the other order of axes.
+#[derive(Clone, Debug)]
+pub(super) struct Recast {
+    pub(super) op: CoreOp,
+    /// How each operand is read.
+    pub(super) operands: Vec<Reading>,
+    /// Whether the result is moved; else it is as it was.
+    pub(super) result_moves: bool,
+    /// Whether the op must be computed so: it is a window of the layout that is not wanted.
+    pub(super) is_window: bool,
+}
+
+/// How an op in the other order reads an operand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Reading {
+    /// As it stands.
+    Plain,
+    /// Moved.
+    Moved,
+    /// As it stands, with axes of extent 1 put before it until it has this rank, and then moved.
+    Aligned(usize),
+}
+
+/// Looks at the ops of a function whose values `constant` says, by id, to depend on no parameter.
+#[derive(Clone, Copy)]
+pub(super) struct Caster<'a> {
+    pub(super) func: &'a Func,
+    pub(super) constant: &'a [bool],
+    pub(super) order: Order,
+}
+
+impl Caster<'_> {
+    /// The op in the other order, if it computes the same there, bit for bit. Types are known where it does.
+    pub(super) fn recast(&self, op: &Op) -> Option<Recast> {
+        let (OpKind::Core(core), [result]) = (&op.kind, &op.results[..]) else { return None };
+        let rank = self.rank(*result);
+        let (op, operands, result_moves) = match core {
+            CoreOp::Unary(_) | CoreOp::Cast(_) | CoreOp::Binary(_) | CoreOp::Compare(_) | CoreOp::Select => {
+                (core.clone(), self.aligned(&op.operands, rank?)?, true)
+            }
+            CoreOp::Broadcast(dims) => {
+                (CoreOp::Broadcast(permuted(dims, &self.order.moving(rank?))), self.aligned(&op.operands, rank?)?, true)
+            }
+            CoreOp::Conv { .. } | CoreOp::Pool { .. } => return self.window(core, &op.operands),
+            CoreOp::Reduce { .. } => return self.reduce(core, &op.operands),
+            CoreOp::Gather(axis) => {
+                let [x, indices] = op.operands[..] else { return None };
+                let at = self.axis(*axis, self.rank(x)?);
+                self.dims(indices).filter(|dims| dims.len() == 1)?;
+                (CoreOp::Gather(at), vec![Reading::Moved, Reading::Plain], true)
+            }
+            CoreOp::Concat(_)
+            | CoreOp::Slice(_)
+            | CoreOp::Pad { .. }
+            | CoreOp::Sort { .. }
+            | CoreOp::CumSum(_)
+            | CoreOp::Reverse(_) => {
+                let same_rank = op.operands.iter().all(|v| self.rank(*v) == rank);
+                (self.along_axes(core, rank?)?, vec![Reading::Moved; op.operands.len()], same_rank.then_some(true)?)
+            }
+            CoreOp::Constant(_) | CoreOp::Weight(_) | CoreOp::MatMul | CoreOp::Reshape(_) | CoreOp::Transpose(_) => {
+                return None;
+            }
+        };
+        Some(Recast { op, operands, result_moves, is_window: false })
+    }
+
+    /// Whether the op slides a window over the layout that is not wanted.
+    pub(super) fn is_other_window(&self, op: &Op) -> bool {
+        let OpKind::Core(CoreOp::Conv { window, .. } | CoreOp::Pool { window, .. }) = &op.kind else { return false };
+        window.layout != self.order.wanted()
+    }
+
+    /// The rank of a value that has an order: of 3 or more.
+    pub(super) fn rank(&self, value: ValueId) -> Option<usize> {
+        self.func[value].ty.rank().filter(|rank| *rank >= 3)
+    }
+
+    fn dims(&self, value: ValueId) -> Option<&[Dim]> {
+        self.func[value].ty.dims.as_deref()
+    }
+
+    /// Where `axis` of a tensor of so many axes is when it is moved.
+    fn axis(&self, axis: u64, rank: usize) -> u64 {
+        self.order.back(rank)[axis as usize] as u64
+    }
+
+    /// How operands are read that broadcast to `rank` axes.
+    fn aligned(&self, operands: &[ValueId], rank: usize) -> Option<Vec<Reading>> {
+        operands.iter().map(|v| self.reading(*v, rank)).collect()
+    }
+
+    fn reading(&self, value: ValueId, rank: usize) -> Option<Reading> {
+        let dims = self.dims(value)?;
+        if dims.len() == rank {
+            return Some(Reading::Moved);
+        }
+        if dims.iter().all(|d| d.is(1)) {
+            return Some(Reading::Plain);
+        }
+        // What is not constant would be moved at a cost that the plan does not know.
+        let moves = Conversion::of(&aligned(dims, rank), &self.order.moving(rank)) == Conversion::Transpose;
+        (can_reshape(dims) && (!moves || self.constant[value.index()])).then_some(Reading::Aligned(rank))
+    }
+
+    fn window(&self, op: &CoreOp, operands: &[ValueId]) -> Option<Recast> {
+        self.rank(*operands.first()?)?;
+        let moved = |window: &Window| {
+            let other = window.layout != self.order.wanted();
+            other.then(|| Window { layout: self.order.wanted(), ..window.clone() })
+        };
+        let (op, mut operands) = (with_window(op, moved)?, vec![Reading::Plain; operands.len()]);
+        operands[0] = Reading::Moved;
+        Some(Recast { op, operands, result_moves: true, is_window: true })
+    }
+
+    /// Sums depend on the order of what is summed: the axes that are reduced must stay in theirs.
+    fn reduce(&self, op: &CoreOp, operands: &[ValueId]) -> Option<Recast> {
+        let (CoreOp::Reduce { kind, axes, keep }, [x]) = (op, operands) else { return None };
+        let rank = self.rank(*x)?;
+        let at: Vec<u64> = axes.iter().map(|a| self.axis(*a, rank)).collect();
+        let stays = |axis: &usize| !axes.contains(&(*axis as u64));
+        let left: Vec<usize> = self.order.moving(rank).into_iter().filter(stays).collect();
+        let result_moves = *keep || !left.is_sorted();
+        if !at.is_sorted() || (result_moves && !keep && !self.is_order(&left)) {
+            return None;
+        }
+        let op = CoreOp::Reduce { kind: *kind, axes: at, keep: *keep };
+        Some(Recast { op, operands: vec![Reading::Moved], result_moves, is_window: false })
+    }
+
+    /// Whether axes, some of a tensor's, stand in the order that a tensor of these alone has when it is moved.
+    fn is_order(&self, axes: &[usize]) -> bool {
+        let mut sorted = axes.to_vec();
+        sorted.sort_unstable();
+        axes.len() >= 3 && permuted(&sorted, &self.order.moving(axes.len())) == axes
+    }
+
+    /// An op that treats each axis by itself.
+    fn along_axes(&self, op: &CoreOp, rank: usize) -> Option<CoreOp> {
+        let moving = self.order.moving(rank);
+        Some(match op {
+            CoreOp::Concat(axis) => CoreOp::Concat(self.axis(*axis, rank)),
+            CoreOp::Slice(axes) => CoreOp::Slice(permuted(axes, &moving)),
+            CoreOp::Pad { amounts, mode, value } => {
+                CoreOp::Pad { amounts: permuted(amounts, &moving), mode: *mode, value: *value }
+            }
+            CoreOp::Sort { axis, descending } => CoreOp::Sort { axis: self.axis(*axis, rank), descending: *descending },
+            CoreOp::CumSum(axis) => CoreOp::CumSum(self.axis(*axis, rank)),
+            CoreOp::Reverse(axes) => {
+                let mut axes: Vec<u64> = axes.iter().map(|a| self.axis(*a, rank)).collect();
+                axes.sort_unstable();
+                CoreOp::Reverse(axes)
+            }
+            CoreOp::Constant(_)
+            | CoreOp::Weight(_)
+            | CoreOp::Unary(_)
+            | CoreOp::Binary(_)
+            | CoreOp::Compare(_)
+            | CoreOp::Select
+            | CoreOp::Cast(_)
+            | CoreOp::MatMul
+            | CoreOp::Conv { .. }
+            | CoreOp::Pool { .. }
+            | CoreOp::Reduce { .. }
+            | CoreOp::Reshape(_)
+            | CoreOp::Transpose(_)
+            | CoreOp::Broadcast(_)
+            | CoreOp::Gather(_) => return None,
+        })
+    }
+}
+
+/// A window op with what `moved` makes of its window.
+fn with_window(op: &CoreOp, moved: impl Fn(&Window) -> Option<Window>) -> Option<CoreOp> {
+    if let CoreOp::Conv { window, groups } = op {
+        return Some(CoreOp::Conv { window: moved(window)?, groups: *groups });
+    }
+    let CoreOp::Pool { kind, size, window } = op else { return None };
+    Some(CoreOp::Pool { kind: *kind, size: size.clone(), window: moved(window)? })
+}
+
+/// `dims` with extents of 1 before them, to so many.
+pub(super) fn aligned(dims: &[Dim], rank: usize) -> Vec<Dim> {
+    let ones = std::iter::repeat_n(Dim::Known(1), rank.saturating_sub(dims.len()));
+    ones.chain(dims.iter().cloned()).collect()
+}
+
+/// The type of [`aligned`] extents.
+pub(super) fn aligned_type(ty: &Type, rank: usize) -> Type {
+    Type { elem: ty.elem, dims: ty.dims.as_ref().map(|dims| aligned(dims, rank)) }
+}
