@@ -3,6 +3,11 @@
 //! Ops are visited once, in their order. Where a rule applies, what it puts in is visited in turn, each op before what
 //! reads it; so what an op reads is rewritten by then, and a rule need not look at readers. A rule that undoes another
 //! would go on forever: at one op of the program no more than [`MOST`] rules apply.
+//!
+//! Rules that replace several values together apply to what those of one value leave, in rounds, of which there are no
+//! more than [`MOST`] either; then those of one value apply to what they leave in turn.
+
+mod together;
 
 use std::fs;
 
@@ -30,8 +35,9 @@ pub const INFO: PassInfo = PassInfo {
            and applies them wherever they match, the first that does first, until none does. Before it is used each rule \
            is tried on random programs that it matches: one that changes what is computed is refused, with the program. \
            A rule keeps every bit, or says `rounding` after its name.\n\n\
-           The language of rules is described in `docs/rules.md`. Rules that replace several values together are for \
-           `saturate`.",
+           The language of rules is described in `docs/rules.md`. Rules that replace several values together apply behind \
+           those of one value, where none of the values is needed to compute another's replacement; then those of one \
+           value apply once more.",
     fidelity: Fidelity::Rounding,
     options: &[OptionInfo {
         name: "rules",
@@ -72,19 +78,13 @@ struct Rewrite {
 
 impl Pass for Rewrite {
     fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
-        let rules = &self.file.rules;
-        if let Some(rule) = rules.iter().find(|rule| rule.from.len() > 1) {
-            let (name, count) = (&rule.name, rule.from.len());
-            return Err(PassError(format!("the rule `{name}` replaces {count} values together: `saturate` does that")));
-        }
         self.file.check(context)?;
         let mut rewritten = Vec::new();
         for id in module.func_ids() {
-            let mut rewriter = Rewriter::new(module, &module[id], rules);
-            rewriter.func(context);
-            if rewriter.rewrites > 0 {
-                context.count("rules applied", rewriter.rewrites);
-                rewritten.push((id, rewriter.finish()));
+            let (func, rewrites) = rewrite_func(module, &module[id], &self.file.rules, context);
+            if rewrites > 0 {
+                context.count("rules applied", rewrites);
+                rewritten.push((id, func));
             }
         }
         rewritten.into_iter().for_each(|(id, func)| module[id] = func);
@@ -94,6 +94,42 @@ impl Pass for Rewrite {
     fn fidelity(&self) -> Option<Fidelity> {
         self.file.rules.iter().map(|rule| rule.fidelity).max()
     }
+}
+
+/// What `rules` make of `func`, a function of `module`, and how often they were applied.
+fn rewrite_func(module: &Module, func: &Func, rules: &[Rule], context: &mut Context<'_>) -> (Func, u64) {
+    let (func, singles) = rewrite_singles(module, func, rules, context);
+    let (func, merges) = rewrite_together(module, func, rules, context);
+    if merges == 0 {
+        return (func, singles);
+    }
+    let (func, more) = rewrite_singles(module, &func, rules, context);
+    (func, singles + merges + more)
+}
+
+fn rewrite_singles(module: &Module, func: &Func, rules: &[Rule], context: &mut Context<'_>) -> (Func, u64) {
+    let mut rewriter = Rewriter::new(module, func, rules);
+    rewriter.func(context);
+    let rewrites = rewriter.rewrites;
+    (rewriter.finish(), rewrites)
+}
+
+fn rewrite_together(module: &Module, mut func: Func, rules: &[Rule], context: &mut Context<'_>) -> (Func, u64) {
+    let mut rewrites = 0;
+    for _ in 0..MOST {
+        let matches = together::plan(&func, rules, context);
+        if matches.is_empty() {
+            return (func, rewrites);
+        }
+        rewrites += matches.len() as u64;
+        func = together::apply(module, &func, matches);
+    }
+    let note = format!(
+        "@{}: {MOST} rounds of rules that replace several values applied, and more may: do they undo each other?",
+        func.name
+    );
+    context.remark(INFO.name, Loc::Unknown, note);
+    (func, rewrites)
 }
 
 /// How many rules may still apply at one op of the program.
@@ -176,7 +212,7 @@ impl<'m> Rewriter<'m> {
     /// What the first rule that applies puts in place of `value`.
     fn find(&self, value: ValueId) -> Option<Replacement<ValueId>> {
         let graph = FuncGraph { func: self.copy.builder.func(), constant: &self.constant };
-        self.rules.iter().find_map(|rule| {
+        self.rules.iter().filter(|rule| rule.from.len() == 1).find_map(|rule| {
             let matches = rule.matches(&graph, 0, value, &Bindings::of(rule));
             matches.iter().find_map(|bindings| rule.replacement(&graph, &[value], bindings))
         })
@@ -235,10 +271,7 @@ mod tests {
         let main = module.func_named(MAIN).unwrap();
         let dialects = Dialects::new();
         let mut context = Context::new(&dialects).with_fuel(fuel);
-        let mut rewriter = Rewriter::new(&module, &module[main], &rules);
-        rewriter.func(&mut context);
-        let rewrites = rewriter.rewrites;
-        let func = rewriter.finish();
+        let (func, rewrites) = rewrite_func(&module, &module[main], &rules, &mut context);
         module[main] = func;
         verify(&module).unwrap();
         let text = print(&module);

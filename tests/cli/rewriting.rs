@@ -49,7 +49,17 @@ fn rules_that_cannot_be_read_are_errors_with_their_place() {
     };
     failed("bad.rules", &["bad.rules: line 1, column 16: nothing that is matched has the hole `?y`"]);
     failed("none.rules", &["cannot read the rules in none.rules"]);
-    folder.netc(&["p.nir", "--pass", "rewrite=two.rules"]).failed(1, &["replaces 2 values together"]);
+    let ran = folder.netc(&["p.nir", "--pass", "rewrite=two.rules"]);
+    assert!(ran.code == 1 && ran.err.contains("two.rules: line 1: the rule `r` changes"), "{}", ran.err);
+}
+
+#[test]
+fn values_are_replaced_together() {
+    let folder = folder().with("one.rules", include_str!("../../examples/one-product.rules"));
+    let out = folder.netc(&["p.nir", "--pipeline", "rewrite=one.rules,dce", "--verify", "-o", "y.nir"]).done();
+    assert!(out.contains("verify    every output is "), "{out}");
+    let program = String::from_utf8(folder.read("y.nir")).unwrap();
+    assert_eq!(program.matches(" matmul(").count(), 1, "{program}");
 }
 
 #[test]
