@@ -133,9 +133,7 @@ impl Judge<'_> {
     /// rules show nevertheless.
     fn differs(&self, before: &Module, after: &Module, rounding: Fidelity) -> Result<Option<Wrong>, CliError> {
         let Ok(before) = self.executable(before) else { return Ok(None) };
-        let found = self
-            .executable(after)
-            .and_then(|after| verify(&before, &after, rounding, 1, self.random));
+        let found = self.executable(after).and_then(|after| verify(&before, &after, rounding, 1, self.random));
         match found {
             Ok(found) if found.passed() => Ok(None),
             Ok(found) => Ok(Some(Wrong::Values(Box::new(found)))),

@@ -1,0 +1,83 @@
+//! Tests of what the verifier says.
+
+use super::*;
+use crate::id::FileId;
+use crate::op::SourceOp;
+use crate::{Attr, parse, print};
+
+const TEXT: &str = "netc 1
+file file0 = \"a\"
+func @main(%x: f32[N]) -> (%z) {
+  %y = custom.A(%x) {args = [$0]} : f32[N] loc(file0, \"a\")
+  %z = neg(%y) : f32[N] loc(\"b\" + file0, \"c\")
+}";
+
+/// What the verifier says of [`TEXT`] after `edit`.
+#[track_caller]
+fn check(edit: impl FnOnce(&mut Func), expect: &[&str]) {
+    let mut module = parse(TEXT).unwrap();
+    edit(&mut module.funcs[0]);
+    let found = verify(&module).err().map_or(Vec::new(), |v| v.0);
+    let found: Vec<String> = found.iter().map(|v| format!("V{} {}", v.rule, v.note)).collect();
+    assert_eq!(found, expect);
+}
+
+fn nested(levels: usize) -> Attr {
+    (0..levels).fold(Attr::Null, |inner, _| Attr::List(vec![inner]))
+}
+
+fn source(f: &mut Func) -> &mut SourceOp {
+    if let OpKind::Source(op) = &mut f.ops[0].kind { op } else { panic!("the first op is a source op") }
+}
+
+#[test]
+fn locations_lie_in_files_that_exist() {
+    let place = |file| Loc::Call { file: Some(FileId::new(file)), path: "p".into(), call: 0 };
+    check(|f| f.ops[0].loc = place(0), &[]);
+    check(|f| f.ops[0].loc = place(1), &["V3 its location is in file1, which does not exist"]);
+    check(
+        |f| f.ops[0].loc = Loc::Fused(vec![place(0), place(2)]),
+        &["V3 its location is in file2, which does not exist"],
+    );
+}
+
+#[test]
+fn what_has_no_text_says_why() {
+    check(|f| f.ops[1].loc = Loc::Fused(vec![]), &["V14 its location fuses 0 places, expected two or more"]);
+    check(
+        |f| f.ops[1].loc = Loc::Fused(vec![Loc::Unknown, Loc::Unknown]),
+        &["V14 its location fuses one that is fused or unknown"],
+    );
+    check(|f| source(f).name = "a".into(), &["V14 its name `a` is not a dialect and a class joined by a point"]);
+    check(
+        |f| {
+            f.ops[0].results.clear();
+            f.ops[1].operands = vec![f.params[0].value];
+        },
+        &["V14 it has no result"],
+    );
+    check(
+        |f| f.values.iter_mut().for_each(|v| v.ty = Type::new(v.ty.elem, [Dim::symbol("a b")])),
+        &["V14 f32[a b] has a symbol that is not a word"; 3],
+    );
+}
+
+#[test]
+fn attributes_are_as_deep_as_text_can_be() {
+    let deep = "V14 its attributes nest deeper than 128 levels";
+    check(|f| source(f).attrs.set("deep", nested(128)), &[deep]);
+    check(|f| f.attrs.set("deep", nested(5_000)), &[deep]);
+    let mut module = parse(TEXT).unwrap();
+    source(&mut module.funcs[0]).attrs.set("deep", nested(127));
+    assert_eq!(verify(&module), Ok(()));
+    assert_eq!(parse(&print(&module)), Ok(module));
+}
+
+#[test]
+fn tables_and_definitions_say_what_is_wrong() {
+    let other = ValueId::new(9);
+    check(|f| f.order.push(OpId::new(7)), &["V12 op7 is not in the table of ops"]);
+    check(|f| f.order.push(OpId::new(1)), &["V12 op1 stands twice in the order", "V4 %2 is defined twice"]);
+    check(|f| f.ops[1].results.push(other), &["V4 %9 is not in the table of values"]);
+    check(|f| f.values[1].def = Def::Param(0), &["V4 %1 is defined as Result(op0, 0), its entry says Param(0)"]);
+}
