@@ -32,7 +32,7 @@ pub(crate) struct Exporter<'m> {
     /// The functions that are nested models of the file; each is the model of one layer.
     nested: BTreeSet<FuncId>,
     /// The names of weights, of a file that finds them by these.
-    taken: tfjs::Taken,
+    taken: BTreeSet<String>,
 }
 
 /// Deeper nesting of models than any network has; bounds the recursion.
@@ -69,7 +69,7 @@ struct Scope<'m> {
 impl<'m> Exporter<'m> {
     pub(crate) fn new(module: &'m Module, container: Container) -> Self {
         let (weights, assets, lists, nested) = (Tree::default(), BTreeMap::new(), Vec::new(), BTreeSet::new());
-        let (era, taken) = (Era::of(&module.attrs), tfjs::Taken::default());
+        let (era, taken) = (Era::of(&module.attrs), BTreeSet::new());
         Self { module, era, container, weights, assets, lists, nested, taken }
     }
 

@@ -1,4 +1,5 @@
-//! What differs in an HDF5 file, and in a layers-model of TensorFlow.js: weights are listed by outermost layer, and before Keras 3 calls are lists of tensors.
+//! What differs in an HDF5 file, and in a layers-model of TensorFlow.js: weights are listed by outermost layer, and before
+//! Keras 3 calls are lists of tensors.
 
 use hdf5_pure::AttrValue;
 use netc_ir::{Attr, Attrs, ElemType, Layer, Name, OpId, WeightId};
@@ -104,7 +105,7 @@ impl<'m> Exporter<'m> {
                 if super::tfjs::dtype(elem).is_none() {
                     return Err(refuse(&format!("TensorFlow.js has no weights of type {elem}")));
                 }
-                if !self.taken.take(&name) {
+                if !self.taken.insert(name.clone()) {
                     let note = "TensorFlow.js finds weights by the names of their layers, and another layer has a";
                     return Err(refuse(&format!("{note} `{name}` too")));
                 }

@@ -1,7 +1,5 @@
 //! What differs in a layers-model of TensorFlow.js: layers have the form of Keras 2, and weights are found by their names.
 
-use std::collections::BTreeSet;
-
 use netc_ir::{Attr, ElemType, Layer};
 
 /// The layers of TensorFlow.js 4.22 (`className` in its `layers`).
@@ -120,16 +118,5 @@ pub(crate) fn dtype(elem: ElemType) -> Option<&'static str> {
         | ElemType::F64
         | ElemType::Str
         | ElemType::Any => None,
-    }
-}
-
-/// The names that weights of the model have.
-#[derive(Default)]
-pub(super) struct Taken(BTreeSet<String>);
-
-impl Taken {
-    /// Whether no weight has the name; it is taken then.
-    pub(super) fn take(&mut self, name: &str) -> bool {
-        self.0.insert(name.into())
     }
 }
