@@ -5,9 +5,13 @@ netc's own: HDF5 of the oldest version, members of zip archives in another order
 """
 
 import io
+import os
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import h5py
 import keras
@@ -38,14 +42,14 @@ def text():
     return keras.Model(x, layers.Flatten()(layers.Conv1D(2, 2, dtype="float16")(y)))
 
 
-def archives():
-    for i, model in enumerate([functional(), sequential(), text()]):
-        file = io.BytesIO()
-        path = Path(f"{model.name}.keras")
-        model.save(path)
-        file.write(path.read_bytes())
-        path.unlink()
-        yield f"keras{i}", file.getvalue()
+def files():
+    """A name, and the model of that name in each format."""
+    with tempfile.TemporaryDirectory() as folder:
+        for i, model in enumerate([functional(), sequential(), text()]):
+            archive, hdf5 = Path(folder, "model.keras"), Path(folder, "model.h5")
+            model.save(archive)
+            model.save(hdf5)
+            yield f"keras{i}", archive.read_bytes(), hdf5.read_bytes()
 
 
 def rewritten(weights, name, libver=None, **storage):
@@ -69,12 +73,14 @@ def main(folder):
         (folder / target).mkdir(parents=True, exist_ok=True)
         (folder / target / name).write_bytes(data)
 
-    for name, data in archives():
+    for name, data, hdf5 in files():
         archive = zipfile.ZipFile(io.BytesIO(data))
         weights = archive.read("model.weights.h5")
         save("keras_zip", name, data)
+        save("keras_h5", name, hdf5)
         save("keras_config", name, archive.read("config.json"))
         save("hdf5", name, weights)
+        save("weights_file", name, weights)
         save("hdf5", *rewritten(weights, f"{name}_latest", libver="latest"))
         save("hdf5", *rewritten(weights, f"{name}_deflated", compression="gzip", shuffle=True, fletcher32=True))
         save("hdf5", *rewritten(weights, f"{name}_chunked", libver="latest", chunks=True))

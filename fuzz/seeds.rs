@@ -39,6 +39,9 @@ const LEGACY: &[&[u8]] = &[
     include_bytes!("../tests/legacy/spread_names.h5"),
 ];
 
+/// A model of TensorFlow.js whose weights fit into those that the target has.
+const TFJS: &[u8] = include_bytes!("../tests/tfjs/nested/model.json");
+
 /// Words of a dictionary; more slow the fuzzer down.
 const MAX_WORD: usize = 32;
 
@@ -58,7 +61,13 @@ fn main() -> Made<()> {
     }
     for (seed, model) in LEGACY.iter().enumerate() {
         save(folder, "keras_h5", seed as u64, model)?;
+        save(folder, "weights_file", seed as u64, model)?;
     }
+    let small = oracle::small_model();
+    let file = oracle::file_bytes(&small, small.func_named(MAIN).ok_or("there is no @main")?)?;
+    save(folder, "weights_file", RECIPES, &oracle::member(&file, "model.weights.h5")?)?;
+    save(folder, "weights_file", RECIPES + 1, &file)?;
+    save(folder, "tfjs_json", 0, TFJS)?;
     save(folder, "layers_text", RECIPES, LIBRARY.as_bytes())?;
     for (seed, text) in PIPELINES.iter().enumerate() {
         save(folder, "pipeline_text", seed as u64, text.as_bytes())?;
@@ -66,7 +75,8 @@ fn main() -> Made<()> {
     for (seed, rule) in RULES.split("\n\n").enumerate() {
         save(folder, "rules_text", seed as u64, rule.as_bytes())?;
     }
-    ["parse_ir", "layers_text", "keras_config", "pipeline_text", "rules_text"].into_iter().try_for_each(|target| words(folder, target))
+    let texts = ["parse_ir", "layers_text", "keras_config", "tfjs_json", "pipeline_text", "rules_text"];
+    texts.into_iter().try_for_each(|target| words(folder, target))
 }
 
 fn save(folder: &Path, target: &str, seed: u64, bytes: &[u8]) -> Made<()> {

@@ -92,12 +92,16 @@ impl Dialect for LayerLibrary {
             arguments.push(b.weight(*weight)?);
         }
         if arguments.len() != func.params.len() {
-            return Err(LowerError::Operands(format!(
+            let note = format!(
                 "`@{class}` takes {} values (tensors, then weights), the layer has {} tensors and {} weights",
                 func.params.len(),
                 context.operands.len(),
                 arguments.len() - context.operands.len(),
-            )));
+            );
+            return Err(match func.params.get(arguments.len()) {
+                Some(missing) => LowerError::Weight { place: missing.name.clone(), expected: note },
+                None => LowerError::Operands(note),
+            });
         }
         instantiate(b, func, context.layer, &arguments)
     }

@@ -67,6 +67,7 @@ fn model(module: &Module, cuts: &[String], seed: u64) -> Judged {
     anything(module, cuts, &dialects, seed)?;
     oracle::round_trip_keras(module, &dialects)?;
     oracle::round_trip_hdf5(module, &dialects)?;
+    oracle::round_trip_json(module, &dialects)?;
     oracle::is_canonical(module)?;
     oracle::split_compose_keras(module, cuts, &dialects)?;
     if let Some(inside) = Cuts::from_seed(seed).inside(module) {

@@ -10,7 +10,7 @@ mod splits;
 
 use netc_ir::{Module, parse, print, verify};
 
-pub use files::{file_bytes, member, round_trip_hdf5, round_trip_keras, through_file};
+pub use files::{file_bytes, member, round_trip_hdf5, round_trip_json, round_trip_keras, through_file};
 pub use parts::{extract_computes, is_canonical, parts, split_inline, split_merge};
 pub use passes::{
     EXACT, OVER_LAYERS, ROUNDING, Subject, commutes, fuel, idempotent, keeps_values, keeps_values_by, pipeline_text,
@@ -18,7 +18,7 @@ pub use passes::{
 };
 pub use readers::{
     READERS, Reader, keras_config, keras_file, keras_h5, keras_weights, layers_text, npy_file, npz_file, parse_ir,
-    rules_text, small_model,
+    rules_text, small_model, tfjs_json, weights_file,
 };
 pub use rules::{BREAKS, Break, verifier_rejects};
 pub use runs::{lower_exec, near_outputs, same_outputs};

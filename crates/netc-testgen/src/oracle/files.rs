@@ -1,20 +1,25 @@
 //! Nothing is lost in a file.
 
-use std::fs;
-use std::io::Write;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{self, DirEntry, File};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
 
 use netc_data::Store;
 use netc_ir::{Attr, Attrs, FuncId, Layer, Literal, Loc, MAIN, Module, WeightData, print};
-use netc_keras::{KerasError, Written};
+use netc_keras::{KerasError, Problem};
 use netc_pass::Dialects;
 use rawzip::{CompressionMethod, ZipArchive, ZipArchiveWriter};
+use tempfile::TempDir;
 
 use super::{Wrong, print_parse, require};
 
 /// The Keras model that is written as `.keras` and read back is the same but for the place of its weights' bytes, which are
 /// equal; writing it again gives the same file.
 pub fn round_trip_keras(module: &Module, dialects: &Dialects) -> Result<(), Wrong> {
-    round_trip(module, dialects, KERAS)
+    let written = round_trip(module, dialects, Format::Keras)?;
+    require(written, || format!("is refused by the writer of .keras files:\n{}", print(module)))
 }
 
 /// The same through an HDF5 file, unless that cannot say the model: netc does not know in which order the weights of some
@@ -24,65 +29,110 @@ pub fn round_trip_hdf5(module: &Module, dialects: &Dialects) -> Result<(), Wrong
         "keras.ops.GetItem" | "keras.RNN" | "keras.SpectralNormalization" => true,
         class => class.starts_with("custom.") && !l.weights.is_empty(),
     };
-    let may_be_refused = module.layers.iter().any(cannot_say);
-    let main = module.func_named(MAIN).ok_or("there is no @main")?;
-    match written(module, main, HDF5) {
-        Err(_) if may_be_refused => Ok(()),
-        Ok(_) | Err(_) => round_trip(module, dialects, HDF5),
+    let written = round_trip(module, dialects, Format::Hdf5)?;
+    require(written || module.layers.iter().any(cannot_say), || {
+        format!("is refused by the writer of HDF5 files:\n{}", print(module))
+    })
+}
+
+/// The model that is written as JSON, without weights, and read back is written the same again: types are not known there.
+pub fn round_trip_json(module: &Module, dialects: &Dialects) -> Result<(), Wrong> {
+    let written = round_trip(module, dialects, Format::Json)?;
+    require(written, || format!("is refused by the writer of JSON:\n{}", print(module)))
+}
+
+/// A format of model files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    Keras,
+    Hdf5,
+    /// Without weights.
+    Json,
+    /// For TensorFlow.js: a file, and those of weights beside it.
+    Tfjs,
+}
+
+impl Format {
+    /// The name of the file that is read.
+    fn file(self) -> &'static str {
+        match self {
+            Self::Keras => "model.keras",
+            Self::Hdf5 => "model.h5",
+            Self::Json | Self::Tfjs => netc_keras::TFJS_MODEL,
+        }
+    }
+
+    /// Writes the function `id` into `folder`; whether the format can say it.
+    fn write(self, module: &Module, id: FuncId, folder: &Path) -> Result<bool, Wrong> {
+        let store = Store::open(module).map_err(|e| e.to_string())?;
+        let create = |name: &str| File::create(folder.join(name)).map(BufWriter::new);
+        let out = || create(self.file()).map_err(|e| e.to_string());
+        let written = match self {
+            Self::Keras => netc_keras::write(module, id, &store, out()?).map(drop),
+            Self::Hdf5 => netc_keras::write_hdf5(module, id, &store, out()?).map(drop),
+            Self::Json => out().map(|out| netc_keras::write_json(module, id, out))?,
+            Self::Tfjs => netc_keras::write_tfjs(module, id, &store, create).map(drop),
+        };
+        match written {
+            Ok(()) => Ok(true),
+            Err(KerasError::Write { source: Problem::NotKeras { .. }, .. }) => Ok(false),
+            Err(error) => Err(format!("cannot be written: {error:?}\n{}", print(module))),
+        }
     }
 }
 
-/// A writer of files.
-type Writer = fn(&Module, FuncId, &Store, &mut Vec<u8>) -> Result<Written, KerasError>;
-
-const KERAS: Writer = |module, id, store, out| netc_keras::write(module, id, store, out);
-const HDF5: Writer = |module, id, store, out| netc_keras::write_hdf5(module, id, store, out);
-
-fn round_trip(module: &Module, dialects: &Dialects, writer: Writer) -> Result<(), Wrong> {
+/// Whether the format can say the model: then it is read back the same, if it has weights, and written the same again.
+pub(super) fn round_trip(module: &Module, dialects: &Dialects, format: Format) -> Result<bool, Wrong> {
     let main = module.func_named(MAIN).ok_or("there is no @main")?;
-    let (back, folder) = through(module, main, dialects, writer)?;
+    let Some((back, folder)) = through(module, main, dialects, format)? else { return Ok(false) };
     print_parse(&back)?;
-    let (expected, found) = (print(&without_places(module)), print(&without_places(&back)));
-    require(expected == found, || format!("is read back differently:\n{expected}\n---\n{found}"))?;
-    let (ours, theirs) = (weight_bytes(module)?, weight_bytes(&back)?);
-    require(ours == theirs, || "the bytes of the weights differ".into())?;
-    let again = written(&back, back.func_named(MAIN).ok_or("there is no @main")?, writer)?;
-    let first = fs::read(folder.path().join(FILE)).map_err(|e| e.to_string())?;
-    require(again == first, || format!("is written differently the second time:\n{found}"))
+    if format != Format::Json {
+        let (expected, found) = (print(&without_places(module)), print(&without_places(&back)));
+        require(expected == found, || format!("is read back differently:\n{expected}\n---\n{found}"))?;
+        require(weight_bytes(module)? == weight_bytes(&back)?, || "the bytes of the weights differ".into())?;
+    }
+    let again = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let main = back.func_named(MAIN).ok_or("there is no @main")?;
+    let same = format.write(&back, main, again.path())? && files_in(again.path())? == files_in(folder.path())?;
+    require(same, || format!("is written differently the second time:\n{}", print(&back)))?;
+    Ok(true)
+}
+
+/// The files in a folder, by name.
+fn files_in(folder: &Path) -> Result<BTreeMap<OsString, Vec<u8>>, Wrong> {
+    let read = |entry: io::Result<DirEntry>| entry.and_then(|e| Ok((e.file_name(), fs::read(e.path())?)));
+    let files = fs::read_dir(folder).and_then(|entries| entries.map(read).collect());
+    files.map_err(|e| e.to_string())
 }
 
 /// The bytes of the `.keras` file of the function `id`.
 pub fn file_bytes(module: &Module, id: FuncId) -> Result<Vec<u8>, Wrong> {
-    written(module, id, KERAS)
-}
-
-fn written(module: &Module, id: FuncId, writer: Writer) -> Result<Vec<u8>, Wrong> {
     let store = Store::open(module).map_err(|e| e.to_string())?;
     let mut bytes = Vec::new();
-    writer(module, id, &store, &mut bytes).map_err(|e| format!("{e:?}\n{}", print(module)))?;
+    netc_keras::write(module, id, &store, &mut bytes).map_err(|e| format!("{e:?}\n{}", print(module)))?;
     Ok(bytes)
 }
 
-/// The name of the file that [`through_file`] leaves.
-const FILE: &str = "model.keras";
-
 /// The function written as a `.keras` file and read back, with the folder that holds the file and its weights.
-pub fn through_file(module: &Module, id: FuncId, dialects: &Dialects) -> Result<(Module, tempfile::TempDir), Wrong> {
-    through(module, id, dialects, KERAS)
+pub fn through_file(module: &Module, id: FuncId, dialects: &Dialects) -> Result<(Module, TempDir), Wrong> {
+    let read = through(module, id, dialects, Format::Keras)?;
+    read.ok_or_else(|| format!("is refused by the writer of .keras files:\n{}", print(module)))
 }
 
-fn through(
+/// The function written in the format and read back, with the folder of its files; nothing if it cannot be said.
+pub(super) fn through(
     module: &Module,
     id: FuncId,
     dialects: &Dialects,
-    writer: Writer,
-) -> Result<(Module, tempfile::TempDir), Wrong> {
+    format: Format,
+) -> Result<Option<(Module, TempDir)>, Wrong> {
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-    let path = folder.path().join(FILE);
-    fs::write(&path, written(module, id, writer)?).map_err(|e| e.to_string())?;
-    let imported = netc_keras::read(&path, dialects);
+    if !format.write(module, id, folder.path())? {
+        return Ok(None);
+    }
+    let imported = netc_keras::read(&folder.path().join(format.file()), dialects);
     let imported = imported.map_err(|e| format!("cannot be read back: {e:?}\n{}", print(module)))?;
-    Ok((imported.module, folder))
+    Ok(Some((imported.module, folder)))
 }
 
 /// The module without what only a model from a file has: places of bytes, and the parts of the file that are no graph.

@@ -1,17 +1,17 @@
 //! No bytes make a reader panic or take memory that the bytes do not justify, and what a reader takes for its format
 //! is written and read back the same.
 
+use std::fs;
 use std::io::Write;
 use std::sync::LazyLock;
 
-use netc_data::Store;
 use netc_exec::{Consts, Tensor, npy, npz};
 use netc_ir::{Attrs, Layer, MAIN, Module, SourceOp, Type, parse, print, verify};
 use netc_keras::build::{BatchNormalization, Conv2d, Dense, ModelBuilder};
 use netc_pass::{Dialects, LayerLibrary};
 use tempfile::NamedTempFile;
 
-use super::files::{archive, file_bytes, member, round_trip_hdf5, round_trip_keras, through_file};
+use super::files::{Format, archive, file_bytes, member, round_trip, through};
 use super::{Wrong, print_parse, require};
 
 /// What is asked of bytes.
@@ -29,6 +29,8 @@ pub const READERS: &[(&str, Reader)] = &[
     ("keras_config", keras_config),
     ("hdf5", keras_weights),
     ("keras_h5", keras_h5),
+    ("tfjs_json", tfjs_json),
+    ("weights_file", weights_file),
     ("npy", npy_file),
     ("npz", npz_file),
 ];
@@ -72,56 +74,70 @@ pub fn rules_text(bytes: &[u8]) -> Result<(), Wrong> {
 
 /// A `.keras` file: what is a model verifies, and is written as netc writes files, which are read back without loss.
 pub fn keras_file(bytes: &[u8]) -> Result<(), Wrong> {
-    let file = temporary(bytes)?;
     let dialects = crate::dialects();
-    let Ok(imported) = netc_keras::read(file.path(), &dialects) else { return Ok(()) };
-    print_parse(&imported.module)?;
-    let main = imported.module.func_named(MAIN).ok_or("there is no @main")?;
-    let (ours, _folder) = through_file(&imported.module, main, &dialects)?;
-    round_trip_keras(&ours, &dialects)
+    match netc_keras::read(temporary(bytes)?.path(), &dialects) {
+        Ok(imported) => survives(&imported.module, &dialects, &[Format::Keras]),
+        Err(_) => Ok(()),
+    }
 }
 
 /// A model in an HDF5 file: what is one verifies, and is written as an HDF5 and as a `.keras` file, or refused because that
 /// cannot say it; the file is read back without loss.
 pub fn keras_h5(bytes: &[u8]) -> Result<(), Wrong> {
-    let file = temporary(bytes)?;
     let dialects = crate::dialects();
-    let Ok(imported) = netc_keras::read(file.path(), &dialects) else { return Ok(()) };
-    print_parse(&imported.module)?;
-    let main = imported.module.func_named(MAIN).ok_or("there is no @main")?;
-    let store = Store::open(&imported.module).map_err(|e| e.to_string())?;
-    if netc_keras::write_hdf5(&imported.module, main, &store, std::io::sink()).is_ok() {
-        round_trip_hdf5(&imported.module, &dialects)?;
+    match netc_keras::read(temporary(bytes)?.path(), &dialects) {
+        Ok(imported) => survives(&imported.module, &dialects, &[Format::Hdf5, Format::Keras]),
+        Err(_) => Ok(()),
     }
-    if netc_keras::write(&imported.module, main, &store, std::io::sink()).is_err() {
-        return Ok(());
+}
+
+/// The `model.json` of a model of TensorFlow.js whose weights are in [`SHARD`]: as [`keras_h5`], and as such files too.
+pub fn tfjs_json(bytes: &[u8]) -> Result<(), Wrong> {
+    let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let path = folder.path().join(netc_keras::TFJS_MODEL);
+    let (name, shard) = SHARD;
+    fs::write(&path, bytes).and_then(|()| fs::write(folder.path().join(name), shard)).map_err(|e| e.to_string())?;
+    let dialects = crate::dialects();
+    match netc_keras::read(&path, &dialects) {
+        Ok(imported) => survives(&imported.module, &dialects, &[Format::Tfjs, Format::Hdf5, Format::Keras]),
+        Err(_) => Ok(()),
     }
-    let (ours, _folder) = through_file(&imported.module, main, &dialects)?;
-    round_trip_keras(&ours, &dialects)
+}
+
+/// The file that [`tfjs_json`] has weights in: its name, and 42 numbers of four bytes.
+const SHARD: (&str, [u8; 168]) = ("group1-shard1.bin", [0x3f; 168]);
+
+/// A file of weights for the configuration of [`small_model`], as [`keras_file`].
+pub fn weights_file(bytes: &[u8]) -> Result<(), Wrong> {
+    let dialects = crate::dialects();
+    let (config, weights) = (temporary(&SMALL.0)?, temporary(bytes)?);
+    match netc_keras::read_with_weights(config.path(), weights.path(), &dialects) {
+        Ok(imported) => survives(&imported.module, &dialects, &[Format::Keras]),
+        Err(_) => Ok(()),
+    }
+}
+
+/// The model verifies, and is the same after it was written in each of the formats that can say it, and read back.
+fn survives(module: &Module, dialects: &Dialects, formats: &[Format]) -> Result<(), Wrong> {
+    print_parse(module)?;
+    let main = module.func_named(MAIN).ok_or("there is no @main")?;
+    for format in formats {
+        // What was read is not named as a file says it: it is what is read of that which is written the same.
+        if let Some((ours, _folder)) = through(module, main, dialects, *format)? {
+            let written = round_trip(&ours, dialects, *format)?;
+            require(written, || format!("is written as {format:?} once alone:\n{}", print(&ours)))?;
+        }
+    }
+    Ok(())
 }
 
 /// The `config.json` of a file that has the weights of [`small_model`], and a model without weights.
 pub fn keras_config(bytes: &[u8]) -> Result<(), Wrong> {
-    architecture(bytes)?;
-    keras_file(&archive(&[(CONFIG, bytes), (WEIGHTS, &SMALL.1)])?)
-}
-
-/// A model in JSON: what is one is written as JSON, or refused because that cannot say it, and survives being read back.
-fn architecture(bytes: &[u8]) -> Result<(), Wrong> {
     let dialects = crate::dialects();
-    let Ok(imported) = netc_keras::read(temporary(bytes)?.path(), &dialects) else { return Ok(()) };
-    print_parse(&imported.module)?;
-    let Ok(written) = architecture_of(&imported.module) else { return Ok(()) };
-    let back = netc_keras::read(temporary(&written)?.path(), &dialects).map_err(|e| format!("{e:?}"))?;
-    let again = architecture_of(&back.module)?;
-    require(again == written, || format!("reads back as another architecture:\n{}", String::from_utf8_lossy(&again)))
-}
-
-fn architecture_of(module: &Module) -> Result<Vec<u8>, Wrong> {
-    let main = module.func_named(MAIN).ok_or("there is no @main")?;
-    let mut written = Vec::new();
-    netc_keras::write_json(module, main, &mut written).map_err(|e| format!("{e:?}"))?;
-    Ok(written)
+    if let Ok(imported) = netc_keras::read(temporary(bytes)?.path(), &dialects) {
+        survives(&imported.module, &dialects, &[Format::Json])?;
+    }
+    keras_file(&archive(&[(CONFIG, bytes), (WEIGHTS, &SMALL.1)])?)
 }
 
 /// The `model.weights.h5` of a file that has the configuration of [`small_model`].
