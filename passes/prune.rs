@@ -1,6 +1,8 @@
 //! Removing what nothing refers to any more.
 
-use netc_ir::{CoreOp, Func, FuncId, Layer, LayerId, MAIN, Module, OpId, OpKind, WeightId, callees};
+use netc_ir::{
+    CoreOp, FileId, Func, FuncId, Layer, LayerId, Loc, MAIN, Module, OpId, OpKind, WeightData, WeightId, callees,
+};
 
 /// Whether each function is among `roots` or called by one of them, directly or through others, by id.
 pub(crate) fn reachable(funcs: &[Func], roots: impl IntoIterator<Item = FuncId>) -> Vec<bool> {
@@ -23,8 +25,8 @@ pub(crate) fn replace_funcs(module: &mut Module, funcs: Vec<Func>, keep: &[bool]
     remove_weights(module, &before.weights);
 }
 
-/// Removes the functions that `@main` does not call, directly or through others, and the layers and weights that nothing
-/// refers to then.
+/// Removes the functions that `@main` does not call, directly or through others, and the layers, weights and files that
+/// nothing refers to then.
 pub fn sweep(module: &mut Module) {
     let keep = reachable(&module.funcs, module.func_named(MAIN));
     let funcs = std::mem::take(&mut module.funcs);
@@ -32,6 +34,7 @@ pub fn sweep(module: &mut Module) {
     let (layers, weights) = (vec![true; module.layers.len()], vec![true; module.weights.len()]);
     remove_layers(module, &layers);
     remove_weights(module, &weights);
+    remove_files(module);
 }
 
 /// Makes `funcs` the functions of `module`, without those that `keep` leaves out, by index.
@@ -98,6 +101,35 @@ fn remove_weights(module: &mut Module, before: &[bool]) {
             renew(id);
         }
     });
+}
+
+/// Removes the files of which nothing is in a weight or at a location.
+fn remove_files(module: &mut Module) {
+    let mut keep = vec![false; module.files.len()];
+    for_each_file(module, |file| keep[file.index()] = true);
+    let new_ids = Renumbering::of(&keep);
+    retain(&mut module.files, &keep);
+    for_each_file(module, |file| *file = FileId::new(new_ids.get(file.index())));
+}
+
+fn for_each_file(module: &mut Module, mut edit: impl FnMut(&mut FileId)) {
+    for weight in &mut module.weights {
+        if let WeightData::File { file, .. } = &mut weight.data {
+            edit(file);
+        }
+    }
+    for func in &mut module.funcs {
+        for op in func.op_ids().collect::<Vec<OpId>>() {
+            let mut places = vec![&mut func[op].loc];
+            while let Some(place) = places.pop() {
+                match place {
+                    Loc::Call { file: Some(file), .. } => edit(file),
+                    Loc::Fused(parts) => places.extend(parts),
+                    Loc::Call { file: None, .. } | Loc::Unknown => {}
+                }
+            }
+        }
+    }
 }
 
 fn retain<T>(table: &mut Vec<T>, keep: &[bool]) {

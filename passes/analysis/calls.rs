@@ -3,7 +3,7 @@
 use netc_ir::{Func, FuncId, Module, OpKind, callees};
 
 /// Every function after those that it calls. The stack is explicit: a long chain of calls cannot overflow it.
-pub(crate) fn callees_first(module: &Module) -> Vec<FuncId> {
+pub fn callees_first(module: &Module) -> Vec<FuncId> {
     let mut order = Vec::new();
     let mut seen = vec![false; module.funcs.len()];
     for root in module.func_ids() {

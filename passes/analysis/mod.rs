@@ -16,6 +16,7 @@ mod rounding;
 
 pub(crate) use algebra::{commutes, constant_values, note_constant};
 pub use below::layers_below;
+pub use calls::callees_first;
 pub use cost::{Cost, Costs, CutCost};
 pub(crate) use masks::MaskReads;
 pub use names::{CutError, CutPoint, OpNames, model_layers, resolve};

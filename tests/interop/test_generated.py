@@ -10,9 +10,18 @@ MODELS = os.environ.get("NETC_KERAS_MODELS", ROOT / "target/debug/examples/keras
 FIRST, COUNT, STEPS = 0, int(os.environ.get("NETC_GENERATED_MODELS", 60)), 10
 
 
-def test_lower_matches_keras(tmp_path):
-    subprocess.run([str(MODELS), str(tmp_path), str(FIRST), str(COUNT), str(STEPS)], check=True)
-    command = [sys.executable, str(Path(__file__).with_name("generated.py")), str(tmp_path)]
+def compare(folder, count, *options):
+    """Has Keras and netc compute `count` models."""
+    subprocess.run([str(MODELS), str(folder), str(FIRST), str(count), str(STEPS), *options], check=True)
+    command = [sys.executable, str(Path(__file__).with_name("generated.py")), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{COUNT} models\n", done.stdout
+    assert done.stdout == f"{count} models\n", done.stdout
+
+
+def test_lower_matches_keras(tmp_path):
+    compare(tmp_path, COUNT)
+
+
+def test_what_the_reducer_leaves_is_a_model_of_keras(tmp_path):
+    compare(tmp_path, COUNT // 2, "reduced")

@@ -58,7 +58,8 @@ fn every_mistake_is_found_and_reduced() {
             wrong.push(format!("{} is not found in {MODULES} modules", mistake.name));
             continue;
         };
-        let reduced = reduce(&module, &mut |m| if shows(m) { Verdict::Shows } else { Verdict::Clean }).module;
+        let reduced =
+            reduce(&module, &dialects, &mut |m| if shows(m) { Verdict::Shows } else { Verdict::Clean }).module;
         let (before, after) = (module.num_ops(), reduced.num_ops());
         println!("{:<28} module {seed:<4} {before:>3} ops, reduced to {after}", mistake.name);
         if after > MOST_OPS_LEFT {

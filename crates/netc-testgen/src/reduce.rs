@@ -11,6 +11,7 @@ mod simpler;
 mod tests;
 
 use netc_ir::{CoreOp, Module, OpKind, Type, print, verify};
+use netc_pass::Dialects;
 
 pub use edit::Edit;
 
@@ -38,10 +39,11 @@ pub struct Reduced {
 
 /// Makes `module`, which shows a failure, as small as it can be while `shows` says that it still does.
 ///
-/// `shows` sees valid modules only, each smaller than the last that showed the failure.
-pub fn reduce(module: &Module, shows: &mut dyn FnMut(&Module) -> Verdict) -> Reduced {
+/// `shows` sees valid modules only, each smaller than the last that showed the failure. Layers that `dialects` know fit
+/// their configurations, their weights and what they are applied to.
+pub fn reduce(module: &Module, dialects: &Dialects, shows: &mut dyn FnMut(&Module) -> Verdict) -> Reduced {
     let size = Size::of(module);
-    let mut reducer = Reducer { best: module.clone(), size, shows, tried: 0, stopped: false };
+    let mut reducer = Reducer { best: module.clone(), dialects, size, shows, tried: 0, stopped: false };
     while reducer.round() {}
     Reduced { module: reducer.best, tried: reducer.tried, stopped: reducer.stopped }
 }
@@ -84,6 +86,7 @@ fn elements(ty: &Type) -> u64 {
 
 struct Reducer<'a> {
     best: Module,
+    dialects: &'a Dialects,
     size: Size,
     shows: &'a mut dyn FnMut(&Module) -> Verdict,
     tried: usize,
@@ -124,7 +127,7 @@ impl Reducer<'_> {
 
     /// Keeps the module with `edits` made if it is valid, smaller and shows the failure.
     fn try_edits(&mut self, edits: &[Edit]) -> bool {
-        let Some(module) = edit::apply(&self.best, edits) else { return false };
+        let Some(module) = edit::apply(&self.best, self.dialects, edits) else { return false };
         let size = Size::of(&module);
         if size >= self.size || verify(&module).is_err() {
             return false;

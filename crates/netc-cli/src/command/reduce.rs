@@ -49,7 +49,7 @@ pub(crate) fn run(args: &ReduceArgs, registry: &Registry) -> Result<(), CliError
     };
     let mut failed = None;
     let reduced = patiently(|| {
-        reduce(&model.module, &mut |module| match shows(module) {
+        reduce(&model.module, &dialects, &mut |module| match shows(module) {
             _ if INTERRUPTED.load(Ordering::Relaxed) => Verdict::Stop,
             Ok(Some(found)) => {
                 wrong = found;

@@ -58,7 +58,13 @@ impl Affine {
             shift = c.add(shift, beta)?;
         }
         let scaled = c.mul(x, inv)?;
-        c.add(scaled, shift)
+        let y = c.add(scaled, shift)?;
+        if c.dims(y)? == c.dims(x)? {
+            return Ok(y);
+        }
+        // Broadcasting would repeat `x`, where Keras refuses.
+        let note = format!("what scales and shifts {} is for {}", c.ty(x), c.ty(y));
+        Err(LowerError::Operands(note))
     }
 }
 

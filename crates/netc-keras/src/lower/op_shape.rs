@@ -145,8 +145,9 @@ fn split(c: &mut Call<'_, '_>) -> Lowered {
             let place = |a: &Attr| {
                 a.as_int().map(|i| if i < 0 { n.saturating_sub(i.unsigned_abs()) } else { i.unsigned_abs() })
             };
-            let places = places.iter().map(|a| place(a).map(|p| p.min(n))).collect::<Option<Vec<_>>>();
-            places.ok_or_else(|| c.bad(key, "a list of integers"))?
+            // Keras gives a negative extent to what is cut behind the end, and refuses it.
+            let places = places.iter().map(|a| place(a).filter(|p| *p <= n)).collect::<Option<Vec<_>>>();
+            places.ok_or_else(|| c.bad(key, &format!("a list of integers up to {n}")))?
         }
         None => {
             let parts = c.count(key)?;

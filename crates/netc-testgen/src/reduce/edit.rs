@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use netc_ir::{
-    Attrs, CoreOp, Func, FuncId, Literal, Loc, MAIN, Module, OpId, OpKind, Type, ValueId, WeightData, WeightId,
+    Attr, Attrs, CoreOp, Func, FuncId, LayerId, Literal, Loc, MAIN, Module, Name, OpId, OpKind, Type, ValueId,
+    WeightData, WeightId,
 };
+use netc_pass::Dialects;
 
 use super::rebuild::{Action, Rebuild, live_ops, rebuild};
 use super::simpler::simpler;
@@ -34,14 +36,26 @@ pub enum Edit {
     Replace(FuncId, OpId, CoreOp),
     /// The convolution has one group, and its input as many channels as a group had.
     Ungroup(FuncId, OpId),
-    /// Each extent of the first number becomes the second.
+    /// Each extent of the first number becomes the second, in the configurations of layers too.
     Resize(u64, u64),
+    /// So does each, and what is twice to four times the first becomes as many times the second: the gates of a cell.
+    Scale(u64, u64),
+    /// The configuration of the layer has this value under the key.
+    Configure(LayerId, Name, Attr),
     /// The elements of the weight are all the same.
     Flatten(WeightId),
-    /// Functions that nothing calls, weights that nothing uses, layers that nothing applies.
+    /// Functions that nothing calls, layers that nothing applies, weights and files that nothing uses.
     Sweep,
-    /// Names, locations and attributes of functions and of the module.
-    Strip,
+    /// The attributes of the module go.
+    StripModule,
+    /// The attributes of the function go.
+    StripAttrs(FuncId),
+    /// The names of what the function computes go, and the locations.
+    StripNames(FuncId),
+    /// The parameter of the function has no layer.
+    Unlayer(FuncId, usize),
+    /// It has the name `x`, with its number if it is not the first.
+    Rename(FuncId, usize),
 }
 
 /// The edits that are tried, by kind, the most promising first.
@@ -58,16 +72,19 @@ pub(super) const KINDS: &[fn(&Module) -> Vec<Edit>] = &[
     drop_params,
     ungroupings,
     resizes,
+    settings,
     replacements,
     flattenings,
-    strip,
+    strips,
+    of_params,
+    sweep,
 ];
 
 /// `module` with `edits` made, unless they do not fit together.
-pub(super) fn apply(module: &Module, edits: &[Edit]) -> Option<Module> {
+pub(super) fn apply(module: &Module, dialects: &Dialects, edits: &[Edit]) -> Option<Module> {
     let main = module.func_named(MAIN)?;
     let mut plan = Rebuild::default();
-    let (mut promoted, mut swept, mut stripped) = (None, false, false);
+    let (mut promoted, mut swept) = (None, false);
     for edit in edits {
         match edit {
             Edit::Promote(func) => promoted = Some(*func),
@@ -88,20 +105,20 @@ pub(super) fn apply(module: &Module, edits: &[Edit]) -> Option<Module> {
                 plan.extents.insert(from, to);
             }
             Edit::Resize(from, to) => drop(plan.extents.insert(*from, *to)),
+            Edit::Scale(from, to) => plan.extents.extend((1..=4).map(|times| (from * times, to * times))),
+            Edit::Configure(layer, key, value) => drop(plan.settings.insert((*layer, key.clone()), value.clone())),
             Edit::Flatten(id) => drop(plan.flattened.insert(*id)),
             Edit::Sweep => swept = true,
-            Edit::Strip => stripped = true,
+            Edit::StripModule | Edit::StripAttrs(_) | Edit::StripNames(_) | Edit::Unlayer(..) | Edit::Rename(..) => {}
         }
     }
-    let mut new = rebuild(module, main, &plan)?;
+    let mut new = rebuild(module, dialects, main, &plan)?;
+    edits.iter().for_each(|edit| strip(&mut new, edit));
     if let Some(func) = promoted {
         swap_names(&mut new, main, func);
     }
     if swept || promoted.is_some() {
         netc_passes::sweep(&mut new);
-    }
-    if stripped {
-        strip_names(&mut new);
     }
     Some(new)
 }
@@ -220,7 +237,31 @@ fn resizes(module: &Module) -> Vec<Edit> {
     let types = types.chain(module.weights.iter().map(|w| &w.ty));
     let extents: BTreeSet<u64> = types.flat_map(|t| t.dims.iter().flatten()).filter_map(netc_ir::Dim::known).collect();
     let smaller = |n: u64| [1, 2, n / 2, n.saturating_sub(1)].into_iter().filter(move |m| 0 < *m && *m < n);
-    extents.into_iter().rev().flat_map(|n| smaller(n).map(move |m| Edit::Resize(n, m))).collect()
+    let resizes = extents.into_iter().rev().flat_map(|n| smaller(n).map(move |m| (n, m)));
+    resizes.flat_map(|(n, m)| [Edit::Resize(n, m), Edit::Scale(n, m)]).collect()
+}
+
+/// What is plainer in the configurations of layers.
+fn settings(module: &Module) -> Vec<Edit> {
+    let layers = (0..).map(LayerId::new).zip(&module.layers);
+    let plainer = layers.flat_map(|(id, layer)| {
+        let config = layer.config.get("config").and_then(Attr::as_map).into_iter().flat_map(Attrs::iter);
+        config.filter_map(move |(key, value)| Some(Edit::Configure(id, key.clone(), plain_setting(key, value)?)))
+    });
+    plainer.collect()
+}
+
+/// What is plainer than `value` under `key`, if anything is.
+fn plain_setting(key: &str, value: &Attr) -> Option<Attr> {
+    let plain = match key {
+        "activation" | "recurrent_activation" => "linear".into(),
+        "padding" => "valid".into(),
+        "strides" | "dilation_rate" => Attr::ints(vec![1; value.as_list()?.len()]),
+        "dropout" | "recurrent_dropout" | "rate" => Attr::from(0.0),
+        _ if key.ends_with("_regularizer") || key.ends_with("_constraint") => Attr::Null,
+        _ => return None,
+    };
+    (plain != *value).then_some(plain)
 }
 
 fn flattenings(module: &Module) -> Vec<Edit> {
@@ -233,21 +274,59 @@ fn sweep(_: &Module) -> Vec<Edit> {
     vec![Edit::Sweep]
 }
 
-fn strip(_: &Module) -> Vec<Edit> {
-    vec![Edit::Strip]
+fn strips(module: &Module) -> Vec<Edit> {
+    let of_funcs = module.func_ids().flat_map(|id| [Edit::StripAttrs(id), Edit::StripNames(id)]);
+    std::iter::once(Edit::StripModule).chain(of_funcs).collect()
 }
 
-fn strip_names(module: &mut Module) {
-    module.attrs = Attrs::new();
-    for func in &mut module.funcs {
-        func.attrs = Attrs::new();
-        for op in func.op_ids().collect::<Vec<_>>() {
-            func[op].loc = Loc::Unknown;
+fn of_params(module: &Module) -> Vec<Edit> {
+    let params = module.func_ids().flat_map(|id| (0..module[id].params.len()).map(move |i| (id, i)));
+    params.flat_map(|(id, i)| [Edit::Unlayer(id, i), Edit::Rename(id, i)]).collect()
+}
+
+/// Makes an edit of what is no part of the graph.
+fn strip(module: &mut Module, edit: &Edit) {
+    match edit {
+        Edit::StripModule => module.attrs = Attrs::new(),
+        Edit::StripAttrs(func) => module[*func].attrs = Attrs::new(),
+        Edit::StripNames(func) => strip_names(&mut module[*func]),
+        Edit::Unlayer(func, i) => module[*func].params[*i].layer = None,
+        Edit::Rename(func, i) => rename(&mut module[*func], *i),
+        Edit::Promote(_)
+        | Edit::DropOutput(_)
+        | Edit::Return(_)
+        | Edit::Cut(_)
+        | Edit::Bypass(..)
+        | Edit::Shortcut(..)
+        | Edit::Constant(..)
+        | Edit::Remove(..)
+        | Edit::DropParam(_)
+        | Edit::Replace(..)
+        | Edit::Ungroup(..)
+        | Edit::Resize(..)
+        | Edit::Scale(..)
+        | Edit::Configure(..)
+        | Edit::Flatten(_)
+        | Edit::Sweep => {}
+    }
+}
+
+fn strip_names(func: &mut Func) {
+    for op in func.op_ids().collect::<Vec<_>>() {
+        func[op].loc = Loc::Unknown;
+    }
+    for value in func.values_in_order().collect::<Vec<_>>() {
+        if func.producer(value).is_some() {
+            func[value].name = None;
         }
-        for value in func.values_in_order().collect::<Vec<_>>() {
-            if func.producer(value).is_some() {
-                func[value].name = None;
-            }
-        }
+    }
+}
+
+fn rename(func: &mut Func, i: usize) {
+    let name: Name = if i == 0 { "x".into() } else { format!("x{i}").as_str().into() };
+    if func.params.iter().all(|p| p.name != name) {
+        let value = func.params[i].value;
+        func[value].name = Some(name.clone());
+        func.params[i].name = name;
     }
 }

@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use netc_ir::{
-    Builder, CoreOp, Dim, F64, Func, FuncId, Module, Name, Op, OpId, OpKind, Type, ValueId, WeightData, WeightId,
+    Attr, Attrs, Builder, CoreOp, Dim, F64, Func, FuncId, LayerId, Module, Name, Op, OpId, OpKind, SourceOp, Type,
+    ValueId, WeightData, WeightId, call_types,
 };
+use netc_pass::Dialects;
+use netc_passes::analysis::callees_first;
 
 use super::edit::one_of;
 
@@ -21,6 +24,8 @@ pub(super) struct Rebuild {
     /// Extents, and what becomes of them.
     pub(super) extents: BTreeMap<u64, u64>,
     pub(super) flattened: BTreeSet<WeightId>,
+    /// What the configurations of layers have under keys.
+    pub(super) settings: BTreeMap<(LayerId, Name), Attr>,
 }
 
 /// What becomes of an op.
@@ -33,9 +38,12 @@ pub(super) enum Action {
     Replace(CoreOp),
 }
 
+/// Keys in configurations whose integers are no extents.
+const NO_EXTENTS: &[&str] = &["axis", "axes", "seed"];
+
 /// `module` changed as `plan` says; nothing if some op does not fit its operands any more. What nothing reads any more,
 /// but was read before, is removed.
-pub(super) fn rebuild(module: &Module, main: FuncId, plan: &Rebuild) -> Option<Module> {
+pub(super) fn rebuild(module: &Module, dialects: &Dialects, main: FuncId, plan: &Rebuild) -> Option<Module> {
     let mut new = module.clone();
     for (i, weight) in new.weights.iter_mut().enumerate() {
         let resized = plan.ty(&weight.ty);
@@ -49,9 +57,19 @@ pub(super) fn rebuild(module: &Module, main: FuncId, plan: &Rebuild) -> Option<M
             weight.ty = resized;
         }
     }
-    let funcs = module.func_ids().map(|id| {
+    for (i, layer) in new.layers.iter_mut().enumerate() {
+        layer.config = plan.attrs(&layer.config);
+        for ((_, key), value) in plan.settings.iter().filter(|((id, _), _)| id.index() == i) {
+            let config = layer.config.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
+            layer.config.set("config", config.with(key.clone(), value.clone()));
+        }
+    }
+    for id in callees_first(module) {
         let mut copy = Copy {
             plan,
+            dialects,
+            old_module: module,
+            new_module: &new,
             old: &module[id],
             id,
             is_main: id == main,
@@ -59,10 +77,8 @@ pub(super) fn rebuild(module: &Module, main: FuncId, plan: &Rebuild) -> Option<M
             new_of: BTreeMap::new(),
         };
         copy.run()?;
-        copy.finish()
-    });
-    let funcs = funcs.collect::<Option<Vec<Func>>>()?;
-    new.funcs = funcs;
+        new.funcs[id.index()] = copy.finish()?;
+    }
     Some(new)
 }
 
@@ -71,6 +87,26 @@ impl Rebuild {
         match dim.known().and_then(|n| self.extents.get(&n)) {
             Some(n) => Dim::Known(*n),
             None => dim.clone(),
+        }
+    }
+
+    /// The attributes with the extents in them changed: integers that are one.
+    fn attrs(&self, attrs: &Attrs) -> Attrs {
+        let changed = |(key, value): &(Name, Attr)| {
+            (key.clone(), if NO_EXTENTS.contains(&&**key) { value.clone() } else { self.attr(value) })
+        };
+        attrs.iter().map(changed).collect()
+    }
+
+    fn attr(&self, attr: &Attr) -> Attr {
+        match attr {
+            Attr::Int(n) => match u64::try_from(*n).ok().and_then(|n| self.extents.get(&n)) {
+                Some(new) => Attr::Int((*new).into()),
+                None => attr.clone(),
+            },
+            Attr::List(items) => Attr::List(items.iter().map(|item| self.attr(item)).collect()),
+            Attr::Map(map) => Attr::Map(self.attrs(map)),
+            Attr::Null | Attr::Bool(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => attr.clone(),
         }
     }
 
@@ -98,6 +134,10 @@ impl Rebuild {
 
 struct Copy<'a> {
     plan: &'a Rebuild,
+    dialects: &'a Dialects,
+    old_module: &'a Module,
+    /// What is called is there already.
+    new_module: &'a Module,
     old: &'a Func,
     id: FuncId,
     is_main: bool,
@@ -172,14 +212,42 @@ impl Copy<'_> {
 
     fn kept(&mut self, op: &Op) -> Option<()> {
         let operands = self.operands(op)?;
-        if let OpKind::Core(core) = &op.kind {
-            return self.core(self.plan.op(core)?, op, &operands);
+        let (kind, types) = match &op.kind {
+            OpKind::Core(core) => return self.core(self.plan.op(core)?, op, &operands),
+            OpKind::Source(source) => {
+                let source = SourceOp { attrs: self.plan.attrs(&source.attrs), ..(**source).clone() };
+                let types = self.source_types(op, &source, &operands)?;
+                (OpKind::Source(Box::new(source)), types)
+            }
+            OpKind::Call(call) => {
+                let callee = &self.new_module[call.callee];
+                (op.kind.clone(), call_types(callee, operands.iter().map(|v| self.b.ty(*v))))
+            }
+        };
+        let names = op.results.iter().map(|v| self.old[*v].name.clone());
+        let results: Vec<_> = types.into_iter().zip(names).collect();
+        if results.len() != op.results.len() {
+            return None;
         }
-        let types: Vec<_> =
-            op.results.iter().map(|v| (self.plan.ty(&self.old[*v].ty), self.old[*v].name.clone())).collect();
-        let new = self.b.at(op.loc.clone()).op(op.kind.clone(), &operands, types);
+        let new = self.b.at(op.loc.clone()).op(kind, &operands, results);
         self.new_of.extend(op.results.iter().copied().zip(self.b.results(new).to_vec()));
         Some(())
+    }
+
+    /// The types of the results of `source`, which stands for `op`: those that they had, with extents changed, where they
+    /// were not known to `dialects`. Nothing if the layer does not fit any more.
+    fn source_types(&self, op: &Op, source: &SourceOp, operands: &[ValueId]) -> Option<Vec<Type>> {
+        let types = |module: &Module, source: &SourceOp, operands: Vec<Type>| {
+            self.dialects.result_types(module, source, source.layer.map(|id| &module[id]), &operands)
+        };
+        let given = operands.iter().map(|v| self.b.ty(*v).clone()).collect();
+        if let Ok(types) = types(self.new_module, source, given) {
+            return Some(types);
+        }
+        let OpKind::Source(source) = &op.kind else { return None };
+        let given = op.operands.iter().map(|v| self.old[*v].ty.clone()).collect();
+        let was_known = types(self.old_module, source, given).is_ok();
+        (!was_known).then(|| op.results.iter().map(|v| self.plan.ty(&self.old[*v].ty)).collect())
     }
 
     fn core(&mut self, core: CoreOp, op: &Op, operands: &[ValueId]) -> Option<()> {
@@ -204,8 +272,12 @@ impl Copy<'_> {
         let outputs = self.outputs()?;
         let was_dead = dead_results(self.old);
         let kept: BTreeSet<ValueId> = was_dead.iter().filter_map(|v| self.get(*v)).collect();
-        let (name, attrs) = (self.old.name.clone(), self.old.attrs.clone());
+        let (name, mut attrs) = (self.old.name.clone(), self.old.attrs.clone());
         let mut func = self.b.finish(outputs);
+        // How inputs and outputs are nested holds for as many as there were.
+        if func.params.len() != self.old.params.len() || func.outputs.len() != self.old.outputs.len() {
+            ["inputs", "outputs"].into_iter().for_each(|key| drop(attrs.remove(key)));
+        }
         (func.name, func.attrs) = (name, attrs);
         let live = live_from(&func, &kept);
         func.retain_ops(|op| live[op.index()]);

@@ -29,6 +29,19 @@ fn operations_take_constants_on_either_side() {
     check(op("keras.ops.Add", "", array, x), "f32[N,4]");
 }
 
+#[test]
+fn operations_refuse_what_keras_refuses() {
+    let x = &["f32[N,4,1]"];
+    check_error(
+        op("keras.ops.LayerNorm", "axis = -1", "args = [$0, $1], kwargs = {}", &["f32[N,4,1]", "f32[2]"]),
+        "what scales and shifts f32[N,4,1] is for f32[N,4,2]",
+    );
+    check_error(
+        op("keras.ops.Split", "indices_or_sections = [1, 5], axis = 1", "args = [$0], kwargs = {}", x),
+        "`indices_or_sections` is [1, 5], expected a list of integers up to 4",
+    );
+}
+
 /// An operation counts as a layer nowhere, least of all where the groups of weights are numbered.
 #[test]
 fn functions_of_activations_are_operations() {
