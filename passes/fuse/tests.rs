@@ -1,6 +1,7 @@
 //! What becomes a group, and that `inline` undoes it. `tests/properties.rs` compares values.
 
 use netc_ir::{Func, Module, parse, verify};
+use netc_testgen::property::config;
 use proptest::prelude::*;
 
 use crate::testing::{check_fuel, random_lowered, rewrite, run, structure};
@@ -198,6 +199,8 @@ fn after(module: &Module, pass: &str) -> Module {
 }
 
 proptest! {
+    #![proptest_config(config(256))]
+
     #[test]
     fn inlining_undoes_it(module in random_lowered()) {
         let fused = after(&module, "fuse");

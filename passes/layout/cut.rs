@@ -182,6 +182,7 @@ impl Network {
 
 #[cfg(test)]
 mod tests {
+    use netc_testgen::property::config;
     use proptest::prelude::*;
 
     use super::*;
@@ -196,7 +197,7 @@ mod tests {
     fn no_cut_weighs_less_and_none_as_light_has_more_nodes() {
         const NODES: usize = 8;
         let ties = prop::collection::vec((prop::collection::vec(0..NODES, 2..5), 0..6u64), 0..14);
-        proptest!(ProptestConfig::with_cases(400), |(ties in ties)| {
+        proptest!(config(400), |(ties in ties)| {
             let mut network = Network::new();
             network.first.resize(NODES, None);
             ties.iter().for_each(|(nodes, weight)| network.tie(nodes, *weight));

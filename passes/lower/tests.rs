@@ -1,6 +1,7 @@
 //! Lowering whole modules.
 
 use netc_ir::verify;
+use netc_testgen::property::config;
 use proptest::prelude::*;
 
 use super::*;
@@ -109,6 +110,8 @@ fn errors_name_the_place() {
 }
 
 proptest! {
+    #![proptest_config(config(256))]
+
     #[test]
     fn what_is_left_has_no_meaning(module in random_module()) {
         let lowered = lower_module(&module, &dialects()).unwrap();

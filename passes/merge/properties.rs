@@ -2,6 +2,7 @@
 
 use netc_ir::{Module, print, verify};
 use netc_pass::{Context, Dialects, Manager, PassCall, Pipeline};
+use netc_testgen::property::config;
 use proptest::prelude::*;
 
 use super::*;
@@ -34,6 +35,8 @@ fn check_merge(module: &Module, at: &[String]) -> Result<(), TestCaseError> {
 }
 
 proptest! {
+    #![proptest_config(config(256))]
+
     #[test]
     fn merging_undoes_a_split(
         module in prop_oneof![random_module(), random_lowered()],

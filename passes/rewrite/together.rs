@@ -230,6 +230,7 @@ mod tests {
 
     use netc_ir::{MAIN, parse, print, verify};
     use netc_pass::{Dialects, Fuel};
+    use netc_testgen::property::config;
     use proptest::prelude::*;
 
     use super::super::{MOST, rewrite_func};
@@ -369,7 +370,7 @@ mod tests {
         let rules = "r: relu(?x), add(?y, ?z) => neg(?y), add(?x, ?z)";
         let rules = netc_rules::parse(rules).unwrap();
         let (dialects, done) = (Dialects::new(), Cell::new(0));
-        proptest!(|(mut module in random_lowered())| {
+        proptest!(config(256), |(mut module in random_lowered())| {
             let main = module.func_named(MAIN).unwrap();
             let mut context = Context::new(&dialects);
             let (func, rewrites) = rewrite_func(&module, &module[main], &rules, &mut context);

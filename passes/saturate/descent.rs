@@ -237,6 +237,7 @@ fn places(problem: &Problem, order: &[usize]) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
+    use netc_testgen::property::config;
     use proptest::collection::vec;
     use proptest::prelude::*;
 
@@ -269,7 +270,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+        #![proptest_config(config(2_000))]
 
         #[test]
         fn no_change_is_left_that_makes_the_whole_cheaper((classes, roots, pairs) in problems()) {

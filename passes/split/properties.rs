@@ -1,6 +1,7 @@
 //! Splits of random programs.
 
 use netc_ir::{Module, Op, OpId, OpKind, verify};
+use netc_testgen::property::config;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -26,6 +27,8 @@ fn check_split(module: &Module, at: &[String]) -> Result<(), TestCaseError> {
 }
 
 proptest! {
+    #![proptest_config(config(256))]
+
     #[test]
     fn stages_part_the_ops(module in random_module(), places in prop::collection::vec(any::<(Index, bool)>(), 1..4)) {
         let at = cuts(&module, &places);

@@ -24,23 +24,38 @@ impl Debug for Fails {
     }
 }
 
-/// Tries `property` on `cases` values of `strategy`, or on as many as the environment variable [`CASES`] says. The
-/// values are those of the seed [`SEED`].
+/// How many cases may be rejected for each that is not.
+const MOST_REJECTED: u32 = 16;
+
+/// The configuration of tests of properties: `cases` of them, or as many as the environment variable [`CASES`] says, of
+/// the seed [`SEED`].
+pub fn config(cases: u32) -> Config {
+    let cases = number(CASES).unwrap_or(cases);
+    Config {
+        cases,
+        max_global_rejects: cases.saturating_mul(MOST_REJECTED),
+        rng_seed: RngSeed::Fixed(seed()),
+        failure_persistence: None,
+        max_shrink_iters: 20_000,
+        ..Config::default()
+    }
+}
+
+/// Tries `property` on values of `strategy`, as [`config`] says.
 pub fn check<T: Debug>(
     cases: u32,
     strategy: impl Strategy<Value = T>,
     property: impl Fn(T) -> Result<(), Wrong>,
 ) -> Result<(), Fails> {
-    let number = |name: &str| env::var(name).ok().and_then(|n| n.parse().ok());
-    let seed = number(SEED).unwrap_or(1);
-    let config = Config {
-        cases: number(CASES).unwrap_or(cases),
-        rng_seed: RngSeed::Fixed(seed.into()),
-        failure_persistence: None,
-        max_shrink_iters: 20_000,
-        ..Config::default()
-    };
     let run = |value| property(value).map_err(TestCaseError::fail);
-    let ran = TestRunner::new(config).run(&strategy, run);
-    ran.map_err(|error| Fails(format!("with {SEED}={seed}: {error}")))
+    let ran = TestRunner::new(config(cases)).run(&strategy, run);
+    ran.map_err(|error| Fails(format!("with {SEED}={}: {error}", seed())))
+}
+
+fn seed() -> u64 {
+    number(SEED).unwrap_or(1).into()
+}
+
+fn number(variable: &str) -> Option<u32> {
+    env::var(variable).ok()?.parse().ok()
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use netc_ir::{Func, parse};
+use netc_testgen::property::config;
 use proptest::prelude::*;
 
 use super::*;
@@ -179,6 +180,8 @@ fn check_parts(module: &Module) -> Result<(), TestCaseError> {
 }
 
 proptest! {
+    #![proptest_config(config(256))]
+
     #[test]
     fn the_parts_cost_what_their_ops_cost(module in random_module()) {
         check_parts(&module)?;

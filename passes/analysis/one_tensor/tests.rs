@@ -1,6 +1,7 @@
 //! One-tensor cuts against their definition.
 
 use netc_ir::{Def, parse};
+use netc_testgen::property::config;
 use petgraph::algo::dominators::simple_fast;
 use petgraph::graph::{DiGraph, NodeIndex};
 use proptest::prelude::*;
@@ -124,6 +125,8 @@ fn petgraph_parents(tree: &PostDominators) -> Vec<Option<usize>> {
 }
 
 proptest! {
+    #![proptest_config(config(256))]
+
     #[test]
     fn the_fast_way_finds_what_the_definition_says(module in random_module()) {
         let main = module.main().unwrap();
