@@ -8,7 +8,7 @@
 use std::cell::Cell;
 use std::fmt::Debug;
 
-use netc_ir::{MAIN, print};
+use netc_ir::{MAIN, Module, print};
 use netc_keras::lower::KerasDialect;
 use netc_pass::Dialects;
 use netc_testgen::oracle::{self, Split, Subject, Wrong};
@@ -82,7 +82,10 @@ fn programs_run_and_give_the_same_each_time() {
 #[test]
 fn passes_in_any_order_keep_values() {
     let recipes = (CoreRecipe::strategy(CORE_OPS), prop::collection::vec(any::<u8>(), 1..8));
-    check(100, recipes, |(recipe, passes)| oracle::keeps_values_by(&recipe.build(), &oracle::random_pipeline(&passes)));
+    check(200, recipes, |(recipe, passes)| {
+        let module = recipe.build();
+        oracle::keeps_values_by(&module, &oracle::random_pipeline(&module, &passes))
+    });
 }
 
 #[test]
@@ -209,7 +212,7 @@ fn damaged_text_is_no_reason_to_panic() {
 #[test]
 fn damaged_pipelines_are_no_reason_to_panic() {
     check(200, (prop::collection::vec(any::<u8>(), 0..8), damage()), |(passes, damage)| {
-        oracle::pipeline_text(&damaged(oracle::random_pipeline(&passes).into_bytes(), &damage))
+        oracle::pipeline_text(&damaged(oracle::random_pipeline(&Module::new(), &passes).into_bytes(), &damage))
     });
 }
 

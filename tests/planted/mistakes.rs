@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use netc_ir::{
-    Attr, Compare, CoreOp, FuncId, LayerId, Module, Op, OpId, OpKind, PadMode, Padding, Pool, Reduce, Unary, ValueId,
-    WeightData, callees,
+    Attr, Binary, Compare, CoreOp, FuncId, LayerId, Module, Op, OpId, OpKind, PadMode, Padding, Pool, Reduce, Unary,
+    ValueId, WeightData, callees,
 };
 use netc_passes::split;
 use netc_testgen::Cuts;
@@ -18,10 +18,20 @@ pub(crate) enum Level {
     Layers,
 }
 
+/// Which oracle finds a mistake.
+#[derive(Clone, Copy)]
+pub(crate) enum Found {
+    ByValues,
+    ByFuel,
+    ByRunningTwice,
+    InStages,
+}
+
 /// A transform with a mistake.
 pub(crate) struct Mistake {
     pub(crate) name: &'static str,
     pub(crate) level: Level,
+    pub(crate) found: Found,
     pub(crate) make: fn(&mut Module),
 }
 
@@ -146,6 +156,35 @@ pub(crate) const MISTAKES: &[Mistake] = &[
             m[main].outputs.iter_mut().filter(|o| o.value == last).for_each(|o| o.value = before);
         }
     }),
+    core("last output gone", |m| {
+        let main = main_of(m);
+        drop(m[main].outputs.pop());
+    }),
+    core("op before what it reads", |m| {
+        let main = main_of(m);
+        let first = m[main].op_ids().find(|op| !m[main][*op].operands.is_empty());
+        let last = m[main].op_ids().next_back().and_then(|op| m[main][op].results.first().copied());
+        if let (Some(first), Some(last)) = (first, last) {
+            let operands = vec![last; m[main][first].operands.len()];
+            m[main].set_operands(first, operands);
+        }
+    }),
+    Mistake { found: Found::ByFuel, ..core("done without fuel", swap_sums) },
+    Mistake { found: Found::ByRunningTwice, ..core("never done", swap_sums) },
+    Mistake {
+        found: Found::InStages,
+        ..core("one function forgotten", |m| {
+            let main = main_of(m);
+            let others: Vec<FuncId> = m.func_ids().filter(|id| *id != main).collect();
+            for func in others {
+                for op in m[func].op_ids().collect::<Vec<_>>() {
+                    if m[func][op].kind == OpKind::Core(CoreOp::Unary(Unary::Relu)) {
+                        m[func].set_kind(op, CoreOp::Unary(Unary::Abs));
+                    }
+                }
+            }
+        })
+    },
     core("crossing value forgotten", |m| {
         after_split(m, |m, stage| {
             let params: Vec<ValueId> = m[stage].params.iter().map(|p| p.value).collect();
@@ -180,11 +219,19 @@ pub(crate) const MISTAKES: &[Mistake] = &[
 ];
 
 const fn core(name: &'static str, make: fn(&mut Module)) -> Mistake {
-    Mistake { name, level: Level::Core, make }
+    Mistake { name, level: Level::Core, found: Found::ByValues, make }
 }
 
 const fn layers(name: &'static str, make: fn(&mut Module)) -> Mistake {
-    Mistake { name, level: Level::Layers, make }
+    Mistake { name, level: Level::Layers, found: Found::ByValues, make }
+}
+
+/// Changes nothing that is computed, and does so again each time.
+fn swap_sums(module: &mut Module) {
+    each_op(module, |_, op| {
+        let is_sum = op.kind == OpKind::Core(CoreOp::Binary(Binary::Add));
+        is_sum.then(|| (None, op.operands.iter().rev().copied().collect()))
+    });
 }
 
 fn main_of(module: &Module) -> FuncId {

@@ -3,13 +3,14 @@
 use netc_exec::Consts;
 use netc_ir::{Module, print, verify};
 use netc_pass::{
-    Context, Dialects, Event, Failure, Fidelity, Fuel, Manager, Observer, Pipeline, PipelineError, PipelineSyntaxError,
-    Record, Registry,
+    Context, Dialects, Event, Failure, Fidelity, Fuel, Manager, Observer, PassCall, Pipeline, PipelineError,
+    PipelineSyntaxError, Record, Registry,
 };
 use netc_passes::split;
 
 use super::runs::{Reference, same_outputs};
 use super::{Wrong, require};
+use crate::cuts::Cuts;
 
 /// Pipelines over core ops that keep every bit and leave nothing that they would rewrite: passes alone and together.
 pub const EXACT: &[&str] = &[
@@ -85,7 +86,8 @@ pub fn keeps_values_by(module: &Module, pipeline: &str) -> Result<(), Wrong> {
     keeps_values(module, Subject { pipeline, registry: &registry, dialects: &dialects }).map(drop)
 }
 
-/// With less fuel the pipeline does less, and leaves a valid module with the same outputs each time.
+/// With less fuel the pipeline does less, and leaves a valid module with the same outputs each time; with none it changes
+/// nothing.
 pub fn fuel(module: &Module, subject: Subject<'_>) -> Result<(), Wrong> {
     let (_, record) = subject.apply(module, Fuel::unlimited())?;
     let tries = FUELS.min(record.rewrites);
@@ -97,6 +99,7 @@ pub fn fuel(module: &Module, subject: Subject<'_>) -> Result<(), Wrong> {
         let fuel = record.rewrites * i / tries;
         let (after, part) = subject.apply(module, Fuel::of(fuel))?;
         require(part.rewrites == fuel, || format!("does {} rewrites with fuel for {fuel}", part.rewrites))?;
+        require(fuel > 0 || after == *module, || format!("makes this without fuel:\n{}", print(&after)))?;
         reference.agrees(&after, part.fidelity).map_err(|e| format!("with fuel {fuel}: {e}"))?;
     }
     Ok(())
@@ -139,14 +142,34 @@ pub fn pipeline_text(bytes: &[u8]) -> Result<(), Wrong> {
     }
 }
 
-/// The pipeline that bytes give: passes over core ops one after the other, some repeated.
-pub fn random_pipeline(bytes: &[u8]) -> String {
-    const PASSES: &[&str] =
-        &["dce", "cse", "canonicalize", "fold-const", "fold-bn", "lower", "@simplify", "fuse", "inline", "layout"];
+/// The pipeline that bytes give for `module`, a program of core ops: passes one after the other, some repeated, and for
+/// two of four first a split, which is merged again for one of them.
+pub fn random_pipeline(module: &Module, bytes: &[u8]) -> String {
+    const PASSES: &[&str] = &[
+        "dce",
+        "cse",
+        "canonicalize",
+        "fold-const",
+        "fold-bn",
+        "lower",
+        "@simplify",
+        "fuse",
+        "inline",
+        "layout",
+        "layout=channels-first",
+        "saturate{iters=2,nodes=100}",
+    ];
     let step = |byte: &u8| {
         let pass = PASSES[usize::from(*byte) % PASSES.len()];
         if *byte >= 192 { format!("fix{{max=2}}({pass},dce)") } else { pass.into() }
     };
-    let steps: Vec<String> = bytes.iter().take(FEW_PASSES).map(step).collect();
+    let mut steps: Vec<String> = bytes.iter().take(FEW_PASSES).map(step).collect();
+    let cuts = Cuts::from_bytes(bytes).names(module);
+    let shape = bytes.iter().fold(0, |sum: u8, byte| sum.wrapping_add(*byte)) % 4;
+    if shape >= 2 && !cuts.is_empty() && split::plan(module, &cuts).is_ok() {
+        let split = PassCall { name: "split".into(), options: vec![("at".into(), cuts)] };
+        let merge = (shape == 3).then(|| "merge".to_string());
+        steps.splice(0..0, std::iter::once(Pipeline::from(split).to_string()).chain(merge));
+    }
     if steps.is_empty() { "dce".into() } else { steps.join(",") }
 }
