@@ -49,7 +49,7 @@ impl Pass for Extract {
             Some((dissolved, part)) => plan(dissolved, part)?,
             None => plan(module, &self.part)?,
         };
-        masks_stay(dissolved.as_ref().map_or(&*module, |(dissolved, _)| dissolved), &plan, context.dialects)?;
+        check_masks(dissolved.as_ref().map_or(&*module, |(dissolved, _)| dissolved), &plan, context.dialects)?;
         for text in plan.remarks() {
             context.remark(INFO.name, Loc::Unknown, text);
         }
@@ -63,7 +63,10 @@ impl Pass for Extract {
 }
 
 /// Refuses a part that would not find a mask that it reads.
-fn masks_stay(module: &Module, plan: &ExtractPlan, dialects: &Dialects) -> Result<(), PassError> {
+///
+/// # Errors
+/// What reads the mask, and what makes it.
+pub fn check_masks(module: &Module, plan: &ExtractPlan, dialects: &Dialects) -> Result<(), PassError> {
     let Some(main) = module.main() else { return Ok(()) };
     let mut inside = vec![false; main.num_op_slots()];
     plan.ops.iter().for_each(|op| inside[op.index()] = true);

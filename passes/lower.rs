@@ -163,7 +163,7 @@ impl<'m> Lowering<'m> {
     }
 
     fn order(&self, func: &Func) -> Vec<OpId> {
-        if self.masked { self.dialects.order(func) } else { func.op_ids().collect() }
+        if self.masked && self.fuel.is_left() { self.dialects.order(func) } else { func.op_ids().collect() }
     }
 
     fn op(&mut self, body: &mut Body<'m>, op: &'m Op) -> Result<(), PassError> {

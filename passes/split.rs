@@ -19,6 +19,7 @@ use netc_ir::{Loc, Module};
 use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo};
 
 pub use apply::apply;
+pub use masks::check_masks;
 pub use plan::{Boundary, SplitError, SplitPlan, StagePlan, plan};
 
 pub use crate::part::Crossing;
@@ -71,7 +72,7 @@ impl Pass for Split {
             None => plan(module, &self.at)?,
         };
         let whole = dissolved.as_ref().map_or(&*module, |dissolved| &dissolved.module);
-        let masks = masks::check(whole, &plan, context.dialects)?;
+        let masks = check_masks(whole, &plan, context.dialects)?;
         for text in plan.remarks().into_iter().chain(masks) {
             context.remark("split", Loc::Unknown, text);
         }

@@ -7,7 +7,10 @@ use super::plan::SplitPlan;
 use crate::analysis::{MaskReads, OneTensorCuts, OpNames, needed_by};
 
 /// Refuses the plan where a stage would not find a mask that it reads. What stages may miss is returned in words.
-pub(super) fn check(module: &Module, plan: &SplitPlan, dialects: &Dialects) -> Result<Vec<String>, PassError> {
+///
+/// # Errors
+/// What reads the mask, what makes it, and the nearest cuts that sever none.
+pub fn check_masks(module: &Module, plan: &SplitPlan, dialects: &Dialects) -> Result<Vec<String>, PassError> {
     let reads = MaskReads::of(module, dialects);
     let Some(main) = module.main() else { return Ok(Vec::new()) };
     let mut stage_of = vec![None; main.num_op_slots()];

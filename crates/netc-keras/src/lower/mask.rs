@@ -187,13 +187,12 @@ fn has_tensors(argument: &Attr) -> bool {
     }
 }
 
-/// Whether a layer of `module` makes masks, or a call gives one.
+/// Whether a layer that is applied in `module` makes masks, or a call gives one.
 pub(super) fn makes_masks(module: &Module) -> bool {
-    let ops = module.funcs.iter().flat_map(Func::ops).filter_map(|(_, op)| match &op.kind {
-        OpKind::Source(source) => Some(&**source),
-        OpKind::Call(_) | OpKind::Core(_) => None,
-    });
-    module.layers.iter().any(makes_mask) || ops.into_iter().any(gives_mask)
+    module.funcs.iter().flat_map(Func::ops).any(|(_, op)| match &op.kind {
+        OpKind::Source(op) => gives_mask(op) || op.layer.is_some_and(|id| makes_mask(&module[id])),
+        OpKind::Call(_) | OpKind::Core(_) => false,
+    })
 }
 
 fn makes_mask(layer: &Layer) -> bool {

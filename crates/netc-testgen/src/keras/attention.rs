@@ -28,7 +28,6 @@ fn with_options(declaration: Declaration, k: &mut Choice) -> Declaration {
 
 pub(super) fn attention(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
     let all = inputs(d, step)?;
-    d.reads_masks()?;
     let operands = &all[..if k.flag() { 3 } else { 2 }];
     let use_scale = !k.flag();
     let features = *d.extents(all[0]).last()?;
@@ -48,7 +47,6 @@ pub(super) fn attention(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) 
 
 pub(super) fn multi_head(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
     let tensors = inputs(d, step)?;
-    d.reads_masks()?;
     if k.below(3) == 2 {
         return group_query(d, tensors, k);
     }

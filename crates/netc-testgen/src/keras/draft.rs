@@ -58,12 +58,11 @@ pub(super) struct Made {
     pub(super) results: Vec<Tensor>,
 }
 
-/// Masks travel beside the tensors, and netc has none: layers that make them and layers that read them are not in one
-/// model.
+/// Masks travel beside the tensors, and convolutions over steps take none: the two are not in one model.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Masks {
     made: bool,
-    read: bool,
+    refused: bool,
 }
 
 impl Draft {
@@ -257,16 +256,16 @@ impl Draft {
         self.op(("numpy", "Add"), Attrs::new(), args(0.1), &[y], size)
     }
 
-    /// Says that the next layer reads masks; `None` where one makes them.
-    pub(super) fn reads_masks(&mut self) -> Option<()> {
-        self.masks.read |= !self.masks.made;
+    /// Says that the next layer takes no masks; `None` where one makes them.
+    pub(super) fn refuses_masks(&mut self) -> Option<()> {
+        self.masks.refused |= !self.masks.made;
         (!self.masks.made).then_some(())
     }
 
-    /// Says that the next layer makes masks; `None` where one reads them.
+    /// Says that the next layer makes masks; `None` where one takes none.
     pub(super) fn makes_masks(&mut self) -> Option<()> {
-        self.masks.made |= !self.masks.read;
-        (!self.masks.read).then_some(())
+        self.masks.made |= !self.masks.refused;
+        (!self.masks.refused).then_some(())
     }
 }
 

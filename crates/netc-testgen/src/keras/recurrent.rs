@@ -81,7 +81,7 @@ fn of_cells(d: &mut Draft, x: Tensor, features: u64, k: &mut Choice) -> Added {
 
 pub(super) fn conv_lstm(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
     let x = d.find(step.reads[0], |extents| (3..=5).contains(&extents.len()) && extents[0] <= 6)?;
-    d.reads_masks()?;
+    d.refuses_masks()?;
     let mut spatial = d.extents(x).split_off(1);
     let first = k.below(3) == 2;
     let channels = if first { spatial.remove(0) } else { spatial.pop()? };
@@ -110,7 +110,6 @@ pub(super) fn conv_lstm(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) 
 /// A sequence, by its number of features.
 fn sequence(d: &mut Draft, step: &Step<KerasClass>) -> Option<(Tensor, u64)> {
     let x = d.of_rank(step.reads[0], 2)?;
-    d.reads_masks()?;
     Some((x, *d.extents(x).last()?))
 }
 

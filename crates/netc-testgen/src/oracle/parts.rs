@@ -36,6 +36,9 @@ pub fn is_canonical(module: &Module) -> Result<(), Wrong> {
 /// outputs, bit for bit. Text that says no part is no matter.
 pub fn extract_computes(module: &Module, part: &str, dialects: &Dialects) -> Result<(), Wrong> {
     let Ok(plan) = extract::plan(module, part) else { return Ok(()) };
+    if extract::check_masks(module, &plan, dialects).is_err() {
+        return Ok(());
+    }
     let mut after = module.clone();
     extract::apply(&mut after, &plan);
     print_parse(&after)?;

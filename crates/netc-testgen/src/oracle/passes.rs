@@ -117,6 +117,9 @@ pub fn idempotent(module: &Module, subject: Subject<'_>) -> Result<(), Wrong> {
 /// are refused hold nothing up.
 pub fn commutes(module: &Module, cuts: &[String], subject: Subject<'_>) -> Result<(), Wrong> {
     let Ok(plan) = split::plan(module, cuts) else { return Ok(()) };
+    if split::check_masks(module, &plan, subject.dialects).is_err() {
+        return Ok(());
+    }
     let mut stages = module.clone();
     split::apply(&mut stages, &plan);
     let (whole, record) = subject.apply(module, Fuel::unlimited())?;

@@ -1,7 +1,7 @@
 //! Stages compute what the whole computes.
 
 use netc_exec::Tensor;
-use netc_ir::{Bindings, Func, FuncId, MAIN, Module, OpKind, ValueId, callees, print};
+use netc_ir::{Bindings, ElemType, Func, FuncId, MAIN, Module, OpKind, Type, ValueId, callees, print};
 use netc_pass::{Context, Dialects, PassError};
 use netc_passes::dissolve::dissolve;
 use netc_passes::split;
@@ -22,7 +22,7 @@ pub enum Split {
 /// Splitting a program of core ops at `cuts` parts its live ops among stages, which compute the same bit for bit: as
 /// calls of `@main`, and one after the other on their own.
 pub fn split_compose(module: &Module, cuts: &[String]) -> Result<Split, Wrong> {
-    let after = match split(module, cuts)? {
+    let after = match split(module, cuts, &Dialects::new())? {
         Ok(after) => after,
         Err(refused) => return Ok(Split::Refused(refused.to_string())),
     };
@@ -45,10 +45,15 @@ pub fn split_compose_keras(module: &Module, cuts: &[String], dialects: &Dialects
         Err(error) => return refused(error),
     };
     let (whole, cuts) = dissolved.as_ref().map_or((module, cuts), |d| (&d.module, &d.cuts));
-    let after = match split(whole, cuts)? {
+    let after = match split(whole, cuts, dialects)? {
         Ok(after) => after,
         Err(error) => return refused(error),
     };
+    let open = |ty: &Type| ty.rank().is_none() || ty.elem == ElemType::Any;
+    let takes_open = |func: &Func| func.params.iter().any(|p| open(&func[p.value].ty));
+    if after.main().is_some_and(|main| callees(main).any(|id| takes_open(&after[id]))) {
+        return Ok(Split::Refused("no file says an input whose type is not known".into()));
+    }
     let (before, split) = (lowered(module, dialects)?, lowered(&after, dialects)?);
     let given = random_inputs(&before)?;
     let expected = run(&before, MAIN, &given)?;
@@ -62,8 +67,9 @@ pub fn split_compose_keras(module: &Module, cuts: &[String], dialects: &Dialects
 }
 
 /// The module split at `cuts`, whose stages part the ops of `@main`, or why it cannot be.
-fn split(module: &Module, cuts: &[String]) -> Result<Result<Module, PassError>, Wrong> {
-    let plan = match split::plan(module, cuts) {
+fn split(module: &Module, cuts: &[String], dialects: &Dialects) -> Result<Result<Module, PassError>, Wrong> {
+    let planned = split::plan(module, cuts);
+    let plan = match planned.and_then(|plan| split::check_masks(module, &plan, dialects).map(|_| plan)) {
         Ok(plan) => plan,
         Err(refused) => return Ok(Err(refused)),
     };
