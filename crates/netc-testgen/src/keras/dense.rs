@@ -72,7 +72,8 @@ pub(super) fn embedding(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) 
             d.op(("numpy", "Multiply"), Attrs::new(), vec![Attr::Operand(0), Attr::from(7.0)], &[x], 3.0)?
         }
     };
-    let masks = k.below(4) == 3 && d.makes_masks().is_some();
+    // Masks are of steps: what reads them takes no others.
+    let masks = k.below(2) == 1 && d.axes(x) == 1 && d.makes_masks().is_some();
     let config =
         Attrs::new().with("input_dim", rows as i64).with("output_dim", features as i64).with("mask_zero", masks);
     let table = (vec![rows, features], Init::uniform(-1.0, 1.0));

@@ -58,7 +58,8 @@ pub(super) struct Made {
     pub(super) results: Vec<Tensor>,
 }
 
-/// Masks travel beside the tensors, and convolutions over steps take none: the two are not in one model.
+/// Masks of steps travel beside the tensors. Convolutions over steps take none, and a softmax takes one of the extents of
+/// its tensor alone: these are not in one model with what makes masks.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Masks {
     made: bool,

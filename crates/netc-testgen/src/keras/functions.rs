@@ -95,7 +95,10 @@ pub(super) fn rectifier(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) 
         }
         1 => layer("LeakyReLU", "negative_slope", k.of(&[0.25, 0.5]).into()),
         2 => layer("ELU", "alpha", k.of(&[1.0, 0.75]).into()),
-        3 => layer("Softmax", "axis", axis_or_axes(d, x, k)).kwarg("mask", Attr::Null),
+        3 => {
+            d.refuses_masks()?;
+            layer("Softmax", "axis", axis_or_axes(d, x, k)).kwarg("mask", Attr::Null)
+        }
         _ => prelu(d, x, k),
     };
     d.layer(&declaration, &[x], size)

@@ -42,7 +42,8 @@ fn place_or_count(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Add
     let x = d.op_of(("numpy", "Round"), Attrs::new().with("decimals", 0), x, d.size(x))?;
     let class = k.of(&["Argmax", "Argmin", "CountNonzero"]);
     let config = match class {
-        "CountNonzero" => Attrs::new().with("axis", axis_or_axes(d, x, k)),
+        // Keras counts along one axis on every backend; several it reads back as a list, which JAX refuses.
+        "CountNonzero" => Attrs::new().with("axis", axis(d, x, k)),
         _ => Attrs::new().with("axis", axis(d, x, k)).with("keepdims", k.flag()),
     };
     d.op_of(("numpy", class), config, x, 4.0)
