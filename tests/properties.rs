@@ -101,6 +101,21 @@ fn models_survive_their_files() {
 }
 
 #[test]
+fn models_with_layers_that_nobody_knows_survive_files_and_splits() {
+    check(200, (KerasRecipe::strategy(LAYERS), Cuts::strategy()), |(recipe, cuts)| {
+        let features = recipe.features.with(Feature::Abstract);
+        let model = recipe.with_features(features).build();
+        oracle::print_parse(&model)?;
+        // Its file does not say all that the generator does, as how many results a call has.
+        let (model, _folder) = oracle::through_file(&model, main_of(&model)?, &dialects())?;
+        oracle::round_trip_keras(&model, &dialects())?;
+        oracle::round_trip_hdf5(&model, &dialects())?;
+        oracle::round_trip_json(&model, &dialects())?;
+        oracle::split_merge(&model, &cuts.names(&model))
+    });
+}
+
+#[test]
 fn layers_without_a_meaning_survive_their_files() {
     check(64, KerasRecipe::strategy(LAYERS), |recipe| {
         let model = recipe.build();

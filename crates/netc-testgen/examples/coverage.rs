@@ -1,16 +1,17 @@
-//! What random programs have of ops, attribute values, types and graphs, and how often:
+//! What random programs and models have of ops, attribute values, types and graphs, and how often:
 //! `cargo run --release -p netc-testgen --example coverage -- [MODULES] [SEED]`.
 //!
-//! One program for each seed from `SEED` on. A line for each attribute; what no program has is there with 0.
+//! One program and one model for each seed from `SEED` on. A line for each attribute; what no program has is there with 0.
 
 #![allow(clippy::print_stdout)]
 
 use std::process::ExitCode;
 
-use netc_testgen::{CoreRecipe, Coverage};
+use netc_testgen::{CoreRecipe, Coverage, Feature, Features, KerasRecipe};
 
-/// Ops of a program.
+/// Steps of a program, and of a model.
 const OPS: usize = 30;
+const LAYERS: usize = 16;
 
 fn main() -> ExitCode {
     let mut numbers = std::env::args().skip(1).map(|n| n.parse::<u64>());
@@ -21,6 +22,8 @@ fn main() -> ExitCode {
     let mut coverage = Coverage::default();
     for (_, seed) in (0..modules).zip(first..) {
         coverage.add(&CoreRecipe::from_seed(seed, OPS).build());
+        let with_unknown = Features::default().with(Feature::Abstract);
+        coverage.add(&KerasRecipe::from_seed(seed, LAYERS).with_features(with_unknown).build());
     }
     print!("{coverage}");
     println!("{} of {} are in no program", coverage.missing().len(), coverage.possible().len());

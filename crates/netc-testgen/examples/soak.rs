@@ -8,10 +8,10 @@
 use std::panic::catch_unwind;
 use std::process::ExitCode;
 
-use netc_ir::Module;
+use netc_ir::{MAIN, Module};
 use netc_pass::Dialects;
 use netc_testgen::oracle::{self, Subject, Wrong};
-use netc_testgen::{CoreRecipe, Cuts, KerasRecipe, dialects};
+use netc_testgen::{CoreRecipe, Cuts, Feature, Features, KerasRecipe, dialects};
 
 /// Steps of a program, and of a model.
 const CORE_OPS: usize = 24;
@@ -48,8 +48,11 @@ fn judge(seed: u64) -> Judged {
         let module = CoreRecipe::from_seed(seed, CORE_OPS).build();
         program(&module, &cuts.names(&module), seed)
     } else {
-        let module = KerasRecipe::from_seed(seed, LAYERS).build();
-        model(&module, &cuts.names(&module), seed)
+        let recipe = KerasRecipe::from_seed(seed, LAYERS);
+        let module = recipe.build();
+        model(&module, &cuts.names(&module), seed)?;
+        let unknown = recipe.with_features(Features::default().with(Feature::Abstract)).build();
+        unknown_layers(&unknown, &cuts.names(&unknown))
     }
 }
 
@@ -75,6 +78,20 @@ fn model(module: &Module, cuts: &[String], seed: u64) -> Judged {
     }
     each(oracle::ROUNDING, &dialects, |subject| rewrites(module, cuts, subject))?;
     each(oracle::OVER_LAYERS, &dialects, |subject| rewrites_once(module, cuts, subject))
+}
+
+/// What holds of models with layers that have no meaning, once they are read: their files do not say all that the
+/// generator does, as how many results a call has.
+fn unknown_layers(module: &Module, cuts: &[String]) -> Judged {
+    let dialects = dialects();
+    oracle::print_parse(module)?;
+    let main = module.func_named(MAIN).ok_or("there is no @main")?;
+    let (module, _folder) = &oracle::through_file(module, main, &dialects)?;
+    oracle::round_trip_keras(module, &dialects)?;
+    oracle::round_trip_hdf5(module, &dialects)?;
+    oracle::round_trip_json(module, &dialects)?;
+    oracle::is_canonical(module)?;
+    oracle::split_merge(module, cuts)
 }
 
 /// What holds of programs and models alike.

@@ -1,5 +1,6 @@
 //! Which ops, attribute values, types and graphs a set of modules has, and which are missing.
 
+mod diamonds;
 mod graph;
 mod values;
 
@@ -11,7 +12,7 @@ use netc_ir::{CORE_OPS, CoreOp, ElemType, Func, Module, Op, OpKind, Type, infer}
 /// Something that a module can have.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Fact {
-    /// The core op, or `program`, or `value`.
+    /// The core op, or `program`, `model` or `value`.
     pub subject: &'static str,
     /// The attribute, or another property.
     pub attribute: &'static str,
@@ -34,6 +35,8 @@ pub struct Coverage {
     counts: BTreeMap<Fact, u64>,
     /// The facts that can hold of the ops that are there: what element types they are defined for.
     possible: BTreeSet<Fact>,
+    /// Whether there are models of layers.
+    layers: bool,
 }
 
 impl Coverage {
@@ -46,10 +49,10 @@ impl Coverage {
 
     /// Counts what `module` has.
     pub fn add(&mut self, module: &Module) {
-        for (value, holds) in graph::properties(module) {
-            if holds {
-                self.count(Fact { subject: "program", attribute: "graph", value });
-            }
+        self.graph("program", &graph::properties(module));
+        if !module.layers.is_empty() {
+            self.layers = true;
+            self.graph("model", &graph::of_layers(module));
         }
         for func in &module.funcs {
             for value in func.values_in_order() {
@@ -59,6 +62,11 @@ impl Coverage {
             }
             func.ops().for_each(|(_, op)| self.op(module, func, op));
         }
+    }
+
+    fn graph(&mut self, subject: &'static str, properties: &[(&'static str, bool)]) {
+        let held = properties.iter().filter(|(_, holds)| *holds);
+        held.for_each(|(value, _)| self.count(Fact { subject, attribute: "graph", value }));
     }
 
     fn op(&mut self, module: &Module, func: &Func, op: &Op) {
@@ -93,8 +101,9 @@ impl Coverage {
         let op = |(subject, _): &(&'static str, _)| Fact { subject, attribute: "elements", value: "any" };
         let seen = |fact: &Fact| self.counts.keys().any(|f| f.subject == fact.subject);
         let unseen = CORE_OPS.iter().map(op).filter(|fact| !seen(fact));
-        let graphs = graph::properties(&Module::new());
-        let graphs = graphs.map(|(value, _)| Fact { subject: "program", attribute: "graph", value });
+        let fact = |subject| move |(value, _)| Fact { subject, attribute: "graph", value };
+        let of_layers = graph::of_layers(&Module::new()).map(fact("model")).into_iter().filter(|_| self.layers);
+        let graphs = graph::properties(&Module::new()).map(fact("program")).into_iter().chain(of_layers);
         unseen.chain(graphs).chain(values::possible()).chain(self.possible.iter().copied()).collect()
     }
 
@@ -175,7 +184,7 @@ fn is_defined(module: &Module, op: &CoreOp, operands: &[&Type], elem: ElemType) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::CoreRecipe;
+    use crate::{CoreRecipe, Feature, Features, KerasRecipe};
 
     /// Enough for each op to be made of each element type.
     const SEEDS: u64 = 1_000;
@@ -188,6 +197,22 @@ mod tests {
         let possible = coverage.possible();
         let unknown: Vec<&Fact> = coverage.counts.keys().filter(|fact| !possible.contains(fact)).collect();
         assert_eq!(unknown, Vec::<&Fact>::new(), "values that are on no list");
+    }
+
+    #[test]
+    fn keras_recipes_make_every_graph() {
+        // What no output needs is in no model of layers, and what is constant is no tensor of one.
+        let of_programs =
+            ["a dead op", "an input that is not read", "an output that is constant", "a function without parameters"];
+        let features = Features::default().with(Feature::Abstract);
+        let models = (0..SEEDS).flat_map(|seed| {
+            let recipe = KerasRecipe::from_seed(seed, 16);
+            [recipe.build(), recipe.with_features(features).build()]
+        });
+        let coverage = Coverage::of(&models.collect::<Vec<_>>());
+        let graphs = coverage.missing().into_iter().filter(|fact| fact.attribute == "graph");
+        let missing: Vec<&str> = graphs.map(|fact| fact.value).filter(|value| !of_programs.contains(value)).collect();
+        assert_eq!(missing, Vec::<&str>::new(), "\n{coverage}");
     }
 
     #[test]

@@ -30,6 +30,7 @@ macro_rules! features {
                 Self::ManyInputs,
                 Self::ManyOutputs,
                 Self::Integers,
+                Self::Abstract,
             ];
 
             /// What it adds, in a sentence.
@@ -57,7 +58,8 @@ features! {
     Doubles = "doubles", "Elements of 64-bit floats.";
     NonFinite = "non-finite", "A few values that are infinite or no numbers.";
     Names = "names", "Names, attributes and locations that are hard to print.";
-    Abstract = "abstract", "What does not run: element types without kernels, and weights in files that do not exist.";
+    Abstract = "abstract", "What does not run: element types without kernels, weights in files that do not exist, layers \
+        without a meaning.";
 }
 
 /// Which features a recipe uses.

@@ -25,9 +25,10 @@ mod structure;
 mod tests;
 mod unchanged;
 
-use netc_ir::{ElemType, Module};
+use netc_ir::{ElemType, FuncId, Module, OpId, OpKind, Type, call_types};
 use netc_keras::lower::KerasDialect;
 use netc_pass::{Dialects, LayerLibrary};
+use netc_passes::analysis::callees_first;
 
 use crate::features::Feature;
 use crate::recipe::{Recipe, classes, of};
@@ -157,7 +158,17 @@ func @Adapter(%x: any[*], %down: any[*], %bias: any[*], %up: any[*]) -> (%y) {
 }
 ";
 
-/// The meaning of every layer of a recipe: Keras's own, and those of [`LIBRARY`].
+/// What a layer without a meaning does, which only the generator knows.
+const SECRET: &str = "func @Secret(%x: any[*], %gamma: any[*], %beta: any[*]) -> (%y) {
+  %s = mul(%x, %gamma) : any[*]
+  %y = add(%s, %beta) : any[*]
+}
+";
+
+/// The class of the layers that no dialect knows.
+pub(crate) const UNKNOWN: &str = "custom.Secret";
+
+/// The meaning of every layer of a recipe that runs: Keras's own, and those of [`LIBRARY`].
 pub fn dialects() -> Dialects {
     let mut dialects = Dialects::new();
     let library = LayerLibrary::parse(LIBRARY);
@@ -202,7 +213,36 @@ impl KerasRecipe {
         draft.steps(&self.steps);
         let mut module = draft.finish(&outputs);
         structure::name_outputs(&mut module, self.outputs.first().copied().unwrap_or(0));
+        if self.features.has(Feature::Abstract) {
+            forget_types(&mut module);
+        }
         module
+    }
+}
+
+/// Takes the types away that follow from the meaning of layers that have none to [`dialects`].
+fn forget_types(module: &mut Module) {
+    let dialects = dialects();
+    for func in callees_first(module) {
+        for op in module[func].op_ids().collect::<Vec<_>>() {
+            let results = module[func][op].results.clone();
+            for (value, ty) in results.into_iter().zip(known_types(module, func, op, &dialects)) {
+                module[func].set_type(value, ty);
+            }
+        }
+    }
+}
+
+fn known_types(module: &Module, func: FuncId, op: OpId, dialects: &Dialects) -> Vec<Type> {
+    let (func, op) = (&module[func], &module[func][op]);
+    let given: Vec<Type> = op.operands.iter().map(|x| func[*x].ty.clone()).collect();
+    match &op.kind {
+        OpKind::Call(call) => call_types(&module[call.callee], &given),
+        OpKind::Source(source) => {
+            let types = dialects.result_types(module, source, source.layer.map(|id| &module[id]), &given);
+            types.unwrap_or_else(|_| vec![Type::unranked(ElemType::Any); op.results.len()])
+        }
+        OpKind::Core(_) => op.results.iter().map(|y| func[*y].ty.clone()).collect(),
     }
 }
 

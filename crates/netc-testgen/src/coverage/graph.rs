@@ -2,14 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use netc_ir::{Func, Module, OpId, OpKind, Uses, ValueId, callees};
+use netc_ir::{Func, LayerId, Module, Op, OpId, OpKind, Uses, ValueId, callees};
 use netc_passes::analysis::live_ops;
+
+use super::diamonds::Diamonds;
+use crate::keras::UNKNOWN;
 
 /// How many ops later a reader is far.
 const FAR: usize = 10;
 
+/// How many readers are many.
+const MANY: usize = 4;
+
 /// Every property of a program's graph, and whether `module` has it.
-pub(super) fn properties(module: &Module) -> [(&'static str, bool); 18] {
+pub(super) fn properties(module: &Module) -> [(&'static str, bool); 21] {
     let empty = Func::default();
     let main = module.main().unwrap_or(&empty);
     let calls: Vec<_> = module.funcs.iter().flat_map(callees).collect();
@@ -20,11 +26,15 @@ pub(super) fn properties(module: &Module) -> [(&'static str, bool); 18] {
     let live = live_ops(main);
     let read = |value: ValueId| !uses.readers(value).is_empty();
     let returned = |value: ValueId| outputs.contains(&value);
+    let diamonds = Diamonds::of(main);
     let is_param = |value: &ValueId| main.producer(*value).is_none();
     [
         ("several inputs", main.params.len() > 1),
         ("several outputs", outputs.len() > 1),
         ("a value that several ops read", main.values_in_order().any(|v| !is_one(uses.readers(v)))),
+        ("a value that many ops read", main.values_in_order().any(|v| distinct(uses.readers(v)) >= MANY)),
+        ("a diamond", diamonds.is_one()),
+        ("a diamond in a diamond", diamonds.is_nested()),
         ("a value that one op reads twice", main.ops().any(|(_, op)| has_twice(&op.operands))),
         ("a value that is read far below", reads_far(main)),
         ("a chain", longest_chain(main) >= FAR),
@@ -43,12 +53,57 @@ pub(super) fn properties(module: &Module) -> [(&'static str, bool); 18] {
     ]
 }
 
+/// Every property that models of layers have by their layers, and whether `module` has it.
+pub(super) fn of_layers(module: &Module) -> [(&'static str, bool); 9] {
+    let applied = |op: &Op| op.kind.layer();
+    let layers: Vec<LayerId> = module.funcs.iter().flat_map(Func::ops).filter_map(|(_, op)| applied(op)).collect();
+    let models = |func: &Func| func.ops().any(|(_, op)| is_model(op));
+    let nested: Vec<&Func> = module.funcs.iter().flat_map(callees).map(|id| &module[id]).collect();
+    let classes = |func: &Func| func.attrs.get("class").and_then(|class| class.as_str()).map(str::to_string);
+    let main = module.main().into_iter();
+    let mut ops = module.funcs.iter().flat_map(Func::ops);
+    [
+        ("a layer that is applied twice", has_twice(&layers)),
+        ("a layer applied to two inputs that meet", module.funcs.iter().any(is_siamese)),
+        ("a model that is a layer", module.funcs.iter().any(models)),
+        ("a model that is applied twice", module.funcs.iter().any(|f| has_twice(&models_in(f)))),
+        ("a model in a model that is a layer", nested.iter().any(|f| models(f))),
+        ("a chain of layers", main.clone().any(|f| classes(f).as_deref() == Some("Sequential"))),
+        ("a chain that is a layer", nested.iter().any(|f| classes(f).as_deref() == Some("Sequential"))),
+        ("a layer that makes masks", crate::dialects().makes_masks(module)),
+        ("a layer without a meaning", ops.any(|(_, op)| op.kind.name() == UNKNOWN)),
+    ]
+}
+
+fn is_model(op: &Op) -> bool {
+    matches!(op.kind, OpKind::Call(_)) && op.kind.layer().is_some()
+}
+
+/// The models that are applied in `func`, each as often as it is.
+fn models_in(func: &Func) -> Vec<LayerId> {
+    func.ops().filter(|(_, op)| is_model(op)).filter_map(|(_, op)| op.kind.layer()).collect()
+}
+
+/// Whether what a layer makes of one tensor meets what it makes of another.
+fn is_siamese(func: &Func) -> bool {
+    let diamonds = Diamonds::of(func);
+    let calls: Vec<(LayerId, &Op)> = func.ops().filter_map(|(_, op)| Some((op.kind.layer()?, op))).collect();
+    calls.iter().enumerate().any(|(i, (layer, one))| {
+        let others = calls[i + 1..].iter().filter(|(other, op)| other == layer && op.operands != one.operands);
+        others.into_iter().any(|(_, other)| diamonds.meet(one.results[0], other.results[0]))
+    })
+}
+
+fn distinct(ops: &[OpId]) -> usize {
+    ops.iter().collect::<BTreeSet<_>>().len()
+}
+
 /// Whether the readers are none or one op.
 fn is_one(readers: &[OpId]) -> bool {
     readers.iter().all(|reader| *reader == readers[0])
 }
 
-fn has_twice(values: &[ValueId]) -> bool {
+fn has_twice<T: Ord>(values: &[T]) -> bool {
     values.iter().collect::<BTreeSet<_>>().len() < values.len()
 }
 

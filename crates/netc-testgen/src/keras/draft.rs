@@ -5,7 +5,8 @@ use netc_keras::build::{Declaration, LayerHandle, ModelBuilder, Tensor};
 
 use super::choice::Choice;
 use super::{
-    KerasClass, LIBRARY, attention, categories, convolution, dense, elementwise, functions, images, merge, moves,
+    KerasClass, LIBRARY, SECRET, attention, categories, convolution, dense, elementwise, functions, images, merge,
+    moves,
 };
 use super::{normalization, recurrent, reductions, selection, shapes, structure, unchanged};
 use crate::features::{Feature, Features};
@@ -69,7 +70,7 @@ pub(super) struct Masks {
 impl Draft {
     pub(super) fn new(name: &str, seed: u64, shape: Shape, features: Features) -> Self {
         Self {
-            model: ModelBuilder::new(name, seed).with_library(LIBRARY),
+            model: ModelBuilder::new(name, seed).with_library(&format!("{LIBRARY}{SECRET}")),
             shape,
             features,
             depth: 0,

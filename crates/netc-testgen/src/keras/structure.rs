@@ -88,9 +88,10 @@ pub(super) fn nested(d: &mut Draft, step: &Step<KerasClass>, steps: &[Step<Keras
     if inner.made.len() == operands.len() || !d.may_read(&operands) {
         return None;
     }
-    let made: Vec<Tensor> = inner.tensors().skip(operands.len()).collect();
-    let last = *made.last()?;
-    let second = pick(&made, c).filter(|y| *y != last && !d.is_straight() && step.knobs[2].is_multiple_of(3));
+    // The second may be an input.
+    let all: Vec<Tensor> = inner.tensors().collect();
+    let last = *all.last()?;
+    let second = pick(&all, c).filter(|y| *y != last && !d.is_straight() && step.knobs[2].is_multiple_of(3));
     let size = inner.size(last);
     d.masks = inner.masks;
     let model = match shape {

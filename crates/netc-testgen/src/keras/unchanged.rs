@@ -6,6 +6,7 @@ use netc_keras::build::{Declaration, Init, Origin};
 use super::KerasClass;
 use super::choice::Choice;
 use super::draft::{Added, Draft};
+use crate::features::Feature;
 use crate::recipe::Step;
 
 /// Classes with the number of axes after the batch that they take, 0 for any.
@@ -99,8 +100,8 @@ pub(super) fn custom(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> 
         if inner == 2 { declaration.asset("words.txt", b"a\n\xff\0").asset("up/empty", b"") } else { declaration }
     } else {
         let config = Attrs::new().with("axis", Attr::ints([-1])).with(unicode.0, unicode.1);
-        Declaration::keras("Scale", config)
-            .weights([(vec![channels], Init::factor()), (vec![channels], Init::offset())])
+        let class = if d.features.has(Feature::Abstract) { "Secret" } else { "Scale" };
+        Declaration::keras(class, config).weights([(vec![channels], Init::factor()), (vec![channels], Init::offset())])
     };
     let registered = format!("Custom>{}", declaration.class);
     d.layer(&Declaration { origin: Origin::Custom(registered), ..declaration }, &[x], d.size(x) + 0.5)
