@@ -91,3 +91,36 @@ fn what_is_there_for_merging_must_fit() {
         folder.refuses(&["merge", "out/bad.json", "-o", "x.keras"], &["stages[0].calls"]);
     }
 }
+
+/// Every place of a value, as a JSON pointer.
+fn places(value: &Value) -> Vec<String> {
+    let below = |key: &str, value: &Value| -> Vec<String> {
+        let key = key.replace('~', "~0").replace('/', "~1");
+        places(value).into_iter().map(|place| format!("/{key}{place}")).collect()
+    };
+    let inside: Vec<String> = match value {
+        Value::Array(items) => items.iter().enumerate().flat_map(|(i, item)| below(&i.to_string(), item)).collect(),
+        Value::Object(map) => map.iter().flat_map(|(key, value)| below(key, value)).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
+    };
+    [vec![String::new()], inside].concat()
+}
+
+#[test]
+fn whatever_stands_in_a_place_is_taken_or_refused_in_words() {
+    let mut folder = split();
+    let manifest = folder.json("out/manifest.json");
+    let hostile = [Value::Null, json!(-1), json!(u64::MAX), json!("../\u{0}"), json!([[7]]), json!({"stage": 1})];
+    let mut refused = 0;
+    for place in places(&manifest) {
+        for value in &hostile {
+            let mut bad = manifest.clone();
+            *bad.pointer_mut(&place).unwrap() = value.clone();
+            folder = folder.with("out/bad.json", bad.to_string());
+            let ran = folder.netc(&["merge", "out/bad.json", "-o", "merged.keras"]);
+            assert!(ran.code == 0 || ran.code == 1 && ran.err.starts_with("error: "), "{place} = {value}: {ran:?}");
+            refused += ran.code;
+        }
+    }
+    assert!(refused > 100, "{refused} are refused");
+}

@@ -99,6 +99,32 @@ fn what_shows_a_broken_rule_is_kept_and_shows_it_again() {
 }
 
 #[test]
+fn no_header_of_a_reproducer_makes_it_panic() {
+    let header = [
+        ("netc-reproducer", env!("CARGO_PKG_VERSION")),
+        ("pipeline", "dce"),
+        ("failure", "it did"),
+        ("layers", "scale.nir"),
+        ("fuel", "4"),
+        ("values", "seed 3, batch 2"),
+    ];
+    let program = "netc 1\nfunc @main(%x: f32[N,4]) -> (%y) { %y = relu(%x) : f32[N,4] }\n";
+    let hostile = ["", "-1", "99999999999999999999999", "\u{0}", "seed -1, batch 0", "seed x", "p{a=[", ": : :", "/"];
+    for place in 0..header.len() {
+        for value in hostile {
+            let line = |(i, (key, own)): (usize, &(&str, &str))| {
+                format!("; {key}: {}\n", if i == place { value } else { own })
+            };
+            let text: String = header.iter().enumerate().map(line).collect();
+            let scale = include_bytes!("../../layers/scale.nir");
+            let folder = Folder::new().with("scale.nir", scale).with("bad.nir", format!("{text}{program}"));
+            let ran = folder.netc(&["repro", "bad.nir"]);
+            assert!((0..=3).contains(&ran.code), "{text}: {ran:?}");
+        }
+    }
+}
+
+#[test]
 fn a_reproducer_that_shows_nothing_says_so() {
     let header = "; netc-reproducer: 0.0.1\n; pipeline: dce\n; failure: pass `dce` panicked\n";
     let folder = Folder::new().with("old.nir", format!("{header}{PROGRAM}")).with("p.nir", PROGRAM);
