@@ -25,7 +25,6 @@ pub(super) fn merge(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> A
     if parts.len() < 2 {
         return None;
     }
-    if matches!(class, "Multiply" | "Maximum" | "Minimum") {}
     let sizes = parts.iter().map(|x| d.size(*x));
     if class == "Subtract" && k.flag() {
         let size = parts.iter().map(|x| d.size(*x)).sum();
