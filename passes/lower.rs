@@ -18,7 +18,9 @@ pub const INFO: PassInfo = PassInfo {
     summary: "Replace layers by the core ops that they mean.",
     help: "Replaces every source op by the core ops that its dialect or a layer library gives for it, in every function.\n\
            Value names and locations stay; types are inferred anew, so those that were not known get known.\n\n\
-           A layer that has no meaning stays as it is, and a remark says so: give it one with `--layers FILE.nir`.",
+           A layer that has no meaning stays as it is, and a remark says so: give it one with `--layers FILE.nir`.\n\n\
+           With `--fuel` each layer is a rewrite. Where layers make masks, which others find beside their tensors, all are \
+           one: a layer finds no mask of what is lowered already.",
     fidelity: Fidelity::Exact,
     options: &[],
     build: |_| Ok(Box::new(Lower)),
@@ -29,7 +31,15 @@ struct Lower;
 impl Pass for Lower {
     fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
         let dialects = context.dialects;
-        let lowered = lower_funcs(module, dialects, OnError::Fail, &mut context.fuel)?;
+        let lowered = if dialects.makes_masks(module) {
+            // A layer finds no mask of a layer that is lowered: they go together, as one rewrite.
+            if !context.fuel.burn() {
+                return Ok(());
+            }
+            lower_funcs(module, dialects, OnError::Fail, &mut Fuel::unlimited())?
+        } else {
+            lower_funcs(module, dialects, OnError::Fail, &mut context.fuel)?
+        };
         module.funcs = lowered.into_iter().map(|l| l.func).collect();
         let mut told = BTreeSet::new();
         for layer in unknown_layers(module) {
@@ -163,7 +173,7 @@ impl<'m> Lowering<'m> {
     }
 
     fn order(&self, func: &Func) -> Vec<OpId> {
-        if self.masked && self.fuel.is_left() { self.dialects.order(func) } else { func.op_ids().collect() }
+        if self.masked { self.dialects.order(func) } else { func.op_ids().collect() }
     }
 
     fn op(&mut self, body: &mut Body<'m>, op: &'m Op) -> Result<(), PassError> {
