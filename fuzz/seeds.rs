@@ -30,10 +30,12 @@ const PIPELINES: &[&str] = &[
 const RULES: &str =
     concat!(include_str!("../passes/saturate/shape.rules"), "\n", include_str!("../passes/saturate/product.rules"));
 
-/// Models as Keras 2 saved them.
+/// Models as Keras 1 and 2 saved them.
 const LEGACY: &[&[u8]] = &[
     include_bytes!("../tests/legacy/bare_list.h5"),
     include_bytes!("../tests/legacy/functions.h5"),
+    include_bytes!("../tests/legacy/keras1_image.h5"),
+    include_bytes!("../tests/legacy/keras1_text.h5"),
     include_bytes!("../tests/legacy/nested.h5"),
     include_bytes!("../tests/legacy/recurrent.h5"),
     include_bytes!("../tests/legacy/spread_names.h5"),

@@ -1,5 +1,5 @@
-//! Models in HDF5 files as Keras 2 saved them (`legacy/`, made by `interop/legacy_models.py`): they compute what Keras 2
-//! computed, and lose nothing on the way into a `.keras` file.
+//! Models in HDF5 files as Keras 2 saved them (`legacy/`, made by `interop/legacy_models.py`), and Keras 1 (made by
+//! `interop/keras1_models.py`): they compute what Keras 2 computed, and lose nothing on the way into a `.keras` file.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
@@ -14,6 +14,8 @@ use netc_ir::{Attr, MAIN, Module};
 use netc_keras::lower::KerasDialect;
 use netc_pass::{Context, Dialects, Manager, Pipeline};
 use netc_testgen::oracle;
+
+const OF_KERAS_1: [&str; 3] = ["keras1_image", "keras1_text", "keras1_nested"];
 
 /// Elements may differ by this part of the largest.
 const TOLERANCE: f64 = 1e-5;
@@ -60,7 +62,8 @@ fn assert_near(found: &[Tensor], expected: &[Tensor], name: &str) {
 
 #[test]
 fn models_compute_what_keras_2_computed() {
-    for name in ["nested", "spread_names", "chain", "bare_list", "functions", "recurrent", "slashes"] {
+    let of_keras_2 = ["nested", "spread_names", "chain", "bare_list", "functions", "recurrent", "slashes"];
+    for name in of_keras_2.into_iter().chain(OF_KERAS_1) {
         let [inputs, outputs] = recorded(name);
         assert_near(&run(&read(&file(&format!("{name}.h5"))), &inputs), &outputs, name);
     }
@@ -69,7 +72,7 @@ fn models_compute_what_keras_2_computed() {
 #[test]
 fn a_keras_3_file_of_them_computes_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["nested", "spread_names", "chain", "bare_list", "recurrent", "slashes"] {
+    for name in ["nested", "spread_names", "chain", "bare_list", "recurrent", "slashes", "keras1_image"] {
         let [inputs, _] = recorded(name);
         let module = read(&file(&format!("{name}.h5")));
         let path = folder.path().join(name);
@@ -104,6 +107,23 @@ fn no_weight_is_left_over() {
     for (name, count) in [("nested", 20), ("chain", 12), ("functions", 4), ("recurrent", 14), ("slashes", 10)] {
         let imported = netc_keras::read(&file(&format!("{name}.h5")), &dialects()).unwrap();
         assert_eq!((imported.notes, imported.module.weights.len()), (Vec::new(), count), "{name}");
+    }
+}
+
+#[test]
+fn models_of_keras_1_are_declared_as_in_keras_2() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, count) in OF_KERAS_1.into_iter().zip([12, 21, 10]) {
+        let imported = netc_keras::read(&file(&format!("{name}.h5")), &dialects()).unwrap();
+        assert_eq!(imported.notes, ["it is of Keras 1: its layers are declared as Keras 2 has them"], "{name}");
+        assert_eq!(imported.module.weights.len(), count, "{name}");
+        // As a file of Keras 2 it is the same model.
+        let (module, path) = (imported.module, folder.path().join(name));
+        let main = module.func_named(MAIN).unwrap();
+        netc_keras::write_hdf5(&module, main, &Store::open(&module).unwrap(), File::create(&path).unwrap()).unwrap();
+        let [inputs, _] = recorded(name);
+        assert_eq!(run(&module, &inputs), run(&read(&path), &inputs), "{name}");
+        oracle::round_trip_hdf5(&module, &dialects()).unwrap();
     }
 }
 

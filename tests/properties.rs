@@ -110,7 +110,6 @@ fn models_with_layers_that_nobody_knows_survive_files_and_splits() {
         let (model, _folder) = oracle::through_file(&model, main_of(&model)?, &dialects())?;
         oracle::round_trip_keras(&model, &dialects())?;
         oracle::round_trip_hdf5(&model, &dialects())?;
-        oracle::round_trip_json(&model, &dialects())?;
         oracle::split_merge(&model, &cuts.names(&model))
     });
 }

@@ -45,20 +45,24 @@ fn other_weights_take_the_place_of_a_models_own() {
     assert!(folder.netc(&["diff", "tiny.keras", "x.keras"]).done().contains(EQUAL));
 }
 
+/// As Keras 1 wrote it.
+const OF_THEANO: &str = r#"{"keras_version": "1.2.2", "class_name": "Sequential", "config": [
+    {"class_name": "Convolution2D", "config": {"name": "c", "nb_filter": 2, "dim_ordering": "th"}}]}"#;
+
 #[test]
 fn json_that_is_no_model_says_what_it_is() {
     let folder = with_architecture();
     let text = String::from_utf8(folder.read("tiny.json")).unwrap();
     let folder = folder
         .with("twice.json", serde_json::to_string(&text).unwrap())
-        .with("old.json", text.replacen('{', r#"{"keras_version": "1.2.2", "#, 1))
+        .with("old.json", OF_THEANO)
         .with("js.json", r#"{"modelTopology": {}}"#)
         .with("marked.json", format!("\u{feff}{}{text}", " ".repeat(20)))
         .with("half.json", &text[..text.len() / 2]);
     for name in ["twice.json", "marked.json"] {
         assert!(folder.netc(&[name]).done().contains("tiny (Functional)"), "{name}");
     }
-    folder.refuses(&["old.json", "-o", "x.json"], &["old.json", "Keras 1"]);
+    folder.refuses(&["old.json", "-o", "x.json"], &["old.json", "c: its kernels have the order of axes of Theano"]);
     folder.refuses(&["js.json", "-o", "x.json"], &["js.json", "weightsManifest: expected a list"]);
     folder.refuses(&["half.json", "-o", "x.json"], &["half.json", "not JSON"]);
 }

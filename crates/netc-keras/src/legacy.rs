@@ -4,6 +4,7 @@
 //! keeps the declaration as it was read; what lowers it or writes it as `.keras` looks at the [`modern`] one.
 
 mod classes;
+pub(crate) mod keras1;
 mod listing;
 mod places;
 

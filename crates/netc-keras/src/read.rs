@@ -19,6 +19,7 @@ use crate::error::{KerasError, Problem};
 use crate::h5read::{self, Variables};
 use crate::h5whole::{self, WholeModel};
 use crate::import::Importer;
+use crate::legacy::keras1;
 use crate::tfjs::{self, LayersModel};
 use crate::weights::{WeightTable, Weights};
 use crate::{json, legacy, sharded, write};
@@ -93,15 +94,25 @@ fn listed_weights(path: &Path, file: &File) -> Result<Weights, Problem> {
 
 /// A model in an HDF5 file.
 fn read_whole_model(path: &Path, file: Arc<File>, given: Given, dialects: &Dialects) -> Result<Imported, Problem> {
-    let WholeModel { config, keras_version, backend, weights, has_more } = h5whole::read(file)?;
+    let WholeModel { config, keras_version, backend, weights, has_more } = h5whole::read(file.clone())?;
     let config = json::parse(&config).map_err(|source| Problem::Json { member: h5whole::CONFIG, source })?;
-    let version = keras_version.ok_or_else(of_keras_1)?;
-    let mut attrs = Attrs::new().with("format", "keras-h5").with("keras_version", supported(&version)?);
+    let mut model = legacy::model(config);
+    let (mut weights, mut version) = (weights, keras_version.as_deref().unwrap_or(keras1::DECLARED_AS));
+    let is_of_keras_1 = keras1::is_of(keras_version.as_deref());
+    if is_of_keras_1 {
+        model = keras1::object(model)?;
+        weights = keras1::weights(&model, weights, &file)?;
+        version = keras1::DECLARED_AS;
+    }
+    let mut attrs = Attrs::new().with("format", "keras-h5").with("keras_version", version);
     if let Some(backend) = backend {
         attrs.set("backend", &*backend);
     }
     let weights = given.unwrap_or_else(|| Weights::of_file(path, WeightTable::Lists(weights)));
-    let mut imported = import(path, weights, Assets::default(), dialects, attrs, &legacy::model(config))?;
+    let mut imported = import(path, weights, Assets::default(), dialects, attrs, &model)?;
+    if is_of_keras_1 {
+        imported.notes.push("it is of Keras 1: its layers are declared as Keras 2 has them".into());
+    }
     if has_more {
         imported.notes.push("the optimizer's state is left out".into());
     }
@@ -124,15 +135,6 @@ fn import(
     Ok(imported)
 }
 
-/// A version of Keras whose files are read.
-fn supported(version: &str) -> Result<&str, Problem> {
-    if version.starts_with("1.") { Err(of_keras_1()) } else { Ok(version) }
-}
-
-fn of_keras_1() -> Problem {
-    Problem::whole("/", "it is of Keras 1, whose layers are configured otherwise; load it in Keras 2 and save it anew")
-}
-
 /// A model that `to_json` wrote: without weights, unless they are given.
 fn read_json(path: &Path, file: &File, given: Given, dialects: &Dialects) -> Result<Imported, Problem> {
     let mut object = json_in(file)?;
@@ -148,10 +150,16 @@ fn read_json(path: &Path, file: &File, given: Given, dialects: &Dialects) -> Res
         return read_tfjs(path, &object, given, dialects);
     }
     let mut attrs = Attrs::new().with("format", "keras-json");
-    if let Some(version) = object.get("keras_version").and_then(Attr::as_str) {
-        attrs.set("keras_version", supported(version)?);
+    let version = object.get("keras_version").and_then(Attr::as_str).map(str::to_string);
+    let mut object = legacy::model(object);
+    let is_of_keras_1 = version.is_some() && keras1::is_of(version.as_deref());
+    if is_of_keras_1 {
+        object = keras1::object(object)?;
     }
-    let mut object = legacy::model(object).as_map().cloned().unwrap_or_default();
+    if let Some(version) = version {
+        attrs.set("keras_version", if is_of_keras_1 { keras1::DECLARED_AS } else { &version });
+    }
+    let mut object = object.as_map().cloned().unwrap_or_default();
     for key in ["keras_version", "backend"] {
         object.remove(key);
     }
@@ -181,7 +189,7 @@ fn parse_file(text: &str) -> Result<Attr, Problem> {
 /// A layers-model of TensorFlow.js.
 fn read_tfjs(path: &Path, json: &Attr, given: Given, dialects: &Dialects) -> Result<Imported, Problem> {
     let LayersModel { object, keras_version, weights, shards } = tfjs::read(path, json)?;
-    let attrs = Attrs::new().with("format", "tfjs").with("keras_version", supported(&keras_version)?);
+    let attrs = Attrs::new().with("format", "tfjs").with("keras_version", &*keras_version);
     let own = Weights { table: WeightTable::Lists(weights), files: shards };
     import(path, given.unwrap_or(own), Assets::default(), dialects, attrs, &legacy::model(object))
 }

@@ -89,7 +89,6 @@ fn unknown_layers(module: &Module, cuts: &[String]) -> Judged {
     let (module, _folder) = &oracle::through_file(module, main, &dialects)?;
     oracle::round_trip_keras(module, &dialects)?;
     oracle::round_trip_hdf5(module, &dialects)?;
-    oracle::round_trip_json(module, &dialects)?;
     oracle::is_canonical(module)?;
     oracle::split_merge(module, cuts)
 }

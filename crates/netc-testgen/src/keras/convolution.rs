@@ -151,6 +151,10 @@ pub(super) fn global_pool(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice
     let stem = if largest { "GlobalMaxPooling" } else { "GlobalAveragePooling" };
     let mut declaration = Declaration::keras(&format!("{stem}{n}D"), config).shapeless();
     if n == 1 && !largest {
+        if image.layout == Layout::ChannelsFirst {
+            // Steps are the second axis, where a mask has the first.
+            d.refuses_masks()?;
+        }
         declaration = declaration.kwarg("mask", Attr::Null);
     }
     d.layer(&declaration, &[image.x], d.size(image.x))

@@ -1,0 +1,342 @@
+//! Models of Keras 1, declared as Keras 2 declares them.
+//!
+//! Keras 2 loads files of Keras 1 by the same renaming: `legacy/interfaces.py` for configurations, and
+//! `preprocess_weights_for_loading` for [weights](weights()). Those of Theano, whose kernels lie otherwise, are refused.
+
+mod weights;
+
+use netc_ir::{Attr, Attrs};
+
+use crate::error::Problem;
+
+pub(crate) use weights::weights;
+
+/// What a module of a translated model has as the version of its Keras.
+pub(crate) const DECLARED_AS: &str = "2.0.0";
+
+/// Whether a file with this version is of Keras 1: its first releases wrote none.
+pub(crate) fn is_of(version: Option<&str>) -> bool {
+    version.is_none_or(|version| version.starts_with("1."))
+}
+
+/// Classes that have another name in Keras 2.
+const CLASSES: &[(&str, &str)] = &[
+    ("Convolution1D", "Conv1D"),
+    ("Convolution2D", "Conv2D"),
+    ("Convolution3D", "Conv3D"),
+    ("AtrousConvolution1D", "Conv1D"),
+    ("AtrousConv1D", "Conv1D"),
+    ("AtrousConvolution2D", "Conv2D"),
+    ("AtrousConv2D", "Conv2D"),
+    ("SeparableConvolution2D", "SeparableConv2D"),
+    ("Deconvolution2D", "Conv2DTranspose"),
+    ("Deconv2D", "Conv2DTranspose"),
+    ("TimeDistributedDense", "Dense"),
+];
+
+/// Keys that a class has under another name in Keras 2, or not at all, before those of all classes.
+const KEYS_OF: &[(&str, &str, Option<&str>)] = &[
+    ("InputLayer", "input_dtype", Some("dtype")),
+    ("Embedding", "output_dim", Some("output_dim")),
+    ("Embedding", "input_dim", Some("input_dim")),
+    ("Embedding", "init", Some("embeddings_initializer")),
+    ("Embedding", "W_regularizer", Some("embeddings_regularizer")),
+    ("Embedding", "W_constraint", Some("embeddings_constraint")),
+    ("Embedding", "dropout", None),
+    ("PReLU", "init", Some("alpha_initializer")),
+    ("SeparableConv2D", "init", Some("pointwise_initializer")),
+    ("BatchNormalization", "mode", None),
+    ("Conv2DTranspose", "output_shape", None),
+];
+
+/// Keys that have another name in Keras 2, or that it has not.
+const KEYS: &[(&str, Option<&str>)] = &[
+    ("output_dim", Some("units")),
+    ("nb_filter", Some("filters")),
+    ("filter_length", Some("kernel_size")),
+    ("subsample_length", Some("strides")),
+    ("subsample", Some("strides")),
+    ("border_mode", Some("padding")),
+    ("dim_ordering", Some("data_format")),
+    ("pool_length", Some("pool_size")),
+    ("stride", Some("strides")),
+    ("length", Some("size")),
+    ("atrous_rate", Some("dilation_rate")),
+    ("bias", Some("use_bias")),
+    ("p", Some("rate")),
+    ("sigma", Some("stddev")),
+    ("init", Some("kernel_initializer")),
+    ("inner_init", Some("recurrent_initializer")),
+    ("inner_activation", Some("recurrent_activation")),
+    ("dropout_W", Some("dropout")),
+    ("dropout_U", Some("recurrent_dropout")),
+    ("W_regularizer", Some("kernel_regularizer")),
+    ("U_regularizer", Some("recurrent_regularizer")),
+    ("b_regularizer", Some("bias_regularizer")),
+    ("W_constraint", Some("kernel_constraint")),
+    ("b_constraint", Some("bias_constraint")),
+    ("beta_init", Some("beta_initializer")),
+    ("gamma_init", Some("gamma_initializer")),
+    ("input_dim", None),
+    ("input_length", None),
+    ("consume_less", None),
+    ("forget_bias_init", None),
+    ("nb_row", None),
+    ("nb_col", None),
+    ("kernel_dim1", None),
+    ("kernel_dim2", None),
+    ("kernel_dim3", None),
+];
+
+/// The extents of a kernel, where they have a key each.
+const EXTENTS: &[&[&str]] = &[&["nb_row", "nb_col"], &["kernel_dim1", "kernel_dim2", "kernel_dim3"]];
+
+/// Layers with kernels whose axes stand as `dim_ordering` says.
+const ORDERED: &[&str] = &["Conv2D", "Conv3D", "SeparableConv2D", "Conv2DTranspose", "ConvLSTM2D"];
+
+/// The classes of Keras 2 that are a `Merge` of one mode.
+const MERGES: &[(&str, &str)] = &[
+    ("sum", "Add"),
+    ("mul", "Multiply"),
+    ("ave", "Average"),
+    ("max", "Maximum"),
+    ("concat", "Concatenate"),
+    ("dot", "Dot"),
+];
+
+/// The object of a model, or of a layer, as Keras 2 declares it. How deep models nest is bounded where JSON is read.
+pub(crate) fn object(object: Attr) -> Result<Attr, Problem> {
+    Translation::default().object(object)
+}
+
+#[derive(Default)]
+struct Translation {
+    /// How many Sequential models without a name there were.
+    unnamed: usize,
+}
+
+impl Translation {
+    fn object(&mut self, object: Attr) -> Result<Attr, Problem> {
+        let Attr::Map(mut object) = object else { return Ok(object) };
+        let class = object.get("class_name").and_then(Attr::as_str).unwrap_or_default().to_string();
+        let (class, config) = match (&*class, object.get("config").cloned()) {
+            ("Merge", Some(Attr::Map(config))) => merge(&config)?,
+            (_, Some(Attr::List(layers))) => {
+                let name = object.get("name").cloned().unwrap_or_else(|| self.name());
+                (&*class, Attrs::new().with("name", name).with("layers", self.layers(&class, &layers)?))
+            }
+            (_, Some(Attr::Map(config))) if config.get("layers").is_some() => {
+                let layers = config.get("layers").and_then(Attr::as_list).unwrap_or_default();
+                let layers = self.layers(&class, layers)?;
+                (&*class, config.with("layers", layers))
+            }
+            (_, Some(Attr::Map(config))) => {
+                let class = CLASSES.iter().find(|(old, _)| *old == class).map_or(&*class, |(_, new)| new);
+                (class, self.layer(class, &config)?)
+            }
+            (_, _) => return Ok(Attr::Map(object)),
+        };
+        object.set("class_name", class);
+        object.set("config", config);
+        Ok(Attr::Map(object))
+    }
+
+    /// The layers of a model of the class.
+    fn layers(&mut self, class: &str, layers: &[Attr]) -> Result<Attr, Problem> {
+        let layers = layers.iter().map(|layer| self.object(layer.clone()));
+        let mut layers = layers.collect::<Result<Vec<Attr>, _>>()?;
+        if class == "Sequential" {
+            layers = with_input(&layers);
+        }
+        Ok(Attr::List(layers.iter().map(without_input_type).collect()))
+    }
+
+    /// The name of the next Sequential model: the list of its layers had no place for one.
+    fn name(&mut self) -> Attr {
+        self.unnamed += 1;
+        Attr::str(format!("sequential_{}", self.unnamed))
+    }
+
+    /// The configuration of a layer of the class that Keras 2 calls `class`.
+    fn layer(&mut self, class: &str, config: &Attrs) -> Result<Attrs, Problem> {
+        let place = config.get("name").and_then(Attr::as_str).unwrap_or(class);
+        if config.get("dim_ordering").and_then(Attr::as_str) == Some("th") && ORDERED.contains(&class) {
+            let note = "its kernels have the order of axes of Theano (dim_ordering = \"th\"); load it in Keras 2 and save it anew";
+            return Err(Problem::config(place, note));
+        }
+        if class == "BatchNormalization" && config.get("mode").is_some_and(|mode| mode.as_int() != Some(0)) {
+            let note = "`mode` is not 0: it normalizes each example, or by the statistics of its batch, which Keras 2 does not";
+            return Err(Problem::config(place, note));
+        }
+        let mut new = Attrs::new();
+        for keys in EXTENTS {
+            let extents: Option<Vec<Attr>> = keys.iter().map(|key| config.get(key).cloned()).collect();
+            extents.into_iter().for_each(|extents| new.set("kernel_size", Attr::List(extents)));
+        }
+        for (key, value) in config.iter() {
+            let of_class = KEYS_OF.iter().find(|(of, old, _)| *of == class && **key == **old).map(|(_, _, new)| *new);
+            let of_all = || KEYS.iter().find(|(old, _)| **key == **old).map(|(_, new)| *new);
+            let Some(name) = of_class.or_else(of_all).unwrap_or(Some(key)) else { continue };
+            new.set(name, self.setting(class, name, value)?);
+        }
+        Ok(new)
+    }
+
+    /// What stands under `key` in Keras 2, where Keras 1 has `value` under its own name for it.
+    fn setting(&mut self, class: &str, key: &str, value: &Attr) -> Result<Attr, Problem> {
+        Ok(match key {
+            "layer" => self.object(value.clone())?,
+            "data_format" => match value.as_str() {
+                Some("th") => "channels_first".into(),
+                _ => "channels_last".into(),
+            },
+            "padding" if class.starts_with("ZeroPadding") => margins(value),
+            _ if key.ends_with("_regularizer") => regularizer(value),
+            _ if key.ends_with("_constraint") => constraint(value),
+            _ => value.clone(),
+        })
+    }
+}
+
+/// The layers of a Sequential model behind an input layer, which the first layer declares, or that of the model which it is.
+fn with_input(layers: &[Attr]) -> Vec<Attr> {
+    let input = layers.first().and_then(|first| {
+        let config = first.get("config")?;
+        if let Some(inner) = config.get("layers").and_then(Attr::as_list).and_then(<[Attr]>::first) {
+            return (inner.get("class_name")?.as_str()? == "InputLayer").then(|| inner.clone());
+        }
+        let name = format!("{}_input", config.get("name").and_then(Attr::as_str).unwrap_or_default());
+        let dtype = config.get("input_dtype").cloned().unwrap_or_else(|| "float32".into());
+        let shape = config.get("batch_input_shape")?.clone();
+        let config = Attrs::new()
+            .with("batch_input_shape", shape)
+            .with("dtype", dtype)
+            .with("sparse", false)
+            .with("name", &*name);
+        Some(Attr::Map(Attrs::new().with("class_name", "InputLayer").with("config", config)))
+    });
+    input.into_iter().chain(layers.iter().cloned()).collect()
+}
+
+/// The layer without the type of its input, which an input layer says.
+fn without_input_type(layer: &Attr) -> Attr {
+    match (layer, layer.get("config")) {
+        (Attr::Map(object), Some(Attr::Map(config))) => {
+            let kept = config.iter().filter(|(key, _)| &**key != "input_dtype").cloned();
+            Attr::Map(object.clone().with("config", kept.collect::<Attrs>()))
+        }
+        _ => layer.clone(),
+    }
+}
+
+/// What is added around an image: its sides have names, or are four numbers.
+fn margins(value: &Attr) -> Attr {
+    let side = |key: &str| value.get(key).cloned().unwrap_or(Attr::Int(0));
+    let pair = |a: Attr, b: Attr| Attr::List(vec![a, b]);
+    match (value, value.as_list()) {
+        (Attr::Map(map), _) if map.get("top_pad").or(map.get("bottom_pad")).is_some() => {
+            pair(pair(side("top_pad"), side("bottom_pad")), pair(side("left_pad"), side("right_pad")))
+        }
+        (Attr::Map(_), _) => pair(side("left_pad"), side("right_pad")),
+        (_, Some([top, bottom, left, right])) => {
+            pair(pair(top.clone(), bottom.clone()), pair(left.clone(), right.clone()))
+        }
+        _ => value.clone(),
+    }
+}
+
+/// Numbers without a class.
+fn regularizer(value: &Attr) -> Attr {
+    let Attr::Map(map) = value else { return value.clone() };
+    let config: Attrs = ["l1", "l2"].iter().filter_map(|key| Some(((*key).into(), map.get(key)?.clone()))).collect();
+    if map.get("class_name").is_some() {
+        return value.clone();
+    }
+    Attr::Map(Attrs::new().with("class_name", "L1L2").with("config", config))
+}
+
+/// The class is its name.
+fn constraint(value: &Attr) -> Attr {
+    let Attr::Map(map) = value else { return value.clone() };
+    let Some(class) = map.get("name").and_then(Attr::as_str) else { return value.clone() };
+    let key = |key: &str| if key == "m" { "max_value".into() } else { key.into() };
+    let config: Attrs = map.iter().filter(|(k, _)| &**k != "name").map(|(k, value)| (key(k), value.clone())).collect();
+    Attr::Map(Attrs::new().with("class_name", class).with("config", config))
+}
+
+/// The class and the configuration of a `Merge`.
+fn merge(config: &Attrs) -> Result<(&'static str, Attrs), Problem> {
+    let place = config.get("name").and_then(Attr::as_str).unwrap_or("Merge");
+    if config.get("layers").is_some() {
+        let note = "it merges models at the beginning of a Sequential one, which Keras 2 has no place for";
+        return Err(Problem::config(place, note));
+    }
+    let is_named = config.get("mode_type").is_none_or(|how| how.as_str() == Some("raw"));
+    let mode = config.get("mode").and_then(Attr::as_str).filter(|_| is_named);
+    let Some((mode, class)) = MERGES.iter().find(|(name, _)| Some(*name) == mode) else {
+        let modes: Vec<&str> = MERGES.iter().map(|(name, _)| *name).collect();
+        return Err(Problem::config(place, format!("its `mode` is none of {}", modes.join(", "))));
+    };
+    let mut new = Attrs::new().with("name", place);
+    let mut copy = |from: &str, to: &str| config.get(from).into_iter().for_each(|value| new.set(to, value.clone()));
+    copy("trainable", "trainable");
+    match *mode {
+        "concat" => copy("concat_axis", "axis"),
+        "dot" => copy("dot_axes", "axes"),
+        _ => {}
+    }
+    Ok((class, new))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json;
+
+    fn keras_2(text: &str) -> Result<String, String> {
+        let translated = object(json::parse(text).unwrap()).map_err(|e| e.to_string())?;
+        Ok(json::print(&translated))
+    }
+
+    #[test]
+    fn layers_have_the_names_of_keras_2() {
+        let conv = r#"{"class_name": "Convolution2D", "config": {"name": "c", "nb_filter": 4, "nb_row": 3, "nb_col": 2,
+            "subsample": [1, 2], "border_mode": "same", "dim_ordering": "tf", "bias": true, "init": "uniform",
+            "W_regularizer": {"name": "L1L2Regularizer", "l1": 0.0, "l2": 0.5},
+            "W_constraint": {"name": "MaxNorm", "m": 2, "axis": 0}}}"#;
+        assert_eq!(
+            keras_2(conv).unwrap(),
+            r#"{"class_name": "Conv2D", "config": {"kernel_size": [3, 2], "name": "c", "filters": 4, "strides": [1, 2], "padding": "same", "data_format": "channels_last", "use_bias": true, "kernel_initializer": "uniform", "kernel_regularizer": {"class_name": "L1L2", "config": {"l1": 0.0, "l2": 0.5}}, "kernel_constraint": {"class_name": "MaxNorm", "config": {"max_value": 2, "axis": 0}}}}"#
+        );
+        let padding = r#"{"class_name": "ZeroPadding2D", "config": {"padding": {"top_pad": 1, "right_pad": 2}}}"#;
+        assert_eq!(
+            keras_2(padding).unwrap(),
+            r#"{"class_name": "ZeroPadding2D", "config": {"padding": [[1, 0], [0, 2]]}}"#
+        );
+        let embedding = r#"{"class_name": "Embedding", "config": {"input_dim": 9, "output_dim": 2, "dropout": 0.5}}"#;
+        assert_eq!(
+            keras_2(embedding).unwrap(),
+            r#"{"class_name": "Embedding", "config": {"input_dim": 9, "output_dim": 2}}"#
+        );
+    }
+
+    #[test]
+    fn what_keras_2_has_not_is_refused() {
+        for (text, note) in [
+            (
+                r#"{"class_name": "Convolution2D", "config": {"name": "c", "dim_ordering": "th"}}"#,
+                "c: its kernels have",
+            ),
+            (r#"{"class_name": "BatchNormalization", "config": {"name": "b", "mode": 1}}"#, "b: `mode` is not 0"),
+            (r#"{"class_name": "Merge", "config": {"name": "m", "mode": "cos", "mode_type": "raw"}}"#, "m: its `mode`"),
+            (
+                r#"{"class_name": "Merge", "config": {"name": "m", "mode": "sum", "mode_type": "lambda"}}"#,
+                "m: its `mode`",
+            ),
+            (r#"{"class_name": "Merge", "config": {"name": "m", "mode": "sum", "layers": []}}"#, "m: it merges models"),
+        ] {
+            let error = keras_2(text).unwrap_err();
+            assert!(error.starts_with(note), "{error}");
+        }
+    }
+}
