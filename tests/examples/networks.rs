@@ -1,8 +1,8 @@
 //! What a pipeline makes of networks: `cargo run --release --workspace --example networks [--then PIPELINE] [NETWORK...]`.
 //!
 //! A network is a name or a model file. For each, what `@simplify` leaves and what the pipeline makes of that, `saturate{costs=measured},@simplify`
-//! unless another is given, are run one after the other, several times, at batch 1: the table has the medians, and their
-//! ratio.
+//! unless another is given, are run one after the other, in pairs, at batch 1: the table has the medians, and the median of
+//! the ratios of the pairs between their quartiles. Which of a pair is run first takes turns.
 
 #![allow(clippy::print_stdout, reason = "the table is what it is for")]
 
@@ -15,8 +15,9 @@ use netc_exec::{Consts, MeasuredCosts, Plan, Tensor, inputs};
 use netc_ir::{MAIN, Module};
 use netc_pass::{Context, Manager, Pipeline};
 
-/// Pairs of runs.
-const PAIRS: usize = 9;
+/// Pairs of runs: at least so many, an odd number, and more for as long as it says.
+const PAIRS: usize = 15;
+const SECONDS: f64 = 8.0;
 
 /// The networks that optimisers of tensor graphs are measured on.
 const NETWORKS: &[&str] = &["nasrnn", "bert", "resnext50", "nasnet_a", "squeezenet", "vgg19", "inception_v3"];
@@ -29,8 +30,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         then = if flag < asked.len() { asked.remove(flag) } else { return Err("--then needs a pipeline".into()) };
     }
     let costs = MeasuredCosts::default();
-    println!("| network | cost before | cost after | run before | run after | ratio | optimised in | e-graph |");
-    println!("|---|--:|--:|--:|--:|--:|--:|---|");
+    println!("| network | run before | run after | ratio | quartiles | optimised in | e-graph |");
+    println!("|---|--:|--:|--:|--:|--:|---|");
     let all: Vec<String> = NETWORKS.iter().map(|name| (*name).into()).collect();
     for name in if asked.is_empty() { all } else { asked } {
         measure(&name, &network(&name)?, &then, &costs)?;
@@ -52,13 +53,12 @@ fn measure(name: &str, model: &Module, then: &str, costs: &MeasuredCosts) -> Res
     let start = Instant::now();
     let (fast, remarks) = optimised(&simple, then, costs)?;
     let seconds = start.elapsed().as_secs_f64();
-    let (before, after) = paired(&simple, &fast)?;
+    let Pairs { before, after, ratios: [low, ratio, high] } = paired(&simple, &fast)?;
     let graph = remarks.iter().map(|r| r.as_str()).filter(|r| r.contains("nodes")).collect::<Vec<_>>().join("; ");
     println!(
-        "| {name} | {:.1} ms | {:.1} ms | {:.3} | {seconds:.2} s | {graph} |",
+        "| {name} | {:.1} ms | {:.1} ms | {ratio:.3} | {low:.3}-{high:.3} | {seconds:.2} s | {graph} |",
         before * 1e3,
         after * 1e3,
-        after / before
     );
     Ok(())
 }
@@ -73,21 +73,36 @@ fn optimised(model: &Module, text: &str, costs: &MeasuredCosts) -> Result<(Modul
     Ok((module, context.remarks.iter().map(ToString::to_string).collect()))
 }
 
-/// The medians of the seconds of runs, which take turns.
-fn paired(a: &Module, b: &Module) -> Result<(f64, f64), Box<dyn Error>> {
-    let (a, b) = (Ready::of(a)?, Ready::of(b)?);
-    let mut times = (Vec::new(), Vec::new());
-    for _ in 0..=PAIRS {
-        times.0.push(a.seconds()?);
-        times.1.push(b.seconds()?);
+/// What pairs of runs took.
+struct Pairs {
+    /// Medians of seconds.
+    before: f64,
+    after: f64,
+    /// The quartiles of the ratios of after to before.
+    ratios: [f64; 3],
+}
+
+fn paired(before: &Module, after: &Module) -> Result<Pairs, Box<dyn Error>> {
+    let (before, after) = (Ready::of(before)?, Ready::of(after)?);
+    // The first runs warm up.
+    before.seconds()?;
+    after.seconds()?;
+    let (mut pairs, start) = (Vec::new(), Instant::now());
+    while pairs.len() < PAIRS || pairs.len() % 2 == 0 || start.elapsed().as_secs_f64() < SECONDS {
+        pairs.push(if pairs.len() % 2 == 0 {
+            (before.seconds()?, after.seconds()?)
+        } else {
+            let second = after.seconds()?;
+            (before.seconds()?, second)
+        });
     }
-    let median = |mut times: Vec<f64>| {
-        // The first run warms up.
-        times.remove(0);
-        times.sort_by(f64::total_cmp);
-        times[times.len() / 2]
+    let quartile = |of: fn(&(f64, f64)) -> f64, part: usize| {
+        let mut numbers: Vec<f64> = pairs.iter().map(of).collect();
+        numbers.sort_by(f64::total_cmp);
+        numbers[(numbers.len() - 1) * part / 4]
     };
-    Ok((median(times.0), median(times.1)))
+    let ratios = [1, 2, 3].map(|part| quartile(|pair| pair.1 / pair.0, part));
+    Ok(Pairs { before: quartile(|pair| pair.0, 2), after: quartile(|pair| pair.1, 2), ratios })
 }
 
 /// A network with inputs.
