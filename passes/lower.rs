@@ -33,10 +33,12 @@ impl Pass for Lower {
         let dialects = context.dialects;
         let lowered = if dialects.makes_masks(module) {
             // A layer finds no mask of a layer that is lowered: they go together, as one rewrite.
-            if !context.fuel.burn() {
+            let mut each = Fuel::unlimited();
+            let lowered = lower_funcs(module, dialects, OnError::Fail, &mut each)?;
+            if each.burnt() > 0 && !context.fuel.burn() {
                 return Ok(());
             }
-            lower_funcs(module, dialects, OnError::Fail, &mut Fuel::unlimited())?
+            lowered
         } else {
             lower_funcs(module, dialects, OnError::Fail, &mut context.fuel)?
         };

@@ -117,11 +117,14 @@ fn models_of_keras_1_are_declared_as_in_keras_2() {
         let imported = netc_keras::read(&file(&format!("{name}.h5")), &dialects()).unwrap();
         assert_eq!(imported.notes, ["it is of Keras 1: its layers are declared as Keras 2 has them"], "{name}");
         assert_eq!(imported.module.weights.len(), count, "{name}");
-        // As a file of Keras 2 it is the same model.
         let (module, path) = (imported.module, folder.path().join(name));
+        let own = file(&format!("{name}.h5"));
+        let given = netc_keras::read_with_weights(&own, &own, &dialects()).unwrap().module;
+        let [inputs, _] = recorded(name);
+        assert_eq!(run(&module, &inputs), run(&given, &inputs), "{name}");
+        // As a file of Keras 2 it is the same model.
         let main = module.func_named(MAIN).unwrap();
         netc_keras::write_hdf5(&module, main, &Store::open(&module).unwrap(), File::create(&path).unwrap()).unwrap();
-        let [inputs, _] = recorded(name);
         assert_eq!(run(&module, &inputs), run(&read(&path), &inputs), "{name}");
         oracle::round_trip_hdf5(&module, &dialects()).unwrap();
     }

@@ -99,10 +99,12 @@ fn read_whole_model(path: &Path, file: Arc<File>, given: Given, dialects: &Diale
     let mut model = legacy::model(config);
     let (mut weights, mut version) = (weights, keras_version.as_deref().unwrap_or(keras1::DECLARED_AS));
     let is_of_keras_1 = keras1::is_of(keras_version.as_deref());
+    let mut given = given;
     if is_of_keras_1 {
         model = keras1::object(model)?;
         weights = keras1::weights(&model, weights, &file)?;
         version = keras1::DECLARED_AS;
+        given = given.map(|given| as_of_keras_2(given, &model)).transpose()?;
     }
     let mut attrs = Attrs::new().with("format", "keras-h5").with("keras_version", version);
     if let Some(backend) = backend {
@@ -135,6 +137,14 @@ fn import(
     Ok(imported)
 }
 
+/// The weights of a file of Keras 1 as those of Keras 2, for the layers of `model`.
+fn as_of_keras_2(mut given: Weights, model: &Attr) -> Result<Weights, Problem> {
+    if let (WeightTable::Lists(lists), Some(path)) = (&mut given.table, given.files.first()) {
+        *lists = keras1::weights(model, std::mem::take(lists), &File::open(path)?)?;
+    }
+    Ok(given)
+}
+
 /// A model that `to_json` wrote: without weights, unless they are given.
 fn read_json(path: &Path, file: &File, given: Given, dialects: &Dialects) -> Result<Imported, Problem> {
     let mut object = json_in(file)?;
@@ -153,8 +163,10 @@ fn read_json(path: &Path, file: &File, given: Given, dialects: &Dialects) -> Res
     let version = object.get("keras_version").and_then(Attr::as_str).map(str::to_string);
     let mut object = legacy::model(object);
     let is_of_keras_1 = version.is_some() && keras1::is_of(version.as_deref());
+    let mut given = given;
     if is_of_keras_1 {
         object = keras1::object(object)?;
+        given = given.map(|given| as_of_keras_2(given, &object)).transpose()?;
     }
     if let Some(version) = version {
         attrs.set("keras_version", if is_of_keras_1 { keras1::DECLARED_AS } else { &version });
@@ -189,6 +201,10 @@ fn parse_file(text: &str) -> Result<Attr, Problem> {
 /// A layers-model of TensorFlow.js.
 fn read_tfjs(path: &Path, json: &Attr, given: Given, dialects: &Dialects) -> Result<Imported, Problem> {
     let LayersModel { object, keras_version, weights, shards } = tfjs::read(path, json)?;
+    if keras1::is_of(Some(&keras_version)) {
+        let note = format!("it is of Keras {keras_version}, which TensorFlow.js does not read; convert it of Keras 2");
+        return Err(Problem::config("keras_version", note));
+    }
     let attrs = Attrs::new().with("format", "tfjs").with("keras_version", &*keras_version);
     let own = Weights { table: WeightTable::Lists(weights), files: shards };
     import(path, given.unwrap_or(own), Assets::default(), dialects, attrs, &legacy::model(object))

@@ -98,7 +98,8 @@ impl Dialect for LayerLibrary {
                 context.operands.len(),
                 arguments.len() - context.operands.len(),
             );
-            return Err(match func.params.get(arguments.len()) {
+            let has_none = context.layer.is_some_and(|layer| layer.weights.is_empty());
+            return Err(match func.params.get(arguments.len()).filter(|_| has_none) {
                 Some(missing) => LowerError::Weight { place: missing.name.clone(), expected: note },
                 None => LowerError::Operands(note),
             });

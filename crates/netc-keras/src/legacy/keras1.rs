@@ -1,11 +1,14 @@
 //! Models of Keras 1, declared as Keras 2 declares them.
 //!
 //! Keras 2 loads files of Keras 1 by the same renaming: `legacy/interfaces.py` for configurations, and
-//! `preprocess_weights_for_loading` for [weights](weights()). Those of Theano, whose kernels lie otherwise, are refused.
+//! `preprocess_weights_for_loading` for [weights](weights()). Kernels in the order of Theano (`dim_ordering = "th"`) are
+//! refused. A file does not say the backend that it is of: that is taken for TensorFlow, whose kernels are not mirrored.
 
 mod weights;
 
-use netc_ir::{Attr, Attrs};
+use std::collections::BTreeSet;
+
+use netc_ir::{Attr, Attrs, Name};
 
 use crate::error::Problem;
 
@@ -32,6 +35,60 @@ const CLASSES: &[(&str, &str)] = &[
     ("Deconvolution2D", "Conv2DTranspose"),
     ("Deconv2D", "Conv2DTranspose"),
     ("TimeDistributedDense", "Dense"),
+];
+
+/// Layers of Keras 1 that Keras 2 calls the same. Those of others, and of the user, keep their configurations.
+const SAME: &[&str] = &[
+    "Activation",
+    "ActivityRegularization",
+    "AveragePooling1D",
+    "AveragePooling2D",
+    "AveragePooling3D",
+    "BatchNormalization",
+    "Bidirectional",
+    "ConvLSTM2D",
+    "Cropping1D",
+    "Cropping2D",
+    "Cropping3D",
+    "Dense",
+    "Dropout",
+    "ELU",
+    "Embedding",
+    "Flatten",
+    "GRU",
+    "GaussianDropout",
+    "GaussianNoise",
+    "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D",
+    "GlobalAveragePooling3D",
+    "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D",
+    "GlobalMaxPooling3D",
+    "InputLayer",
+    "LSTM",
+    "LeakyReLU",
+    "LocallyConnected1D",
+    "LocallyConnected2D",
+    "Masking",
+    "MaxPooling1D",
+    "MaxPooling2D",
+    "MaxPooling3D",
+    "PReLU",
+    "Permute",
+    "RepeatVector",
+    "Reshape",
+    "SimpleRNN",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "SpatialDropout3D",
+    "ThresholdedReLU",
+    "TimeDistributed",
+    "UpSampling1D",
+    "UpSampling2D",
+    "UpSampling3D",
+    "ZeroPadding1D",
+    "ZeroPadding2D",
+    "ZeroPadding3D",
 ];
 
 /// Keys that a class has under another name in Keras 2, or not at all, before those of all classes.
@@ -132,7 +189,8 @@ impl Translation {
             }
             (_, Some(Attr::Map(config))) => {
                 let class = CLASSES.iter().find(|(old, _)| *old == class).map_or(&*class, |(_, new)| new);
-                (class, self.layer(class, &config)?)
+                let is_own = SAME.contains(&class) || CLASSES.iter().any(|(_, new)| *new == class);
+                (class, if is_own { self.layer(class, &config)? } else { self.with_inner(&config)? })
             }
             (_, _) => return Ok(Attr::Map(object)),
         };
@@ -168,33 +226,53 @@ impl Translation {
             let note = "`mode` is not 0: it normalizes each example, or by the statistics of its batch, which Keras 2 does not";
             return Err(Problem::config(place, note));
         }
-        let mut new = Attrs::new();
-        for keys in EXTENTS {
-            let extents: Option<Vec<Attr>> = keys.iter().map(|key| config.get(key).cloned()).collect();
-            extents.into_iter().for_each(|extents| new.set("kernel_size", Attr::List(extents)));
+        if class == "Conv2DTranspose" && config.get("subsample").is_some_and(|strides| *strides != Attr::ints([1, 1])) {
+            let note =
+                "with steps, its `output_shape` says which of several sizes it makes, and Keras 2 has no place for it";
+            return Err(Problem::config(place, note));
         }
+        let extents = EXTENTS.iter().filter_map(|keys| keys.iter().map(|key| config.get(key).cloned()).collect());
+        let mut new: Vec<(Name, Attr)> =
+            extents.map(|extents: Vec<Attr>| ("kernel_size".into(), Attr::List(extents))).collect();
         for (key, value) in config.iter() {
             let of_class = KEYS_OF.iter().find(|(of, old, _)| *of == class && **key == **old).map(|(_, _, new)| *new);
             let of_all = || KEYS.iter().find(|(old, _)| **key == **old).map(|(_, new)| *new);
             let Some(name) = of_class.or_else(of_all).unwrap_or(Some(key)) else { continue };
-            new.set(name, self.setting(class, name, value)?);
+            new.push((name.into(), self.setting(class, key, name, value)?));
         }
-        Ok(new)
+        unique(place, new)
     }
 
-    /// What stands under `key` in Keras 2, where Keras 1 has `value` under its own name for it.
-    fn setting(&mut self, class: &str, key: &str, value: &Attr) -> Result<Attr, Problem> {
-        Ok(match key {
-            "layer" => self.object(value.clone())?,
-            "data_format" => match value.as_str() {
+    /// The configuration of a layer of another class, with the layer in it if there is one.
+    fn with_inner(&mut self, config: &Attrs) -> Result<Attrs, Problem> {
+        match config.get("layer") {
+            Some(layer @ Attr::Map(_)) => Ok(config.clone().with("layer", self.object(layer.clone())?)),
+            Some(_) | None => Ok(config.clone()),
+        }
+    }
+
+    /// What stands under `name` in Keras 2, where Keras 1 has `value` under `key`.
+    fn setting(&mut self, class: &str, key: &str, name: &str, value: &Attr) -> Result<Attr, Problem> {
+        Ok(match (key, name) {
+            ("layer", _) => self.object(value.clone())?,
+            ("dim_ordering", _) => match value.as_str() {
                 Some("th") => "channels_first".into(),
                 _ => "channels_last".into(),
             },
-            "padding" if class.starts_with("ZeroPadding") => margins(value),
-            _ if key.ends_with("_regularizer") => regularizer(value),
-            _ if key.ends_with("_constraint") => constraint(value),
+            (_, "padding") if class.starts_with("ZeroPadding") => margins(value),
+            (_, name) if name.ends_with("_regularizer") => regularizer(value),
+            (_, name) if name.ends_with("_constraint") => constraint(value),
             _ => value.clone(),
         })
+    }
+}
+
+/// The entries as attributes, if no key is there twice.
+fn unique(place: &str, entries: Vec<(Name, Attr)>) -> Result<Attrs, Problem> {
+    let mut seen = BTreeSet::new();
+    match entries.iter().find(|(key, _)| !seen.insert(key)) {
+        Some((key, _)) => Err(Problem::config(place, format!("it has `{key}` under two names"))),
+        None => Ok(entries.into_iter().collect()),
     }
 }
 
@@ -202,6 +280,9 @@ impl Translation {
 fn with_input(layers: &[Attr]) -> Vec<Attr> {
     let input = layers.first().and_then(|first| {
         let config = first.get("config")?;
+        if first.get("class_name")?.as_str()? == "InputLayer" {
+            return None;
+        }
         if let Some(inner) = config.get("layers").and_then(Attr::as_list).and_then(<[Attr]>::first) {
             return (inner.get("class_name")?.as_str()? == "InputLayer").then(|| inner.clone());
         }
@@ -321,6 +402,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_of_keras_1_is_kept() {
+        let own = r#"{"class_name": "Attend", "config": {"output_dim": 5, "p": 0.1, "init": "uniform", "length": 4}}"#;
+        assert_eq!(keras_2(own).unwrap(), own);
+        let wrapper =
+            r#"{"class_name": "Twice", "config": {"p": 2, "layer": {"class_name": "Dropout", "config": {"p": 0.5}}}}"#;
+        assert_eq!(
+            keras_2(wrapper).unwrap(),
+            r#"{"class_name": "Twice", "config": {"p": 2, "layer": {"class_name": "Dropout", "config": {"rate": 0.5}}}}"#
+        );
+        let first = r#"{"class_name": "UpSampling2D", "config": {"data_format": "channels_first"}}"#;
+        assert_eq!(keras_2(first).unwrap(), first);
+        let input = r#"{"class_name": "InputLayer", "config": {"batch_input_shape": [null, 3], "name": "i"}}"#;
+        let chain = format!(r#"{{"class_name": "Sequential", "config": {{"name": "s", "layers": [{input}]}}}}"#);
+        assert_eq!(keras_2(&chain).unwrap(), chain);
+    }
+
+    #[test]
     fn what_keras_2_has_not_is_refused() {
         for (text, note) in [
             (
@@ -328,6 +426,11 @@ mod tests {
                 "c: its kernels have",
             ),
             (r#"{"class_name": "BatchNormalization", "config": {"name": "b", "mode": 1}}"#, "b: `mode` is not 0"),
+            (r#"{"class_name": "Deconvolution2D", "config": {"name": "d", "subsample": [2, 2]}}"#, "d: with steps"),
+            (
+                r#"{"class_name": "Dropout", "config": {"name": "d", "p": 1, "rate": 1}}"#,
+                "d: it has `rate` under two names",
+            ),
             (r#"{"class_name": "Merge", "config": {"name": "m", "mode": "cos", "mode_type": "raw"}}"#, "m: its `mode`"),
             (
                 r#"{"class_name": "Merge", "config": {"name": "m", "mode": "sum", "mode_type": "lambda"}}"#,

@@ -2,7 +2,7 @@
 
 use netc_ir::{Func, OpId, Uses, ValueId};
 
-/// The diamonds of a function: a value at the top, an op at the bottom, two ways between them.
+/// The diamonds of a function: a value at the top, and an op at the bottom that reads two values which are computed of it.
 pub(super) struct Diamonds<'f> {
     func: &'f Func,
     /// By value, whether each value is computed of it, or is it.

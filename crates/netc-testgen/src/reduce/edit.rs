@@ -105,7 +105,10 @@ pub(super) fn apply(module: &Module, dialects: &Dialects, edits: &[Edit]) -> Opt
                 plan.extents.insert(from, to);
             }
             Edit::Resize(from, to) => drop(plan.extents.insert(*from, *to)),
-            Edit::Scale(from, to) => plan.extents.extend((1..=4).map(|times| (from * times, to * times))),
+            Edit::Scale(from, to) => {
+                let scaled = |times: u64| Some((from.checked_mul(times)?, to.checked_mul(times)?));
+                plan.extents.extend((1..=4).filter_map(scaled));
+            }
             Edit::Configure(layer, key, value) => drop(plan.settings.insert((*layer, key.clone()), value.clone())),
             Edit::Flatten(id) => drop(plan.flattened.insert(*id)),
             Edit::Sweep => swept = true,

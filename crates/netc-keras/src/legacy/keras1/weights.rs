@@ -10,14 +10,18 @@ use crate::error::Problem;
 use crate::h5read::{Bytes, MAX_INLINE, Variable};
 use crate::h5whole::WeightLists;
 
-/// The parts of the weights of cells with gates, in the order of Keras 2: the suffixes of `W_`, `U_` and `b_`.
-const GATES: &[&[&str]] = &[&["i", "f", "c", "o"], &["z", "r", "h"]];
+/// The cells with gates, whose weights are `W_`, `U_` and `b_` with the names of these, in the order of Keras 2.
+const CELLS: &[(&str, &[&str])] =
+    &[("LSTM", &["i", "f", "c", "o"]), ("ConvLSTM2D", &["i", "f", "c", "o"]), ("GRU", &["z", "r", "h"])];
+
+/// Longer names of weights name no layer: looking for one takes time by the square of the length.
+const MAX_NAME: usize = 1024;
 
 /// The weights in the lists of a file of Keras 1, for the layers of the model `object` as Keras 2 declares it: named after
 /// their layers, and the gates of a cell in one.
 pub(crate) fn weights(object: &Attr, lists: WeightLists, file: &File) -> Result<WeightLists, Problem> {
     let mut layers = Layers::default();
-    layers.add(object, None);
+    layers.add_all(object, None, None);
     let mut reader = Reader { file, inline: MAX_INLINE };
     let mut new = WeightLists::new();
     for (group, list) in lists {
@@ -39,53 +43,59 @@ pub(crate) fn weights(object: &Attr, lists: WeightLists, file: &File) -> Result<
 /// The layers of a model.
 #[derive(Default)]
 struct Layers {
-    /// By the name that their weights begin with: their own, and their classes.
+    /// By the name that weights begin with: the layer whose they are in Keras 2, and the class that made them.
     by_prefix: BTreeMap<String, (String, String)>,
     /// The outermost layers that are models, with the layers in them.
     models: Vec<(String, Vec<String>)>,
 }
 
 impl Layers {
-    /// Adds the layers in the object of a model, which are in the outermost layer `model` if they are in one.
-    fn add(&mut self, object: &Attr, model: Option<usize>) {
-        let config = object.get("config");
-        let layers = config.and_then(|c| c.get("layers").or(Some(c))).and_then(Attr::as_list).unwrap_or_default();
-        for layer in layers {
-            let text = |attr: Option<&Attr>| attr.and_then(Attr::as_str).unwrap_or_default().to_string();
-            let config = layer.get("config");
-            let name = text(layer.get("name").or_else(|| config?.get("name")));
-            let is_model = config.is_some_and(|c| c.as_list().is_some() || c.get("layers").is_some());
-            if let Some(model) = model {
-                self.models[model].1.push(name.clone());
+    /// Adds the layers in the object of a model, which are in the outermost layer `model` if they are in one, and whose
+    /// weights are those of `owner` if a wrapper has the model.
+    fn add_all(&mut self, object: &Attr, model: Option<usize>, owner: Option<&str>) {
+        let layers = object.get("config").and_then(|c| c.get("layers")).and_then(Attr::as_list).unwrap_or_default();
+        layers.iter().for_each(|layer| self.add(layer, model, owner));
+    }
+
+    fn add(&mut self, layer: &Attr, model: Option<usize>, owner: Option<&str>) {
+        let text = |attr: Option<&Attr>| attr.and_then(Attr::as_str).unwrap_or_default().to_string();
+        let config = layer.get("config");
+        let name = text(layer.get("name").or_else(|| config?.get("name")));
+        if let (Some(model), None) = (model, owner) {
+            self.models[model].1.push(name.clone());
+        }
+        if config.is_some_and(|c| c.get("layers").is_some()) {
+            if model.is_none() && owner.is_none() {
+                self.models.push((name, Vec::new()));
+                self.add_all(layer, Some(self.models.len() - 1), None);
+            } else {
+                self.add_all(layer, model, owner);
             }
-            if is_model {
-                if model.is_none() {
-                    self.models.push((name, Vec::new()));
-                }
-                self.add(layer, Some(model.unwrap_or(self.models.len() - 1)));
-                continue;
-            }
-            let class = text(layer.get("class_name"));
-            let inner = config.and_then(|c| c.get("layer"));
-            if let Some(inner) = inner {
-                let inside = text(inner.get("config").and_then(|c| c.get("name")));
-                let class = text(inner.get("class_name"));
+            return;
+        }
+        let owner = owner.unwrap_or(&name);
+        match config.and_then(|c| c.get("layer")) {
+            Some(inner) => self.add(inner, model, Some(owner)),
+            None => {
+                // A Bidirectional has its layer twice.
                 for prefix in ["", "forward_", "backward_"] {
-                    self.by_prefix.insert(format!("{prefix}{inside}"), (name.clone(), class.clone()));
+                    let entry = (owner.to_string(), text(layer.get("class_name")));
+                    self.by_prefix.insert(format!("{prefix}{name}"), entry);
                 }
             }
-            self.by_prefix.insert(name.clone(), (name, class));
         }
     }
 
     /// The weight `name` of the list `group`: of the layer that its name begins with, or else of that of the list.
     fn own(&self, group: &str, name: &str, variable: Variable) -> Weight {
         let name = name.strip_suffix(":0").unwrap_or(name);
-        let split = name.match_indices('_').rev().find_map(|(at, _)| Some((at, self.by_prefix.get(&name[..at])?)));
-        let of_group = || self.by_prefix.get(group).cloned().unwrap_or_else(|| (group.into(), String::new()));
-        let (prefix, part, (layer, class)) = match split {
+        let of = |prefix: &str| Some((prefix.len(), self.by_prefix.get(prefix)?));
+        let begins = |prefix: &str| name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('_'));
+        let ends = || name.match_indices('_').map(|(at, _)| &name[..at]).filter(|_| name.len() <= MAX_NAME);
+        let found = Some(group).filter(|group| begins(group)).and_then(of).or_else(|| ends().rev().find_map(of));
+        let (prefix, part, (layer, class)) = match found {
             Some((at, layer)) => (&name[..at], &name[at + 1..], layer.clone()),
-            None => ("", name, of_group()),
+            None => ("", name, (group.into(), String::new())),
         };
         Weight { prefix: prefix.into(), layer, class, part: part.into(), variable }
     }
@@ -121,8 +131,7 @@ impl Weight {
             }
             ("Conv2DTranspose", "W", [rows, columns, given, made]) => {
                 let read = reader.read(&self.variable)?;
-                let size = read.bytes.len() as u64 / dims.iter().product::<u64>().max(1);
-                let bytes = swapped(&read.bytes, (*given as usize, *made as usize), size as usize);
+                let bytes = swapped(&read, *given as usize, *made as usize);
                 literal(&read, vec![*rows, *columns, *made, *given], bytes)
             }
             _ => self.variable,
@@ -131,10 +140,15 @@ impl Weight {
     }
 }
 
-/// Matrices of `rows` by `columns` elements of `size` bytes, one after the other, each transposed.
-fn swapped(bytes: &[u8], (rows, columns): (usize, usize), size: usize) -> Vec<u8> {
-    let mut swapped = Vec::with_capacity(bytes.len());
-    for matrix in bytes.chunks_exact((rows * columns * size).max(1)) {
+/// The bytes of matrices of `rows` by `columns` elements, one after the other, each transposed.
+fn swapped(matrices: &Literal, rows: usize, columns: usize) -> Vec<u8> {
+    let size = matrices.elem.size() as usize;
+    let mut swapped = Vec::with_capacity(matrices.bytes.len());
+    // Without elements there is nothing to divide.
+    let Some(matrix) = rows.checked_mul(columns).and_then(|n| n.checked_mul(size)).filter(|n| *n > 0) else {
+        return swapped;
+    };
+    for matrix in matrices.bytes.chunks_exact(matrix) {
         for column in 0..columns {
             for row in 0..rows {
                 let at = (row * columns + column) * size;
@@ -145,18 +159,19 @@ fn swapped(bytes: &[u8], (rows, columns): (usize, usize), size: usize) -> Vec<u8
     swapped
 }
 
-/// The gate that the part of a weight is of, if it is of one.
-fn gate(part: &str) -> Option<&'static [&'static str]> {
-    let (kind, gate) = part.split_once('_')?;
-    GATES.iter().find(|gates| ["W", "U", "b"].contains(&kind) && gates.contains(&gate)).copied()
+/// The names of the gates of the cell whose the weight is, if it is of a gate.
+fn gates(weight: &Weight) -> Option<&'static [&'static str]> {
+    let (kind, gate) = weight.part.split_once('_')?;
+    let (_, gates) = CELLS.iter().find(|(class, _)| *class == weight.class)?;
+    (["W", "U", "b"].contains(&kind) && gates.contains(&gate)).then_some(*gates)
 }
 
-/// The weights with those of the gates of a cell one behind the other along their last axis.
+/// The weights with those of the gates of a cell side by side, where the first of them was.
 fn joined_gates(list: Vec<Weight>, reader: &mut Reader<'_>) -> Result<Vec<Weight>, Problem> {
     let mut cells: BTreeMap<String, Vec<Weight>> = BTreeMap::new();
     let mut order: Vec<Result<Weight, (String, &[&str])>> = Vec::new();
     for weight in list {
-        let Some(gates) = gate(&weight.part) else {
+        let Some(gates) = gates(&weight) else {
             order.push(Ok(weight));
             continue;
         };
@@ -172,49 +187,43 @@ fn joined_gates(list: Vec<Weight>, reader: &mut Reader<'_>) -> Result<Vec<Weight
             Ok(weight) => joined.push(weight),
             Err((prefix, gates)) => {
                 let cell = cells.remove(&prefix).unwrap_or_default();
-                joined.extend(
-                    ["W", "U", "b"]
-                        .iter()
-                        .map(|kind| of_gates(kind, gates, &cell, reader))
-                        .collect::<Result<Vec<_>, _>>()?,
-                );
+                if cell.len() != 3 * gates.len() {
+                    let note = format!("the cell `{prefix}` has {} weights, expected {}", cell.len(), 3 * gates.len());
+                    return Err(Problem::whole("model_weights", note));
+                }
+                for kind in ["W", "U", "b"] {
+                    joined.push(of_gates(kind, gates, &cell, reader)?);
+                }
             }
         }
     }
     Ok(joined)
 }
 
-/// The weights of one kind of a cell, for each of its gates, as one.
+/// The weights of one kind of a cell, one for each of its gates, as one: side by side along their last axis.
 fn of_gates(kind: &str, gates: &[&str], cell: &[Weight], reader: &mut Reader<'_>) -> Result<Weight, Problem> {
     let part = |gate: &&str| cell.iter().find(|weight| weight.part == format!("{kind}_{gate}"));
     let parts: Option<Vec<&Weight>> = gates.iter().map(part).collect();
-    let missing = || Problem::whole("model_weights", format!("a cell has no `{kind}` for each of its gates"));
-    side_by_side(kind, &parts.ok_or_else(missing)?, reader)
-}
-
-/// The weights as one, side by side along their last axis.
-fn side_by_side(kind: &str, parts: &[&Weight], reader: &mut Reader<'_>) -> Result<Weight, Problem> {
+    let problem = |note: String| Problem::whole("model_weights", note);
+    let parts = parts.filter(|parts| !parts.is_empty());
+    let parts = parts.ok_or_else(|| problem(format!("a cell has no `{kind}` for each of its gates")))?;
+    let weight = parts[0];
     let read = parts.iter().map(|part| reader.read(&part.variable)).collect::<Result<Vec<Literal>, _>>()?;
-    let Some((first, weight)) = read.first().zip(parts.first()) else {
-        return Err(Problem::whole("model_weights", "a cell without gates"));
-    };
+    let first = &read[0];
     if read.iter().any(|part| part.dims != first.dims || part.elem != first.elem) {
-        let note = format!("the gates of `{}` have `{kind}` of different shapes", weight.prefix);
-        return Err(Problem::whole("model_weights", note));
+        return Err(problem(format!("the gates of `{}` have `{kind}` of different shapes", weight.prefix)));
     }
-    let (rows, width) = match first.dims.split_last() {
-        Some((_, rows)) => {
-            let rows = rows.iter().product::<u64>().max(1) as usize;
-            (rows, first.bytes.len() / rows)
-        }
-        None => (1, first.bytes.len()),
-    };
-    let bytes: Vec<u8> = (0..rows)
-        .flat_map(|row| read.iter().flat_map(move |p| &p.bytes[row * width..(row + 1) * width]))
-        .copied()
-        .collect();
-    let mut dims = first.dims.to_vec();
-    dims.last_mut().into_iter().for_each(|last| *last *= read.len() as u64);
+    let mut dims = first.dims.clone();
+    let joined = dims.last_mut().and_then(|last| {
+        *last = last.checked_mul(read.len() as u64)?;
+        Some(*last)
+    });
+    let wide = joined.ok_or_else(|| problem(format!("the gates of `{}` have `{kind}` of no width", weight.prefix)))?;
+    // Without elements there are no rows.
+    let width = (wide / read.len() as u64).saturating_mul(first.elem.size()) as usize;
+    let rows = first.bytes.len().checked_div(width).unwrap_or(0);
+    let row = |row: usize| read.iter().flat_map(move |part| &part.bytes[row * width..(row + 1) * width]);
+    let bytes: Vec<u8> = (0..rows).flat_map(row).copied().collect();
     Ok(Weight {
         prefix: weight.prefix.clone(),
         layer: weight.layer.clone(),
@@ -229,13 +238,6 @@ fn literal(of: &Literal, dims: Vec<u64>, bytes: Vec<u8>) -> Variable {
     Variable { ty, bytes: Bytes::Read(Literal { elem: of.elem, dims, bytes: bytes.into() }) }
 }
 
-/// The literal with all of its elements, where it has one for all.
-fn whole(of: &Literal) -> Literal {
-    let elements = of.dims.iter().product::<u64>() as usize;
-    let bytes = if of.as_splat().is_some() { of.bytes.repeat(elements) } else { of.bytes.to_vec() };
-    Literal { elem: of.elem, dims: of.dims.clone(), bytes: bytes.into() }
-}
-
 /// Reads weights into memory.
 struct Reader<'f> {
     file: &'f File,
@@ -246,16 +248,98 @@ struct Reader<'f> {
 impl Reader<'_> {
     fn read(&mut self, variable: &Variable) -> Result<Literal, Problem> {
         let (offset, len) = match &variable.bytes {
-            Bytes::Read(literal) => return Ok(whole(literal)),
+            Bytes::Read(literal) => return Ok(literal.clone()),
             Bytes::At { offset, len, .. } => (*offset, *len),
         };
         self.inline = self.inline.checked_sub(len).ok_or_else(|| {
-            let note = format!("the weights of its cells are more than {MAX_INLINE} bytes in all");
+            let note = format!("the weights that Keras 2 has otherwise are more than {MAX_INLINE} bytes in all");
             Problem::whole("model_weights", note)
         })?;
         let mut bytes = vec![0; len as usize];
         self.file.read_exact_at(&mut bytes, offset)?;
         let dims = variable.ty.fixed_dims().unwrap_or_default();
         Ok(Literal { elem: variable.ty.elem, dims, bytes: bytes.into() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use netc_ir::ElemType;
+
+    use super::*;
+    use crate::json;
+
+    fn model(layers: &str) -> Attr {
+        json::parse(&format!(r#"{{"class_name": "Model", "config": {{"layers": [{layers}]}}}}"#)).unwrap()
+    }
+
+    fn variable(dims: &[u64], bytes: &[u8]) -> Variable {
+        let literal = Literal { elem: ElemType::U8, dims: dims.to_vec(), bytes: bytes.into() };
+        Variable { ty: Type::fixed(ElemType::U8, dims), bytes: Bytes::Read(literal) }
+    }
+
+    /// A name, extents and bytes.
+    type Converted = (String, Vec<u64>, Vec<u8>);
+
+    /// What becomes of the weights of one list.
+    fn converted(layers: &str, group: &str, list: Vec<(&str, Variable)>) -> Result<Vec<Converted>, String> {
+        let list = list.into_iter().map(|(name, variable)| (name.to_string(), variable)).collect();
+        let file = tempfile::tempfile().unwrap();
+        let lists = weights(&model(layers), WeightLists::from([(group.to_string(), list)]), &file);
+        let mut lists = lists.map_err(|e| e.to_string())?;
+        let shown = |(name, v): (String, Variable)| {
+            let Bytes::Read(literal) = v.bytes else { panic!("{name} is not read") };
+            (name, literal.dims, literal.bytes.to_vec())
+        };
+        Ok(lists.remove(group).unwrap().into_iter().map(shown).collect())
+    }
+
+    const GRU: &str = r#"{"class_name": "GRU", "config": {"name": "g"}}"#;
+
+    /// The names of the weights of a GRU, numbered.
+    fn cell() -> Vec<(String, u8)> {
+        let parts =
+            ["z", "r", "h"].into_iter().flat_map(|gate| ["W", "U", "b"].map(|kind| format!("g_{kind}_{gate}:0")));
+        parts.zip(0..).collect()
+    }
+
+    #[test]
+    fn gates_stand_side_by_side() {
+        let list = cell();
+        let found =
+            converted(GRU, "g", list.iter().map(|(name, i)| (name.as_str(), variable(&[2, 1], &[*i; 2]))).collect());
+        let expected = [("g/W", [0, 3, 6]), ("g/U", [1, 4, 7]), ("g/b", [2, 5, 8])];
+        let expected = expected.map(|(name, row)| (name.to_string(), vec![2, 3], [row, row].concat()));
+        assert_eq!(found.unwrap(), expected);
+    }
+
+    #[test]
+    fn shapes_without_elements_take_no_time_and_none_overflows() {
+        for dims in [[1 << 63, 0], [0, 1 << 63], [0, 0]] {
+            let cell = cell();
+            let list = cell.iter().map(|(name, _)| (name.as_str(), variable(&dims, &[]))).collect();
+            assert_eq!(converted(GRU, "g", list).is_err(), dims[1] == 1 << 63, "{dims:?}");
+        }
+        let transposed = r#"{"class_name": "Conv2DTranspose", "config": {"name": "d"}}"#;
+        let dims = [0, 0, 1 << 40, 1 << 40];
+        assert!(converted(transposed, "d", vec![("d_W", variable(&dims, &[]))]).is_ok());
+    }
+
+    #[test]
+    fn weights_in_wrappers_are_those_of_the_layer_inside() {
+        let chain = r#"{"class_name": "Sequential", "config": {"name": "s", "layers": [
+            {"class_name": "Conv2DTranspose", "config": {"name": "d"}}]}}"#;
+        let each = format!(r#"{{"class_name": "TimeDistributed", "config": {{"name": "d", "layer": {chain}}}}}"#);
+        let found = converted(&each, "d", vec![("d_W:0", variable(&[1, 1, 2, 2], &[1, 2, 3, 4]))]).unwrap();
+        assert_eq!(found, [("d/W".to_string(), vec![1, 1, 2, 2], vec![1, 3, 2, 4])]);
+    }
+
+    #[test]
+    fn only_cells_have_gates() {
+        let own = r#"{"class_name": "Attention", "config": {"name": "a"}}"#;
+        let found = converted(own, "a", vec![("a_W_h", variable(&[1], &[7]))]).unwrap();
+        assert_eq!(found, [("a/W_h".to_string(), vec![1], vec![7])]);
+        let error = converted(GRU, "g", vec![("g_W_h", variable(&[1], &[7]))]).unwrap_err();
+        assert!(error.contains("the cell `g` has 1 weights, expected 9"), "{error}");
     }
 }
