@@ -31,7 +31,7 @@ mod testing;
 use netc_pass::{NamedPipeline, PassInfo, Registry};
 
 pub use bind::bind;
-pub use prune::sweep;
+pub use prune::{Entry, remove_unused, sweep, unused};
 
 /// Every pass, in the order in which they are listed to users.
 pub const PASSES: &[&PassInfo] = &[

@@ -1,5 +1,7 @@
 //! Removing what nothing refers to any more.
 
+use std::collections::BTreeSet;
+
 use netc_ir::{
     CoreOp, FileId, Func, FuncId, Layer, LayerId, Loc, MAIN, Module, OpId, OpKind, WeightData, WeightId, callees,
 };
@@ -34,7 +36,53 @@ pub fn sweep(module: &mut Module) {
     let (layers, weights) = (vec![true; module.layers.len()], vec![true; module.weights.len()]);
     remove_layers(module, &layers);
     remove_weights(module, &weights);
-    remove_files(module);
+    let files = vec![true; module.files.len()];
+    remove_files(module, &files);
+}
+
+/// An entry of a table of a module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    /// A function.
+    Func(FuncId),
+    /// A layer.
+    Layer(LayerId),
+    /// A weight.
+    Weight(WeightId),
+    /// A file.
+    File(FileId),
+}
+
+/// The entries of `module` that no other refers to, but for `@main`.
+pub fn unused(module: &Module) -> Vec<Entry> {
+    let called: BTreeSet<FuncId> = module.funcs.iter().flat_map(callees).chain(module.func_named(MAIN)).collect();
+    let referred = Referred::by(module);
+    let files = used_files(module);
+    let of = |used: Vec<bool>| (0..used.len()).filter(move |i| !used[*i]);
+    let funcs = module.func_ids().filter(|id| !called.contains(id)).map(Entry::Func);
+    let layers = of(referred.layers).map(|i| Entry::Layer(LayerId::new(i)));
+    let weights = of(referred.weights).map(|i| Entry::Weight(WeightId::new(i)));
+    funcs.chain(layers).chain(weights).chain(of(files).map(|i| Entry::File(FileId::new(i)))).collect()
+}
+
+/// Removes entries that no other refers to.
+pub fn remove_unused(module: &mut Module, entries: &[Entry]) {
+    let mut keep = vec![true; module.funcs.len()];
+    let (mut layers, mut weights) = (vec![false; module.layers.len()], vec![false; module.weights.len()]);
+    let mut files = vec![false; module.files.len()];
+    for entry in entries {
+        match entry {
+            Entry::Func(id) => keep[id.index()] = false,
+            Entry::Layer(id) => layers[id.index()] = true,
+            Entry::Weight(id) => weights[id.index()] = true,
+            Entry::File(id) => files[id.index()] = true,
+        }
+    }
+    let funcs = std::mem::take(&mut module.funcs);
+    retain_funcs(module, funcs, &keep);
+    remove_layers(module, &layers);
+    remove_weights(module, &weights);
+    remove_files(module, &files);
 }
 
 /// Makes `funcs` the functions of `module`, without those that `keep` leaves out, by index.
@@ -103,10 +151,28 @@ fn remove_weights(module: &mut Module, before: &[bool]) {
     });
 }
 
-/// Removes the files of which nothing is in a weight or at a location.
-fn remove_files(module: &mut Module) {
-    let mut keep = vec![false; module.files.len()];
-    for_each_file(module, |file| keep[file.index()] = true);
+/// Of which files something is in a weight or at a location.
+fn used_files(module: &Module) -> Vec<bool> {
+    let mut used = vec![false; module.files.len()];
+    for weight in &module.weights {
+        if let WeightData::File { file, .. } = &weight.data {
+            used[file.index()] = true;
+        }
+    }
+    let mut places: Vec<&Loc> = module.funcs.iter().flat_map(|f| f.ops()).map(|(_, op)| &op.loc).collect();
+    while let Some(place) = places.pop() {
+        match place {
+            Loc::Call { file: Some(file), .. } => used[file.index()] = true,
+            Loc::Fused(parts) => places.extend(parts),
+            Loc::Call { file: None, .. } | Loc::Unknown => {}
+        }
+    }
+    used
+}
+
+/// Removes the files that are among `before` and of which nothing is used.
+fn remove_files(module: &mut Module, before: &[bool]) {
+    let keep: Vec<bool> = before.iter().zip(used_files(module)).map(|(before, used)| used || !before).collect();
     let new_ids = Renumbering::of(&keep);
     retain(&mut module.files, &keep);
     for_each_file(module, |file| *file = FileId::new(new_ids.get(file.index())));

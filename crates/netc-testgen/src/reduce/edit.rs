@@ -7,6 +7,7 @@ use netc_ir::{
     WeightData, WeightId,
 };
 use netc_pass::Dialects;
+use netc_passes::Entry;
 
 use super::rebuild::{Action, Rebuild, live_ops, rebuild};
 use super::simpler::simpler;
@@ -44,8 +45,8 @@ pub enum Edit {
     Configure(LayerId, Name, Attr),
     /// The elements of the weight are all the same.
     Flatten(WeightId),
-    /// Functions that nothing calls, layers that nothing applies, weights and files that nothing uses.
-    Sweep,
+    /// The entry, which no other refers to, goes.
+    Drop(Entry),
     /// The attributes of the module go.
     StripModule,
     /// The attributes of the function go.
@@ -68,7 +69,7 @@ pub(super) const KINDS: &[fn(&Module) -> Vec<Edit>] = &[
     shortcuts,
     constants,
     removals,
-    sweep,
+    drops,
     drop_params,
     ungroupings,
     resizes,
@@ -77,14 +78,14 @@ pub(super) const KINDS: &[fn(&Module) -> Vec<Edit>] = &[
     flattenings,
     strips,
     of_params,
-    sweep,
+    drops,
 ];
 
 /// `module` with `edits` made, unless they do not fit together.
 pub(super) fn apply(module: &Module, dialects: &Dialects, edits: &[Edit]) -> Option<Module> {
     let main = module.func_named(MAIN)?;
     let mut plan = Rebuild::default();
-    let (mut promoted, mut swept) = (None, false);
+    let (mut promoted, mut dropped) = (None, Vec::new());
     for edit in edits {
         match edit {
             Edit::Promote(func) => promoted = Some(*func),
@@ -111,16 +112,15 @@ pub(super) fn apply(module: &Module, dialects: &Dialects, edits: &[Edit]) -> Opt
             }
             Edit::Configure(layer, key, value) => drop(plan.settings.insert((*layer, key.clone()), value.clone())),
             Edit::Flatten(id) => drop(plan.flattened.insert(*id)),
-            Edit::Sweep => swept = true,
+            Edit::Drop(entry) => dropped.push(*entry),
             Edit::StripModule | Edit::StripAttrs(_) | Edit::StripNames(_) | Edit::Unlayer(..) | Edit::Rename(..) => {}
         }
     }
     let mut new = rebuild(module, dialects, main, &plan)?;
     edits.iter().for_each(|edit| strip(&mut new, edit));
+    netc_passes::remove_unused(&mut new, &dropped);
     if let Some(func) = promoted {
         swap_names(&mut new, main, func);
-    }
-    if swept || promoted.is_some() {
         netc_passes::sweep(&mut new);
     }
     Some(new)
@@ -273,8 +273,8 @@ fn flattenings(module: &Module) -> Vec<Edit> {
     weights.map(|(i, _)| Edit::Flatten(WeightId::new(i))).collect()
 }
 
-fn sweep(_: &Module) -> Vec<Edit> {
-    vec![Edit::Sweep]
+fn drops(module: &Module) -> Vec<Edit> {
+    netc_passes::unused(module).into_iter().map(Edit::Drop).collect()
 }
 
 fn strips(module: &Module) -> Vec<Edit> {
@@ -310,7 +310,7 @@ fn strip(module: &mut Module, edit: &Edit) {
         | Edit::Scale(..)
         | Edit::Configure(..)
         | Edit::Flatten(_)
-        | Edit::Sweep => {}
+        | Edit::Drop(_) => {}
     }
 }
 

@@ -90,6 +90,13 @@ fn last_layer(module: &Module) -> Option<String> {
 }
 
 #[test]
+fn what_nothing_refers_to_goes_but_for_what_shows_the_failure() {
+    let model = (0..1000).map(|seed| KerasRecipe::from_seed(seed, 12).build()).find(|m| has(m, "keras.Dense"));
+    let small = reduced(&model.unwrap(), |m| m.layers.iter().any(|layer| &*layer.class == "keras.Dense")).module;
+    assert_eq!((small.num_ops(), small.funcs.len(), small.layers.len()), (0, 1, 1), "{}", print(&small));
+}
+
+#[test]
 fn a_reduction_that_is_stopped_gives_the_best_so_far() {
     let (module, mut left) = (with_op("tanh"), 3);
     let reduced = reduce(&module, &dialects(), &mut |m| {
