@@ -185,7 +185,7 @@ impl Owners {
 const MAX_NESTING: usize = 64;
 
 /// Longer names of weights name no layer: looking for one takes time by the square of the number of slashes.
-const MAX_WEIGHT_NAME: usize = 1024;
+pub(crate) const MAX_WEIGHT_NAME: usize = 1024;
 
 /// The layer that the name of a weight names first. Names may have slashes.
 fn owner<'w>(weight: &'w str, listed: &BTreeSet<Name>) -> Option<&'w str> {

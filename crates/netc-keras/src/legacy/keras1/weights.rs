@@ -9,13 +9,11 @@ use netc_ir::{Attr, Literal, Type};
 use crate::error::Problem;
 use crate::h5read::{Bytes, MAX_INLINE, Variable};
 use crate::h5whole::WeightLists;
+use crate::weights::MAX_WEIGHT_NAME;
 
 /// The cells with gates, whose weights are `W_`, `U_` and `b_` with the names of these, in the order of Keras 2.
 const CELLS: &[(&str, &[&str])] =
     &[("LSTM", &["i", "f", "c", "o"]), ("ConvLSTM2D", &["i", "f", "c", "o"]), ("GRU", &["z", "r", "h"])];
-
-/// Longer names of weights name no layer: looking for one takes time by the square of the length.
-const MAX_NAME: usize = 1024;
 
 /// The weights in the lists of a file of Keras 1, for the layers of the model `object` as Keras 2 declares it: named after
 /// their layers, and the gates of a cell in one.
@@ -91,7 +89,7 @@ impl Layers {
         let name = name.strip_suffix(":0").unwrap_or(name);
         let of = |prefix: &str| Some((prefix.len(), self.by_prefix.get(prefix)?));
         let begins = |prefix: &str| name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('_'));
-        let ends = || name.match_indices('_').map(|(at, _)| &name[..at]).filter(|_| name.len() <= MAX_NAME);
+        let ends = || name.match_indices('_').map(|(at, _)| &name[..at]).filter(|_| name.len() <= MAX_WEIGHT_NAME);
         let found = Some(group).filter(|group| begins(group)).and_then(of).or_else(|| ends().rev().find_map(of));
         let (prefix, part, (layer, class)) = match found {
             Some((at, layer)) => (&name[..at], &name[at + 1..], layer.clone()),
