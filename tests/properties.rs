@@ -98,6 +98,7 @@ fn models_survive_their_files() {
     check(100, KerasRecipe::strategy(LAYERS), |recipe| oracle::round_trip_keras(&recipe.build(), &dialects()));
     check(100, KerasRecipe::strategy(LAYERS), |recipe| oracle::round_trip_hdf5(&recipe.build(), &dialects()));
     check(100, KerasRecipe::strategy(LAYERS), |recipe| oracle::round_trip_json(&recipe.build(), &dialects()));
+    check(100, KerasRecipe::strategy(LAYERS), |recipe| oracle::round_trip_tfjs(&recipe.build(), &dialects()));
 }
 
 #[test]

@@ -263,6 +263,25 @@ fn stages_are_written_for_tensorflow_js() {
     let whole = "js/whole/model.json";
     refuses(&[whole, "--format", "tfjs", "-o", "js/whole"], 1, &["never overwritten"]);
     refuses(&[whole, "--format", "tfjs", "-o", "x.json"], 2, &["`x.json` is the name of a file", "give a folder"]);
-    refuses(&["zoo:tiny", "--format", "tfjs", "-o", "fresh/js"], 1, &["its layers are declared as Keras 3"]);
-    refuses(&["zoo:tiny", "--pass", "split=sum", "--format", "tfjs", "-o", "fresh"], 1, &["declared as Keras 3"]);
+    let own = format!("{}/layers/scale.nir", concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let custom = ["zoo:resnet152_scale", "--layers", &own, "--format", "tfjs", "-o", "fresh/js"];
+    refuses(&custom, 1, &["TensorFlow.js finds weights by their names"]);
+}
+
+/// TensorFlow.js reads layers as Keras 2 declares them.
+#[test]
+fn models_of_keras_3_are_written_for_tensorflow_js() {
+    let folder = Folder::new();
+    folder.netc(&["zoo:tiny", "-o", "tiny.keras"]).done();
+    for args in [&["-o", "js"][..], &["--pass", "split=sum", "-o", "out", "--verify"]] {
+        let ran = folder.netc(&[&["tiny.keras", "--format", "tfjs"], args].concat());
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        assert!(ran.err.contains("are written as Keras 2.15.0 has them"), "{}", ran.err);
+    }
+    for other in ["js/model.json", "out/manifest.json"] {
+        assert!(folder.netc(&["diff", "tiny.keras", other]).done().contains("equal bit for bit"), "{other}");
+    }
+    let text = String::from_utf8(folder.read("js/model.json")).unwrap();
+    let only_in_3 = ["\"module\"", "registered_name", "batch_shape", "DTypePolicy"];
+    assert!(only_in_3.iter().all(|word| !text.contains(word)), "{text}");
 }

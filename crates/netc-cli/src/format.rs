@@ -21,7 +21,7 @@ pub(crate) enum Format {
     Keras,
     /// HDF5, which Keras 2 and 3 load; layers stay declared as they were read
     H5,
-    /// A folder with model.json and its weights, which TensorFlow.js loads; for models of Keras 2
+    /// A folder with model.json and its weights, which TensorFlow.js loads; layers are declared as in Keras 2
     Tfjs,
 }
 
@@ -77,10 +77,12 @@ impl Format {
 
     /// Tells the user what is written otherwise than it was read.
     pub(crate) fn tell_changes(self, model: &Model) {
-        match self {
-            Self::Keras => netc_keras::changes(&model.module).iter().for_each(|change| text::note(change)),
-            Self::H5 | Self::Tfjs => {}
-        }
+        let changes = match self {
+            Self::Keras => netc_keras::changes(&model.module),
+            Self::Tfjs => netc_keras::changes_for_tfjs(&model.module),
+            Self::H5 => Vec::new(),
+        };
+        changes.iter().for_each(|change| text::note(change));
     }
 }
 

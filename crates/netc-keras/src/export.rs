@@ -1,23 +1,25 @@
 //! From a function to the configuration of a model and its weights.
 
 mod hdf5;
+mod names;
 pub(crate) mod tfjs;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use netc_ir::{Attr, Attrs, Func, FuncId, Layer, LayerId, Module, Op, OpId, OpKind, Output, Type, ValueId, WeightId};
+use netc_ir::{Attr, Attrs, Func, FuncId, Layer, LayerId, Module, Op, OpId, OpKind, Type, ValueId, WeightId};
 
 use crate::assets::FOLDER;
 use crate::error::Problem;
 use crate::h5write::Tree;
 use crate::import::input_declaration;
 use crate::legacy::{self, Era};
-use crate::names::{GroupNames, UniqueNames, dtype_name, is_layer_class};
+use crate::names::{GroupNames, dtype_name, is_layer_class};
 use crate::order::{Operation, keras_order, needed_calls};
 use crate::write::Written;
 
 pub(crate) use hdf5::{WeightList, group};
+use names::Names;
 
 pub(crate) struct Exporter<'m> {
     module: &'m Module,
@@ -209,7 +211,7 @@ impl<'m> Exporter<'m> {
         let refused = match self.container {
             Container::Archive => self.not_in_keras_3(scope, id, layer),
             Container::Hdf5 => None,
-            Container::Tfjs => tfjs::refused(layer),
+            Container::Tfjs => tfjs::refused(layer, scope.rank(id)),
         };
         if let Some(note) = refused {
             return Err(Problem::NotKeras { place: format!("layer `{}`", layer.name), note });
@@ -362,81 +364,14 @@ fn is_chain(module: &Module, func: &Func) -> bool {
         && func.num_ops() > 0
 }
 
-/// How the values of a function are called in its file.
-struct Names {
-    inputs: Vec<String>,
-    /// Layer, call and output of each value.
-    values: BTreeMap<ValueId, (String, usize, usize)>,
-}
-
-impl Names {
-    fn of(module: &Module, func: &Func, calls: &BTreeMap<LayerId, Vec<OpId>>) -> Self {
-        let mut taken = UniqueNames::without(func.layers().iter().map(|l| module[*l].name.to_string()));
-        let mut names = Self { inputs: Vec::new(), values: BTreeMap::new() };
-        for param in &func.params {
-            let name = match param.layer {
-                Some(layer) => module[layer].name.to_string(),
-                None => input_name(&param.name, &mut taken),
-            };
-            names.values.insert(param.value, (name.clone(), 0, 0));
-            names.inputs.push(name);
-        }
-        for (layer, ops) in calls {
-            for (node, op) in ops.iter().enumerate() {
-                for (i, value) in func[*op].results.iter().enumerate() {
-                    names.values.insert(*value, (module[*layer].name.to_string(), node, i));
-                }
-            }
-        }
-        names
-    }
-
-    /// `[layer, call, output]`.
-    fn history(&self, value: ValueId, from_one: bool) -> Attr {
-        let (layer, call, output) = &self.values[&value];
-        Attr::List(vec![
-            layer.as_str().into(),
-            Attr::Int((call + usize::from(from_one)) as i128),
-            Attr::Int(*output as i128),
-        ])
-    }
-
-    /// An entry of `inbound_nodes`.
-    fn node(&self, func: &Func, op: &Op) -> Attr {
-        let tensor = |i: u32| match op.operands.get(i as usize) {
-            Some(value) => self.tensor(func, *value),
-            None => Attr::Null,
-        };
-        let attrs = op.kind.attrs();
-        let part = |key, empty| attrs.and_then(|a| a.get(key)).map_or(empty, |tree| fill(tree, &tensor));
-        let args = part("args", Attr::List(Vec::new()));
-        let kwargs = part("kwargs", Attr::Map(Attrs::new()));
-        Attr::Map(Attrs::new().with("args", args).with("kwargs", kwargs))
-    }
-
-    fn tensor(&self, func: &Func, value: ValueId) -> Attr {
-        let ty = &func[value].ty;
-        // Keras reads the graph from the history, and takes anything that it can iterate over for a shape. A list would
-        // be read back as a shape that is known.
-        let shape = shape(ty).unwrap_or_else(|| Attr::Map(Attrs::new()));
-        let config = Attrs::new()
-            .with("shape", shape)
-            .with("dtype", dtype_name(ty.elem))
-            .with("keras_history", self.history(value, false));
-        Attr::Map(Attrs::new().with("class_name", "__keras_tensor__").with("config", config))
-    }
-
-    fn written(&self, func: &Func) -> Written {
-        let mut unique = UniqueNames::default();
-        // A model's own output names; a stage's are those of the layers, as Keras names them.
-        let own = func.attrs.get("outputs").is_some();
-        let name = |o: &Output| if own { o.name.to_string() } else { self.values[&o.value].0.clone() };
-        let outputs = func.outputs.iter().map(|o| unique.take(&name(o))).collect();
-        Written { inputs: self.inputs.clone(), outputs }
-    }
-}
-
 impl Scope<'_> {
+    /// How many axes the first tensor has that the layer reads.
+    fn rank(&self, id: LayerId) -> Option<usize> {
+        let call = self.calls.get(&id)?.first()?;
+        let read = self.func[*call].operands.first()?;
+        Some(self.func[*read].ty.dims.as_ref()?.len())
+    }
+
     /// The group of the next layer of the class `class`.
     fn next_group(&mut self, class: &str) -> String {
         let class = class.rsplit('.').next().unwrap_or(class);
@@ -453,13 +388,6 @@ fn calls_by_layer(func: &Func) -> Result<BTreeMap<LayerId, Vec<OpId>>, Problem> 
         calls.entry(layer).or_default().push(id);
     }
     Ok(calls)
-}
-
-/// A name for an input layer that Keras accepts and no layer has.
-fn input_name(wanted: &str, taken: &mut UniqueNames) -> String {
-    let clean: String =
-        wanted.chars().map(|c| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '_' }).collect();
-    taken.take(&if clean.starts_with(|c: char| c.is_ascii_alphanumeric()) { clean } else { format!("input{clean}") })
 }
 
 /// The tree with each `$i` replaced.

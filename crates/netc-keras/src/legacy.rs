@@ -6,6 +6,7 @@
 mod classes;
 pub(crate) mod keras1;
 mod listing;
+mod older;
 mod places;
 
 use std::borrow::Cow;
@@ -16,6 +17,7 @@ use crate::names::UniqueNames;
 
 pub(crate) use classes::dialect_class;
 pub(crate) use listing::{Listed, listing, trains};
+pub(crate) use older::{KERAS_2, older};
 pub(crate) use places::places;
 
 /// Which Keras the declarations of a file are of.
@@ -130,6 +132,13 @@ pub fn changes(module: &Module) -> Vec<String> {
     changes
 }
 
+/// What [`write_tfjs`](crate::write_tfjs) changes, as TensorFlow.js reads no declarations of Keras 3; for the user.
+pub fn changes_for_tfjs(module: &Module) -> Vec<String> {
+    let version = module.attrs.get("keras_version").and_then(Attr::as_str).unwrap_or("3");
+    let note = format!("the layers are declared as in Keras {version}, and are written as Keras {KERAS_2} has them");
+    if Era::of(&module.attrs) == Era::Keras3 { vec![note] } else { Vec::new() }
+}
+
 /// Classes that Keras 3 does not have.
 const NOT_IN_KERAS_3: &[&str] = &[
     "CuDNNGRU",
@@ -147,13 +156,13 @@ const NOT_IN_KERAS_3: &[&str] = &[
 pub(crate) const OLD_HARD_SIGMOID: &str = "keras2>hard_sigmoid";
 
 /// Keys under which a layer has a function.
-const ACTIVATIONS: &[&str] = &["activation", "recurrent_activation"];
+pub(crate) const ACTIVATIONS: &[&str] = &["activation", "recurrent_activation"];
 
 /// Layers whose weights lie in a `.keras` file where [`places`] does not know.
 const OTHER_PLACES: &[&str] = &["RNN", "SpectralNormalization"];
 
 /// Keys under which a layer has layers of its own.
-const INNER: &[&str] = &["layer", "backward_layer", "forward_layer", "cell", "cells"];
+pub(crate) const INNER: &[&str] = &["layer", "backward_layer", "forward_layer", "cell", "cells"];
 
 /// Why Keras 3 cannot load the modern declaration of a layer of before, or would compute something else with it.
 pub(crate) fn not_in_keras_3(object: &Attrs) -> Option<String> {

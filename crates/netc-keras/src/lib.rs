@@ -25,7 +25,7 @@ mod weights;
 mod write;
 
 pub use error::{KerasError, Problem};
-pub use legacy::changes;
+pub use legacy::{changes, changes_for_tfjs};
 pub use names::{dtype_name, is_layer_class};
 pub use read::{Imported, check, read, read_with_weights};
 pub use tfjs::MODEL as TFJS_MODEL;

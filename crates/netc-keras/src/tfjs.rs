@@ -16,6 +16,7 @@ use crate::error::Problem;
 use crate::export::tfjs::dtype;
 use crate::h5read::{Bytes, MAX_INLINE, Variable};
 use crate::h5whole::WeightLists;
+use crate::legacy::KERAS_2;
 use crate::names::{elem_type, is_file_name};
 use crate::weights::owners;
 
@@ -28,9 +29,6 @@ pub(crate) struct LayersModel {
     /// The files that the weights are in, as they are numbered there.
     pub(crate) shards: Vec<PathBuf>,
 }
-
-/// What TensorFlow.js declares layers as, where it saved the model itself.
-const KERAS_OF_JS: &str = "2.15.0";
 
 /// Whether the object is that of a `model.json` of TensorFlow.js.
 pub(crate) fn is_model(object: &Attr) -> bool {
@@ -49,8 +47,9 @@ pub(crate) fn read(path: &Path, json: &Attr) -> Result<LayersModel, Problem> {
         // TensorFlow.js puts these into the model itself, its converter beside it.
         ["keras_version", "backend"].iter().for_each(|key| drop(object.remove(key)));
     }
-    let version = topology.get("keras_version").and_then(Attr::as_str).unwrap_or(KERAS_OF_JS);
-    let keras_version = if version.starts_with("tfjs") { KERAS_OF_JS } else { version }.to_string();
+    let version = topology.get("keras_version").and_then(Attr::as_str).unwrap_or(KERAS_2);
+    // That of TensorFlow.js itself, where it saved the model.
+    let keras_version = if version.starts_with("tfjs") { KERAS_2 } else { version }.to_string();
     let mut shards = Shards { folder: path.parent().unwrap_or(Path::new("")), paths: Vec::new(), inline: MAX_INLINE };
     let mut variables = Vec::new();
     for (i, group) in list(json.get("weightsManifest"), "weightsManifest")?.iter().enumerate() {

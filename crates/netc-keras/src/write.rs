@@ -9,7 +9,7 @@ use crate::archive::ArchiveWriter;
 use crate::error::{KerasError, Problem};
 use crate::export::{self, Container, Exporter, WeightList};
 use crate::h5write::Tree;
-use crate::legacy::{self, Era};
+use crate::legacy::{self, Era, KERAS_2};
 use crate::{h5whole, h5write, json, tfjs};
 
 /// What a written file's model takes and returns, in order.
@@ -55,7 +55,7 @@ pub fn write_hdf5(module: &Module, func: FuncId, store: &Store, out: impl Write)
 /// `store`.
 ///
 /// # Errors
-/// As for [`write_hdf5`], a model that is declared as Keras 3 does, and a layer that TensorFlow.js does not have.
+/// As for [`write_hdf5`], a layer that TensorFlow.js does not have, and one that it does not compute as Keras does.
 pub fn write_tfjs<W: Write>(
     module: &Module,
     func: FuncId,
@@ -129,11 +129,8 @@ fn write_layers_model<W: Write>(
     mut create: impl FnMut(&str) -> io::Result<W>,
 ) -> Result<Written, Problem> {
     require_weights(module)?;
-    let version = module.attrs.get("keras_version").and_then(Attr::as_str).unwrap_or(KERAS_VERSION);
-    if Era::of(&module.attrs) == Era::Keras3 {
-        let note = format!("its layers are declared as Keras {version} does, and TensorFlow.js reads those of Keras 2");
-        return Err(Problem::NotKeras { place: "the model".into(), note });
-    }
+    let module = &*legacy::older(module)?;
+    let version = module.attrs.get("keras_version").and_then(Attr::as_str).unwrap_or(KERAS_2);
     let mut exporter = Exporter::new(module, Container::Tfjs);
     let (object, written) = exporter.top_level(func)?;
     let weights: Vec<(&str, WeightId)> = exporter.lists.iter().flat_map(WeightList::weights).collect();

@@ -71,6 +71,7 @@ fn model(module: &Module, cuts: &[String], seed: u64) -> Judged {
     oracle::round_trip_keras(module, &dialects)?;
     oracle::round_trip_hdf5(module, &dialects)?;
     oracle::round_trip_json(module, &dialects)?;
+    oracle::round_trip_tfjs(module, &dialects)?;
     oracle::is_canonical(module)?;
     oracle::split_compose_keras(module, cuts, &dialects)?;
     if let Some(inside) = Cuts::from_seed(seed).inside(module) {

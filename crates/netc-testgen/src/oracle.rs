@@ -10,7 +10,9 @@ mod splits;
 
 use netc_ir::{Module, parse, print, verify};
 
-pub use files::{file_bytes, member, round_trip_hdf5, round_trip_json, round_trip_keras, through_file};
+pub use files::{
+    file_bytes, member, round_trip_hdf5, round_trip_json, round_trip_keras, round_trip_tfjs, through_file,
+};
 pub use parts::{extract_computes, is_canonical, parts, split_inline, split_merge};
 pub use passes::{
     EXACT, OVER_LAYERS, ROUNDING, Subject, commutes, fuel, idempotent, keeps_values, keeps_values_by, pipeline_text,

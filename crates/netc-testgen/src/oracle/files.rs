@@ -9,11 +9,11 @@ use std::path::Path;
 use netc_data::Store;
 use netc_ir::{Attr, Attrs, FuncId, Layer, Literal, Loc, MAIN, Module, WeightData, print};
 use netc_keras::{KerasError, Problem};
-use netc_pass::Dialects;
+use netc_pass::{Dialects, Fidelity};
 use rawzip::{CompressionMethod, ZipArchive, ZipArchiveWriter};
 use tempfile::TempDir;
 
-use super::{Wrong, print_parse, require};
+use super::{Wrong, print_parse, require, same_outputs};
 
 /// The Keras model that is written as `.keras` and read back is the same but for the place of its weights' bytes, which are
 /// equal; writing it again gives the same file.
@@ -39,6 +39,16 @@ pub fn round_trip_hdf5(module: &Module, dialects: &Dialects) -> Result<(), Wrong
 pub fn round_trip_json(module: &Module, dialects: &Dialects) -> Result<(), Wrong> {
     let written = round_trip(module, dialects, Format::Json)?;
     require(written, || format!("is refused by the writer of JSON:\n{}", print(module)))
+}
+
+/// The model, of Keras 3, that is written for TensorFlow.js and read back is one of Keras 2 that computes the same bits and is
+/// written the same again; unless TensorFlow.js has no such model.
+pub fn round_trip_tfjs(module: &Module, dialects: &Dialects) -> Result<(), Wrong> {
+    let main = module.func_named(MAIN).ok_or("there is no @main")?;
+    let Some((back, _folder)) = through(module, main, dialects, Format::Tfjs)? else { return Ok(()) };
+    same_outputs(module, &back, Fidelity::Exact, dialects)?;
+    let written = round_trip(&back, dialects, Format::Tfjs)?;
+    require(written, || format!("is refused after it was written for TensorFlow.js:\n{}", print(&back)))
 }
 
 /// A format of model files.

@@ -1,0 +1,90 @@
+//! What layers and values are called in a file.
+
+use std::collections::BTreeMap;
+
+use netc_ir::{Attr, Attrs, Func, LayerId, Module, Op, OpId, Output, ValueId};
+
+use super::{fill, shape};
+use crate::names::{UniqueNames, dtype_name};
+use crate::write::Written;
+
+/// How the values of a function are called in its file.
+pub(super) struct Names {
+    pub(super) inputs: Vec<String>,
+    /// Layer, call and output of each value.
+    values: BTreeMap<ValueId, (String, usize, usize)>,
+}
+
+impl Names {
+    pub(super) fn of(module: &Module, func: &Func, calls: &BTreeMap<LayerId, Vec<OpId>>) -> Self {
+        let mut taken = UniqueNames::without(func.layers().iter().map(|l| module[*l].name.to_string()));
+        let mut names = Self { inputs: Vec::new(), values: BTreeMap::new() };
+        for param in &func.params {
+            let name = match param.layer {
+                Some(layer) => module[layer].name.to_string(),
+                None => input_name(&param.name, &mut taken),
+            };
+            names.values.insert(param.value, (name.clone(), 0, 0));
+            names.inputs.push(name);
+        }
+        for (layer, ops) in calls {
+            for (node, op) in ops.iter().enumerate() {
+                for (i, value) in func[*op].results.iter().enumerate() {
+                    names.values.insert(*value, (module[*layer].name.to_string(), node, i));
+                }
+            }
+        }
+        names
+    }
+
+    /// `[layer, call, output]`.
+    pub(super) fn history(&self, value: ValueId, from_one: bool) -> Attr {
+        let (layer, call, output) = &self.values[&value];
+        Attr::List(vec![
+            layer.as_str().into(),
+            Attr::Int((call + usize::from(from_one)) as i128),
+            Attr::Int(*output as i128),
+        ])
+    }
+
+    /// An entry of `inbound_nodes`.
+    pub(super) fn node(&self, func: &Func, op: &Op) -> Attr {
+        let tensor = |i: u32| match op.operands.get(i as usize) {
+            Some(value) => self.tensor(func, *value),
+            None => Attr::Null,
+        };
+        let attrs = op.kind.attrs();
+        let part = |key, empty| attrs.and_then(|a| a.get(key)).map_or(empty, |tree| fill(tree, &tensor));
+        let args = part("args", Attr::List(Vec::new()));
+        let kwargs = part("kwargs", Attr::Map(Attrs::new()));
+        Attr::Map(Attrs::new().with("args", args).with("kwargs", kwargs))
+    }
+
+    fn tensor(&self, func: &Func, value: ValueId) -> Attr {
+        let ty = &func[value].ty;
+        // Keras reads the graph from the history, and takes anything that it can iterate over for a shape. A list would
+        // be read back as a shape that is known.
+        let shape = shape(ty).unwrap_or_else(|| Attr::Map(Attrs::new()));
+        let config = Attrs::new()
+            .with("shape", shape)
+            .with("dtype", dtype_name(ty.elem))
+            .with("keras_history", self.history(value, false));
+        Attr::Map(Attrs::new().with("class_name", "__keras_tensor__").with("config", config))
+    }
+
+    pub(super) fn written(&self, func: &Func) -> Written {
+        let mut unique = UniqueNames::default();
+        // A model's own output names; a stage's are those of the layers, as Keras names them.
+        let own = func.attrs.get("outputs").is_some();
+        let name = |o: &Output| if own { o.name.to_string() } else { self.values[&o.value].0.clone() };
+        let outputs = func.outputs.iter().map(|o| unique.take(&name(o))).collect();
+        Written { inputs: self.inputs.clone(), outputs }
+    }
+}
+
+/// A name for an input layer that Keras accepts and no layer has.
+fn input_name(wanted: &str, taken: &mut UniqueNames) -> String {
+    let clean: String =
+        wanted.chars().map(|c| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '_' }).collect();
+    taken.take(&if clean.starts_with(|c: char| c.is_ascii_alphanumeric()) { clean } else { format!("input{clean}") })
+}
