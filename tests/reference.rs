@@ -32,20 +32,131 @@ fn the_page_of_rules_has_every_function() {
     });
 }
 
+/// The first versions of Keras with a layer, where it is not 1: by the classes in its packages.
+const LAYERS_SINCE: &[(&str, &[&str])] = &[
+    (
+        "2.0",
+        &[
+            "Add",
+            "AlphaDropout",
+            "Average",
+            "Concatenate",
+            "Conv2DTranspose",
+            "Conv3DTranspose",
+            "DepthwiseConv2D",
+            "Dot",
+            "Maximum",
+            "Minimum",
+            "Multiply",
+            "RNN",
+            "Subtract",
+        ],
+    ),
+    ("2.1", &["SeparableConv1D", "Softmax"]),
+    ("2.2", &["ReLU"]),
+    (
+        "2.6",
+        &[
+            "AdditiveAttention",
+            "Attention",
+            "CategoryEncoding",
+            "CenterCrop",
+            "Conv1DTranspose",
+            "ConvLSTM1D",
+            "ConvLSTM3D",
+            "Discretization",
+            "EinsumDense",
+            "LayerNormalization",
+            "MultiHeadAttention",
+            "Normalization",
+            "RandomContrast",
+            "RandomFlip",
+            "RandomRotation",
+            "RandomTranslation",
+            "RandomZoom",
+            "Rescaling",
+            "Resizing",
+        ],
+    ),
+    ("2.7", &["DepthwiseConv1D"]),
+    ("2.9", &["RandomBrightness", "UnitNormalization"]),
+    ("2.10", &["LayerScale", "StochasticDepth"]),
+    ("2.11", &["GroupNormalization"]),
+    ("2.12", &["CustomScaleLayer", "Identity"]),
+    ("2.13", &["SpectralNormalization"]),
+    ("3.0", &["GroupQueryAttention"]),
+    ("3.6", &["RandomShear"]),
+    (
+        "3.8",
+        &[
+            "MixUp",
+            "RandAugment",
+            "RandomColorDegeneration",
+            "RandomColorJitter",
+            "RandomGrayscale",
+            "RandomHue",
+            "RandomPosterization",
+            "RandomSaturation",
+            "RandomSharpness",
+        ],
+    ),
+    (
+        "3.9",
+        &[
+            "AugMix",
+            "CutMix",
+            "RMSNormalization",
+            "RandomErasing",
+            "RandomGaussianBlur",
+            "RandomInvert",
+            "RandomPerspective",
+        ],
+    ),
+    ("3.10", &["RandomElasticTransform"]),
+    (
+        "3.13",
+        &[
+            "AdaptiveAveragePooling1D",
+            "AdaptiveAveragePooling2D",
+            "AdaptiveAveragePooling3D",
+            "AdaptiveMaxPooling1D",
+            "AdaptiveMaxPooling2D",
+            "AdaptiveMaxPooling3D",
+        ],
+    ),
+];
+
+/// The first versions of Keras with an operation, where it is not 3.0.
+const OPS_SINCE: &[(&str, &[&str])] = &[
+    ("3.1", &["DivideNoNan", "HardSilu", "Normalize"]),
+    ("3.6", &["Trunc"]),
+    ("3.7", &["Celu", "Exp2", "Glu", "HardShrink", "HardTanh", "SoftShrink", "Squareplus", "TanhShrink"]),
+    ("3.8", &["SparsePlus", "Sparsemax", "Threshold"]),
+    ("3.9", &["RMSNorm"]),
+    ("3.10", &["SparseSigmoid"]),
+    ("3.11", &["LayerNorm"]),
+    ("3.14", &["DepthToSpace", "Fliplr", "Flipud", "SpaceToDepth"]),
+];
+
 #[test]
 fn the_page_of_layers_has_all_that_run() {
-    let table = |prefix: &str| {
+    let since = |class: &str, table: &[(&'static str, &[&str])], first| {
+        table.iter().find(|(_, classes)| classes.contains(&class)).map_or(first, |(version, _)| *version)
+    };
+    let table = |prefix: &str, versions: &[(&'static str, &[&str])], first| {
         let mut rows: Vec<String> = classes()
             .filter_map(|(class, doc)| Some((class.strip_prefix(prefix)?.to_string(), doc)))
             .filter(|(class, _)| !class.contains('.'))
-            .map(|(class, doc)| format!("| `{class}` | {} |\n", doc.replace('|', "\\|")))
+            .map(|(class, doc)| {
+                format!("| `{class}` | {} | {} |\n", since(&class, versions, first), doc.replace('|', "\\|"))
+            })
             .collect();
         rows.sort();
         rows.concat()
     };
     check("layers.md", |found| {
-        let page = between(found, "| layer | computes |\n|---|---|\n", &table("keras."));
-        between(&page, "| operation | computes |\n|---|---|\n", &table("keras.ops."))
+        let page = between(found, "| layer | since | computes |\n|---|---|---|\n", &table("keras.", LAYERS_SINCE, "1"));
+        between(&page, "| operation | since | computes |\n|---|---|---|\n", &table("keras.ops.", OPS_SINCE, "3.0"))
     });
 }
 

@@ -822,6 +822,46 @@ def test_half_precision(dtype, tolerance, shape, expression, tmp_path):
     check(x, ops.cast(y, "float32"), tmp_path, tolerance)
 
 
+QUANTISED = [
+    (ROW, "Dense(5, activation='relu')(x)"),
+    (STEPS, "Dense(5, use_bias=False)(x)"),
+    ((3000,), "Dense(64)(x)"),  # a sum that single precision does not hold
+    (ROW, "Dense(4)(Dense(9, activation='gelu')(x))"),
+    (ROW, "EinsumDense('ab,bc->ac', 5, bias_axes='c')(x)"),
+    (STEPS, "EinsumDense('abc,cde->abde', (None, 2, 5), bias_axes='de')(x)"),
+    (STEPS, "EinsumDense('abc,bcd->ad', 3)(x)"),
+    (STEPS, "EinsumDense('abc,cd->adb', (3, 11))(x)"),
+    (STEPS, "EinsumDense('abc,bcd->abd', (11, 3), bias_axes='bd')(x)"),
+    (ROW, "Embedding(10, 3)(ops.cast(ops.abs(x) * 3, 'int32'))"),
+]
+
+
+@pytest.mark.parametrize("weights_alone", [False, True], ids=["int8", "weights"])
+@pytest.mark.parametrize("shape, expression", QUANTISED, ids=[e for _, e in QUANTISED])
+def test_quantised(shape, expression, weights_alone, tmp_path):
+    x = keras.Input(shape)
+    y = eval(expression, NAMES, {"x": x})
+    model = randomise(keras.Model(x, y))
+    model.quantize("int8", config=keras.quantizers.Int8QuantizationConfig(activation_quantizer=None) if weights_alone else None)
+    save(model, tmp_path / "m.keras")
+    values = inputs_of(model)
+    found = netc_run(tmp_path / "m.keras", values, tmp_path)
+    assert_close(found, run(model, values.values()))
+
+
+def test_a_quantised_model_is_split(tmp_path):
+    x = keras.Input(STEPS)
+    h = keras.layers.Dense(6, activation="relu", name="cut")(x)
+    model = randomise(keras.Model(x, keras.layers.EinsumDense("abc,bcd->ad", 3)(h)))
+    model.quantize("int8")
+    save(model, tmp_path / "m.keras")
+    netc(tmp_path / "m.keras", "--pass", "split=cut", "-o", tmp_path / "out", "--verify")
+    values = run(model, inputs := inputs_of(model).values())
+    for stage in ["m.stage0.keras", "m.stage1.keras"]:
+        inputs = run(keras.models.load_model(tmp_path / "out" / stage), inputs)
+    assert np.array_equal(inputs[0], values[0])
+
+
 def test_the_page_of_layers_names_every_layer():
     page = (Path(__file__).parents[2] / "docs/layers.md").read_text()
     names = {}

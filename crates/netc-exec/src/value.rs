@@ -17,7 +17,7 @@ const MAX_RANK: usize = 64;
 
 type Made<T> = Result<T, KernelError>;
 
-/// A tensor of a running plan. Truth values are stored as bytes 0 and 1.
+/// A tensor of a running plan. Truth values are stored as bytes 0 and 1, and `i8` as `i16`: candle has none.
 #[derive(Clone, Debug)]
 pub(crate) struct Value {
     elem: ElemType,
@@ -112,7 +112,11 @@ impl Value {
     fn little_endian<T: Element>(&self) -> Made<Vec<u8>> {
         let data = self.slice::<T>()?;
         let mut bytes = allocate(data.len() * size_of::<T>(), &self.ty())?;
-        data.iter().for_each(|x| x.put(&mut bytes));
+        if self.elem == ElemType::I8 {
+            bytes.extend(data.iter().map(|x| to_i8(x.number()).to_le_bytes()[0]));
+        } else {
+            data.iter().for_each(|x| x.put(&mut bytes));
+        }
         Ok(bytes)
     }
 }
@@ -138,13 +142,21 @@ impl<F: FnMut(&mut [T]) -> Made<()>, T: InPlace> InplaceOp1 for Update<F, T> {
     }
 }
 
+/// The number as `i8`: floats become integers as with `as`, integers wrap.
+pub(crate) fn to_i8(number: Number) -> i8 {
+    match number {
+        Number::Int(n) => n as i8,
+        Number::Float(x) => x as i8,
+    }
+}
+
 /// The elements that `bytes` holds; a byte that is not 0 is a true `bool`.
 fn decode<T: Element>(elem: ElemType, bytes: &[u8]) -> Vec<T> {
     let items = bytes.chunks_exact(size_of::<T>());
     match elem {
+        ElemType::I8 => bytes.iter().map(|b| T::from_number(Number::Int(i8::from_le_bytes([*b]).into()))).collect(),
         ElemType::Bool => items.map(|b| T::from_number(Number::Int(i128::from(b != [0])))).collect(),
-        ElemType::I8
-        | ElemType::I16
+        ElemType::I16
         | ElemType::I32
         | ElemType::I64
         | ElemType::U8
@@ -274,7 +286,7 @@ macro_rules! for_element {
                 type $T = i32;
                 $body
             }
-            netc_ir::ElemType::I16 => {
+            netc_ir::ElemType::I8 | netc_ir::ElemType::I16 => {
                 type $T = i16;
                 $body
             }
@@ -286,8 +298,7 @@ macro_rules! for_element {
                 type $T = u8;
                 $body
             }
-            elem @ (netc_ir::ElemType::I8
-            | netc_ir::ElemType::U16
+            elem @ (netc_ir::ElemType::U16
             | netc_ir::ElemType::U64
             | netc_ir::ElemType::Str
             | netc_ir::ElemType::Any) => Err($crate::error::KernelError::Element { elem }),

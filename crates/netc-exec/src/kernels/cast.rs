@@ -6,7 +6,7 @@ use netc_ir::ElemType;
 
 use super::Made;
 use crate::error::KernelError;
-use crate::value::{Element, Value, allocate, for_element};
+use crate::value::{Element, Value, allocate, for_element, to_i8};
 
 /// `x` with elements of type `elem`. To a float: rounded to the nearest. From a float to an integer: toward zero,
 /// to the nearest that is in range, NaN to 0. From integer to integer: wrapping. To `bool`: whether it is not 0.
@@ -19,6 +19,9 @@ pub(super) fn cast(x: &Value, elem: ElemType) -> Made<Value> {
         return for_element!(x.elem(), T => {
             convert(x, elem, |x: T| u8::from(x.partial_cmp(&T::default()) != is_zero))
         });
+    }
+    if elem == ElemType::I8 {
+        return for_element!(x.elem(), T => convert(x, elem, |x: T| i16::from(to_i8(x.number()))));
     }
     for_element!(x.elem(), T => for_element!(elem, U => {
         convert(x, elem, |x: T| U::from_number(x.number()))

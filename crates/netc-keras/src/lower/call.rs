@@ -172,7 +172,7 @@ impl<'a> Call<'a, '_> {
     /// The type that the layer computes with; `None` for operations, which keep their operands' types.
     pub(super) fn compute_type(&self) -> Done<Option<ElemType>> {
         let Some(policy) = self.get("dtype") else { return Ok(None) };
-        let name = match policy.as_str() {
+        let name = match self.quantized_from()?.or_else(|| policy.as_str()) {
             Some(name) => name,
             None => match policy.get("class_name").and_then(Attr::as_str) {
                 Some("DTypePolicy" | "FloatDTypePolicy" | "Policy") => {

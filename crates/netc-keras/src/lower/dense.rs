@@ -6,7 +6,7 @@ use super::activation::activate;
 use super::call::Call;
 use super::einsum::einsum;
 use super::promote::{Arg, Kind};
-use super::{Entry, One, one};
+use super::{Entry, One, one, quantized};
 
 pub(super) const LAYERS: &[Entry] = &[
     one("Dense", dense, "`activation(x @ kernel + bias)`.").passes_mask(),
@@ -21,22 +21,37 @@ pub(super) const OPS: &[Entry] = &[
 ];
 
 fn dense(c: &mut Call<'_, '_>) -> One {
-    not_quantized(c)?;
     let x = c.input()?;
     let kernel = c.weight("vars/0", "the kernel")?;
     c.require_extents(kernel, "the kernel", 1, "units", 1)?;
+    let has_bias = c.flag("use_bias", true)?;
+    if let Some(inputs) = c.quantization()? {
+        let scale = kernel_scale(c, has_bias)?;
+        let y = inputs.dense(c, x, kernel, scale)?;
+        return bias_and_activation(c, y, has_bias);
+    }
     let (x, kernel) = c.promote2(Arg::Tensor(x), Arg::Tensor(kernel), &[])?;
     let y = matmul(c, x, kernel)?;
-    bias_and_activation(c, y, c.flag("use_bias", true)?)
+    bias_and_activation(c, y, has_bias)
 }
 
 fn einsum_dense(c: &mut Call<'_, '_>) -> One {
-    not_quantized(c)?;
     let x = c.input()?;
     let kernel = c.weight("vars/0", "the kernel")?;
+    let has_bias = c.has("bias_axes");
+    if let Some(inputs) = c.quantization()? {
+        let scale = kernel_scale(c, has_bias)?;
+        let y = inputs.einsum(c, x, kernel, scale)?;
+        return bias_and_activation(c, y, has_bias);
+    }
     let (x, kernel) = c.promote2(Arg::Tensor(x), Arg::Tensor(kernel), &[])?;
     let y = einsum(c, c.text("equation")?, x, kernel)?;
-    bias_and_activation(c, y, c.has("bias_axes"))
+    bias_and_activation(c, y, has_bias)
+}
+
+/// What the numbers of a kernel of integers were multiplied with.
+fn kernel_scale(c: &mut Call<'_, '_>, has_bias: bool) -> One {
+    c.weight(if has_bias { "vars/2" } else { "vars/1" }, "the scale of the kernel")
 }
 
 fn bias_and_activation(c: &mut Call<'_, '_>, y: ValueId, has_bias: bool) -> One {
@@ -50,7 +65,7 @@ fn bias_and_activation(c: &mut Call<'_, '_>, y: ValueId, has_bias: bool) -> One 
 }
 
 fn embedding(c: &mut Call<'_, '_>) -> One {
-    not_quantized(c)?;
+    let quantization = c.quantization()?;
     let x = c.raw_input()?;
     let table = c.weight("vars/0", "the table")?;
     c.require_extents(table, "the table", 0, "input_dim", 1)?;
@@ -60,11 +75,10 @@ fn embedding(c: &mut Call<'_, '_>) -> One {
         c.attach(0, Some(mask));
     }
     let indices = if matches!(c.elem(x), ElemType::I32 | ElemType::I64) { x } else { c.b.cast(x, ElemType::I32)? };
-    Ok(c.b.gather(table, indices, 0)?)
-}
-
-fn not_quantized(c: &Call<'_, '_>) -> super::Done {
-    if c.has("quantization_config") { Err(c.unsupported_key("quantization_config")) } else { Ok(()) }
+    match quantization {
+        Some(_) => quantized::rows(c, table, indices),
+        None => Ok(c.b.gather(table, indices, 0)?),
+    }
 }
 
 fn matmul_op(c: &mut Call<'_, '_>) -> One {

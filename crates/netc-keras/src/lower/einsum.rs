@@ -42,6 +42,13 @@ pub(super) fn einsum(c: &mut Call<'_, '_>, equation: &str, a: ValueId, b: ValueI
     c.transpose(product, &perm)
 }
 
+/// Which axes of the first factor are summed, and which of them each axis of the result is, if any.
+pub(super) fn axes_of_first(equation: &str, rank_a: usize, rank_b: usize) -> Option<(Vec<usize>, Vec<Option<usize>>)> {
+    let [a, _, out] = parse(equation, rank_a, rank_b)?;
+    let summed = (0..a.len()).filter(|axis| !out.contains(&a[*axis])).collect();
+    Some((summed, out.iter().map(|index| a.iter().position(|of_a| of_a == index)).collect()))
+}
+
 /// `x` with its axes in the order of `groups`, and each of the last two groups as one axis. With it, the extents of
 /// each group.
 fn matrix(

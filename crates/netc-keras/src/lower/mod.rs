@@ -25,6 +25,7 @@ mod op_index;
 mod op_shape;
 mod pool;
 mod promote;
+mod quantized;
 mod recurrent;
 mod reduce;
 mod resize;

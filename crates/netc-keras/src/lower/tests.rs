@@ -34,7 +34,8 @@ impl Case<'_> {
         let mut text = "netc 1\n".to_owned();
         let mut places = Vec::new();
         for (i, (place, ty)) in self.weights.iter().enumerate() {
-            text += &format!("weight w{i} \"w{i}\" : {ty} = rand({i}, -1.0, 1.0)\n");
+            let numbers = if ty.starts_with('i') { "1".to_string() } else { format!("rand({i}, -1.0, 1.0)") };
+            text += &format!("weight w{i} \"w{i}\" : {ty} = {numbers}\n");
             places.push(format!("\"{place}\" = w{i}"));
         }
         let weights = if places.is_empty() { String::new() } else { format!(" weights {{{}}}", places.join(", ")) };

@@ -3,7 +3,7 @@
 use super::{check, check_error};
 
 const X: &[f64] = &[1., 2., 3., 4., 5., 6.];
-const ALL: &[&str] = &["f32", "f64", "f16", "bf16", "i64", "i32", "i16", "u32", "u8"];
+const ALL: &[&str] = &["f32", "f64", "f16", "bf16", "i64", "i32", "i16", "i8", "u32", "u8"];
 
 /// An op of a 2x3 tensor of every element type.
 #[track_caller]
@@ -18,6 +18,7 @@ fn check_move(op: &str, result: &str, expect: &[f64]) {
 fn constants() {
     check("", "constant() {value = 0.5} : f32[2,2]", &[], &[0.5; 4]);
     check("", "constant() {value = [1, 2, 3]} : i16[3]", &[], &[1., 2., 3.]);
+    check("", "constant() {value = [-128, 127]} : i8[2]", &[], &[-128., 127.]);
     check("", "constant() {value = [true, false]} : bool[2]", &[], &[1., 0.]);
     check("", "constant() {value = 1.0} : f16[0]", &[], &[]);
     check_error("", "constant() {value = 1} : u64[1]", &[], "no kernel for elements of type u64");

@@ -97,6 +97,53 @@ fn mixed_precision_casts_inputs_and_weights() {
 }
 
 #[test]
+fn quantised_layers_round_what_they_read() {
+    let policy = |mode: &str| {
+        format!(
+            "dtype = {{class_name = \"QuantizedDTypePolicy\", config = {{mode = \"{mode}\", source_name = \"float32\"}}}}, use_bias = false"
+        )
+    };
+    fn dense(config: &str) -> Case<'_> {
+        layer("keras.Dense", config, &[("vars/0", "i8[4,2]"), ("vars/1", "f32[2]")], &["f32[N,4]"])
+    }
+    check_ops(
+        dense(&policy("int8")),
+        "%1 = weight w0()
+         %2 = weight w1()
+         %3 = abs(%x0)
+         %4 = reduce_max(%3) {axes = [1], keep = true}
+         %5 = constant() {value = 1.0000000116860974e-7}
+         %6 = add(%4, %5)
+         %7 = constant() {value = 127.0}
+         %8 = div(%7, %6)
+         %9 = mul(%x0, %8)
+         %10 = round(%9)
+         %11 = constant() {value = -127.0}
+         %12 = max(%10, %11)
+         %13 = constant() {value = 127.0}
+         %14 = min(%12, %13)
+         %15 = cast(%1)
+         %16 = matmul(%14, %15)
+         %17 = mul(%2, %8)
+         %18 = div(%16, %17)",
+    );
+    let config = |class: &str, inner: &str| {
+        format!("{}, quantization_config = {{class_name = \"{class}\", config = {{{inner}}}}}", policy("int8"))
+    };
+    check(dense(&config("Int8QuantizationConfig", "activation_quantizer = null")), "f32[N,2]");
+    let other = "activation_quantizer = {class_name = \"Mine\", config = {value_range = [-1, 1], epsilon = 0.1}}";
+    for (config, key) in [
+        (policy("int4"), "dtype"),
+        (policy("float8"), "dtype"),
+        (config("Int8QuantizationConfig", other), "quantization_config"),
+        ("quantization_config = {class_name = \"Int4QuantizationConfig\"}".to_string(), "quantization_config"),
+    ] {
+        let refused = dense(&config).lower().unwrap_err().to_string();
+        assert!(refused.contains(key), "{config}: {refused}");
+    }
+}
+
+#[test]
 fn pooling() {
     let pool = |class, config| layer(class, config, &[], IMAGE);
     check(pool("keras.MaxPooling2D", "pool_size = [2, 2], strides = [2, 2], padding = \"valid\""), "f32[N,4,4,3]");
