@@ -112,6 +112,9 @@ const IGNORED: &[&str] = &["backward_layer", "output_padding"];
 
 /// Why TensorFlow.js has no such layer, or computes something else with it. `rank` is that of what the layer reads.
 pub(super) fn refused(layer: &Layer, rank: Option<usize>) -> Option<String> {
+    if let Some(operation) = layer.class.strip_prefix("keras.ops.") {
+        return Some(format!("TensorFlow.js has layers alone, and `{operation}` is an operation"));
+    }
     if layer.class.starts_with("keras.") {
         return refused_object(&layer.config, rank).map(|note| format!("TensorFlow.js {note}"));
     }
