@@ -174,6 +174,19 @@ fn what_is_read_elsewhere_padded_or_not_affine_stays() {
          %b = matmul(%a, %k) : f32[N,2,2]
          %y = mul(%b, %c) : f32[N,2,2]";
     check(positions, positions);
+    // The product of two values, and of two constants.
+    let values = "; x: f32[2,2]
+         %c = weight w0() : f32[2]
+         %a = matmul(%x, %x) : f32[2,2]
+         %y = mul(%a, %c) : f32[2,2]";
+    check(values, values);
+    let constants = "; x: f32[2,2]
+         %c = weight w0() : f32[2]
+         %k = weight w1() : f32[2,2]
+         %a = matmul(%k, %k) : f32[2,2]
+         %b = mul(%a, %c) : f32[2,2]
+         %y = matmul(%x, %b) : f32[2,2]";
+    check(constants, constants);
 }
 
 #[test]
