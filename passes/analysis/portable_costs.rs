@@ -102,3 +102,56 @@ fn bytes(ty: &Type) -> f64 {
 fn last(operand: Option<&Operand<'_>>) -> f64 {
     operand.and_then(|operand| operand.ty.dims.as_ref()?.last()).map_or(1.0, extent)
 }
+
+#[cfg(test)]
+mod tests {
+    use netc_ir::{ElemType, Layout, Reduce};
+
+    use super::*;
+
+    fn seconds(op: &CoreOp, operands: &[&[u64]], result: &[u64]) -> f64 {
+        let types: Vec<Type> = operands.iter().map(|dims| Type::fixed(ElemType::F32, dims)).collect();
+        let operands: Vec<Operand<'_>> = types.iter().map(|ty| Operand { ty, constant: false }).collect();
+        PortableCosts.seconds(op, &operands, &Type::fixed(ElemType::F32, result))
+    }
+
+    /// What a convolution of an image of 4 channels, to 8, takes beyond reading and writing; the kernel has `taps` along
+    /// both axes, and the result is 10 by 10.
+    fn conv_work(taps: u64, strides: u64, padding: Padding) -> f64 {
+        let window = Window { strides: vec![strides; 2], dilations: vec![1; 2], padding, layout: Layout::ChannelsLast };
+        let (x, kernel) = ([1, 10 * strides, 10 * strides, 4], [taps, taps, 4, 8]);
+        let moved = 4.0 * (x.iter().product::<u64>() + kernel.iter().product::<u64>() + 800) as f64 / BYTES;
+        let op = CoreOp::Conv { window, groups: 1 };
+        seconds(&op, &[&x, &kernel], &[1, 10, 10, 8]) - moved - EACH
+    }
+
+    #[track_caller]
+    fn same(found: f64, expected: f64) {
+        assert!((found - expected).abs() < 1e-12, "{found:e}, expected {expected:e}");
+    }
+
+    #[test]
+    fn products_take_their_multiplications() {
+        let moved = 4.0 * f64::from(2 * 3 + 3 * 5 + 2 * 5) / BYTES;
+        same(seconds(&CoreOp::MatMul, &[&[2, 3], &[3, 5]], &[2, 5]), EACH + moved + 30.0 / PRODUCTS);
+        same(conv_work(1, 1, Padding::Valid), 3200.0 / PRODUCTS);
+    }
+
+    #[test]
+    fn a_window_takes_its_patches_too() {
+        let patches = |taps: f64| 8.0 * taps * 100.0 / BYTES;
+        same(conv_work(3, 1, Padding::Same), 28_800.0 / PRODUCTS + patches(36.0));
+        same(conv_work(1, 2, Padding::Valid), 3200.0 / PRODUCTS + patches(4.0));
+        same(conv_work(1, 1, Padding::Explicit(vec![(0, 0); 2])), 3200.0 / PRODUCTS + patches(4.0));
+    }
+
+    #[test]
+    fn functions_take_time_and_views_do_not() {
+        let unary = |f| seconds(&CoreOp::Unary(f), &[&[1000]], &[1000]);
+        same(unary(Unary::Relu), EACH + 8000.0 / BYTES);
+        same(unary(Unary::Exp), EACH + 8000.0 / BYTES + 1000.0 / FUNCTIONS);
+        same(seconds(&CoreOp::Reshape(Vec::new()), &[&[1000]], &[1000]), EACH / 10.0);
+        let sum = CoreOp::Reduce { kind: Reduce::Sum, axes: vec![0], keep: false };
+        assert!(seconds(&sum, &[&[1000]], &[]) >= EACH + 4000.0 / BYTES);
+    }
+}
