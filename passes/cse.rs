@@ -6,8 +6,7 @@
 //!
 //! One walk in the order of the ops finds all: operands are looked up as what stands for them by then.
 
-use std::collections::HashMap;
-
+use foldhash::{HashMap, HashMapExt};
 use netc_ir::{Func, Loc, Module, Op, OpId, OpKind, Renaming, Type, ValueId};
 use netc_pass::{Context, Fidelity, Fuel, Pass, PassError, PassInfo};
 

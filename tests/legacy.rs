@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+mod golden;
 mod tfjs;
 
 use std::fs::{self, File};
