@@ -6,7 +6,8 @@
 //!
 //! One walk in the order of the ops finds all: operands are looked up as what stands for them by then.
 
-use foldhash::{HashMap, HashMapExt};
+use std::collections::HashMap;
+
 use netc_ir::{Func, Loc, Module, Op, OpId, OpKind, Renaming, Type, ValueId};
 use netc_pass::{Context, Fidelity, Fuel, Pass, PassError, PassInfo};
 

@@ -1,11 +1,12 @@
-//! How the time of passes grows with the number of ops: `cargo run --release -p netc-passes --example scale`.
+//! How the time of passes grows with the number of ops: `cargo run --release --workspace --example scale`.
 //!
 //! The first graphs are chains of residual blocks of layers, which are split; the cut is in the middle. `plan` decides,
 //! `apply` rewrites, `cuts` finds every one-tensor cut, `verify` checks every rule of the result. Each is the best of
 //! three runs.
 //!
 //! The second are residual blocks of core ops, which are simplified: the time per op of each pass, over all rounds, and
-//! the part of the whole that verifying takes. Constants are not computed: each is taken to be 0.
+//! the part of the whole that verifying takes. Constants are not computed: each is taken to be 0. With a number of ops as
+//! its argument it prints such a graph, for `netc GRAPH.nir --pipeline @simplify --timing`, which computes them.
 
 #![allow(clippy::print_stdout)]
 
@@ -22,6 +23,10 @@ use netc_passes::split;
 const SIZES: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
 
 fn main() {
+    if let Some(n) = std::env::args().nth(1).and_then(|n| n.parse().ok()) {
+        let Ok(module) = normalized(n) else { return println!("the graph is malformed") };
+        return print!("{}", netc_ir::print(&module));
+    }
     splits();
     simplifications();
 }

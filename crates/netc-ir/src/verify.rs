@@ -20,10 +20,8 @@
 //!   `/`, none of them empty, `.` or `..`, and none with a backslash or a zero.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-
-use foldhash::{HashMap, HashMapExt};
 
 use crate::Name;
 use crate::attr::{Attrs, MAX_LEVELS};
@@ -249,10 +247,10 @@ impl<'m> Verifier<'m> {
     fn names(&mut self, func: &'m Func) {
         let params = func.params.iter().map(|p| (Place::Func(func), p.value));
         let ops = func.op_ids().filter_map(|id| Some((Place::Op(func, id), func.ops.get(id.index())?)));
-        let mut names: HashMap<&str, ValueId> = HashMap::with_capacity(func.num_values());
+        let mut names: HashMap<&Name, ValueId> = HashMap::with_capacity(func.num_values());
         for (place, value) in params.chain(ops.flat_map(|(place, op)| op.results.iter().map(move |r| (place, *r)))) {
             let Some(name) = func.values.get(value.index()).and_then(|v| v.name.as_ref()) else { continue };
-            let first = *names.entry(&**name).or_insert(value);
+            let first = *names.entry(name).or_insert(value);
             self.require(4, first == value, place, || format!("two values are named `%{name}`"));
         }
     }
