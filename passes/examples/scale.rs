@@ -1,4 +1,4 @@
-//! How the time of passes grows with the number of ops: `cargo run --release --workspace --example scale`.
+//! How the time of passes grows with the number of ops: `cargo run --release --example scale`.
 //!
 //! The first graphs are chains of residual blocks of layers, which are split; the cut is in the middle. `plan` decides,
 //! `apply` rewrites, `cuts` finds every one-tensor cut, `verify` checks every rule of the result. Each is the best of

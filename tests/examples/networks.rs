@@ -1,4 +1,4 @@
-//! What a pipeline makes of networks: `cargo run --release --workspace --example networks [--then PIPELINE] [NETWORK...]`.
+//! What a pipeline makes of networks: `cargo run --release --example networks [--then PIPELINE] [NETWORK...]`.
 //!
 //! A network is a name or a model file. For each, what `@simplify` leaves and what the pipeline makes of that, `saturate{costs=measured},@simplify`
 //! unless another is given, are run one after the other, in pairs, at batch 1: the table has the medians, and the median of
