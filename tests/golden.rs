@@ -94,5 +94,5 @@ fn activations() {
 
 #[test]
 fn quantised_layers() {
-    check("quantised", 9);
+    check("quantised", 27);
 }

@@ -58,10 +58,11 @@ def coarse(model):
     return model
 
 
-def quantised(shape, expression):
+def quantised(shape, expression, inputs):
+    """`inputs` is what makes integers of them, if anything; `None` for what Keras does unless told."""
     x = keras.Input(shape, name="x")
     model = coarse(keras.Model(x, eval(expression, cases.NAMES, {"x": x})))
-    model.quantize("int8")
+    model.quantize("int8", config=inputs and keras.quantizers.Int8QuantizationConfig(**inputs))
     return model
 
 
@@ -96,8 +97,10 @@ def kinds():
         lines = [line for of, line in cases.LINES if of == shape]
         yield kind, [(line, partial(lambda s, line: coarse(layer(s, line)), shape, line)) for line in lines]
     yield "activations", [(name, partial(lambda name: coarse(activation(name)), name)) for name in cases.ACTIVATIONS]
+    narrow = keras.quantizers.AbsMaxQuantizer(value_range=(-15, 15), epsilon=1e-3)
     small = [(shape, line) for shape, line in cases.QUANTISED if shape != (3000,)]
-    yield "quantised", [(line, partial(quantised, shape, line)) for shape, line in small]
+    ways = [None, {"activation_quantizer": None}, {"activation_quantizer": narrow}]
+    yield "quantised", [(line, partial(quantised, shape, line, way)) for shape, line in small for way in ways]
 
 
 def main(folder):

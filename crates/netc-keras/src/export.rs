@@ -88,7 +88,8 @@ impl<'m> Exporter<'m> {
     fn declaration(&self, id: LayerId) -> Cow<'m, Layer> {
         match self.container {
             Container::Archive => legacy::modern(&self.module[id], self.era),
-            Container::Hdf5 | Container::Tfjs => Cow::Borrowed(&self.module[id]),
+            Container::Hdf5 => Cow::Borrowed(&self.module[id]),
+            Container::Tfjs => tfjs::declared(&self.module[id]),
         }
     }
 

@@ -5,7 +5,7 @@ use netc_ir::{ElemType, Number, PadMode};
 use super::Made;
 use super::reduce::around;
 use crate::error::KernelError;
-use crate::value::{Element, Value, allocate, for_element};
+use crate::value::{Element, Value, allocate, for_element, to_i8};
 
 /// The slices of `x` along `axis` at `indices`. An index outside of the axis is an error.
 pub(super) fn gather(x: &Value, indices: &Value, axis: u64, dims: &[usize]) -> Made<Value> {
@@ -89,8 +89,8 @@ fn source(row: usize, low: usize, n: usize, mode: PadMode) -> Option<usize> {
 fn element<T: Element>(elem: ElemType, value: f64) -> T {
     match elem {
         ElemType::Bool => T::from_number(Number::Int(i128::from(value.abs() > 0.0))),
-        ElemType::I8
-        | ElemType::I16
+        ElemType::I8 => T::from_number(Number::Int(to_i8(Number::Float(value)).into())),
+        ElemType::I16
         | ElemType::I32
         | ElemType::I64
         | ElemType::U8

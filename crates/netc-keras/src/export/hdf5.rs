@@ -142,6 +142,12 @@ impl<'m> Exporter<'m> {
             None => Attr::Null,
         };
         let part = |key| op.kind.attrs().and_then(|attrs| attrs.get(key));
+        let refuse = |note: &str| Problem::NotKeras { place: format!("the call at {}", op.loc), note: note.into() };
+        if self.container == Container::Tfjs && part("kwargs").is_some_and(has_operand) {
+            return Err(refuse(
+                "TensorFlow.js passes over tensors that a call gives a name, as `mask` and `initial_state`",
+            ));
+        }
         let read = match part("args").and_then(Attr::as_list) {
             Some([Attr::List(tensors)]) => tensors,
             Some(one @ [_]) => one,
@@ -160,9 +166,18 @@ impl<'m> Exporter<'m> {
             Some(Attr::List(entry))
         };
         let entries: Option<Vec<Attr>> = read.iter().map(entry).collect();
-        entries.filter(|entries| !entries.is_empty()).map(Attr::List).ok_or_else(|| Problem::NotKeras {
-            place: format!("the call at {}", op.loc),
-            note: "before Keras 3 a call is of one tensor or of a list of them; write the model as .keras".into(),
+        entries.filter(|entries| !entries.is_empty()).map(Attr::List).ok_or_else(|| {
+            refuse("before Keras 3 a call is of one tensor or of a list of them; write the model as .keras")
         })
+    }
+}
+
+/// Whether a tensor is in the tree.
+fn has_operand(tree: &Attr) -> bool {
+    match tree {
+        Attr::Operand(_) => true,
+        Attr::List(items) => items.iter().any(has_operand),
+        Attr::Map(map) => map.iter().any(|(_, value)| has_operand(value)),
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) => false,
     }
 }

@@ -1,11 +1,13 @@
 //! What differs in a layers-model of TensorFlow.js: layers have the form of Keras 2, and weights are found by their names.
 
-use netc_ir::{Attr, Attrs, ElemType, Layer};
+use std::borrow::Cow;
+
+use netc_ir::{Attr, Attrs, ElemType, Layer, Name};
 
 use crate::legacy;
 
-/// The layers of TensorFlow.js 4.22 (`className` in its `layers`), without those that fail on every input there: `CenterCrop`
-/// and `Resizing`.
+/// The layers of TensorFlow.js 4.22 (`className` in its `layers`), without those that fail on every input there:
+/// `CategoryEncoding`, `CenterCrop` and `Resizing`.
 const LAYERS: &[&str] = &[
     "Activation",
     "Add",
@@ -16,7 +18,6 @@ const LAYERS: &[&str] = &[
     "AveragePooling3D",
     "BatchNormalization",
     "Bidirectional",
-    "CategoryEncoding",
     "Concatenate",
     "Conv1D",
     "Conv2D",
@@ -69,11 +70,10 @@ const LAYERS: &[&str] = &[
     "ZeroPadding2D",
 ];
 
-/// Its functions (`className` in its `activations`).
+/// Its functions, as configurations of Keras name them.
 const ACTIVATIONS: &[&str] = &[
     "elu",
     "gelu",
-    "gelu_new",
     "hard_sigmoid",
     "linear",
     "log_softmax",
@@ -89,26 +89,47 @@ const ACTIVATIONS: &[&str] = &[
     "tanh",
 ];
 
+/// Its initializers.
+const INITIALIZERS: &[&str] = &[
+    "Constant",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "HeUniform",
+    "Identity",
+    "LeCunNormal",
+    "LeCunUniform",
+    "Ones",
+    "Orthogonal",
+    "RandomNormal",
+    "RandomUniform",
+    "TruncatedNormal",
+    "VarianceScaling",
+    "Zeros",
+];
+
 /// The types that it computes in.
 const DTYPES: &[&str] = &["bool", "float32", "int32"];
 
 /// Keys that TensorFlow.js does not read, or refuses, with the number or flag that says what it computes.
-const FIXED: &[(&str, f64)] =
-    &[("groups", 1.0), ("keepdims", 0.0), ("negative_slope", 0.0), ("reset_after", 0.0), ("threshold", 0.0)];
-
-/// Keys with a text that TensorFlow.js takes for something else, by class, and what it does.
-const OTHERWISE: &[(&str, &str, &str, &str)] = &[
-    ("Conv1D", "padding", "causal", "has no padding `causal` of a `Conv1D`"),
-    (
-        "UpSampling2D",
-        "interpolation",
-        "bilinear",
-        "interpolates in `UpSampling2D` between other points than Keras does",
-    ),
+const FIXED: &[(&str, f64)] = &[
+    ("groups", 1.0),
+    ("keepdims", 0.0),
+    ("negative_slope", 0.0),
+    ("reset_after", 0.0),
+    ("rms_scaling", 0.0),
+    ("threshold", 0.0),
 ];
 
 /// Keys that TensorFlow.js passes over, so that what they say is lost.
 const IGNORED: &[&str] = &["backward_layer", "output_padding"];
+
+/// Layers whose dilation TensorFlow.js passes over.
+const NEVER_DILATED: &[&str] = &["DepthwiseConv2D", "Conv2DTranspose", "Conv3DTranspose"];
+
+/// Layers that TensorFlow.js computes with the channels in the last place alone.
+const CHANNELS_LAST: &[&str] =
+    &["AveragePooling1D", "Conv1D", "GlobalAveragePooling1D", "GlobalMaxPooling1D", "MaxPooling1D", "SeparableConv2D"];
 
 /// Why TensorFlow.js has no such layer, or computes something else with it. `rank` is that of what the layer reads.
 pub(super) fn refused(layer: &Layer, rank: Option<usize>) -> Option<String> {
@@ -129,33 +150,86 @@ fn refused_object(object: &Attrs, rank: Option<usize>) -> Option<String> {
         return Some(format!("has no layer `{class}`"));
     }
     let config = object.get("config").and_then(Attr::as_map)?;
-    let says = |key: &str| config.get(key).filter(|value| !value.is_null());
-    let number = |attr: &Attr| attr.as_f64().or_else(|| attr.as_bool().map(f64::from));
-    let differs = |(key, fixed): &&(&str, f64)| says(key).and_then(number).is_some_and(|n| (n - fixed).abs() > 0.0);
-    let differs = FIXED.iter().find(differs).map(|(key, _)| *key);
-    if let Some(key) = differs.or_else(|| IGNORED.iter().copied().find(|key| says(key).is_some())) {
-        return Some(format!("does not compute `{class}` with its `{key}`"));
-    }
-    let text = |key| says(key).and_then(Attr::as_str);
-    let otherwise = OTHERWISE.iter().find(|(of, key, value, _)| *of == class && text(key) == Some(value));
-    if let Some((.., what)) = otherwise {
-        return Some((*what).into());
-    }
-    if matches!(class, "BatchNormalization" | "Softmax") && !is_last(says("axis"), rank) {
-        return Some(format!("does not compute `{class}` along another axis than the last"));
-    }
-    let functions = legacy::ACTIVATIONS.iter().filter_map(|key| says(key));
-    if let Some(unknown) = functions.map(|f| f.as_str().unwrap_or("of an object")).find(|f| !ACTIVATIONS.contains(f)) {
-        return Some(format!("has no activation `{unknown}`"));
-    }
-    let dtype = says("dtype").map(|dtype| dtype.get("config").and_then(|c| c.get("name")).unwrap_or(dtype));
-    if let Some(dtype) = dtype.and_then(Attr::as_str).filter(|dtype| !DTYPES.contains(dtype)) {
-        return Some(format!("does not compute in `{dtype}`"));
-    }
+    let declared = Declared { class, config, rank };
+    let other = declared.other_key().map(|key| format!("does not compute `{class}` with its `{key}`"));
     // A wrapper of one layer gives it steps, each of one axis less.
     let below = rank.filter(|_| class == "TimeDistributed").and_then(|rank| rank.checked_sub(1));
     let mut inner = legacy::INNER.iter().filter_map(|key| config.get(key)).filter_map(Attr::as_map);
-    inner.find_map(|object| refused_object(object, below))
+    other
+        .or_else(|| declared.other_axes())
+        .or_else(|| declared.other_function())
+        .or_else(|| declared.other_type())
+        .or_else(|| inner.find_map(|object| refused_object(object, below)))
+}
+
+/// What a layer of Keras's is declared as, and how many axes it reads.
+struct Declared<'a> {
+    class: &'a str,
+    config: &'a Attrs,
+    rank: Option<usize>,
+}
+
+impl<'a> Declared<'a> {
+    fn says(&self, key: &str) -> Option<&'a Attr> {
+        self.config.get(key).filter(|value| !value.is_null())
+    }
+
+    fn text(&self, key: &str) -> Option<&'a str> {
+        self.says(key).and_then(Attr::as_str)
+    }
+
+    /// A key whose value TensorFlow.js passes over or computes otherwise.
+    fn other_key(&self) -> Option<&'static str> {
+        let number = |attr: &Attr| attr.as_f64().or_else(|| attr.as_bool().map(f64::from));
+        let differs = |key, fixed: f64| self.says(key).and_then(number).is_some_and(|n| (n - fixed).abs() > 0.0);
+        let fixed = FIXED.iter().find(|(key, fixed)| differs(key, *fixed)).map(|(key, _)| *key);
+        let dilations = self.says("dilation_rate");
+        let dilations = dilations.map(|all| all.as_list().unwrap_or(std::slice::from_ref(all))).unwrap_or_default();
+        let is_dilated = NEVER_DILATED.contains(&self.class) && dilations.iter().any(|d| d.as_int() != Some(1));
+        let is_first = CHANNELS_LAST.contains(&self.class) && self.text("data_format") == Some("channels_first");
+        let is_causal = self.class == "Conv1D" && self.text("padding") == Some("causal");
+        // It interpolates between other points than Keras does.
+        let between = self.class == "UpSampling2D" && self.text("interpolation").is_some_and(|text| text != "nearest");
+        fixed
+            .or_else(|| IGNORED.iter().copied().find(|key| self.says(key).is_some()))
+            .or(is_dilated.then_some("dilation_rate"))
+            .or(is_first.then_some("data_format"))
+            .or(is_causal.then_some("padding"))
+            .or(between.then_some("interpolation"))
+    }
+
+    /// A number of axes that it does not take, or an axis.
+    fn other_axes(&self) -> Option<String> {
+        let class = self.class;
+        let most = match class {
+            "BatchNormalization" => 4,
+            "Dot" => 3,
+            _ => usize::MAX,
+        };
+        if let Some(rank) = self.rank.filter(|rank| *rank > most) {
+            return Some(format!("does not compute `{class}` of {rank} axes"));
+        }
+        let along_last = !matches!(class, "BatchNormalization" | "Softmax") || is_last(self.says("axis"), self.rank);
+        (!along_last).then(|| format!("does not compute `{class}` along another axis than the last"))
+    }
+
+    fn other_function(&self) -> Option<String> {
+        let mut functions = legacy::ACTIVATIONS.iter().filter_map(|key| self.says(key));
+        functions.find_map(|function| match function.as_str() {
+            Some(name) if ACTIVATIONS.contains(&name) => None,
+            Some(name) => Some(format!("has no activation `{name}`")),
+            None => Some("has no activation that is an object".into()),
+        })
+    }
+
+    fn other_type(&self) -> Option<String> {
+        let dtype = self.says("dtype")?;
+        match dtype.get("config").and_then(|policy| policy.get("name")).unwrap_or(dtype).as_str() {
+            Some(name) if DTYPES.contains(&name) => None,
+            Some(name) => Some(format!("does not compute in `{name}`")),
+            None => Some("does not compute with a policy without a name".into()),
+        }
+    }
 }
 
 /// Whether the axis is the last of so many; of an unknown number it is if it is counted from the end.
@@ -166,17 +240,55 @@ fn is_last(axis: Option<&Attr>, rank: Option<usize>) -> bool {
         None => axis,
     };
     let axis = only.and_then(Attr::as_int).unwrap_or(-1);
-    axis == -1 || rank.is_some_and(|rank| usize::try_from(axis + 1) == Ok(rank))
+    axis == -1 || rank.is_some_and(|rank| usize::try_from(axis) == Ok(rank.wrapping_sub(1)))
+}
+
+/// The declaration without what is for training and TensorFlow.js does not load: it has one regularizer for all that sum
+/// powers of weights, and fewer initializers.
+pub(super) fn declared(layer: &Layer) -> Cow<'_, Layer> {
+    let config = for_inference(&layer.config);
+    if config == layer.config { Cow::Borrowed(layer) } else { Cow::Owned(Layer { config, ..layer.clone() }) }
+}
+
+fn for_inference(object: &Attrs) -> Attrs {
+    let Some(config) = object.get("config").and_then(Attr::as_map) else { return object.clone() };
+    let entry = |(key, value): &(Name, Attr)| {
+        let value = match (&**key, value) {
+            ("activity_regularizer", _) => Attr::Null,
+            (key, Attr::Map(of)) if key.ends_with("_regularizer") => regularizer(of),
+            (key, Attr::Map(of)) if key.ends_with("_initializer") => initializer(of),
+            (key, Attr::Map(of)) if legacy::INNER.contains(&key) => for_inference(of).into(),
+            _ => value.clone(),
+        };
+        (key.clone(), value)
+    };
+    object.clone().with("config", config.iter().map(entry).collect::<Attrs>())
+}
+
+fn regularizer(object: &Attrs) -> Attr {
+    let factor = |key| object.get("config").and_then(|config| config.get(key)).cloned().unwrap_or_else(|| 0.0.into());
+    match object.get("class_name").and_then(Attr::as_str) {
+        Some("L1L2") => object.clone().into(),
+        Some("L1" | "L2") => {
+            let config = Attrs::new().with("l1", factor("l1")).with("l2", factor("l2"));
+            Attrs::new().with("class_name", "L1L2").with("config", config).into()
+        }
+        _ => Attr::Null,
+    }
+}
+
+fn initializer(object: &Attrs) -> Attr {
+    let class = object.get("class_name").and_then(Attr::as_str).unwrap_or_default();
+    let known = class.replace("Lecun", "LeCun");
+    if INITIALIZERS.contains(&&*known) { object.clone().with("class_name", known.as_str()).into() } else { Attr::Null }
 }
 
 /// What TensorFlow.js calls the weight of the layer that Keras lists as `listed`. Nested models and cells are no part of it.
 pub(super) fn weight_name(layer: &Layer, listed: &str) -> String {
-    let parts = listed.split('/').filter(|part| !part.ends_with("_cell"));
-    let parts: Vec<&str> = parts
-        .map(
-            |part| if &*layer.class == "keras.DepthwiseConv2D" && part == "kernel" { "depthwise_kernel" } else { part },
-        )
-        .collect();
+    let wrapped = layer.config.get("config").and_then(|config| config.get("layer")?.get("class_name")?.as_str());
+    let is_depthwise = &*layer.class == "keras.DepthwiseConv2D" || wrapped == Some("DepthwiseConv2D");
+    let name = |part| if is_depthwise && part == "kernel" { "depthwise_kernel" } else { part };
+    let parts: Vec<&str> = listed.split('/').filter(|part| !part.ends_with("_cell")).map(name).collect();
     format!("{}/{}", layer.name, parts.join("/"))
 }
 
@@ -218,13 +330,19 @@ mod tests {
             (plain("Conv2D", "groups", 2), "`Conv2D` with its `groups`"),
             (plain("GlobalAveragePooling2D", "keepdims", true), "with its `keepdims`"),
             (plain("Conv2DTranspose", "output_padding", Attr::List(vec![1.into()])), "with its `output_padding`"),
-            (plain("Conv1D", "padding", "causal"), "no padding `causal`"),
-            (plain("UpSampling2D", "interpolation", "bilinear"), "between other points"),
+            (plain("Conv1D", "padding", "causal"), "`Conv1D` with its `padding`"),
+            (plain("UpSampling2D", "interpolation", "bilinear"), "with its `interpolation`"),
+            (plain("DepthwiseConv2D", "dilation_rate", Attr::List(vec![2.into(), 1.into()])), "its `dilation_rate`"),
+            (plain("MaxPooling1D", "data_format", "channels_first"), "with its `data_format`"),
+            (plain("LayerNormalization", "rms_scaling", true), "with its `rms_scaling`"),
+            (plain("Dot", "axes", 1), "of 4 axes"),
+            (plain("BatchNormalization", "axis", i64::MAX), "another axis than the last"),
             (plain("BatchNormalization", "axis", 1), "another axis than the last"),
             (plain("Softmax", "axis", Attr::List(vec![1.into(), 2.into()])), "another axis than the last"),
             (plain("Dense", "activation", "leaky_relu"), "no activation `leaky_relu`"),
-            (plain("Dense", "activation", plain("LeakyReLU", "alpha", 0.1)), "no activation `of an object`"),
+            (plain("Dense", "activation", plain("LeakyReLU", "alpha", 0.1)), "no activation that is an object"),
             (plain("Dense", "dtype", policy), "compute in `mixed_float16`"),
+            (plain("Dense", "dtype", plain("DTypePolicyMap", "default", "int8")), "a policy without a name"),
             (plain("TimeDistributed", "layer", plain("Lambda", "name", "x")), "no layer `Lambda`"),
         ] {
             let note = refused_object(&object, Some(4)).unwrap_or_default();
@@ -238,7 +356,9 @@ mod tests {
         for object in [
             plain("Conv2D", "groups", 1),
             plain("Conv2DTranspose", "output_padding", Attr::Null),
-            plain("Conv2D", "padding", "causal"),
+            plain("Conv2D", "dilation_rate", Attr::List(vec![2.into(), 1.into()])),
+            plain("Conv2D", "data_format", "channels_first"),
+            plain("DepthwiseConv2D", "dilation_rate", Attr::List(vec![1.into(), 1.into()])),
             plain("BatchNormalization", "axis", 3),
             plain("BatchNormalization", "axis", Attr::List(vec![3.into()])),
             plain("Softmax", "axis", -1),
@@ -249,5 +369,21 @@ mod tests {
             assert_eq!(refused_object(&object, Some(4)), None, "{object:?}");
         }
         assert!(refused_object(&plain("Softmax", "axis", 3), None).is_some());
+    }
+
+    #[test]
+    fn what_is_for_training_is_what_it_loads() {
+        let written = |key: &str, class: &str, own: &str| {
+            let object = for_inference(&plain("Dense", key, plain(class, own, 0.5)));
+            let value = object.get("config").unwrap().get(key).unwrap().clone();
+            (value.get("class_name").and_then(Attr::as_str).map(str::to_string), value.get("config").cloned())
+        };
+        let config = |l1: f64, l2: f64| Some(Attrs::new().with("l1", l1).with("l2", l2).into());
+        assert_eq!(written("kernel_regularizer", "L2", "l2"), (Some("L1L2".into()), config(0.0, 0.5)));
+        assert_eq!(written("bias_regularizer", "L1", "l1"), (Some("L1L2".into()), config(0.5, 0.0)));
+        assert_eq!(written("kernel_regularizer", "OrthogonalRegularizer", "factor"), (None, None));
+        assert_eq!(written("activity_regularizer", "L2", "l2"), (None, None));
+        assert_eq!(written("kernel_initializer", "LecunNormal", "seed").0, Some("LeCunNormal".into()));
+        assert_eq!(written("kernel_initializer", "Mine", "seed"), (None, None));
     }
 }

@@ -79,7 +79,8 @@ fn is_mirrored(config: &Attrs) -> bool {
         config.remove("name");
         config.remove("go_backwards").and_then(|turned| turned.as_bool()).unwrap_or(false)
     };
-    turn(&mut forward) != turn(&mut backward) && forward == backward
+    let class = |key| config.get(key).and_then(|layer| layer.get("class_name"));
+    class("layer") == class("backward_layer") && turn(&mut forward) != turn(&mut backward) && forward == backward
 }
 
 /// The name that a policy is known by, where it is one.
@@ -174,6 +175,7 @@ mod tests {
         assert!(!says(lstm("forward", 3, false), lstm("backward", 3, true).with("shared_object_id", 7)));
         assert!(says(lstm("forward", 3, false), lstm("backward", 4, true)));
         assert!(says(lstm("forward", 3, false), lstm("backward", 3, false)));
+        assert!(says(lstm("forward", 3, false), lstm("backward", 3, true).with("class_name", "GRU")));
     }
 
     #[test]

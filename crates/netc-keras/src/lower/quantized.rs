@@ -22,7 +22,7 @@ pub(super) enum Inputs {
 const LAYERS: &[&str] = &["Dense", "EinsumDense", "Embedding"];
 
 /// Products of integers of eight bits whose sum is exact in a float of 24 bits.
-const MAX_EXACT: u64 = (1 << 24) / (127 * 127);
+const MAX_EXACT: u64 = (1 << 24) / (128 * 128);
 
 impl Call<'_, '_> {
     /// The name of the policy that the layer would have if it were not quantised to eight bits; `None` if it is not.
@@ -47,33 +47,33 @@ impl Call<'_, '_> {
 
     /// What a quantised layer does with its inputs; `None` if the layer is not quantised.
     pub(super) fn quantization(&self) -> Done<Option<Inputs>> {
-        if self.quantized_from()?.is_none() {
-            return if self.has("quantization_config") {
-                Err(self.unsupported_key("quantization_config"))
-            } else {
-                Ok(None)
-            };
+        let config = self.get("quantization_config").filter(|config| !config.is_null());
+        match (self.quantized_from()?, config) {
+            (None, None) => Ok(None),
+            // Before there was such a configuration, all were quantised alike.
+            (Some(_), None) => Ok(Some(Inputs::Integers { low: -127.0, high: 127.0, epsilon: 1e-7 })),
+            (Some(_), Some(config)) => {
+                inputs(config).map(Some).ok_or_else(|| self.unsupported_key("quantization_config"))
+            }
+            (None, Some(_)) => Err(self.unsupported_key("quantization_config")),
         }
-        let (mut low, mut high, mut epsilon) = (-127.0, 127.0, 1e-7);
-        // Before there was such a configuration, all were quantised alike.
-        if let Some(config) = self.get("quantization_config").filter(|config| !config.is_null()) {
-            let unsupported = || self.unsupported_key("quantization_config");
-            let class = |object: &Attr| object.get("class_name").and_then(Attr::as_str).map(str::to_string);
-            let quantizer = config.get("config").and_then(|config| config.get("activation_quantizer"));
-            let Some(quantizer) = quantizer.filter(|quantizer| !quantizer.is_null()) else {
-                return Ok(Some(Inputs::Floats));
-            };
-            let own = quantizer.get("config");
-            let range = own.and_then(|own| own.get("value_range")).and_then(Attr::as_list);
-            let known = class(config).as_deref() == Some("Int8QuantizationConfig")
-                && class(quantizer).as_deref() == Some("AbsMaxQuantizer");
-            let (true, Some([from, to])) = (known, range) else { return Err(unsupported()) };
-            low = from.as_f64().ok_or_else(unsupported)?;
-            high = to.as_f64().ok_or_else(unsupported)?;
-            epsilon = own.and_then(|own| own.get("epsilon")).and_then(Attr::as_f64).ok_or_else(unsupported)?;
-        }
-        Ok(Some(Inputs::Integers { low, high, epsilon }))
     }
+}
+
+/// What the configuration of a quantisation to eight bits says of inputs; `None` if netc does not know it.
+fn inputs(config: &Attr) -> Option<Inputs> {
+    let is = |object: &Attr, class| object.get("class_name").and_then(Attr::as_str) == Some(class);
+    let quantizer =
+        config.get("config")?.get("activation_quantizer").filter(|_| is(config, "Int8QuantizationConfig"))?;
+    if quantizer.is_null() {
+        return Some(Inputs::Floats);
+    }
+    let own = quantizer.get("config").filter(|_| is(quantizer, "AbsMaxQuantizer"))?;
+    let elem = own.get("output_dtype").map_or(Some("int8"), Attr::as_str);
+    let [low, high] = own.get("value_range")?.as_list()? else { return None };
+    let (low, high, epsilon) = (low.as_f64()?, high.as_f64()?, own.get("epsilon")?.as_f64()?);
+    let fits = elem == Some("int8") && low >= f64::from(i8::MIN) && high <= f64::from(i8::MAX);
+    fits.then_some(Inputs::Integers { low, high, epsilon })
 }
 
 impl Inputs {

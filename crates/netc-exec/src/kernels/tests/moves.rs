@@ -84,6 +84,7 @@ fn borders() {
     let pad = |mode: &str, n: usize| format!("pad(%x) {{amounts = [[2, 1]]{mode}}} : f32[{n}]");
     let x: &[&[f64]] = &[&[1., 2., 3.]];
     check("%x: f32[3]", &pad(", value = 9.0", 6), x, &[9., 9., 1., 2., 3., 9.]);
+    check("%x: i8[3]", &pad(", value = 300.0", 6).replace("f32", "i8"), x, &[127., 127., 1., 2., 3., 127.]);
     check("%x: f32[3]", &pad(", mode = \"reflect\"", 6), x, &[3., 2., 1., 2., 3., 2.]);
     check("%x: f32[3]", &pad(", mode = \"symmetric\"", 6), x, &[2., 1., 1., 2., 3., 3.]);
     check("%x: f32[3]", &pad(", mode = \"edge\"", 6), x, &[1., 1., 1., 2., 3., 3.]);

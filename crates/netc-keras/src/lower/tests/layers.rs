@@ -127,15 +127,30 @@ fn quantised_layers_round_what_they_read() {
          %17 = mul(%2, %8)
          %18 = div(%16, %17)",
     );
+    // A sum of more products than single precision holds.
+    let long = [("vars/0", "i8[1025,2]"), ("vars/1", "f32[2]")];
+    let text = policy("int8");
+    let (_, ops) = layer("keras.Dense", &text, &long, &["f32[N,1025]"]).lower().unwrap();
+    assert!(ops.contains("f64[1025,2]") && ops.ends_with(": f32[N,2]\n}\n"), "{ops}");
     let config = |class: &str, inner: &str| {
         format!("{}, quantization_config = {{class_name = \"{class}\", config = {{{inner}}}}}", policy("int8"))
     };
     check(dense(&config("Int8QuantizationConfig", "activation_quantizer = null")), "f32[N,2]");
+    let range = |range: &str, elem: &str| {
+        let own = format!("value_range = {range}, epsilon = 0.1, output_dtype = \"{elem}\"");
+        let own = format!("activation_quantizer = {{class_name = \"AbsMaxQuantizer\", config = {{{own}}}}}");
+        config("Int8QuantizationConfig", &own)
+    };
+    check(dense(&range("[-7, 7]", "int8")), "f32[N,2]");
     let other = "activation_quantizer = {class_name = \"Mine\", config = {value_range = [-1, 1], epsilon = 0.1}}";
     for (config, key) in [
         (policy("int4"), "dtype"),
         (policy("float8"), "dtype"),
         (config("Int8QuantizationConfig", other), "quantization_config"),
+        (config("Int4QuantizationConfig", "activation_quantizer = null"), "quantization_config"),
+        (config("Int8QuantizationConfig", ""), "quantization_config"),
+        (range("[-32767, 32767]", "int16"), "quantization_config"),
+        (range("[-300, 300]", "int8"), "quantization_config"),
         ("quantization_config = {class_name = \"Int4QuantizationConfig\"}".to_string(), "quantization_config"),
     ] {
         let refused = dense(&config).lower().unwrap_err().to_string();
