@@ -78,7 +78,7 @@ def siamese():
 
 
 def record(model, folder, netc):
-    name = f"{len(list(folder.glob('*.keras'))):03d}_{'_'.join(type(layer).__name__ for layer in model.layers[-1:])}"
+    name = f"{len(list(folder.glob('*.keras'))):03d}_{type(model.layers[-1]).__name__}"
     randomise(model).save(folder / f"{name}.keras")
     rng = np.random.default_rng(0)
     inputs = [rng.normal(size=(2, *x.shape[1:])).astype("float32") for x in model.inputs]
