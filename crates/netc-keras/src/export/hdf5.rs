@@ -9,6 +9,7 @@ use crate::error::Problem;
 use crate::graph::join;
 use crate::h5write::Tree;
 use crate::legacy::{self, Listed};
+use crate::lower::has_tensors;
 
 /// The weights of an outermost layer.
 pub(crate) struct WeightList {
@@ -143,7 +144,7 @@ impl<'m> Exporter<'m> {
         };
         let part = |key| op.kind.attrs().and_then(|attrs| attrs.get(key));
         let refuse = |note: &str| Problem::NotKeras { place: format!("the call at {}", op.loc), note: note.into() };
-        if self.container == Container::Tfjs && part("kwargs").is_some_and(has_operand) {
+        if self.container == Container::Tfjs && part("kwargs").is_some_and(has_tensors) {
             return Err(refuse(
                 "TensorFlow.js passes over tensors that a call gives a name, as `mask` and `initial_state`",
             ));
@@ -169,15 +170,5 @@ impl<'m> Exporter<'m> {
         entries.filter(|entries| !entries.is_empty()).map(Attr::List).ok_or_else(|| {
             refuse("before Keras 3 a call is of one tensor or of a list of them; write the model as .keras")
         })
-    }
-}
-
-/// Whether a tensor is in the tree.
-fn has_operand(tree: &Attr) -> bool {
-    match tree {
-        Attr::Operand(_) => true,
-        Attr::List(items) => items.iter().any(has_operand),
-        Attr::Map(map) => map.iter().any(|(_, value)| has_operand(value)),
-        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) => false,
     }
 }

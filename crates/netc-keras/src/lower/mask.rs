@@ -178,7 +178,8 @@ impl<'a> Call<'a, '_> {
     }
 }
 
-fn has_tensors(argument: &Attr) -> bool {
+/// Whether a tensor is in the argument of a call.
+pub(crate) fn has_tensors(argument: &Attr) -> bool {
     match argument {
         Attr::Operand(_) => true,
         Attr::List(items) => items.iter().any(has_tensors),

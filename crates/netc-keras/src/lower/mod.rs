@@ -36,6 +36,7 @@ mod tensor;
 mod tests;
 mod wrapper;
 
+pub(crate) use mask::has_tensors;
 use netc_ir::{Builder, ElemType, Func, Module, OpId, ValueId};
 use netc_pass::{Dialect, LowerError, Meaning, OpContext};
 
