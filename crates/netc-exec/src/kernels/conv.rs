@@ -1,6 +1,6 @@
 //! Convolution: windows are copied into the rows of a matrix (im2col), which is multiplied with the kernel.
 //!
-//! A kernel of one element is a plain product, and a group of one input channel a weighted sum of shifted rows.
+//! A kernel of one element is a plain product, and small groups are weighted sums of the elements of windows.
 
 use netc_ir::{Layout, Window};
 
@@ -13,7 +13,11 @@ use super::shape;
 use crate::value::{Element, Value, for_element};
 
 /// Elements of the matrix of windows that exist at a time: bounds the memory of large images.
-const CHUNK: usize = 1 << 23;
+const CHUNK: usize = 1 << 21;
+
+/// Channels times filters of a group up to which its windows are summed up one by one: gathering them for products of
+/// matrices so small takes longer.
+const SMALL_GROUP: usize = 1 << 10;
 
 /// The convolution of `x` with a kernel of shape `spatial..., in/groups, out`. `dims` is the result's shape.
 pub(super) fn conv(x: &Value, kernel: &Value, window: &Window, groups: u64, dims: &[usize]) -> Made<Value> {
@@ -64,8 +68,8 @@ fn conv_last(x: &Value, kernel: &Value, window: &Window, groups: usize, out: &[u
         let (x, w) = (x.reshape(&[rows, per_group])?, kernel.reshape(&[per_group, filters])?);
         return matrix_product(&x, &w)?.reshape(out);
     }
-    if per_group == 1 && groups > 1 {
-        return for_arith!(x.elem(), T => depthwise::<T>(x, kernel, &g, groups, filters))?.reshape(out);
+    if groups > 1 && per_group * filters / groups <= SMALL_GROUP && is_finite(kernel)? {
+        return for_arith!(x.elem(), T => direct::<T>(x, kernel, &g, groups, filters))?.reshape(out);
     }
     let w = kernel.reshape(&[depth, groups, filters / groups])?;
     let w = shape::permute(&w, &[1, 0, 2])?;
@@ -129,29 +133,78 @@ fn patches<T: Element>(
     Value::from_vec(x.elem(), &[n, depth], out)
 }
 
-/// The convolution where each group has one input channel and `filters / groups` filters.
-fn depthwise<T: Arith>(x: &Value, kernel: &Value, g: &Geometry, groups: usize, filters: usize) -> Made<Value> {
+/// Whether no weight is infinite or not a number, so that it makes 0 of a 0.
+fn is_finite(kernel: &Value) -> Made<bool> {
+    for_arith!(kernel.elem(), T => Ok(kernel.slice::<T>()?.iter().all(|w| w.is_finite())))
+}
+
+/// The convolution with a finite kernel, as sums over the windows: what lies in padding adds nothing.
+fn direct<T: Arith>(x: &Value, kernel: &Value, g: &Geometry, groups: usize, filters: usize) -> Made<Value> {
+    let width = filters / groups;
+    match width {
+        1 if x.dims().last() == Some(&groups) => depthwise::<T>(x, kernel, g),
+        _ if width.is_multiple_of(16) => in_blocks::<T, 16>(x, kernel, g, groups, filters),
+        _ if width.is_multiple_of(8) => in_blocks::<T, 8>(x, kernel, g, groups, filters),
+        _ if width.is_multiple_of(4) => in_blocks::<T, 4>(x, kernel, g, groups, filters),
+        _ if width.is_multiple_of(2) => in_blocks::<T, 2>(x, kernel, g, groups, filters),
+        _ => in_blocks::<T, 1>(x, kernel, g, groups, filters),
+    }
+}
+
+/// [`direct`] with one channel and one filter per group: weighted sums of rows.
+fn depthwise<T: Arith>(x: &Value, kernel: &Value, g: &Geometry) -> Made<Value> {
     let (data, weights) = (x.slice::<T>()?, kernel.slice::<T>()?);
     let (data, weights): (&[T], &[T]) = (&data, &weights);
-    let multiplier = filters / groups;
     let rows = g.batch * g.outputs;
-    let mut out: Vec<T> = zeroed(rows * filters, x)?;
-    for_each_row(&mut out, filters, filters * g.taps(), |i, row| {
+    let channels = weights.len() / g.taps();
+    let mut out: Vec<T> = zeroed(rows * channels, x)?;
+    for_each_row(&mut out, channels, weights.len(), |i, row| {
         let (batch, place) = (i / g.outputs, i % g.outputs);
         g.for_each_tap(place, |tap, at| {
-            let x = &data[(batch * g.inputs + at) * groups..][..groups];
-            let w = &weights[tap * filters..][..filters];
-            if multiplier == 1 {
-                for ((y, x), w) in row.iter_mut().zip(x).zip(w) {
-                    *y = y.plus(x.times(*w));
-                }
-            } else {
-                let per_channel = row.chunks_exact_mut(multiplier).zip(w.chunks_exact(multiplier));
-                for ((y, w), x) in per_channel.zip(x) {
-                    y.iter_mut().zip(w).for_each(|(y, w)| *y = y.plus(x.times(*w)));
-                }
+            let x = &data[(batch * g.inputs + at) * channels..][..channels];
+            let w = &weights[tap * channels..][..channels];
+            for ((y, x), w) in row.iter_mut().zip(x).zip(w) {
+                *y = y.plus(x.times(*w));
             }
         });
+    });
+    Value::from_vec(x.elem(), &[rows, channels], out)
+}
+
+/// [`direct`] with `W` filters of one group at a time, whose sums are kept in registers.
+fn in_blocks<T: Arith, const W: usize>(
+    x: &Value,
+    kernel: &Value,
+    g: &Geometry,
+    groups: usize,
+    filters: usize,
+) -> Made<Value> {
+    let [per_group, width] = [kernel.num_elements() / (g.taps() * filters), filters / groups];
+    let channels = per_group * groups;
+    // The weights of a block lie together.
+    let packed = kernel.reshape(&[g.taps() * per_group, filters / W, W])?;
+    let packed = shape::permute(&packed, &[1, 0, 2])?;
+    let (data, packed) = (x.slice::<T>()?, packed.slice::<T>()?);
+    let (data, packed): (&[T], &[T]) = (&data, &packed);
+    let depth = g.taps() * per_group * W;
+    let rows = g.batch * g.outputs;
+    let mut out: Vec<T> = zeroed(rows * filters, x)?;
+    for_each_row(&mut out, filters, packed.len(), |i, row| {
+        let (batch, place) = (i / g.outputs, i % g.outputs);
+        let mut window = Vec::with_capacity(g.taps());
+        g.for_each_tap(place, |tap, at| window.push((tap * per_group * W, (batch * g.inputs + at) * channels)));
+        for (i, (row, weights)) in row.chunks_exact_mut(W).zip(packed.chunks_exact(depth)).enumerate() {
+            let first = i * W / width * per_group;
+            let mut sums = [T::default(); W];
+            for (tap, at) in &window {
+                let x = &data[at + first..][..per_group];
+                let weights = &weights[*tap..][..per_group * W];
+                for (x, weights) in x.iter().zip(weights.chunks_exact(W)) {
+                    sums.iter_mut().zip(weights).for_each(|(sum, w)| *sum = sum.plus(x.times(*w)));
+                }
+            }
+            row.copy_from_slice(&sums);
+        }
     });
     Value::from_vec(x.elem(), &[rows, filters], out)
 }

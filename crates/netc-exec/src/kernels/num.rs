@@ -36,6 +36,8 @@ pub(super) trait Arith: Element {
     fn power(self, b: Self) -> Self;
     /// Whether it is not a number.
     fn is_nan(self) -> bool;
+    /// Whether it is a number and not infinite.
+    fn is_finite(self) -> bool;
     /// Checks that `over` is defined for every divisor.
     fn check_divisors(divisors: &[Self]) -> Result<(), KernelError>;
     /// Checks that `power` is defined for every exponent.
@@ -91,6 +93,9 @@ macro_rules! float_arith {
             fn is_nan(self) -> bool {
                 self.is_nan()
             }
+            fn is_finite(self) -> bool {
+                self.is_finite()
+            }
             fn check_divisors(_: &[Self]) -> Result<(), KernelError> {
                 Ok(())
             }
@@ -142,6 +147,9 @@ macro_rules! int_arith {
             }
             fn is_nan(self) -> bool {
                 false
+            }
+            fn is_finite(self) -> bool {
+                true
             }
             fn check_divisors(divisors: &[Self]) -> Result<(), KernelError> {
                 if divisors.contains(&0) { Err(KernelError::DivideByZero) } else { Ok(()) }

@@ -14,6 +14,7 @@ mod rigid;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use netc_data::Store;
 use netc_ir::{Bindings, CoreOp, Func, FuncId, Loc, Module, Name, Type, WeightId};
@@ -112,15 +113,20 @@ impl Plan {
     pub fn run_with(
         &self,
         inputs: &[Tensor],
-        progress: &mut dyn FnMut(usize, usize),
+        progress: &mut (dyn FnMut(usize, usize) + Send),
     ) -> Result<Vec<Tensor>, ExecError> {
         let mut run = self.start(inputs)?;
-        for (i, step) in self.steps.iter().enumerate() {
-            run.step(step)?;
-            progress(i + 1, self.steps.len());
-        }
+        run.steps(progress)?;
         let output = |(_, slot): &(Name, Slot)| Ok(run.value(*slot)?.to_tensor()?);
         self.outputs.iter().map(output).collect()
+    }
+
+    /// What the steps take for `inputs`, without what it takes to hand over inputs and outputs.
+    pub(crate) fn time(&self, inputs: &[Tensor]) -> Result<Duration, ExecError> {
+        let mut run = self.start(inputs)?;
+        let start = Instant::now();
+        run.steps(&mut |_, _| ())?;
+        Ok(start.elapsed())
     }
 
     fn start(&self, inputs: &[Tensor]) -> Result<Run<'_>, ExecError> {
@@ -161,6 +167,17 @@ impl Run<'_> {
             Slot::Buffer(i) => self.buffers.get(i).and_then(Option::as_ref),
         };
         value.ok_or_else(|| ExecError::Malformed { func: "plan".into(), note: format!("{slot:?} holds nothing") })
+    }
+
+    /// Runs the steps on a thread of the pool that kernels use: they need not hand their work over to it one by one.
+    fn steps(&mut self, progress: &mut (dyn FnMut(usize, usize) + Send)) -> Result<(), ExecError> {
+        rayon::scope(|_| {
+            self.plan.steps.iter().enumerate().try_for_each(|(i, step)| {
+                self.step(step)?;
+                progress(i + 1, self.plan.steps.len());
+                Ok(())
+            })
+        })
     }
 
     fn step(&mut self, step: &Step) -> Result<(), ExecError> {

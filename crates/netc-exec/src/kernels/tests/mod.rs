@@ -2,6 +2,7 @@
 
 mod elements;
 mod moves;
+mod products;
 mod windows;
 
 use netc_ir::{ElemType, Number, Type};
