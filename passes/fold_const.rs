@@ -27,11 +27,14 @@ pub const INFO: PassInfo = PassInfo {
     fidelity: Fidelity::Exact,
     options: &[OptionInfo {
         name: "limit",
-        kind: OptionKind::Count { default: 1 << 16 },
+        kind: OptionKind::Count { default: LIMIT },
         help: "The bytes by which the result of a folded op may exceed its operands.",
     }],
     build: |options| Ok(Box::new(FoldConst { limit: options.count("limit") })),
 };
+
+/// The bytes by which a result may exceed its operands, unless another number is given.
+const LIMIT: u64 = 1 << 16;
 
 /// Values of more bytes become weights.
 const INLINE: usize = 64;
@@ -50,6 +53,17 @@ impl Pass for FoldConst {
         }
         Ok(())
     }
+}
+
+/// The module with its constants computed, as far as something computes constants.
+pub(crate) fn folded(module: &Module, context: &Context<'_>) -> Module {
+    let mut module = module.clone();
+    if let Some(consts) = context.consts() {
+        let mut own = Context::new(context.dialects);
+        let mut new = NewWeights::of(&module);
+        module.func_ids().for_each(|id| FoldConst { limit: LIMIT }.func(&mut module, id, consts, &mut new, &mut own));
+    }
+    module
 }
 
 impl FoldConst {

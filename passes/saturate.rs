@@ -14,11 +14,12 @@ mod search;
 
 use std::sync::LazyLock;
 
-use netc_ir::{Func, Loc, Module};
+use netc_ir::{Func, FuncId, Loc, Module};
 use netc_pass::{Context, Fidelity, OpCosts, OptionInfo, OptionKind, Pass, PassError, PassInfo};
 use netc_rules::Rule;
 
 use crate::analysis::PortableCosts;
+use crate::fold_const::folded;
 use crate::rewrite::RuleFile;
 use classes::Classes;
 use search::Limits;
@@ -37,7 +38,8 @@ pub const INFO: PassInfo = PassInfo {
            more or a limit is reached, and then chooses the ways that cost least together, where what is read several \
            times costs once. The rules are those of `docs/rules.md`, and those of your own files.\n\n\
            It works on core ops, best on what `@simplify` leaves: `--pipeline '@simplify,saturate,@simplify'`. Limits are \
-           iterations and nodes, never time, so that results repeat. A remark says why it stopped.",
+           iterations and nodes, never time, so that results repeat. A remark says why it stopped.\n\n\
+           With measured costs, what was found is run beside what was there, and is not taken if it is no faster.",
     fidelity: Fidelity::Rounding,
     options: &[
         OptionInfo { name: "iters", kind: OptionKind::Count { default: 6 }, help: "The most iterations of all rules." },
@@ -108,12 +110,16 @@ impl Pass for Saturate {
             (true, None) => return Err(PassError("nothing measures ops here: use the portable costs".into())),
         };
         for id in module.func_ids() {
+            let before = module[id].clone();
             for _ in 0..ROUNDS {
                 if context.interrupted() {
                     break;
                 }
                 let Some(better) = self.round(module, &module[id], &rules, costs, context) else { break };
                 module[id] = better;
+            }
+            if self.measured && module[id] != before && !is_faster(module, id, &before, costs, context) {
+                module[id] = before;
             }
         }
         Ok(())
@@ -142,10 +148,68 @@ impl Saturate {
     }
 }
 
+/// Whether the function `id` of the module runs in less time than `before`, as far as that can be measured: a sum of what
+/// ops take by themselves does not know what they take one after the other.
+fn is_faster(module: &Module, id: FuncId, before: &Func, costs: &dyn OpCosts, context: &mut Context<'_>) -> bool {
+    let mut old = module.clone();
+    old[id] = before.clone();
+    let [old, new] = [&old, module].map(|module| folded(module, context));
+    let Some(ratio) = costs.compare(&old, &new, id) else { return true };
+    let faster = ratio < 1.0;
+    let end = if faster { "" } else { ", so it stays as it was" };
+    context.remark(INFO.name, Loc::Unknown, format!("@{}: runs in {ratio:.3} of the time{end}", before.name));
+    faster
+}
+
 /// How large the graph became, and what was found in it.
 fn report(classes: &Classes<'_>, extraction: &emit::Extraction) -> String {
     let (nodes, size) = (classes.graph.total_size(), classes.graph.number_of_classes());
     let (before, after) = (extraction.before * 1e3, extraction.after * 1e3);
     let among = if extraction.exact { " of all" } else { "" };
     format!("{nodes} nodes in {size} classes; the cheapest{among} costs {after:.3} ms of {before:.3} ms")
+}
+
+#[cfg(test)]
+mod tests {
+    use netc_ir::{CoreOp, MAIN, Type};
+    use netc_pass::{Dialects, Operand};
+
+    use super::*;
+
+    /// Counts what ops cost, and says that what is found takes such a part of the time.
+    struct Trial(Option<f64>);
+
+    impl OpCosts for Trial {
+        fn seconds(&self, op: &CoreOp, operands: &[Operand<'_>], result: &Type) -> f64 {
+            PortableCosts.seconds(op, operands, result)
+        }
+
+        fn compare(&self, before: &Module, after: &Module, func: FuncId) -> Option<f64> {
+            assert!(before[func].ops().count() > after[func].ops().count());
+            self.0
+        }
+    }
+
+    #[test]
+    fn what_is_no_faster_when_it_is_run_is_not_taken() {
+        let text = "netc 1
+            func @main(%x: f32[N,4]) -> (%y) {
+              %a = transpose(%x) {perm = [1, 0]} : f32[4,N]  %b = relu(%a) : f32[4,N]
+              %y = transpose(%b) {perm = [1, 0]} : f32[N,4]
+            }";
+        for (ratio, ops, remark) in [
+            (Some(0.5), 1, "@main: runs in 0.500 of the time"),
+            (Some(1.2), 3, "@main: runs in 1.200 of the time, so it stays as it was"),
+            (None, 1, "cheapest costs"),
+        ] {
+            let mut module = netc_ir::parse(text).unwrap();
+            let (dialects, trial) = (Dialects::new(), Trial(ratio));
+            let mut context = Context::new(&dialects).with_costs(&trial);
+            let pipeline: netc_pass::Pipeline = "saturate{costs=measured}".parse().unwrap();
+            netc_pass::Manager::new(&crate::registry()).run(&mut module, &pipeline, &mut context).unwrap();
+            assert_eq!(module[module.func_named(MAIN).unwrap()].ops().count(), ops, "{:?}", context.remarks);
+            let last = context.remarks.last().unwrap().text.clone();
+            assert!(last.contains(remark), "{last}");
+        }
+    }
 }

@@ -54,7 +54,7 @@ fn measure(name: &str, model: &Module, then: &str, costs: &MeasuredCosts) -> Res
     let (fast, remarks) = optimised(&simple, then, costs)?;
     let seconds = start.elapsed().as_secs_f64();
     let Pairs { before, after, ratios: [low, ratio, high] } = paired(&simple, &fast)?;
-    let graph = remarks.iter().map(|r| r.as_str()).filter(|r| r.contains("nodes")).collect::<Vec<_>>().join("; ");
+    let graph = remarks.iter().map(|r| r.as_str()).filter(|r| r.starts_with("saturate")).collect::<Vec<_>>().join("; ");
     println!(
         "| {name} | {:.1} ms | {:.1} ms | {ratio:.3} | {low:.3}-{high:.3} | {seconds:.2} s | {graph} |",
         before * 1e3,

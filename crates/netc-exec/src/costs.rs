@@ -8,7 +8,7 @@ use std::{fs, io};
 
 use netc_data::Store;
 use netc_ir::attr::F64;
-use netc_ir::{Builder, CoreOp, Dim, MAIN, Module, OpKind, Type, Weight, WeightData, WeightId};
+use netc_ir::{Builder, CoreOp, Dim, FuncId, MAIN, Module, OpKind, Type, Weight, WeightData, WeightId};
 use netc_pass::{OpCosts, Operand};
 
 use crate::error::ExecError;
@@ -18,6 +18,9 @@ use crate::plan::Plan;
 /// An op is run at least so often, and for at least so long; the shortest run counts.
 const RUNS: usize = 5;
 const LONG: Duration = Duration::from_millis(10);
+
+/// Pairs of runs by which programs are compared: an odd number, and more for some time.
+const PAIRS: usize = 3;
 
 /// What an op costs that does not run: more than any that does.
 const NEVER: f64 = 1e6;
@@ -74,6 +77,10 @@ impl OpCosts for MeasuredCosts {
             measure(op, &operands, &at_one(result)).unwrap_or(NEVER)
         })
     }
+
+    fn compare(&self, before: &Module, after: &Module, func: FuncId) -> Option<f64> {
+        paired(before, after, func).ok()
+    }
 }
 
 /// The type with every symbol 1.
@@ -121,6 +128,29 @@ fn measure(op: OpKind, operands: &[(Type, bool)], result: &Type) -> Result<f64, 
     Ok(shortest.as_secs_f64())
 }
 
+/// The median ratio of the times that a function takes in two modules, of runs in pairs.
+fn paired(before: &Module, after: &Module, func: FuncId) -> Result<f64, ExecError> {
+    let plan = |module: &Module| Plan::new(module, func, &Store::open(module)?);
+    let inputs = inputs::random_inputs(&after[func], 1, 1)?;
+    let (before, after) = (plan(before)?, plan(after)?);
+    let seconds = |plan: &Plan| plan.time(&inputs).map(|time| time.as_secs_f64());
+    // The first runs warm up.
+    seconds(&before)?;
+    seconds(&after)?;
+    let (mut ratios, start) = (Vec::new(), Instant::now());
+    while ratios.len() < PAIRS || ratios.len() % 2 == 0 || start.elapsed() < LONG * PAIRS as u32 {
+        // Which is run first takes turns.
+        ratios.push(if ratios.len() % 2 == 0 {
+            let first = seconds(&before)?;
+            seconds(&after)? / first
+        } else {
+            seconds(&after)? / seconds(&before)?
+        });
+    }
+    ratios.sort_by(f64::total_cmp);
+    Ok(ratios[ratios.len() / 2])
+}
+
 #[cfg(test)]
 mod tests {
     use netc_ir::{Binary, ElemType};
@@ -143,6 +173,26 @@ mod tests {
         let again = MeasuredCosts::kept_in(file.clone());
         assert_eq!((cost(&again, 8).to_bits(), cost(&again, 256).to_bits()), (small.to_bits(), large.to_bits()));
         assert_eq!(fs::read_to_string(file).unwrap().lines().count(), 2);
+    }
+
+    #[test]
+    fn programs_are_compared_by_running_them() {
+        let program = |ops: &str| {
+            let text = format!("netc 1\nfunc @main(%x: f32[N,300]) -> (%y) {{ {ops} }}");
+            netc_ir::parse(&text).unwrap()
+        };
+        let one = program("%y = exp(%x) : f32[N,300]");
+        let many: String = (1..200).map(|i| format!("%x{i} = exp(%x{}) : f32[N,300]\n", i - 1)).collect();
+        let many = program(&format!("{}%y = exp(%x199) : f32[N,300]", many.replace("%x0)", "%x)")));
+        let main = one.func_named(MAIN).unwrap();
+        let costs = MeasuredCosts::default();
+        let [more, less] = [(&one, &many), (&many, &one)].map(|(a, b)| costs.compare(a, b, main).unwrap());
+        assert!(more > 2.0 && less < 0.5, "{more} {less}");
+        let failing = program(
+            "%c = constant() {value = 0} : i32[]  %d = div(%c, %c) : i32[]  %e = cast(%d) : f32[]
+             %y = add(%x, %e) : f32[N,300]",
+        );
+        assert_eq!(costs.compare(&failing, &failing, main), None);
     }
 
     #[test]

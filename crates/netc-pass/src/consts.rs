@@ -1,6 +1,6 @@
 //! What passes ask the executor: constants, and what ops cost. Passes do algebra, the executor does arithmetic.
 
-use netc_ir::{CoreOp, Func, Literal, Module, Type, ValueId};
+use netc_ir::{CoreOp, Func, FuncId, Literal, Module, Type, ValueId};
 use thiserror::Error;
 
 /// Computes values that depend on no parameter. The executor implements it, so that floats are computed in one place.
@@ -14,10 +14,15 @@ pub trait ConstEval {
 #[error("{0}")]
 pub struct ConstError(pub String);
 
-/// Says what ops cost to run.
+/// Says what ops and programs cost to run.
 pub trait OpCosts {
     /// The seconds that `op` takes on such operands; symbols in types count as 1.
     fn seconds(&self, op: &CoreOp, operands: &[Operand<'_>], result: &Type) -> f64;
+
+    /// What part of its time in `before` the function takes in `after`, where whole programs can be run.
+    fn compare(&self, _before: &Module, _after: &Module, _func: FuncId) -> Option<f64> {
+        None
+    }
 }
 
 /// What an op reads.

@@ -58,18 +58,15 @@ fn product(a: &Value, b: &Value, [batch, m, k, n]: [usize; 4]) -> Made<Value> {
     }
     for_arith!(elem, T => {
         let (x, y) = (a.slice::<T>()?, b.slice::<T>()?);
-        let mut out: Vec<T> = zeroed(batch * m * n, a)?;
         let (x, y): (&[T], &[T]) = (&x, &y);
-        let steps = k * n.div_ceil(LANES);
-        let columns = n.div_ceil((steps / TASK).max(1)).max(COLUMNS).min(n);
-        for_each_row(&mut out, n, steps, |i, row| {
-            let (x, y) = (&x[i * k..][..k], &y[i / m * k * n..][..k * n]);
-            if columns == n {
-                return accumulate(x, y, n, 0, row);
-            }
-            let parts = row.par_chunks_mut(columns).enumerate();
-            parts.for_each(|(part, out)| accumulate(x, y, n, part * columns, out));
-        });
+        let mut out: Vec<T> = zeroed(batch * m * n, a)?;
+        if batch == 1 && m <= FEW_ROWS {
+            few_rows(x, y, [k, n], &mut out);
+        } else {
+            for_each_row(&mut out, n, steps(1, k, n), |i, row| {
+                accumulate(std::iter::once((row, &x[i * k..][..k])), &y[i / m * k * n..][..k * n], n);
+            });
+        }
         Value::from_vec(elem, &[batch, m, n], out)
     })
 }
@@ -77,32 +74,60 @@ fn product(a: &Value, b: &Value, [batch, m, k, n]: [usize; 4]) -> Made<Value> {
 /// Elements that are computed in one step, about.
 const LANES: usize = 4;
 
-/// Columns that a task has at least: it reads so many elements in a row.
-const COLUMNS: usize = 256;
+/// Rows for which each weight is read once: what there is to do for them takes less time than that.
+const FEW_ROWS: usize = 8;
+
+/// Parts that the sums for few rows have at most.
+const PARTS: usize = 8;
 
 /// Steps up to which a product is not candle's. It asks the system for the number of cores each time, which takes as long.
 const SMALL: usize = 1 << 16;
 
-/// Whether the product is written out faster. A row is: it reads each weight once, which all cores do together.
-fn is_small(m: usize, k: usize, n: usize) -> bool {
-    m.saturating_mul(k).saturating_mul(n.div_ceil(LANES)) <= SMALL || m == 1 && n >= TASK / LANES
+/// About how many steps a product takes.
+fn steps(m: usize, k: usize, n: usize) -> usize {
+    m.saturating_mul(k).saturating_mul(n.div_ceil(LANES))
 }
 
-/// Adds to `out`, as many columns from `first` on, the product of the row `x` with the matrix `y` of `n` columns.
-fn accumulate<T: Arith>(x: &[T], y: &[T], n: usize, first: usize, out: &mut [T]) {
-    let len = out.len();
-    let (fours, rest) = x.as_chunks::<4>();
-    let (rows, last) = y.split_at(fours.len() * 4 * n);
-    for (x, y) in fours.iter().zip(rows.chunks_exact(4 * n)) {
-        let [a, b, c, d] = [0, 1, 2, 3].map(|i| &y[i * n + first..][..len]);
-        for ((((out, a), b), c), d) in out.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-            let sum = out.plus(x[0].times(*a)).plus(x[1].times(*b));
-            *out = sum.plus(x[2].times(*c)).plus(x[3].times(*d));
+/// Whether the product is written out faster than candle computes it.
+fn is_small(m: usize, k: usize, n: usize) -> bool {
+    steps(m, k, n) <= SMALL || m <= FEW_ROWS && n >= 16 * LANES
+}
+
+/// Adds the product of few rows `x` and the matrix `y` to `out`. Parts of the sums, each over weights that lie together,
+/// are tasks; how many depends on nothing but the extents.
+fn few_rows<T: Arith>(x: &[T], y: &[T], [k, n]: [usize; 2], out: &mut [T]) {
+    let parts = (steps(x.len() / k, k, n) / TASK).clamp(1, PARTS);
+    let depth = k.div_ceil(parts).next_multiple_of(4);
+    let part = |(i, y): (usize, &[T])| {
+        let mut sums = vec![T::default(); out.len()];
+        let rows = sums.chunks_exact_mut(n).zip(x.chunks_exact(k));
+        accumulate(rows.map(|(out, x)| (out, &x[i * depth..][..y.len() / n])), y, n);
+        sums
+    };
+    let sums: Vec<Vec<T>> = y.par_chunks(depth * n).enumerate().map(part).collect();
+    for sums in sums {
+        out.iter_mut().zip(sums).for_each(|(out, sum)| *out = out.plus(sum));
+    }
+}
+
+/// Adds to each row of `n` elements the product of a row with the matrix `y`, whose rows are added one after the other.
+fn accumulate<'a, T: Arith>(rows: impl Iterator<Item = (&'a mut [T], &'a [T])>, y: &[T], n: usize) {
+    let (fours, rest) = y.split_at(y.len() / n / 4 * 4 * n);
+    let mut rows: Vec<(&mut [T], &[T])> = rows.collect();
+    for (i, y) in fours.chunks_exact(4 * n).enumerate() {
+        let [a, b, c, d] = [0, 1, 2, 3].map(|row| &y[row * n..][..n]);
+        for (out, x) in &mut rows {
+            let x = &x[4 * i..][..4];
+            for ((((out, a), b), c), d) in out.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+                let sum = out.plus(x[0].times(*a)).plus(x[1].times(*b));
+                *out = sum.plus(x[2].times(*c)).plus(x[3].times(*d));
+            }
         }
     }
-    for (x, y) in rest.iter().zip(last.chunks_exact(n)) {
-        for (out, y) in out.iter_mut().zip(&y[first..][..len]) {
-            *out = out.plus(x.times(*y));
+    for (i, y) in rest.chunks_exact(n).enumerate() {
+        for (out, x) in &mut rows {
+            let x = x[fours.len() / n + i];
+            out.iter_mut().zip(y).for_each(|(out, y)| *out = out.plus(x.times(*y)));
         }
     }
 }
