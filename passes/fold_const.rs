@@ -55,13 +55,12 @@ impl Pass for FoldConst {
     }
 }
 
-/// The module with its constants computed, as far as something computes constants.
-pub(crate) fn folded(module: &Module, context: &Context<'_>) -> Module {
+/// The module with the constants of the function `id` computed, as far as something computes constants.
+pub(crate) fn folded(module: &Module, id: FuncId, context: &Context<'_>) -> Module {
     let mut module = module.clone();
     if let Some(consts) = context.consts() {
-        let mut own = Context::new(context.dialects);
-        let mut new = NewWeights::of(&module);
-        module.func_ids().for_each(|id| FoldConst { limit: LIMIT }.func(&mut module, id, consts, &mut new, &mut own));
+        let (mut own, mut new) = (Context::new(context.dialects), NewWeights::of(&module));
+        FoldConst { limit: LIMIT }.func(&mut module, id, consts, &mut new, &mut own);
     }
     module
 }

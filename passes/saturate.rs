@@ -38,8 +38,10 @@ pub const INFO: PassInfo = PassInfo {
            more or a limit is reached, and then chooses the ways that cost least together, where what is read several \
            times costs once. The rules are those of `docs/rules.md`, and those of your own files.\n\n\
            It works on core ops, best on what `@simplify` leaves: `--pipeline '@simplify,saturate,@simplify'`. Limits are \
-           iterations and nodes, never time, so that results repeat. A remark says why it stopped.\n\n\
-           With measured costs, what was found is run beside what was there, and is not taken if it is no faster.",
+           iterations and nodes, never time: with the costs that are counted, results repeat. A remark says why it \
+           stopped.\n\n\
+           With measured costs, what was found is run on random inputs beside what was there, and is not taken if it is \
+           no faster; where that does not run, costs alone decide.",
     fidelity: Fidelity::Rounding,
     options: &[
         OptionInfo { name: "iters", kind: OptionKind::Count { default: 6 }, help: "The most iterations of all rules." },
@@ -118,7 +120,8 @@ impl Pass for Saturate {
                 let Some(better) = self.round(module, &module[id], &rules, costs, context) else { break };
                 module[id] = better;
             }
-            if self.measured && module[id] != before && !is_faster(module, id, &before, costs, context) {
+            let is_tried = self.measured && !context.interrupted() && module[id] != before;
+            if is_tried && !is_faster(module, id, &before, costs, context) {
                 module[id] = before;
             }
         }
@@ -153,9 +156,9 @@ impl Saturate {
 fn is_faster(module: &Module, id: FuncId, before: &Func, costs: &dyn OpCosts, context: &mut Context<'_>) -> bool {
     let mut old = module.clone();
     old[id] = before.clone();
-    let [old, new] = [&old, module].map(|module| folded(module, context));
+    let [old, new] = [&old, module].map(|module| folded(module, id, context));
     let Some(ratio) = costs.compare(&old, &new, id) else { return true };
-    let faster = ratio < 1.0;
+    let faster = ratio < 1.0 - WORTHWHILE;
     let end = if faster { "" } else { ", so it stays as it was" };
     context.remark(INFO.name, Loc::Unknown, format!("@{}: runs in {ratio:.3} of the time{end}", before.name));
     faster

@@ -21,7 +21,13 @@ def recorded(name):
         return [[arrays[k] for k in arrays.files if k.startswith(kind)] for kind in ("in", "out")]
 
 
-@pytest.mark.parametrize("name", ["nested", "spread_names", "chain", "bare_list", "recurrent", "open_steps", "slashes"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "nested", "spread_names", "chain", "bare_list", "functions", "recurrent", "open_steps", "slashes",
+        "keras1_image", "keras1_text", "keras1_nested",
+    ],
+)
 def test_keras_3_computes_what_keras_2_did(name, tmp_path):
     netc(LEGACY / f"{name}.h5", "-o", tmp_path / "modern.keras")
     inputs, outputs = recorded(name)
@@ -65,6 +71,36 @@ def test_keras_computes_what_tensorflow_js_did(tmp_path):
     assert_close(run(load(tmp_path / "m.keras"), inputs), outputs)
     split(folder / "model.json", "tower@0", tmp_path)
     assert_close(run_chain(tmp_path, {"x": inputs[0]}), outputs)
+
+
+OLD = "hard_sigmoid"
+
+GATED = [
+    ((5,), [layers.Dense(4, activation=OLD), layers.Activation(OLD), layers.Dense(3), keras.Sequential([layers.Dense(3)])]),
+    ((6, 6, 3), [layers.Conv2D(4, 3, activation=OLD), layers.Conv2DTranspose(3, 2, activation=OLD),
+                 layers.DepthwiseConv2D(2, activation=OLD), layers.SeparableConv2D(4, 2, activation=OLD)]),
+    ((7, 3), [layers.LSTM(4, recurrent_activation=OLD, return_sequences=True), layers.SimpleRNN(3, activation=OLD)]),
+    ((7, 3), [layers.GRU(4, activation=OLD, recurrent_activation=OLD, return_sequences=True),
+              layers.GRU(3, recurrent_activation=OLD, reset_after=False)]),
+    ((4, 6, 6, 2), [layers.ConvLSTM2D(3, 3, recurrent_activation=OLD)]),
+    ((7, 3), [layers.TimeDistributed(layers.Dense(3, activation=OLD)),
+              layers.Bidirectional(layers.GRU(3, recurrent_activation=OLD),
+                                   backward_layer=layers.GRU(3, activation=OLD, go_backwards=True))]),
+]
+
+
+@pytest.mark.parametrize("case", range(len(GATED)))
+def test_the_hard_sigmoid_of_keras_2_is_computed_by_keras_3(case, tmp_path):
+    shape, chain = GATED[case]
+    model = randomise(keras.Sequential([keras.Input(shape), *chain]))
+    model.save(tmp_path / "m.h5")
+    with h5py.File(tmp_path / "m.h5", "a") as file:
+        file.attrs["keras_version"] = b"2.12.0"
+    values = inputs_of(model)
+    netc(tmp_path / "m.h5", "-o", tmp_path / "m.keras")
+    found = run(load(tmp_path / "m.keras"), values.values())
+    assert_close(netc_run(tmp_path / "m.h5", values, tmp_path), found)
+    assert not np.allclose(found[0], run(model, values.values())[0], rtol=1e-5), "it is another function"
 
 
 def chain_in(kind, name="inner"):

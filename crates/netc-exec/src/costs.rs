@@ -14,12 +14,13 @@ use netc_pass::{OpCosts, Operand};
 use crate::error::ExecError;
 use crate::inputs;
 use crate::plan::Plan;
+use crate::tensor::Tensor;
 
 /// An op is run at least so often, and for at least so long; the shortest run counts.
 const RUNS: usize = 5;
 const LONG: Duration = Duration::from_millis(10);
 
-/// Pairs of runs by which programs are compared: an odd number, and more for some time.
+/// Pairs of runs by which programs are compared, at least; short ones are compared by more.
 const PAIRS: usize = 3;
 
 /// What an op costs that does not run: more than any that does.
@@ -79,7 +80,9 @@ impl OpCosts for MeasuredCosts {
     }
 
     fn compare(&self, before: &Module, after: &Module, func: FuncId) -> Option<f64> {
-        paired(before, after, func).ok()
+        let before = Trial::of(before, func).ok()?;
+        let after = Trial::of(after, func);
+        Some(after.and_then(|after| paired(&before, &after)).unwrap_or(f64::INFINITY))
     }
 }
 
@@ -128,23 +131,35 @@ fn measure(op: OpKind, operands: &[(Type, bool)], result: &Type) -> Result<f64, 
     Ok(shortest.as_secs_f64())
 }
 
-/// The median ratio of the times that a function takes in two modules, of runs in pairs.
-fn paired(before: &Module, after: &Module, func: FuncId) -> Result<f64, ExecError> {
-    let plan = |module: &Module| Plan::new(module, func, &Store::open(module)?);
-    let inputs = inputs::random_inputs(&after[func], 1, 1)?;
-    let (before, after) = (plan(before)?, plan(after)?);
-    let seconds = |plan: &Plan| plan.time(&inputs).map(|time| time.as_secs_f64());
-    // The first runs warm up.
-    seconds(&before)?;
-    seconds(&after)?;
+/// A function that is run again and again.
+struct Trial {
+    plan: Plan,
+    inputs: Vec<Tensor>,
+}
+
+impl Trial {
+    /// The function, which has run once.
+    fn of(module: &Module, func: FuncId) -> Result<Self, ExecError> {
+        let plan = Plan::new(module, func, &Store::open(module)?)?;
+        let trial = Self { plan, inputs: inputs::random_inputs(&module[func], 1, 1)? };
+        trial.seconds()?;
+        Ok(trial)
+    }
+
+    fn seconds(&self) -> Result<f64, ExecError> {
+        self.plan.time(&self.inputs).map(|time| time.as_secs_f64())
+    }
+}
+
+/// The median ratio of the times of `after` and `before`, of runs in pairs, of which the first takes turns.
+fn paired(before: &Trial, after: &Trial) -> Result<f64, ExecError> {
     let (mut ratios, start) = (Vec::new(), Instant::now());
     while ratios.len() < PAIRS || ratios.len() % 2 == 0 || start.elapsed() < LONG * PAIRS as u32 {
-        // Which is run first takes turns.
         ratios.push(if ratios.len() % 2 == 0 {
-            let first = seconds(&before)?;
-            seconds(&after)? / first
+            let first = before.seconds()?;
+            after.seconds()? / first
         } else {
-            seconds(&after)? / seconds(&before)?
+            after.seconds()? / before.seconds()?
         });
     }
     ratios.sort_by(f64::total_cmp);
@@ -178,21 +193,22 @@ mod tests {
     #[test]
     fn programs_are_compared_by_running_them() {
         let program = |ops: &str| {
-            let text = format!("netc 1\nfunc @main(%x: f32[N,300]) -> (%y) {{ {ops} }}");
+            let text = format!("netc 1\nfunc @main(%x: f32[N,100000]) -> (%y) {{ {ops} }}");
             netc_ir::parse(&text).unwrap()
         };
-        let one = program("%y = exp(%x) : f32[N,300]");
-        let many: String = (1..200).map(|i| format!("%x{i} = exp(%x{}) : f32[N,300]\n", i - 1)).collect();
-        let many = program(&format!("{}%y = exp(%x199) : f32[N,300]", many.replace("%x0)", "%x)")));
+        let one = program("%y = exp(%x) : f32[N,100000]");
+        let many: String = (1..20).map(|i| format!("%x{i} = exp(%x{}) : f32[N,100000]\n", i - 1)).collect();
+        let many = program(&format!("{}%y = exp(%x19) : f32[N,100000]", many.replace("%x0)", "%x)")));
         let main = one.func_named(MAIN).unwrap();
         let costs = MeasuredCosts::default();
         let [more, less] = [(&one, &many), (&many, &one)].map(|(a, b)| costs.compare(a, b, main).unwrap());
         assert!(more > 2.0 && less < 0.5, "{more} {less}");
         let failing = program(
             "%c = constant() {value = 0} : i32[]  %d = div(%c, %c) : i32[]  %e = cast(%d) : f32[]
-             %y = add(%x, %e) : f32[N,300]",
+             %y = add(%x, %e) : f32[N,100000]",
         );
-        assert_eq!(costs.compare(&failing, &failing, main), None);
+        assert_eq!(costs.compare(&failing, &one, main), None);
+        assert_eq!(costs.compare(&one, &failing, main), Some(f64::INFINITY));
     }
 
     #[test]

@@ -408,7 +408,7 @@ fn only_reads_lists(module: &Module) -> bool {
     matches!((numbers.next(), numbers.next()), (Some(Ok(3)), Some(Ok(0..=4))))
 }
 
-fn shape(ty: &Type) -> Option<Attr> {
+pub(crate) fn shape(ty: &Type) -> Option<Attr> {
     let dims = ty.dims.as_ref()?;
     Some(Attr::List(dims.iter().map(|d| d.known().map_or(Attr::Null, |n| Attr::Int(n.into()))).collect()))
 }

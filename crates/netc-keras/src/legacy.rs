@@ -4,6 +4,7 @@
 //! keeps the declaration as it was read; what lowers it or writes it as `.keras` looks at the [`modern`] one.
 
 mod classes;
+mod gates;
 pub(crate) mod keras1;
 mod listing;
 mod older;
@@ -16,6 +17,7 @@ use netc_ir::{Attr, Attrs, Layer, Module};
 use crate::names::UniqueNames;
 
 pub(crate) use classes::dialect_class;
+pub(crate) use gates::with_new_gates;
 pub(crate) use listing::{Listed, listing, trains};
 pub(crate) use older::{KERAS_2, older};
 pub(crate) use places::places;
@@ -119,6 +121,20 @@ pub fn changes(module: &Module) -> Vec<String> {
     let version = module.attrs.get("keras_version").and_then(Attr::as_str).unwrap_or_default();
     let mut changes =
         vec![format!("the layers are declared as in Keras {version}, and are written as Keras 3 has them")];
+    let mut gates = gates::changed_layers(module);
+    if let Some((first, multiplied)) = gates.next() {
+        let what = if multiplied {
+            "its weights are multiplied by 1.2, for which that of Keras 3 is the same up to rounding"
+        } else {
+            "it becomes a `Sequential` that computes this"
+        };
+        let others = match gates.count() {
+            0 => String::new(),
+            n => format!("; so for {n} more"),
+        };
+        let function = format!("`hard_sigmoid` of the layer `{}` is clip(0.2 * x + 0.5, 0, 1)", first.name);
+        changes.push(format!("{function}: {what}{others}"));
+    }
     let renamed = without_slashes(module);
     let names = module.layers.iter().zip(&renamed.layers).map(|(old, new)| (&old.name, &new.name));
     let mut renamed = names.filter(|(old, new)| old != new);
@@ -272,7 +288,11 @@ fn says(key: &str, value: &Attr) -> bool {
 
 /// A function that Keras 3 gives another meaning.
 fn activation(value: &Attr) -> Attr {
-    if value.as_str() == Some("hard_sigmoid") { OLD_HARD_SIGMOID.into() } else { value.clone() }
+    match value.as_str() {
+        Some("hard_sigmoid") => OLD_HARD_SIGMOID.into(),
+        Some(gates::NEW_HARD_SIGMOID) => "hard_sigmoid".into(),
+        Some(_) | None => value.clone(),
+    }
 }
 
 /// The entry of a list that has one.

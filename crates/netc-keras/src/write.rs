@@ -87,7 +87,8 @@ pub fn write_json(module: &Module, func: FuncId, mut out: impl Write) -> Result<
 
 fn write_archive(module: &Module, func: FuncId, store: &Store, out: impl Write) -> Result<Written, Problem> {
     require_weights(module)?;
-    let module = &*legacy::without_slashes(module);
+    let module = legacy::without_slashes(module);
+    let module = &*legacy::with_new_gates(&module, store)?;
     let mut exporter = Exporter::new(module, Container::Archive);
     let (object, written) = exporter.top_level(func)?;
     let mut archive = ArchiveWriter::new(out);

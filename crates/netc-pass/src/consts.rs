@@ -19,7 +19,8 @@ pub trait OpCosts {
     /// The seconds that `op` takes on such operands; symbols in types count as 1.
     fn seconds(&self, op: &CoreOp, operands: &[Operand<'_>], result: &Type) -> f64;
 
-    /// What part of its time in `before` the function takes in `after`, where whole programs can be run.
+    /// What part of its time in `before` the function takes in `after`, infinity if it runs in `before` alone; none if it
+    /// does not run there, or if nothing runs programs.
     fn compare(&self, _before: &Module, _after: &Module, _func: FuncId) -> Option<f64> {
         None
     }

@@ -68,7 +68,7 @@ fn conv_last(x: &Value, kernel: &Value, window: &Window, groups: usize, out: &[u
         let (x, w) = (x.reshape(&[rows, per_group])?, kernel.reshape(&[per_group, filters])?);
         return matrix_product(&x, &w)?.reshape(out);
     }
-    if groups > 1 && per_group * filters / groups <= SMALL_GROUP && is_finite(kernel)? {
+    if groups > 1 && is_small(per_group, filters / groups) && is_finite(kernel)? {
         return for_arith!(x.elem(), T => direct::<T>(x, kernel, &g, groups, filters))?.reshape(out);
     }
     let w = kernel.reshape(&[depth, groups, filters / groups])?;
@@ -133,6 +133,12 @@ fn patches<T: Element>(
     Value::from_vec(x.elem(), &[n, depth], out)
 }
 
+/// Whether the windows of such groups are summed up faster than gathered: a few channels and filters, or filters that fill
+/// registers.
+fn is_small(per_group: usize, width: usize) -> bool {
+    per_group * width <= SMALL_GROUP && (width <= 16 || width.is_multiple_of(4))
+}
+
 /// Whether no weight is infinite or not a number, so that it makes 0 of a 0.
 fn is_finite(kernel: &Value) -> Made<bool> {
     for_arith!(kernel.elem(), T => Ok(kernel.slice::<T>()?.iter().all(|w| w.is_finite())))
@@ -191,7 +197,7 @@ fn in_blocks<T: Arith, const W: usize>(
     let mut out: Vec<T> = zeroed(rows * filters, x)?;
     for_each_row(&mut out, filters, packed.len(), |i, row| {
         let (batch, place) = (i / g.outputs, i % g.outputs);
-        let mut window = Vec::with_capacity(g.taps());
+        let mut window = Vec::new();
         g.for_each_tap(place, |tap, at| window.push((tap * per_group * W, (batch * g.inputs + at) * channels)));
         for (i, (row, weights)) in row.chunks_exact_mut(W).zip(packed.chunks_exact(depth)).enumerate() {
             let first = i * W / width * per_group;

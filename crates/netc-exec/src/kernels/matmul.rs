@@ -52,7 +52,7 @@ pub(super) fn zeros(like: &Value, dims: &[usize]) -> Made<Value> {
 /// `batch` products of `[m, k]` with `[k, n]`; none of the four is 0.
 fn product(a: &Value, b: &Value, [batch, m, k, n]: [usize; 4]) -> Made<Value> {
     let elem = a.elem();
-    if elem.is_float() && !is_small(m, k, n) {
+    if elem.is_float() && !is_small([batch, m, k, n]) {
         let (a, b) = (a.reshape(&[batch, m, k])?, b.reshape(&[batch, k, n])?);
         return Ok(Value::from_candle(elem, a.candle().matmul(b.candle())?));
     }
@@ -61,10 +61,10 @@ fn product(a: &Value, b: &Value, [batch, m, k, n]: [usize; 4]) -> Made<Value> {
         let (x, y): (&[T], &[T]) = (&x, &y);
         let mut out: Vec<T> = zeroed(batch * m * n, a)?;
         if batch == 1 && m <= FEW_ROWS {
-            few_rows(x, y, [k, n], &mut out);
+            few_rows(x, y, [k, n], &mut out, a)?;
         } else {
             for_each_row(&mut out, n, steps(1, k, n), |i, row| {
-                accumulate(std::iter::once((row, &x[i * k..][..k])), &y[i / m * k * n..][..k * n], n);
+                accumulate(&mut [(row, &x[i * k..][..k])], &y[i / m * k * n..][..k * n], n);
             });
         }
         Value::from_vec(elem, &[batch, m, n], out)
@@ -74,7 +74,7 @@ fn product(a: &Value, b: &Value, [batch, m, k, n]: [usize; 4]) -> Made<Value> {
 /// Elements that are computed in one step, about.
 const LANES: usize = 4;
 
-/// Rows for which each weight is read once: what there is to do for them takes less time than that.
+/// Rows for which each weight is read once: what there is to do for them takes no longer than that.
 const FEW_ROWS: usize = 8;
 
 /// Parts that the sums for few rows have at most.
@@ -88,35 +88,45 @@ fn steps(m: usize, k: usize, n: usize) -> usize {
     m.saturating_mul(k).saturating_mul(n.div_ceil(LANES))
 }
 
-/// Whether the product is written out faster than candle computes it.
-fn is_small(m: usize, k: usize, n: usize) -> bool {
-    steps(m, k, n) <= SMALL || m <= FEW_ROWS && n >= 16 * LANES
+/// Whether the products are written out faster than candle computes them.
+fn is_small([batch, m, k, n]: [usize; 4]) -> bool {
+    steps(m, k, n) <= SMALL || batch == 1 && m <= FEW_ROWS && n >= 16 * LANES
 }
 
 /// Adds the product of few rows `x` and the matrix `y` to `out`. Parts of the sums, each over weights that lie together,
-/// are tasks; how many depends on nothing but the extents.
-fn few_rows<T: Arith>(x: &[T], y: &[T], [k, n]: [usize; 2], out: &mut [T]) {
-    let parts = (steps(x.len() / k, k, n) / TASK).clamp(1, PARTS);
+/// are tasks; how many depends on nothing but the extents. They hold no more elements than the matrix.
+fn few_rows<T: Arith>(x: &[T], y: &[T], [k, n]: [usize; 2], out: &mut [T], like: &Value) -> Made<()> {
+    let parts = (steps(x.len() / k, k, n) / TASK).min(y.len() / out.len()).clamp(1, PARTS);
     let depth = k.div_ceil(parts).next_multiple_of(4);
+    if depth >= k {
+        accumulate(&mut rows(x, out, k, n), y, n);
+        return Ok(());
+    }
     let part = |(i, y): (usize, &[T])| {
-        let mut sums = vec![T::default(); out.len()];
-        let rows = sums.chunks_exact_mut(n).zip(x.chunks_exact(k));
-        accumulate(rows.map(|(out, x)| (out, &x[i * depth..][..y.len() / n])), y, n);
-        sums
+        let mut sums: Vec<T> = zeroed(out.len(), like)?;
+        let mut rows = rows(x, &mut sums, k, n);
+        rows.iter_mut().for_each(|(_, x)| *x = &x[i * depth..][..y.len() / n]);
+        accumulate(&mut rows, y, n);
+        Ok(sums)
     };
-    let sums: Vec<Vec<T>> = y.par_chunks(depth * n).enumerate().map(part).collect();
+    let sums = y.par_chunks(depth * n).enumerate().map(part).collect::<Made<Vec<Vec<T>>>>()?;
     for sums in sums {
         out.iter_mut().zip(sums).for_each(|(out, sum)| *out = out.plus(sum));
     }
+    Ok(())
+}
+
+/// The rows of results, of `n` elements, with those of `k` elements that they are made of.
+fn rows<'a, T>(x: &'a [T], out: &'a mut [T], k: usize, n: usize) -> Vec<(&'a mut [T], &'a [T])> {
+    out.chunks_exact_mut(n).zip(x.chunks_exact(k)).collect()
 }
 
 /// Adds to each row of `n` elements the product of a row with the matrix `y`, whose rows are added one after the other.
-fn accumulate<'a, T: Arith>(rows: impl Iterator<Item = (&'a mut [T], &'a [T])>, y: &[T], n: usize) {
+fn accumulate<T: Arith>(rows: &mut [(&mut [T], &[T])], y: &[T], n: usize) {
     let (fours, rest) = y.split_at(y.len() / n / 4 * 4 * n);
-    let mut rows: Vec<(&mut [T], &[T])> = rows.collect();
     for (i, y) in fours.chunks_exact(4 * n).enumerate() {
         let [a, b, c, d] = [0, 1, 2, 3].map(|row| &y[row * n..][..n]);
-        for (out, x) in &mut rows {
+        for (out, x) in &mut *rows {
             let x = &x[4 * i..][..4];
             for ((((out, a), b), c), d) in out.iter_mut().zip(a).zip(b).zip(c).zip(d) {
                 let sum = out.plus(x[0].times(*a)).plus(x[1].times(*b));
@@ -125,7 +135,7 @@ fn accumulate<'a, T: Arith>(rows: impl Iterator<Item = (&'a mut [T], &'a [T])>, 
         }
     }
     for (i, y) in rest.chunks_exact(n).enumerate() {
-        for (out, x) in &mut rows {
+        for (out, x) in &mut *rows {
             let x = x[fours.len() / n + i];
             out.iter_mut().zip(y).for_each(|(out, y)| *out = out.plus(x.times(*y)));
         }

@@ -124,9 +124,7 @@ impl Plan {
     /// What the steps take for `inputs`, without what it takes to hand over inputs and outputs.
     pub(crate) fn time(&self, inputs: &[Tensor]) -> Result<Duration, ExecError> {
         let mut run = self.start(inputs)?;
-        let start = Instant::now();
-        run.steps(&mut |_, _| ())?;
-        Ok(start.elapsed())
+        run.steps(&mut |_, _| ())
     }
 
     fn start(&self, inputs: &[Tensor]) -> Result<Run<'_>, ExecError> {
@@ -169,14 +167,17 @@ impl Run<'_> {
         value.ok_or_else(|| ExecError::Malformed { func: "plan".into(), note: format!("{slot:?} holds nothing") })
     }
 
-    /// Runs the steps on a thread of the pool that kernels use: they need not hand their work over to it one by one.
-    fn steps(&mut self, progress: &mut (dyn FnMut(usize, usize) + Send)) -> Result<(), ExecError> {
+    /// Runs the steps on a thread of the pool that kernels use, so that they need not hand their work over to it one by
+    /// one; what they take there.
+    fn steps(&mut self, progress: &mut (dyn FnMut(usize, usize) + Send)) -> Result<Duration, ExecError> {
         rayon::scope(|_| {
+            let start = Instant::now();
             self.plan.steps.iter().enumerate().try_for_each(|(i, step)| {
                 self.step(step)?;
                 progress(i + 1, self.plan.steps.len());
-                Ok(())
-            })
+                Ok::<(), ExecError>(())
+            })?;
+            Ok(start.elapsed())
         })
     }
 

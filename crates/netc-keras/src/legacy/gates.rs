@@ -1,0 +1,174 @@
+//! The `hard_sigmoid` of before in terms of what Keras 3 has.
+//!
+//! It is `clip(0.2 * x + 0.5, 0, 1)`, and that of Keras 3 `clip(x / 6 + 0.5, 0, 1)`: the same for 1.2 times as much. Where
+//! a layer makes `x` of its weights, by which it is linear, these are multiplied. An `Activation` becomes the layers that
+//! compute it, one after the other.
+
+use std::borrow::Cow;
+
+use netc_data::{DataError, Store};
+use netc_ir::{Attr, Attrs, Layer, LayerId, Literal, Module, Number, Weight, WeightData};
+
+use super::{ACTIVATIONS, Era};
+use crate::export::shape;
+use crate::import::input_declaration;
+use crate::names::dtype_name;
+
+/// What weights are multiplied by.
+const FACTOR: f64 = 1.2;
+
+/// Stands for what Keras 3 calls `hard_sigmoid` in a declaration of before.
+pub(super) const NEW_HARD_SIGMOID: &str = "keras3>hard_sigmoid";
+
+/// Which elements of weights go into what a function is applied to.
+#[derive(Clone, Copy)]
+struct Columns {
+    /// Weights before those that do.
+    skip: usize,
+    /// The equal parts of the last axis, and which of them do.
+    parts: usize,
+    of: &'static [usize],
+}
+
+const ALL: Columns = Columns { skip: 0, parts: 1, of: &[0] };
+
+/// What the function at `key` is applied to, in a layer that applies it to nothing else.
+fn columns(class: &str, key: &str) -> Option<Columns> {
+    match (class, key) {
+        (
+            "Conv1D" | "Conv1DTranspose" | "Conv2D" | "Conv2DTranspose" | "Conv3D" | "Conv3DTranspose" | "Dense"
+            | "DepthwiseConv1D" | "DepthwiseConv2D" | "EinsumDense" | "SimpleRNN",
+            "activation",
+        ) => Some(ALL),
+        ("SeparableConv1D" | "SeparableConv2D", "activation") => Some(Columns { skip: 1, ..ALL }),
+        // The gates are input, forget, candidate and output; update, reset and candidate.
+        ("LSTM" | "ConvLSTM1D" | "ConvLSTM2D" | "ConvLSTM3D", "recurrent_activation") => {
+            Some(Columns { skip: 0, parts: 4, of: &[0, 1, 3] })
+        }
+        ("GRU", "recurrent_activation") => Some(Columns { skip: 0, parts: 3, of: &[0, 1] }),
+        ("GRU", "activation") => Some(Columns { skip: 0, parts: 3, of: &[2] }),
+        _ => None,
+    }
+}
+
+/// The module in which layers with the `hard_sigmoid` of before compute it with what Keras 3 has, as far as they can. The
+/// weights that this changes are in the module; `store` has the others.
+pub(crate) fn with_new_gates<'m>(module: &'m Module, store: &Store) -> Result<Cow<'m, Module>, DataError> {
+    let mut changed = Cow::Borrowed(module);
+    for (i, layer) in of_before(module) {
+        if let Some(clipped) = clipped(module, LayerId::new(i)) {
+            changed.to_mut().layers[i] = clipped;
+            continue;
+        }
+        let Some((config, scaled)) = scaled(module, layer) else { continue };
+        let changed = changed.to_mut();
+        changed.layers[i].config = config;
+        for (place, columns) in scaled {
+            let weight = multiplied(&changed[changed.layers[i].weights[place].1], columns, store)?;
+            changed.layers[i].weights[place].1 = changed.add_weight(weight);
+        }
+    }
+    Ok(changed)
+}
+
+/// The layers that [`with_new_gates`] changes, and whether it changes their weights.
+pub(super) fn changed_layers(module: &Module) -> impl Iterator<Item = (&Layer, bool)> {
+    of_before(module).filter_map(|(i, layer)| match clipped(module, LayerId::new(i)) {
+        Some(_) => Some((layer, false)),
+        None => scaled(module, layer).map(|_| (layer, true)),
+    })
+}
+
+fn of_before(module: &Module) -> impl Iterator<Item = (usize, &Layer)> {
+    let before = Era::of(&module.attrs) == Era::Before3;
+    module.layers.iter().enumerate().filter(move |(_, layer)| before && layer.class.starts_with("keras."))
+}
+
+fn is_old(config: &Attrs, key: &str) -> bool {
+    config.get(key).and_then(Attr::as_str) == Some("hard_sigmoid")
+}
+
+/// An `Activation` as a model of two layers, where it is known what it is applied to.
+fn clipped(module: &Module, id: LayerId) -> Option<Layer> {
+    let layer = &module[id];
+    let config = layer.config.get("config").and_then(Attr::as_map)?;
+    if &*layer.class != "keras.Activation" || !is_old(config, "activation") {
+        return None;
+    }
+    let mut calls = module.funcs.iter().flat_map(|func| func.ops().map(move |(_, op)| (func, op)));
+    let (func, call) = calls.find(|(_, op)| op.kind.layer() == Some(id))?;
+    let ty = &func[*call.operands.first()?].ty;
+    let input = input_declaration("input", shape(ty)?, dtype_name(ty.elem), None, Era::Keras3);
+    let entry = |class: &str, name: &str, config: Attrs| {
+        let object = Attrs::new().with("module", "keras.layers").with("class_name", class);
+        Attr::Map(object.with("config", config.with("name", name)).with("registered_name", Attr::Null))
+    };
+    let layers = vec![
+        Attr::Map(input.config),
+        entry("Rescaling", "rescaling", Attrs::new().with("scale", 0.2).with("offset", 0.5)),
+        entry("ReLU", "re_lu", Attrs::new().with("max_value", 1.0)),
+    ];
+    let mut whole = Attrs::new().with("layers", Attr::List(layers));
+    for key in ["name", "trainable", "dtype"] {
+        config.get(key).into_iter().for_each(|value| whole.set(key, value.clone()));
+    }
+    let config = layer.config.clone().with("class_name", "Sequential").with("config", whole);
+    Some(Layer { class: "keras.Sequential".into(), config, ..layer.clone() })
+}
+
+/// The declaration of a layer with new functions, and which of its weights are multiplied for them; none without old ones.
+fn scaled(module: &Module, layer: &Layer) -> Option<(Attrs, Vec<(usize, Columns)>)> {
+    let mut found = Vec::new();
+    let places: Vec<(&str, usize)> = layer.weights.iter().enumerate().map(|(i, (place, _))| (&**place, i)).collect();
+    let config = with_new(&layer.config, &places, &mut found);
+    let fits = |(place, columns): &(usize, Columns)| {
+        let last = module[layer.weights[*place].1].ty.fixed_dims().and_then(|dims| dims.last().copied());
+        last.is_some_and(|n| n > 0 && n.is_multiple_of(columns.parts as u64))
+    };
+    (!found.is_empty() && found.iter().all(fits)).then_some((config, found))
+}
+
+/// The declaration with new functions where the weights of its layer, by their places in it, can be multiplied.
+fn with_new(object: &Attrs, weights: &[(&str, usize)], found: &mut Vec<(usize, Columns)>) -> Attrs {
+    let class = object.get("class_name").and_then(Attr::as_str).unwrap_or_default();
+    let Some(config) = object.get("config").and_then(Attr::as_map) else { return object.clone() };
+    let mut new = config.clone();
+    for key in ACTIVATIONS.iter().filter(|key| is_old(config, key)) {
+        if let Some(columns) = columns(class, key) {
+            found.extend(weights.iter().skip(columns.skip).map(|(_, i)| (*i, columns)));
+            new.set(*key, NEW_HARD_SIGMOID);
+        }
+    }
+    let mut inner = |key: &str, part: &str| {
+        let below = weights.iter().filter_map(|(place, i)| Some((place.strip_prefix(part)?.strip_prefix('/')?, *i)));
+        let weights: Vec<(&str, usize)> = below.collect();
+        if let Some(object) = config.get(key).and_then(Attr::as_map) {
+            new.set(key, with_new(object, &weights, found));
+        }
+    };
+    match class {
+        "TimeDistributed" => inner("layer", "layer"),
+        "Bidirectional" => {
+            inner("layer", "forward_layer");
+            // One declaration may be of both.
+            let own = config.get("backward_layer").is_some();
+            inner(if own { "backward_layer" } else { "layer" }, "backward_layer");
+        }
+        _ => {}
+    }
+    object.clone().with("config", new)
+}
+
+/// The weight with some columns multiplied. It has so many.
+fn multiplied(weight: &Weight, columns: Columns, store: &Store) -> Result<Weight, DataError> {
+    let dims = weight.ty.fixed_dims().unwrap_or_default();
+    let last = dims.last().map_or(columns.parts, |n| *n as usize);
+    let old = Literal { elem: weight.ty.elem, dims: dims.clone(), bytes: store.read(weight)?.into() };
+    let number = |(i, number): (usize, Number)| {
+        let part = i % last / (last / columns.parts);
+        let factor = if columns.of.contains(&part) { FACTOR } else { 1.0 };
+        Number::Float(number.as_f64() * factor)
+    };
+    let new = Literal::dense(old.elem, &dims, old.numbers().enumerate().map(number));
+    Ok(Weight { data: WeightData::Inline(new), ..weight.clone() })
+}
