@@ -53,8 +53,9 @@ pub const INFO: PassInfo = PassInfo {
         OptionInfo {
             name: "extract",
             kind: OptionKind::Choice { of: &["descent", "exact"], default: "descent" },
-            help: "How ways are chosen: by changes from the program that each make it cheaper, or by an integer program, \
-                   whose choice is the best of all; where that is too large, by changes.",
+            help: "How ways are chosen: by changes from the program that each make it cheaper, or by an integer program \
+                   that begins there, whose choice is the best of all where the remark says so; it is not asked where \
+                   it would be too large.",
         },
         OptionInfo {
             name: "costs",

@@ -60,13 +60,11 @@ impl Extraction {
         let together: Vec<Vec<(usize, usize)>> =
             classes.together.iter().filter_map(|change| change.iter().map(place).collect()).collect();
         let before = problem.cost(&original).unwrap_or(f64::INFINITY);
-        let cheapest = if exact { problem.cheapest() } else { None };
-        let exact = cheapest.is_some();
         let cost = |choice: &Choice| problem.cost(choice).unwrap_or(f64::INFINITY);
-        let choice = cheapest.unwrap_or_else(|| {
-            let [a, b] = [original, trees].map(|start| problem.descend(start, &together));
-            if cost(&b) < cost(&a) { b } else { a }
-        });
+        let [a, b] = [original, trees].map(|start| problem.descend(start, &together));
+        let descent = if cost(&b) < cost(&a) { b } else { a };
+        let cheapest = if exact { problem.cheapest(&descent) } else { None };
+        let (choice, exact) = cheapest.filter(|(choice, _)| cost(choice) <= cost(&descent)).unwrap_or((descent, false));
         let after = cost(&choice);
         Self { classes: table, problem, choice, before, after, exact }
     }

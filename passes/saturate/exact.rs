@@ -5,59 +5,94 @@
 //! is taken puts its class after what it reads (Yang et al., "Equality Saturation for Tensor Graph Superoptimization",
 //! MLSys 2021, section 5.1).
 
-use microlp::{ComparisonOp, OptimizationDirection, Problem as Program, Variable};
+use std::collections::BTreeSet;
+
+use microlp::{ComparisonOp, OptimizationDirection, Problem as Program, SolutionStatus, SolveOptions, Variable};
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::DiGraph;
 
 use super::extract::{Choice, Problem};
 
-/// The most ways of a problem that is solved exactly: beyond, branching may take forever.
+/// The most ways of a problem that is solved exactly: beyond, the first relaxation takes minutes.
 pub(super) const MOST_WAYS: usize = 2_000;
 
+/// Branches that are looked at. A number, not a time, so that results repeat.
+const BRANCHES: u64 = 5_000;
+
+/// The ways of a class that may be taken, each with its variable.
+type Ways = Vec<(usize, Variable)>;
+
 impl Problem {
-    /// The cheapest choice of all; none where the problem is too large, or the solver gives up.
-    pub(super) fn cheapest(&self) -> Option<Choice> {
+    /// The cheapest choice that was found, beginning with `start`, and whether there is none that is cheaper; none where
+    /// the problem is too large, or the solver gives up.
+    pub(super) fn cheapest(&self, start: &Choice) -> Option<(Choice, bool)> {
         let needed = self.needed();
         let ways = needed.iter().map(|class| self.classes[*class].len()).sum::<usize>();
         if ways > MOST_WAYS {
             return None;
         }
+        let computed: BTreeSet<usize> = self.order(start)?.into_iter().collect();
         let scale = self.classes.iter().flatten().map(|way| way.cost).fold(0.0, f64::max);
+        let components = self.components();
         let mut program = Program::new(OptimizationDirection::Minimize);
-        let mut taken: Vec<Vec<Variable>> = vec![Vec::new(); self.classes.len()];
+        let mut taken: Vec<Ways> = vec![Vec::new(); self.classes.len()];
         let mut place: Vec<Option<Variable>> = vec![None; self.classes.len()];
+        let mut hint = Vec::new();
         for class in &needed {
-            let ways = &self.classes[*class];
-            taken[*class] = ways.iter().map(|way| program.add_binary_var(way.cost / scale)).collect();
-            place[*class] = Some(program.add_var(0.0, (0.0, needed.len() as f64)));
+            for (i, way) in self.classes[*class].iter().enumerate().filter(|(i, _)| self.may_be_taken(*class, *i)) {
+                let variable = program.add_binary_var(way.cost / scale);
+                taken[*class].push((i, variable));
+                let is_hint = start[*class] == i && computed.contains(class);
+                hint.push((variable, if is_hint { 1.0 } else { 0.0 }));
+            }
+            program.add_constraint(sum(&taken[*class]), ComparisonOp::Le, 1.0);
+            place[*class] = Some(program.add_var(0.0, (0.0, components.size_of(*class) as f64)));
         }
-        for root in &self.roots {
-            let any: Vec<(Variable, f64)> = taken[*root].iter().map(|way| (*way, 1.0)).collect();
-            program.add_constraint(any, ComparisonOp::Ge, 1.0);
+        for root in self.roots.iter().collect::<BTreeSet<_>>() {
+            program.add_constraint(sum(&taken[*root]), ComparisonOp::Ge, 1.0);
         }
-        let component = self.components();
-        let steps = needed.len() as f64 + 1.0;
         for class in &needed {
-            for (way, variable) in self.classes[*class].iter().zip(&taken[*class]) {
-                for read in &way.reads {
-                    let mut any: Vec<(Variable, f64)> = taken[*read].iter().map(|way| (*way, 1.0)).collect();
-                    any.push((*variable, -1.0));
-                    program.add_constraint(any, ComparisonOp::Ge, 0.0);
-                    if component[*class] == component[*read] {
-                        let (after, before) = (place[*class]?, place[*read]?);
-                        let order = [(after, 1.0), (before, -1.0), (*variable, -steps)];
-                        program.add_constraint(order, ComparisonOp::Ge, 1.0 - steps);
-                    }
+            let reads: BTreeSet<usize> =
+                self.classes[*class].iter().flat_map(|way| way.reads.iter().copied()).collect();
+            for read in reads {
+                let readers = taken[*class].iter().filter(|(way, _)| self.classes[*class][*way].reads.contains(&read));
+                let readers: Ways = readers.copied().collect();
+                if readers.is_empty() {
+                    continue;
+                }
+                let minus = |factor: f64| readers.iter().map(move |(_, variable)| (*variable, -factor));
+                let any: Vec<(Variable, f64)> = sum(&taken[read]).into_iter().chain(minus(1.0)).collect();
+                program.add_constraint(any, ComparisonOp::Ge, 0.0);
+                if components.of[*class] == components.of[read] {
+                    let steps = components.size_of(read) as f64 + 1.0;
+                    let (after, before) = (place[*class]?, place[read]?);
+                    let order: Vec<_> = [(after, 1.0), (before, -1.0)].into_iter().chain(minus(steps)).collect();
+                    program.add_constraint(order, ComparisonOp::Ge, 1.0 - steps);
                 }
             }
         }
-        let solution = program.solve().ok()?.into_solution().ok()?;
+        let mut options = SolveOptions::default();
+        (options.node_limit, options.warm_start) = (Some(BRANCHES), Some(hint));
+        let solution = program.solve_with(options).ok()?.into_solution().ok()?;
         let mut choice = vec![0; self.classes.len()];
         for class in needed {
-            let way = taken[class].iter().position(|way| solution.var_value(*way) > 0.5);
-            choice[class] = way.unwrap_or_default();
+            let way = taken[class].iter().find(|(_, variable)| solution.var_value(*variable) > 0.5);
+            choice[class] = way.map_or(0, |(way, _)| *way);
         }
-        self.cost(&choice).map(|_| choice)
+        let proven = solution.status() == SolutionStatus::Optimal;
+        self.cost(&choice).map(|_| (choice, proven))
+    }
+
+    /// Whether a way may be part of the cheapest choice: it does not read its own class, and no way that costs less, or is
+    /// before it and costs as much, does with what it reads.
+    fn may_be_taken(&self, class: usize, way: usize) -> bool {
+        let ways = &self.classes[class];
+        let serves = |other: usize| {
+            let (other_way, way_) = (&ways[other], &ways[way]);
+            let cheaper = other_way.cost < way_.cost || other_way.cost <= way_.cost && other < way;
+            cheaper && other_way.reads.iter().all(|read| way_.reads.contains(read))
+        };
+        !ways[way].reads.contains(&class) && !(0..ways.len()).any(serves)
     }
 
     /// The classes that some way to compute the roots reads, ascending.
@@ -72,8 +107,8 @@ impl Problem {
         (0..needed.len()).filter(|class| needed[*class]).collect()
     }
 
-    /// For each class a number that classes which may read each other share.
-    fn components(&self) -> Vec<usize> {
+    /// The classes that may read each other.
+    fn components(&self) -> Components {
         let reads = self.classes.iter().enumerate().flat_map(|(class, ways)| {
             ways.iter().flat_map(move |way| way.reads.iter().map(move |read| (class as u32, *read as u32)))
         });
@@ -81,12 +116,31 @@ impl Problem {
         while graph.node_count() < self.classes.len() {
             graph.add_node(());
         }
-        let mut component = vec![0; self.classes.len()];
+        let (mut of, mut sizes) = (vec![0; self.classes.len()], Vec::new());
         for (number, classes) in tarjan_scc(&graph).iter().enumerate() {
-            classes.iter().for_each(|class| component[class.index()] = number);
+            classes.iter().for_each(|class| of[class.index()] = number);
+            sizes.push(classes.len());
         }
-        component
+        Components { of, sizes }
     }
+}
+
+/// Sets of classes that may read each other.
+struct Components {
+    /// The number of the set of each class.
+    of: Vec<usize>,
+    /// How many classes each set has.
+    sizes: Vec<usize>,
+}
+
+impl Components {
+    fn size_of(&self, class: usize) -> usize {
+        self.sizes[self.of[class]]
+    }
+}
+
+fn sum(ways: &Ways) -> Vec<(Variable, f64)> {
+    ways.iter().map(|(_, variable)| (*variable, 1.0)).collect()
 }
 
 #[cfg(test)]
@@ -103,21 +157,25 @@ mod tests {
         let shared = |own| vec![way(own, &[]), way(1.0, &[3])];
         let classes = vec![vec![way(1.0, &[1, 2])], shared(8.0), shared(8.0), vec![way(10.0, &[])]];
         let problem = Problem { classes, roots: vec![0] };
-        let choice = problem.cheapest().unwrap();
-        assert_eq!((choice[1], choice[2], problem.cost(&choice)), (1, 1, Some(13.0)));
+        let (choice, proven) = problem.cheapest(&vec![0; 4]).unwrap();
+        assert_eq!((choice[1], choice[2], problem.cost(&choice), proven), (1, 1, Some(13.0), true));
     }
 
     #[test]
     fn no_class_reads_itself() {
         let classes = vec![vec![way(1.0, &[1]), way(9.0, &[])], vec![way(1.0, &[0]), way(7.0, &[])]];
         let problem = Problem { classes, roots: vec![0, 1] };
-        let choice = problem.cheapest().unwrap();
-        assert_eq!((choice.clone(), problem.cost(&choice)), (vec![0, 1], Some(8.0)));
+        let (choice, proven) = problem.cheapest(&vec![1, 1]).unwrap();
+        assert_eq!((choice.clone(), problem.cost(&choice), proven), (vec![0, 1], Some(8.0), true));
+        // A way that reads its own class, however cheap.
+        let classes = vec![vec![way(0.1, &[0]), way(5.0, &[1])], vec![way(1.0, &[])]];
+        let problem = Problem { classes, roots: vec![0] };
+        assert_eq!(problem.cheapest(&vec![1, 0]), Some((vec![1, 0], true)));
     }
 
     #[test]
     fn large_problems_are_left_alone() {
         let classes = vec![vec![way(1.0, &[]); MOST_WAYS + 1]];
-        assert_eq!(Problem { classes, roots: vec![0] }.cheapest(), None);
+        assert_eq!(Problem { classes, roots: vec![0] }.cheapest(&vec![0]), None);
     }
 }
