@@ -20,6 +20,8 @@ mod tests;
 use netc_ir::{Func, Module, OpId};
 use netc_pass::{Context, Fidelity, Pass, PassError, PassInfo};
 
+use crate::analysis::note_layers_alone;
+
 use crate::copy::{Copy, named};
 use chain::{Chain, Finder, Product};
 
@@ -43,6 +45,7 @@ struct FoldBn;
 
 impl Pass for FoldBn {
     fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
+        note_layers_alone(module, INFO.name, context);
         let mut folded = Vec::new();
         for id in module.func_ids() {
             let mut folds = plan(&module[id]);

@@ -16,6 +16,8 @@ mod tests;
 use netc_ir::Module;
 use netc_pass::{Context, Fidelity, Pass, PassError, PassInfo};
 
+use crate::analysis::note_layers_alone;
+
 /// `fuse` as users see it.
 pub const INFO: PassInfo = PassInfo {
     name: "fuse",
@@ -38,6 +40,7 @@ struct Fuse;
 
 impl Pass for Fuse {
     fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
+        note_layers_alone(module, INFO.name, context);
         let mut names = outline::Names::of(module);
         for id in module.func_ids().filter(|id| !module[*id].is_fused()).collect::<Vec<_>>() {
             let mut groups = group::plan(&module[id]);

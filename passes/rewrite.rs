@@ -13,6 +13,8 @@ use std::fs;
 
 use netc_ir::{CoreOp, Func, Loc, Module, OpId, OpKind, Type, ValueId};
 use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo};
+
+use crate::analysis::note_layers_alone;
 use netc_rules::{Bindings, Graph, Replacement, Rule};
 
 use crate::copy::{Copy, named};
@@ -78,6 +80,7 @@ struct Rewrite {
 
 impl Pass for Rewrite {
     fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
+        note_layers_alone(module, INFO.name, context);
         self.file.check(context)?;
         let mut rewritten = Vec::new();
         for id in module.func_ids() {

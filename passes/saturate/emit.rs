@@ -7,7 +7,7 @@ use netc_ir::{Func, Module, OpId, ValueId};
 use netc_pass::{OpCosts, Operand};
 
 use super::classes::{Classes, Node, NodeKind};
-use super::extract::{Choice, Problem, Way};
+use super::extract::{self, Choice, Problem, Way};
 use crate::copy::{Copy, named};
 
 /// What a way costs at least, in seconds: a constant is computed before the program runs.
@@ -64,7 +64,8 @@ impl Extraction {
         let [a, b] = [original, trees].map(|start| problem.descend(start, &together));
         let descent = if cost(&b) < cost(&a) { b } else { a };
         let cheapest = if exact { problem.cheapest(&descent) } else { None };
-        let (choice, exact) = cheapest.filter(|(choice, _)| cost(choice) <= cost(&descent)).unwrap_or((descent, false));
+        let no_worse = |(choice, _): &(Choice, bool)| cost(choice) <= cost(&descent) * (1.0 + extract::LEAST);
+        let (choice, exact) = cheapest.filter(no_worse).unwrap_or((descent, false));
         let after = cost(&choice);
         Self { classes: table, problem, choice, before, after, exact }
     }

@@ -11,7 +11,7 @@ use microlp::{ComparisonOp, OptimizationDirection, Problem as Program, SolutionS
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::DiGraph;
 
-use super::extract::{Choice, Problem};
+use super::extract::{Choice, Problem, Way};
 
 /// The most ways of a problem that is solved exactly: beyond, the first relaxation takes minutes.
 pub(super) const MOST_WAYS: usize = 2_000;
@@ -86,13 +86,12 @@ impl Problem {
     /// Whether a way may be part of the cheapest choice: it does not read its own class, and no way that costs less, or is
     /// before it and costs as much, does with what it reads.
     fn may_be_taken(&self, class: usize, way: usize) -> bool {
-        let ways = &self.classes[class];
-        let serves = |other: usize| {
-            let (other_way, way_) = (&ways[other], &ways[way]);
-            let cheaper = other_way.cost < way_.cost || other_way.cost <= way_.cost && other < way;
-            cheaper && other_way.reads.iter().all(|read| way_.reads.contains(read))
+        let (ways, own) = (&self.classes[class], &self.classes[class][way]);
+        let serves = |(i, other): (usize, &Way)| {
+            let first = other.cost < own.cost || other.cost <= own.cost && i < way;
+            first && other.reads.iter().all(|read| own.reads.contains(read))
         };
-        !ways[way].reads.contains(&class) && !(0..ways.len()).any(serves)
+        !own.reads.contains(&class) && !ways.iter().enumerate().any(serves)
     }
 
     /// The classes that some way to compute the roots reads, ascending.
@@ -145,7 +144,6 @@ fn sum(ways: &Ways) -> Vec<(Variable, f64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::extract::Way;
     use super::*;
 
     fn way(cost: f64, reads: &[usize]) -> Way {

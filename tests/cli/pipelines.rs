@@ -27,7 +27,12 @@ fn a_pipeline_is_passes_with_commas_between() {
     assert_eq!(json["remarks"], serde_json::json!(["dce: removed 1 op of `@main`"]));
     folder().netc(&["p.nir", "--pipeline", "fix(dce", "-o", "x.nir"]).failed(2, &["at character 8", "`,` or `)`"]);
     folder().netc(&["p.nir", "--pipeline", "dcee"]).failed(2, &["there is no pass `dcee`; did you mean `dce`"]);
-    folder().netc(&["p.nir", "--pass", "@simplfy"]).failed(2, &["there is no pipeline `@simplfy`"]);
+    folder()
+        .netc(&["p.nir", "--pass", "simplify"])
+        .failed(2, &["there is no pass `simplify`; did you mean `@simplify`?"]);
+    folder()
+        .netc(&["p.nir", "--pass", "@simplfy"])
+        .failed(2, &["there is no pipeline `@simplfy`; did you mean `@simplify`?"]);
 }
 
 #[test]

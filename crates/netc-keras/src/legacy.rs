@@ -124,7 +124,8 @@ pub fn changes(module: &Module) -> Vec<String> {
     let mut gates = gates::changed_layers(module);
     if let Some((first, multiplied)) = gates.next() {
         let what = if multiplied {
-            "its weights are multiplied by 1.2, for which that of Keras 3 is the same up to rounding"
+            "the file has its weights times 1.2, for which that of Keras 3 is the same up to rounding (`netc diff \
+             --tolerance 1e-6` compares them; `--verify` is of the model before it is written)"
         } else {
             "it becomes a `Sequential` that computes this"
         };

@@ -47,18 +47,23 @@ impl Registry {
 
     /// The pass called `name`.
     pub fn pass(&self, name: &str) -> Result<&'static PassInfo, PassError> {
-        self.passes().find(|p| p.name == name).ok_or_else(|| {
-            let names: Vec<&str> = self.passes().map(|p| p.name).collect();
-            PassError(format!("there is no pass `{name}`{}", nearest(name, &names)))
-        })
+        self.passes()
+            .find(|p| p.name == name)
+            .ok_or_else(|| PassError(format!("there is no pass `{name}`{}", self.nearest(name))))
     }
 
     /// The pipeline called `name`.
     pub fn pipeline(&self, name: &str) -> Result<&'static NamedPipeline, PassError> {
-        self.pipelines().find(|p| p.name == name).ok_or_else(|| {
-            let names: Vec<&str> = self.pipelines().map(|p| p.name).collect();
-            PassError(format!("there is no pipeline `@{name}`{}", nearest(name, &names)))
-        })
+        self.pipelines()
+            .find(|p| p.name == name)
+            .ok_or_else(|| PassError(format!("there is no pipeline `@{name}`{}", self.nearest(&format!("@{name}")))))
+    }
+
+    /// What may be meant by a name, which begins with `@` if it is to be one of a pipeline.
+    fn nearest(&self, name: &str) -> String {
+        let pipelines: Vec<String> = self.pipelines().map(|p| format!("@{}", p.name)).collect();
+        let names: Vec<&str> = self.passes().map(|p| p.name).chain(pipelines.iter().map(String::as_str)).collect();
+        nearest(name, &names)
     }
 
     /// The pass that `call` names, made from its options.

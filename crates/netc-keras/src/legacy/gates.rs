@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use netc_data::{DataError, Store};
-use netc_ir::{Attr, Attrs, Layer, LayerId, Literal, Module, Number, Weight, WeightData};
+use netc_ir::{Attr, Attrs, Func, Layer, LayerId, Literal, Module, Number, Op, Weight, WeightData};
 
 use super::{ACTIVATIONS, Era};
 use crate::export::shape;
@@ -88,17 +88,21 @@ fn is_old(config: &Attrs, key: &str) -> bool {
     config.get(key).and_then(Attr::as_str) == Some("hard_sigmoid")
 }
 
-/// An `Activation` as a model of two layers, where it is known what it is applied to.
+/// An `Activation` as a model of two layers, where it is known what it is applied to, and the same in all calls.
 fn clipped(module: &Module, id: LayerId) -> Option<Layer> {
     let layer = &module[id];
     let config = layer.config.get("config").and_then(Attr::as_map)?;
     if &*layer.class != "keras.Activation" || !is_old(config, "activation") {
         return None;
     }
-    let mut calls = module.funcs.iter().flat_map(|func| func.ops().map(move |(_, op)| (func, op)));
-    let (func, call) = calls.find(|(_, op)| op.kind.layer() == Some(id))?;
-    let ty = &func[*call.operands.first()?].ty;
-    let input = input_declaration("input", shape(ty)?, dtype_name(ty.elem), None, Era::Keras3);
+    let calls = module.funcs.iter().flat_map(|func| func.ops().map(move |(_, op)| (func, op)));
+    let mut calls = calls.filter(|(_, op)| op.kind.layer() == Some(id));
+    let given = |(func, op): (&'_ Func, &Op)| op.operands.first().map(|x| func[*x].ty.clone());
+    let ty = given(calls.next()?)?;
+    if !calls.all(|call| given(call).as_ref() == Some(&ty)) {
+        return None;
+    }
+    let input = input_declaration("input", shape(&ty)?, dtype_name(ty.elem), None, Era::Keras3);
     let entry = |class: &str, name: &str, config: Attrs| {
         let object = Attrs::new().with("module", "keras.layers").with("class_name", class);
         Attr::Map(object.with("config", config.with("name", name)).with("registered_name", Attr::Null))

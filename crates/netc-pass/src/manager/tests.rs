@@ -117,7 +117,7 @@ fn a_pass_that_fails_is_named_with_the_reason() {
         ("neg,fail=error", "pass `fail=error`: no"),
         ("neg,fail=panic", "pass `fail=panic` panicked (a bug of the pass): oh dear"),
         ("nag", "there is no pass `nag`; did you mean `neg`?"),
-        ("neg,@twoo", "there is no pipeline `@twoo`; did you mean `two`?"),
+        ("neg,@twoo", "there is no pipeline `@twoo`; did you mean `@two` or `@loop`?"),
         ("neg,@loop", "the pipeline `@loop` contains itself"),
         ("neg=x", "option `limit` of pass `neg` takes a whole number, found `x`"),
     ] {
