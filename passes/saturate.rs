@@ -114,16 +114,17 @@ impl Pass for Saturate {
             (true, None) => return Err(PassError("nothing measures ops here: use the portable costs".into())),
         };
         for id in module.func_ids() {
-            let before = module[id].clone();
+            let mut before = None;
             for _ in 0..ROUNDS {
                 if context.interrupted() {
                     break;
                 }
                 let Some(better) = self.round(module, &module[id], &rules, costs, context) else { break };
-                module[id] = better;
+                before.get_or_insert(std::mem::replace(&mut module[id], better));
             }
-            let is_tried = self.measured && !context.interrupted() && module[id] != before;
-            if is_tried && !is_faster(module, id, &before, costs, context) {
+            if let Some(before) = before.filter(|_| self.measured && !context.interrupted())
+                && !is_faster(module, id, &before, costs, context)
+            {
                 module[id] = before;
             }
         }

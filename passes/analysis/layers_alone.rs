@@ -6,8 +6,7 @@ use netc_pass::Context;
 /// Says that the pass called `name`, which works on core ops, finds layers alone.
 pub(crate) fn note_layers_alone(module: &Module, name: &'static str, context: &mut Context<'_>) {
     let kinds = || module.funcs.iter().flat_map(|func| func.ops().map(|(_, op)| &op.kind));
-    let layers = kinds().any(|kind| matches!(kind, OpKind::Source(_)));
-    if layers && !kinds().any(|kind| matches!(kind, OpKind::Core(_))) {
+    if !kinds().any(|kind| matches!(kind, OpKind::Core(_))) && kinds().any(|kind| matches!(kind, OpKind::Source(_))) {
         let note = "finds layers, and works on what they compute: put `lower` or `@simplify` before it";
         context.remark(name, Loc::Unknown, note);
     }

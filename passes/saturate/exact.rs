@@ -13,7 +13,7 @@ use petgraph::graph::DiGraph;
 
 use super::extract::{Choice, Problem, Way};
 
-/// The most ways of a problem that is solved exactly: beyond, the first relaxation takes minutes.
+/// The most ways of a problem that the integer program is asked for.
 pub(super) const MOST_WAYS: usize = 2_000;
 
 /// Branches that are looked at. A number, not a time, so that results repeat.

@@ -118,17 +118,14 @@ fn measure(op: OpKind, operands: &[(Type, bool)], result: &Type) -> Result<f64, 
     let output = builder.results(op)[0];
     let func = builder.finish([("y".into(), output)]);
     let main = module.add_func(func);
-    let store = Store::open(&module)?;
-    let plan = Plan::new(&module, main, &store)?;
-    let inputs = inputs::random_inputs(&module[main], 1, 1)?;
-    plan.run(&inputs)?;
-    let mut shortest = Duration::MAX;
+    let trial = Trial::of(&module, main)?;
+    let mut shortest = f64::INFINITY;
     let (mut runs, start) = (0, Instant::now());
     while runs < RUNS || start.elapsed() < LONG {
-        shortest = shortest.min(plan.time(&inputs)?);
+        shortest = shortest.min(trial.seconds()?);
         runs += 1;
     }
-    Ok(shortest.as_secs_f64())
+    Ok(shortest)
 }
 
 /// A function that is run again and again.

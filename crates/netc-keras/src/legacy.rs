@@ -17,6 +17,7 @@ use netc_ir::{Attr, Attrs, Layer, Module};
 use crate::names::UniqueNames;
 
 pub(crate) use classes::dialect_class;
+use gates::GateChange;
 pub(crate) use gates::with_new_gates;
 pub(crate) use listing::{Listed, listing, trains};
 pub(crate) use older::{KERAS_2, older};
@@ -121,19 +122,22 @@ pub fn changes(module: &Module) -> Vec<String> {
     let version = module.attrs.get("keras_version").and_then(Attr::as_str).unwrap_or_default();
     let mut changes =
         vec![format!("the layers are declared as in Keras {version}, and are written as Keras 3 has them")];
-    let mut gates = gates::changed_layers(module);
-    if let Some((first, multiplied)) = gates.next() {
-        let what = if multiplied {
+    let (scaled, clipped): (Vec<_>, Vec<_>) =
+        gates::gate_changes(module).partition(|(_, change)| matches!(change, GateChange::Scaled(..)));
+    for (layers, what) in [
+        (
+            scaled,
             "the file has its weights times 1.2, for which that of Keras 3 is the same up to rounding (`netc diff \
-             --tolerance 1e-6` compares them; `--verify` is of the model before it is written)"
-        } else {
-            "it becomes a `Sequential` that computes this"
-        };
-        let others = match gates.count() {
+             --tolerance 1e-6` compares them; `--verify` is of the model before it is written)",
+        ),
+        (clipped, "it becomes a `Sequential` that computes this"),
+    ] {
+        let Some((first, _)) = layers.first() else { continue };
+        let others = match layers.len() - 1 {
             0 => String::new(),
             n => format!("; so for {n} more"),
         };
-        let function = format!("`hard_sigmoid` of the layer `{}` is clip(0.2 * x + 0.5, 0, 1)", first.name);
+        let function = format!("`hard_sigmoid` of the layer `{}` is clip(0.2 * x + 0.5, 0, 1)", module[*first].name);
         changes.push(format!("{function}: {what}{others}"));
     }
     let renamed = without_slashes(module);

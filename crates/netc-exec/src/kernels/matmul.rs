@@ -74,7 +74,7 @@ fn product(a: &Value, b: &Value, [batch, m, k, n]: [usize; 4]) -> Made<Value> {
 /// Elements that are computed in one step, about.
 const LANES: usize = 4;
 
-/// Rows for which each weight is read once: what there is to do for them takes no longer than that.
+/// Rows up to which each weight is read once, for all of them.
 const FEW_ROWS: usize = 8;
 
 /// Parts that the sums for few rows have at most.

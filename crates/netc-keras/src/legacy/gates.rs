@@ -22,7 +22,7 @@ pub(super) const NEW_HARD_SIGMOID: &str = "keras3>hard_sigmoid";
 
 /// Which elements of weights go into what a function is applied to.
 #[derive(Clone, Copy)]
-struct Columns {
+pub(super) struct Columns {
     /// Weights before those that do.
     skip: usize,
     /// The equal parts of the last axis, and which of them do.
@@ -55,33 +55,43 @@ fn columns(class: &str, key: &str) -> Option<Columns> {
 /// weights that this changes are in the module; `store` has the others.
 pub(crate) fn with_new_gates<'m>(module: &'m Module, store: &Store) -> Result<Cow<'m, Module>, DataError> {
     let mut changed = Cow::Borrowed(module);
-    for (i, layer) in of_before(module) {
-        if let Some(clipped) = clipped(module, LayerId::new(i)) {
-            changed.to_mut().layers[i] = clipped;
-            continue;
-        }
-        let Some((config, scaled)) = scaled(module, layer) else { continue };
-        let changed = changed.to_mut();
-        changed.layers[i].config = config;
-        for (place, columns) in scaled {
-            let weight = multiplied(&changed[changed.layers[i].weights[place].1], columns, store)?;
-            changed.layers[i].weights[place].1 = changed.add_weight(weight);
+    for (id, change) in gate_changes(module) {
+        let (module, i) = (changed.to_mut(), id.index());
+        match change {
+            GateChange::Clipped(layer) => module.layers[i] = layer,
+            GateChange::Scaled(config, scaled) => {
+                module.layers[i].config = config;
+                for (place, columns) in scaled {
+                    let weight = multiplied(&module[module.layers[i].weights[place].1], columns, store)?;
+                    module.layers[i].weights[place].1 = module.add_weight(weight);
+                }
+            }
         }
     }
     Ok(changed)
 }
 
-/// The layers that [`with_new_gates`] changes, and whether it changes their weights.
-pub(super) fn changed_layers(module: &Module) -> impl Iterator<Item = (&Layer, bool)> {
-    of_before(module).filter_map(|(i, layer)| match clipped(module, LayerId::new(i)) {
-        Some(_) => Some((layer, false)),
-        None => scaled(module, layer).map(|_| (layer, true)),
+/// What [`with_new_gates`] does to a layer.
+pub(super) enum GateChange {
+    /// The layer becomes a model.
+    Clipped(Layer),
+    /// It has this declaration, and some columns of such weights are multiplied.
+    Scaled(Attrs, Vec<(usize, Columns)>),
+}
+
+/// What [`with_new_gates`] does, by layer.
+pub(super) fn gate_changes(module: &Module) -> impl Iterator<Item = (LayerId, GateChange)> {
+    of_before(module).filter_map(|id| {
+        let clipped = clipped(module, id).map(GateChange::Clipped);
+        let change = clipped.or_else(|| scaled(module, &module[id]).map(|(c, s)| GateChange::Scaled(c, s)));
+        Some((id, change?))
     })
 }
 
-fn of_before(module: &Module) -> impl Iterator<Item = (usize, &Layer)> {
+fn of_before(module: &Module) -> impl Iterator<Item = LayerId> {
     let before = Era::of(&module.attrs) == Era::Before3;
-    module.layers.iter().enumerate().filter(move |(_, layer)| before && layer.class.starts_with("keras."))
+    let ids = (0..module.layers.len()).map(LayerId::new);
+    ids.filter(move |id| before && module[*id].class.starts_with("keras."))
 }
 
 fn is_old(config: &Attrs, key: &str) -> bool {
