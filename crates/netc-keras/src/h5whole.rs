@@ -96,13 +96,17 @@ fn weights(headers: &mut Headers, group: &Group, place: &str) -> Result<WeightLi
     }
     let mut datasets = headers.datasets(group)?;
     let mut lists = WeightLists::new();
-    // A layer whose name has slashes is a group in groups.
-    let listed = names(&of_group, "layer_names");
-    for name in listed {
+    // To look a group up by name reads all of its parent's links.
+    let layers: HashMap<String, Group> = group.iter_groups().map_err(|e| broken(place, &e))?.collect();
+    for name in names(&of_group, "layer_names") {
         let place = join(place, &name);
-        let layer = group.group(&name).map_err(|e| broken(&place, &e))?;
+        let layer = match layers.get(&name) {
+            Some(layer) => layer,
+            // A layer whose name has slashes is a group in groups.
+            None => &group.group(&name).map_err(|e| broken(&place, &e))?,
+        };
         let mut list = Vec::new();
-        for weight in names(&attrs(&layer, &place)?, "weight_names") {
+        for weight in names(&attrs(layer, &place)?, "weight_names") {
             let path = join(&name, &weight);
             let variable = datasets.remove(&path).ok_or_else(|| {
                 Problem::whole(&place, format!("lists the weight `{weight}`, which is not there, or is listed twice"))

@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use hdf5_pure::{AttrValue, DatasetBuilder, FileBuilder, FormatError, GroupBuilder, Layout, Source};
+use hdf5_pure::{AttrValue, Dataset, DatasetBuilder, FileBuilder, FormatError, Group, GroupBuilder, Layout, Source};
 use netc_data::{Hashed, Store};
 use netc_ir::{ElemType, Module, WeightId};
 
 use crate::error::Problem;
+use crate::graph::join;
 use crate::h5types::to_hdf5;
 
 /// Weights of at least this size are streamed. Larger than the buffer of `hdf5-pure`, so each arrives in one piece.
@@ -53,7 +54,7 @@ impl Tree {
 /// Writes `tree` as an HDF5 file to `out`.
 pub(crate) fn write(tree: &Tree, module: &Module, store: &Store, out: &mut Hashed<'_>) -> Result<(), Problem> {
     let mut builder = FileBuilder::new();
-    let mut skeleton = Skeleton { module, store, streamed: Vec::new() };
+    let mut skeleton = Skeleton { module, store, streamed: BTreeMap::new() };
     tree.attrs.iter().for_each(|(key, value)| builder.set_attr(key, value.clone()));
     for (name, child) in &tree.groups {
         let mut group = builder.create_group(name);
@@ -69,7 +70,8 @@ pub(crate) fn write(tree: &Tree, module: &Module, store: &Store, out: &mut Hashe
 struct Skeleton<'m> {
     module: &'m Module,
     store: &'m Store,
-    streamed: Vec<(String, WeightId)>,
+    /// The weights that are streamed, by their path.
+    streamed: BTreeMap<String, WeightId>,
 }
 
 impl Skeleton<'_> {
@@ -95,7 +97,7 @@ impl Skeleton<'_> {
         let bytes = if size < STREAMED {
             self.store.read(weight)?
         } else {
-            self.streamed.push((path.clone(), id));
+            self.streamed.insert(path.clone(), id);
             let len =
                 usize::try_from(size).map_err(|_| Problem::weights(path, "it is larger than memory can address"))?;
             vec![0; len]
@@ -109,25 +111,44 @@ impl Skeleton<'_> {
     }
 
     /// The place in the image of each weight that is streamed.
-    fn addresses(self, image: &Image) -> Result<BTreeMap<u64, WeightId>, Problem> {
-        let broken = |path: &str, e: hdf5_pure::Error| Problem::weights(path, e.to_string());
-        let h5 = hdf5_pure::File::from_source(image.clone()).map_err(|e| broken("layout", e))?;
+    fn addresses(mut self, image: &Image) -> Result<BTreeMap<u64, WeightId>, Problem> {
+        let h5 = hdf5_pure::File::from_source(image.clone()).map_err(|e| broken("layout", &e))?;
         let mut holes = BTreeMap::new();
-        for (path, id) in self.streamed {
-            let layout = h5.dataset(&path).and_then(|d| d.layout()).map_err(|e| broken(&path, e))?;
-            match layout {
-                Layout::Contiguous { address: Some(address), .. } => drop(holes.insert(address, id)),
-                Layout::Contiguous { address: None, .. }
-                | Layout::Compact { .. }
-                | Layout::Chunked { .. }
-                | Layout::Virtual
-                | _ => {
-                    return Err(Problem::weights(path, "the layout has no place for its bytes"));
-                }
+        self.find(&h5.root(), "", &mut holes)?;
+        match self.streamed.first_key_value() {
+            Some((path, _)) => Err(Problem::weights(path.as_str(), "the layout has no such dataset")),
+            None => Ok(holes),
+        }
+    }
+
+    /// Finds the weights below a group. To look each up by its path would read all links of its groups each time.
+    fn find(&mut self, group: &Group, path: &str, holes: &mut BTreeMap<u64, WeightId>) -> Result<(), Problem> {
+        for (name, dataset) in group.iter_datasets().map_err(|e| broken(path, &e))? {
+            let path = join(path, &name);
+            if let Some(id) = self.streamed.remove(&path) {
+                holes.insert(address(&path, &dataset)?, id);
             }
         }
-        Ok(holes)
+        for (name, child) in group.iter_groups().map_err(|e| broken(path, &e))? {
+            self.find(&child, &join(path, &name), holes)?;
+        }
+        Ok(())
     }
+}
+
+fn address(path: &str, dataset: &Dataset) -> Result<u64, Problem> {
+    match dataset.layout().map_err(|e| broken(path, &e))? {
+        Layout::Contiguous { address: Some(address), .. } => Ok(address),
+        Layout::Contiguous { address: None, .. }
+        | Layout::Compact { .. }
+        | Layout::Chunked { .. }
+        | Layout::Virtual
+        | _ => Err(Problem::weights(path, "the layout has no place for its bytes")),
+    }
+}
+
+fn broken(path: &str, error: &hdf5_pure::Error) -> Problem {
+    Problem::weights(path, error.to_string())
 }
 
 /// A file with holes: stretches of zeros of which only the length is kept.
