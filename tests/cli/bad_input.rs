@@ -20,7 +20,7 @@ fn not_a_model_at_all() {
     check(&folder, "missing.keras", &["No such file"]);
     check(&folder, "folder.keras", &["directory"]);
     check(&folder, "empty.keras", &["empty"]);
-    check(&folder, "text.keras", &["not a .keras archive", "not a zip"]);
+    check(&folder, "text.keras", &["it is neither HDF5 nor JSON nor a .keras archive"]);
     check(&folder, "old.h5", &["HDF5", "superblock"]);
 }
 
@@ -29,7 +29,14 @@ fn what_was_meant_is_said() {
     let folder = Folder::with_tiny();
     folder.netc(&["tiny.keras", "--pass", "split=sum", "-o", "out"]).done();
     folder.refuses(&["inspect", "out"], &["give `out/manifest.json`"]);
+    std::fs::create_dir(folder.path("web")).unwrap();
+    std::fs::write(folder.path("web/model.json"), "{}").unwrap();
+    folder.refuses(&["inspect", "web"], &["give `web/model.json`"]);
     folder.refuses(&["resnet50"], &["did you mean `zoo:resnet50`?"]);
+    folder.refuses(&["cutz"], &["there is no such file; did you mean `cuts`?"]);
+    let ran = folder.netc(&["cutz", "tiny.keras"]);
+    let meant = "error: there is no subcommand `cutz`; did you mean `cuts`?\n";
+    assert!(ran.code == 2 && ran.err.starts_with(meant), "{}", ran.err);
     folder.refuses(&["layers", "tiny.keras", "--above", "image"], &["`image` is an input of the model: name a layer"]);
     for (args, stray) in [(["a.keras", "b.keras"].as_slice(), "b.keras"), (&["a.keras", "--verify", "3"], "3")] {
         let ran = folder.netc(args);

@@ -26,6 +26,15 @@ fn an_architecture_can_be_cut_and_not_run() {
     let report = folder.netc(&["tiny.json", "--pass", "split=sum"]).done();
     assert!(report.contains("boundary `sum`: 1 tensor crosses"), "{report}");
     assert!(report.contains("it is an architecture without weights"), "{report}");
+    assert!(report.contains("tiny (Functional): 8 layers, ? parameters, ? multiply-accumulates"), "{report}");
+    assert!(report.contains("stage0    6 layers, ? parameters, "), "{report}");
+    let cuts = folder.netc(&["cuts", "tiny.json", "--json"]).out;
+    assert!(cuts.contains(r#""parameters_before": null"#) && !cuts.contains(r#""parameters_after": 0"#), "{cuts}");
+    let table = folder.netc(&["inspect", "tiny.json"]).out;
+    assert!(
+        table.lines().any(|line| line.split_whitespace().eq(["logits", "Dense", "any[*]", "?", "pool"])),
+        "{table}"
+    );
     folder.refuses(&["tiny.json", "-o", "x.keras"], &["x.keras", "weights: none are given", "--weights"]);
     folder.refuses(&["run", "tiny.json"], &["layer `conv`", "the kernel"]);
 }

@@ -1,8 +1,9 @@
 //! What the command line says.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use netc_pass::nearest;
 
 use crate::command;
 use crate::format::Format;
@@ -61,6 +62,16 @@ pub(crate) enum Command {
     Gen(GenArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
+}
+
+/// `; did you mean ...?` for the subcommands near to a word that is no path.
+pub(crate) fn near_command(word: &str) -> Option<String> {
+    if word.contains(['.', '/', ':']) || Path::new(word).exists() {
+        return None;
+    }
+    let command = Cli::command();
+    let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+    Some(nearest(word, &names)).filter(|near| !near.is_empty())
 }
 
 const MODEL_HELP: &str = "A model of Keras (.keras, .h5, .json), a manifest.json of stages, a .nir program, zoo:NAME, or - for a program on \

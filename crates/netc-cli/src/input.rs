@@ -10,7 +10,7 @@ use netc_keras::lower::KerasDialect;
 use netc_pass::{Context, Dialects, LayerLibrary, Manager, Pipeline, nearest};
 use netc_passes::merge;
 
-use crate::args::LayerArgs;
+use crate::args::{LayerArgs, near_command};
 use crate::chain::Chain;
 use crate::error::CliError;
 use crate::{manifest, text};
@@ -141,12 +141,15 @@ fn keras(path: &Path, weights: Option<&Path>, stem: String, dialects: &Dialects)
 
 /// What was meant by a path at which there is no model.
 fn meant_instead(path: &Path) -> Option<String> {
-    let manifest = path.join(manifest::FILE_NAME);
-    if manifest.exists() {
-        return Some(format!("it is a folder; give `{}`", manifest.display()));
+    if let Some(file) = [manifest::FILE_NAME, "model.json"].map(|name| path.join(name)).iter().find(|f| f.exists()) {
+        return Some(format!("it is a folder; give `{}`", file.display()));
     }
-    let name = path.to_str().filter(|name| netc_zoo::find(name).is_some() && !path.exists())?;
-    Some(format!("there is no such file; did you mean `zoo:{name}`?"))
+    let name = path.to_str().filter(|_| !path.exists())?;
+    let near = match netc_zoo::find(name) {
+        Some(_) => Some(format!("; did you mean `zoo:{name}`?")),
+        None => near_command(name),
+    };
+    near.map(|near| format!("there is no such file{near}"))
 }
 
 fn zoo(name: &str) -> Result<Model, CliError> {
@@ -189,6 +192,11 @@ impl Model {
     /// What the model is: its class in its framework.
     pub(crate) fn class(&self) -> &str {
         self.module[self.main].attrs.get("class").and_then(Attr::as_str).unwrap_or("program")
+    }
+
+    /// How many parameters there are, where weights have `elements`; none of an architecture, whose weights are not known.
+    pub(crate) fn parameters(&self, elements: u64) -> Option<u64> {
+        (!netc_keras::is_architecture(&self.module)).then_some(elements)
     }
 
     /// The manifest that was read, if the model is a chain of stages from files.

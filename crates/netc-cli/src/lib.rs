@@ -75,6 +75,7 @@ mod sidecar;
 mod text;
 mod verify;
 
+use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -102,6 +103,11 @@ fn explained(error: clap::Error) -> clap::Error {
         (ErrorKind::ArgumentConflict, Some(ContextValue::String(stray))) => stray,
         _ => return error,
     };
+    if let Some(word) = env::args().nth(1)
+        && let Some(near) = args::near_command(&word)
+    {
+        return Cli::command().error(ErrorKind::InvalidSubcommand, format!("there is no subcommand `{word}`{near}"));
+    }
     let note = "there is one INPUT, a subcommand comes first, and a number of inputs is written `--verify=N`";
     Cli::command().error(ErrorKind::UnknownArgument, format!("unexpected argument `{stray}`: {note}"))
 }

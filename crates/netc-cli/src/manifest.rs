@@ -77,7 +77,7 @@ pub(crate) fn write(
             "inputs": inputs.collect::<Vec<_>>(),
             "outputs": outputs.collect::<Vec<_>>(),
             "layers": cost.layers,
-            "parameters": cost.params,
+            "parameters": model.parameters(cost.params),
             "multiply_accumulates": cost.macs,
         });
         let calls = renumbered_calls(module, func);

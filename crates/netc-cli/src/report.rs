@@ -1,7 +1,7 @@
 //! What happened to a model, for people and as JSON.
 
 use netc_ir::{Attr, FuncId, Module, Type};
-use netc_pass::{Remark, thousands};
+use netc_pass::Remark;
 use netc_passes::analysis::Costs;
 use serde_json::{Value, json};
 
@@ -71,7 +71,7 @@ impl Report<'_> {
     fn stage(&self, module: &Module, chain: &Chain, i: usize) -> String {
         let (stage, file) = (&chain.stages[i], &self.files[i]);
         let func = &module[stage.func];
-        let mut out = format!("\n{:<10}{}\n", func.name, summary(self.costs, stage.func));
+        let mut out = format!("\n{:<10}{}\n", func.name, summary(self.model, self.costs, stage.func));
         for ((param, name), source) in func.params.iter().zip(&file.inputs).zip(&stage.inputs) {
             let from = match source {
                 Source::Input(_) => "the model's input".to_string(),
@@ -110,7 +110,7 @@ impl Report<'_> {
             "inputs": main.params.iter().map(|p| Value::Object(manifest::port(&p.name, &main[p.value].ty))).collect::<Vec<_>>(),
             "outputs": main.outputs.iter().map(|o| Value::Object(manifest::port(&o.name, &main[o.value].ty))).collect::<Vec<_>>(),
             "layers": cost.layers,
-            "parameters": cost.params,
+            "parameters": self.model.parameters(cost.params),
             "multiply_accumulates": cost.macs,
         });
         if let Some(v) = self.verification {
@@ -123,17 +123,14 @@ impl Report<'_> {
 /// `inception_v3 (Functional): 313 layers, 23,851,784 parameters, 5,713,216,096 multiply-accumulates`.
 pub(crate) fn title(model: &Model, costs: &Costs<'_>) -> String {
     let name = model.module[model.main].attrs.get("name").and_then(Attr::as_str).unwrap_or(&model.name);
-    format!("{name} ({}): {}", model.class(), summary(costs, model.main))
+    format!("{name} ({}): {}", model.class(), summary(model, costs, model.main))
 }
 
-fn summary(costs: &Costs<'_>, func: FuncId) -> String {
+fn summary(model: &Model, costs: &Costs<'_>, func: FuncId) -> String {
     let cost = costs.func(func);
-    let macs = thousands_or_unknown(cost.macs);
-    format!(
-        "{}, {} parameters, {macs} multiply-accumulates per example",
-        count(cost.layers, "layer"),
-        thousands(cost.params)
-    )
+    let (layers, macs) = (count(cost.layers, "layer"), thousands_or_unknown(cost.macs));
+    let params = thousands_or_unknown(model.parameters(cost.params));
+    format!("{layers}, {params} parameters, {macs} multiply-accumulates per example")
 }
 
 fn entry(head: &str, name: &str, ty: &Type) -> String {

@@ -35,6 +35,9 @@ pub enum Problem {
     /// The operating system refused.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// It is of no format that is read.
+    #[error("it holds no model: {0}")]
+    NoModel(&'static str),
     /// It is not a `.keras` archive.
     #[error("it is not a .keras archive: {0}")]
     Archive(String),

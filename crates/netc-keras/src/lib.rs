@@ -29,4 +29,4 @@ pub use legacy::{changes, changes_for_tfjs};
 pub use names::{dtype_name, is_layer_class};
 pub use read::{Imported, check, read, read_with_weights};
 pub use tfjs::MODEL as TFJS_MODEL;
-pub use write::{Written, write, write_hdf5, write_json, write_tfjs};
+pub use write::{Written, is_architecture, write, write_hdf5, write_json, write_tfjs};

@@ -276,13 +276,13 @@ enum Container {
 fn container(file: &File) -> Result<Container, Problem> {
     let metadata = file.metadata()?;
     if metadata.is_dir() {
-        return Err(Problem::Archive("it is a directory; a .keras model is a single file".into()));
+        return Err(Problem::NoModel("it is a directory; give the file in it that is the model"));
     }
     let mut start = [0u8; 64];
     let n = file.read_at(&mut start, 0)?;
     let start = &start[..n];
     if start.is_empty() {
-        return Err(Problem::Archive("it is empty".into()));
+        return Err(Problem::NoModel("it is empty"));
     }
     if start.starts_with(b"\x89HDF\r\n\x1a\n") {
         return Ok(Container::Hdf5);

@@ -69,8 +69,8 @@ pub fn write_tfjs<W: Write>(
 /// The attribute of a module that has no weights because none were given.
 pub(crate) const ARCHITECTURE: &str = "architecture";
 
-/// Whether the module has no weights because none were given.
-pub(crate) fn is_architecture(module: &Module) -> bool {
+/// Whether the module has no weights because none were given: how many numbers its layers have is not known.
+pub fn is_architecture(module: &Module) -> bool {
     module.attrs.get(ARCHITECTURE).and_then(Attr::as_bool) == Some(true)
 }
 

@@ -1,6 +1,5 @@
 //! `netc cuts MODEL`: where one tensor separates a model in two.
 
-use netc_pass::thousands;
 use netc_passes::analysis::{Costs, CutCost};
 use serde_json::{Value, json};
 
@@ -33,8 +32,8 @@ fn row(model: &Model, cost: &CutCost) -> Vec<String> {
         cost.cut.name.clone(),
         ty.to_string(),
         thousands_or_unknown(ty.bytes_per_example()),
-        thousands(cost.params_before),
-        thousands(cost.params_after),
+        thousands_or_unknown(model.parameters(cost.params_before)),
+        thousands_or_unknown(model.parameters(cost.params_after)),
         thousands_or_unknown(cost.macs_before),
         thousands_or_unknown(cost.macs_after),
     ]
@@ -42,8 +41,8 @@ fn row(model: &Model, cost: &CutCost) -> Vec<String> {
 
 fn json_row(model: &Model, cost: &CutCost) -> Value {
     let mut row = port(&cost.cut.name, &model.module[model.main][cost.cut.value].ty);
-    row.insert("parameters_before".into(), json!(cost.params_before));
-    row.insert("parameters_after".into(), json!(cost.params_after));
+    row.insert("parameters_before".into(), json!(model.parameters(cost.params_before)));
+    row.insert("parameters_after".into(), json!(model.parameters(cost.params_after)));
     row.insert("multiply_accumulates_before".into(), json!(cost.macs_before));
     row.insert("multiply_accumulates_after".into(), json!(cost.macs_after));
     Value::Object(row)

@@ -1,7 +1,6 @@
 //! `netc inspect MODEL`: the table that `model.summary()` prints.
 
 use netc_ir::{Func, OpId, Type};
-use netc_pass::thousands;
 use netc_passes::analysis::{Costs, OpNames};
 use serde_json::{Map, Value, json};
 
@@ -10,14 +9,14 @@ use crate::error::CliError;
 use crate::input::{self, Model};
 use crate::manifest::port;
 use crate::report::title;
-use crate::text::{self, table};
+use crate::text::{self, table, thousands_or_unknown};
 
 /// One line of the table.
 struct Row {
     name: String,
     class: String,
     types: Vec<Type>,
-    params: u64,
+    params: Option<u64>,
     macs: Option<u64>,
     sources: Vec<String>,
 }
@@ -43,7 +42,7 @@ fn rows(model: &Model, costs: &Costs<'_>) -> Vec<Row> {
         name: p.name.to_string(),
         class: p.layer.map_or_else(|| "input".into(), |l| short(&model.module[l].class)),
         types: vec![func[p.value].ty.clone()],
-        params: 0,
+        params: Some(0),
         macs: Some(0),
         sources: Vec::new(),
     });
@@ -62,7 +61,7 @@ fn row(model: &Model, costs: &Costs<'_>, func: &Func, names: &OpNames<'_>, id: O
         name: names.op(id),
         class: short(&class),
         types: op.results.iter().map(|v| func[*v].ty.clone()).collect(),
-        params: elements.fold(0, u64::saturating_add),
+        params: model.parameters(elements.fold(0, u64::saturating_add)),
         macs: costs.macs(model.main, id),
         sources: op.operands.iter().map(source).collect(),
     }
@@ -75,7 +74,13 @@ pub(super) fn short(class: &str) -> String {
 
 fn cells(row: &Row) -> Vec<String> {
     let types: Vec<String> = row.types.iter().map(ToString::to_string).collect();
-    vec![row.name.clone(), row.class.clone(), types.join(", "), thousands(row.params), row.sources.join(", ")]
+    vec![
+        row.name.clone(),
+        row.class.clone(),
+        types.join(", "),
+        thousands_or_unknown(row.params),
+        row.sources.join(", "),
+    ]
 }
 
 fn json_rows(model: &Model, costs: &Costs<'_>, rows: &[Row]) -> Value {
@@ -84,7 +89,7 @@ fn json_rows(model: &Model, costs: &Costs<'_>, rows: &[Row]) -> Value {
         layer.insert("name".into(), row.name.as_str().into());
         layer.insert("class".into(), row.class.as_str().into());
         layer.insert("outputs".into(), row.types.iter().map(|ty| Value::Object(port(&row.name, ty))).collect());
-        layer.insert("parameters".into(), row.params.into());
+        layer.insert("parameters".into(), json!(row.params));
         layer.insert("multiply_accumulates".into(), json!(row.macs));
         layer.insert("reads".into(), json!(row.sources));
         Value::Object(layer)
@@ -94,7 +99,7 @@ fn json_rows(model: &Model, costs: &Costs<'_>, rows: &[Row]) -> Value {
         "model": model.name,
         "class": model.class(),
         "layers": layers.collect::<Vec<_>>(),
-        "parameters": cost.params,
+        "parameters": model.parameters(cost.params),
         "multiply_accumulates": cost.macs,
     })
 }
