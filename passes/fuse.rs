@@ -13,8 +13,8 @@ mod outline;
 #[cfg(test)]
 mod tests;
 
-use netc_ir::Module;
-use netc_pass::{Context, Fidelity, Pass, PassError, PassInfo};
+use netc_ir::{Loc, Module};
+use netc_pass::{Context, Fidelity, Pass, PassError, PassInfo, thousands};
 
 use crate::analysis::note_layers_alone;
 
@@ -46,7 +46,14 @@ impl Pass for Fuse {
             let mut groups = group::plan(&module[id]);
             // A group relies on those before it, which burn first.
             groups.retain(|_| context.rewrite());
+            if groups.is_empty() {
+                continue;
+            }
             context.count("groups of ops", groups.len() as u64);
+            let ops = groups.iter().map(|group| group.ops.len() as u64).sum();
+            let groups_of = thousands(groups.len() as u64);
+            let text = format!("@{}: {} ops run as {groups_of} steps", module[id].name, thousands(ops));
+            context.remark(INFO.name, Loc::Unknown, text);
             outline::apply(module, id, &groups, &mut names);
         }
         Ok(())

@@ -12,7 +12,7 @@ mod together;
 use std::fs;
 
 use netc_ir::{CoreOp, Func, Loc, Module, OpId, OpKind, Type, ValueId};
-use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo};
+use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo, thousands};
 
 use crate::analysis::note_layers_alone;
 use netc_rules::{Bindings, Graph, Replacement, Rule};
@@ -82,13 +82,20 @@ impl Pass for Rewrite {
     fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
         note_layers_alone(module, INFO.name, context);
         self.file.check(context)?;
+        let rules = &self.file.rules;
         let mut rewritten = Vec::new();
         for id in module.func_ids() {
-            let (func, rewrites) = rewrite_func(module, &module[id], &self.file.rules, context);
+            let (func, applied) = rewrite_func(module, &module[id], rules, context);
+            let rewrites = applied.iter().sum();
             if rewrites > 0 {
                 context.count("rules applied", rewrites);
+                context.remark(INFO.name, Loc::Unknown, format!("@{}: {}", func.name, summary(rules, &applied)));
                 rewritten.push((id, func));
             }
+        }
+        if rewritten.is_empty() {
+            let path = &self.file.path;
+            context.remark(INFO.name, Loc::Unknown, format!("none of the {} rules of {path} applied", rules.len()));
         }
         rewritten.into_iter().for_each(|(id, func)| module[id] = func);
         Ok(())
@@ -99,40 +106,61 @@ impl Pass for Rewrite {
     }
 }
 
-/// What `rules` make of `func`, a function of `module`, and how often they were applied.
-fn rewrite_func(module: &Module, func: &Func, rules: &[Rule], context: &mut Context<'_>) -> (Func, u64) {
-    let (func, singles) = rewrite_singles(module, func, rules, context);
-    let (func, merges) = rewrite_together(module, func, rules, context);
-    if merges == 0 {
-        return (func, singles);
-    }
-    let (func, more) = rewrite_singles(module, &func, rules, context);
-    (func, singles + merges + more)
+/// Which rules were applied, and how often.
+fn summary(rules: &[Rule], applied: &[u64]) -> String {
+    let times = |count| if count == 1 { "once".to_string() } else { format!("{} times", thousands(count)) };
+    let counted = rules.iter().zip(applied).filter(|(_, count)| **count > 0);
+    let texts: Vec<String> =
+        counted.map(|(rule, count)| format!("`{}` applied {}", rule.name, times(*count))).collect();
+    texts.join(", ")
 }
 
-fn rewrite_singles(module: &Module, func: &Func, rules: &[Rule], context: &mut Context<'_>) -> (Func, u64) {
-    let mut rewriter = Rewriter::new(module, func, rules);
+/// What `rules` make of `func`, a function of `module`, and how often each of them was applied.
+fn rewrite_func(module: &Module, func: &Func, rules: &[Rule], context: &mut Context<'_>) -> (Func, Vec<u64>) {
+    let mut applied = vec![0; rules.len()];
+    let func = rewrite_singles(module, func, rules, &mut applied, context);
+    let func = match rewrite_together(module, &func, rules, &mut applied, context) {
+        Some(merged) => rewrite_singles(module, &merged, rules, &mut applied, context),
+        None => func,
+    };
+    (func, applied)
+}
+
+fn rewrite_singles(
+    module: &Module,
+    func: &Func,
+    rules: &[Rule],
+    applied: &mut [u64],
+    context: &mut Context<'_>,
+) -> Func {
+    let mut rewriter = Rewriter::new(module, func, rules, applied);
     rewriter.func(context);
-    let rewrites = rewriter.rewrites;
-    (rewriter.finish(), rewrites)
+    rewriter.finish()
 }
 
-fn rewrite_together(module: &Module, mut func: Func, rules: &[Rule], context: &mut Context<'_>) -> (Func, u64) {
-    let mut rewrites = 0;
+/// What rules that replace several values make of `func`, if one applies.
+fn rewrite_together(
+    module: &Module,
+    func: &Func,
+    rules: &[Rule],
+    applied: &mut [u64],
+    context: &mut Context<'_>,
+) -> Option<Func> {
+    let mut merged: Option<Func> = None;
     for _ in 0..MOST {
-        let matches = together::plan(&func, rules, context);
+        let func = merged.as_ref().unwrap_or(func);
+        let matches = together::plan(func, rules, applied, context);
         if matches.is_empty() {
-            return (func, rewrites);
+            return merged;
         }
-        rewrites += matches.len() as u64;
-        func = together::apply(module, &func, matches);
+        merged = Some(together::apply(module, func, matches));
     }
     let note = format!(
         "@{}: {MOST} rounds of rules that replace several values applied, and more may: do they undo each other?",
         func.name
     );
     context.remark(INFO.name, Loc::Unknown, note);
-    (func, rewrites)
+    merged
 }
 
 /// How many rules may still apply at one op of the program.
@@ -150,15 +178,16 @@ struct Rewriter<'m> {
     constant: Vec<bool>,
     /// The new ops that rules put others in place of.
     gone: Vec<OpId>,
-    rewrites: u64,
+    /// How often each rule was applied.
+    applied: &'m mut [u64],
 }
 
 impl<'m> Rewriter<'m> {
-    fn new(module: &'m Module, old: &'m Func, rules: &'m [Rule]) -> Self {
+    fn new(module: &'m Module, old: &'m Func, rules: &'m [Rule], applied: &'m mut [u64]) -> Self {
         let mut copy = Copy::new(module, old, old.name.clone());
         old.params.iter().for_each(|p| copy.param(p));
         let constant = vec![false; old.params.len()];
-        Self { rules, old, copy, constant, gone: Vec::new(), rewrites: 0 }
+        Self { rules, old, copy, constant, gone: Vec::new(), applied }
     }
 
     fn func(&mut self, context: &mut Context<'_>) {
@@ -193,13 +222,13 @@ impl<'m> Rewriter<'m> {
 
     /// What stands in place of `value`, which no op reads yet, after every rule that applies.
     fn rewrite(&mut self, value: ValueId, loc: &Loc, budget: &mut Budget, context: &mut Context<'_>) -> ValueId {
-        let Some(replacement) = self.find(value) else { return value };
+        let Some((rule, replacement)) = self.find(value) else { return value };
         budget.is_short |= budget.left == 0;
         if budget.is_short || !context.rewrite() {
             return value;
         }
         budget.left -= 1;
-        self.rewrites += 1;
+        self.applied[rule] += 1;
         self.gone.extend(self.copy.builder.func().producer(value));
         let mut new: Vec<ValueId> = Vec::new();
         for op in replacement.ops {
@@ -212,12 +241,13 @@ impl<'m> Rewriter<'m> {
         replacement.results.first().map_or(value, |source| source.resolve(&new, |value| value))
     }
 
-    /// What the first rule that applies puts in place of `value`.
-    fn find(&self, value: ValueId) -> Option<Replacement<ValueId>> {
+    /// The place of the first rule that applies, and what it puts in place of `value`.
+    fn find(&self, value: ValueId) -> Option<(usize, Replacement<ValueId>)> {
         let graph = FuncGraph { func: self.copy.builder.func(), constant: &self.constant };
-        self.rules.iter().filter(|rule| rule.from.len() == 1).find_map(|rule| {
+        self.rules.iter().enumerate().filter(|(_, rule)| rule.from.len() == 1).find_map(|(i, rule)| {
             let matches = rule.matches(&graph, 0, value, &Bindings::of(rule));
-            matches.iter().find_map(|bindings| rule.replacement(&graph, &[value], bindings))
+            let replacement = matches.iter().find_map(|bindings| rule.replacement(&graph, &[value], bindings))?;
+            Some((i, replacement))
         })
     }
 
@@ -274,7 +304,8 @@ mod tests {
         let main = module.func_named(MAIN).unwrap();
         let dialects = Dialects::new();
         let mut context = Context::new(&dialects).with_fuel(fuel);
-        let (func, rewrites) = rewrite_func(&module, &module[main], &rules, &mut context);
+        let (func, applied) = rewrite_func(&module, &module[main], &rules, &mut context);
+        let rewrites = applied.iter().sum();
         module[main] = func;
         verify(&module).unwrap();
         let text = print(&module);

@@ -2,10 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::fs;
 
 use netc_exec::Consts;
+use netc_pass::{Dialects, Fuel};
 use netc_rules::{Untrue, check, parse};
+use netc_testgen::oracle::{self, Subject};
+use netc_testgen::{CoreRecipe, property};
+use proptest::prelude::*;
 
 #[test]
 fn rules_of_saturate_are_true() {
@@ -92,4 +98,49 @@ fn a_counterexample_can_be_read() {
         error.starts_with("line 1: the rule `negated` changes what is computed: element 0 of `%from0` is "),
         "{error}"
     );
+}
+
+/// What computes the same bits: the parts of rules that replace several values. `A` and `B` stand for holes.
+const SAME: [(&str, &str); 7] = [
+    ("add(A, B)", "add(B, A)"),
+    ("mul(A, B)", "mul(B, A)"),
+    ("sub(A: float, B)", "add(A, neg(B))"),
+    ("neg(A)", "neg(neg(neg(A)))"),
+    ("abs(A)", "abs(abs(A))"),
+    ("relu(A)", "relu(relu(A))"),
+    ("tanh(A)", "tanh(A)"),
+];
+
+/// The rule that replaces what `parts` say together; those that share read the same tensor first.
+fn several(parts: &[(usize, bool)]) -> String {
+    let side = |side: fn(&(&'static str, &'static str)) -> &'static str| {
+        let text = |(i, (part, shares)): (usize, &(usize, bool))| {
+            let first = if *shares { 0 } else { i };
+            // What a hole is is said once.
+            let term = side(&SAME[*part]).replace('A', &format!("?a{first}")).replace('B', &format!("?b{i}"));
+            if first == i { term } else { term.replace(": float", "") }
+        };
+        parts.iter().enumerate().map(text).collect::<Vec<_>>().join(", ")
+    };
+    format!("several: {} => {}\n", side(|same| same.0), side(|same| same.1))
+}
+
+#[test]
+fn rules_that_replace_several_values_keep_them_wherever_they_apply() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("several.rules");
+    let pipeline = format!("rewrite={}", file.display());
+    let (registry, dialects, applied) = (netc_passes::registry(), Dialects::new(), Cell::new(0));
+    let parts = prop::collection::vec((0..SAME.len(), any::<bool>()), 2..4);
+    property::check(150, (CoreRecipe::strategy(24), parts), |(recipe, parts)| {
+        fs::write(&file, several(&parts)).map_err(|e| e.to_string())?;
+        let (module, subject) =
+            (recipe.build(), Subject { pipeline: &pipeline, registry: &registry, dialects: &dialects });
+        let (_, record) = subject.apply(&module, Fuel::unlimited())?;
+        applied.set(applied.get() + record.rewrites);
+        oracle::keeps_values(&module, subject)?;
+        oracle::fuel(&module, subject)
+    })
+    .unwrap();
+    assert!(applied.get() > 300, "{} applications", applied.get());
 }
