@@ -1,7 +1,7 @@
 //! Removes what no output needs.
 
 use netc_ir::{Func, Loc, Module};
-use netc_pass::{Context, Fidelity, Fuel, Pass, PassError, PassInfo};
+use netc_pass::{Context, Fidelity, Fuel, Pass, PassError, PassInfo, counted};
 
 use crate::analysis::live_ops;
 
@@ -23,8 +23,8 @@ impl Pass for Dce {
         for func in &mut module.funcs {
             let removed = remove_dead_ops(func, &mut context.fuel);
             if removed > 0 {
-                let ops = if removed == 1 { "op" } else { "ops" };
-                context.remark("dce", Loc::Unknown, format!("removed {removed} {ops} of `@{}`", func.name));
+                let ops = counted(removed as u64, "op");
+                context.remark("dce", Loc::Unknown, format!("removed {ops} of `@{}`", func.name));
             }
         }
         Ok(())

@@ -14,7 +14,7 @@ mod outline;
 mod tests;
 
 use netc_ir::{Loc, Module};
-use netc_pass::{Context, Fidelity, Pass, PassError, PassInfo, thousands};
+use netc_pass::{Context, Fidelity, Pass, PassError, PassInfo, counted, thousands};
 
 use crate::analysis::note_layers_alone;
 
@@ -50,10 +50,9 @@ impl Pass for Fuse {
                 continue;
             }
             context.count("groups of ops", groups.len() as u64);
-            let ops = groups.iter().map(|group| group.ops.len() as u64).sum();
-            let groups_of = thousands(groups.len() as u64);
-            let text = format!("@{}: {} ops run as {groups_of} steps", module[id].name, thousands(ops));
-            context.remark(INFO.name, Loc::Unknown, text);
+            let ops = thousands(groups.iter().map(|group| group.ops.len() as u64).sum());
+            let steps = counted(groups.len() as u64, "step");
+            context.remark(INFO.name, Loc::Unknown, format!("@{}: {ops} ops run in {steps}", module[id].name));
             outline::apply(module, id, &groups, &mut names);
         }
         Ok(())

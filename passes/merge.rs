@@ -12,7 +12,7 @@ mod join;
 use std::collections::{BTreeMap, BTreeSet};
 
 use netc_ir::{Attr, Attrs, Func, FuncId, Loc, MAIN, Module, Name, Op, OpId, OpKind, Type, Uses, ValueId};
-use netc_pass::{Context, Fidelity, Pass, PassError, PassInfo};
+use netc_pass::{Context, Fidelity, Pass, PassError, PassInfo, counted};
 
 use crate::analysis::calls::stages;
 use crate::analysis::{canonical_order, is_constant};
@@ -62,8 +62,7 @@ fn summary(module: &Module, stages: &[FuncId], joined: &Joined) -> String {
         1 => "; 1 layer that several of them have is one again".into(),
         n => format!("; {n} layers that several of them have are one again each"),
     };
-    let count = if stages.len() == 1 { "1 stage".into() } else { format!("{} stages", stages.len()) };
-    format!("merged {count}{again}")
+    format!("merged {}{again}", counted(stages.len() as u64, "stage"))
 }
 
 /// Puts `merged` in the place of `@main` and removes what it needs no longer.

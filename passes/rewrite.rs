@@ -5,14 +5,15 @@
 //! would go on forever: at one op of the program no more than [`MOST`] rules apply.
 //!
 //! Rules that replace several values together apply to what those of one value leave, in rounds, of which there are no
-//! more than [`MOST`] either; then those of one value apply to what they leave in turn.
+//! more than [`MOST`] either, and no more often than there are ops in the program: what a rule puts in may match twice as
+//! often. Then those of one value apply to what they leave in turn.
 
 mod together;
 
 use std::fs;
 
 use netc_ir::{CoreOp, Func, Loc, Module, OpId, OpKind, Type, ValueId};
-use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo, thousands};
+use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo, counted, thousands};
 
 use crate::analysis::note_layers_alone;
 use netc_rules::{Bindings, Graph, Replacement, Rule};
@@ -93,9 +94,8 @@ impl Pass for Rewrite {
                 rewritten.push((id, func));
             }
         }
-        if rewritten.is_empty() {
-            let path = &self.file.path;
-            context.remark(INFO.name, Loc::Unknown, format!("none of the {} rules of {path} applied", rules.len()));
+        if rewritten.is_empty() && context.fuel.is_left() && !context.interrupted() {
+            context.remark(INFO.name, Loc::Unknown, format!("no rule of {} matches", self.file.path));
         }
         rewritten.into_iter().for_each(|(id, func)| module[id] = func);
         Ok(())
@@ -147,17 +147,20 @@ fn rewrite_together(
     context: &mut Context<'_>,
 ) -> Option<Func> {
     let mut merged: Option<Func> = None;
-    for _ in 0..MOST {
+    let (mut rounds, mut left) = (0, func.num_ops().max(MOST));
+    while rounds < MOST && left > 0 {
         let func = merged.as_ref().unwrap_or(func);
         let matches = together::plan(func, rules, applied, context);
         if matches.is_empty() {
             return merged;
         }
+        (rounds, left) = (rounds + 1, left.saturating_sub(matches.len()));
         merged = Some(together::apply(module, func, matches));
     }
     let note = format!(
-        "@{}: {MOST} rounds of rules that replace several values applied, and more may: do they undo each other?",
-        func.name
+        "@{}: rules that replace several values applied in {}, and more may: do they undo each other, or repeat?",
+        func.name,
+        counted(rounds as u64, "round")
     );
     context.remark(INFO.name, Loc::Unknown, note);
     merged
@@ -389,5 +392,12 @@ mod tests {
             Fuel::unlimited(),
         );
         assert_eq!((after.lines().count(), rewrites), (2, 0));
+    }
+
+    #[test]
+    fn a_remark_says_which_rules_applied_and_how_often() {
+        let rules = "a: neg(neg(?x)) => ?x  b: abs(abs(?x)) => abs(?x)  c: exp(?x) => exp(?x)";
+        let rules = netc_rules::parse(rules).unwrap();
+        assert_eq!(summary(&rules, &[1, 0, 1234]), "`a` applied once, `c` applied 1,234 times");
     }
 }

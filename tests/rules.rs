@@ -7,11 +7,14 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use netc_exec::Consts;
+use netc_ir::{CoreOp, Module, Op, OpId, OpKind, Uses};
 use netc_pass::{Dialects, Fuel};
+use netc_passes::analysis::needed_by;
 use netc_rules::{Untrue, check, parse};
 use netc_testgen::oracle::{self, Subject};
 use netc_testgen::{CoreRecipe, property};
 use proptest::prelude::*;
+use proptest::sample::Index;
 
 #[test]
 fn rules_of_saturate_are_true() {
@@ -100,29 +103,51 @@ fn a_counterexample_can_be_read() {
     );
 }
 
-/// What computes the same bits: the parts of rules that replace several values. `A` and `B` stand for holes.
-const SAME: [(&str, &str); 7] = [
-    ("add(A, B)", "add(B, A)"),
-    ("mul(A, B)", "mul(B, A)"),
-    ("sub(A: float, B)", "add(A, neg(B))"),
-    ("neg(A)", "neg(neg(neg(A)))"),
-    ("abs(A)", "abs(abs(A))"),
-    ("relu(A)", "relu(relu(A))"),
-    ("tanh(A)", "tanh(A)"),
-];
+/// What gives the bits of the function `name` of `a`, or of `a` and `b`.
+fn same_bits(name: &str, [a, b]: [&str; 2], operands: usize) -> String {
+    match (name, operands) {
+        ("add" | "mul", _) => format!("{name}({b}, {a})"),
+        ("neg", _) => format!("neg(neg(neg({a})))"),
+        ("abs" | "relu", _) => format!("{name}({name}({a}))"),
+        (_, 1) => format!("{name}({a})"),
+        _ => format!("{name}({a}, {b})"),
+    }
+}
 
-/// The rule that replaces what `parts` say together; those that share read the same tensor first.
-fn several(parts: &[(usize, bool)]) -> String {
-    let side = |side: fn(&(&'static str, &'static str)) -> &'static str| {
-        let text = |(i, (part, shares)): (usize, &(usize, bool))| {
-            let first = if *shares { 0 } else { i };
-            // What a hole is is said once.
-            let term = side(&SAME[*part]).replace('A', &format!("?a{first}")).replace('B', &format!("?b{i}"));
-            if first == i { term } else { term.replace(": float", "") }
-        };
-        parts.iter().enumerate().map(text).collect::<Vec<_>>().join(", ")
-    };
-    format!("several: {} => {}\n", side(|same| same.0), side(|same| same.1))
+/// A rule that replaces some functions that `@main` computes of which none needs another; those that read what the first
+/// does share it.
+fn several(module: &Module, picks: &[Index]) -> Option<String> {
+    let main = module.main()?;
+    let uses = Uses::of(main);
+    let needs = |a: OpId, b: OpId| needed_by(main, main[a].results.iter().copied())[b.index()];
+    let mut left: Vec<(OpId, &str)> = main.ops().filter_map(|(id, op)| Some((id, function(op)?))).collect();
+    left.retain(|(id, _)| !uses.is_unused(main[*id].results[0]));
+    let mut picked: Vec<(OpId, &str)> = Vec::new();
+    for pick in picks {
+        if left.is_empty() || picked.len() == 3 {
+            break;
+        }
+        let next = left.swap_remove(pick.index(left.len()));
+        left.retain(|(op, _)| !needs(*op, next.0) && !needs(next.0, *op));
+        picked.push(next);
+    }
+    let first = main[picked.first()?.0].operands[0];
+    let (mut from, mut to) = (Vec::new(), Vec::new());
+    for (i, (op, name)) in picked.iter().enumerate() {
+        let operands = &main[*op].operands;
+        let (a, b) = (format!("?a{}", if operands[0] == first { 0 } else { i }), format!("?b{i}"));
+        from.push(format!("{name}({})", [a.as_str(), &b][..operands.len()].join(", ")));
+        to.push(same_bits(name, [&a, &b], operands.len()));
+    }
+    (picked.len() > 1).then(|| format!("several: {} => {}\n", from.join(", "), to.join(", ")))
+}
+
+/// The name of what `op` computes of each element.
+fn function(op: &Op) -> Option<&str> {
+    match &op.kind {
+        OpKind::Core(core @ (CoreOp::Unary(_) | CoreOp::Binary(_))) => Some(core.name()),
+        OpKind::Core(_) | OpKind::Source(_) | OpKind::Call(_) => None,
+    }
 }
 
 #[test]
@@ -131,16 +156,17 @@ fn rules_that_replace_several_values_keep_them_wherever_they_apply() {
     let file = folder.path().join("several.rules");
     let pipeline = format!("rewrite={}", file.display());
     let (registry, dialects, applied) = (netc_passes::registry(), Dialects::new(), Cell::new(0));
-    let parts = prop::collection::vec((0..SAME.len(), any::<bool>()), 2..4);
-    property::check(150, (CoreRecipe::strategy(24), parts), |(recipe, parts)| {
-        fs::write(&file, several(&parts)).map_err(|e| e.to_string())?;
-        let (module, subject) =
-            (recipe.build(), Subject { pipeline: &pipeline, registry: &registry, dialects: &dialects });
+    let picks = prop::collection::vec(any::<Index>(), 3..16);
+    property::check(150, (CoreRecipe::strategy(24), picks), |(recipe, picks)| {
+        let module = recipe.build();
+        let Some(rule) = several(&module, &picks) else { return Ok(()) };
+        fs::write(&file, rule).map_err(|e| e.to_string())?;
+        let subject = Subject { pipeline: &pipeline, registry: &registry, dialects: &dialects };
         let (_, record) = subject.apply(&module, Fuel::unlimited())?;
-        applied.set(applied.get() + record.rewrites);
+        applied.set(applied.get() + u32::from(record.rewrites > 0));
         oracle::keeps_values(&module, subject)?;
         oracle::fuel(&module, subject)
     })
     .unwrap();
-    assert!(applied.get() > 300, "{} applications", applied.get());
+    assert!(applied.get() >= 30, "in {} programs", applied.get());
 }

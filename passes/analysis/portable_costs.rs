@@ -105,7 +105,7 @@ fn last(operand: Option<&Operand<'_>>) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use netc_ir::{ElemType, Layout, Reduce};
+    use netc_ir::{ElemType, Layout, Pool, Reduce};
 
     use super::*;
 
@@ -153,5 +153,32 @@ mod tests {
         same(seconds(&CoreOp::Reshape(Vec::new()), &[&[1000]], &[1000]), EACH / 10.0);
         let sum = CoreOp::Reduce { kind: Reduce::Sum, axes: vec![0], keep: false };
         assert!(seconds(&sum, &[&[1000]], &[]) >= EACH + 4000.0 / BYTES);
+    }
+
+    #[test]
+    fn powers_and_pools_take_more_than_reading_and_writing() {
+        let (power, exp) = (CoreOp::Binary(Binary::Pow), CoreOp::Unary(Unary::Exp));
+        let operand = 4.0 * 10.0 / BYTES;
+        same(seconds(&power, &[&[10], &[10]], &[10]), seconds(&exp, &[&[10]], &[10]) + operand);
+        let window =
+            Window { strides: vec![1; 2], dilations: vec![1; 2], padding: Padding::Same, layout: Layout::ChannelsLast };
+        let pool = CoreOp::Pool { kind: Pool::Max, size: vec![2, 3], window };
+        let image = [1u64, 10, 10, 4];
+        let moved = 2.0 * 4.0 * 400.0 / BYTES;
+        same(seconds(&pool, &[&image], &image), EACH + moved + 400.0 * 6.0 * 4.0 / BYTES);
+    }
+
+    #[test]
+    fn a_kernel_is_more_than_a_point_along_any_axis() {
+        let window =
+            Window { strides: vec![1; 3], dilations: vec![1; 3], padding: Padding::Same, layout: Layout::ChannelsLast };
+        let op = CoreOp::Conv { window, groups: 1 };
+        let (x, result) = ([1u64, 5, 5, 5, 4], [1u64, 5, 5, 5, 8]);
+        let work = |kernel: [u64; 5]| {
+            let moved = 4.0 * (500 + 1000 + kernel.iter().product::<u64>()) as f64 / BYTES;
+            seconds(&op, &[&x, &kernel], &result) - moved - EACH
+        };
+        same(work([1, 1, 1, 4, 8]), 4000.0 / PRODUCTS);
+        same(work([1, 1, 3, 4, 8]), 12_000.0 / PRODUCTS + 8.0 * 12.0 * 125.0 / BYTES);
     }
 }

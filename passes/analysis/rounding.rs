@@ -228,4 +228,39 @@ mod tests {
         }";
         assert_eq!(units(program), [1.0, f64::INFINITY, f64::INFINITY]);
     }
+
+    #[test]
+    fn each_type_has_its_last_place() {
+        for (elem, last_place) in
+            [("f64", f64::EPSILON / 2.0), ("f16", 1.0 / 2048.0), ("bf16", 1.0 / 256.0), ("f32", unit(ElemType::F32))]
+        {
+            let program = format!("netc 1\nfunc @main(%x: {elem}[4]) -> (%y) {{ %y = exp(%x) : {elem}[4] }}");
+            let module = parse(&program).unwrap();
+            assert_eq!(rounding_bounds(&module, module.func_named(MAIN).unwrap()), [CONFIDENCE * last_place], "{elem}");
+        }
+    }
+
+    #[test]
+    fn windows_and_running_sums_count_by_their_terms() {
+        let program = "func @main(%x: f32[N,9,2], %w: f32[3,2,4]) -> (%y, %p, %c) {
+            %y = conv(%x, %w) {strides = [1]} : f32[N,7,4]
+            %p = avg_pool(%x) {size = [4], strides = [1]} : f32[N,6,2]
+            %c = cumsum(%x) {axis = 1} : f32[N,9,2]
+        }";
+        assert_eq!(units(program), [6f64.sqrt(), 2.0, 3.0]);
+    }
+
+    #[test]
+    fn what_is_cut_to_integers_may_jump() {
+        let program = "func @main(%x: f32[4]) -> (%i, %d, %n) {
+            %b = exp(%x) : f32[4]
+            %i = cast(%b) : i32[4]
+            %d = cast(%b) : f64[4]
+            %n = cast(%x) : i32[4]
+        }";
+        let found = units(program);
+        assert!(found[0].is_infinite() && found[1].is_finite() && found[2] == 0.0, "{found:?}");
+        assert!(is_within(3.0 * CONFIDENCE, measured_bound([1.0, 2.0])));
+        assert!(!is_within(3.1 * CONFIDENCE, measured_bound([1.0, 2.0])));
+    }
 }

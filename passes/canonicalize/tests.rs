@@ -228,3 +228,76 @@ fn each_rewrite_takes_fuel() {
     let text = "%a = neg(%x) : f32[2]\n%b = neg(%a) : f32[2]\n%c = relu(%b) : f32[2]\n%y = relu(%c) : f32[2]";
     check_fuel("canonicalize", text, &[4, 3, 2]);
 }
+
+/// `x` in `op(x, c)`, both of two elements, goes alone to what reads the result, or stays as it is.
+#[track_caller]
+fn check_neutral(elem: &str, op: &str, c: &str, is_neutral: bool) {
+    let ops = format!(
+        "; x: {elem}[2]\n%c = constant() {{value = {c}}} : {elem}[]\n%a = {op}(%x, %c) : {elem}[2]\n\
+         %y = reverse(%a) {{axes = [0]}} : {elem}[2]"
+    );
+    let alone = format!("%y = reverse(%x) {{axes = [0]}} : {elem}[2]");
+    if is_neutral { check(&ops, &alone) } else { check_stays(&ops) }
+}
+
+#[test]
+fn what_changes_nothing_depends_on_the_type() {
+    for (elem, op, c) in [
+        ("i32", "sub", "0"),
+        ("i32", "mul", "1"),
+        ("i32", "div", "1"),
+        ("i32", "pow", "1"),
+        ("i32", "or", "0"),
+        ("i32", "and", "-1"),
+        ("bool", "add", "0"),
+        ("bool", "mul", "1"),
+        ("bool", "max", "0"),
+        ("bool", "min", "1"),
+        ("bool", "and", "1"),
+        ("bool", "or", "0"),
+    ] {
+        check_neutral(elem, op, c, true);
+    }
+    for (elem, op, c) in [
+        ("i32", "or", "1"),
+        ("i32", "and", "1"),
+        ("i32", "min", "0"),
+        ("u8", "and", "255"),
+        ("bool", "and", "0"),
+        ("bool", "or", "1"),
+        ("bool", "max", "1"),
+    ] {
+        check_neutral(elem, op, c, false);
+    }
+}
+
+#[test]
+fn a_type_in_between_holds_every_number_or_stays() {
+    check_stays("; x: u16[2]\n%a = cast(%x) : i16[2]\n%y = cast(%a) : i32[2]");
+    // The 8 bits of a bf16 are just enough.
+    check("; x: u8[2]\n%a = cast(%x) : bf16[2]\n%y = cast(%a) : f32[2]", "%y = cast(%x) : f32[2]");
+}
+
+#[test]
+fn quotients_read_what_is_repeated_unless_they_may_fail() {
+    let ops = |elem: &str, c: &str| {
+        format!(
+            "; x: {elem}[1,2]\n%w = constant() {{value = {c}}} : {elem}[3,2]\n%a = broadcast(%x) : {elem}[3,2]\n\
+             %y = div(%w, %a) : {elem}[3,2]"
+        )
+    };
+    check(&ops("f32", "0.5"), "%w = constant() {value = 0.5} : f32[3,2]\n%y = div(%w, %x) : f32[3,2]");
+    check_stays(&ops("i32", "7"));
+}
+
+#[test]
+fn a_mean_of_one_number_is_that_of_integers_alone() {
+    let pool = |elem: &str| {
+        format!(
+            "; x: {elem}[N,4,2]\n%a = avg_pool(%x) {{size = [1], strides = [1]}} : {elem}[N,4,2]\n\
+             %y = reverse(%a) {{axes = [1]}} : {elem}[N,4,2]"
+        )
+    };
+    check(&pool("i32"), "%y = reverse(%x) {axes = [1]} : i32[N,4,2]");
+    check_stays(&pool("f32"));
+}

@@ -127,6 +127,7 @@ fn what_the_part_does_not_use_goes() {
     let text = "netc 1
         weight w0 \"a\" : f32[2] = 0.5
         weight w1 \"b\" : f32[2] = 0.5
+        weight w2 \"loose\" : f32[2] = 0.5
         layer l0 \"f\" : t.Model {}
         layer l1 \"g\" : t.Model {} weights {vars/0 = w1}
         layer l2 \"unused\" : t.A {}
@@ -137,6 +138,7 @@ fn what_the_part_does_not_use_goes() {
     insta::assert_snapshot!(text, @r#"
     netc 1
     weight w0 "b" : f32[2] = 0.5
+    weight w1 "loose" : f32[2] = 0.5
     layer l0 "g" : t.Model {} weights {vars/0 = w0}
     layer l1 "unused" : t.A {}
 
@@ -148,4 +150,17 @@ fn what_the_part_does_not_use_goes() {
       %b = call @g l0(%a) : f32[2]
     }
     "#);
+}
+
+#[test]
+fn remarks_do_not_list_hundreds() {
+    let inputs: Vec<String> = (0..12).map(|i| format!("%x{i}")).collect();
+    let params: Vec<String> = inputs.iter().map(|x| format!("{x}: f32[2]")).collect();
+    let text = format!(
+        "netc 1\nfunc @main({}) -> (%b) {{\n%a = relu(%x0) : f32[2]\n%b = t.Sum(%a, {}) : f32[2]\n}}",
+        params.join(", "),
+        inputs.join(", ")
+    );
+    let (_, remarks) = run(&text, "extract=a..b").unwrap();
+    assert_eq!((remarks.len(), remarks[9].as_str()), (10, "extract: and 4 further inputs more"), "{remarks:?}");
 }

@@ -194,3 +194,21 @@ fn fuel_is_one_chain_each() {
     let text = format!("{CONV}\n%s = mul(%z, %c) : f32[N,3,4]\n%y = add(%s, %d) : f32[N,3,4]");
     check_fuel("fold-bn", &text, &[6, 7]);
 }
+
+#[test]
+fn a_sum_goes_through_a_product_with_several_matrices() {
+    check(
+        "; x: f32[3,5,2]
+         %w = weight w0() : f32[2]
+         %k = weight w2() : f32[3,2,4]
+         %a = add(%x, %w) : f32[3,5,2]
+         %y = matmul(%a, %k) : f32[3,5,4]",
+        "%w = weight w0() : f32[2]
+         %k = weight w2() : f32[3,2,4]
+         %3 = reshape(%w) : f32[2,1]
+         %4 = mul(%k, %3) : f32[3,2,4]
+         %5 = reduce_sum(%4) {axes = [1], keep = true} : f32[3,1,4]
+         %6 = matmul(%x, %k) : f32[3,5,4]
+         %y = add(%6, %5) : f32[3,5,4]",
+    );
+}

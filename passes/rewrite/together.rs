@@ -363,7 +363,41 @@ mod tests {
         let again = "r: relu(?x), matmul(?y, ?z) => relu(?x), matmul(?y, ?z)";
         let (_, rewrites, remarks) = rewrite(again, PRODUCTS, Fuel::unlimited());
         assert_eq!(rewrites, MOST as u64);
-        assert!(remarks[0].contains("do they undo each other?"), "{remarks:?}");
+        assert!(remarks[0].contains("applied in 64 rounds, and more may: do they undo each other"), "{remarks:?}");
+        let twice = "r: relu(?x), add(?y, ?z) => relu(relu(?x)), add(?y, ?z)  q: relu(?x), relu(?y) => relu(?x), relu(relu(?y))";
+        let ops =
+            "%a = neg(%x) : f32[3,2]\n%r = relu(%a) : f32[3,2]\n%s = relu(%x) : f32[3,2]\n%y = add(%r, %s) : f32[3,2]";
+        let (found, ..) = rewrite(twice, ops, Fuel::unlimited());
+        assert!(found.len() < 3 * MOST, "{} ops", found.len());
+    }
+
+    #[test]
+    fn no_more_than_some_values_are_tried() {
+        // Of 20 values that may come second, the last alone has a partner, the last of 20: they are 400 pairs.
+        let rules = "r: neg(?x), exp(?y: [?k]), sin(?z: [?k]) => neg(?x), exp(?y), sin(?z)";
+        let rewrites = |partner: usize| {
+            let mut ops = String::from("%n = neg(%p) : f32[1]\n");
+            let mut names = vec!["%n".to_string()];
+            let mut params = vec!["%p: f32[1]".to_string()];
+            for i in 1..=20 {
+                params.push(format!("%x{i}: f32[{i}]"));
+                ops += &format!("%e{i} = exp(%x{i}) : f32[{i}]\n");
+                names.push(format!("%e{i}"));
+            }
+            for i in 1..=20 {
+                let extent = if i == 20 { partner } else { 100 + i };
+                params.push(format!("%z{i}: f32[{extent}]"));
+                ops += &format!("%s{i} = sin(%z{i}) : f32[{extent}]\n");
+                names.push(format!("%s{i}"));
+            }
+            let text = format!("netc 1\nfunc @main({}) -> ({}) {{\n{ops}}}", params.join(", "), names.join(", "));
+            let module = parse(&text).unwrap();
+            verify(&module).unwrap();
+            let (rules, dialects) = (netc_rules::parse(rules).unwrap(), Dialects::new());
+            let mut context = Context::new(&dialects).with_fuel(Fuel::of(1));
+            rewrite_func(&module, module.main().unwrap(), &rules, &mut context).1[0]
+        };
+        assert_eq!((rewrites(1), rewrites(20)), (1, 0));
     }
 
     #[test]

@@ -20,7 +20,7 @@ fn not_a_model_at_all() {
     check(&folder, "missing.keras", &["No such file"]);
     check(&folder, "folder.keras", &["directory"]);
     check(&folder, "empty.keras", &["empty"]);
-    check(&folder, "text.keras", &["it is neither HDF5 nor JSON nor a .keras archive"]);
+    check(&folder, "text.keras", &["it is neither HDF5, nor JSON, nor a .keras archive"]);
     check(&folder, "old.h5", &["HDF5", "superblock"]);
 }
 
@@ -38,7 +38,11 @@ fn what_was_meant_is_said() {
     let meant = "error: there is no subcommand `cutz`; did you mean `cuts`?\n";
     assert!(ran.code == 2 && ran.err.starts_with(meant), "{}", ran.err);
     folder.refuses(&["layers", "tiny.keras", "--above", "image"], &["`image` is an input of the model: name a layer"]);
-    for (args, stray) in [(["a.keras", "b.keras"].as_slice(), "b.keras"), (&["a.keras", "--verify", "3"], "3")] {
+    for (args, stray) in [
+        (["a.keras", "b.keras"].as_slice(), "b.keras"),
+        (&["a.keras", "--verify", "3"], "3"),
+        (&["--pass", "dce", "a.keras", "b.keras"], "b.keras"),
+    ] {
         let ran = folder.netc(args);
         assert!(ran.code == 2 && ran.err.contains(&format!("unexpected argument `{stray}`")), "{}", ran.err);
     }

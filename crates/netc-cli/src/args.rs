@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use netc_pass::nearest;
+use netc_pass::misspelt;
 
 use crate::command;
 use crate::format::Format;
@@ -64,14 +64,11 @@ pub(crate) enum Command {
     Completions(CompletionsArgs),
 }
 
-/// `; did you mean ...?` for the subcommands near to a word that is no path.
-pub(crate) fn near_command(word: &str) -> Option<String> {
-    if word.contains(['.', '/', ':']) || Path::new(word).exists() {
-        return None;
-    }
+/// The subcommand that was meant by a word, where that is none and no file.
+pub(crate) fn misspelt_command(word: &str) -> Option<String> {
     let command = Cli::command();
-    let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
-    Some(nearest(word, &names)).filter(|near| !near.is_empty())
+    let meant = misspelt(word, command.get_subcommands().map(clap::Command::get_name));
+    meant.filter(|_| !Path::new(word).exists()).map(str::to_string)
 }
 
 const MODEL_HELP: &str = "A model of Keras (.keras, .h5, .json), a manifest.json of stages, a .nir program, zoo:NAME, or - for a program on \

@@ -10,7 +10,7 @@ use netc_keras::lower::KerasDialect;
 use netc_pass::{Context, Dialects, LayerLibrary, Manager, Pipeline, nearest};
 use netc_passes::merge;
 
-use crate::args::{LayerArgs, near_command};
+use crate::args::{LayerArgs, misspelt_command};
 use crate::chain::Chain;
 use crate::error::CliError;
 use crate::{manifest, text};
@@ -145,11 +145,11 @@ fn meant_instead(path: &Path) -> Option<String> {
         return Some(format!("it is a folder; give `{}`", file.display()));
     }
     let name = path.to_str().filter(|_| !path.exists())?;
-    let near = match netc_zoo::find(name) {
-        Some(_) => Some(format!("; did you mean `zoo:{name}`?")),
-        None => near_command(name),
+    let meant = match netc_zoo::find(name) {
+        Some(_) => format!("zoo:{name}"),
+        None => misspelt_command(name)?,
     };
-    near.map(|near| format!("there is no such file{near}"))
+    Some(format!("there is no such file; did you mean `{meant}`?"))
 }
 
 fn zoo(name: &str) -> Result<Model, CliError> {
@@ -194,7 +194,7 @@ impl Model {
         self.module[self.main].attrs.get("class").and_then(Attr::as_str).unwrap_or("program")
     }
 
-    /// How many parameters there are, where weights have `elements`; none of an architecture, whose weights are not known.
+    /// How many parameters there are, where weights have `elements`; not known of an architecture.
     pub(crate) fn parameters(&self, elements: u64) -> Option<u64> {
         (!netc_keras::is_architecture(&self.module)).then_some(elements)
     }

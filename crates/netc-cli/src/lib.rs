@@ -103,10 +103,11 @@ fn explained(error: clap::Error) -> clap::Error {
         (ErrorKind::ArgumentConflict, Some(ContextValue::String(stray))) => stray,
         _ => return error,
     };
-    if let Some(word) = env::args().nth(1)
-        && let Some(near) = args::near_command(&word)
+    if let Some(word) = env::args_os().nth(1).and_then(|word| word.into_string().ok())
+        && let Some(meant) = args::misspelt_command(&word)
     {
-        return Cli::command().error(ErrorKind::InvalidSubcommand, format!("there is no subcommand `{word}`{near}"));
+        let note = format!("there is no subcommand `{word}`; did you mean `{meant}`?");
+        return Cli::command().error(ErrorKind::InvalidSubcommand, note);
     }
     let note = "there is one INPUT, a subcommand comes first, and a number of inputs is written `--verify=N`";
     Cli::command().error(ErrorKind::UnknownArgument, format!("unexpected argument `{stray}`: {note}"))

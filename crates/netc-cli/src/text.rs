@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Reset, Style};
 use netc_ir::Type;
-use netc_pass::thousands;
+use netc_pass::{counted, thousands};
 
 use crate::error::CliError;
 
@@ -67,7 +67,7 @@ pub(crate) fn bytes(ty: &Type) -> String {
 
 /// `1 layer`, `2 layers`.
 pub(crate) fn count(n: usize, noun: &str) -> String {
-    count_of(n, noun, &format!("{noun}s"))
+    counted(n as u64, noun)
 }
 
 /// `1 pass`, `2 passes`.

@@ -260,3 +260,26 @@ impl fmt::Debug for F64 {
         write!(f, "{:?}", self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn floats_have_one_order_and_are_equal_by_their_bits() {
+        let [none, negative, zero, one] = [f64::NAN, -0.0, 0.0, 1.0].map(F64::new);
+        assert_eq!(none, none);
+        assert_ne!(negative, zero);
+        assert!(negative < zero && zero < one && one < none);
+        assert_eq!(one.cmp(&one), Ordering::Equal);
+        let hash = |x: F64| {
+            let mut hasher = std::hash::DefaultHasher::new();
+            x.hash(&mut hasher);
+            std::hash::Hasher::finish(&hasher)
+        };
+        assert_ne!(hash(negative), hash(zero));
+        assert_eq!([none, negative, zero, zero].into_iter().collect::<HashSet<_>>().len(), 3);
+    }
+}

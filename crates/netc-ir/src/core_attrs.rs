@@ -300,4 +300,16 @@ mod tests {
         let op = CoreOp::Concat(u64::MAX);
         assert_eq!(concat(&op.to_attrs()), Ok(op));
     }
+
+    #[test]
+    fn a_text_that_is_no_padding_and_an_attribute_given_twice_are_errors() {
+        let attrs = Attrs::new().with("size", Attr::ints([2u64])).with("strides", Attr::ints([1u64]));
+        let padded = attrs.with("padding", "valid");
+        let error = CoreOp::from_attrs("max_pool", None, &padded, &Type::unranked(ElemType::F32)).unwrap_err();
+        assert!(error.ends_with("is \"valid\", expected \"same\" or a list of pairs"), "{error}");
+        let mut twice = Attrs::new();
+        twice.push("axis", 0);
+        twice.push("axis", 0);
+        assert_eq!(concat(&twice).unwrap_err(), "`concat` has the attribute `axis` twice");
+    }
 }

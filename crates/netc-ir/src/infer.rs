@@ -462,4 +462,14 @@ mod tests {
             Ok(Type::new(ElemType::F32, shape))
         );
     }
+
+    #[test]
+    fn where_one_rank_is_open_so_is_that_of_what_is_joined() {
+        let (open, known) = (Type::unranked(ElemType::F32), Type::fixed(ElemType::F32, &[2]));
+        for operands in [[&open, &known], [&known, &open]] {
+            assert_eq!(infer(&Module::new(), &CoreOp::Concat(0), &operands).unwrap(), open);
+        }
+        let joined = infer(&Module::new(), &CoreOp::Concat(0), &[&known, &known]).unwrap();
+        assert_eq!(joined, Type::fixed(ElemType::F32, &[4]));
+    }
 }

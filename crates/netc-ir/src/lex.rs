@@ -227,14 +227,14 @@ impl<'a> Cursor<'a> {
         let end = number_len(rest);
         let text = &rest[..end];
         let number = match text.parse::<i128>() {
-            Ok(i) => Some(Attr::Int(i)),
+            Ok(i) if !text.starts_with('+') => Some(Attr::Int(i)),
             Err(_)
                 if matches!(text, "inf" | "-inf" | "NaN")
                     || text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) =>
             {
                 text.parse().ok().map(|x| Attr::Float(F64::new(x)))
             }
-            Err(_) => None,
+            Ok(_) | Err(_) => None,
         };
         self.at = if number.is_some() { start + end } else { start };
         number

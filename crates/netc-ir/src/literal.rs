@@ -233,4 +233,30 @@ mod tests {
         let two = Literal { bytes: [2].into(), ..Literal::splat(ElemType::Bool, &[], 1.0) };
         assert!(!two.is_well_formed(), "a boolean of 2 would print as true");
     }
+
+    #[test]
+    fn just_below_a_tie_is_nearer_to_the_number_below() {
+        let below = 1.0 + 3.0 * 2f64.powi(-8) - 2f64.powi(-40);
+        for sign in [1.0, -1.0] {
+            let expected = float(sign * (1.0 + 2f64.powi(-7)));
+            assert_eq!(first(&Literal::splat(ElemType::BF16, &[], sign * below)), expected);
+        }
+    }
+
+    #[test]
+    fn no_number_stays_none() {
+        for elem in [ElemType::F16, ElemType::BF16, ElemType::F32] {
+            for x in [f64::NAN, -f64::NAN] {
+                let found = first(&Literal::splat(elem, &[], x));
+                assert!(matches!(found, Some(Number::Float(x)) if x.is_nan()), "{elem} {found:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn texts_have_no_literal() {
+        for elem in [ElemType::Str, ElemType::Any] {
+            assert!(!Literal { elem, dims: vec![], bytes: [].into() }.is_well_formed(), "{elem}");
+        }
+    }
 }

@@ -410,3 +410,42 @@ impl fmt::Display for Loc {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::parse;
+
+    const BASE: &str = "netc 1
+        layer l0 \"a\" : t.A {}
+        layer l1 \"b\" : t.A {}
+        func @f(%x: f32[2] \"in\" l0, %z: f32[2]) -> (%y \"out\", %z) attrs {k = 1} {
+          %a, %b = t.A(%x, %z) : f32[2], f32[2] loc(\"p\")
+          %y = neg(%a) : f32[2]
+        }";
+
+    #[test]
+    fn functions_differ_where_their_texts_do() {
+        let base = parse(BASE).unwrap();
+        assert_eq!(base, parse(BASE).unwrap());
+        for (from, to) in [
+            ("@f", "@g"),
+            ("k = 1", "k = 2"),
+            ("\"in\"", "\"on\""),
+            ("\"in\" l0", "\"in\" l1"),
+            ("%z: f32[2]) ->", "%z: f32[2], %w: f32[2]) ->"),
+            ("\"out\", %z)", "\"ou\", %z)"),
+            ("\"out\", %z)", "\"out\", %x \"z\")"),
+            ("\"out\", %z)", "\"out\")"),
+            ("neg(%a)", "abs(%a)"),
+            ("neg(%a)", "neg(%b)"),
+            ("loc(\"p\")", "loc(\"q\")"),
+            ("%z: f32[2]", "%z: f32[3]"),
+            ("%a, %b", "%a, %c"),
+            ("%a, %b = t.A(%x, %z) : f32[2], f32[2]", "%a = t.A(%x, %z) : f32[2]"),
+            ("\n        }", "\n %n = neg(%x) : f32[2]\n }"),
+        ] {
+            assert!(BASE.contains(from), "{from}");
+            assert_ne!(base.funcs, parse(&BASE.replace(from, to)).unwrap().funcs, "{from} -> {to}");
+        }
+    }
+}

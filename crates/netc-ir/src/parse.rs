@@ -450,4 +450,16 @@ mod tests {
             assert!(error.message.contains("expected a character code"), "{text}: {error}");
         }
     }
+
+    #[test]
+    fn numbers_are_written_in_one_way() {
+        for text in ["nan", "infinity", "Inf", "+1", "+1.5", "--1"] {
+            let error = parse(&format!("netc 1\nattrs {{a = {text}}}")).unwrap_err().to_string();
+            assert!(error.starts_with("line 2, column 12: expected a value"), "{text}: {error}");
+        }
+        let module = parse("netc 1\nweight w0 \"w\" : f32[2] = rand(1, 0, 1)").unwrap();
+        let WeightData::Random { low, high, .. } = module.weights[0].data else { panic!("{:?}", module.weights) };
+        assert_eq!((low.get(), high.get()), (0.0, 1.0));
+        check_refused("% = neg(%x) : f32[]", "line 3, column 2: expected the name of a value");
+    }
 }

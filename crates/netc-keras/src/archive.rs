@@ -205,9 +205,7 @@ fn members(archive: &ZipArchive<FileAt>, buffer: &mut [u8], len: u64) -> Result<
 fn broken(error: rawzip::Error) -> Problem {
     let note = error.to_string();
     if matches!(error.kind(), rawzip::ErrorKind::MissingEndOfCentralDirectory) {
-        return Problem::NoModel(
-            "it is neither HDF5 nor JSON nor a .keras archive, which is a zip; or it was one, and its end is missing",
-        );
+        return Problem::Unknown("it is neither HDF5, nor JSON, nor a .keras archive, which is a zip, with its end");
     }
     if let rawzip::ErrorKind::IO(source) = error.into_kind() { Problem::Io(source) } else { Problem::Archive(note) }
 }

@@ -36,8 +36,8 @@ pub enum Problem {
     #[error(transparent)]
     Io(#[from] io::Error),
     /// It is of no format that is read.
-    #[error("it holds no model: {0}")]
-    NoModel(&'static str),
+    #[error("{0}")]
+    Unknown(&'static str),
     /// It is not a `.keras` archive.
     #[error("it is not a .keras archive: {0}")]
     Archive(String),

@@ -89,7 +89,7 @@ fn listed_weights(path: &Path, file: &File) -> Result<Weights, Problem> {
         return sharded::read_beside(path, &json);
     }
     let note = "it is text that lists no shards; weights are in a .weights.h5, .weights.json, .h5 or .keras file";
-    Err(Problem::Archive(note.into()))
+    Err(Problem::Unknown(note))
 }
 
 /// A model in an HDF5 file.
@@ -276,13 +276,13 @@ enum Container {
 fn container(file: &File) -> Result<Container, Problem> {
     let metadata = file.metadata()?;
     if metadata.is_dir() {
-        return Err(Problem::NoModel("it is a directory; give the file in it that is the model"));
+        return Err(Problem::Unknown("it is a directory; give the file in it that is meant"));
     }
     let mut start = [0u8; 64];
     let n = file.read_at(&mut start, 0)?;
     let start = &start[..n];
     if start.is_empty() {
-        return Err(Problem::NoModel("it is empty"));
+        return Err(Problem::Unknown("it is empty"));
     }
     if start.starts_with(b"\x89HDF\r\n\x1a\n") {
         return Ok(Container::Hdf5);

@@ -24,4 +24,4 @@ pub use options::{OptionInfo, OptionKind, Options};
 pub use pass::{Fidelity, Pass, PassError, PassInfo};
 pub use pipeline::{PassCall, Pipeline, PipelineStep, PipelineSyntaxError, parse_pass};
 pub use registry::{NamedPipeline, Registry};
-pub use wording::{nearest, thousands};
+pub use wording::{counted, misspelt, nearest, thousands};

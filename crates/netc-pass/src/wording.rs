@@ -13,6 +13,18 @@ pub fn nearest(wanted: &str, names: &[&str]) -> String {
     }
 }
 
+/// The name that was meant by `word`, where a slip or two make it: one in names of up to four letters.
+pub fn misspelt<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let slips = |name: &&str| strsim::osa_distance(word, name);
+    let near = names.into_iter().filter(|name| slips(name) <= if name.len() <= 4 { 1 } else { 2 });
+    near.min_by_key(slips)
+}
+
+/// `1 op`, `2 ops`.
+pub fn counted(n: u64, noun: &str) -> String {
+    format!("{} {noun}{}", thousands(n), if n == 1 { "" } else { "s" })
+}
+
 /// `23851784` as `23,851,784`.
 pub fn thousands(n: u64) -> String {
     let digits = n.to_string();
@@ -34,5 +46,21 @@ mod tests {
     fn suggests_what_is_near() {
         assert_eq!(nearest("mixd9", &["mixed9", "avg_pool"]), "; did you mean `mixed9`?");
         assert_eq!(nearest("zzz", &["mixed9"]), "");
+    }
+
+    #[test]
+    fn a_slip_or_two_are_understood() {
+        let names = ["run", "cuts", "inspect"];
+        for (word, meant) in [
+            ("cutz", Some("cuts")),
+            ("insepct", Some("inspect")),
+            ("nspekt", Some("inspect")),
+            ("inception", None),
+            ("cat", None),
+            ("ran", Some("run")),
+            ("rn", Some("run")),
+        ] {
+            assert_eq!(misspelt(word, names), meant, "{word}");
+        }
     }
 }

@@ -122,3 +122,27 @@ fn every_name_resolves_to_its_op() {
         assert_eq!(resolve(&module, main, &names.op(op)).unwrap()[0].op, op, "{}", names.op(op));
     }
 }
+
+#[test]
+fn many_applications_are_not_all_listed() {
+    let all: Vec<String> = (0..8).map(|i| format!("`a@{i}`")).collect();
+    assert_eq!(choices("a", 8), all.join(", "));
+    assert_eq!(choices("a", 9), "`a@0`, `a@1`, ..., `a@8`");
+}
+
+#[test]
+fn a_layer_may_be_called_as_what_is_before_another() {
+    let text = "netc 1
+        layer l0 \"a\" : t.A {}
+        layer l1 \"before:a\" : t.A {}
+        func @main(%x: f32[2]) -> (%z) {
+          %y = t.A l0(%x) : f32[2]
+          %z = t.A l1(%y) : f32[2]
+        }";
+    let module = netc_ir::parse(text).unwrap();
+    let main = module.main().unwrap();
+    let points = resolve(&module, main, "before:a").unwrap();
+    let values: Vec<_> =
+        points.iter().flat_map(|point| &point.values).map(|v| main[*v].name.clone().unwrap()).collect();
+    assert_eq!(values, ["z".into()]);
+}

@@ -3,7 +3,7 @@
 use super::*;
 use crate::id::FileId;
 use crate::op::SourceOp;
-use crate::{Attr, parse, print};
+use crate::{Attr, WeightId, parse, print};
 
 const TEXT: &str = "netc 1
 file file0 = \"a\"
@@ -80,4 +80,19 @@ fn tables_and_definitions_say_what_is_wrong() {
     check(|f| f.order.push(OpId::new(1)), &["V12 op1 stands twice in the order", "V4 %2 is defined twice"]);
     check(|f| f.ops[1].results.push(other), &["V4 %9 is not in the table of values"]);
     check(|f| f.values[1].def = Def::Param(0), &["V4 %1 is defined as Result(op0, 0), its entry says Param(0)"]);
+}
+
+#[test]
+fn the_first_id_behind_the_last_is_of_nothing() {
+    let mut module =
+        parse("netc 1\nweight w0 \"w\" : f32[2] = 0.5\nlayer l0 \"a\" : t.A {} weights {vars/0 = w0}").unwrap();
+    module.layers[0].weights[0].1 = WeightId::new(1);
+    assert_eq!(verify(&module).unwrap_err().0[0].note, "there is no weight w1");
+    let mut module = parse("netc 1\nfile file0 = \"a\"\nweight w0 \"w\" : f32[2] = bytes(file0, 0, 8)").unwrap();
+    module.weights[0].data = WeightData::File { file: FileId::new(1), offset: 0, len: 8 };
+    assert_eq!(verify(&module).unwrap_err().0[0].note, "there is no file1");
+    let text = "netc 1\nfunc @main(%x: f32[2]) -> (%y) { %y = call @f(%x) : f32[2] }\nfunc @f(%x: f32[2]) -> (%x) {}";
+    let mut module = parse(text).unwrap();
+    module.funcs[1].outputs[0].value = ValueId::new(1);
+    assert!(verify(&module).is_err());
 }
