@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use netc_ir::{Attr, Attrs, Func, FuncId, LayerId, Loc, MAIN, Module, Name, OpKind, WeightId};
-use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo};
+use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo, counted};
 
 use crate::analysis::layers_below;
 use crate::prune::reachable;
@@ -143,8 +143,8 @@ fn amount(module: &Module, layers: &[LayerId]) -> String {
     let weights: BTreeSet<WeightId> =
         layers.iter().flat_map(|id| &module[*id].weights).map(|(_, weight)| *weight).collect();
     let parameters = weights.iter().filter_map(|id| module[*id].ty.num_elements()).fold(0, u64::saturating_add);
-    let (noun, verb) = if layers.len() == 1 { ("layer", "is") } else { ("layers", "are") };
-    format!("{} {noun} with {parameters} parameters {verb}", layers.len())
+    let verb = if layers.len() == 1 { "is" } else { "are" };
+    format!("{} with {} {verb}", counted(layers.len() as u64, "layer"), counted(parameters, "parameter"))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ mod search;
 use std::sync::LazyLock;
 
 use netc_ir::{Func, FuncId, Loc, Module};
-use netc_pass::{Context, Fidelity, OpCosts, OptionInfo, OptionKind, Pass, PassError, PassInfo};
+use netc_pass::{Context, Fidelity, OpCosts, OptionInfo, OptionKind, Pass, PassError, PassInfo, counted};
 use netc_rules::Rule;
 
 use crate::analysis::{PortableCosts, note_layers_alone};
@@ -148,7 +148,8 @@ impl Saturate {
         context.count("iterations", iters);
         let extraction = emit::Extraction::of(&classes, func, costs, self.exact);
         let found = report(&classes, &extraction);
-        context.remark(INFO.name, Loc::Unknown, format!("@{}: after {iters} iterations, {stop}; {found}", func.name));
+        let after = counted(iters, "iteration");
+        context.remark(INFO.name, Loc::Unknown, format!("@{}: after {after}, {stop}; {found}", func.name));
         let worthwhile = extraction.after < extraction.before * (1.0 - WORTHWHILE);
         worthwhile.then(|| extraction.func(&classes, module, func))
     }

@@ -17,7 +17,7 @@ mod paths;
 use std::collections::BTreeSet;
 
 use netc_ir::{Def, Func, Layer, LayerId, Module, OpId, ValueId};
-use netc_pass::nearest;
+use netc_pass::{counted, nearest};
 use thiserror::Error;
 
 use super::needed::constant_producer;
@@ -69,7 +69,7 @@ pub enum CutError {
         choices: String,
     },
     /// The layer has fewer applications.
-    #[error("there is no `{name}@{index}`: layer `{name}` is applied {count} times, which are {choices}")]
+    #[error("there is no `{name}@{index}`: layer `{name}` is applied {}: {choices}", counted(*count as u64, "time"))]
     NoSuchApplication {
         /// The layer.
         name: String,

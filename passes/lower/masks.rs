@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use netc_ir::{Func, Op, OpId, ValueId};
+use netc_ir::{Attr, Func, Op, OpId, OpKind, ValueId};
 use netc_pass::Meaning;
 
 /// That what an op computes depends on a mask beside one of its operands.
@@ -60,8 +60,15 @@ impl Masks {
         operands: &[ValueId],
         meaning: &Meaning,
     ) {
-        let given: Vec<(usize, Mask)> =
-            op.operands.iter().enumerate().filter_map(|(i, v)| Some((i, self.of(*v)?.clone()))).collect();
+        let mentioned: Vec<ValueId> = mask_argument(op).filter_map(|i| operands.get(i).copied()).collect();
+        let given: Vec<(usize, Mask)> = op
+            .operands
+            .iter()
+            .enumerate()
+            .filter_map(|(i, v)| Some((i, self.of(*v)?.clone())))
+            // What the call mentions is an operand like others, also where it is beside a tensor too.
+            .filter(|(_, mask)| !mentioned.contains(&mask.value))
+            .collect();
         let reach: Vec<BTreeSet<ValueId>> = given.iter().map(|(_, mask)| reached(new, start, mask.value)).collect();
         for ((_, mask), reach) in given.iter().zip(&reach) {
             if meaning.results.iter().any(|y| reach.contains(y)) {
@@ -106,6 +113,16 @@ impl Masks {
         let outputs = callee.outputs.iter().zip(results);
         self.tensors.extend(outputs.filter_map(|(output, v)| Some((*v, *inside.get(&output.value)?))));
     }
+}
+
+/// The places of the operands that a call gives as its argument `mask`.
+fn mask_argument(op: &Op) -> impl Iterator<Item = usize> + '_ {
+    let mask = match &op.kind {
+        OpKind::Source(source) => source.attrs.get("kwargs").and_then(|kwargs| kwargs.get("mask")),
+        OpKind::Core(_) | OpKind::Call(_) => None,
+    };
+    let all = mask.map_or(&[][..], |mask| mask.as_list().unwrap_or(std::slice::from_ref(mask)));
+    all.iter().filter_map(|item| if let Attr::Operand(i) = item { usize::try_from(*i).ok() } else { None })
 }
 
 /// `mask`, and what the ops from `start` on compute from it.

@@ -121,3 +121,12 @@ proptest! {
         prop_assert_eq!(again, lowered);
     }
 }
+
+#[test]
+fn what_there_is_no_fuel_for_is_not_said_to_have_no_meaning() {
+    let text = "netc 1\nfunc @main(%x: f32[N,4]) -> (%z) { %y = t.Same(%x) : f32[N,4] %z = t.Same(%y) : f32[N,4] }";
+    let (mut module, dialects) = (netc_ir::parse(text).unwrap(), dialects());
+    let mut context = Context::new(&dialects).with_fuel(Fuel::of(1));
+    Lower.run(&mut module, &mut context).unwrap();
+    assert_eq!((unknown_layers(&module).len(), context.remarks.len()), (1, 0), "{:?}", context.remarks);
+}

@@ -20,7 +20,7 @@ fn not_a_model_at_all() {
     check(&folder, "missing.keras", &["No such file"]);
     check(&folder, "folder.keras", &["directory"]);
     check(&folder, "empty.keras", &["empty"]);
-    check(&folder, "text.keras", &["it is neither HDF5, nor JSON, nor a .keras archive"]);
+    check(&folder, "text.keras", &["it is neither HDF5, nor JSON, nor a zip"]);
     check(&folder, "old.h5", &["HDF5", "superblock"]);
 }
 
@@ -34,6 +34,8 @@ fn what_was_meant_is_said() {
     folder.refuses(&["inspect", "web"], &["give `web/model.json`"]);
     folder.refuses(&["resnet50"], &["did you mean `zoo:resnet50`?"]);
     folder.refuses(&["cutz"], &["there is no such file; did you mean `cuts`?"]);
+    let ran = folder.netc(&["split", "tiny.keras"]);
+    assert!(ran.code == 2 && ran.err.contains("write `netc tiny.keras --pass split`"), "{}", ran.err);
     let ran = folder.netc(&["cutz", "tiny.keras"]);
     let meant = "error: there is no subcommand `cutz`; did you mean `cuts`?\n";
     assert!(ran.code == 2 && ran.err.starts_with(meant), "{}", ran.err);

@@ -43,7 +43,7 @@ fn an_architecture_can_be_cut_and_not_run() {
 fn other_weights_take_the_place_of_a_models_own() {
     let folder = with_architecture();
     folder.netc(&["gen", "--seed", "1", "--level", "layers", "-o", "other.keras"]).done();
-    folder.refuses(&["tiny.keras", "--weights", "other.keras", "-o", "x.keras"], &["tiny.keras"]);
+    folder.refuses(&["tiny.keras", "--weights", "other.keras", "-o", "x.keras"], &["`other.keras`"]);
     folder.refuses(
         &["tiny.keras", "--weights", "tiny.json", "-o", "x.keras"],
         &["cannot read `tiny.json`", "it is text"],

@@ -81,7 +81,7 @@ fn limits_of_saturation_are_kept() {
     let out = folder().netc(&["p.nir", "--pass", "saturate{nodes=1}", "--emit", "json"]).done();
     assert!(out.contains("the limit of nodes is reached"), "{out}");
     let out = folder().netc(&["p.nir", "--pass", "saturate{iters=1}", "--emit", "json"]).done();
-    assert!(out.contains("after 1 iterations, the limit of iterations is reached"), "{out}");
+    assert!(out.contains("after 1 iteration, the limit of iterations is reached"), "{out}");
     let out = folder().netc(&["p.nir", "--pass", "saturate", "--fuel", "2", "--emit", "json"]).done();
     assert!(out.contains("the fuel is used up"), "{out}");
 }

@@ -268,7 +268,7 @@ def test_the_state_of_the_optimizer_is_told_of(tmp_path):
     model.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0)
     model.save(tmp_path / "model.h5")
     done = netc(tmp_path / "model.h5", "-o", tmp_path / "again.keras")
-    assert "the optimizer's state is left out" in done.stdout + done.stderr
+    assert "the compile configuration and the optimizer's state are left out" in done.stdout + done.stderr
     assert load(tmp_path / "again.keras").count_params() == 8
 
 

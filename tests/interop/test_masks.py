@@ -250,6 +250,19 @@ def test_masks_that_calls_mention_cross_cuts(tmp_path):
         assert_close(run_chain(tmp_path / str(i), given), run(model, given.values()), 1e-5)
 
 
+def test_a_mask_that_is_mentioned_and_attached_crosses_too(tmp_path):
+    """Behind a recurrent layer its mask is attached to what it gives, and the call of the next mentions it again."""
+    inputs, named = sources()
+    y = layers.LSTM(3, return_sequences=True, name="one")(layers.Dense(4)(named["e"]))
+    y = layers.GRU(4, return_sequences=True, name="two")(y)
+    y = layers.GlobalAveragePooling1D(name="pool")(y)
+    model = randomise(keras.Model(inputs, layers.Dense(2, name="head")(y)))
+    path, given = save(model, tmp_path / "m.keras"), values(model)
+    for cut in ["one", "two", "pool"]:
+        split(path, cut, tmp_path / cut, "--verify")
+        assert_close(run_chain(tmp_path / cut, given), run(model, given.values()), 1e-5)
+
+
 def test_a_cut_that_severs_a_mask_is_refused(tmp_path):
     inputs, named = sources()
     stem = layers.Dense(4, name="stem")

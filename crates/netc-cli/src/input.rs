@@ -156,7 +156,7 @@ fn zoo(name: &str) -> Result<Model, CliError> {
     let Some(entry) = netc_zoo::ZOO.iter().find(|m| m.name == name) else {
         let names: Vec<&str> = netc_zoo::ZOO.iter().map(|m| m.name).collect();
         return Err(CliError::input(format!(
-            "there is no built-in architecture `{name}`{}; see `netc zoo`",
+            "there is no built-in architecture `{name}`; `netc zoo` lists them{}",
             nearest(name, &names)
         )));
     };

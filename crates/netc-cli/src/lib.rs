@@ -89,7 +89,7 @@ use crate::error::CliError;
 /// Does what the command line says with the passes and pipelines of `registry`, and gives the exit code: 0 done, 1 the
 /// input cannot be done, 2 usage, 3 verification failed.
 pub fn main(registry: Registry) -> ExitCode {
-    let cli = Cli::try_parse().unwrap_or_else(|error| explained(error).exit());
+    let cli = Cli::try_parse().unwrap_or_else(|error| explained(error, &registry).exit());
     let result = interrupt::install().and_then(|()| run(cli, &registry));
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -98,16 +98,23 @@ pub fn main(registry: Registry) -> ExitCode {
 }
 
 /// An error of the command line in the words of users: to clap, what follows an INPUT is a subcommand in the wrong place.
-fn explained(error: clap::Error) -> clap::Error {
+fn explained(error: clap::Error, registry: &Registry) -> clap::Error {
     let stray = match (error.kind(), error.get(ContextKind::InvalidSubcommand)) {
         (ErrorKind::ArgumentConflict, Some(ContextValue::String(stray))) => stray,
         _ => return error,
     };
-    if let Some(word) = env::args_os().nth(1).and_then(|word| word.into_string().ok())
-        && let Some(meant) = args::misspelt_command(&word)
-    {
-        let note = format!("there is no subcommand `{word}`; did you mean `{meant}`?");
-        return Cli::command().error(ErrorKind::InvalidSubcommand, note);
+    if let Some(word) = env::args_os().nth(1).and_then(|word| word.into_string().ok()) {
+        let note = if registry.pass(&word).is_ok() {
+            Some(format!(
+                "`{word}` is a pass: write `netc {stray} --pass {word}`; `netc passes {word}` tells its options"
+            ))
+        } else {
+            let meant = args::misspelt_command(&word);
+            meant.map(|meant| format!("there is no subcommand `{word}`; did you mean `{meant}`?"))
+        };
+        if let Some(note) = note {
+            return Cli::command().error(ErrorKind::InvalidSubcommand, note);
+        }
     }
     let note = "there is one INPUT, a subcommand comes first, and a number of inputs is written `--verify=N`";
     Cli::command().error(ErrorKind::UnknownArgument, format!("unexpected argument `{stray}`: {note}"))

@@ -49,8 +49,9 @@ impl Archive {
     pub(crate) fn open(file: Arc<File>) -> Result<Self, Problem> {
         let len = file.metadata()?.len();
         let mut buffer = vec![0u8; rawzip::RECOMMENDED_BUFFER_SIZE];
-        let archive =
-            ZipLocator::new().locate_in_reader(FileAt(file.clone()), &mut buffer, len).map_err(|(_, e)| broken(e))?;
+        let archive = ZipLocator::new()
+            .locate_in_reader(FileAt(file.clone()), &mut buffer, len)
+            .map_err(|(_, e)| not_found(&file, e))?;
         let members = members(&archive, &mut buffer, len)?;
         Ok(Self { file, members })
     }
@@ -202,11 +203,20 @@ fn members(archive: &ZipArchive<FileAt>, buffer: &mut [u8], len: u64) -> Result<
     Ok(members)
 }
 
+/// Why the directory of an archive, which is at its end, is not found.
+fn not_found(file: &File, error: rawzip::Error) -> Problem {
+    let mut start = [0; 2];
+    if matches!(error.kind(), rawzip::ErrorKind::IO(_)) {
+        return broken(error);
+    }
+    if file.read_exact_at(&mut start, 0).is_ok() && &start == b"PK" {
+        return Problem::Archive("its end is missing: it is cut off, or not yet written".into());
+    }
+    Problem::Unknown("it is neither HDF5, nor JSON, nor a zip, which a .keras file is")
+}
+
 fn broken(error: rawzip::Error) -> Problem {
     let note = error.to_string();
-    if matches!(error.kind(), rawzip::ErrorKind::MissingEndOfCentralDirectory) {
-        return Problem::Unknown("it is neither HDF5, nor JSON, nor a .keras archive, which is a zip, with its end");
-    }
     if let rawzip::ErrorKind::IO(source) = error.into_kind() { Problem::Io(source) } else { Problem::Archive(note) }
 }
 

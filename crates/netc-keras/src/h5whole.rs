@@ -23,8 +23,8 @@ pub(crate) struct WholeModel {
     pub(crate) keras_version: Option<String>,
     pub(crate) backend: Option<String>,
     pub(crate) weights: WeightLists,
-    /// Whether there are groups besides that of the weights: the optimizer's.
-    pub(crate) has_more: bool,
+    /// Whether it was compiled: there is the configuration of that, or a group besides that of the weights, the optimizer's.
+    pub(crate) is_compiled: bool,
 }
 
 /// The weights of each layer in the order in which it lists them, with their names.
@@ -46,12 +46,12 @@ fn read_headers(mut headers: Headers) -> Result<WholeModel, Problem> {
     let text = |key: &str| attrs.get(key).and_then(AttrValue::as_str).map(str::to_string);
     let config = text(CONFIG).ok_or_else(|| no_config(&root))?;
     let groups = root.groups().map_err(|e| broken("/", &e))?;
-    let has_more = groups.iter().any(|g| g != WEIGHTS);
+    let is_compiled = attrs.contains_key("training_config") || groups.iter().any(|g| g != WEIGHTS);
     let weights = match groups.iter().any(|g| g == WEIGHTS) {
         true => weights(&mut headers, &root.group(WEIGHTS).map_err(|e| broken(WEIGHTS, &e))?, WEIGHTS)?,
         false => WeightLists::new(),
     };
-    Ok(WholeModel { config, keras_version: text("keras_version"), backend: text("backend"), weights, has_more })
+    Ok(WholeModel { config, keras_version: text("keras_version"), backend: text("backend"), weights, is_compiled })
 }
 
 /// The weights of a file with or without a model: listed by layer, or in groups as in a `.keras` file.

@@ -33,6 +33,9 @@ pub struct Imported {
     pub notes: Vec<String>,
 }
 
+/// What a compiled model has beside its layers.
+const NOT_COMPILED: &str = "the compile configuration and the optimizer's state are left out";
+
 const CONFIG: &str = "config.json";
 const METADATA: &str = "metadata.json";
 const WEIGHTS: &str = "model.weights.h5";
@@ -56,7 +59,10 @@ pub fn read(path: &Path, dialects: &Dialects) -> Result<Imported, KerasError> {
 /// As for [`read`], of either file.
 pub fn read_with_weights(path: &Path, weights: &Path, dialects: &Dialects) -> Result<Imported, KerasError> {
     let given = other_weights(weights).map_err(|source| KerasError::Read { path: weights.into(), source })?;
-    read_file(path, Some(given), dialects).map_err(|source| KerasError::Read { path: path.into(), source })
+    read_file(path, Some(given), dialects).map_err(|source| {
+        let wrong = if matches!(source, Problem::Weights { .. }) { weights } else { path };
+        KerasError::Read { path: wrong.into(), source }
+    })
 }
 
 /// Weights that are given apart from the model.
@@ -94,7 +100,7 @@ fn listed_weights(path: &Path, file: &File) -> Result<Weights, Problem> {
 
 /// A model in an HDF5 file.
 fn read_whole_model(path: &Path, file: Arc<File>, given: Given, dialects: &Dialects) -> Result<Imported, Problem> {
-    let WholeModel { config, keras_version, backend, weights, has_more } = h5whole::read(file.clone())?;
+    let WholeModel { config, keras_version, backend, weights, is_compiled } = h5whole::read(file.clone())?;
     let config = json::parse(&config).map_err(|source| Problem::Json { member: h5whole::CONFIG, source })?;
     let mut model = legacy::model(config);
     let (mut weights, mut version) = (weights, keras_version.as_deref().unwrap_or(keras1::DECLARED_AS));
@@ -115,8 +121,8 @@ fn read_whole_model(path: &Path, file: Arc<File>, given: Given, dialects: &Diale
     if is_of_keras_1 {
         imported.notes.push("it is of Keras 1: its layers are declared as Keras 2 has them".into());
     }
-    if has_more {
-        imported.notes.push("the optimizer's state is left out".into());
+    if is_compiled {
+        imported.notes.push(NOT_COMPILED.into());
     }
     Ok(imported)
 }
@@ -226,7 +232,7 @@ fn read_archive(path: &Path, file: Arc<File>, given: Given, dialects: &Dialects)
     let assets = Assets::of(&archive)?;
     let mut imported = import(path, weights, assets, dialects, module_attrs(&metadata), &config)?;
     if config.get("compile_config").is_some_and(|c| c.as_map().is_some_and(|m| !m.is_empty())) {
-        imported.notes.push("the compile configuration and the optimizer's state are left out".into());
+        imported.notes.push(NOT_COMPILED.into());
     }
     Ok(imported)
 }

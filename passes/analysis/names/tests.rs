@@ -81,7 +81,7 @@ fn errors() {
     check("x", "`x` is an input of the model: a cut there leaves nothing before it");
     check("shered", "there is no layer `shered` in `@main`; did you mean `shared`?");
     check("shared", "layer `shared` is applied 2 times: say which with `shared@0`, `shared@1`");
-    check("shared@2", "there is no `shared@2`: layer `shared` is applied 2 times, which are `shared@0`, `shared@1`");
+    check("shared@2", "there is no `shared@2`: layer `shared` is applied 2 times: `shared@0`, `shared@1`");
     check("a+", "`a+` is not a cut: a name is missing, as in `a+b` or `before:a`");
     check("before:", "`before:` is not a cut: a name is missing, as in `a+b` or `before:a`");
     check("inner", "`inner` is a layer of `@nested`, a model inside the model");
