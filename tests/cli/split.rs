@@ -191,6 +191,10 @@ fn a_stage_is_a_model_and_can_be_split_again() {
     let manifest = folder.json("again/manifest.json");
     assert_eq!(manifest["inputs"][0]["name"], "relu");
     assert_eq!(manifest["stages"].as_array().unwrap().len(), 2);
+    folder.refuses(
+        &["out/tiny.stage1.keras", "--pass", "split=branch", "-o", "out/"],
+        &["`out/tiny.stage1.keras` is a stage of the chain in `out/manifest.json`", "choose another folder"],
+    );
 }
 
 #[test]

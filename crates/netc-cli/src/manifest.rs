@@ -215,6 +215,27 @@ pub(crate) fn is_manifest(path: &Path) -> bool {
     json.map_or_else(|_| !text.contains("class_name"), |json| !of_keras(&json))
 }
 
+/// Refuses to replace the manifest of a chain that the model is a stage of: the chain would be lost.
+pub(crate) fn refuse_chain_of(model: &Model, folder: &Path) -> Result<(), CliError> {
+    let manifest = folder.join(FILE_NAME);
+    if !is_manifest(&manifest) {
+        return Ok(());
+    }
+    let chain = fs::read_to_string(&manifest).ok().and_then(|text| serde_json::from_str::<Value>(&text).ok());
+    let stages = chain.as_ref().and_then(|chain| chain["stages"].as_array()).map_or(&[][..], Vec::as_slice);
+    let path = |stage: &Value| folder.join(stage["file"].as_str()?).canonicalize().ok();
+    let files: Vec<PathBuf> = stages.iter().filter_map(path).collect();
+    let is_stage = |file: &PathBuf| file.canonicalize().is_ok_and(|file| files.contains(&file));
+    match model.files().find(is_stage) {
+        Some(stage) => Err(CliError::input(format!(
+            "`{}` is a stage of the chain in `{}`, which would be replaced; choose another folder",
+            stage.display(),
+            manifest.display()
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// Whether `name` names something in a folder, and nothing outside of it.
 fn is_plain_name(name: &str) -> bool {
     let mut components = Path::new(name).components();

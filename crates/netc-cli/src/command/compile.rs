@@ -159,6 +159,7 @@ impl<'a> Target<'a> {
                 }
                 stage_files(model, chain, folder, format).iter().try_for_each(|(_, file)| refuse_input(model, file))?;
                 refuse_input(model, &folder.join(manifest::FILE_NAME))?;
+                manifest::refuse_chain_of(model, folder)?;
             }
         }
         Ok(target)
