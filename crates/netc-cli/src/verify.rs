@@ -45,6 +45,11 @@ impl Executable {
     /// Where that needs numbers for extents that the program leaves open, as a loop over the steps of a sequence does,
     /// they are those of what is given, and it runs on inputs of these extents alone.
     pub(crate) fn new(module: &Module, dialects: &Dialects, given: Given<'_>) -> Result<Self, CliError> {
+        if netc_keras::is_architecture(module) {
+            return Err(CliError::input(
+                "an architecture without weights does not run; give a file of weights with --weights",
+            ));
+        }
         Self::of(module, dialects).or_else(|error| match given.extents(module) {
             Some(extents) => Self::of(&bind(module, &extents), dialects),
             None => Err(error),
