@@ -7,19 +7,22 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
 
 use hdf5_pure::{AttrValue, Group};
+use netc_ir::Attr;
 
 use crate::error::Problem;
 use crate::graph::join;
 use crate::h5read::{self, Headers, Variable};
 use crate::weights::WeightTable;
+use crate::{json, legacy};
 
 /// A model as the file has it.
 pub(crate) struct WholeModel {
-    /// JSON.
-    pub(crate) config: String,
+    pub(crate) object: Attr,
     pub(crate) keras_version: Option<String>,
     pub(crate) backend: Option<String>,
     pub(crate) weights: WeightLists,
@@ -40,6 +43,7 @@ pub(crate) fn read(file: Arc<File>) -> Result<WholeModel, Problem> {
     Headers::open(file, 0, len).and_then(read_headers).map_err(Problem::in_whole_model)
 }
 
+/// Reads what the root says of the model while its weights are looked up: either takes as long as the other.
 fn read_headers(mut headers: Headers) -> Result<WholeModel, Problem> {
     let root = headers.root();
     let attrs = attrs(&root, "/")?;
@@ -47,11 +51,17 @@ fn read_headers(mut headers: Headers) -> Result<WholeModel, Problem> {
     let config = text(CONFIG).ok_or_else(|| no_config(&root))?;
     let groups = root.groups().map_err(|e| broken("/", &e))?;
     let is_compiled = attrs.contains_key("training_config") || groups.iter().any(|g| g != WEIGHTS);
-    let weights = match groups.iter().any(|g| g == WEIGHTS) {
-        true => weights(&mut headers, &root.group(WEIGHTS).map_err(|e| broken(WEIGHTS, &e))?, WEIGHTS)?,
-        false => WeightLists::new(),
-    };
-    Ok(WholeModel { config, keras_version: text("keras_version"), backend: text("backend"), weights, is_compiled })
+    let (object, weights) = thread::scope(|scope| {
+        let object = scope.spawn(|| json::parse(&config).map(legacy::model));
+        let weights = match groups.iter().any(|g| g == WEIGHTS) {
+            true => weights_in(&mut headers, &root),
+            false => Ok(WeightLists::new()),
+        };
+        (object.join().unwrap_or_else(|panic| resume_unwind(panic)), weights)
+    });
+    let object = object.map_err(|source| Problem::Json { member: CONFIG, source })?;
+    let (keras_version, backend) = (text("keras_version"), text("backend"));
+    Ok(WholeModel { object, keras_version, backend, weights: weights?, is_compiled })
 }
 
 /// The weights of a file with or without a model: listed by layer, or in groups as in a `.keras` file.
@@ -67,8 +77,7 @@ pub(crate) fn read_weights(file: Arc<File>) -> Result<WeightTable, Problem> {
         return Err(Problem::whole("/", note));
     }
     if groups.iter().any(|g| g == WEIGHTS) {
-        let group = root.group(WEIGHTS).map_err(|e| broken(WEIGHTS, &e))?;
-        return weights(&mut headers, &group, WEIGHTS).map(WeightTable::Lists).map_err(Problem::in_whole_model);
+        return weights_in(&mut headers, &root).map(WeightTable::Lists).map_err(Problem::in_whole_model);
     }
     if attrs.contains_key("layer_names") || attrs.contains_key("layer_names0") {
         return weights(&mut headers, &root, "/").map(WeightTable::Lists).map_err(Problem::in_whole_model);
@@ -85,6 +94,11 @@ fn no_config(root: &Group) -> Problem {
         return Problem::whole("/", note);
     }
     Problem::whole("/", format!("it has no attribute `{CONFIG}`, which a model that Keras saved has"))
+}
+
+/// The weights of a file with a model.
+fn weights_in(headers: &mut Headers, root: &Group) -> Result<WeightLists, Problem> {
+    weights(headers, &root.group(WEIGHTS).map_err(|e| broken(WEIGHTS, &e))?, WEIGHTS)
 }
 
 /// The weights below `group`, which is at `place`.

@@ -100,9 +100,7 @@ fn listed_weights(path: &Path, file: &File) -> Result<Weights, Problem> {
 
 /// A model in an HDF5 file.
 fn read_whole_model(path: &Path, file: Arc<File>, given: Given, dialects: &Dialects) -> Result<Imported, Problem> {
-    let WholeModel { config, keras_version, backend, weights, is_compiled } = h5whole::read(file.clone())?;
-    let config = json::parse(&config).map_err(|source| Problem::Json { member: h5whole::CONFIG, source })?;
-    let mut model = legacy::model(config);
+    let WholeModel { object: mut model, keras_version, backend, weights, is_compiled } = h5whole::read(file.clone())?;
     let (mut weights, mut version) = (weights, keras_version.as_deref().unwrap_or(keras1::DECLARED_AS));
     let is_of_keras_1 = keras1::is_of(keras_version.as_deref());
     let mut given = given;

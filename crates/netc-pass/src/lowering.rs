@@ -97,8 +97,8 @@ pub struct OpContext<'a> {
     pub masks: &'a [Option<ValueId>],
 }
 
-/// The meaning of a framework's layers.
-pub trait Dialect {
+/// The meaning of a framework's layers. Threads may ask at once.
+pub trait Dialect: Sync {
     /// Adds the core ops that `op` means, and returns its results.
     ///
     /// [`LowerError::Unknown`] says that another dialect may know it.

@@ -1,8 +1,10 @@
 //! `netc [INPUT] [--pass P]... [-o OUT]`: read, rewrite, prove, write.
 
 use std::borrow::Cow;
+use std::ops::Deref;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -32,7 +34,8 @@ pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliErro
     if args.verify.is_some() {
         model.check_weights()?;
     }
-    let title = title(&model, &Costs::of(&model.module, &dialects));
+    // Without a pass the model after is the model before.
+    let before = (!pipeline.0.is_empty()).then(|| title(&model, &Costs::of(&model.module, &dialects)));
     let original = args.verify.map(|_| model.module.clone());
 
     let settings = Settings {
@@ -55,20 +58,18 @@ pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliErro
         }
         _ => None,
     };
-    let costs = Costs::of(&model.module, &dialects);
     let failed = verification.as_ref().is_some_and(|v| !v.passed());
     let passes: Vec<String> = pipeline.0.iter().map(ToString::to_string).collect();
+    let costs = LazyLock::new(|| Costs::of(&model.module, &dialects));
     let writer = Writer { model: &model, passes: &passes, costs: &costs, verification: verification.as_ref() };
-    let (files, written) = match target.filter(|_| !failed) {
-        Some(Target::Program(path)) => (writer.unwritten(chain.as_ref()), write_program(&model, path)?),
-        Some(Target::Whole(path, format)) => (Vec::new(), write_model(&model, &path, format)?),
-        Some(Target::Architecture(path)) => (Vec::new(), write_architecture(&model, path)?),
-        Some(Target::Stages(folder, chain, format)) => writer.stages(chain, folder, format)?,
-        None => (writer.unwritten(chain.as_ref()), Vec::new()),
-    };
+    let (files, written) = thread::scope(|scope| {
+        // What is written is long, and its report needs them.
+        scope.spawn(|| LazyLock::force(&costs));
+        writer.write(target.filter(|_| !failed), chain.as_ref())
+    })?;
     let report = Report {
         model: &model,
-        title,
+        title: before.unwrap_or_else(|| title(&model, &costs)),
         passes: &passes,
         remarks: &outcome.remarks,
         chain: chain.as_ref(),
@@ -91,6 +92,7 @@ pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliErro
         Some(_) | None => Ok(()),
     };
     // The process ends here: there is no use in freeing a large graph piece by piece.
+    std::mem::forget(costs);
     std::mem::forget(model);
     result
 }
@@ -202,16 +204,26 @@ fn stage_files(model: &Model, chain: &Chain, folder: &Path, format: Format) -> V
     names.map(|name| (name.clone(), folder.join(name))).collect()
 }
 
-struct Writer<'a> {
+struct Writer<'a, 'm> {
     model: &'a Model,
     passes: &'a [String],
-    costs: &'a Costs<'a>,
+    costs: &'a (dyn Deref<Target = Costs<'m>> + Sync),
     verification: Option<&'a Verification>,
 }
 
 type Written = (Vec<StageFile>, Vec<String>);
 
-impl Writer<'_> {
+impl Writer<'_, '_> {
+    fn write(&self, target: Option<Target<'_>>, chain: Option<&Chain>) -> Result<Written, CliError> {
+        Ok(match target {
+            Some(Target::Program(path)) => (self.unwritten(chain), write_program(self.model, path)?),
+            Some(Target::Whole(path, format)) => (Vec::new(), write_model(self.model, &path, format)?),
+            Some(Target::Architecture(path)) => (Vec::new(), write_architecture(self.model, path)?),
+            Some(Target::Stages(folder, chain, format)) => self.stages(chain, folder, format)?,
+            None => (self.unwritten(chain), Vec::new()),
+        })
+    }
+
     fn unwritten(&self, chain: Option<&Chain>) -> Vec<StageFile> {
         let stages = chain.map_or(&[][..], |c| &c.stages);
         stages.iter().map(|s| StageFile::unwritten(&self.model.module, s.func)).collect()
