@@ -46,6 +46,10 @@ def files():
     """A name, and the model of that name in each format."""
     with tempfile.TemporaryDirectory() as folder:
         for i, model in enumerate([functional(), sequential(), text()]):
+            if i == 0:
+                # The state of its optimizer has a place in both formats.
+                model.compile("adam", "mse")
+                model.optimizer.build(model.trainable_variables)
             archive, hdf5 = Path(folder, "model.keras"), Path(folder, "model.h5")
             model.save(archive)
             model.save(hdf5)

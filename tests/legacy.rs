@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use netc_data::Store;
 use netc_exec::{Plan, Tensor, npz};
 use netc_ir::{Attr, Attrs, Layer, MAIN, Module};
+use netc_keras::ReadOptions;
 use netc_keras::lower::KerasDialect;
 use netc_pass::{Context, Dialects, Manager, Pipeline};
 use netc_testgen::oracle;
@@ -120,7 +121,10 @@ fn models_of_keras_1_are_declared_as_in_keras_2() {
         assert_eq!(imported.module.weights.len(), count, "{name}");
         let (module, path) = (imported.module, folder.path().join(name));
         let own = file(&format!("{name}.h5"));
-        let given = netc_keras::read_with_weights(&own, &own, &dialects()).unwrap().module;
+        let given =
+            netc_keras::read_with(&own, ReadOptions { weights: Some(&own), ..ReadOptions::default() }, &dialects())
+                .unwrap()
+                .module;
         let [inputs, _] = recorded(name);
         assert_eq!(run(&module, &inputs), run(&given, &inputs), "{name}");
         // As a file of Keras 2 it is the same model.

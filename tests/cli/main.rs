@@ -19,3 +19,4 @@ mod sidecar;
 mod split;
 mod streams;
 mod support;
+mod training;

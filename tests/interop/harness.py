@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 NETC = os.environ.get("NETC", Path(__file__).parents[2] / "target/debug/netc")
+LEGACY = Path(__file__).parents[1] / "legacy"
 SCALE = Path(__file__).parents[2] / "layers/scale.nir"
 
 

@@ -112,6 +112,15 @@ def save(folder, name, model):
     np.savez(folder / f"{name}.npz", **names)
 
 
+def trained(folder):
+    """A compiled model after two steps, in a file with the state of its optimizer."""
+    model = keras.Sequential([L.Dense(3, "relu", input_shape=(4,), name="wide"), L.Dense(2, name="out")], name="trained")
+    model.compile(keras.optimizers.Adam(0.01), "mse", metrics=["mae"])
+    random = np.random.default_rng(0)
+    model.fit(random.normal(size=(8, 4)), random.normal(size=(8, 2)), batch_size=4, verbose=0)
+    model.save(folder / "trained.h5")
+
+
 def older(folder, name, source, change):
     """The file `source` with its configuration changed, and without what older versions did not write."""
     (folder / f"{name}.h5").write_bytes((folder / f"{source}.h5").read_bytes())
@@ -139,6 +148,7 @@ def main():
     for model in [nested(), chain(), functions(), recurrent(), open_steps(), slashes()]:
         save(folder, model.name, model)
     older(folder, "bare_list", "chain", bare_list)
+    trained(folder)
     # Lists of names that are longer than an attribute are spread over several.
     hdf5_format.HDF5_OBJECT_HEADER_LIMIT = 100
     save(folder, "spread_names", nested())

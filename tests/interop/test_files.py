@@ -430,21 +430,6 @@ def test_random_graph(seed, tmp_path):
     assert {line.split()[0] for line in found} == Graph(model).one_tensor_cuts()
 
 
-def test_compiled_model_loses_its_optimizer(tmp_path):
-    model = randomise(chain())
-    model.compile("adam", "mse")
-    model.train_on_batch(np.ones((2, 4)), np.ones((2, 3)))
-    path = save(model, tmp_path / "m.keras")
-    assert "compile_config" in harness.config_of(path)
-    done = netc(path, "--pass", "split=dense", "-o", tmp_path / "out")
-    assert "optimizer" in done.stdout, "the report says that it is left out"
-    for stage in (tmp_path / "out").glob("*.keras"):
-        assert "compile_config" not in harness.config_of(stage)
-        assert not keras.models.load_model(stage).compiled
-    values = inputs_of(model)
-    assert_close(harness.run_chain(tmp_path / "out", values), run(model, values.values()))
-
-
 def test_the_code_of_a_lambda_layer_is_carried(tmp_path):
     model = lambda_layer()
     path = save(model, tmp_path / "m.keras")

@@ -11,9 +11,8 @@ import pytest
 from keras import layers
 
 import harness
-from harness import assert_close, inputs_of, load, netc, netc_run, randomise, run, run_chain, split
+from harness import LEGACY, assert_close, inputs_of, load, netc, netc_run, randomise, run, run_chain, split
 
-LEGACY = Path(__file__).parents[1] / "legacy"
 
 
 def recorded(name):

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use netc_keras::ReadOptions;
 use netc_pass::misspelt;
 
 use crate::command;
@@ -87,6 +88,9 @@ pub(crate) struct CompileArgs {
     /// What the stages of a split are written as; keras unless given. Of a whole model only `tfjs` is said by this
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
+    /// Leave out the compile configuration and the optimizer's state, as passes do
+    #[arg(long)]
+    pub(crate) no_optimizer: bool,
     /// Run the model before and after the passes on N random inputs and compare: bit for bit, or where a pass may round
     /// differently within a bound
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "1",
@@ -236,7 +240,8 @@ pub(crate) struct ModelArgs {
 impl ModelArgs {
     /// The model `input`, with the weights that are given for it.
     pub(crate) fn given<'a>(&'a self, input: &'a str) -> Given<'a> {
-        Given { input, weights: self.weights.as_deref() }
+        let options = ReadOptions { weights: self.weights.as_deref(), ..ReadOptions::default() };
+        Given { input, options }
     }
 }
 

@@ -80,7 +80,7 @@ impl Format {
         let changes = match self {
             Self::Keras => netc_keras::changes(&model.module),
             Self::Tfjs => netc_keras::changes_for_tfjs(&model.module),
-            Self::H5 => Vec::new(),
+            Self::H5 => netc_keras::changes_for_hdf5(&model.module),
         };
         changes.iter().for_each(|change| text::note(change));
     }

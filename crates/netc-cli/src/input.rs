@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use netc_data::Store;
 use netc_ir::{Attr, FileId, FuncId, MAIN, Module, Name};
+use netc_keras::ReadOptions;
 use netc_keras::lower::KerasDialect;
 use netc_pass::{Context, Dialects, LayerLibrary, Manager, Pipeline, nearest};
-use netc_passes::merge;
+use netc_passes::{Entry, merge, remove_unused};
 
 use crate::args::{LayerArgs, misspelt_command};
 use crate::chain::Chain;
@@ -50,13 +51,12 @@ pub(crate) fn dialects(args: &LayerArgs) -> Result<Dialects, CliError> {
 #[derive(Clone, Copy)]
 pub(crate) struct Given<'a> {
     pub(crate) input: &'a str,
-    /// A file of weights, in place of the model's own.
-    pub(crate) weights: Option<&'a Path>,
+    pub(crate) options: ReadOptions<'a>,
 }
 
 impl<'a> From<&'a str> for Given<'a> {
     fn from(input: &'a str) -> Self {
-        Self { input, weights: None }
+        Self { input, options: ReadOptions::default() }
     }
 }
 
@@ -64,14 +64,14 @@ impl<'a> From<&'a str> for Given<'a> {
 /// was noticed is left in the model's notes.
 pub(crate) fn load_or_default(
     input: Option<&str>,
-    weights: Option<&Path>,
+    options: ReadOptions<'_>,
     dialects: &Dialects,
 ) -> Result<Model, CliError> {
     let input = input.unwrap_or_else(|| {
         text::note(&format!("no INPUT is given, so this is {DEFAULT} with seeded weights"));
         DEFAULT
     });
-    load_quietly(Given { input, weights }, dialects)
+    load_quietly(Given { input, options }, dialects)
 }
 
 /// Loads the model and tells the user what was noticed.
@@ -97,7 +97,19 @@ pub(crate) fn load_whole(given: Given<'_>, dialects: &Dialects) -> Result<Model,
 fn load_quietly(given: Given<'_>, dialects: &Dialects) -> Result<Model, CliError> {
     let mut model = load_input(given, dialects)?;
     model.source = Some(PathBuf::from(given.input)).filter(|path| path.exists());
+    if !given.options.training {
+        remove_training(&mut model.module);
+    }
     Ok(model)
+}
+
+/// A program may have what was not to be read of a model.
+fn remove_training(module: &mut Module) {
+    if let Some(layer) = netc_keras::training(module) {
+        let weights = module[layer].data().map(Entry::Weight);
+        let entries: Vec<Entry> = weights.chain([Entry::Layer(layer)]).collect();
+        remove_unused(module, &entries);
+    }
 }
 
 fn load_input(given: Given<'_>, dialects: &Dialects) -> Result<Model, CliError> {
@@ -106,9 +118,9 @@ fn load_input(given: Given<'_>, dialects: &Dialects) -> Result<Model, CliError> 
     let stem = path.file_stem().map_or_else(|| "model".into(), |s| s.to_string_lossy().into_owned());
     let is_program = input == "-" || path.extension().is_some_and(|e| e == "nir");
     if !is_program && !input.starts_with("zoo:") && !manifest::is_manifest(path) {
-        return keras(path, given.weights, stem, dialects);
+        return keras(path, given.options, stem, dialects);
     }
-    if let Some(weights) = given.weights {
+    if let Some(weights) = given.options.weights {
         let shown = weights.display();
         return Err(CliError::Usage(format!("`{input}` has its weights: `--weights {shown}` is for a model of Keras")));
     }
@@ -127,15 +139,11 @@ fn load_input(given: Given<'_>, dialects: &Dialects) -> Result<Model, CliError> 
     program_model(&program, path.parent().unwrap_or(Path::new("")), input, &stem)
 }
 
-fn keras(path: &Path, weights: Option<&Path>, stem: String, dialects: &Dialects) -> Result<Model, CliError> {
+fn keras(path: &Path, options: ReadOptions<'_>, stem: String, dialects: &Dialects) -> Result<Model, CliError> {
     if let Some(meant) = meant_instead(path) {
         return Err(CliError::input(format!("cannot read `{}`: {meant}", path.display())));
     }
-    let imported = match weights {
-        Some(weights) => netc_keras::read_with_weights(path, weights, dialects),
-        None => netc_keras::read(path, dialects),
-    };
-    let imported = imported.map_err(CliError::from_error)?;
+    let imported = netc_keras::read_with(path, options, dialects).map_err(CliError::from_error)?;
     model(imported.module, stem, imported.notes, &path.display().to_string())
 }
 

@@ -18,7 +18,7 @@ use crate::names::{GroupNames, dtype_name, is_layer_class};
 use crate::order::{Operation, keras_order, needed_calls};
 use crate::write::Written;
 
-pub(crate) use hdf5::{WeightList, group};
+pub(crate) use hdf5::{WeightList, add_list, group};
 use names::Names;
 
 pub(crate) struct Exporter<'m> {

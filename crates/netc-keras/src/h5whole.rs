@@ -17,6 +17,7 @@ use netc_ir::Attr;
 use crate::error::Problem;
 use crate::graph::join;
 use crate::h5read::{self, Headers, Variable};
+use crate::training::{OPTIMIZER_WEIGHTS, TRAINING_CONFIG, Training};
 use crate::weights::WeightTable;
 use crate::{json, legacy};
 
@@ -28,6 +29,8 @@ pub(crate) struct WholeModel {
     pub(crate) weights: WeightLists,
     /// Whether it was compiled: there is the configuration of that, or a group besides that of the weights, the optimizer's.
     pub(crate) is_compiled: bool,
+    /// How it is trained, where that was asked for.
+    pub(crate) training: Option<Training>,
 }
 
 /// The weights of each layer in the order in which it lists them, with their names.
@@ -37,20 +40,22 @@ pub(crate) type WeightLists = BTreeMap<String, Vec<(String, Variable)>>;
 pub(crate) const CONFIG: &str = "model_config";
 pub(crate) const WEIGHTS: &str = "model_weights";
 
-/// Reads the headers of the file.
-pub(crate) fn read(file: Arc<File>) -> Result<WholeModel, Problem> {
+/// Reads the headers of the file; with `training`, how the model is trained too.
+pub(crate) fn read(file: Arc<File>, training: bool) -> Result<WholeModel, Problem> {
     let len = file.metadata()?.len();
-    Headers::open(file, 0, len).and_then(read_headers).map_err(Problem::in_whole_model)
+    let headers = Headers::open(file, 0, len);
+    headers.and_then(|headers| read_headers(headers, training)).map_err(Problem::in_whole_model)
 }
 
 /// Reads what the root says of the model while its weights are looked up: either takes as long as the other.
-fn read_headers(mut headers: Headers) -> Result<WholeModel, Problem> {
+fn read_headers(mut headers: Headers, training: bool) -> Result<WholeModel, Problem> {
     let root = headers.root();
     let attrs = attrs(&root, "/")?;
     let text = |key: &str| attrs.get(key).and_then(AttrValue::as_str).map(str::to_string);
     let config = text(CONFIG).ok_or_else(|| no_config(&root))?;
     let groups = root.groups().map_err(|e| broken("/", &e))?;
-    let is_compiled = attrs.contains_key("training_config") || groups.iter().any(|g| g != WEIGHTS);
+    let training_config = text(TRAINING_CONFIG);
+    let is_compiled = training_config.is_some() || groups.iter().any(|g| g != WEIGHTS);
     let (object, weights) = thread::scope(|scope| {
         let object = scope.spawn(|| json::parse(&config).map(legacy::model));
         let weights = match groups.iter().any(|g| g == WEIGHTS) {
@@ -60,8 +65,33 @@ fn read_headers(mut headers: Headers) -> Result<WholeModel, Problem> {
         (object.join().unwrap_or_else(|panic| resume_unwind(panic)), weights)
     });
     let object = object.map_err(|source| Problem::Json { member: CONFIG, source })?;
+    let weights = weights?;
+    let has_state = groups.iter().any(|g| g == OPTIMIZER_WEIGHTS);
+    let training = training_config.filter(|_| training);
+    let training = training.map(|config| read_training(&mut headers, &root, &config, has_state)).transpose()?;
     let (keras_version, backend) = (text("keras_version"), text("backend"));
-    Ok(WholeModel { object, keras_version, backend, weights: weights?, is_compiled })
+    Ok(WholeModel { object, keras_version, backend, weights, is_compiled, training })
+}
+
+/// How the model is trained: by `config`, with the variables of the optimizer, if it has any.
+fn read_training(headers: &mut Headers, root: &Group, config: &str, has_state: bool) -> Result<Training, Problem> {
+    let config = json::parse(config).map_err(|source| Problem::Json { member: TRAINING_CONFIG, source })?;
+    let variables = if has_state { optimizer_weights(headers, root).map_err(can_be_left_out)? } else { Vec::new() };
+    Ok(Training::of_hdf5(config, variables.into_iter().map(|(name, variable)| (name.into(), variable)).collect()))
+}
+
+fn optimizer_weights(headers: &mut Headers, root: &Group) -> Result<Vec<(String, Variable)>, Problem> {
+    let group = root.group(OPTIMIZER_WEIGHTS).map_err(|e| broken(OPTIMIZER_WEIGHTS, &e))?;
+    let names = names(&attrs(&group, OPTIMIZER_WEIGHTS)?, "weight_names");
+    take_listed(&mut headers.datasets(&group)?, "", names, OPTIMIZER_WEIGHTS)
+}
+
+fn can_be_left_out(problem: Problem) -> Problem {
+    let problem = problem.in_whole_model();
+    if let Problem::WholeModel { place, note } = problem {
+        return Problem::whole(place, format!("{note}; --no-optimizer leaves the optimizer's state out"));
+    }
+    problem
 }
 
 /// The weights of a file with or without a model: listed by layer, or in groups as in a `.keras` file.
@@ -119,17 +149,26 @@ fn weights(headers: &mut Headers, group: &Group, place: &str) -> Result<WeightLi
             // A layer whose name has slashes is a group in groups.
             None => &group.group(&name).map_err(|e| broken(&place, &e))?,
         };
-        let mut list = Vec::new();
-        for weight in names(&attrs(layer, &place)?, "weight_names") {
-            let path = join(&name, &weight);
-            let variable = datasets.remove(&path).ok_or_else(|| {
-                Problem::whole(&place, format!("lists the weight `{weight}`, which is not there, or is listed twice"))
-            })?;
-            list.push((weight, variable));
-        }
-        lists.insert(name, list);
+        let list = names(&attrs(layer, &place)?, "weight_names");
+        lists.insert(name.clone(), take_listed(&mut datasets, &name, list, &place)?);
     }
     Ok(lists)
+}
+
+/// Takes the weights out of `datasets` that the group at `place` lists, whose path is `group` there.
+fn take_listed(
+    datasets: &mut BTreeMap<String, Variable>,
+    group: &str,
+    names: Vec<String>,
+    place: &str,
+) -> Result<Vec<(String, Variable)>, Problem> {
+    let take = |name: String| match datasets.remove(&join(group, &name)) {
+        Some(variable) => Ok((name, variable)),
+        None => {
+            Err(Problem::whole(place, format!("lists the weight `{name}`, which is not there, or is listed twice")))
+        }
+    };
+    names.into_iter().map(take).collect()
 }
 
 /// The texts of a list that may be spread over several attributes.

@@ -17,6 +17,7 @@ use crate::h5read::{Bytes, Variable};
 use crate::legacy::Era;
 use crate::names::{GroupNames, UniqueNames, dialect_class, elem_type, is_layer_class, snake_case};
 use crate::read::Imported;
+use crate::training::Training;
 use crate::weights::{Claim, Listed, WeightTable, Weights};
 
 pub(crate) struct Importer<'a> {
@@ -73,6 +74,13 @@ impl<'a> Importer<'a> {
         shell.remove("compile_config");
         self.model(config, &Place::default(), MAIN, Some(shell))?;
         Ok(())
+    }
+
+    /// Declares how the model is trained.
+    pub(crate) fn training(&mut self, mut training: Training) {
+        let variables = std::mem::take(&mut training.variables);
+        let variables = self.declare_weights(variables, "optimizer", &self.weights_files.clone());
+        self.module.add_layer(training.declaration(variables));
     }
 
     fn era(&self) -> Era {

@@ -21,12 +21,14 @@ mod order;
 mod read;
 mod sharded;
 mod tfjs;
+mod training;
 mod weights;
 mod write;
 
 pub use error::{KerasError, Problem};
-pub use legacy::{changes, changes_for_tfjs};
+pub use legacy::{changes, changes_for_hdf5, changes_for_json, changes_for_tfjs};
 pub use names::{dtype_name, is_layer_class};
-pub use read::{Imported, check, read, read_with_weights};
+pub use read::{Imported, ReadOptions, check, read, read_with};
 pub use tfjs::MODEL as TFJS_MODEL;
+pub use training::training;
 pub use write::{Written, is_architecture, write, write_hdf5, write_json, write_tfjs};

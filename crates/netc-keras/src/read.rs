@@ -21,6 +21,7 @@ use crate::h5whole::{self, WholeModel};
 use crate::import::Importer;
 use crate::legacy::keras1;
 use crate::tfjs::{self, LayersModel};
+use crate::training::{LEFT_OUT, Training};
 use crate::weights::{WeightTable, Weights};
 use crate::{json, legacy, sharded, write};
 
@@ -32,9 +33,6 @@ pub struct Imported {
     /// What the file holds and the module does not, and what looks odd; for the user.
     pub notes: Vec<String>,
 }
-
-/// What a compiled model has beside its layers.
-const NOT_COMPILED: &str = "the compile configuration and the optimizer's state are left out";
 
 const CONFIG: &str = "config.json";
 const METADATA: &str = "metadata.json";
@@ -48,33 +46,34 @@ const WEIGHTS: &str = "model.weights.h5";
 /// A file that is neither a `.keras` archive nor a model in HDF5 or JSON, is damaged, or does not hold a graph, with the
 /// place in the file.
 pub fn read(path: &Path, dialects: &Dialects) -> Result<Imported, KerasError> {
-    read_file(path, None, dialects).map_err(|source| KerasError::Read { path: path.into(), source })
+    read_with(path, ReadOptions::default(), dialects)
 }
 
-/// Reads the model at `path` as [`read`] does, with the weights of the file `weights` in place of its own: a
-/// `.weights.h5` of Keras 3 or the `.weights.json` of several, the weights in HDF5 of any other Keras, or a file with a
-/// model.
+/// What of a model is read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ReadOptions<'a> {
+    /// A file with weights in place of the model's own: a `.weights.h5` of Keras 3 or the `.weights.json` of several, the
+    /// weights in HDF5 of any other Keras, or a file with a model.
+    pub weights: Option<&'a Path>,
+    /// Whether the compile configuration and the optimizer's state are read too, as the declaration that
+    /// [`training`](crate::training()) finds. Leave them out of a module that passes change: they are of the model as it
+    /// was, and so of none with other weights.
+    pub training: bool,
+}
+
+/// Reads the model at `path` as [`read`] does, as `options` say.
 ///
 /// # Errors
 /// As for [`read`], of either file.
-pub fn read_with_weights(path: &Path, weights: &Path, dialects: &Dialects) -> Result<Imported, KerasError> {
-    let given = other_weights(weights).map_err(|source| KerasError::Read { path: weights.into(), source })?;
-    read_file(path, Some(given), dialects).map_err(|source| {
-        let wrong = if matches!(source, Problem::Weights { .. }) { weights } else { path };
-        KerasError::Read { path: wrong.into(), source }
+pub fn read_with(path: &Path, options: ReadOptions<'_>, dialects: &Dialects) -> Result<Imported, KerasError> {
+    let failed = |path: &Path, source| KerasError::Read { path: path.into(), source };
+    let given = options.weights.map(|weights| other_weights(weights).map_err(|source| failed(weights, source)));
+    let given = given.transpose()?;
+    let training = options.training && given.is_none();
+    Reader { path, given, training, dialects }.read().map_err(|source| {
+        let wrong = options.weights.filter(|_| matches!(source, Problem::Weights { .. })).unwrap_or(path);
+        failed(wrong, source)
     })
-}
-
-/// Weights that are given apart from the model.
-type Given = Option<Weights>;
-
-fn read_file(path: &Path, weights: Given, dialects: &Dialects) -> Result<Imported, Problem> {
-    let file = Arc::new(File::open(path)?);
-    match container(&file)? {
-        Container::Archive => read_archive(path, file, weights, dialects),
-        Container::Hdf5 => read_whole_model(path, file, weights, dialects),
-        Container::Json => read_json(path, &file, weights, dialects),
-    }
 }
 
 /// The weights of a file that need not have a model.
@@ -98,96 +97,161 @@ fn listed_weights(path: &Path, file: &File) -> Result<Weights, Problem> {
     Err(Problem::Unknown(note))
 }
 
-/// A model in an HDF5 file.
-fn read_whole_model(path: &Path, file: Arc<File>, given: Given, dialects: &Dialects) -> Result<Imported, Problem> {
-    let WholeModel { object: mut model, keras_version, backend, weights, is_compiled } = h5whole::read(file.clone())?;
-    let (mut weights, mut version) = (weights, keras_version.as_deref().unwrap_or(keras1::DECLARED_AS));
-    let is_of_keras_1 = keras1::is_of(keras_version.as_deref());
-    let mut given = given;
-    if is_of_keras_1 {
-        model = keras1::object(model)?;
-        weights = keras1::weights(&model, weights, &file)?;
-        version = keras1::DECLARED_AS;
-        given = given.map(|given| as_of_keras_2(given, &model)).transpose()?;
-    }
-    let mut attrs = Attrs::new().with("format", "keras-h5").with("keras_version", version);
-    if let Some(backend) = backend {
-        attrs.set("backend", &*backend);
-    }
-    let weights = given.unwrap_or_else(|| Weights::of_file(path, WeightTable::Lists(weights)));
-    let mut imported = import(path, weights, Assets::default(), dialects, attrs, &model)?;
-    if is_of_keras_1 {
-        imported.notes.push("it is of Keras 1: its layers are declared as Keras 2 has them".into());
-    }
-    if is_compiled {
-        imported.notes.push(NOT_COMPILED.into());
-    }
-    Ok(imported)
+/// A model that is being read.
+struct Reader<'a> {
+    path: &'a Path,
+    /// Weights that are given apart from the model.
+    given: Option<Weights>,
+    training: bool,
+    dialects: &'a Dialects,
 }
 
-/// The module of the model `object` in the file at `path`.
-fn import(
-    path: &Path,
-    weights: Weights,
-    assets: Assets,
-    dialects: &Dialects,
-    attrs: Attrs,
-    object: &Attr,
-) -> Result<Imported, Problem> {
-    let mut importer = Importer::new(path, weights, assets, dialects, attrs);
-    importer.top_level(object)?;
-    let imported = importer.finish();
-    verify(&imported.module)?;
-    Ok(imported)
-}
+impl Reader<'_> {
+    fn read(self) -> Result<Imported, Problem> {
+        let file = Arc::new(File::open(self.path)?);
+        match container(&file)? {
+            Container::Archive => self.archive(file),
+            Container::Hdf5 => self.whole_model(file),
+            Container::Json => self.json(&file),
+        }
+    }
 
-/// The weights of a file of Keras 1 as those of Keras 2, for the layers of `model`.
-fn as_of_keras_2(mut given: Weights, model: &Attr) -> Result<Weights, Problem> {
-    if let (WeightTable::Lists(lists), Some(path)) = (&mut given.table, given.files.first()) {
-        *lists = keras1::weights(model, std::mem::take(lists), &File::open(path)?)?;
+    /// A model in an HDF5 file.
+    fn whole_model(mut self, file: Arc<File>) -> Result<Imported, Problem> {
+        let whole = h5whole::read(file.clone(), self.training)?;
+        let WholeModel { object: mut model, keras_version, backend, mut weights, is_compiled, mut training } = whole;
+        let mut version = keras_version.as_deref().unwrap_or(keras1::DECLARED_AS);
+        let is_of_keras_1 = keras1::is_of(keras_version.as_deref());
+        if is_of_keras_1 {
+            model = keras1::object(model)?;
+            weights = keras1::weights(&model, weights, &file)?;
+            version = keras1::DECLARED_AS;
+            // It is of layers as Keras 1 declares them.
+            training = None;
+            self.given_as_of_keras_2(&model)?;
+        }
+        let mut attrs = Attrs::new().with("format", "keras-h5").with("keras_version", version);
+        if let Some(backend) = backend {
+            attrs.set("backend", &*backend);
+        }
+        let is_left_out = is_compiled && training.is_none();
+        let own = Weights::of_file(self.path, WeightTable::Lists(weights));
+        let mut imported = self.import(own, Assets::default(), attrs, training, &model)?;
+        if is_of_keras_1 {
+            imported.notes.push("it is of Keras 1: its layers are declared as Keras 2 has them".into());
+        }
+        if is_left_out {
+            imported.notes.push(LEFT_OUT.into());
+        }
+        Ok(imported)
     }
-    Ok(given)
-}
 
-/// A model that `to_json` wrote: without weights, unless they are given.
-fn read_json(path: &Path, file: &File, given: Given, dialects: &Dialects) -> Result<Imported, Problem> {
-    let mut object = json_in(file)?;
-    // What `to_json` gave may have been written as JSON once more.
-    if let Attr::Str(inner) = &object {
-        object = parse_file(inner)?;
+    /// A model that `to_json` wrote: without weights, unless they are given.
+    fn json(mut self, file: &File) -> Result<Imported, Problem> {
+        let mut object = json_in(file)?;
+        // What `to_json` gave may have been written as JSON once more.
+        if let Attr::Str(inner) = &object {
+            object = parse_file(inner)?;
+        }
+        if sharded::is_map(&object) {
+            let note = "it lists the shards of weights without a model: give the model, and this file with --weights";
+            return Err(Problem::config("weight_map", note));
+        }
+        if tfjs::is_model(&object) {
+            return self.tfjs(&object);
+        }
+        let mut attrs = Attrs::new().with("format", "keras-json");
+        let version = object.get("keras_version").and_then(Attr::as_str).map(str::to_string);
+        let mut object = legacy::model(object);
+        let is_of_keras_1 = version.is_some() && keras1::is_of(version.as_deref());
+        if is_of_keras_1 {
+            object = keras1::object(object)?;
+            self.given_as_of_keras_2(&object)?;
+        }
+        if let Some(version) = version {
+            attrs.set("keras_version", if is_of_keras_1 { keras1::DECLARED_AS } else { &version });
+        }
+        let mut object = object.as_map().cloned().unwrap_or_default();
+        for key in ["keras_version", "backend"] {
+            object.remove(key);
+        }
+        let is_given = self.given.is_some();
+        attrs.set(write::ARCHITECTURE, !is_given);
+        let none = Weights::of_file(self.path, WeightTable::Groups(Variables::default()));
+        let mut imported = self.import(none, Assets::default(), attrs, None, &Attr::Map(object))?;
+        if !is_given {
+            imported.notes.push("it is an architecture without weights; give a file of weights with --weights".into());
+        }
+        Ok(imported)
     }
-    if sharded::is_map(&object) {
-        let note = "it lists the shards of weights without a model: give the model, and this file with --weights";
-        return Err(Problem::config("weight_map", note));
+
+    /// A layers-model of TensorFlow.js.
+    fn tfjs(self, json: &Attr) -> Result<Imported, Problem> {
+        let LayersModel { object, keras_version, weights, shards } = tfjs::read(self.path, json)?;
+        if keras1::is_of(Some(&keras_version)) {
+            let note =
+                format!("it is of Keras {keras_version}, which TensorFlow.js does not read; convert it of Keras 2");
+            return Err(Problem::config("keras_version", note));
+        }
+        let attrs = Attrs::new().with("format", "tfjs").with("keras_version", &*keras_version);
+        let own = Weights { table: WeightTable::Lists(weights), files: shards };
+        self.import(own, Assets::default(), attrs, None, &legacy::model(object))
     }
-    if tfjs::is_model(&object) {
-        return read_tfjs(path, &object, given, dialects);
+
+    fn archive(self, file: Arc<File>) -> Result<Imported, Problem> {
+        let archive = Archive::open(file.clone())?;
+        let given = self.given.is_some();
+        let (own, config) = thread::scope(|scope| {
+            let own = scope.spawn(|| if given { Ok(Variables::default()) } else { weights(&archive, &file) });
+            let config = parse_member(&archive, CONFIG);
+            (own.join().unwrap_or_else(|panic| resume_unwind(panic)), config)
+        });
+        let (config, mut own) = (config?, own?);
+        let metadata = match parse_member(&archive, METADATA) {
+            Err(Problem::Missing(_)) => Attr::Null,
+            metadata => metadata?,
+        };
+        let assets = Assets::of(&archive)?;
+        let training = Training::of_archive(&config, &mut own);
+        let is_left_out = training.is_some() && !self.training;
+        let training = training.filter(|_| self.training);
+        let own = Weights::of_file(self.path, WeightTable::Groups(own));
+        let mut imported = self.import(own, assets, module_attrs(&metadata), training, &config)?;
+        if is_left_out {
+            imported.notes.push(LEFT_OUT.into());
+        }
+        Ok(imported)
     }
-    let mut attrs = Attrs::new().with("format", "keras-json");
-    let version = object.get("keras_version").and_then(Attr::as_str).map(str::to_string);
-    let mut object = legacy::model(object);
-    let is_of_keras_1 = version.is_some() && keras1::is_of(version.as_deref());
-    let mut given = given;
-    if is_of_keras_1 {
-        object = keras1::object(object)?;
-        given = given.map(|given| as_of_keras_2(given, &object)).transpose()?;
+
+    /// Makes given weights of Keras 1 those of Keras 2, for the layers of `model`.
+    fn given_as_of_keras_2(&mut self, model: &Attr) -> Result<(), Problem> {
+        if let Some(Weights { table: WeightTable::Lists(lists), files }) = &mut self.given
+            && let Some(path) = files.first()
+        {
+            *lists = keras1::weights(model, std::mem::take(lists), &File::open(path)?)?;
+        }
+        Ok(())
     }
-    if let Some(version) = version {
-        attrs.set("keras_version", if is_of_keras_1 { keras1::DECLARED_AS } else { &version });
+
+    /// The module of the model `object`, with the weights that are given or else its `own`.
+    fn import(
+        self,
+        own: Weights,
+        assets: Assets,
+        attrs: Attrs,
+        training: Option<Training>,
+        object: &Attr,
+    ) -> Result<Imported, Problem> {
+        let weights = self.given.unwrap_or(own);
+        let mut importer = Importer::new(self.path, weights, assets, self.dialects, attrs);
+        importer.top_level(object)?;
+        if let Some(training) = training {
+            importer.training(training);
+        }
+        let imported = importer.finish();
+        verify(&imported.module)?;
+        Ok(imported)
     }
-    let mut object = object.as_map().cloned().unwrap_or_default();
-    for key in ["keras_version", "backend"] {
-        object.remove(key);
-    }
-    let is_given = given.is_some();
-    attrs.set(write::ARCHITECTURE, !is_given);
-    let none = || Weights::of_file(path, WeightTable::Groups(Variables::default()));
-    let (weights, assets) = (given.unwrap_or_else(none), Assets::default());
-    let mut imported = import(path, weights, assets, dialects, attrs, &Attr::Map(object))?;
-    if !is_given {
-        imported.notes.push("it is an architecture without weights; give a file of weights with --weights".into());
-    }
-    Ok(imported)
 }
 
 /// The JSON in a file of text.
@@ -200,39 +264,6 @@ fn json_in(file: &File) -> Result<Attr, Problem> {
 
 fn parse_file(text: &str) -> Result<Attr, Problem> {
     json::parse(text).map_err(|source| Problem::Json { member: "the file", source })
-}
-
-/// A layers-model of TensorFlow.js.
-fn read_tfjs(path: &Path, json: &Attr, given: Given, dialects: &Dialects) -> Result<Imported, Problem> {
-    let LayersModel { object, keras_version, weights, shards } = tfjs::read(path, json)?;
-    if keras1::is_of(Some(&keras_version)) {
-        let note = format!("it is of Keras {keras_version}, which TensorFlow.js does not read; convert it of Keras 2");
-        return Err(Problem::config("keras_version", note));
-    }
-    let attrs = Attrs::new().with("format", "tfjs").with("keras_version", &*keras_version);
-    let own = Weights { table: WeightTable::Lists(weights), files: shards };
-    import(path, given.unwrap_or(own), Assets::default(), dialects, attrs, &legacy::model(object))
-}
-
-fn read_archive(path: &Path, file: Arc<File>, given: Given, dialects: &Dialects) -> Result<Imported, Problem> {
-    let archive = Archive::open(file.clone())?;
-    let (given, config) = thread::scope(|scope| {
-        let own = || weights(&archive, &file).map(|v| Weights::of_file(path, WeightTable::Groups(v)));
-        let given = scope.spawn(move || given.map_or_else(own, Ok));
-        let config = parse_member(&archive, CONFIG);
-        (given.join().unwrap_or_else(|panic| resume_unwind(panic)), config)
-    });
-    let (config, weights) = (config?, given?);
-    let metadata = match parse_member(&archive, METADATA) {
-        Err(Problem::Missing(_)) => Attr::Null,
-        metadata => metadata?,
-    };
-    let assets = Assets::of(&archive)?;
-    let mut imported = import(path, weights, assets, dialects, module_attrs(&metadata), &config)?;
-    if config.get("compile_config").is_some_and(|c| c.as_map().is_some_and(|m| !m.is_empty())) {
-        imported.notes.push(NOT_COMPILED.into());
-    }
-    Ok(imported)
 }
 
 /// Compares the weights and assets of the model at `path` with their checksums, which [`read`] does not, as it reads none of them.

@@ -10,6 +10,7 @@ use crate::error::{KerasError, Problem};
 use crate::export::{self, Container, Exporter, WeightList};
 use crate::h5write::Tree;
 use crate::legacy::{self, Era, KERAS_2};
+use crate::training::{self, OPTIMIZER_WEIGHTS, TRAINING_CONFIG};
 use crate::{h5whole, h5write, json, tfjs};
 
 /// What a written file's model takes and returns, in order.
@@ -90,7 +91,8 @@ fn write_archive(module: &Module, func: FuncId, store: &Store, out: impl Write) 
     let module = legacy::without_slashes(module);
     let module = &*legacy::with_new_gates(&module, store)?;
     let mut exporter = Exporter::new(module, Container::Archive);
-    let (object, written) = exporter.top_level(func)?;
+    let (mut object, written) = exporter.top_level(func)?;
+    training::add_to_archive(&mut exporter, module, func, &mut object);
     let mut archive = ArchiveWriter::new(out);
     let metadata = json::print(&Attr::Map(metadata(module)));
     archive.member("metadata.json", |out| Ok(out.write_all(metadata.as_bytes())?))?;
@@ -118,6 +120,12 @@ fn write_whole_model(module: &Module, func: FuncId, store: &Store, mut out: impl
         weights.set_ascii(key, &value);
     }
     file.groups.insert(h5whole::WEIGHTS.into(), weights);
+    if let Some((config, variables)) = training::for_hdf5(module, func) {
+        file.set_ascii(TRAINING_CONFIG, &json::print_ascii(config));
+        if !variables.weights.is_empty() || !variables.groups.is_empty() {
+            file.groups.insert(OPTIMIZER_WEIGHTS.into(), variables);
+        }
+    }
     h5write::write(&file, module, store, &mut Hashed::new(&mut out))?;
     out.flush()?;
     Ok(written)

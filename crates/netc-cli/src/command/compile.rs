@@ -11,6 +11,7 @@ use std::thread;
 use clap::ValueEnum;
 use netc_data::Store;
 use netc_ir::Module;
+use netc_keras::ReadOptions;
 use netc_pass::{Dialects, Fidelity, Registry};
 use netc_passes::analysis::Costs;
 use netc_passes::analysis::graph::dot;
@@ -30,7 +31,10 @@ use crate::{program, report, text};
 pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliError> {
     let pipeline = pipeline::parse(&args.passes)?;
     let dialects = input::dialects(&args.model.library)?;
-    let mut model = input::load_or_default(args.input.as_deref(), args.model.weights.as_deref(), &dialects)?;
+    // How a model was trained says nothing of one that passes made of it.
+    let training = pipeline.0.is_empty() && !args.no_optimizer;
+    let options = ReadOptions { weights: args.model.weights.as_deref(), training };
+    let mut model = input::load_or_default(args.input.as_deref(), options, &dialects)?;
     if args.verify.is_some() {
         model.check_weights()?;
     }
@@ -295,8 +299,7 @@ fn write_architecture(model: &Model, target: &Path) -> Result<Vec<String>, CliEr
     let place = |e| CliError::because(format!("cannot write `{}`", target.display()), e);
     outputs.write(target, |out| netc_keras::write_json(&model.module, model.main, out).map_err(place))?;
     outputs.commit()?;
-    // JSON declares layers as an archive does.
-    Format::Keras.tell_changes(model);
+    netc_keras::changes_for_json(&model.module).iter().for_each(|change| text::note(change));
     Ok(vec![target.display().to_string()])
 }
 

@@ -20,7 +20,7 @@ pub(crate) struct WeightList {
 
 impl WeightList {
     /// The weights with their names.
-    pub(crate) fn weights(&self) -> impl Iterator<Item = (&str, WeightId)> {
+    pub(crate) fn weights(&self) -> impl Iterator<Item = (&str, WeightId)> + Clone {
         self.weights.iter().map(|entry| (entry.name.as_str(), entry.weight))
     }
 }
@@ -40,11 +40,15 @@ pub(crate) fn group(lists: &[WeightList]) -> Tree {
     let mut group = Tree::default();
     set_names(&mut group, "layer_names", lists.iter().map(|list| &*list.layer));
     for list in lists {
-        let of_layer = group.at(&list.layer);
-        set_names(of_layer, "weight_names", list.weights.iter().map(|entry| &*entry.name));
-        list.weights.iter().for_each(|entry| of_layer.add_weight(&entry.name, entry.weight));
+        add_list(group.at(&list.layer), list.weights());
     }
     group
+}
+
+/// Adds weights to a group, and the list of their names.
+pub(crate) fn add_list<'n>(group: &mut Tree, weights: impl Iterator<Item = (&'n str, WeightId)> + Clone) {
+    set_names(group, "weight_names", weights.clone().map(|(name, _)| name));
+    weights.for_each(|(name, weight)| group.add_weight(name, weight));
 }
 
 /// Gives the group a list of texts of one width, spread over as many attributes as it takes. One of no texts is left out:

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use netc_data::Store;
 use netc_ir::{Attr, Attrs, FuncId, Layer, Literal, Loc, MAIN, Module, WeightData, print};
-use netc_keras::{KerasError, Problem};
+use netc_keras::{KerasError, Problem, ReadOptions};
 use netc_pass::Dialects;
 use rawzip::{CompressionMethod, ZipArchive, ZipArchiveWriter};
 use tempfile::TempDir;
@@ -128,6 +128,9 @@ pub fn file_bytes(module: &Module, id: FuncId) -> Result<Vec<u8>, Wrong> {
     Ok(bytes)
 }
 
+/// All that a file holds, how its model is trained too.
+pub(super) const WHOLE: ReadOptions<'_> = ReadOptions { weights: None, training: true };
+
 /// The function written as a `.keras` file and read back, with the folder that holds the file and its weights.
 pub fn through_file(module: &Module, id: FuncId, dialects: &Dialects) -> Result<(Module, TempDir), Wrong> {
     let read = through(module, id, dialects, Format::Keras)?;
@@ -145,7 +148,7 @@ pub(super) fn through(
     if !format.write(module, id, folder.path())? {
         return Ok(None);
     }
-    let imported = netc_keras::read(&folder.path().join(format.file()), dialects);
+    let imported = netc_keras::read_with(&folder.path().join(format.file()), WHOLE, dialects);
     let imported = imported.map_err(|e| format!("cannot be read back: {e:?}\n{}", print(module)))?;
     Ok(Some((imported.module, folder)))
 }

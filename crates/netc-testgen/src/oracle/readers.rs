@@ -7,11 +7,12 @@ use std::sync::LazyLock;
 
 use netc_exec::{Consts, Tensor, npy, npz};
 use netc_ir::{Attrs, Layer, MAIN, Module, SourceOp, Type, parse, print, verify};
+use netc_keras::ReadOptions;
 use netc_keras::build::{BatchNormalization, Conv2d, Dense, ModelBuilder};
 use netc_pass::{Dialects, LayerLibrary};
 use tempfile::NamedTempFile;
 
-use super::files::{Format, archive, file_bytes, member, round_trip, through};
+use super::files::{Format, WHOLE, archive, file_bytes, member, round_trip, through};
 use super::{Wrong, print_parse, require};
 
 /// What is asked of bytes.
@@ -75,7 +76,7 @@ pub fn rules_text(bytes: &[u8]) -> Result<(), Wrong> {
 /// A `.keras` file: what is a model verifies, and is written as netc writes files, which are read back without loss.
 pub fn keras_file(bytes: &[u8]) -> Result<(), Wrong> {
     let dialects = crate::dialects();
-    match netc_keras::read(temporary(bytes)?.path(), &dialects) {
+    match netc_keras::read_with(temporary(bytes)?.path(), WHOLE, &dialects) {
         Ok(imported) => survives(&imported.module, &dialects, Some(Format::Keras), &[]),
         Err(_) => Ok(()),
     }
@@ -85,7 +86,7 @@ pub fn keras_file(bytes: &[u8]) -> Result<(), Wrong> {
 /// cannot say it; the file is read back without loss.
 pub fn keras_h5(bytes: &[u8]) -> Result<(), Wrong> {
     let dialects = crate::dialects();
-    match netc_keras::read(temporary(bytes)?.path(), &dialects) {
+    match netc_keras::read_with(temporary(bytes)?.path(), WHOLE, &dialects) {
         Ok(imported) => {
             round_trip(&imported.module, &dialects, Format::Hdf5)?;
             survives(&imported.module, &dialects, None, &[Format::Keras])
@@ -114,7 +115,8 @@ const SHARD: (&str, [u8; 168]) = ("group1-shard1.bin", [0x3f; 168]);
 pub fn weights_file(bytes: &[u8]) -> Result<(), Wrong> {
     let dialects = crate::dialects();
     let (config, weights) = (temporary(&SMALL.0)?, temporary(bytes)?);
-    match netc_keras::read_with_weights(config.path(), weights.path(), &dialects) {
+    let options = ReadOptions { weights: Some(weights.path()), ..WHOLE };
+    match netc_keras::read_with(config.path(), options, &dialects) {
         Ok(imported) => survives(&imported.module, &dialects, Some(Format::Keras), &[]),
         Err(_) => Ok(()),
     }

@@ -1,0 +1,142 @@
+"""How a model is trained, and the state of its optimizer: carried where a file is written anew, left out elsewhere."""
+
+import json
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import harness
+from harness import assert_close, inputs_of, netc, randomise, run, save
+
+LEFT_OUT = "the compile configuration and the optimizer's state are left out"
+
+
+def optimizers():
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.01, 10, 0.9)
+    return {
+        "adam": keras.optimizers.Adam(schedule, amsgrad=True),
+        "ema": keras.optimizers.SGD(0.1, momentum=0.9, use_ema=True),
+        "accumulated": keras.optimizers.RMSprop(gradient_accumulation_steps=2),
+        "scaled": keras.optimizers.LossScaleOptimizer(keras.optimizers.Lion()),
+        "plain": keras.optimizers.SGD(),
+    }
+
+
+def compiled(optimizer):
+    """A model with weights that are trained and others that are not, after three steps."""
+    x = image = keras.Input((6, 6, 2))
+    x = layers.Conv2D(3, 3, name="frozen", trainable=False)(x)
+    x = layers.Flatten()(layers.BatchNormalization()(x))
+    inner = keras.Sequential([layers.Dense(4, "relu"), layers.Dense(3)], name="head")
+    model = randomise(keras.Model(image, inner(x)))
+    model.compile(optimizer, keras.losses.Huber(0.5), metrics=[keras.metrics.MeanSquaredError()])
+    train(model)
+    return model
+
+
+def train(model):
+    """Losses of three steps."""
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(12, 6, 6, 2)), rng.normal(size=(12, 3))
+    return model.fit(x, y, batch_size=4, shuffle=False, verbose=0).history
+
+
+@pytest.mark.parametrize("optimizer", optimizers())
+def test_training_goes_on_where_it_was(optimizer, tmp_path):
+    model = compiled(optimizers()[optimizer])
+    theirs, ours = save(model, tmp_path / "theirs.keras"), tmp_path / "ours.keras"
+    assert LEFT_OUT not in netc(theirs, "-o", ours).stdout
+    loaded, original = keras.models.load_model(ours), keras.models.load_model(theirs)
+    assert loaded.get_compile_config() == original.get_compile_config()
+    for mine, other in zip(loaded.optimizer.variables, model.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(mine.numpy(), other.numpy(), mine.path)
+    assert train(loaded) == train(original)
+    netc(ours, "-o", tmp_path / "again.keras")
+    assert (tmp_path / "again.keras").read_bytes() == ours.read_bytes()
+
+
+def listed(group):
+    """The numbers that a group lists, by name and in order."""
+    names = [name.decode() if isinstance(name, bytes) else name for name in group.attrs["weight_names"]]
+    return [(name, group[name][()]) for name in names]
+
+
+def hdf5_files(folder):
+    """Files of Keras 3, and one of the last Keras 2, whose optimizer names its variables otherwise."""
+    for name, optimizer in optimizers().items():
+        yield save(compiled(optimizer), folder / f"{name}.h5")
+    yield harness.LEGACY / "trained.h5"
+
+
+def test_an_hdf5_file_is_trained_as_it_was(tmp_path):
+    for path in hdf5_files(tmp_path):
+        assert LEFT_OUT not in netc(path, "-o", tmp_path / "again.h5").stdout
+        with h5py.File(path) as old, h5py.File(tmp_path / "again.h5") as new:
+            assert json.loads(old.attrs["training_config"]) == json.loads(new.attrs["training_config"])
+            pairs = zip(listed(old["optimizer_weights"]), listed(new["optimizer_weights"]), strict=True)
+            for (old_name, old_numbers), (new_name, new_numbers) in pairs:
+                assert old_name == new_name
+                np.testing.assert_array_equal(old_numbers, new_numbers)
+                assert old_numbers.dtype == new_numbers.dtype
+        netc(tmp_path / "again.h5", "-o", tmp_path / "twice.h5")
+        assert (tmp_path / "twice.h5").read_bytes() == (tmp_path / "again.h5").read_bytes()
+    netc(tmp_path / "ema.h5", "-o", tmp_path / "again.h5")
+    loaded = keras.models.load_model(tmp_path / "again.h5")
+    assert loaded.compiled and loaded.optimizer.momentum == 0.9
+
+
+@pytest.mark.parametrize(("source", "target"), [("keras", "h5"), ("h5", "keras"), ("keras", "json")])
+def test_another_format_is_not_compiled(source, target, tmp_path):
+    model = compiled(keras.optimizers.Adam())
+    done = netc(save(model, tmp_path / f"m.{source}"), "-o", tmp_path / f"again.{target}")
+    assert (LEFT_OUT in done.stdout + done.stderr) == (target != "json"), "an architecture has no state anyway"
+    if target != "json":
+        assert not keras.models.load_model(tmp_path / f"again.{target}").compiled
+
+
+@pytest.mark.parametrize("option", [("--no-optimizer",), ("--pass", "freeze=frozen")])
+@pytest.mark.parametrize("extension", ["keras", "h5"])
+def test_it_is_left_out_on_request_and_by_passes(option, extension, tmp_path):
+    model = compiled(keras.optimizers.Adam())
+    done = netc(save(model, tmp_path / f"m.{extension}"), *option, "-o", tmp_path / f"again.{extension}")
+    assert LEFT_OUT in done.stdout
+    again = keras.models.load_model(tmp_path / f"again.{extension}")
+    assert not again.compiled
+    values = inputs_of(model)
+    assert_close(run(again, values.values()), run(model, values.values()))
+
+
+def test_weights_that_are_given_have_no_optimizer(tmp_path):
+    model = compiled(keras.optimizers.Adam())
+    path = save(model, tmp_path / "m.keras")
+    done = netc(path, "--weights", path, "-o", tmp_path / "again.keras")
+    assert LEFT_OUT in done.stdout
+    assert not keras.models.load_model(tmp_path / "again.keras").compiled
+
+
+def test_stages_are_not_compiled(tmp_path):
+    model = compiled(keras.optimizers.Adam())
+    path = save(model, tmp_path / "m.keras")
+    assert "compile_config" in harness.config_of(path)
+    done = netc(path, "--pass", "split=frozen", "-o", tmp_path / "out")
+    assert LEFT_OUT in done.stdout
+    for stage in (tmp_path / "out").glob("*.keras"):
+        assert "compile_config" not in harness.config_of(stage)
+        assert not keras.models.load_model(stage).compiled
+    values = inputs_of(model)
+    assert_close(harness.run_chain(tmp_path / "out", values), run(model, values.values()))
+
+
+def test_a_damaged_list_of_the_optimizer_is_named(tmp_path):
+    path = save(compiled(keras.optimizers.Adam()), tmp_path / "m.h5")
+    with h5py.File(path, "r+") as file:
+        group = file["optimizer_weights"]
+        missing = group.attrs["weight_names"][3]
+        del group[missing]
+    error = netc(path, "-o", tmp_path / "again.h5", code=1).stderr
+    assert "optimizer_weights" in error and missing in error and "--no-optimizer" in error
+    netc(path, "--no-optimizer", "-o", tmp_path / "again.h5")
+    netc("cuts", path)
