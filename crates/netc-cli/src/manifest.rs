@@ -218,10 +218,9 @@ pub(crate) fn is_manifest(path: &Path) -> bool {
 /// Refuses to replace the manifest of a chain that the model is a stage of: the chain would be lost.
 pub(crate) fn refuse_chain_of(model: &Model, folder: &Path) -> Result<(), CliError> {
     let manifest = folder.join(FILE_NAME);
-    if !is_manifest(&manifest) {
-        return Ok(());
-    }
-    let chain = fs::read_to_string(&manifest).ok().and_then(|text| serde_json::from_str::<Value>(&text).ok());
+    let is_small = fs::metadata(&manifest).is_ok_and(|m| m.len() <= MAX_SIZE);
+    let text = is_small.then(|| fs::read_to_string(&manifest).ok()).flatten();
+    let chain = text.and_then(|text| serde_json::from_str::<Value>(&text).ok());
     let stages = chain.as_ref().and_then(|chain| chain["stages"].as_array()).map_or(&[][..], Vec::as_slice);
     let path = |stage: &Value| folder.join(stage["file"].as_str()?).canonicalize().ok();
     let files: Vec<PathBuf> = stages.iter().filter_map(path).collect();

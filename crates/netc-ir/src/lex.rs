@@ -227,14 +227,14 @@ impl<'a> Cursor<'a> {
         let end = number_len(rest);
         let text = &rest[..end];
         let number = match text.parse::<i128>() {
-            Ok(i) if !text.starts_with('+') => Some(Attr::Int(i)),
+            Ok(i) => Some(Attr::Int(i)),
             Err(_)
                 if matches!(text, "inf" | "-inf" | "NaN")
                     || text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) =>
             {
                 text.parse().ok().map(|x| Attr::Float(F64::new(x)))
             }
-            Ok(_) | Err(_) => None,
+            Err(_) => None,
         };
         self.at = if number.is_some() { start + end } else { start };
         number
@@ -324,15 +324,16 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// The length of what may be a number at the start of `text`: a sign stands first or begins an exponent.
+/// The length of what may be a number at the start of `text`: a minus stands first, any sign begins an exponent.
 fn number_len(text: &str) -> usize {
-    let mut before = 'e';
+    let mut before = None;
     let ends = |c: char| {
         let is_part = match c {
-            '+' | '-' => matches!(before, 'e' | 'E'),
+            '-' if before.is_none() => true,
+            '+' | '-' => matches!(before, Some('e' | 'E')),
             c => c.is_ascii_alphanumeric() || matches!(c, '_' | '.'),
         };
-        before = c;
+        before = Some(c);
         !is_part
     };
     text.find(ends).unwrap_or(text.len())

@@ -75,7 +75,8 @@ pub(crate) struct Headers {
 impl Headers {
     /// The HDF5 file that is `len` bytes from `offset` on.
     pub(crate) fn open(file: Arc<File>, offset: u64, len: u64) -> Result<Self, Problem> {
-        let h5 = whole(hdf5_pure::File::from_source(Part::new(file, offset, len)), len)?;
+        let h5 = hdf5_pure::File::from_source(Part::new(file, offset, len)).map_err(|e| broken("file", &e))?;
+        require_whole(&h5, len)?;
         let inline = MAX_INLINE.min(len.saturating_mul(MAX_INFLATION));
         let found = Variables::default();
         Ok(Self { h5, found, budget: len, inline, base: offset, end: offset + len, bytes: None })
@@ -84,7 +85,8 @@ impl Headers {
     fn of_bytes(bytes: Vec<u8>) -> Result<Self, Problem> {
         let len = bytes.len() as u64;
         let bytes: Arc<[u8]> = bytes.into();
-        let h5 = whole(hdf5_pure::File::from_source(InMemory(bytes.clone())), len)?;
+        let h5 = hdf5_pure::File::from_source(InMemory(bytes.clone())).map_err(|e| broken("file", &e))?;
+        require_whole(&h5, len)?;
         let (found, inline) = (Variables::default(), MAX_INLINE.min(len));
         Ok(Self { h5, found, budget: len, inline, base: 0, end: len, bytes: Some(bytes) })
     }
@@ -220,14 +222,13 @@ impl Headers {
     }
 }
 
-/// The file that was opened, if all of it is there: it says how long it is.
-fn whole(opened: Result<hdf5_pure::File, hdf5_pure::Error>, len: u64) -> Result<hdf5_pure::File, Problem> {
-    let h5 = opened.map_err(|e| broken("file", &e))?;
+/// Refuses a file that ends before it says so.
+fn require_whole(h5: &hdf5_pure::File, len: u64) -> Result<(), Problem> {
     let end = h5.superblock().eof_address;
     if end > len {
         return Err(Problem::weights("file", format!("it is cut off: it ends after {len} bytes of {end}")));
     }
-    Ok(h5)
+    Ok(())
 }
 
 fn dims(ty: &Type) -> Vec<u64> {
