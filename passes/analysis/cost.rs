@@ -10,7 +10,7 @@ use netc_ir::{CoreOp, Dim, Func, FuncId, Module, Name, Op, OpId, OpKind, Type, W
 use netc_pass::{Dialects, Fuel};
 
 use super::calls::callees_first;
-use super::names::{OpNames, model_layers};
+use super::names::{OpNames, model_layers, undeclared_inputs};
 use super::needed::constant_producer;
 use super::one_tensor::{Cut, OneTensorCuts};
 use super::post_dominators::{Node, PostDominators};
@@ -73,11 +73,11 @@ impl<'m> Costs<'m> {
     /// The cost of the function `id`.
     pub fn func(&self, id: FuncId) -> Cost {
         let func = &self.module[id];
-        let layers = model_layers(self.module, func).len();
+        let declared = model_layers(self.module, func).len();
         Cost {
             params: self.weights[id.index()].iter().map(|w| self.elements(*w)).fold(0, u64::saturating_add),
             macs: self.total_macs[id.index()],
-            layers: if layers == 0 { func.num_ops() } else { layers },
+            layers: if func.layers().is_empty() { func.num_ops() } else { declared + undeclared_inputs(func) },
         }
     }
 

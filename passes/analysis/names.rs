@@ -130,9 +130,19 @@ const BEFORE: &str = "before:";
 /// The layers of `func` as Keras counts them in `model.layers`: operations are not layers, and a `Sequential` leaves
 /// its input layer out.
 pub fn model_layers(module: &Module, func: &Func) -> Vec<LayerId> {
-    let sequential = func.attrs.get("class").and_then(|c| c.as_str()) == Some("Sequential");
-    let inputs = if sequential { func.params.iter().filter_map(|p| p.layer).collect() } else { BTreeSet::new() };
+    let inputs =
+        if is_sequential(func) { func.params.iter().filter_map(|p| p.layer).collect() } else { BTreeSet::new() };
     func.layers().into_iter().filter(|id| !is_operation(&module[*id]) && !inputs.contains(id)).collect()
+}
+
+/// The input layers that a file of `func` will have beside those that are declared: a stage has some for what it reads of
+/// others.
+pub(super) fn undeclared_inputs(func: &Func) -> usize {
+    if is_sequential(func) { 0 } else { func.params.iter().filter(|p| p.layer.is_none()).count() }
+}
+
+fn is_sequential(func: &Func) -> bool {
+    func.attrs.get("class").and_then(|c| c.as_str()) == Some("Sequential")
 }
 
 /// Whether `layer` declares an operation (`x + y`, `keras.ops.add(x, y)`), which Keras does not count as a layer.

@@ -325,6 +325,8 @@ def check_cut(path, graph, cut, folder, values, expected):
     part = graph.first_part(*first)
     manifest = harness.split(path, cut, folder)
     assert len(manifest["stages"]) == cut.count(",") + 2
+    for stage in manifest["stages"]:
+        assert stage["layers"] == len(load(folder / stage["file"]).layers), "as Keras counts them"
     inputs = [i for stage in manifest["stages"][1:] for i in stage["inputs"]]
     crossing = {i["source"]["output"] for i in inputs if i["source"].get("stage") == 0}
     assert len(crossing) == len({name for name in graph.crossing(part) if name[0] in graph.calls})

@@ -261,16 +261,6 @@ def test_an_architecture_of_keras_2_with_weights_is_the_model(name, tmp_path):
     assert_close(run(load(tmp_path / "m.keras"), inputs), outputs)
 
 
-def test_the_state_of_the_optimizer_is_told_of(tmp_path):
-    model = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
-    model.compile("adam", "mse")
-    model.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0)
-    model.save(tmp_path / "model.h5")
-    done = netc(tmp_path / "model.h5", "-o", tmp_path / "again.keras")
-    assert "the compile configuration and the optimizer's state are left out" in done.stdout + done.stderr
-    assert load(tmp_path / "again.keras").count_params() == 8
-
-
 def test_a_file_of_weights_alone_is_told_apart(tmp_path):
     model = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
     model.save_weights(tmp_path / "w.weights.h5")

@@ -24,8 +24,8 @@ pub(crate) struct Report<'a> {
     pub(crate) verification: Option<&'a Verification>,
     /// What was written, by path.
     pub(crate) written: Vec<String>,
-    /// Whether an output was asked for.
-    pub(crate) has_output: bool,
+    /// How to ask for an output, where none was asked for.
+    pub(crate) hint: Option<&'static str>,
 }
 
 impl Report<'_> {
@@ -60,9 +60,7 @@ impl Report<'_> {
         for path in &self.written {
             out.push_str(&format!("{:<10}{path}\n", "wrote"));
         }
-        if !self.has_output {
-            let how =
-                if self.chain.is_some() { "`-o out/` writes the stages" } else { "`-o x.keras` writes the model" };
+        if let Some(how) = self.hint {
             out.push_str(&format!("{:<10}nothing: {how}\n", "wrote"));
         }
         out
@@ -129,8 +127,9 @@ pub(crate) fn title(model: &Model, costs: &Costs<'_>) -> String {
 fn summary(model: &Model, costs: &Costs<'_>, func: FuncId) -> String {
     let cost = costs.func(func);
     let (layers, macs) = (count(cost.layers, "layer"), thousands_or_unknown(cost.macs));
+    let parts = Chain::of(&model.module, func).map_or(layers, |chain| count(chain.stages.len(), "stage"));
     let params = thousands_or_unknown(model.parameters(cost.params));
-    format!("{layers}, {params} parameters, {macs} multiply-accumulates per example")
+    format!("{parts}, {params} parameters, {macs} multiply-accumulates per example")
 }
 
 fn entry(head: &str, name: &str, ty: &Type) -> String {

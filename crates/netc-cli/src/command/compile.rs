@@ -81,7 +81,7 @@ pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliErro
         costs: &costs,
         verification: verification.as_ref(),
         written,
-        has_output: args.output.is_some(),
+        hint: args.output.is_none().then(|| hint(chain.as_ref(), args.format)),
     };
     text::print(&match args.emit {
         Emit::Report => report.text(),
@@ -99,6 +99,15 @@ pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliErro
     std::mem::forget(costs);
     std::mem::forget(model);
     result
+}
+
+/// How to ask for an output.
+fn hint(chain: Option<&Chain>, format: Option<Format>) -> &'static str {
+    match chain {
+        Some(_) => "`-o out/` writes the stages",
+        None if format.is_some_and(Format::is_folder) => "`-o js/` writes the model",
+        None => "`-o x.keras` writes the model",
+    }
 }
 
 /// The path as it is found from everywhere.

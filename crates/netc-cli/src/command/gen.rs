@@ -46,10 +46,12 @@ pub(crate) fn run(args: &GenArgs) -> Result<(), CliError> {
     }
     let model = input::model(module(level, args, features), "random".into(), Vec::new(), "the random program")?;
     match target {
-        Some(Target::Model(path, format)) => write_model(&model, path, format).map(drop),
-        Some(Target::Program(path)) => program::write(&model.module, "", path),
-        None => text::print(&netc_ir::print(&model.module)),
+        Some(Target::Model(path, format)) => drop(write_model(&model, path, format)?),
+        Some(Target::Program(path)) => program::write(&model.module, "", path)?,
+        None => return text::print(&netc_ir::print(&model.module)),
     }
+    let written = args.output.iter().map(|path| format!("{:<10}{}\n", "wrote", path.display()));
+    text::print(&written.collect::<String>())
 }
 
 fn module(level: Level, args: &GenArgs, features: Features) -> Module {
