@@ -51,8 +51,15 @@ impl Tree {
     }
 }
 
-/// Writes `tree` as an HDF5 file to `out`.
-pub(crate) fn write(tree: &Tree, module: &Module, store: &Store, out: &mut Hashed<'_>) -> Result<(), Problem> {
+/// An HDF5 file with holes where the bytes of large weights belong.
+pub(crate) struct Laid {
+    image: Image,
+    /// The weight at each address.
+    holes: BTreeMap<u64, WeightId>,
+}
+
+/// Lays `tree` out as an HDF5 file.
+pub(crate) fn lay_out(tree: &Tree, module: &Module, store: &Store) -> Result<Laid, Problem> {
     let mut builder = FileBuilder::new();
     let mut skeleton = Skeleton { module, store, streamed: BTreeMap::new() };
     tree.attrs.iter().for_each(|(key, value)| builder.set_attr(key, value.clone()));
@@ -64,7 +71,14 @@ pub(crate) fn write(tree: &Tree, module: &Module, store: &Store, out: &mut Hashe
     let mut image = Image::default();
     builder.finish_to(&mut image).map_err(|e| Problem::weights("layout", e.to_string()))?;
     let holes = skeleton.addresses(&image)?;
-    image.emit(&holes, module, store, out)
+    Ok(Laid { image, holes })
+}
+
+impl Laid {
+    /// Writes the file, with the bytes of the weights.
+    pub(crate) fn write(&self, module: &Module, store: &Store, out: &mut Hashed<'_>) -> Result<(), Problem> {
+        self.image.emit(&self.holes, module, store, out)
+    }
 }
 
 struct Skeleton<'m> {

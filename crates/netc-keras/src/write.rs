@@ -1,6 +1,8 @@
 //! Writing a function as a file that Keras loads: `.keras`, HDF5, or JSON without weights.
 
 use std::io::{self, Write};
+use std::panic::resume_unwind;
+use std::thread;
 
 use netc_data::{Hashed, Store};
 use netc_ir::{Attr, Attrs, FuncId, Module, WeightId};
@@ -94,11 +96,15 @@ fn write_archive(module: &Module, func: FuncId, store: &Store, out: impl Write) 
     let (mut object, written) = exporter.top_level(func)?;
     training::add_to_archive(&mut exporter, module, func, &mut object);
     let mut archive = ArchiveWriter::new(out);
-    let metadata = json::print(&Attr::Map(metadata(module)));
-    archive.member("metadata.json", |out| Ok(out.write_all(metadata.as_bytes())?))?;
-    let config = json::print(&Attr::Map(object));
-    archive.member("config.json", |out| Ok(out.write_all(config.as_bytes())?))?;
-    archive.member("model.weights.h5", |out| h5write::write(&exporter.weights, module, store, out))?;
+    let laid = thread::scope(|scope| {
+        let laid = scope.spawn(|| h5write::lay_out(&exporter.weights, module, store));
+        for (name, object) in [("metadata.json", metadata(module)), ("config.json", object)] {
+            let text = json::print(&Attr::Map(object));
+            archive.member(name, |out| Ok(out.write_all(text.as_bytes())?))?;
+        }
+        laid.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })?;
+    archive.member("model.weights.h5", |out| laid.write(module, store, out))?;
     for (name, asset) in &exporter.assets {
         archive.member(name, |out| Ok(out.splice(|out| store.copy(&module[*asset], out))?))?;
     }
@@ -126,7 +132,7 @@ fn write_whole_model(module: &Module, func: FuncId, store: &Store, mut out: impl
             file.groups.insert(OPTIMIZER_WEIGHTS.into(), variables);
         }
     }
-    h5write::write(&file, module, store, &mut Hashed::new(&mut out))?;
+    h5write::lay_out(&file, module, store)?.write(module, store, &mut Hashed::new(&mut out))?;
     out.flush()?;
     Ok(written)
 }
