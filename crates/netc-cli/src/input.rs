@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use netc_data::Store;
-use netc_ir::{Attr, FileId, FuncId, MAIN, Module, Name};
+use netc_ir::{Attr, FileId, FuncId, LayerId, MAIN, Module, Name, WeightData, WeightId};
 use netc_keras::ReadOptions;
 use netc_keras::lower::KerasDialect;
 use netc_pass::{Context, Dialects, LayerLibrary, Manager, Pipeline, nearest};
@@ -97,19 +97,28 @@ pub(crate) fn load_whole(given: Given<'_>, dialects: &Dialects) -> Result<Model,
 fn load_quietly(given: Given<'_>, dialects: &Dialects) -> Result<Model, CliError> {
     let mut model = load_input(given, dialects)?;
     model.source = Some(PathBuf::from(given.input)).filter(|path| path.exists());
-    if !given.options.training {
-        remove_training(&mut model.module);
+    if !given.options.compiled && remove_compiled(&mut model.module) {
+        model.notes.push(netc_keras::LEFT_OUT.into());
     }
     Ok(model)
 }
 
-/// A program may have what was not to be read of a model.
-fn remove_training(module: &mut Module) {
-    if let Some(layer) = netc_keras::training(module) {
-        let weights = module[layer].data().map(Entry::Weight);
-        let entries: Vec<Entry> = weights.chain([Entry::Layer(layer)]).collect();
-        remove_unused(module, &entries);
-    }
+/// Removes from a program what was not to be read of a model, and says whether there was any.
+fn remove_compiled(module: &mut Module) -> bool {
+    let declared: Vec<LayerId> = netc_keras::compiled(module).collect();
+    let weights: Vec<WeightId> = declared.iter().flat_map(|layer| module[*layer].data()).collect();
+    let files = weights.iter().filter_map(|weight| match module[*weight].data {
+        WeightData::File { file, .. } => Some(Entry::File(file)),
+        WeightData::Inline(_) | WeightData::Random { .. } => None,
+    });
+    let entries: Vec<Entry> = declared
+        .iter()
+        .map(|layer| Entry::Layer(*layer))
+        .chain(weights.iter().map(|weight| Entry::Weight(*weight)))
+        .chain(files)
+        .collect();
+    remove_unused(module, &entries);
+    !declared.is_empty()
 }
 
 fn load_input(given: Given<'_>, dialects: &Dialects) -> Result<Model, CliError> {

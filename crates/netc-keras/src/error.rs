@@ -8,6 +8,8 @@ use netc_ir::Name;
 use netc_pass::LowerError;
 use thiserror::Error;
 
+use crate::graph::join;
+
 /// A file that cannot be read as a Keras model, or a model that cannot be written as one.
 #[derive(Debug, Error)]
 pub enum KerasError {
@@ -142,6 +144,12 @@ impl Problem {
     /// A problem of an HDF5 file that is the model, and not a member of an archive.
     pub(crate) fn in_whole_model(self) -> Self {
         if let Self::Weights { place, note } = self { Self::WholeModel { place, note } } else { self }
+    }
+
+    /// A problem of weights that are below the group at `group`, from which its place counts.
+    pub(crate) fn below(self, group: &str) -> Self {
+        let Self::Weights { place, note } = self else { return self };
+        Self::weights(join(group, place.trim_matches('/')), note)
     }
 
     /// A problem of a shard of the weights.

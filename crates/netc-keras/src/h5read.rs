@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hdf5_pure::{Dataset, Group, Layout};
 use netc_ir::{ElemType, Literal, Type};
 
+use crate::compiled;
 use crate::error::Problem;
 use crate::graph::join;
 use crate::h5source::{InMemory, Part};
@@ -46,18 +47,14 @@ pub(crate) struct Variables {
     pub(crate) names: BTreeMap<String, String>,
 }
 
-/// Reads the headers of the HDF5 file that is `len` bytes from `offset` on.
-pub(crate) fn read(file: Arc<File>, offset: u64, len: u64) -> Result<Variables, Problem> {
-    let mut headers = Headers::open(file, offset, len)?;
-    headers.group(&headers.root(), String::new(), 0)?;
-    Ok(headers.found)
+/// Reads the headers of the HDF5 file that is `len` bytes from `offset` on, those of the optimizer if `optimizer` is set.
+pub(crate) fn read(file: Arc<File>, offset: u64, len: u64, optimizer: bool) -> Result<Variables, Problem> {
+    Headers::open(file, offset, len)?.all(optimizer)
 }
 
 /// Reads an HDF5 file that is in memory; so are its weights then.
-pub(crate) fn read_bytes(bytes: Vec<u8>) -> Result<Variables, Problem> {
-    let mut headers = Headers::of_bytes(bytes)?;
-    headers.group(&headers.root(), String::new(), 0)?;
-    Ok(headers.found)
+pub(crate) fn read_bytes(bytes: Vec<u8>, optimizer: bool) -> Result<Variables, Problem> {
+    Headers::of_bytes(bytes)?.all(optimizer)
 }
 
 /// The headers of a file that is being read, with what may still be read of it.
@@ -70,6 +67,8 @@ pub(crate) struct Headers {
     end: u64,
     /// The bytes of a file that is in memory.
     bytes: Option<Arc<[u8]>>,
+    /// Whether the group of the optimizer is passed over.
+    skips_optimizer: bool,
 }
 
 impl Headers {
@@ -79,7 +78,16 @@ impl Headers {
         require_whole(&h5, len)?;
         let inline = MAX_INLINE.min(len.saturating_mul(MAX_INFLATION));
         let found = Variables::default();
-        Ok(Self { h5, found, budget: len, inline, base: offset, end: offset + len, bytes: None })
+        Ok(Self {
+            h5,
+            found,
+            budget: len,
+            inline,
+            base: offset,
+            end: offset + len,
+            bytes: None,
+            skips_optimizer: false,
+        })
     }
 
     fn of_bytes(bytes: Vec<u8>) -> Result<Self, Problem> {
@@ -88,16 +96,22 @@ impl Headers {
         let h5 = hdf5_pure::File::from_source(InMemory(bytes.clone())).map_err(|e| broken("file", &e))?;
         require_whole(&h5, len)?;
         let (found, inline) = (Variables::default(), MAX_INLINE.min(len));
-        Ok(Self { h5, found, budget: len, inline, base: 0, end: len, bytes: Some(bytes) })
+        Ok(Self { h5, found, budget: len, inline, base: 0, end: len, bytes: Some(bytes), skips_optimizer: false })
     }
 
     pub(crate) fn root(&self) -> Group {
         self.h5.root()
     }
 
-    /// The datasets below `group`, by path from it.
-    pub(crate) fn datasets(&mut self, group: &Group) -> Result<BTreeMap<String, Variable>, Problem> {
-        self.group(group, String::new(), 0)?;
+    fn all(mut self, optimizer: bool) -> Result<Variables, Problem> {
+        self.skips_optimizer = !optimizer;
+        self.group(&self.root(), String::new(), 0)?;
+        Ok(self.found)
+    }
+
+    /// The datasets below `group`, which is at `place`, by path from it.
+    pub(crate) fn datasets(&mut self, group: &Group, place: &str) -> Result<BTreeMap<String, Variable>, Problem> {
+        self.group(group, String::new(), 0).map_err(|problem| problem.below(place))?;
         Ok(std::mem::take(&mut self.found.datasets))
     }
 
@@ -119,6 +133,9 @@ impl Headers {
             self.found.datasets.insert(path, variable);
         }
         for (name, child) in group.iter_groups().map_err(|e| broken(&place(), &e))? {
+            if depth == 0 && self.skips_optimizer && name == compiled::GROUP {
+                continue;
+            }
             let path = below(&path, &name)?;
             self.spend(&path)?;
             self.group(&child, path, depth + 1)?;

@@ -14,10 +14,10 @@ use std::thread;
 use hdf5_pure::{AttrValue, Group};
 use netc_ir::Attr;
 
+use crate::compiled::{Compiled, OPTIMIZER_WEIGHTS, TRAINING_CONFIG};
 use crate::error::Problem;
 use crate::graph::join;
 use crate::h5read::{self, Headers, Variable};
-use crate::training::{OPTIMIZER_WEIGHTS, TRAINING_CONFIG, Training};
 use crate::weights::WeightTable;
 use crate::{json, legacy};
 
@@ -29,8 +29,8 @@ pub(crate) struct WholeModel {
     pub(crate) weights: WeightLists,
     /// Whether it was compiled: there is the configuration of that, or a group besides that of the weights, the optimizer's.
     pub(crate) is_compiled: bool,
-    /// How it is trained, where that was asked for.
-    pub(crate) training: Option<Training>,
+    /// How, where that was asked for.
+    pub(crate) compiled: Option<Compiled>,
 }
 
 /// The weights of each layer in the order in which it lists them, with their names.
@@ -40,15 +40,15 @@ pub(crate) type WeightLists = BTreeMap<String, Vec<(String, Variable)>>;
 pub(crate) const CONFIG: &str = "model_config";
 pub(crate) const WEIGHTS: &str = "model_weights";
 
-/// Reads the headers of the file; with `training`, how the model is trained too.
-pub(crate) fn read(file: Arc<File>, training: bool) -> Result<WholeModel, Problem> {
+/// Reads the headers of the file; with `compiled`, how the model was compiled too.
+pub(crate) fn read(file: Arc<File>, compiled: bool) -> Result<WholeModel, Problem> {
     let len = file.metadata()?.len();
     let headers = Headers::open(file, 0, len);
-    headers.and_then(|headers| read_headers(headers, training)).map_err(Problem::in_whole_model)
+    headers.and_then(|headers| read_headers(headers, compiled)).map_err(Problem::in_whole_model)
 }
 
 /// Reads what the root says of the model while its weights are looked up: either takes as long as the other.
-fn read_headers(mut headers: Headers, training: bool) -> Result<WholeModel, Problem> {
+fn read_headers(mut headers: Headers, compiled: bool) -> Result<WholeModel, Problem> {
     let root = headers.root();
     let attrs = attrs(&root, "/")?;
     let text = |key: &str| attrs.get(key).and_then(AttrValue::as_str).map(str::to_string);
@@ -67,26 +67,29 @@ fn read_headers(mut headers: Headers, training: bool) -> Result<WholeModel, Prob
     let object = object.map_err(|source| Problem::Json { member: CONFIG, source })?;
     let weights = weights?;
     let has_state = groups.iter().any(|g| g == OPTIMIZER_WEIGHTS);
-    let training = training_config.filter(|_| training);
-    let training = training.map(|config| read_training(&mut headers, &root, &config, has_state)).transpose()?;
+    let config = training_config.filter(|_| compiled);
+    let compiled = config.map(|config| read_compiled(&mut headers, &root, &config, has_state).map_err(with_hint));
+    let compiled = compiled.transpose()?;
     let (keras_version, backend) = (text("keras_version"), text("backend"));
-    Ok(WholeModel { object, keras_version, backend, weights, is_compiled, training })
+    Ok(WholeModel { object, keras_version, backend, weights, is_compiled, compiled })
 }
 
-/// How the model is trained: by `config`, with the variables of the optimizer, if it has any.
-fn read_training(headers: &mut Headers, root: &Group, config: &str, has_state: bool) -> Result<Training, Problem> {
-    let config = json::parse(config).map_err(|source| Problem::Json { member: TRAINING_CONFIG, source })?;
-    let variables = if has_state { optimizer_weights(headers, root).map_err(can_be_left_out)? } else { Vec::new() };
-    Ok(Training::of_hdf5(config, variables.into_iter().map(|(name, variable)| (name.into(), variable)).collect()))
+/// How the model was compiled, as `config` says, with the variables of the optimizer, if it has any.
+fn read_compiled(headers: &mut Headers, root: &Group, config: &str, has_state: bool) -> Result<Compiled, Problem> {
+    let config = json::parse(config);
+    let config = config.map_err(|e| Problem::whole(TRAINING_CONFIG, format!("it is not JSON: {e}")))?;
+    let variables = if has_state { optimizer_weights(headers, root)? } else { Vec::new() };
+    Ok(Compiled::of_hdf5(config, variables))
 }
 
 fn optimizer_weights(headers: &mut Headers, root: &Group) -> Result<Vec<(String, Variable)>, Problem> {
     let group = root.group(OPTIMIZER_WEIGHTS).map_err(|e| broken(OPTIMIZER_WEIGHTS, &e))?;
     let names = names(&attrs(&group, OPTIMIZER_WEIGHTS)?, "weight_names");
-    take_listed(&mut headers.datasets(&group)?, "", names, OPTIMIZER_WEIGHTS)
+    take_listed(&mut headers.datasets(&group, OPTIMIZER_WEIGHTS)?, "", names, OPTIMIZER_WEIGHTS)
 }
 
-fn can_be_left_out(problem: Problem) -> Problem {
+/// Says how to read the rest of the model.
+fn with_hint(problem: Problem) -> Problem {
     let problem = problem.in_whole_model();
     if let Problem::WholeModel { place, note } = problem {
         return Problem::whole(place, format!("{note}; --no-optimizer leaves the optimizer's state out"));
@@ -112,7 +115,7 @@ pub(crate) fn read_weights(file: Arc<File>) -> Result<WeightTable, Problem> {
     if attrs.contains_key("layer_names") || attrs.contains_key("layer_names0") {
         return weights(&mut headers, &root, "/").map(WeightTable::Lists).map_err(Problem::in_whole_model);
     }
-    h5read::read(file, 0, len).map(WeightTable::Groups).map_err(Problem::in_whole_model)
+    h5read::read(file, 0, len, false).map(WeightTable::Groups).map_err(Problem::in_whole_model)
 }
 
 fn no_config(root: &Group) -> Problem {
@@ -138,7 +141,7 @@ fn weights(headers: &mut Headers, group: &Group, place: &str) -> Result<WeightLi
         let note = "Keras wrote it on theano, whose kernels are mirrored; load it in Keras 2 and save it anew";
         return Err(Problem::whole(place, note));
     }
-    let mut datasets = headers.datasets(group)?;
+    let mut datasets = headers.datasets(group, place)?;
     let mut lists = WeightLists::new();
     // To look a group up by name reads all of its parent's links.
     let layers: HashMap<String, Group> = group.iter_groups().map_err(|e| broken(place, &e))?.collect();

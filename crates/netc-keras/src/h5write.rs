@@ -92,6 +92,10 @@ impl Skeleton<'_> {
     fn fill(&mut self, group: &mut GroupBuilder, tree: &Tree, path: &str) -> Result<(), Problem> {
         tree.attrs.iter().for_each(|(key, value)| group.set_attr(key, value.clone()));
         for (name, weight) in &tree.weights {
+            if tree.groups.contains_key(name) {
+                let note = "other weights have places below it: HDF5 has one thing of a name";
+                return Err(Problem::weights(format!("{path}/{name}"), note));
+            }
             self.dataset(group.create_dataset(name), *weight, format!("{path}/{name}"))?;
         }
         for (name, child) in &tree.groups {

@@ -11,13 +11,13 @@ use netc_pass::Dialects;
 
 use crate::assets::Assets;
 use crate::call::{Call, Symbols, TensorRef, extents, structure};
+use crate::compiled::{self, COMPILE_CONFIG, Compiled, LEFT_OUT};
 use crate::error::Problem;
 use crate::graph::{Entry, EntryKind, Graph, Surroundings, count_from_zero, counts_from_one, join};
 use crate::h5read::{Bytes, Variable};
 use crate::legacy::Era;
 use crate::names::{GroupNames, UniqueNames, dialect_class, elem_type, is_layer_class, snake_case};
 use crate::read::Imported;
-use crate::training::Training;
 use crate::weights::{Claim, Listed, WeightTable, Weights};
 
 pub(crate) struct Importer<'a> {
@@ -71,16 +71,16 @@ impl<'a> Importer<'a> {
                 .push(format!("`{class}` is a class of the user: what its own `call` does besides is not in the file"));
         }
         let mut shell = strip_graph(object.as_map().unwrap_or(&Attrs::new()));
-        shell.remove("compile_config");
+        shell.remove(COMPILE_CONFIG);
         self.model(config, &Place::default(), MAIN, Some(shell))?;
         Ok(())
     }
 
-    /// Declares how the model is trained.
-    pub(crate) fn training(&mut self, mut training: Training) {
-        let variables = std::mem::take(&mut training.variables);
-        let variables = self.declare_weights(variables, "optimizer", &self.weights_files.clone());
-        self.module.add_layer(training.declaration(variables));
+    /// Declares how the model was compiled.
+    pub(crate) fn compiled(&mut self, compiled: Compiled) {
+        let files = self.weights_files.clone();
+        let declared = compiled.declaration(|variables| self.declare_weights(variables, compiled::GROUP, &files));
+        self.module.add_layer(declared);
     }
 
     fn era(&self) -> Era {
@@ -268,6 +268,10 @@ impl<'a> Importer<'a> {
 
         let mut declared = if nested.is_some() { strip_graph(object) } else { object.clone() };
         declared.remove("inbound_nodes");
+        if nested.is_some() && compiled::config_of(&declared).is_some() {
+            declared.remove(COMPILE_CONFIG);
+            self.notes.push(format!("of the model `{path}` {LEFT_OUT}"));
+        }
         if functional {
             // Files are written with it, and some of before Keras 3 may say it in the configuration alone.
             declared.set("name", &*name);

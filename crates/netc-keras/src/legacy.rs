@@ -14,9 +14,9 @@ use std::borrow::Cow;
 
 use netc_ir::{Attr, Attrs, Layer, Module};
 
+use crate::compiled;
 use crate::export::Container;
 use crate::names::UniqueNames;
-use crate::training;
 
 pub(crate) use classes::dialect_class;
 use gates::GateChange;
@@ -118,7 +118,7 @@ pub(crate) fn without_slashes(module: &Module) -> Cow<'_, Module> {
 /// What [`write`](crate::write()) changes, as declarations of Keras 2 are not what Keras 3 reads, and leaves out; for the
 /// user.
 pub fn changes(module: &Module) -> Vec<String> {
-    [training::changes(module, Container::Archive), changes_for_json(module)].concat()
+    [compiled::omissions(module, Container::Archive), changes_for_json(module)].concat()
 }
 
 /// What [`write_json`](crate::write_json) changes in the declarations of layers, which are then as in an archive; for the
@@ -163,13 +163,13 @@ pub fn changes_for_json(module: &Module) -> Vec<String> {
 
 /// What [`write_hdf5`](crate::write_hdf5) changes; for the user.
 pub fn changes_for_hdf5(module: &Module) -> Vec<String> {
-    training::changes(module, Container::Hdf5)
+    compiled::omissions(module, Container::Hdf5)
 }
 
 /// What [`write_tfjs`](crate::write_tfjs) changes, as TensorFlow.js reads no declarations of Keras 3; for the user.
 pub fn changes_for_tfjs(module: &Module) -> Vec<String> {
     let version = module.attrs.get("keras_version").and_then(Attr::as_str).unwrap_or("3");
-    let mut changes = training::changes(module, Container::Tfjs);
+    let mut changes = compiled::omissions(module, Container::Tfjs);
     if Era::of(&module.attrs) == Era::Keras3 {
         changes.push(format!(
             "the layers are declared as in Keras {version}, and are written as Keras {KERAS_2} has them"

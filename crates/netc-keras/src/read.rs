@@ -15,13 +15,13 @@ use netc_pass::Dialects;
 
 use crate::archive::{Archive, MAX_MEMBER};
 use crate::assets::{self, Assets};
+use crate::compiled::{Compiled, LEFT_OUT};
 use crate::error::{KerasError, Problem};
 use crate::h5read::{self, Variables};
 use crate::h5whole::{self, WholeModel};
 use crate::import::Importer;
 use crate::legacy::keras1;
 use crate::tfjs::{self, LayersModel};
-use crate::training::{LEFT_OUT, Training};
 use crate::weights::{WeightTable, Weights};
 use crate::{json, legacy, sharded, write};
 
@@ -56,9 +56,9 @@ pub struct ReadOptions<'a> {
     /// weights in HDF5 of any other Keras, or a file with a model.
     pub weights: Option<&'a Path>,
     /// Whether the compile configuration and the optimizer's state are read too, as the declaration that
-    /// [`training`](crate::training()) finds. Leave them out of a module that passes change: they are of the model as it
-    /// was, and so of none with other weights.
-    pub training: bool,
+    /// [`compiled`](crate::compiled()) finds. They belong to the model exactly as it is in the file: do not ask for them
+    /// where passes follow. With other weights there are none, nor of models of Keras 1 and of TensorFlow.js.
+    pub compiled: bool,
 }
 
 /// Reads the model at `path` as [`read`] does, as `options` say.
@@ -69,8 +69,8 @@ pub fn read_with(path: &Path, options: ReadOptions<'_>, dialects: &Dialects) -> 
     let failed = |path: &Path, source| KerasError::Read { path: path.into(), source };
     let given = options.weights.map(|weights| other_weights(weights).map_err(|source| failed(weights, source)));
     let given = given.transpose()?;
-    let training = options.training && given.is_none();
-    Reader { path, given, training, dialects }.read().map_err(|source| {
+    let compiled = options.compiled && given.is_none();
+    Reader { path, given, compiled, dialects }.read().map_err(|source| {
         let wrong = options.weights.filter(|_| matches!(source, Problem::Weights { .. })).unwrap_or(path);
         failed(wrong, source)
     })
@@ -80,7 +80,7 @@ pub fn read_with(path: &Path, options: ReadOptions<'_>, dialects: &Dialects) -> 
 fn other_weights(path: &Path) -> Result<Weights, Problem> {
     let file = Arc::new(File::open(path)?);
     let table = match container(&file)? {
-        Container::Archive => WeightTable::Groups(weights(&Archive::open(file.clone())?, &file)?),
+        Container::Archive => WeightTable::Groups(weights(&Archive::open(file.clone())?, &file, false)?),
         Container::Hdf5 => h5whole::read_weights(file)?,
         Container::Json => return listed_weights(path, &file),
     };
@@ -102,7 +102,7 @@ struct Reader<'a> {
     path: &'a Path,
     /// Weights that are given apart from the model.
     given: Option<Weights>,
-    training: bool,
+    compiled: bool,
     dialects: &'a Dialects,
 }
 
@@ -118,8 +118,8 @@ impl Reader<'_> {
 
     /// A model in an HDF5 file.
     fn whole_model(mut self, file: Arc<File>) -> Result<Imported, Problem> {
-        let whole = h5whole::read(file.clone(), self.training)?;
-        let WholeModel { object: mut model, keras_version, backend, mut weights, is_compiled, mut training } = whole;
+        let whole = h5whole::read(file.clone(), self.compiled)?;
+        let WholeModel { object: mut model, keras_version, backend, mut weights, is_compiled, mut compiled } = whole;
         let mut version = keras_version.as_deref().unwrap_or(keras1::DECLARED_AS);
         let is_of_keras_1 = keras1::is_of(keras_version.as_deref());
         if is_of_keras_1 {
@@ -127,16 +127,16 @@ impl Reader<'_> {
             weights = keras1::weights(&model, weights, &file)?;
             version = keras1::DECLARED_AS;
             // It is of layers as Keras 1 declares them.
-            training = None;
+            compiled = None;
             self.given_as_of_keras_2(&model)?;
         }
         let mut attrs = Attrs::new().with("format", "keras-h5").with("keras_version", version);
         if let Some(backend) = backend {
             attrs.set("backend", &*backend);
         }
-        let is_left_out = is_compiled && training.is_none();
+        let is_left_out = is_compiled && compiled.is_none();
         let own = Weights::of_file(self.path, WeightTable::Lists(weights));
-        let mut imported = self.import(own, Assets::default(), attrs, training, &model)?;
+        let mut imported = self.import(own, Assets::default(), attrs, compiled, &model)?;
         if is_of_keras_1 {
             imported.notes.push("it is of Keras 1: its layers are declared as Keras 2 has them".into());
         }
@@ -177,8 +177,11 @@ impl Reader<'_> {
         }
         let is_given = self.given.is_some();
         attrs.set(write::ARCHITECTURE, !is_given);
-        let none = Weights::of_file(self.path, WeightTable::Groups(Variables::default()));
-        let mut imported = self.import(none, Assets::default(), attrs, None, &Attr::Map(object))?;
+        let mut none = Variables::default();
+        let object = Attr::Map(object);
+        let compiled = Compiled::of_object(&object, &mut none);
+        let none = Weights::of_file(self.path, WeightTable::Groups(none));
+        let mut imported = self.import(none, Assets::default(), attrs, compiled, &object)?;
         if !is_given {
             imported.notes.push("it is an architecture without weights; give a file of weights with --weights".into());
         }
@@ -202,7 +205,8 @@ impl Reader<'_> {
         let archive = Archive::open(file.clone())?;
         let given = self.given.is_some();
         let (own, config) = thread::scope(|scope| {
-            let own = scope.spawn(|| if given { Ok(Variables::default()) } else { weights(&archive, &file) });
+            let own = || if given { Ok(Variables::default()) } else { weights(&archive, &file, self.compiled) };
+            let own = scope.spawn(own);
             let config = parse_member(&archive, CONFIG);
             (own.join().unwrap_or_else(|panic| resume_unwind(panic)), config)
         });
@@ -212,15 +216,9 @@ impl Reader<'_> {
             metadata => metadata?,
         };
         let assets = Assets::of(&archive)?;
-        let training = Training::of_archive(&config, &mut own);
-        let is_left_out = training.is_some() && !self.training;
-        let training = training.filter(|_| self.training);
+        let compiled = Compiled::of_object(&config, &mut own);
         let own = Weights::of_file(self.path, WeightTable::Groups(own));
-        let mut imported = self.import(own, assets, module_attrs(&metadata), training, &config)?;
-        if is_left_out {
-            imported.notes.push(LEFT_OUT.into());
-        }
-        Ok(imported)
+        self.import(own, assets, module_attrs(&metadata), compiled, &config)
     }
 
     /// Makes given weights of Keras 1 those of Keras 2, for the layers of `model`.
@@ -239,16 +237,20 @@ impl Reader<'_> {
         own: Weights,
         assets: Assets,
         attrs: Attrs,
-        training: Option<Training>,
+        compiled: Option<Compiled>,
         object: &Attr,
     ) -> Result<Imported, Problem> {
         let weights = self.given.unwrap_or(own);
         let mut importer = Importer::new(self.path, weights, assets, self.dialects, attrs);
         importer.top_level(object)?;
-        if let Some(training) = training {
-            importer.training(training);
+        let is_left_out = compiled.is_some() && !self.compiled;
+        if let Some(compiled) = compiled.filter(|_| self.compiled) {
+            importer.compiled(compiled);
         }
-        let imported = importer.finish();
+        let mut imported = importer.finish();
+        if is_left_out {
+            imported.notes.push(LEFT_OUT.into());
+        }
         verify(&imported.module)?;
         Ok(imported)
     }
@@ -332,10 +334,10 @@ fn parse_member(archive: &Archive, member: &'static str) -> Result<Attr, Problem
     json::parse(&archive.text(member)?).map_err(|source| Problem::Json { member, source })
 }
 
-fn weights(archive: &Archive, file: &Arc<File>) -> Result<Variables, Problem> {
+fn weights(archive: &Archive, file: &Arc<File>, optimizer: bool) -> Result<Variables, Problem> {
     let Some(member) = archive.member(WEIGHTS) else {
         if archive.member(sharded::MAP).is_some() {
-            return sharded::read_archive(archive, file);
+            return sharded::read_archive(archive, file, optimizer);
         }
         if archive.members.iter().any(|m| m.name.ends_with(".npz")) {
             return Err(Problem::Archive("its weights are in .npz; save it anew with model.save()".into()));
@@ -343,8 +345,8 @@ fn weights(archive: &Archive, file: &Arc<File>) -> Result<Variables, Problem> {
         return Err(Problem::Missing(WEIGHTS));
     };
     match member.is_stored() {
-        true => h5read::read(file.clone(), member.offset, member.stored),
-        false => h5read::read_bytes(archive.bytes(member)?),
+        true => h5read::read(file.clone(), member.offset, member.stored, optimizer),
+        false => h5read::read_bytes(archive.bytes(member)?, optimizer),
     }
 }
 

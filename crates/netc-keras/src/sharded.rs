@@ -42,11 +42,11 @@ pub(crate) fn read_beside(path: &Path, json: &Attr) -> Result<Weights, Problem> 
 fn read_file(path: &Path) -> Result<Variables, Problem> {
     let file = Arc::new(File::open(path)?);
     let len = file.metadata()?.len();
-    h5read::read(file, 0, len)
+    h5read::read(file, 0, len, false)
 }
 
-/// The weights in the shards of the archive `file`.
-pub(crate) fn read_archive(archive: &Archive, file: &Arc<File>) -> Result<Variables, Problem> {
+/// The weights in the shards of the archive `file`, those of the optimizer if `optimizer` is set.
+pub(crate) fn read_archive(archive: &Archive, file: &Arc<File>, optimizer: bool) -> Result<Variables, Problem> {
     let json = json::parse(&archive.text(MAP)?).map_err(|source| Problem::Json { member: MAP, source })?;
     let map = Map::of(&json)?;
     let (mut merged, mut inflater) = (Merged::default(), Inflater::new(archive));
@@ -54,8 +54,8 @@ pub(crate) fn read_archive(archive: &Archive, file: &Arc<File>) -> Result<Variab
         let missing = || Problem::config(MAP, format!("there is no member `{shard}`"));
         let member = archive.member(shard).ok_or_else(missing)?;
         let variables = match member.is_stored() {
-            true => h5read::read(file.clone(), member.offset, member.stored),
-            false => inflater.bytes(member).and_then(h5read::read_bytes),
+            true => h5read::read(file.clone(), member.offset, member.stored, optimizer),
+            false => inflater.bytes(member).and_then(|bytes| h5read::read_bytes(bytes, optimizer)),
         };
         merged.add(&map, shard, 0, variables.map_err(|problem| problem.in_shard(shard))?)?;
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use netc_ir::{Attr, Attrs, Name};
 
+use crate::compiled;
 use crate::error::Problem;
 use crate::graph::join;
 use crate::h5read::{Variable, Variables};
@@ -116,21 +117,26 @@ impl WeightTable {
         }
     }
 
-    /// The names of the weights that no layer claimed, without those of the optimizer.
+    /// The names of the weights that no layer claimed.
     pub(crate) fn unclaimed(&self) -> Vec<&str> {
         match self {
-            Self::Groups(variables) => {
-                variables.datasets.keys().map(String::as_str).filter(|k| !k.starts_with("optimizer/")).collect()
-            }
+            Self::Groups(variables) => variables.datasets.keys().map(String::as_str).collect(),
             Self::Lists(lists) => lists.values().flatten().map(|(name, _)| name.as_str()).collect(),
         }
     }
 }
 
-/// The weights below a group, in the order of their numbers.
+/// The weights below a group, in the order of their numbers. The optimizer of a model that was compiled before it became
+/// part of another is dropped: Keras trains the outer one.
 fn claim_group(datasets: &mut BTreeMap<String, Variable>, claim: &Claim<'_>) -> Vec<(Name, Variable)> {
     let prefix = format!("{}/", claim.group);
     let inner = format!("{}/layers/", claim.group);
+    if claim.nested {
+        let optimizer = format!("{prefix}{}/", compiled::GROUP);
+        let range = datasets.range(optimizer.clone()..);
+        let dropped: Vec<String> = range.map(|(k, _)| k).take_while(|k| k.starts_with(&optimizer)).cloned().collect();
+        dropped.iter().for_each(|key| drop(datasets.remove(key)));
+    }
     let range = datasets.range(prefix.clone()..);
     let below = range.take_while(|(k, _)| k.starts_with(&prefix));
     let own = below.filter(|(k, _)| !(claim.nested && k.starts_with(&inner)));

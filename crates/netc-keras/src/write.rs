@@ -8,11 +8,11 @@ use netc_data::{Hashed, Store};
 use netc_ir::{Attr, Attrs, FuncId, Module, WeightId};
 
 use crate::archive::ArchiveWriter;
+use crate::compiled::{self, OPTIMIZER_WEIGHTS, TRAINING_CONFIG};
 use crate::error::{KerasError, Problem};
 use crate::export::{self, Container, Exporter, WeightList};
 use crate::h5write::Tree;
 use crate::legacy::{self, Era, KERAS_2};
-use crate::training::{self, OPTIMIZER_WEIGHTS, TRAINING_CONFIG};
 use crate::{h5whole, h5write, json, tfjs};
 
 /// What a written file's model takes and returns, in order.
@@ -84,7 +84,8 @@ pub fn is_architecture(module: &Module) -> bool {
 pub fn write_json(module: &Module, func: FuncId, mut out: impl Write) -> Result<(), KerasError> {
     let place = |source| KerasError::Write { model: module[func].name.clone(), source };
     let modern = legacy::without_slashes(module);
-    let (object, _) = Exporter::new(&modern, Container::Archive).top_level(func).map_err(place)?;
+    let (mut object, _) = Exporter::new(&modern, Container::Archive).top_level(func).map_err(place)?;
+    compiled::add_to_object(module, func, &mut object);
     out.write_all(json::print(&Attr::Map(object)).as_bytes()).map_err(|e| place(e.into()))
 }
 
@@ -94,7 +95,8 @@ fn write_archive(module: &Module, func: FuncId, store: &Store, out: impl Write) 
     let module = &*legacy::with_new_gates(&module, store)?;
     let mut exporter = Exporter::new(module, Container::Archive);
     let (mut object, written) = exporter.top_level(func)?;
-    training::add_to_archive(&mut exporter, module, func, &mut object);
+    compiled::add_to_object(module, func, &mut object);
+    compiled::add_to_weights(&mut exporter, module, func);
     let mut archive = ArchiveWriter::new(out);
     let laid = thread::scope(|scope| {
         let laid = scope.spawn(|| h5write::lay_out(&exporter.weights, module, store));
@@ -126,7 +128,7 @@ fn write_whole_model(module: &Module, func: FuncId, store: &Store, mut out: impl
         weights.set_ascii(key, &value);
     }
     file.groups.insert(h5whole::WEIGHTS.into(), weights);
-    if let Some((config, variables)) = training::for_hdf5(module, func) {
+    if let Some((config, variables)) = compiled::for_hdf5(module, func) {
         file.set_ascii(TRAINING_CONFIG, &json::print_ascii(config));
         if !variables.weights.is_empty() || !variables.groups.is_empty() {
             file.groups.insert(OPTIMIZER_WEIGHTS.into(), variables);

@@ -31,9 +31,9 @@ use crate::{program, report, text};
 pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliError> {
     let pipeline = pipeline::parse(&args.passes)?;
     let dialects = input::dialects(&args.model.library)?;
-    // How a model was trained says nothing of one that passes made of it.
-    let training = pipeline.0.is_empty() && !args.no_optimizer;
-    let options = ReadOptions { weights: args.model.weights.as_deref(), training };
+    // The state of an optimizer is of no use to what passes make of the model.
+    let compiled = pipeline.0.is_empty() && !args.no_optimizer;
+    let options = ReadOptions { weights: args.model.weights.as_deref(), compiled };
     let mut model = input::load_or_default(args.input.as_deref(), options, &dialects)?;
     if args.verify.is_some() {
         model.check_weights()?;
@@ -67,9 +67,10 @@ pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliErro
     let costs = LazyLock::new(|| Costs::of(&model.module, &dialects));
     let writer = Writer { model: &model, passes: &passes, costs: &costs, verification: verification.as_ref() };
     let (files, written) = thread::scope(|scope| {
-        // What is written is long, and its report needs them.
-        scope.spawn(|| LazyLock::force(&costs));
-        writer.write(target.filter(|_| !failed), chain.as_ref())
+        // Writing takes long, and the report needs them behind it.
+        let computed = scope.spawn(|| LazyLock::force(&costs));
+        let written = writer.write(target.filter(|_| !failed), chain.as_ref());
+        computed.join().map(|_| written).unwrap_or_else(|panic| resume_unwind(panic))
     })?;
     let report = Report {
         model: &model,

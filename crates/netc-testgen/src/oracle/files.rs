@@ -128,8 +128,8 @@ pub fn file_bytes(module: &Module, id: FuncId) -> Result<Vec<u8>, Wrong> {
     Ok(bytes)
 }
 
-/// All that a file holds, how its model is trained too.
-pub(super) const WHOLE: ReadOptions<'_> = ReadOptions { weights: None, training: true };
+/// All that a file holds, how its model was compiled too.
+pub(super) const WHOLE: ReadOptions<'_> = ReadOptions { weights: None, compiled: true };
 
 /// The function written as a `.keras` file and read back, with the folder that holds the file and its weights.
 pub fn through_file(module: &Module, id: FuncId, dialects: &Dialects) -> Result<(Module, TempDir), Wrong> {

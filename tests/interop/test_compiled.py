@@ -1,6 +1,8 @@
-"""How a model is trained, and the state of its optimizer: carried where a file is written anew, left out elsewhere."""
+"""The compile configuration and the state of the optimizer: carried where a file is written anew, left out elsewhere."""
 
+import io
 import json
+import zipfile
 
 import h5py
 import keras
@@ -88,13 +90,85 @@ def test_an_hdf5_file_is_trained_as_it_was(tmp_path):
     assert loaded.compiled and loaded.optimizer.momentum == 0.9
 
 
-@pytest.mark.parametrize(("source", "target"), [("keras", "h5"), ("h5", "keras"), ("keras", "json")])
+def state(path):
+    """Whether a file has variables of an optimizer."""
+    if path.suffix == ".h5":
+        with h5py.File(path) as file:
+            return "optimizer_weights" in file
+    with zipfile.ZipFile(path) as archive, h5py.File(archive.open("model.weights.h5")) as file:
+        return "optimizer" in file
+
+
+@pytest.mark.parametrize(("source", "target"), [("keras", "h5"), ("h5", "keras")])
 def test_another_format_is_not_compiled(source, target, tmp_path):
     model = compiled(keras.optimizers.Adam())
-    done = netc(save(model, tmp_path / f"m.{source}"), "-o", tmp_path / f"again.{target}")
-    assert (LEFT_OUT in done.stdout + done.stderr) == (target != "json"), "an architecture has no state anyway"
-    if target != "json":
-        assert not keras.models.load_model(tmp_path / f"again.{target}").compiled
+    path, again = save(model, tmp_path / f"m.{source}"), tmp_path / f"again.{target}"
+    assert LEFT_OUT in netc(path, "-o", again).stderr
+    assert state(path) and not state(again)
+    assert not keras.models.load_model(again).compiled
+
+
+def test_an_architecture_is_compiled_as_it_was(tmp_path):
+    model = compiled(keras.optimizers.Adam(0.25))
+    (tmp_path / "m.json").write_text(model.to_json())
+    for source in [tmp_path / "m.json", save(model, tmp_path / "m.keras")]:
+        netc(source, "-o", tmp_path / "again.json")
+        again = keras.models.model_from_json((tmp_path / "again.json").read_text())
+        assert again.compiled and again.optimizer.learning_rate == 0.25
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, "sharded"])
+def test_state_that_is_compressed_or_sharded_is_carried(method, tmp_path):
+    model = compiled(keras.optimizers.Adam())
+    path = save(model, tmp_path / "m.keras")
+    if method == "sharded":
+        model.save_weights(tmp_path / "m.weights.json", max_shard_size=1e-6)
+        shards = {file.name: file.read_bytes() for file in tmp_path.glob("m*.weights.*")}
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(tmp_path / "packed.keras", "w") as new:
+        for name in old.namelist():
+            if method != "sharded":
+                new.writestr(name, old.read(name), method)
+            elif name != "model.weights.h5":
+                new.writestr(name, old.read(name))
+        if method == "sharded":
+            for name, data in shards.items():
+                new.writestr("model.weights.json" if name == "m.weights.json" else name, data)
+    netc(tmp_path / "packed.keras", "-o", tmp_path / "again.keras")
+    again = keras.models.load_model(tmp_path / "again.keras")
+    for mine, other in zip(again.optimizer.variables, model.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(mine.numpy(), other.numpy(), mine.path)
+
+
+def test_a_layer_named_like_the_optimizer_is_another(tmp_path):
+    x = keras.Input((4,))
+    model = randomise(keras.Model(x, layers.Dense(2, name="optimizer")(layers.Dense(3, name="adam")(x))))
+    model.compile("adam", "mse")
+    model.train_on_batch(np.ones((2, 4)), np.ones((2, 2)))
+    path = save(model, tmp_path / "m.keras")
+    netc(path, "-o", tmp_path / "again.keras")
+    again, values = keras.models.load_model(tmp_path / "again.keras"), inputs_of(model)
+    assert_close(run(again, values.values()), run(model, values.values()))
+    assert len(again.optimizer.variables) == len(model.optimizer.variables)
+
+
+def test_the_optimizer_of_a_model_in_a_model_is_left_out(tmp_path):
+    """What was trained alone before it became a part, as in transfer learning."""
+    inner = randomise(keras.Sequential([keras.Input((4,)), layers.Dense(3, name="one"), layers.Dense(2, name="two")], name="inner"))
+    inner.compile("adam", "mse")
+    inner.train_on_batch(np.ones((2, 4)), np.ones((2, 2)))
+    x = keras.Input((4,))
+    model = keras.Model(x, layers.Dense(2, name="head")(inner(x)))
+    randomise(model)
+    path, values = save(model, tmp_path / "m.keras"), inputs_of(model)
+    done = netc(path, "-o", tmp_path / "again.keras")
+    assert f"of the model `inner` {LEFT_OUT}" in done.stdout and f"{model.count_params()} parameters" in done.stdout
+    for target in ["again.keras", "again.h5"]:
+        netc(path, "-o", tmp_path / target)
+        again = keras.models.load_model(tmp_path / target)
+        assert_close(run(again, values.values()), run(model, values.values()))
+    assert "Adam" not in json.dumps(harness.config_of(tmp_path / "again.keras"))
+    netc(path, "--pass", "split=inner/one", "-o", tmp_path / "out", "--verify")
+    assert_close(harness.run_chain(tmp_path / "out", values), run(model, values.values()))
 
 
 @pytest.mark.parametrize("option", [("--no-optimizer",), ("--pass", "freeze=frozen")])
@@ -104,7 +178,7 @@ def test_it_is_left_out_on_request_and_by_passes(option, extension, tmp_path):
     done = netc(save(model, tmp_path / f"m.{extension}"), *option, "-o", tmp_path / f"again.{extension}")
     assert LEFT_OUT in done.stdout
     again = keras.models.load_model(tmp_path / f"again.{extension}")
-    assert not again.compiled
+    assert not again.compiled and not state(tmp_path / f"again.{extension}")
     values = inputs_of(model)
     assert_close(run(again, values.values()), run(model, values.values()))
 
@@ -128,6 +202,28 @@ def test_stages_are_not_compiled(tmp_path):
         assert not keras.models.load_model(stage).compiled
     values = inputs_of(model)
     assert_close(harness.run_chain(tmp_path / "out", values), run(model, values.values()))
+
+
+def test_a_chain_is_merged_into_the_model_without_it(tmp_path):
+    path = save(compiled(keras.optimizers.Adam()), tmp_path / "m.keras")
+    netc(path, "--no-optimizer", "-o", tmp_path / "whole.keras")
+    netc(path, "--pass", "split=frozen", "-o", tmp_path / "out")
+    netc("merge", tmp_path / "out/manifest.json", "-o", tmp_path / "merged.keras")
+    assert (tmp_path / "merged.keras").read_bytes() == (tmp_path / "whole.keras").read_bytes()
+
+
+def test_state_that_is_not_readable_is_named_and_can_be_left_out(tmp_path):
+    path = save(compiled(keras.optimizers.Adam()), tmp_path / "m.keras")
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(tmp_path / "odd.keras", "w") as new:
+        weights = io.BytesIO(old.read("model.weights.h5"))
+        with h5py.File(weights, "r+") as file:
+            file["optimizer/text"] = "no number"
+        for name in old.namelist():
+            new.writestr(name, weights.getvalue() if name == "model.weights.h5" else old.read(name))
+    error = netc(tmp_path / "odd.keras", "-o", tmp_path / "again.keras", code=1).stderr
+    assert "optimizer/text" in error
+    netc(tmp_path / "odd.keras", "--no-optimizer", "-o", tmp_path / "again.keras")
+    netc(tmp_path / "odd.keras", "--pass", "split=frozen", "-o", tmp_path / "out")
 
 
 def test_a_damaged_list_of_the_optimizer_is_named(tmp_path):

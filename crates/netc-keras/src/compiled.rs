@@ -1,0 +1,127 @@
+//! What a compiled model has beside its layers: the compile configuration and the state of the optimizer.
+//!
+//! A module holds them as a declaration of the class [`CLASS`], which no op applies. They belong to the model exactly as it
+//! was read: an optimizer has variables for each weight that is trained, in the order of these weights.
+
+use netc_ir::{Attr, Attrs, FuncId, Layer, LayerId, MAIN, Module, Name, WeightId};
+
+use crate::export::{self, Container, Exporter};
+use crate::graph::join;
+use crate::h5read::{Variable, Variables};
+use crate::h5write::Tree;
+use crate::names::numeric_order;
+
+/// The class of the declaration: no file gives a layer this prefix.
+const CLASS: &str = "netc.Compiled";
+
+/// The group of the optimizer's variables in an archive, and the name of an optimizer that has none.
+pub(crate) const GROUP: &str = "optimizer";
+
+/// The key of a model's object in Keras 3.
+pub(crate) const COMPILE_CONFIG: &str = "compile_config";
+
+/// The attribute of an HDF5 file with a whole model, and the group of the optimizer's variables in it.
+pub(crate) const TRAINING_CONFIG: &str = "training_config";
+pub(crate) const OPTIMIZER_WEIGHTS: &str = "optimizer_weights";
+
+/// What is said where they are not carried.
+pub const LEFT_OUT: &str = "the compile configuration and the optimizer's state are left out";
+
+/// How a model was compiled, and the state of its optimizer, as a file has them.
+pub(crate) struct Compiled {
+    /// The name of the optimizer.
+    name: Name,
+    /// What the file says, under its key for it.
+    config: Attrs,
+    /// The optimizer's variables in their order, by their place in its group.
+    variables: Vec<(Name, Variable)>,
+}
+
+impl Compiled {
+    /// That of an archive with the model `object`, whose weights the variables are taken out of, or of a model in JSON.
+    pub(crate) fn of_object(object: &Attr, variables: &mut Variables) -> Option<Self> {
+        let variables = take_group(variables);
+        let config = config_of(object.as_map()?)?;
+        Some(Self::new(COMPILE_CONFIG, config.clone(), "optimizer", variables))
+    }
+
+    /// That of an HDF5 file, whose attribute is `config`.
+    pub(crate) fn of_hdf5(config: Attr, variables: Vec<(String, Variable)>) -> Self {
+        let variables = variables.into_iter().map(|(name, variable)| (name.into(), variable)).collect();
+        Self::new(TRAINING_CONFIG, config, "optimizer_config", variables)
+    }
+
+    fn new(key: &str, config: Attr, optimizer: &str, variables: Vec<(Name, Variable)>) -> Self {
+        let name = config.get(optimizer).and_then(|o| o.get("config")?.get("name")?.as_str()).unwrap_or(GROUP).into();
+        Self { name, config: Attrs::new().with(key, config), variables }
+    }
+
+    /// The declaration, whose weights are the variables as `declare` makes them.
+    pub(crate) fn declaration(self, declare: impl FnOnce(Vec<(Name, Variable)>) -> Vec<(Name, WeightId)>) -> Layer {
+        let weights = declare(self.variables);
+        Layer { name: self.name, class: CLASS.into(), config: self.config, weights, assets: Vec::new() }
+    }
+}
+
+/// The compile configuration of the model that the object is; it is empty where that is not compiled.
+pub(crate) fn config_of(object: &Attrs) -> Option<&Attr> {
+    object.get(COMPILE_CONFIG).filter(|config| config.as_map().is_some_and(|map| !map.is_empty()))
+}
+
+/// Takes the variables of the optimizer out of a table of weights.
+fn take_group(variables: &mut Variables) -> Vec<(Name, Variable)> {
+    let prefix = format!("{GROUP}/");
+    let mut below = variables.datasets.split_off(&prefix);
+    let mut behind = below.split_off(&format!("{GROUP}{}", char::from(b'/' + 1)));
+    variables.datasets.append(&mut behind);
+    let mut taken: Vec<(Name, Variable)> =
+        below.into_iter().map(|(path, variable)| (path[prefix.len()..].into(), variable)).collect();
+    taken.sort_by_cached_key(|(place, _)| numeric_order(place));
+    taken
+}
+
+/// The declaration of how the model was compiled and of the state of its optimizer, if the module has one: see
+/// [`ReadOptions::compiled`](crate::ReadOptions::compiled). A program by hand may have several, of which the first counts.
+pub fn compiled(module: &Module) -> impl Iterator<Item = LayerId> + '_ {
+    let ids = (0..module.layers.len()).map(LayerId::new);
+    ids.filter(|id| &*module[*id].class == CLASS)
+}
+
+/// The declaration with what it has under `key`, for a file of the function, which must be the whole model.
+fn declaration_for<'m>(module: &'m Module, func: FuncId, key: &str) -> Option<(&'m Layer, &'m Attr)> {
+    let layer = &module[compiled(module).next().filter(|_| &*module[func].name == MAIN)?];
+    layer.config.get(key).map(|config| (layer, config))
+}
+
+/// Adds the compile configuration to the object of a model.
+pub(crate) fn add_to_object(module: &Module, func: FuncId, object: &mut Attrs) {
+    if let Some((_, config)) = declaration_for(module, func, COMPILE_CONFIG) {
+        object.set(COMPILE_CONFIG, config.clone());
+    }
+}
+
+/// Adds the optimizer's variables to the weights of an archive.
+pub(crate) fn add_to_weights(exporter: &mut Exporter<'_>, module: &Module, func: FuncId) {
+    let Some((layer, _)) = declaration_for(module, func, COMPILE_CONFIG) else { return };
+    exporter.weights.at(&join(GROUP, "vars")).set_text("name", &layer.name);
+    layer.weights.iter().for_each(|(place, id)| exporter.weights.add_weight(&join(GROUP, place), *id));
+}
+
+/// What an HDF5 file has of it: the configuration, and the group of the optimizer's variables.
+pub(crate) fn for_hdf5(module: &Module, func: FuncId) -> Option<(&Attr, Tree)> {
+    let (layer, config) = declaration_for(module, func, TRAINING_CONFIG)?;
+    let mut variables = Tree::default();
+    export::add_list(&mut variables, layer.weights.iter().map(|(name, id)| (&**name, *id)));
+    Some((config, variables))
+}
+
+/// Says that both are left out of a file, where that has another form than the one which was read; for the user.
+pub(crate) fn omissions(module: &Module, container: Container) -> Vec<String> {
+    let key = match container {
+        Container::Archive => Some(COMPILE_CONFIG),
+        Container::Hdf5 => Some(TRAINING_CONFIG),
+        Container::Tfjs => None,
+    };
+    let has = |layer: LayerId| key.is_some_and(|key| module[layer].config.get(key).is_some());
+    compiled(module).next().filter(|layer| !has(*layer)).map(|_| LEFT_OUT.into()).into_iter().collect()
+}
