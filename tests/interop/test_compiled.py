@@ -103,7 +103,7 @@ def state(path):
 def test_another_format_is_not_compiled(source, target, tmp_path):
     model = compiled(keras.optimizers.Adam())
     path, again = save(model, tmp_path / f"m.{source}"), tmp_path / f"again.{target}"
-    assert LEFT_OUT in netc(path, "-o", again).stderr
+    assert LEFT_OUT in netc(path, "-o", again).stdout
     assert state(path) and not state(again)
     assert not keras.models.load_model(again).compiled
 

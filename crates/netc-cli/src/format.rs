@@ -12,7 +12,6 @@ use netc_keras::Written;
 use crate::error::CliError;
 use crate::input::Model;
 use crate::output::{Finished, Out, Pending, cannot_write, refuse_input};
-use crate::text;
 
 /// A kind of file.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -75,14 +74,13 @@ impl Format {
         }
     }
 
-    /// Tells the user what is written otherwise than it was read.
-    pub(crate) fn tell_changes(self, model: &Model) {
-        let changes = match self {
+    /// What is written otherwise than it was read, for the user.
+    pub(crate) fn changes(self, model: &Model) -> Vec<String> {
+        match self {
             Self::Keras => netc_keras::changes(&model.module),
             Self::Tfjs => netc_keras::changes_for_tfjs(&model.module),
             Self::H5 => netc_keras::changes_for_hdf5(&model.module),
-        };
-        changes.iter().for_each(|change| text::note(change));
+        }
     }
 }
 

@@ -12,6 +12,17 @@ use crate::text::{bytes, count, difference, thousands_or_unknown};
 use crate::verify::Verification;
 
 /// Everything that a report tells.
+/// What was written, and what is to be said of it.
+#[derive(Default)]
+pub(crate) struct Written {
+    /// The stages of a chain, written or not.
+    pub(crate) stages: Vec<StageFile>,
+    /// The files, by path.
+    pub(crate) paths: Vec<String>,
+    /// What they have otherwise than what was read.
+    pub(crate) notes: Vec<String>,
+}
+
 pub(crate) struct Report<'a> {
     pub(crate) model: &'a Model,
     /// The model's name in its framework and its class.
@@ -19,11 +30,9 @@ pub(crate) struct Report<'a> {
     pub(crate) passes: &'a [String],
     pub(crate) remarks: &'a [Remark],
     pub(crate) chain: Option<&'a Chain>,
-    pub(crate) files: &'a [StageFile],
     pub(crate) costs: &'a Costs<'a>,
     pub(crate) verification: Option<&'a Verification>,
-    /// What was written, by path.
-    pub(crate) written: Vec<String>,
+    pub(crate) written: &'a Written,
     /// How to ask for an output, where none was asked for.
     pub(crate) hint: Option<&'static str>,
 }
@@ -57,7 +66,10 @@ impl Report<'_> {
         if let Some(v) = self.verification {
             out.push_str(&format!("{:<10}{}\n", "verify", verdict(v)));
         }
-        for path in &self.written {
+        for note in &self.written.notes {
+            out.push_str(&format!("{:<10}{note}\n", "note"));
+        }
+        for path in &self.written.paths {
             out.push_str(&format!("{:<10}{path}\n", "wrote"));
         }
         if let Some(how) = self.hint {
@@ -67,7 +79,7 @@ impl Report<'_> {
     }
 
     fn stage(&self, module: &Module, chain: &Chain, i: usize) -> String {
-        let (stage, file) = (&chain.stages[i], &self.files[i]);
+        let (stage, file) = (&chain.stages[i], &self.written.stages[i]);
         let func = &module[stage.func];
         let mut out = format!("\n{:<10}{}\n", func.name, summary(self.model, self.costs, stage.func));
         for ((param, name), source) in func.params.iter().zip(&file.inputs).zip(&stage.inputs) {
@@ -89,13 +101,15 @@ impl Report<'_> {
     /// The report as JSON: the manifest where the model was split, else what the model is.
     pub(crate) fn json(&self) -> Value {
         let mut json = match self.chain {
-            Some(chain) => manifest::write(self.model, chain, self.files, self.passes, self.costs, self.verification),
+            Some(chain) => {
+                manifest::write(self.model, chain, &self.written.stages, self.passes, self.costs, self.verification)
+            }
             None => self.model_json(),
         };
-        json["notes"] = json!(self.model.notes);
+        json["notes"] = json!(self.model.notes.iter().chain(&self.written.notes).collect::<Vec<_>>());
         json["passes"] = json!(self.passes);
         json["remarks"] = self.remarks.iter().map(ToString::to_string).collect();
-        json["written"] = json!(self.written);
+        json["written"] = json!(self.written.paths);
         json
     }
 

@@ -24,7 +24,7 @@ use crate::input::{self, Model};
 use crate::manifest::{self, StageFile};
 use crate::output::{Outputs, cannot_write, refuse_input};
 use crate::pipeline::{self, Settings, Tools};
-use crate::report::{Report, title};
+use crate::report::{Report, Written, title};
 use crate::verify::{Executable, Given, Verification, verify};
 use crate::{program, report, text};
 
@@ -66,7 +66,7 @@ pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliErro
     let passes: Vec<String> = pipeline.0.iter().map(ToString::to_string).collect();
     let costs = LazyLock::new(|| Costs::of(&model.module, &dialects));
     let writer = Writer { model: &model, passes: &passes, costs: &costs, verification: verification.as_ref() };
-    let (files, written) = thread::scope(|scope| {
+    let written = thread::scope(|scope| {
         // Writing takes long, and the report needs them behind it.
         let computed = scope.spawn(|| LazyLock::force(&costs));
         let written = writer.write(target.filter(|_| !failed), chain.as_ref());
@@ -78,10 +78,9 @@ pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliErro
         passes: &passes,
         remarks: &outcome.remarks,
         chain: chain.as_ref(),
-        files: &files,
         costs: &costs,
         verification: verification.as_ref(),
-        written,
+        written: &written,
         hint: args.output.is_none().then(|| hint(chain.as_ref(), args.format)),
     };
     text::print(&match args.emit {
@@ -225,16 +224,16 @@ struct Writer<'a, 'm> {
     verification: Option<&'a Verification>,
 }
 
-type Written = (Vec<StageFile>, Vec<String>);
-
 impl Writer<'_, '_> {
     fn write(&self, target: Option<Target<'_>>, chain: Option<&Chain>) -> Result<Written, CliError> {
         Ok(match target {
-            Some(Target::Program(path)) => (self.unwritten(chain), write_program(self.model, path)?),
-            Some(Target::Whole(path, format)) => (Vec::new(), write_model(self.model, &path, format)?),
-            Some(Target::Architecture(path)) => (Vec::new(), write_architecture(self.model, path)?),
+            Some(Target::Program(path)) => {
+                Written { stages: self.unwritten(chain), paths: write_program(self.model, path)?, notes: Vec::new() }
+            }
+            Some(Target::Whole(path, format)) => write_model(self.model, &path, format)?,
+            Some(Target::Architecture(path)) => write_architecture(self.model, path)?,
             Some(Target::Stages(folder, chain, format)) => self.stages(chain, folder, format)?,
-            None => (self.unwritten(chain), Vec::new()),
+            None => Written { stages: self.unwritten(chain), ..Written::default() },
         })
     }
 
@@ -265,24 +264,24 @@ impl Writer<'_, '_> {
             std::io::Write::write_all(out, format!("{manifest:#}\n").as_bytes()).map_err(|e| cannot_write(&target, e))
         })?;
         outputs.commit()?;
-        format.tell_changes(self.model);
-        tell_stale(self.model, folder, files.len(), format);
-        Ok((files, targets.iter().map(|(_, t)| t).chain([&target]).map(|t| t.display().to_string()).collect()))
+        let mut notes = format.changes(self.model);
+        notes.extend(stale(self.model, folder, files.len(), format));
+        let paths = targets.iter().map(|(_, t)| t).chain([&target]).map(|t| t.display().to_string()).collect();
+        Ok(Written { stages: files, paths, notes })
     }
 }
 
-/// Tells the user of further stages in the folder: an earlier split of the model wrote them, and they are no part of
+/// Says that there are further stages in the folder: an earlier split of the model wrote them, and they are no part of
 /// this one.
-fn tell_stale(model: &Model, folder: &Path, stages: usize, format: Format) {
+fn stale(model: &Model, folder: &Path, stages: usize, format: Format) -> Option<String> {
     let further = |of: &Format| {
         let (of, first) = (*of, if *of == format { stages } else { 0 });
         (first..).map(move |i| stage_name(model, i, of)).take_while(|name| folder.join(name).exists())
     };
     let stale: Vec<String> = Format::value_variants().iter().flat_map(further).collect();
-    if !stale.is_empty() {
-        let (names, folder) = (stale.join(", "), folder.display());
-        text::note(&format!("`{folder}` still holds {names} of an earlier split, which this one does not use"));
-    }
+    let (names, folder) = (stale.join(", "), folder.display());
+    let note = || format!("`{folder}` still holds {names} of an earlier split, which this one does not use");
+    (!stale.is_empty()).then(note)
 }
 
 /// Writes the model as a program and gives the paths of what is written.
@@ -291,26 +290,26 @@ fn write_program(model: &Model, target: &Path) -> Result<Vec<String>, CliError> 
     Ok(written.iter().map(|path| path.display().to_string()).collect())
 }
 
-/// Writes `@main` as a model file and gives the path.
-pub(crate) fn write_model(model: &Model, target: &Path, format: Format) -> Result<Vec<String>, CliError> {
+/// Writes `@main` as a model file.
+pub(crate) fn write_model(model: &Model, target: &Path, format: Format) -> Result<Written, CliError> {
     let store = Store::open(&model.module).map_err(CliError::from_error)?;
     let folder = target.parent().filter(|_| format.is_folder());
     let mut outputs = folder.map_or_else(|| Ok(Outputs::default()), Outputs::in_folder)?;
     outputs.add(format.write(model, &store, model.main, target)?.0);
     input::check_weights(&store)?;
     outputs.commit()?;
-    format.tell_changes(model);
-    Ok(vec![target.display().to_string()])
+    let paths = vec![target.display().to_string()];
+    Ok(Written { paths, notes: format.changes(model), ..Written::default() })
 }
 
-/// Writes the graph of `@main` as JSON and gives the path.
-fn write_architecture(model: &Model, target: &Path) -> Result<Vec<String>, CliError> {
+/// Writes the graph of `@main` as JSON.
+fn write_architecture(model: &Model, target: &Path) -> Result<Written, CliError> {
     let mut outputs = Outputs::default();
     let place = |e| CliError::because(format!("cannot write `{}`", target.display()), e);
     outputs.write(target, |out| netc_keras::write_json(&model.module, model.main, out).map_err(place))?;
     outputs.commit()?;
-    netc_keras::changes_for_json(&model.module).iter().for_each(|change| text::note(change));
-    Ok(vec![target.display().to_string()])
+    let (paths, notes) = (vec![target.display().to_string()], netc_keras::changes_for_json(&model.module));
+    Ok(Written { paths, notes, ..Written::default() })
 }
 
 /// What `make` gives for `0..n`, in order, made on as many threads as the machine has cores: stages are separate

@@ -45,13 +45,18 @@ pub(crate) fn run(args: &GenArgs) -> Result<(), CliError> {
         only_of_layers(features)?;
     }
     let model = input::model(module(level, args, features), "random".into(), Vec::new(), "the random program")?;
-    match target {
-        Some(Target::Model(path, format)) => drop(write_model(&model, path, format)?),
-        Some(Target::Program(path)) => program::write(&model.module, "", path)?,
+    let path = match target {
+        Some(Target::Model(path, format)) => {
+            write_model(&model, path, format)?;
+            path
+        }
+        Some(Target::Program(path)) => {
+            program::write(&model.module, "", path)?;
+            path
+        }
         None => return text::print(&netc_ir::print(&model.module)),
-    }
-    let written = args.output.iter().map(|path| format!("{:<10}{}\n", "wrote", path.display()));
-    text::print(&written.collect::<String>())
+    };
+    text::print(&format!("{:<10}{}\n", "wrote", path.display()))
 }
 
 fn module(level: Level, args: &GenArgs, features: Features) -> Module {
