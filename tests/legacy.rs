@@ -105,6 +105,35 @@ fn names_lose_their_slashes_and_stay_apart() {
 }
 
 #[test]
+fn what_is_changed_in_configurations_is_listed() {
+    for (name, listed) in [
+        (
+            "recurrent",
+            "`batch_input_shape` is called `batch_shape` (`tokens`), `batch_input_shape` is left out (`embedding`), \
+             `time_major` is left out (`both` and 1 more)",
+        ),
+        (
+            "functions",
+            "`batch_input_shape` is called `batch_shape` (`x`), `ThresholdedReLU` is called `ReLU` (`threshold`), \
+             `theta` is called `threshold` (`threshold`)",
+        ),
+        (
+            "keras1_text",
+            "`batch_input_shape` is called `batch_shape` (`embedding_input`), `batch_input_shape` is left out \
+             (`embedding`), `reset_after = false` is said (`gru_1`)",
+        ),
+        (
+            "slashes",
+            "`batch_input_shape` is called `batch_shape` (`image` and 1 more), `axis` is written as `3` (`conv1/bn`)",
+        ),
+    ] {
+        let changes = netc_keras::changes(&read(&file(&format!("{name}.h5"))));
+        let (_, found) = changes[0].split_once("as Keras 3 has them: ").unwrap();
+        assert_eq!(found, listed, "{name}");
+    }
+}
+
+#[test]
 fn no_weight_is_left_over() {
     for (name, count) in [("nested", 20), ("chain", 12), ("functions", 4), ("recurrent", 14), ("slashes", 10)] {
         let imported = netc_keras::read(&file(&format!("{name}.h5")), &dialects()).unwrap();

@@ -3,6 +3,7 @@
 //! An HDF5 file says neither of which package a class is nor how its weights are called in a `.keras` file. A module
 //! keeps the declaration as it was read; what lowers it or writes it as `.keras` looks at the [`modern`] one.
 
+mod changes;
 mod classes;
 mod gates;
 pub(crate) mod keras1;
@@ -14,12 +15,10 @@ use std::borrow::Cow;
 
 use netc_ir::{Attr, Attrs, Layer, Module};
 
-use crate::compiled;
-use crate::export::Container;
 use crate::names::UniqueNames;
 
+pub use changes::{changes, changes_for_hdf5, changes_for_json, changes_for_tfjs};
 pub(crate) use classes::dialect_class;
-use gates::GateChange;
 pub(crate) use gates::with_new_gates;
 pub(crate) use listing::{Listed, listing, trains};
 pub(crate) use older::{KERAS_2, older};
@@ -113,69 +112,6 @@ pub(crate) fn without_slashes(module: &Module) -> Cow<'_, Module> {
         layer.rename(names.take(&layer.name.replace('/', "_")).into());
     }
     Cow::Owned(renamed)
-}
-
-/// What [`write`](crate::write()) changes, as declarations of Keras 2 are not what Keras 3 reads, and leaves out; for the
-/// user.
-pub fn changes(module: &Module) -> Vec<String> {
-    [compiled::omissions(module, Container::Archive), changes_for_json(module)].concat()
-}
-
-/// What [`write_json`](crate::write_json) changes in the declarations of layers, which are then as in an archive; for the
-/// user.
-pub fn changes_for_json(module: &Module) -> Vec<String> {
-    if Era::of(&module.attrs) == Era::Keras3 {
-        return Vec::new();
-    }
-    let version = module.attrs.get("keras_version").and_then(Attr::as_str).unwrap_or_default();
-    let mut changes =
-        vec![format!("the layers are declared as in Keras {version}, and are written as Keras 3 has them")];
-    let (scaled, clipped): (Vec<_>, Vec<_>) =
-        gates::gate_changes(module).partition(|(_, change)| matches!(change, GateChange::Scaled(..)));
-    for (layers, what) in [
-        (
-            scaled,
-            "the file has its weights times 1.2, for which that of Keras 3 is the same up to rounding (`netc diff \
-             --tolerance 1e-6` compares them; `--verify` is of the model before it is written)",
-        ),
-        (clipped, "it becomes a `Sequential` that computes this"),
-    ] {
-        let Some((first, _)) = layers.first() else { continue };
-        let others = match layers.len() - 1 {
-            0 => String::new(),
-            n => format!("; so for {n} more"),
-        };
-        let function = format!("`hard_sigmoid` of the layer `{}` is clip(0.2 * x + 0.5, 0, 1)", module[*first].name);
-        changes.push(format!("{function}: {what}{others}"));
-    }
-    let renamed = without_slashes(module);
-    let names = module.layers.iter().zip(&renamed.layers).map(|(old, new)| (&old.name, &new.name));
-    let mut renamed = names.filter(|(old, new)| old != new);
-    if let Some((old, new)) = renamed.next() {
-        let others = match renamed.count() {
-            0 => String::new(),
-            n => format!(", and {n} more are renamed like it"),
-        };
-        changes.push(format!("the layer `{old}` is called `{new}` there{others}: Keras 3 takes no slashes in names"));
-    }
-    changes
-}
-
-/// What [`write_hdf5`](crate::write_hdf5) changes; for the user.
-pub fn changes_for_hdf5(module: &Module) -> Vec<String> {
-    compiled::omissions(module, Container::Hdf5)
-}
-
-/// What [`write_tfjs`](crate::write_tfjs) changes, as TensorFlow.js reads no declarations of Keras 3; for the user.
-pub fn changes_for_tfjs(module: &Module) -> Vec<String> {
-    let version = module.attrs.get("keras_version").and_then(Attr::as_str).unwrap_or("3");
-    let mut changes = compiled::omissions(module, Container::Tfjs);
-    if Era::of(&module.attrs) == Era::Keras3 {
-        changes.push(format!(
-            "the layers are declared as in Keras {version}, and are written as Keras {KERAS_2} has them"
-        ));
-    }
-    changes
 }
 
 /// Classes that Keras 3 does not have.
