@@ -3,8 +3,10 @@
 //! Files are read at an offset, never mapped: a file that shrinks while it is read gives an error, where a mapping
 //! would end the process. Nothing is held in memory but what the caller asked for.
 
+mod ahead;
 pub mod random;
 pub mod store;
 
+pub use ahead::Ahead;
 pub use random::Rng;
 pub use store::{DataError, Hashed, Span, Store};

@@ -13,7 +13,7 @@ use thiserror::Error;
 use crate::random::Rng;
 
 /// Bytes copied at a time: large enough to make calls of the system rare.
-const BLOCK: usize = 2048 * 1024;
+pub(crate) const BLOCK: usize = 2048 * 1024;
 
 /// A weight whose bytes cannot be had.
 #[derive(Debug, Error)]
@@ -64,6 +64,7 @@ pub struct Store {
     /// Blocks that copies have finished with, for those that follow.
     blocks: Mutex<Vec<Vec<u8>>>,
     copied: Mutex<BTreeMap<(FileId, u64), Span>>,
+    pub(crate) reads_ahead: bool,
 }
 
 /// A stretch of a file that was copied.
@@ -90,7 +91,14 @@ impl Store {
                 files.insert(file, (path, Arc::new(opened)));
             }
         }
-        Ok(Self { files, blocks: Mutex::default(), copied: Mutex::default() })
+        Ok(Self { files, blocks: Mutex::default(), copied: Mutex::default(), reads_ahead: false })
+    }
+
+    /// The store with a thread that reads what [`Store::ahead`] will give, for who writes one file at a time: where several
+    /// are written at once it takes the core of another.
+    #[must_use]
+    pub fn reading_ahead(self) -> Self {
+        Self { reads_ahead: true, ..self }
     }
 
     /// The files that weights are read from.
@@ -118,9 +126,14 @@ impl Store {
         self.emit(weight, &mut out)?;
         let crc = out.into_crc();
         if let WeightData::File { file, offset, len } = weight.data {
-            lock(&self.copied).insert((file, offset), Span { offset, len, crc: crc.clone() });
+            self.note(file, offset, len, crc.clone());
         }
         Ok(crc)
+    }
+
+    /// Notes that a stretch of a file was read, with its checksum.
+    pub(crate) fn note(&self, file: FileId, offset: u64, len: u64, crc: Hasher) {
+        lock(&self.copied).insert((file, offset), Span { offset, len, crc });
     }
 
     fn emit(&self, weight: &Weight, out: &mut dyn Write) -> Result<(), DataError> {
@@ -155,18 +168,31 @@ impl Store {
         len: u64,
         out: &mut dyn Write,
     ) -> Result<(), DataError> {
+        let mut block = self.take_block();
+        let copied = (0..len).step_by(BLOCK).try_for_each(|at| {
+            let n = (len - at).min(BLOCK as u64) as usize;
+            self.read_at(weight, file, offset.saturating_add(at), &mut block[..n])?;
+            out.write_all(&block[..n]).map_err(|source| DataError::Write { weight: weight.name.clone(), source })
+        });
+        lock(&self.blocks).push(block);
+        copied
+    }
+
+    /// Reads bytes of the weight, which are at `offset` in the file.
+    pub(crate) fn read_at(
+        &self,
+        weight: &Weight,
+        file: FileId,
+        offset: u64,
+        bytes: &mut [u8],
+    ) -> Result<(), DataError> {
         let Some((path, opened)) = self.files.get(&file) else {
             let source = io::Error::other("the store was opened for another module");
             return Err(DataError::Open { path: file.to_string().into(), source });
         };
-        let mut block = self.take_block();
-        let copied = copy_blocks(opened, offset, len, &mut block, out);
-        lock(&self.blocks).push(block);
-        copied.map_err(|error| match error {
-            CopyError::Read(source) => {
-                DataError::Read { weight: weight.name.clone(), path: path.clone(), offset, len, source }
-            }
-            CopyError::Write(source) => DataError::Write { weight: weight.name.clone(), source },
+        opened.read_exact_at(bytes, offset).map_err(|source| {
+            let (weight, path, len) = (weight.name.clone(), path.clone(), bytes.len() as u64);
+            DataError::Read { weight, path, offset, len, source }
         })
     }
 
@@ -213,22 +239,6 @@ impl Write for Hashed<'_> {
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
     }
-}
-
-enum CopyError {
-    Read(io::Error),
-    Write(io::Error),
-}
-
-fn copy_blocks(file: &File, offset: u64, len: u64, block: &mut [u8], out: &mut dyn Write) -> Result<(), CopyError> {
-    let mut at = 0;
-    while at < len {
-        let n = (len - at).min(block.len() as u64) as usize;
-        file.read_exact_at(&mut block[..n], offset.saturating_add(at)).map_err(CopyError::Read)?;
-        out.write_all(&block[..n]).map_err(CopyError::Write)?;
-        at += n as u64;
-    }
-    Ok(())
 }
 
 fn size(weight: &Weight) -> Result<usize, DataError> {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use hdf5_pure::{AttrValue, Dataset, DatasetBuilder, FileBuilder, FormatError, Group, GroupBuilder, Layout, Source};
 use netc_data::{Hashed, Store};
-use netc_ir::{ElemType, Module, WeightId};
+use netc_ir::{ElemType, Module, Weight, WeightId};
 
 use crate::error::Problem;
 use crate::graph::join;
@@ -244,24 +244,24 @@ impl Image {
         store: &Store,
         out: &mut Hashed<'_>,
     ) -> Result<(), Problem> {
-        for piece in self.pieces.iter() {
-            out.write_all(&piece.bytes)?;
-            let start = piece.start + piece.bytes.len() as u64;
-            let end = start + piece.hole;
-            let mut at = start;
-            for (address, id) in holes.range(start..end) {
-                if *address != at {
-                    break;
+        let weights: Vec<&Weight> = holes.values().map(|id| &module[*id]).collect();
+        store.ahead(&weights, |ahead| {
+            let mut holes = holes.iter().peekable();
+            for piece in self.pieces.iter() {
+                out.write_all(&piece.bytes)?;
+                let mut at = piece.start + piece.bytes.len() as u64;
+                let end = at + piece.hole;
+                while let Some((_, id)) = holes.next_if(|(address, _)| **address == at && at < end) {
+                    out.splice(|out| ahead.copy(out))?;
+                    at += module[*id].ty.num_bytes().unwrap_or(0);
                 }
-                let weight = &module[*id];
-                out.splice(|out| store.copy(weight, out))?;
-                at = address + weight.ty.num_bytes().unwrap_or(0);
+                if at != end {
+                    let note = "the weights do not fill the places that were made for them";
+                    return Err(Problem::weights("layout", note));
+                }
             }
-            if at != end {
-                return Err(Problem::weights("layout", "the weights do not fill the places that were made for them"));
-            }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }
 

@@ -292,7 +292,7 @@ fn write_program(model: &Model, target: &Path) -> Result<Vec<String>, CliError> 
 
 /// Writes `@main` as a model file.
 pub(crate) fn write_model(model: &Model, target: &Path, format: Format) -> Result<Written, CliError> {
-    let store = Store::open(&model.module).map_err(CliError::from_error)?;
+    let store = Store::open(&model.module).map_err(CliError::from_error)?.reading_ahead();
     let folder = target.parent().filter(|_| format.is_folder());
     let mut outputs = folder.map_or_else(|| Ok(Outputs::default()), Outputs::in_folder)?;
     outputs.add(format.write(model, &store, model.main, target)?.0);

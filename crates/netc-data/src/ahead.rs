@@ -1,0 +1,212 @@
+//! Weights one after the other, which can be read from their files while those before are written.
+
+use std::io::{self, Write};
+use std::slice;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread;
+
+use crc32fast::Hasher;
+use netc_ir::{FileId, Weight, WeightData};
+
+use crate::store::{BLOCK, DataError, Store};
+
+/// Blocks between the thread that reads and the one that writes: one of them is written, one is full, one is filled.
+const IN_FLIGHT: usize = 3;
+
+/// Weights in their order.
+pub struct Ahead<'a> {
+    store: &'a Store,
+    weights: slice::Iter<'a, &'a Weight>,
+    /// Those in files, where they are read ahead.
+    read: Option<Blocks>,
+}
+
+/// The writer's ends of the channels.
+struct Blocks {
+    full: Receiver<Result<Block, DataError>>,
+    free: Sender<Vec<u8>>,
+}
+
+/// Some bytes of a weight.
+struct Block {
+    bytes: Vec<u8>,
+    len: usize,
+    /// The checksum of the weight, where these are its last bytes.
+    end: Option<Hasher>,
+}
+
+impl Store {
+    /// Calls `write` with the weights, which a thread reads ahead of what that asks for if the store is one
+    /// [`Store::reading_ahead`].
+    ///
+    /// # Errors
+    /// Those of `write`, which has those of the thread from [`Ahead::copy`].
+    pub fn ahead<T, E>(&self, weights: &[&Weight], write: impl FnOnce(&mut Ahead<'_>) -> Result<T, E>) -> Result<T, E> {
+        if !self.reads_ahead {
+            return write(&mut Ahead { store: self, weights: weights.iter(), read: None });
+        }
+        thread::scope(|scope| {
+            let (send, full) = sync_channel(IN_FLIGHT);
+            let (free, receive) = channel();
+            let mut reader = Reader { store: self, allocated: 0, full: send, free: receive };
+            scope.spawn(move || weights.iter().try_for_each(|weight| reader.weight(weight)));
+            // Its ends of the channels are dropped with it: then the thread ends, whatever it waits for.
+            write(&mut Ahead { store: self, weights: weights.iter(), read: Some(Blocks { full, free }) })
+        })
+    }
+}
+
+impl Ahead<'_> {
+    /// Writes all bytes of the next weight to `out`, and gives their checksum.
+    ///
+    /// # Errors
+    /// As for [`Store::copy`], and where there is no weight any more.
+    pub fn copy(&mut self, out: &mut dyn Write) -> Result<Hasher, DataError> {
+        let ended = || io::Error::other("there are no more weights");
+        let Some(weight) = self.weights.next() else {
+            return Err(DataError::Write { weight: "".into(), source: ended() });
+        };
+        let Some(blocks) = self.read.as_ref().filter(|_| matches!(weight.data, WeightData::File { .. })) else {
+            return self.store.copy(weight, out);
+        };
+        let failed = |source| DataError::Write { weight: weight.name.clone(), source };
+        loop {
+            let block = blocks.full.recv().map_err(|_| failed(ended()))??;
+            out.write_all(&block.bytes[..block.len]).map_err(failed)?;
+            // A thread that has read all needs no blocks.
+            let _ = blocks.free.send(block.bytes);
+            if let Some(crc) = block.end {
+                return Ok(crc);
+            }
+        }
+    }
+}
+
+/// The thread that reads.
+struct Reader<'a> {
+    store: &'a Store,
+    allocated: usize,
+    full: SyncSender<Result<Block, DataError>>,
+    free: Receiver<Vec<u8>>,
+}
+
+impl Reader<'_> {
+    /// Reads a weight that is in a file; nothing if nobody waits for it or the following.
+    fn weight(&mut self, weight: &Weight) -> Option<()> {
+        let WeightData::File { file, offset, len } = weight.data else { return Some(()) };
+        let (mut at, mut crc) = (0, Hasher::new());
+        loop {
+            let block = self.block()?;
+            let read = self.fill(block, weight, file, (offset.saturating_add(at), len - at));
+            let block = match read {
+                Ok(block) => block,
+                Err(error) => {
+                    // Without it the writer waits for no more.
+                    let _ = self.full.send(Err(error));
+                    return None;
+                }
+            };
+            crc.update(&block.bytes[..block.len]);
+            at += block.len as u64;
+            let end = (at == len).then(|| crc.clone());
+            let is_end = end.is_some();
+            if is_end {
+                self.store.note(file, offset, len, crc.clone());
+            }
+            self.full.send(Ok(Block { end, ..block })).ok()?;
+            if is_end {
+                return Some(());
+            }
+        }
+    }
+
+    /// A block to fill, when one is free.
+    fn block(&mut self) -> Option<Vec<u8>> {
+        if self.allocated < IN_FLIGHT {
+            self.allocated += 1;
+            return Some(vec![0; BLOCK]);
+        }
+        self.free.recv().ok()
+    }
+
+    fn fill(
+        &self,
+        mut bytes: Vec<u8>,
+        weight: &Weight,
+        file: FileId,
+        (offset, left): (u64, u64),
+    ) -> Result<Block, DataError> {
+        let len = left.min(bytes.len() as u64) as usize;
+        self.store.read_at(weight, file, offset, &mut bytes[..len])?;
+        Ok(Block { bytes, len, end: None })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netc_ir::{ElemType, F64, Literal, Module, Type};
+
+    /// A module with weights in a file of `len` bytes, at offsets, and others between them; with the bytes of the file.
+    fn module(file: &tempfile::NamedTempFile, len: usize, places: &[(u64, u64)]) -> (Module, Vec<u8>) {
+        let bytes: Vec<u8> = (0..len).map(|i| (i * 31 % 251) as u8).collect();
+        std::fs::write(file.path(), &bytes).unwrap();
+        let mut module = Module::new();
+        let id = module.intern_file(file.path().to_str().unwrap());
+        let mut add = |name: String, len: u64, data| {
+            module.add_weight(Weight { name: name.into(), ty: Type::fixed(ElemType::U8, &[len]), data });
+        };
+        for (offset, len) in places {
+            add(format!("file{offset}"), *len, WeightData::File { file: id, offset: *offset, len: *len });
+            add(format!("random{offset}"), 5, WeightData::Random { seed: 3, low: F64::new(0.0), high: F64::new(9.0) });
+            add(format!("splat{offset}"), 3, WeightData::Inline(Literal::splat(ElemType::U8, &[3], 7.0)));
+        }
+        (module, bytes)
+    }
+
+    #[test]
+    fn what_is_read_ahead_is_what_is_copied() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let large = (BLOCK * (IN_FLIGHT + 2) + 3) as u64;
+        let (module, bytes) = module(&file, BLOCK * 8, &[(5, large), (0, 0), (1, 9), (7, BLOCK as u64), (2, 40)]);
+        let store = Store::open(&module).unwrap();
+        let weights: Vec<&Weight> = module.weights.iter().collect();
+        store
+            .ahead(&weights, |ahead| {
+                for weight in &weights {
+                    let mut found = Vec::new();
+                    let crc = ahead.copy(&mut found)?;
+                    assert!(found == store.read(weight)?, "{}", weight.name);
+                    assert_eq!(crc.finalize(), crc32fast::hash(&found), "{}", weight.name);
+                }
+                assert!(ahead.copy(&mut io::sink()).is_err(), "there are no more");
+                Ok::<_, DataError>(())
+            })
+            .unwrap();
+        let id =
+            module.files.iter().position(|path| **path == *file.path().to_str().unwrap()).map(FileId::new).unwrap();
+        for span in store.copied(id) {
+            let of_span = &bytes[span.offset as usize..(span.offset + span.len) as usize];
+            assert_eq!(span.crc.finalize(), crc32fast::hash(of_span));
+        }
+        assert_eq!(store.copied(id).len(), 5);
+    }
+
+    #[test]
+    fn a_file_that_ends_too_soon_is_an_error_of_the_weight_and_a_writer_that_stops_ends_the_thread() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let (module, _) = module(&file, BLOCK * 6, &[(0, BLOCK as u64 * 5), (1, BLOCK as u64 * 6)]);
+        let store = Store::open(&module).unwrap().reading_ahead();
+        let files = [&module.weights[0], &module.weights[3]];
+        let all = |ahead: &mut Ahead<'_>| {
+            ahead.copy(&mut io::sink())?;
+            ahead.copy(&mut io::sink())
+        };
+        let error = store.ahead(&files, all).unwrap_err();
+        assert!(matches!(&error, DataError::Read { weight, .. } if &**weight == "file1"), "{error}");
+        let mut full: &mut [u8] = &mut [0; 9];
+        let error = store.ahead(&files, |ahead| ahead.copy(&mut full)).unwrap_err();
+        assert!(matches!(&error, DataError::Write { weight, .. } if &**weight == "file0"), "{error}");
+        store.ahead(&files, |_| Ok::<_, DataError>(())).unwrap();
+    }
+}
