@@ -121,6 +121,23 @@ def trained(folder):
     model.save(folder / "trained.h5")
 
 
+def archive(folder):
+    """A `.keras` file of Keras 2, with a functional model in it that is compiled, as the outer one is."""
+    x = image = keras.Input((4,), name="x")
+    inner_in = keras.Input((3,), name="inner_in")
+    inner = keras.Model(inner_in, L.LeakyReLU(0.3, name="leaky")(L.Dense(2, name="dense")(inner_in)), name="inner")
+    inner.compile("sgd", "mse")
+    model = keras.Model(image, inner(L.Dense(3, "relu", name="wide")(x)), name="archive")
+    keras.utils.set_random_seed(0)
+    for weight in model.weights:
+        weight.assign(np.random.uniform(-0.6, 0.6, weight.shape))
+    model.compile("adam", keras.losses.MeanSquaredError())
+    given = next(inputs_of(model))
+    model.fit(given, np.ones((2, 2)), verbose=0)
+    model.save(folder / "archive.keras")
+    np.savez(folder / "archive.npz", in0=given, out0=model(given).numpy())
+
+
 def older(folder, name, source, change):
     """The file `source` with its configuration changed, and without what older versions did not write."""
     (folder / f"{name}.h5").write_bytes((folder / f"{source}.h5").read_bytes())
@@ -149,6 +166,7 @@ def main():
         save(folder, model.name, model)
     older(folder, "bare_list", "chain", bare_list)
     trained(folder)
+    archive(folder)
     # Lists of names that are longer than an attribute are spread over several.
     hdf5_format.HDF5_OBJECT_HEADER_LIMIT = 100
     save(folder, "spread_names", nested())

@@ -261,6 +261,21 @@ def test_an_architecture_of_keras_2_with_weights_is_the_model(name, tmp_path):
     assert_close(run(load(tmp_path / "m.keras"), inputs), outputs)
 
 
+@pytest.mark.parametrize("target", ["modern.keras", "again.h5"])
+def test_an_archive_of_keras_2_is_the_model(target, tmp_path):
+    done = netc(LEGACY / "archive.keras", "-o", tmp_path / target)
+    assert "the compile configuration and the optimizer's state are left out" in done.stdout
+    assert "of the model `inner` the compile configuration" in done.stdout
+    inputs, outputs = recorded("archive")
+    assert_close(netc_run(tmp_path / target, {"x": inputs[0]}, tmp_path), outputs)
+    if target == "modern.keras":
+        model = load(tmp_path / target)
+        assert not model.compiled
+        assert_close(run(model, inputs), outputs)
+    netc(LEGACY / "archive.keras", "--pass", "split=inner/dense", "-o", tmp_path / "out")
+    assert_close(run_chain(tmp_path / "out", {"x": inputs[0]}), outputs)
+
+
 def test_a_file_of_weights_alone_is_told_apart(tmp_path):
     model = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
     model.save_weights(tmp_path / "w.weights.h5")

@@ -18,7 +18,7 @@ use crate::output::{Finished, Out, Pending, cannot_write, refuse_input};
 pub(crate) enum Format {
     /// An archive of Keras 3
     Keras,
-    /// HDF5, which Keras 2 and 3 load; layers stay declared as they were read
+    /// HDF5, which the Keras loads that the model is of; layers stay declared as they were read
     H5,
     /// A folder with model.json and its weights, which TensorFlow.js loads; layers are declared as in Keras 2
     Tfjs,
@@ -27,6 +27,9 @@ pub(crate) enum Format {
 impl Format {
     /// What a path asks for by its extension.
     pub(crate) fn of(path: &Path) -> Option<Self> {
+        if path.to_str().is_some_and(|path| path.ends_with(".weights.h5")) {
+            return None;
+        }
         match path.extension()?.to_str()? {
             "keras" => Some(Self::Keras),
             "h5" | "hdf5" => Some(Self::H5),

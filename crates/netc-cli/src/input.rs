@@ -77,7 +77,9 @@ pub(crate) fn load_or_default(
 /// Loads the model and tells the user what was noticed.
 pub(crate) fn load<'a>(given: impl Into<Given<'a>>, dialects: &Dialects) -> Result<Model, CliError> {
     let model = load_quietly(given.into(), dialects)?;
-    model.notes.iter().for_each(|n| text::note(n));
+    // Nothing is left out where nothing is written.
+    let notes = model.notes.iter().filter(|note| !note.ends_with(netc_keras::LEFT_OUT));
+    notes.for_each(|note| text::note(note));
     Ok(model)
 }
 

@@ -9,6 +9,7 @@ use crate::export::{self, Container, Exporter};
 use crate::graph::join;
 use crate::h5read::{Variable, Variables};
 use crate::h5write::Tree;
+use crate::legacy::Era;
 use crate::names::numeric_order;
 
 /// The class of the declaration: no file gives a layer this prefix.
@@ -90,7 +91,13 @@ pub fn compiled(module: &Module) -> impl Iterator<Item = LayerId> + '_ {
 /// The declaration with what it has under `key`, for a file of the function, which must be the whole model.
 fn declaration_for<'m>(module: &'m Module, func: FuncId, key: &str) -> Option<(&'m Layer, &'m Attr)> {
     let layer = &module[compiled(module).next().filter(|_| &*module[func].name == MAIN)?];
-    layer.config.get(key).map(|config| (layer, config))
+    carried(module, layer, key).map(|config| (layer, config))
+}
+
+/// What the declaration has under `key`. An archive is of Keras 3, which reads none of Keras 2.
+fn carried<'m>(module: &Module, layer: &'m Layer, key: &str) -> Option<&'m Attr> {
+    let is_read = key != COMPILE_CONFIG || Era::of(&module.attrs) == Era::Keras3;
+    layer.config.get(key).filter(|_| is_read)
 }
 
 /// Adds the compile configuration to the object of a model.
@@ -122,6 +129,6 @@ pub(crate) fn omissions(module: &Module, container: Container) -> Vec<String> {
         Container::Hdf5 => Some(TRAINING_CONFIG),
         Container::Tfjs => None,
     };
-    let has = |layer: LayerId| key.is_some_and(|key| module[layer].config.get(key).is_some());
+    let has = |layer: LayerId| key.is_some_and(|key| carried(module, &module[layer], key).is_some());
     compiled(module).next().filter(|layer| !has(*layer)).map(|_| LEFT_OUT.into()).into_iter().collect()
 }

@@ -15,9 +15,9 @@ use std::borrow::Cow;
 
 use netc_ir::{Attr, Attrs, Layer, Module};
 
-use crate::names::UniqueNames;
+use crate::names::{UniqueNames, is_keras};
 
-pub use changes::{changes, changes_for_hdf5, changes_for_json, changes_for_tfjs};
+pub use changes::{changes, changes_for_hdf5, changes_for_tfjs};
 pub(crate) use classes::dialect_class;
 pub(crate) use gates::with_new_gates;
 pub(crate) use listing::{Listed, listing, trains};
@@ -208,7 +208,7 @@ pub(crate) fn modern_object(object: &Attrs, era: Era) -> Attrs {
 /// Whether the object is of a class of Keras's own.
 fn is_own(object: &Attrs) -> bool {
     let module = object.get("module").and_then(Attr::as_str);
-    module.is_some_and(|m| m == "keras" || m.starts_with("keras."))
+    module.is_some_and(is_keras)
 }
 
 fn modern_config(class: &str, config: &Attrs) -> Attrs {

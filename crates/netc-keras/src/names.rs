@@ -21,11 +21,16 @@ pub(crate) fn dialect_class(entry: &Attrs, era: Era) -> Name {
     let operations = ["keras.src.ops.", "keras.ops", "keras.src.activations."];
     if operations.iter().any(|prefix| module.starts_with(prefix)) {
         format!("keras.ops.{class}").into()
-    } else if module == "keras" || module.starts_with("keras.") {
+    } else if is_keras(module) {
         format!("keras.{class}").into()
     } else {
         format!("custom.{class}").into()
     }
+}
+
+/// Whether a class of this module is Keras's own. `tf_keras` is the last release of Keras 2.
+pub(crate) fn is_keras(module: &str) -> bool {
+    module == "keras" || module.starts_with("keras.") || module.starts_with("tf_keras.")
 }
 
 /// Whether entries of the class `dialect_class` are layers, not operations, and so are counted in `model.layers`.

@@ -308,7 +308,7 @@ fn write_architecture(model: &Model, target: &Path) -> Result<Written, CliError>
     let place = |e| CliError::because(format!("cannot write `{}`", target.display()), e);
     outputs.write(target, |out| netc_keras::write_json(&model.module, model.main, out).map_err(place))?;
     outputs.commit()?;
-    let (paths, notes) = (vec![target.display().to_string()], netc_keras::changes_for_json(&model.module));
+    let (paths, notes) = (vec![target.display().to_string()], netc_keras::changes(&model.module));
     Ok(Written { paths, notes, ..Written::default() })
 }
 

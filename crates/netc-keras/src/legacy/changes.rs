@@ -10,22 +10,16 @@ use super::{ACTIVATIONS, Era, INNER, RENAMED, modern, without_slashes};
 use crate::export::Container;
 use crate::{compiled, json};
 
-/// What [`write`](crate::write()) changes, as declarations of Keras 2 are not what Keras 3 reads, and leaves out; for the
-/// user.
+/// What [`write`](crate::write()) and [`write_json`](crate::write_json) change, as declarations of Keras 2 are not what
+/// Keras 3 reads, and leave out; for the user.
 pub fn changes(module: &Module) -> Vec<String> {
-    [compiled::omissions(module, Container::Archive), changes_for_json(module)].concat()
-}
-
-/// What [`write_json`](crate::write_json) changes in the declarations of layers, which are then as in an archive; for the
-/// user.
-pub fn changes_for_json(module: &Module) -> Vec<String> {
+    let mut changes = compiled::omissions(module, Container::Archive);
     if Era::of(&module.attrs) == Era::Keras3 {
-        return Vec::new();
+        return changes;
     }
     let version = module.attrs.get("keras_version").and_then(Attr::as_str).unwrap_or_default();
     let listed = Listed::of(module);
-    let mut changes =
-        vec![format!("the layers are declared as in Keras {version}, and are written as Keras 3 has them{listed}")];
+    changes.push(format!("the layers are declared as in Keras {version}, and are written as Keras 3 has them{listed}"));
     let (scaled, clipped): (Vec<_>, Vec<_>) =
         gates::gate_changes(module).partition(|(_, change)| matches!(change, GateChange::Scaled(..)));
     for (layers, what) in [

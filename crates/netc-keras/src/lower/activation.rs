@@ -7,6 +7,7 @@ use super::call::{Call, found, normal_axes};
 use super::softmax::{log_softmax, softmax, softmax_layer, sparsemax};
 use super::{Done, Entry, One, one};
 use crate::legacy::OLD_HARD_SIGMOID;
+use crate::names::is_keras;
 
 pub(super) const LAYERS: &[Entry] = &[
     one("Activation", |c| on_input(c, activate), "The activation function that the configuration names.").passes_mask(),
@@ -145,7 +146,7 @@ fn by_name(c: &mut Call<'_, '_>, x: ValueId, name: &str) -> One {
 /// A function of Keras or a layer, as Keras writes objects.
 fn by_object<'a>(c: &mut Call<'a, '_>, x: ValueId, spec: &'a Attr) -> One {
     let text = |key| spec.get(key).and_then(Attr::as_str);
-    let own = |module: &str| module == "builtins" || module == "keras" || module.starts_with("keras.");
+    let own = |module: &str| module == "builtins" || is_keras(module);
     let unknown = c.unsupported(format!("the activation {}", found(Some(spec))));
     let (Some(class), Some(config)) = (text("class_name"), spec.get("config")) else { return Err(unknown) };
     if !text("module").is_some_and(own) {
