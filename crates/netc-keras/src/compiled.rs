@@ -10,7 +10,7 @@ use crate::graph::join;
 use crate::h5read::{Variable, Variables};
 use crate::h5write::Tree;
 use crate::legacy::Era;
-use crate::names::numeric_order;
+use crate::weights::take_below;
 
 /// The class of the declaration: no file gives a layer this prefix.
 const CLASS: &str = "netc.Compiled";
@@ -41,7 +41,7 @@ pub(crate) struct Compiled {
 impl Compiled {
     /// That of an archive with the model `object`, whose weights the variables are taken out of, or of a model in JSON.
     pub(crate) fn of_object(object: &Attr, variables: &mut Variables) -> Option<Self> {
-        let variables = take_group(variables);
+        let variables = take_below(&mut variables.datasets, GROUP, |_| true);
         let config = config_of(object.as_map()?)?;
         Some(Self::new(COMPILE_CONFIG, config.clone(), "optimizer", variables))
     }
@@ -67,18 +67,6 @@ impl Compiled {
 /// The compile configuration of the model that the object is; it is empty where that is not compiled.
 pub(crate) fn config_of(object: &Attrs) -> Option<&Attr> {
     object.get(COMPILE_CONFIG).filter(|config| config.as_map().is_some_and(|map| !map.is_empty()))
-}
-
-/// Takes the variables of the optimizer out of a table of weights.
-fn take_group(variables: &mut Variables) -> Vec<(Name, Variable)> {
-    let prefix = format!("{GROUP}/");
-    let mut below = variables.datasets.split_off(&prefix);
-    let mut behind = below.split_off(&format!("{GROUP}{}", char::from(b'/' + 1)));
-    variables.datasets.append(&mut behind);
-    let mut taken: Vec<(Name, Variable)> =
-        below.into_iter().map(|(path, variable)| (path[prefix.len()..].into(), variable)).collect();
-    taken.sort_by_cached_key(|(place, _)| numeric_order(place));
-    taken
 }
 
 /// The declaration of how the model was compiled and of the state of its optimizer, if the module has one: see

@@ -126,22 +126,25 @@ impl WeightTable {
     }
 }
 
-/// The weights below a group, in the order of their numbers. The optimizer of a model that was compiled before it became
-/// part of another is dropped: Keras trains the outer one.
+/// The weights of a layer. The optimizer of a model that was compiled before it became part of another is dropped: Keras
+/// trains the outer one.
 fn claim_group(datasets: &mut BTreeMap<String, Variable>, claim: &Claim<'_>) -> Vec<(Name, Variable)> {
-    let prefix = format!("{}/", claim.group);
-    let inner = format!("{}/layers/", claim.group);
     if claim.nested {
-        let optimizer = format!("{prefix}{}/", compiled::GROUP);
-        let range = datasets.range(optimizer.clone()..);
-        let dropped: Vec<String> = range.map(|(k, _)| k).take_while(|k| k.starts_with(&optimizer)).cloned().collect();
-        dropped.iter().for_each(|key| drop(datasets.remove(key)));
+        drop(take_below(datasets, &join(claim.group, compiled::GROUP), |_| true));
     }
-    let range = datasets.range(prefix.clone()..);
-    let below = range.take_while(|(k, _)| k.starts_with(&prefix));
-    let own = below.filter(|(k, _)| !(claim.nested && k.starts_with(&inner)));
-    let mut keys: Vec<String> = own.map(|(k, _)| k.clone()).collect();
-    keys.sort_by_cached_key(|k| numeric_order(k));
+    take_below(datasets, claim.group, |place| !(claim.nested && place.starts_with("layers/")))
+}
+
+/// Takes the weights below a group out of the table, those at places that `is_own`, in the order of their numbers.
+pub(crate) fn take_below(
+    datasets: &mut BTreeMap<String, Variable>,
+    group: &str,
+    is_own: impl Fn(&str) -> bool,
+) -> Vec<(Name, Variable)> {
+    let prefix = format!("{group}/");
+    let below = datasets.range(prefix.clone()..).map(|(key, _)| key).take_while(|key| key.starts_with(&prefix));
+    let mut keys: Vec<String> = below.filter(|key| is_own(&key[prefix.len()..])).cloned().collect();
+    keys.sort_by_cached_key(|key| numeric_order(key));
     let take = |key: String| Some((key[prefix.len()..].into(), datasets.remove(&key)?));
     keys.into_iter().filter_map(take).collect()
 }
