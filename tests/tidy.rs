@@ -14,7 +14,8 @@ const ABSENCES: &[(&str, &[&str])] = &[
     ("netc-data", &["candle", "netc-keras"]),
     ("netc-pass", &["candle", "netc-exec", "netc-keras"]),
     ("netc-passes", &["candle", "netc-exec", "netc-keras"]),
-    ("netc-exec", &["netc-keras"]),
+    ("netc-exec", &["candle", "netc-keras"]),
+    ("netc-cli", &["candle"]),
     ("netc-keras", &["candle", "netc-exec"]),
     ("netc-zoo", &["candle", "netc-exec"]),
 ];
@@ -163,7 +164,7 @@ fn members() -> BTreeSet<String> {
     let crates = fs::read_dir(root().join("crates")).unwrap().flatten();
     let crates = crates.filter(|e| e.path().join("Cargo.toml").exists());
     let crates = crates.map(|e| format!("crates/{}", e.file_name().to_string_lossy()));
-    crates.chain(["passes".into(), "tests".into()]).collect()
+    crates.chain(["passes", "tests", "tests/candle"].map(String::from)).collect()
 }
 
 /// The names of the workspace's packages, and what each names under `[dependencies]`.

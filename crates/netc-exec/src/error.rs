@@ -107,9 +107,14 @@ pub enum KernelError {
         /// The type of the result.
         ty: String,
     },
-    /// A matrix product failed.
-    #[error(transparent)]
-    Candle(#[from] candle_core::Error),
+    /// There are more or fewer elements than the shape has.
+    #[error("there are {found} elements, the shape has {expected}")]
+    Count {
+        /// The elements.
+        found: usize,
+        /// The elements of the shape.
+        expected: usize,
+    },
 }
 
 /// A function that cannot be planned or run.

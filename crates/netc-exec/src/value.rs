@@ -1,11 +1,9 @@
-//! Tensors while a plan runs: candle's storage, always contiguous, with netc's element type.
+//! Tensors while a plan runs: contiguous elements that values share.
 
-use std::cell::{Cell, RefCell};
 use std::fmt::Debug;
-use std::marker::PhantomData;
-use std::ops::Deref;
+use std::sync::Arc;
 
-use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Storage, StorageRef, WithDType};
+use bytemuck::Pod;
 use half::{bf16, f16};
 use netc_ir::{ElemType, Literal, Number, Type};
 
@@ -17,22 +15,41 @@ const MAX_RANK: usize = 64;
 
 type Made<T> = Result<T, KernelError>;
 
-/// A tensor of a running plan. Truth values are stored as bytes 0 and 1, and `i8` as `i16`: candle has none.
+/// A tensor of a running plan, in row-major order. Truth values are the bytes 0 and 1.
 #[derive(Clone, Debug)]
 pub(crate) struct Value {
     elem: ElemType,
-    data: candle_core::Tensor,
+    dims: Vec<usize>,
+    bits: Arc<Bits>,
+}
+
+/// Elements as the bit patterns of their size, so that a kernel that only moves elements exists once per size, not once per
+/// element type.
+#[derive(Debug)]
+pub(crate) enum Bits {
+    B8(Vec<u8>),
+    B16(Vec<u16>),
+    B32(Vec<u32>),
+    B64(Vec<u64>),
 }
 
 impl Value {
-    /// A tensor of `data` in row-major order. `data` has the storage type of `elem`.
+    /// A tensor of `data` in row-major order, elements of the type `elem`, which is stored as `T`.
     pub(crate) fn from_vec<T: Element>(elem: ElemType, dims: &[usize], data: Vec<T>) -> Made<Self> {
-        Ok(Self { elem, data: candle_core::Tensor::from_vec(data, dims, &Device::Cpu)? })
+        let words = bytemuck::allocation::try_cast_vec(data).map_err(|_| KernelError::Element { elem })?;
+        Self::from_words::<T::Word>(elem, dims, words)
     }
 
-    /// A tensor of elements of type `elem` whose storage is `data`, contiguous.
-    pub(crate) fn from_candle(elem: ElemType, data: candle_core::Tensor) -> Self {
-        Self { elem, data }
+    /// A tensor of the bit patterns `words`, which have the size of the elements.
+    pub(crate) fn from_words<W: Word>(elem: ElemType, dims: &[usize], words: Vec<W>) -> Made<Self> {
+        let expected = dims.iter().product();
+        if words.len() != expected {
+            return Err(KernelError::Count { found: words.len(), expected });
+        }
+        if elem.size() != size_of::<W>() as u64 {
+            return Err(KernelError::Element { elem });
+        }
+        Ok(Self { elem, dims: dims.to_vec(), bits: Arc::new(W::wrap(words)) })
     }
 
     pub(crate) fn elem(&self) -> ElemType {
@@ -40,63 +57,75 @@ impl Value {
     }
 
     pub(crate) fn dims(&self) -> &[usize] {
-        self.data.dims()
+        &self.dims
     }
 
     pub(crate) fn num_elements(&self) -> usize {
-        self.data.elem_count()
-    }
-
-    pub(crate) fn candle(&self) -> &candle_core::Tensor {
-        &self.data
+        self.dims.iter().product()
     }
 
     pub(crate) fn ty(&self) -> Type {
-        Type::fixed(self.elem, &self.dims().iter().map(|d| *d as u64).collect::<Vec<_>>())
+        Type::fixed(self.elem, &self.dims.iter().map(|d| *d as u64).collect::<Vec<_>>())
     }
 
-    /// The elements, in row-major order.
-    pub(crate) fn slice<T: Element>(&self) -> Made<impl Deref<Target = [T]> + '_> {
-        let (storage, layout) = self.data.storage_and_layout();
-        let range = layout.contiguous_offsets();
-        StorageRef::try_map(storage, |storage| match storage {
-            Storage::Cpu(cpu) => cpu.as_slice::<T>().ok()?.get(range?.0..range?.1),
-            Storage::Cuda(_) | Storage::Metal(_) => None,
-        })
-        .map_err(|_| KernelError::Element { elem: self.elem })
+    /// The elements.
+    pub(crate) fn slice<T: Element>(&self) -> Made<&[T]> {
+        bytemuck::try_cast_slice(self.words::<T::Word>()?).map_err(|_| KernelError::Element { elem: self.elem })
     }
 
-    /// Changes the elements, in row-major order, in place. Nothing else may refer to them.
-    pub(crate) fn update<T: InPlace>(&self, change: impl FnMut(&mut [T]) -> Made<()>) -> Made<()> {
-        let update = Update { change: RefCell::new(change), outcome: Cell::new(Ok(())), of: PhantomData };
-        self.data.inplace_op1(&update)?;
-        update.outcome.into_inner()
+    /// The bit patterns of the elements.
+    pub(crate) fn words<W: Word>(&self) -> Made<&[W]> {
+        W::of(&self.bits).ok_or(KernelError::Element { elem: self.elem })
+    }
+
+    /// The elements, to be changed in place. Copies them first if another value shares them.
+    pub(crate) fn slice_mut<T: Element>(&mut self) -> Made<&mut [T]> {
+        let elem = self.elem;
+        if Arc::get_mut(&mut self.bits).is_none() {
+            let mut copy = allocate(self.num_elements(), &self.ty())?;
+            copy.extend_from_slice(self.words::<T::Word>()?);
+            self.bits = Arc::new(T::Word::wrap(copy));
+        }
+        let words = Arc::get_mut(&mut self.bits).and_then(T::Word::of_mut).ok_or(KernelError::Element { elem })?;
+        bytemuck::try_cast_slice_mut(words).map_err(|_| KernelError::Element { elem })
     }
 
     /// The same elements under another shape with as many elements.
     pub(crate) fn reshape(&self, dims: &[usize]) -> Made<Self> {
-        Ok(Self { elem: self.elem, data: self.data.reshape(dims)? })
+        let (found, expected) = (self.num_elements(), dims.iter().product());
+        if found != expected {
+            return Err(KernelError::Count { found, expected });
+        }
+        Ok(Self { elem: self.elem, dims: dims.to_vec(), bits: self.bits.clone() })
     }
 
     /// A constant of the program, with every element present.
     pub(crate) fn from_literal(literal: &Literal) -> Made<Self> {
-        let dims = extents(&literal.ty())?;
-        let count: usize = dims.iter().product();
-        for_element!(literal.elem, T => {
-            let mut all: Vec<T> = allocate(count, &literal.ty())?;
-            let stored = decode::<T>(literal.elem, &literal.bytes);
-            match stored.as_slice() {
-                [splat] => all.resize(count, *splat),
-                stored => all.extend_from_slice(stored),
-            }
-            Self::from_vec(literal.elem, &dims, all)
+        let ty = literal.ty();
+        let count = extents(&ty)?.iter().product();
+        let one = usize::try_from(literal.elem.size()).unwrap_or(1);
+        if literal.bytes.len() != one || count == 1 {
+            return Self::from_bytes(&ty, &literal.bytes);
+        }
+        let splat = Self::from_bytes(&Type::fixed(literal.elem, &[1]), &literal.bytes)?;
+        for_word!(literal.elem, W => {
+            let mut all: Vec<W> = allocate(count, &ty)?;
+            all.resize(count, splat.words::<W>()?[0]);
+            Self::from_words(literal.elem, &extents(&ty)?, all)
         })
     }
 
-    /// A tensor of little-endian elements of the type `ty`, which is fixed.
+    /// A tensor of little-endian elements of the type `ty`, which is fixed. A byte that is not 0 is a true `bool`.
     pub(crate) fn from_bytes(ty: &Type, bytes: &[u8]) -> Made<Self> {
         let dims = extents(ty)?;
-        for_element!(ty.elem, T => Self::from_vec(ty.elem, &dims, decode::<T>(ty.elem, bytes)))
+        for_word!(ty.elem, W => {
+            let mut words: Vec<W> = allocate(bytes.len() / size_of::<W>(), ty)?;
+            words.extend(bytes.chunks_exact(size_of::<W>()).map(W::from_little_endian));
+            if ty.elem == ElemType::Bool {
+                words.iter_mut().filter(|word| **word != W::default()).for_each(|word| *word = W::ONE);
+            }
+            Self::from_words(ty.elem, &dims, words)
+        })
     }
 
     pub(crate) fn from_tensor(tensor: &Tensor) -> Made<Self> {
@@ -104,71 +133,16 @@ impl Value {
     }
 
     pub(crate) fn to_tensor(&self) -> Result<Tensor, TensorError> {
-        let bytes = for_element!(self.elem, T => self.little_endian::<T>());
-        let dims: Vec<u64> = self.dims().iter().map(|d| *d as u64).collect();
+        let bytes = for_word!(self.elem, W => self.little_endian::<W>());
+        let dims: Vec<u64> = self.dims.iter().map(|d| *d as u64).collect();
         Tensor::new(self.elem, &dims, bytes.unwrap_or_default())
     }
 
-    fn little_endian<T: Element>(&self) -> Made<Vec<u8>> {
-        let data = self.slice::<T>()?;
-        let mut bytes = allocate(data.len() * size_of::<T>(), &self.ty())?;
-        if self.elem == ElemType::I8 {
-            bytes.extend(data.iter().map(|x| to_i8(x.number()).to_le_bytes()[0]));
-        } else {
-            data.iter().for_each(|x| x.put(&mut bytes));
-        }
+    fn little_endian<W: Word>(&self) -> Made<Vec<u8>> {
+        let words = self.words::<W>()?;
+        let mut bytes = allocate(size_of_val(words), &self.ty())?;
+        words.iter().for_each(|word| word.put_little_endian(&mut bytes));
         Ok(bytes)
-    }
-}
-
-/// A change of the elements, as candle asks for it.
-struct Update<F, T> {
-    change: RefCell<F>,
-    outcome: Cell<Made<()>>,
-    of: PhantomData<T>,
-}
-
-impl<F: FnMut(&mut [T]) -> Made<()>, T: InPlace> InplaceOp1 for Update<F, T> {
-    fn name(&self) -> &'static str {
-        "update"
-    }
-
-    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
-        let range = layout.contiguous_offsets();
-        let elements = T::elements(storage).zip(range).and_then(|(all, (from, to))| all.get_mut(from..to));
-        let elements = elements.ok_or_else(|| candle_core::Error::Msg("other elements than expected".into()))?;
-        self.outcome.set((self.change.borrow_mut())(elements));
-        Ok(())
-    }
-}
-
-/// The number as `i8`: floats become integers as with `as`, integers wrap.
-pub(crate) fn to_i8(number: Number) -> i8 {
-    match number {
-        Number::Int(n) => n as i8,
-        Number::Float(x) => x as i8,
-    }
-}
-
-/// The elements that `bytes` holds; a byte that is not 0 is a true `bool`.
-fn decode<T: Element>(elem: ElemType, bytes: &[u8]) -> Vec<T> {
-    let items = bytes.chunks_exact(size_of::<T>());
-    match elem {
-        ElemType::I8 => bytes.iter().map(|b| T::from_number(Number::Int(i8::from_le_bytes([*b]).into()))).collect(),
-        ElemType::Bool => items.map(|b| T::from_number(Number::Int(i128::from(b != [0])))).collect(),
-        ElemType::I16
-        | ElemType::I32
-        | ElemType::I64
-        | ElemType::U8
-        | ElemType::U16
-        | ElemType::U32
-        | ElemType::U64
-        | ElemType::F16
-        | ElemType::BF16
-        | ElemType::F32
-        | ElemType::F64
-        | ElemType::Str
-        | ElemType::Any => items.map(T::get).collect(),
     }
 }
 
@@ -193,39 +167,66 @@ pub(crate) fn allocate<T>(count: usize, ty: &Type) -> Made<Vec<T>> {
     Ok(out)
 }
 
+/// The bit pattern of an element.
+pub(crate) trait Word: Pod + Default + PartialEq + Debug + Send + Sync {
+    /// The bits of the number 1.
+    const ONE: Self;
+    /// The pattern in little-endian `bytes`, which are as many as its size; 0 if they are not.
+    fn from_little_endian(bytes: &[u8]) -> Self;
+    /// Appends the pattern in little-endian bytes.
+    fn put_little_endian(self, out: &mut Vec<u8>);
+    /// Patterns as what a value holds.
+    fn wrap(words: Vec<Self>) -> Bits;
+    /// The patterns of a value, if they have this size.
+    fn of(bits: &Bits) -> Option<&[Self]>;
+    /// The patterns of a value, if they have this size.
+    fn of_mut(bits: &mut Bits) -> Option<&mut [Self]>;
+}
+
+macro_rules! word {
+    ($($t:ty, $variant:ident;)*) => {$(
+        impl Word for $t {
+            const ONE: Self = 1;
+            fn from_little_endian(bytes: &[u8]) -> Self {
+                bytes.try_into().map_or(0, Self::from_le_bytes)
+            }
+            fn put_little_endian(self, out: &mut Vec<u8>) {
+                out.extend_from_slice(&self.to_le_bytes());
+            }
+            fn wrap(words: Vec<Self>) -> Bits {
+                Bits::$variant(words)
+            }
+            fn of(bits: &Bits) -> Option<&[Self]> {
+                if let Bits::$variant(words) = bits { Some(words) } else { None }
+            }
+            fn of_mut(bits: &mut Bits) -> Option<&mut [Self]> {
+                if let Bits::$variant(words) = bits { Some(words) } else { None }
+            }
+        }
+    )*};
+}
+
+word! {
+    u8, B8;
+    u16, B16;
+    u32, B32;
+    u64, B64;
+}
+
 /// A type that elements are stored as.
-pub(crate) trait Element: WithDType + Default + PartialOrd + Debug {
+pub(crate) trait Element: Pod + Default + PartialOrd + Debug + Send + Sync {
+    /// Its bit pattern.
+    type Word: Word;
     /// The value.
     fn number(self) -> Number;
     /// The value as this type: floats round to the nearest, integers wrap, floats become integers as with `as`.
     fn from_number(number: Number) -> Self;
-    /// The element in little-endian `bytes`, which are as many as its size; 0 if they are not.
-    fn get(bytes: &[u8]) -> Self;
-    /// Appends the element in little-endian bytes.
-    fn put(self, out: &mut Vec<u8>);
-}
-
-/// A type whose tensors can be changed in place.
-pub(crate) trait InPlace: Element {
-    /// The elements of the storage, if it is of this type.
-    fn elements(storage: &mut CpuStorage) -> Option<&mut [Self]>;
-}
-
-impl InPlace for f32 {
-    fn elements(storage: &mut CpuStorage) -> Option<&mut [Self]> {
-        if let CpuStorage::F32(all) = storage { Some(all) } else { None }
-    }
-}
-
-impl InPlace for f64 {
-    fn elements(storage: &mut CpuStorage) -> Option<&mut [Self]> {
-        if let CpuStorage::F64(all) = storage { Some(all) } else { None }
-    }
 }
 
 macro_rules! element {
-    ($($t:ty, $variant:ident, |$x:ident| $number:expr, |$n:ident| $from_int:expr, |$f:ident| $from_float:expr;)*) => {$(
+    ($($t:ty, $word:ty, $variant:ident, |$x:ident| $number:expr, |$n:ident| $from_int:expr, |$f:ident| $from_float:expr;)*) => {$(
         impl Element for $t {
+            type Word = $word;
             fn number(self) -> Number {
                 let $x = self;
                 Number::$variant($number)
@@ -236,27 +237,48 @@ macro_rules! element {
                     Number::Float($f) => $from_float,
                 }
             }
-            fn get(bytes: &[u8]) -> Self {
-                bytes.try_into().map_or(Self::default(), Self::from_le_bytes)
-            }
-            fn put(self, out: &mut Vec<u8>) {
-                out.extend_from_slice(&self.to_le_bytes());
-            }
         }
     )*};
 }
 
 element! {
-    u8, Int, |x| x.into(), |n| n as Self, |f| f as Self;
-    u32, Int, |x| x.into(), |n| n as Self, |f| f as Self;
-    i16, Int, |x| x.into(), |n| n as Self, |f| f as Self;
-    i32, Int, |x| x.into(), |n| n as Self, |f| f as Self;
-    i64, Int, |x| x.into(), |n| n as Self, |f| f as Self;
-    f32, Float, |x| x.into(), |n| n as Self, |f| f as Self;
-    f64, Float, |x| x, |n| n as Self, |f| f;
-    f16, Float, |x| x.to_f64(), |n| Self::from_f64(n as f64), |f| Self::from_f64(f);
-    bf16, Float, |x| x.to_f64(), |n| Self::from_f64(n as f64), |f| Self::from_f64(f);
+    u8, u8, Int, |x| x.into(), |n| n as Self, |f| f as Self;
+    i8, u8, Int, |x| x.into(), |n| n as Self, |f| f as Self;
+    i16, u16, Int, |x| x.into(), |n| n as Self, |f| f as Self;
+    u32, u32, Int, |x| x.into(), |n| n as Self, |f| f as Self;
+    i32, u32, Int, |x| x.into(), |n| n as Self, |f| f as Self;
+    i64, u64, Int, |x| x.into(), |n| n as Self, |f| f as Self;
+    f32, u32, Float, |x| x.into(), |n| n as Self, |f| f as Self;
+    f64, u64, Float, |x| x, |n| n as Self, |f| f;
+    f16, u16, Float, |x| x.to_f64(), |n| Self::from_f64(n as f64), |f| Self::from_f64(f);
+    bf16, u16, Float, |x| x.to_f64(), |n| Self::from_f64(n as f64), |f| Self::from_f64(f);
 }
+
+/// Runs the expression with `$W` the bit pattern of an element type; an error for those without elements.
+macro_rules! for_word {
+    ($elem:expr, $W:ident => $body:expr) => {
+        match netc_ir::ElemType::size($elem) {
+            1 => {
+                type $W = u8;
+                $body
+            }
+            2 => {
+                type $W = u16;
+                $body
+            }
+            4 => {
+                type $W = u32;
+                $body
+            }
+            8 => {
+                type $W = u64;
+                $body
+            }
+            _ => Err($crate::error::KernelError::Element { elem: $elem }),
+        }
+    };
+}
+pub(crate) use for_word;
 
 /// Runs the expression with `$T` the storage type of an element type; an error for those without one.
 macro_rules! for_element {
@@ -286,8 +308,12 @@ macro_rules! for_element {
                 type $T = i32;
                 $body
             }
-            netc_ir::ElemType::I8 | netc_ir::ElemType::I16 => {
+            netc_ir::ElemType::I16 => {
                 type $T = i16;
+                $body
+            }
+            netc_ir::ElemType::I8 => {
+                type $T = i8;
                 $body
             }
             netc_ir::ElemType::U32 => {

@@ -1,34 +1,71 @@
 //! Conversion between element types.
 
-use std::cmp::Ordering;
-
-use netc_ir::ElemType;
+use half::{bf16, f16};
+use netc_ir::{ElemType, Number};
 
 use super::Made;
-use crate::error::KernelError;
-use crate::value::{Element, Value, allocate, for_element, to_i8};
+use crate::value::{Element, Value, allocate, for_element};
 
 /// `x` with elements of type `elem`. To a float: rounded to the nearest. From a float to an integer: toward zero,
 /// to the nearest that is in range, NaN to 0. From integer to integer: wrapping. To `bool`: whether it is not 0.
 pub(super) fn cast(x: &Value, elem: ElemType) -> Made<Value> {
-    if x.elem() == elem {
-        return Ok(x.clone());
+    let from = x.elem();
+    match (from, elem) {
+        _ if from == elem => Ok(x.clone()),
+        // The types that halves are computed in, both ways.
+        (ElemType::F16, ElemType::F32) => convert(x, elem, f16::to_f32),
+        (ElemType::BF16, ElemType::F32) => convert(x, elem, bf16::to_f32),
+        (ElemType::F32, ElemType::F16) => convert(x, elem, f16::from_f32),
+        (ElemType::F32, ElemType::BF16) => convert(x, elem, bf16::from_f32),
+        (ElemType::F64, _) => narrow(x, elem, Number::Float),
+        (ElemType::I64, _) => narrow(x, elem, |x: i64| Number::Int(x.into())),
+        // Through the widest type of the kind, which holds every element.
+        _ => cast(&widen(x)?, elem),
     }
-    if elem == ElemType::Bool {
-        let is_zero = Some(Ordering::Equal);
-        return for_element!(x.elem(), T => {
-            convert(x, elem, |x: T| u8::from(x.partial_cmp(&T::default()) != is_zero))
-        });
-    }
-    if elem == ElemType::I8 {
-        return for_element!(x.elem(), T => convert(x, elem, |x: T| i16::from(to_i8(x.number()))));
-    }
-    for_element!(x.elem(), T => for_element!(elem, U => {
-        convert(x, elem, |x: T| U::from_number(x.number()))
-    }))
 }
 
-fn convert<T: Element, U: Element>(x: &Value, elem: ElemType, f: impl Fn(T) -> U) -> Result<Value, KernelError> {
+/// Integers `x` of type `i64` as integers of type `elem`: those out of range become the lowest or the highest. Floats as
+/// [`cast`] makes them.
+pub(super) fn saturating(x: &Value, elem: ElemType) -> Made<Value> {
+    let (lowest, highest) = match elem {
+        ElemType::U8 => (0, i64::from(u8::MAX)),
+        ElemType::U32 => (0, i64::from(u32::MAX)),
+        ElemType::I16 => (i64::from(i16::MIN), i64::from(i16::MAX)),
+        ElemType::I32 => (i64::from(i32::MIN), i64::from(i32::MAX)),
+        ElemType::Bool
+        | ElemType::I8
+        | ElemType::I64
+        | ElemType::U16
+        | ElemType::U64
+        | ElemType::F16
+        | ElemType::BF16
+        | ElemType::F32
+        | ElemType::F64
+        | ElemType::Str
+        | ElemType::Any => return cast(x, elem),
+    };
+    cast(&convert(x, x.elem(), |x: i64| x.clamp(lowest, highest))?, elem)
+}
+
+/// `x` as `f64` or `i64`, exactly.
+fn widen(x: &Value) -> Made<Value> {
+    let to_f64 = |number| if let Number::Float(x) = number { x } else { 0.0 };
+    let to_i64 = |number| if let Number::Int(n) = number { n as i64 } else { 0 };
+    if x.elem().is_float() {
+        for_element!(x.elem(), T => convert(x, ElemType::F64, |x: T| to_f64(x.number())))
+    } else {
+        for_element!(x.elem(), T => convert(x, ElemType::I64, |x: T| to_i64(x.number())))
+    }
+}
+
+fn narrow<T: Element>(x: &Value, elem: ElemType, number: impl Fn(T) -> Number) -> Made<Value> {
+    if elem == ElemType::Bool {
+        return convert(x, elem, |x: T| u8::from(x != T::default()));
+    }
+    for_element!(elem, U => convert(x, elem, |x: T| U::from_number(number(x))))
+}
+
+fn convert<T: Element, U: Element>(x: &Value, elem: ElemType, f: impl Fn(T) -> U) -> Made<Value> {
     let data = x.slice::<T>()?;
     let mut out = allocate(data.len(), &x.ty())?;
     out.extend(data.iter().map(|x| f(*x)));

@@ -10,7 +10,7 @@ use super::matmul::{matrix_product, zeroed, zeros};
 use super::num::{Arith, for_arith};
 use super::rows::for_each_row;
 use super::shape;
-use crate::value::{Element, Value, for_element};
+use crate::value::{Value, Word, for_word};
 
 /// Elements of the matrix of windows that exist at a time: bounds the memory of large images.
 const CHUNK: usize = 1 << 21;
@@ -81,32 +81,32 @@ fn grouped(x: &Value, w: &Value, g: &Geometry, per_group: usize) -> Made<Value> 
     let [groups, depth, width] = [w.dims()[0], w.dims()[1], w.dims()[2]];
     let rows = g.batch * g.outputs;
     let chunk = (CHUNK / depth).max(1);
-    for_element!(x.elem(), T => {
+    for_word!(x.elem(), W => {
         if groups == 1 && rows <= chunk {
-            let patches = patches::<T>(x, g, [0, rows], [0, per_group], depth)?;
+            let patches = patches::<W>(x, g, [0, rows], [0, per_group], depth)?;
             return matrix_product(&patches, &w.reshape(&[depth, width])?);
         }
-        let weights = w.slice::<T>()?;
-        let mut out: Vec<T> = zeroed(rows * groups * width, x)?;
+        let weights = w.words::<W>()?;
+        let mut out: Vec<W> = zeroed(rows * groups * width, x)?;
         for group in 0..groups {
             let kernel = weights[group * depth * width..][..depth * width].to_vec();
-            let kernel = Value::from_vec(x.elem(), &[depth, width], kernel)?;
+            let kernel = Value::from_words(x.elem(), &[depth, width], kernel)?;
             for start in (0..rows).step_by(chunk) {
                 let n = chunk.min(rows - start);
-                let patches = patches::<T>(x, g, [start, n], [group * per_group, per_group], depth)?;
+                let patches = patches::<W>(x, g, [start, n], [group * per_group, per_group], depth)?;
                 let product = matrix_product(&patches, &kernel)?;
                 let filters = out[start * groups * width..].chunks_exact_mut(groups * width);
-                for (row, product) in filters.zip(product.slice::<T>()?.chunks_exact(width)) {
+                for (row, product) in filters.zip(product.words::<W>()?.chunks_exact(width)) {
                     row[group * width..][..width].copy_from_slice(product);
                 }
             }
         }
-        Value::from_vec(x.elem(), &[rows, groups * width], out)
+        Value::from_words(x.elem(), &[rows, groups * width], out)
     })
 }
 
 /// The windows of `n` output elements from `start` on, one per row, over channels `first..first + channels`.
-fn patches<T: Element>(
+fn patches<W: Word>(
     x: &Value,
     g: &Geometry,
     [start, n]: [usize; 2],
@@ -114,12 +114,11 @@ fn patches<T: Element>(
     depth: usize,
 ) -> Made<Value> {
     let all = x.dims().last().copied().unwrap_or(1);
-    let data = x.slice::<T>()?;
-    let data: &[T] = &data;
-    let mut out: Vec<T> = zeroed(n * depth, x)?;
+    let data = x.words::<W>()?;
+    let mut out: Vec<W> = zeroed(n * depth, x)?;
     // What windows cover of a line of the input lies together in both.
     let whole = channels == all && g.step() == 1;
-    for_each_row(&mut out, depth, depth, |i, row| {
+    for_each_row(&mut out, depth, depth, &|i, row| {
         let (batch, place) = ((start + i) / g.outputs, (start + i) % g.outputs);
         g.for_each_run(place, |tap, at, n| {
             let from = (batch * g.inputs + at) * all + first;
@@ -130,7 +129,7 @@ fn patches<T: Element>(
             }
         });
     });
-    Value::from_vec(x.elem(), &[n, depth], out)
+    Value::from_words(x.elem(), &[n, depth], out)
 }
 
 /// Whether the windows of such groups are summed up faster than gathered: a few channels and filters, or filters that fill
@@ -160,11 +159,10 @@ fn direct<T: Arith>(x: &Value, kernel: &Value, g: &Geometry, groups: usize, filt
 /// [`direct`] with one channel and one filter per group: weighted sums of rows.
 fn depthwise<T: Arith>(x: &Value, kernel: &Value, g: &Geometry) -> Made<Value> {
     let (data, weights) = (x.slice::<T>()?, kernel.slice::<T>()?);
-    let (data, weights): (&[T], &[T]) = (&data, &weights);
     let rows = g.batch * g.outputs;
     let channels = weights.len() / g.taps();
     let mut out: Vec<T> = zeroed(rows * channels, x)?;
-    for_each_row(&mut out, channels, weights.len(), |i, row| {
+    for_each_row(&mut out, channels, weights.len(), &|i, row| {
         let (batch, place) = (i / g.outputs, i % g.outputs);
         g.for_each_tap(place, |tap, at| {
             let x = &data[(batch * g.inputs + at) * channels..][..channels];
@@ -191,11 +189,10 @@ fn in_blocks<T: Arith, const W: usize>(
     let packed = kernel.reshape(&[g.taps() * per_group, filters / W, W])?;
     let packed = shape::permute(&packed, &[1, 0, 2])?;
     let (data, packed) = (x.slice::<T>()?, packed.slice::<T>()?);
-    let (data, packed): (&[T], &[T]) = (&data, &packed);
     let depth = g.taps() * per_group * W;
     let rows = g.batch * g.outputs;
     let mut out: Vec<T> = zeroed(rows * filters, x)?;
-    for_each_row(&mut out, filters, packed.len(), |i, row| {
+    for_each_row(&mut out, filters, packed.len(), &|i, row| {
         let (batch, place) = (i / g.outputs, i % g.outputs);
         let mut window = Vec::new();
         g.for_each_tap(place, |tap, at| window.push((tap * per_group * W, (batch * g.inputs + at) * channels)));

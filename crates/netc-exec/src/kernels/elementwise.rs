@@ -1,72 +1,66 @@
 //! Ops that treat each element alone, with broadcasting.
 
-use std::cmp::Ordering;
-
-use candle_core::cpu::erf::{erf_f32, erf_f64};
 use netc_ir::{Binary, Compare, ElemType, Unary};
-use rayon::prelude::*;
 
 use super::Made;
+use super::matmul::zeroed;
 use super::num::{Arith, for_arith};
-use super::rows::TASK;
+use super::rows::{TASK, try_for_each_row};
 use super::strided::Walk;
+use super::tail::Real;
 use crate::error::KernelError;
-use crate::value::{Element, Value, allocate, for_element};
+use crate::value::{Element, Value, allocate, for_word};
 
 /// A function of one tensor.
 pub(super) fn unary(f: Unary, x: &Value) -> Made<Value> {
-    let elem = x.elem();
-    match elem {
-        ElemType::F32 => unary_f32(f, Whole(x))?,
-        ElemType::F64 => unary_f64(f, Whole(x))?,
-        ElemType::I64 => map(x, unary_signed::<i64>(f, elem)?),
-        ElemType::I32 => map(x, unary_signed::<i32>(f, elem)?),
-        ElemType::I16 => map(x, unary_signed::<i16>(f, elem)?),
-        ElemType::Bool if f == Unary::Not => map(x, |x: u8| 1 - x.min(1)),
-        ElemType::Bool
+    match x.elem() {
+        ElemType::F32 => unary_float::<f32>(f, x),
+        ElemType::F64 => unary_float::<f64>(f, x),
+        ElemType::I64 => {
+            let f = unary_integer(f)?;
+            Value::from_vec(x.elem(), x.dims(), x.slice::<i64>()?.iter().map(|x| f(*x)).collect())
+        }
+        ElemType::Bool if f == Unary::Not => {
+            Value::from_vec(x.elem(), x.dims(), x.slice::<u8>()?.iter().map(|x| 1 - x.min(&1)).collect())
+        }
+        elem @ (ElemType::Bool
         | ElemType::U8
         | ElemType::U16
         | ElemType::U32
         | ElemType::U64
         | ElemType::I8
+        | ElemType::I16
+        | ElemType::I32
         | ElemType::F16
         | ElemType::BF16
         | ElemType::Str
-        | ElemType::Any => Err(KernelError::Element { elem }),
+        | ElemType::Any) => Err(KernelError::Element { elem }),
     }
 }
 
-fn map<T: Element>(x: &Value, f: impl Fn(T) -> T + Sync) -> Made<Value> {
+fn unary_float<T: Real>(f: Unary, x: &Value) -> Made<Value> {
     let data = x.slice::<T>()?;
-    let mut out = allocate(data.len(), &x.ty())?;
-    data.par_iter().with_min_len(TASK).map(|x| f(*x)).collect_into_vec(&mut out);
+    let mut out: Vec<T> = zeroed(data.len(), x)?;
+    // The rest of a row.
+    let (rows, last) = out.split_at_mut(data.len() / TASK * TASK);
+    try_for_each_row(rows, TASK, TASK, &|i, row| {
+        row.copy_from_slice(&data[i * TASK..][..TASK]);
+        T::unary(f, row)
+    })?;
+    last.copy_from_slice(&data[data.len() - last.len()..]);
+    T::unary(f, last)?;
     Value::from_vec(x.elem(), x.dims(), out)
 }
 
-/// What applies a function to elements. Each function is a type of its own, so that loops are compiled with it inside.
-pub(super) trait Mapper<T> {
-    type Out;
-    fn map(self, f: impl Fn(T) -> T + Sync) -> Self::Out;
-}
-
-struct Whole<'v>(&'v Value);
-
-impl<T: Element> Mapper<T> for Whole<'_> {
-    type Out = Made<Value>;
-    fn map(self, f: impl Fn(T) -> T + Sync) -> Made<Value> {
-        map(self.0, f)
-    }
-}
-
-macro_rules! unary_float {
+macro_rules! unary_in_place {
     ($name:ident, $t:ty, $elem:expr, $erf:path) => {
-        /// What `mapper` makes of elements and the function.
-        pub(super) fn $name<M: Mapper<$t>>(f: Unary, mapper: M) -> Made<M::Out> {
-            Ok(match f {
-                Unary::Neg => mapper.map(|x| -x),
-                Unary::Abs => mapper.map(<$t>::abs),
+        /// Replaces elements by what the function makes of them.
+        pub(super) fn $name(f: Unary, x: &mut [$t]) -> Made<()> {
+            match f {
+                Unary::Neg => each(x, |x| -x),
+                Unary::Abs => each(x, <$t>::abs),
                 // Zeros keep their sign, and a NaN stays one.
-                Unary::Sign => mapper.map(|x| {
+                Unary::Sign => each(x, |x| {
                     if x > 0.0 {
                         1.0
                     } else if x < 0.0 {
@@ -75,49 +69,45 @@ macro_rules! unary_float {
                         x
                     }
                 }),
-                Unary::Floor => mapper.map(<$t>::floor),
-                Unary::Ceil => mapper.map(<$t>::ceil),
-                Unary::Round => mapper.map(<$t>::round_ties_even),
-                Unary::Exp => mapper.map(<$t>::exp),
-                Unary::Expm1 => mapper.map(<$t>::exp_m1),
-                Unary::Log => mapper.map(<$t>::ln),
-                Unary::Log1p => mapper.map(<$t>::ln_1p),
-                Unary::Sqrt => mapper.map(<$t>::sqrt),
-                Unary::Rsqrt => mapper.map(|x| 1.0 / x.sqrt()),
-                Unary::Sin => mapper.map(<$t>::sin),
-                Unary::Cos => mapper.map(<$t>::cos),
-                Unary::Tanh => mapper.map(<$t>::tanh),
+                Unary::Floor => each(x, <$t>::floor),
+                Unary::Ceil => each(x, <$t>::ceil),
+                Unary::Round => each(x, <$t>::round_ties_even),
+                Unary::Exp => each(x, <$t>::exp),
+                Unary::Expm1 => each(x, <$t>::exp_m1),
+                Unary::Log => each(x, <$t>::ln),
+                Unary::Log1p => each(x, <$t>::ln_1p),
+                Unary::Sqrt => each(x, <$t>::sqrt),
+                Unary::Rsqrt => each(x, |x| 1.0 / x.sqrt()),
+                Unary::Sin => each(x, <$t>::sin),
+                Unary::Cos => each(x, <$t>::cos),
+                Unary::Tanh => each(x, <$t>::tanh),
                 // The exponential is of a number of at most 0, so it does not overflow.
-                Unary::Sigmoid => mapper.map(|x| {
+                Unary::Sigmoid => each(x, |x| {
                     let e = (-x.abs()).exp();
                     if x < 0.0 { e / (1.0 + e) } else { 1.0 / (1.0 + e) }
                 }),
-                Unary::Erf => mapper.map($erf),
-                Unary::Relu => mapper.map(|x| x.larger(0.0)),
+                Unary::Erf => each(x, $erf),
+                Unary::Relu => each(x, |x| x.larger(0.0)),
                 Unary::Not => return Err(KernelError::Element { elem: $elem }),
-            })
+            }
+            Ok(())
         }
     };
 }
 
-unary_float!(unary_f32, f32, ElemType::F32, erf_f32);
-unary_float!(unary_f64, f64, ElemType::F64, erf_f64);
+unary_in_place!(unary_f32, f32, ElemType::F32, libm::erff);
+unary_in_place!(unary_f64, f64, ElemType::F64, libm::erf);
 
-fn unary_signed<T: Arith>(f: Unary, elem: ElemType) -> Made<fn(T) -> T> {
+fn each<T: Copy>(x: &mut [T], f: impl Fn(T) -> T) {
+    x.iter_mut().for_each(|x| *x = f(*x));
+}
+
+fn unary_integer(f: Unary) -> Made<fn(i64) -> i64> {
     Ok(match f {
-        Unary::Neg => |x| T::default().minus(x),
-        Unary::Abs => |x| if x < T::default() { T::default().minus(x) } else { x },
-        Unary::Sign => |x| {
-            let one = T::from_acc(T::ONE);
-            if x > T::default() {
-                one
-            } else if x < T::default() {
-                T::default().minus(one)
-            } else {
-                x
-            }
-        },
-        Unary::Relu => |x| x.larger(T::default()),
+        Unary::Neg => i64::wrapping_neg,
+        Unary::Abs => i64::wrapping_abs,
+        Unary::Sign => i64::signum,
+        Unary::Relu => |x| x.max(0),
         Unary::Floor
         | Unary::Ceil
         | Unary::Round
@@ -132,7 +122,7 @@ fn unary_signed<T: Arith>(f: Unary, elem: ElemType) -> Made<fn(T) -> T> {
         | Unary::Tanh
         | Unary::Sigmoid
         | Unary::Erf
-        | Unary::Not => return Err(KernelError::Element { elem }),
+        | Unary::Not => return Err(KernelError::Element { elem: ElemType::I64 }),
     })
 }
 
@@ -152,11 +142,11 @@ fn binary_arith<T: Arith>(f: Binary, a: &Value, b: &Value, dims: &[usize]) -> Ma
         Binary::Sub => zip(a, b, dims, a.elem(), T::minus),
         Binary::Mul => zip(a, b, dims, a.elem(), T::times),
         Binary::Div => {
-            T::check_divisors(&b.slice::<T>()?)?;
+            T::check_divisors(b.slice::<T>()?)?;
             zip(a, b, dims, a.elem(), T::over)
         }
         Binary::Pow => {
-            T::check_exponents(&b.slice::<T>()?)?;
+            T::check_exponents(b.slice::<T>()?)?;
             zip(a, b, dims, a.elem(), T::power)
         }
         Binary::Max => zip(a, b, dims, a.elem(), T::larger),
@@ -174,39 +164,19 @@ fn binary_bool(f: Binary, a: &Value, b: &Value, dims: &[usize]) -> Made<Value> {
 }
 
 fn binary_bits(f: Binary, a: &Value, b: &Value, dims: &[usize]) -> Made<Value> {
-    macro_rules! bits {
-        ($t:ty) => {
-            zip(a, b, dims, a.elem(), if f == Binary::And { |a: $t, b: $t| a & b } else { |a: $t, b: $t| a | b })
-        };
-    }
-    match a.elem() {
-        ElemType::I64 => bits!(i64),
-        ElemType::I32 => bits!(i32),
-        ElemType::I16 => bits!(i16),
-        ElemType::U32 => bits!(u32),
-        ElemType::U8 => bits!(u8),
-        elem @ (ElemType::Bool
-        | ElemType::U16
-        | ElemType::U64
-        | ElemType::I8
-        | ElemType::F16
-        | ElemType::BF16
-        | ElemType::F32
-        | ElemType::F64
-        | ElemType::Str
-        | ElemType::Any) => Err(KernelError::Element { elem }),
-    }
+    let bits = if f == Binary::And { |a: i64, b: i64| a & b } else { |a: i64, b: i64| a | b };
+    zip(a, b, dims, a.elem(), bits)
 }
 
 /// A comparison; a NaN is unequal to everything and in no order.
 pub(super) fn compare(f: Compare, a: &Value, b: &Value, dims: &[usize]) -> Made<Value> {
-    for_element!(a.elem(), T => match f {
-        Compare::Eq => zip(a, b, dims, ElemType::Bool, |a: T, b: T| u8::from(a.partial_cmp(&b) == Some(Ordering::Equal))),
-        Compare::Ne => zip(a, b, dims, ElemType::Bool, |a: T, b: T| u8::from(a.partial_cmp(&b) != Some(Ordering::Equal))),
+    for_arith!(a.elem(), T => match f {
+        Compare::Eq => zip(a, b, dims, ElemType::Bool, |a: T, b: T| u8::from(a == b)),
+        Compare::Ne => zip(a, b, dims, ElemType::Bool, |a: T, b: T| u8::from(a != b)),
         Compare::Lt => zip(a, b, dims, ElemType::Bool, |a: T, b: T| u8::from(a < b)),
         Compare::Le => zip(a, b, dims, ElemType::Bool, |a: T, b: T| u8::from(a <= b)),
-        Compare::Gt => zip(a, b, dims, ElemType::Bool, |a: T, b: T| u8::from(a > b)),
-        Compare::Ge => zip(a, b, dims, ElemType::Bool, |a: T, b: T| u8::from(a >= b)),
+        Compare::Gt => zip(b, a, dims, ElemType::Bool, |b: T, a: T| u8::from(b < a)),
+        Compare::Ge => zip(b, a, dims, ElemType::Bool, |b: T, a: T| u8::from(b <= a)),
     })
 }
 
@@ -235,14 +205,14 @@ fn zip<T: Element, U: Element>(
 /// `a` where the condition holds, else `b`.
 pub(super) fn select([condition, a, b]: [&Value; 3], dims: &[usize]) -> Made<Value> {
     let mask = condition.slice::<u8>()?;
-    for_element!(a.elem(), T => {
-        let (x, y) = (a.slice::<T>()?, b.slice::<T>()?);
-        let mut out: Vec<T> = allocate(dims.iter().product(), &a.ty())?;
+    for_word!(a.elem(), W => {
+        let (x, y) = (a.words::<W>()?, b.words::<W>()?);
+        let mut out: Vec<W> = allocate(dims.iter().product(), &a.ty())?;
         Walk::broadcast(dims, [condition.dims(), a.dims(), b.dims()]).for_each_run(|at, step, n| {
             let [c, i, j] = at.map(|at| at as usize);
             let [dc, di, dj] = step.map(|step| step as usize);
             out.extend((0..n).map(|k| if mask[c + dc * k] != 0 { x[i + di * k] } else { y[j + dj * k] }));
         });
-        Value::from_vec(a.elem(), dims, out)
+        Value::from_words(a.elem(), dims, out)
     })
 }

@@ -1,45 +1,45 @@
 //! Ops whose result takes elements from computed places: gather and pad.
 
-use netc_ir::{ElemType, Number, PadMode};
+use netc_ir::{ElemType, PadMode};
 
 use super::Made;
+use super::cast::cast;
 use super::reduce::around;
 use crate::error::KernelError;
-use crate::value::{Element, Value, allocate, for_element, to_i8};
+use crate::value::{Value, allocate, for_word};
 
 /// The slices of `x` along `axis` at `indices`. An index outside of the axis is an error.
 pub(super) fn gather(x: &Value, indices: &Value, axis: u64, dims: &[usize]) -> Made<Value> {
     let (outer, n, inner) = around(x.dims(), axis);
     let places = places(indices, n)?;
-    for_element!(x.elem(), T => {
-        let data = x.slice::<T>()?;
-        let mut out: Vec<T> = allocate(dims.iter().product(), &x.ty())?;
+    for_word!(x.elem(), W => {
+        let data = x.words::<W>()?;
+        let mut out: Vec<W> = allocate(dims.iter().product(), &x.ty())?;
         for block in 0..outer {
             for place in &places {
                 let at = (block * n + place) * inner;
                 out.extend_from_slice(&data[at..at + inner]);
             }
         }
-        Value::from_vec(x.elem(), dims, out)
+        Value::from_words(x.elem(), dims, out)
     })
 }
 
 /// The indices as places in an axis of `extent` elements.
 fn places(indices: &Value, extent: usize) -> Made<Vec<usize>> {
-    for_element!(indices.elem(), T => {
-        let data = indices.slice::<T>()?;
-        let mut out = allocate(data.len(), &indices.ty())?;
-        for (place, index) in data.iter().enumerate() {
-            let Number::Int(index) = index.number() else {
-                return Err(KernelError::Element { elem: indices.elem() });
-            };
-            match usize::try_from(index) {
-                Ok(at) if at < extent => out.push(at),
-                _ => return Err(KernelError::Index { index: index as i64, place, extent }),
-            }
+    if indices.elem().is_float() {
+        return Err(KernelError::Element { elem: indices.elem() });
+    }
+    let indices = cast(indices, ElemType::I64)?;
+    let data = indices.slice::<i64>()?;
+    let mut out = allocate(data.len(), &indices.ty())?;
+    for (place, index) in data.iter().enumerate() {
+        match usize::try_from(*index) {
+            Ok(at) if at < extent => out.push(at),
+            _ => return Err(KernelError::Index { index: *index, place, extent }),
         }
-        Ok(out)
-    })
+    }
+    Ok(out)
 }
 
 /// `x` with a border, added to one axis after the other.
@@ -55,10 +55,10 @@ fn pad_axis(x: &Value, axis: usize, [low, high]: [usize; 2], mode: PadMode, valu
     let (outer, n, inner) = around(x.dims(), axis as u64);
     let mut dims = x.dims().to_vec();
     dims[axis] = low + n + high;
-    for_element!(x.elem(), T => {
-        let data = x.slice::<T>()?;
-        let fill: T = element(x.elem(), value);
-        let mut out: Vec<T> = allocate(dims.iter().product(), &x.ty())?;
+    let fill = filled(x.elem(), value)?;
+    for_word!(x.elem(), W => {
+        let (data, fill) = (x.words::<W>()?, fill.words::<W>()?[0]);
+        let mut out: Vec<W> = allocate(dims.iter().product(), &x.ty())?;
         for block in 0..outer {
             for row in 0..dims[axis] {
                 match source(row, low, n, mode) {
@@ -67,7 +67,7 @@ fn pad_axis(x: &Value, axis: usize, [low, high]: [usize; 2], mode: PadMode, valu
                 }
             }
         }
-        Value::from_vec(x.elem(), &dims, out)
+        Value::from_words(x.elem(), &dims, out)
     })
 }
 
@@ -86,22 +86,7 @@ fn source(row: usize, low: usize, n: usize, mode: PadMode) -> Option<usize> {
     }
 }
 
-fn element<T: Element>(elem: ElemType, value: f64) -> T {
-    match elem {
-        ElemType::Bool => T::from_number(Number::Int(i128::from(value.abs() > 0.0))),
-        ElemType::I8 => T::from_number(Number::Int(to_i8(Number::Float(value)).into())),
-        ElemType::I16
-        | ElemType::I32
-        | ElemType::I64
-        | ElemType::U8
-        | ElemType::U16
-        | ElemType::U32
-        | ElemType::U64
-        | ElemType::F16
-        | ElemType::BF16
-        | ElemType::F32
-        | ElemType::F64
-        | ElemType::Str
-        | ElemType::Any => T::from_number(Number::Float(value)),
-    }
+/// A tensor of one element, the number as that type; of `bool`, whether it is not 0.
+fn filled(elem: ElemType, value: f64) -> Made<Value> {
+    cast(&Value::from_vec(ElemType::F64, &[1], vec![value])?, elem)
 }

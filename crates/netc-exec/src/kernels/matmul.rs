@@ -1,13 +1,14 @@
-//! Matrix products. Those of floats are candle's, unless they are so small that asking takes longer than computing;
-//! these, and those of integers, which candle has no product for, are written out.
+//! Matrix products. Large ones of floats are computed by [blocks](super::product), all others row by row.
 
+use netc_ir::ElemType;
 use rayon::prelude::*;
 
 use super::Made;
 use super::num::{Arith, for_arith};
+use super::product::{Lanes, add_product};
 use super::rows::{TASK, for_each_row};
 use super::shape;
-use crate::value::{Element, Value, allocate, for_element};
+use crate::value::{Value, allocate, for_word};
 
 /// The product over the last two axes, batched over the others, which broadcast. `dims` is the result's shape.
 pub(super) fn matmul(a: &Value, b: &Value, dims: &[usize]) -> Made<Value> {
@@ -46,29 +47,53 @@ fn split(dims: &[usize]) -> (&[usize], usize, usize) {
 
 /// A tensor of zeros of the element type of `like`.
 pub(super) fn zeros(like: &Value, dims: &[usize]) -> Made<Value> {
-    for_element!(like.elem(), T => Value::from_vec(like.elem(), dims, zeroed::<T>(count(dims), like)?))
+    for_word!(like.elem(), W => Value::from_words(like.elem(), dims, zeroed::<W>(count(dims), like)?))
 }
 
 /// `batch` products of `[m, k]` with `[k, n]`; none of the four is 0.
 fn product(a: &Value, b: &Value, [batch, m, k, n]: [usize; 4]) -> Made<Value> {
     let elem = a.elem();
-    if elem.is_float() && !is_small([batch, m, k, n]) {
-        let (a, b) = (a.reshape(&[batch, m, k])?, b.reshape(&[batch, k, n])?);
-        return Ok(Value::from_candle(elem, a.candle().matmul(b.candle())?));
+    if !is_small([batch, m, k, n]) {
+        match elem {
+            ElemType::F32 => return large::<f32>(a, b, [batch, m, k, n]),
+            ElemType::F64 => return large::<f64>(a, b, [batch, m, k, n]),
+            ElemType::Bool
+            | ElemType::I8
+            | ElemType::I16
+            | ElemType::I32
+            | ElemType::I64
+            | ElemType::U8
+            | ElemType::U16
+            | ElemType::U32
+            | ElemType::U64
+            | ElemType::F16
+            | ElemType::BF16
+            | ElemType::Str
+            | ElemType::Any => {}
+        }
     }
     for_arith!(elem, T => {
         let (x, y) = (a.slice::<T>()?, b.slice::<T>()?);
-        let (x, y): (&[T], &[T]) = (&x, &y);
         let mut out: Vec<T> = zeroed(batch * m * n, a)?;
         if batch == 1 && m <= FEW_ROWS {
             few_rows(x, y, [k, n], &mut out, a)?;
         } else {
-            for_each_row(&mut out, n, steps(1, k, n), |i, row| {
+            for_each_row(&mut out, n, steps(1, k, n), &|i, row| {
                 accumulate(&mut [(row, &x[i * k..][..k])], &y[i / m * k * n..][..k * n], n);
             });
         }
         Value::from_vec(elem, &[batch, m, n], out)
     })
+}
+
+/// `batch` products of floats, by blocks.
+fn large<T: Arith + Lanes>(a: &Value, b: &Value, [batch, m, k, n]: [usize; 4]) -> Made<Value> {
+    let mut out: Vec<T> = zeroed(batch * m * n, a)?;
+    let pairs = a.slice::<T>()?.chunks_exact(m * k).zip(b.slice::<T>()?.chunks_exact(k * n));
+    for (out, (a_rows, b_rows)) in out.chunks_exact_mut(m * n).zip(pairs) {
+        add_product(a_rows, b_rows, [k, n], out, a)?;
+    }
+    Value::from_vec(a.elem(), &[batch, m, n], out)
 }
 
 /// Elements that are computed in one step, about.
@@ -80,7 +105,7 @@ const FEW_ROWS: usize = 8;
 /// Parts that the sums for few rows have at most.
 const PARTS: usize = 8;
 
-/// Steps up to which a product is not candle's. It asks the system for the number of cores each time, which takes as long.
+/// Steps up to which blocks are not worth what it takes to pack them.
 const SMALL: usize = 1 << 16;
 
 /// About how many steps a product takes.
@@ -88,7 +113,7 @@ fn steps(m: usize, k: usize, n: usize) -> usize {
     m.saturating_mul(k).saturating_mul(n.div_ceil(LANES))
 }
 
-/// Whether the products are written out faster than candle computes them.
+/// Whether the products are computed faster row by row.
 fn is_small([batch, m, k, n]: [usize; 4]) -> bool {
     steps(m, k, n) <= SMALL || batch == 1 && m <= FEW_ROWS && n >= 16 * LANES
 }
@@ -143,7 +168,7 @@ fn accumulate<T: Arith>(rows: &mut [(&mut [T], &[T])], y: &[T], n: usize) {
 }
 
 /// Fills a new vector with zeros.
-pub(super) fn zeroed<T: Element>(count: usize, like: &Value) -> Made<Vec<T>> {
+pub(super) fn zeroed<T: Clone + Default>(count: usize, like: &Value) -> Made<Vec<T>> {
     let mut out = allocate(count, &like.ty())?;
     out.resize(count, T::default());
     Ok(out)

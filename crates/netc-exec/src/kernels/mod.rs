@@ -1,8 +1,10 @@
 //! What each core op computes. The planner knows [`run`] alone, so kernels can be replaced one by one.
 //!
 //! Shapes are checked before a kernel starts, by inferring the type of the result from the extents at hand: a
-//! kernel may rely on the constraints of its op. Operands and results are contiguous. `f16` and `bf16` are computed
-//! in `f32` and rounded once, at the end of the op. A [`Tail`] is several ops on one tensor, in place.
+//! kernel may rely on the constraints of its op. Operands and results are contiguous. Kernels that calculate exist for
+//! `f32`, `f64` and `i64`: `f16` and `bf16` are computed in `f32` and rounded once, at the end of the op, and narrower
+//! integers in `i64`, whose results wrap to theirs. Kernels that move elements exist once per size. A [`Tail`] is several
+//! ops on one tensor, in place.
 
 mod cast;
 mod conv;
@@ -13,6 +15,7 @@ mod matmul;
 mod num;
 mod order;
 mod pool;
+mod product;
 mod reduce;
 mod repeat;
 mod rows;
@@ -25,11 +28,11 @@ mod tests;
 
 use std::borrow::Cow;
 
-use netc_ir::{Bindings, CoreOp, Dim, ElemType, InferError, Module, Type, infer};
+use netc_ir::{Bindings, CoreOp, Dim, ElemType, InferError, Module, Pool, Reduce, Type, infer};
 
 use crate::error::KernelError;
 use crate::plan::has_free_symbols;
-use crate::value::{Value, allocate, extents};
+use crate::value::{Value, extents};
 
 pub(crate) use tail::{Source, Tail, TailOp};
 
@@ -41,17 +44,37 @@ pub(crate) fn run(op: &CoreOp, operands: &[&Value], bindings: &Bindings) -> Made
     let types: Vec<Type> = operands.iter().map(|v| v.ty()).collect();
     let ty = infer(&Module::new(), &op, &types.iter().collect::<Vec<_>>())?;
     let dims = extents(&ty)?;
-    // Asked for once in vain: where candle allocates, too little memory ends the process.
-    drop(allocate::<u8>(ty.num_bytes().and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX), &ty)?);
-    let half = operands.iter().map(|v| v.elem()).find(|e| matches!(e, ElemType::F16 | ElemType::BF16));
-    match half {
-        Some(half) if computes(&op) => {
-            let wide = operands.iter().map(|v| cast::cast(v, ElemType::F32)).collect::<Made<Vec<_>>>()?;
-            let result = dispatch(&op, &wide.iter().collect::<Vec<_>>(), &dims)?;
-            if result.elem() == ElemType::F32 { cast::cast(&result, half) } else { Ok(result) }
-        }
-        _ => dispatch(&op, operands, &dims),
+    let Some(wide) = operands.first().and_then(|v| computed_in(&op, v.elem())) else {
+        return dispatch(&op, operands, &dims);
+    };
+    let operands = operands.iter().map(|v| cast::cast(v, wide)).collect::<Made<Vec<_>>>()?;
+    let result = dispatch(&op, &operands.iter().collect::<Vec<_>>(), &dims)?;
+    if is_extreme(&op) {
+        return cast::saturating(&result, ty.elem);
     }
+    cast::cast(&result, ty.elem)
+}
+
+/// The wider type that `op` is computed in on elements of type `elem`, if there is one.
+fn computed_in(op: &CoreOp, elem: ElemType) -> Option<ElemType> {
+    let (calculates, compares) = (computes(op), matches!(op, CoreOp::Compare(_) | CoreOp::Sort { .. }));
+    match elem {
+        ElemType::F16 | ElemType::BF16 => (calculates || compares).then_some(ElemType::F32),
+        ElemType::I16 | ElemType::I32 => (calculates || compares).then_some(ElemType::I64),
+        // A negative number is none of these.
+        ElemType::U8 | ElemType::U32 => {
+            (calculates && !matches!(op, CoreOp::Unary(_)) || compares).then_some(ElemType::I64)
+        }
+        ElemType::I8 | ElemType::Bool => compares.then_some(ElemType::I64),
+        ElemType::F32 | ElemType::F64 | ElemType::I64 | ElemType::U16 | ElemType::U64 | ElemType::Str | ElemType::Any => {
+            None
+        }
+    }
+}
+
+/// Whether the op gives the lowest or the highest number of the element type where there is none to choose.
+fn is_extreme(op: &CoreOp) -> bool {
+    matches!(op, CoreOp::Reduce { kind: Reduce::Max | Reduce::Min, .. } | CoreOp::Pool { kind: Pool::Max, .. })
 }
 
 fn dispatch(op: &CoreOp, operands: &[&Value], dims: &[usize]) -> Made<Value> {

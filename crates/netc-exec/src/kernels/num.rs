@@ -1,4 +1,4 @@
-//! Arithmetic of the types that ops are computed in.
+//! Arithmetic of the types that ops are computed in: `f32`, `f64` and `i64`. All others are [widened](super::run) to these.
 
 use crate::error::KernelError;
 use crate::value::Element;
@@ -108,77 +108,69 @@ macro_rules! float_arith {
 
 float_arith!(f32 f64);
 
-macro_rules! int_arith {
-    ($($t:ty)*) => {$(
-        impl Arith for $t {
-            type Acc = i128;
-            const ZERO: i128 = 0;
-            const ONE: i128 = 1;
-            const LOWEST: Self = Self::MIN;
-            const HIGHEST: Self = Self::MAX;
+impl Arith for i64 {
+    type Acc = i128;
+    const ZERO: i128 = 0;
+    const ONE: i128 = 1;
+    const LOWEST: Self = Self::MIN;
+    const HIGHEST: Self = Self::MAX;
 
-            fn sum(sum: i128, x: Self) -> i128 {
-                sum.wrapping_add(i128::from(x))
-            }
-            // Modulo 2^128, hence also modulo the range of the element type.
-            fn product(product: i128, x: Self) -> i128 {
-                product.wrapping_mul(i128::from(x))
-            }
-            fn from_acc(acc: i128) -> Self {
-                acc as Self
-            }
-            fn mean(sum: i128, n: usize) -> Result<Self, KernelError> {
-                sum.checked_div(n as i128).map(|mean| mean as Self).ok_or(KernelError::DivideByZero)
-            }
-            fn plus(self, b: Self) -> Self {
-                self.wrapping_add(b)
-            }
-            fn minus(self, b: Self) -> Self {
-                self.wrapping_sub(b)
-            }
-            fn times(self, b: Self) -> Self {
-                self.wrapping_mul(b)
-            }
-            fn over(self, b: Self) -> Self {
-                self.checked_div(b).unwrap_or(self)
-            }
-            fn power(self, b: Self) -> Self {
-                u32::try_from(b).map_or_else(|_| power_mod(self, b), |b| self.wrapping_pow(b))
-            }
-            fn is_nan(self) -> bool {
-                false
-            }
-            fn is_finite(self) -> bool {
-                true
-            }
-            fn check_divisors(divisors: &[Self]) -> Result<(), KernelError> {
-                if divisors.contains(&0) { Err(KernelError::DivideByZero) } else { Ok(()) }
-            }
-            fn check_exponents(exponents: &[Self]) -> Result<(), KernelError> {
-                let negative = exponents.iter().find(|b| i128::from(**b) < 0);
-                negative.map_or(Ok(()), |b| Err(KernelError::NegativePower(i64::from(*b))))
-            }
-        }
-    )*};
+    fn sum(sum: i128, x: Self) -> i128 {
+        sum.wrapping_add(i128::from(x))
+    }
+    // Modulo 2^128, hence also modulo the range of the element type.
+    fn product(product: i128, x: Self) -> i128 {
+        product.wrapping_mul(i128::from(x))
+    }
+    fn from_acc(acc: i128) -> Self {
+        acc as Self
+    }
+    fn mean(sum: i128, n: usize) -> Result<Self, KernelError> {
+        sum.checked_div(n as i128).map(|mean| mean as Self).ok_or(KernelError::DivideByZero)
+    }
+    fn plus(self, b: Self) -> Self {
+        self.wrapping_add(b)
+    }
+    fn minus(self, b: Self) -> Self {
+        self.wrapping_sub(b)
+    }
+    fn times(self, b: Self) -> Self {
+        self.wrapping_mul(b)
+    }
+    fn over(self, b: Self) -> Self {
+        self.checked_div(b).unwrap_or(self)
+    }
+    fn power(self, b: Self) -> Self {
+        u32::try_from(b).map_or_else(|_| power_mod(self, b), |b| self.wrapping_pow(b))
+    }
+    fn is_nan(self) -> bool {
+        false
+    }
+    fn is_finite(self) -> bool {
+        true
+    }
+    fn check_divisors(divisors: &[Self]) -> Result<(), KernelError> {
+        if divisors.contains(&0) { Err(KernelError::DivideByZero) } else { Ok(()) }
+    }
+    fn check_exponents(exponents: &[Self]) -> Result<(), KernelError> {
+        exponents.iter().find(|b| **b < 0).map_or(Ok(()), |b| Err(KernelError::NegativePower(*b)))
+    }
 }
 
-int_arith!(i64 i32 i16 u32 u8);
-
-/// `base^exponent` by repeated squaring, for exponents that do not fit into 32 bits.
-fn power_mod<T: Arith>(base: T, exponent: T) -> T {
-    let netc_ir::Number::Int(mut left) = exponent.number() else { return base };
-    let (mut square, mut result) = (base, T::from_acc(T::ONE));
+/// `base^exponent` modulo 2^64 by repeated squaring, for exponents that do not fit into 32 bits.
+fn power_mod(base: i64, exponent: i64) -> i64 {
+    let (mut square, mut result, mut left) = (base, 1i64, exponent);
     while left > 0 {
         if left & 1 == 1 {
-            result = result.times(square);
+            result = result.wrapping_mul(square);
         }
-        square = square.times(square);
+        square = square.wrapping_mul(square);
         left >>= 1;
     }
     result
 }
 
-/// Runs the expression with `$T` the type that elements are computed in; an error for types without arithmetic.
+/// Runs the expression with `$T` the type that elements are computed in; an error for types that are not computed in.
 macro_rules! for_arith {
     ($elem:expr, $T:ident => $body:expr) => {
         match $elem {
@@ -194,27 +186,15 @@ macro_rules! for_arith {
                 type $T = i64;
                 $body
             }
-            netc_ir::ElemType::I32 => {
-                type $T = i32;
-                $body
-            }
-            netc_ir::ElemType::I16 => {
-                type $T = i16;
-                $body
-            }
-            netc_ir::ElemType::U32 => {
-                type $T = u32;
-                $body
-            }
-            netc_ir::ElemType::U8 => {
-                type $T = u8;
-                $body
-            }
             elem @ (netc_ir::ElemType::Bool
             | netc_ir::ElemType::F16
             | netc_ir::ElemType::BF16
             | netc_ir::ElemType::I8
+            | netc_ir::ElemType::I16
+            | netc_ir::ElemType::I32
+            | netc_ir::ElemType::U8
             | netc_ir::ElemType::U16
+            | netc_ir::ElemType::U32
             | netc_ir::ElemType::U64
             | netc_ir::ElemType::Str
             | netc_ir::ElemType::Any) => Err($crate::error::KernelError::Element { elem }),

@@ -4,13 +4,14 @@ use std::cmp::Ordering;
 
 use super::Made;
 use super::matmul::zeroed;
+use super::num::for_arith;
 use super::reduce::around;
-use crate::value::{Element, Value, for_element};
+use crate::value::{Element, Value};
 
 /// The elements along `axis` in ascending or descending order. A NaN counts as larger than every number.
 pub(super) fn sort(x: &Value, axis: u64, descending: bool) -> Made<Value> {
     let (outer, n, inner) = around(x.dims(), axis);
-    for_element!(x.elem(), T => {
+    for_arith!(x.elem(), T => {
         let data = x.slice::<T>()?;
         let mut out: Vec<T> = zeroed(data.len(), x)?;
         for block in 0..outer {

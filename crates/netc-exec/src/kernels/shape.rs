@@ -4,7 +4,7 @@ use netc_ir::SliceAxis;
 
 use super::Made;
 use super::strided::{Walk, broadcast_strides, contiguous_strides, copy};
-use crate::value::{Value, allocate, for_element};
+use crate::value::{Value, allocate, for_word};
 
 /// Axis `i` of the result is axis `perm[i]` of `x`.
 pub(super) fn transpose(x: &Value, perm: &[u64], dims: &[usize]) -> Made<Value> {
@@ -44,10 +44,10 @@ pub(super) fn reverse(x: &Value, axes: &[u64], dims: &[usize]) -> Made<Value> {
 
 fn strided(x: &Value, dims: &[usize], strides: impl Iterator<Item = isize>, start: isize) -> Made<Value> {
     let walk = Walk::new(dims, strides.map(|s| [s]).collect(), [start]);
-    for_element!(x.elem(), T => {
-        let mut out: Vec<T> = allocate(dims.iter().product(), &x.ty())?;
-        copy(&x.slice::<T>()?, &walk, &mut out);
-        Value::from_vec(x.elem(), dims, out)
+    for_word!(x.elem(), W => {
+        let mut out: Vec<W> = allocate(dims.iter().product(), &x.ty())?;
+        copy(x.words::<W>()?, &walk, &mut out);
+        Value::from_words(x.elem(), dims, out)
     })
 }
 
@@ -55,15 +55,15 @@ fn strided(x: &Value, dims: &[usize], strides: impl Iterator<Item = isize>, star
 pub(super) fn concat(parts: &[&Value], axis: u64, dims: &[usize]) -> Made<Value> {
     let Some(first) = parts.first() else { return super::one(parts).cloned() };
     let outer: usize = dims[..axis as usize].iter().product();
-    for_element!(first.elem(), T => {
-        let mut out: Vec<T> = allocate(dims.iter().product(), &first.ty())?;
-        let slices = parts.iter().map(|p| p.slice::<T>()).collect::<Made<Vec<_>>>()?;
+    for_word!(first.elem(), W => {
+        let mut out: Vec<W> = allocate(dims.iter().product(), &first.ty())?;
+        let slices = parts.iter().map(|p| p.words::<W>()).collect::<Made<Vec<_>>>()?;
         for i in 0..outer {
             for slice in &slices {
                 let n = slice.len() / outer;
                 out.extend_from_slice(&slice[i * n..(i + 1) * n]);
             }
         }
-        Value::from_vec(first.elem(), dims, out)
+        Value::from_words(first.elem(), dims, out)
     })
 }

@@ -3,17 +3,15 @@
 //! A block goes through all ops while it is in the cache. What ops compute in between is as long as a block. Each element
 //! is computed as [`elementwise`](super::elementwise) computes it.
 
-use std::ops::Deref;
-
 use netc_ir::{Binary, ElemType, Unary};
 use rayon::prelude::*;
 
 use super::Made;
-use super::elementwise::{self, Mapper};
+use super::elementwise;
 use super::num::Arith;
 use super::repeat::Repeated;
 use crate::error::KernelError;
-use crate::value::{InPlace, Value};
+use crate::value::Value;
 
 /// Elements of a block.
 const BLOCK: usize = 2048;
@@ -91,8 +89,8 @@ impl Tail {
         Self { moves, slots: slots.count }
     }
 
-    /// Applies the ops to `x`, to whose shape the operands are repeated. Nothing else may refer to the elements of `x`.
-    pub(crate) fn run(&self, x: &Value, operands: &[&Value]) -> Made<()> {
+    /// Applies the ops to `x`, to whose shape the operands are repeated.
+    pub(crate) fn run(&self, x: &mut Value, operands: &[&Value]) -> Made<()> {
         match x.elem() {
             ElemType::F32 => self.run_as::<f32>(x, operands),
             ElemType::F64 => self.run_as::<f64>(x, operands),
@@ -112,21 +110,15 @@ impl Tail {
         }
     }
 
-    fn run_as<T: Real>(&self, x: &Value, operands: &[&Value]) -> Made<()> {
+    fn run_as<T: Real>(&self, x: &mut Value, operands: &[&Value]) -> Made<()> {
         if x.num_elements() == 0 {
             return Ok(());
         }
-        let guards = operands.iter().map(|v| v.slice::<T>()).collect::<Made<Vec<_>>>()?;
-        let operands: Vec<(&[T], &[usize])> =
-            guards.iter().zip(operands).map(|(data, v)| (data.deref(), v.dims())).collect();
-        let dims = x.dims();
-        x.update(|elements: &mut [T]| {
-            // As many blocks as are worth a task.
-            elements
-                .par_chunks_mut(BLOCKS * BLOCK)
-                .enumerate()
-                .try_for_each(|(i, elements)| self.run_part(elements, i * BLOCKS * BLOCK, dims, &operands))
-        })
+        let operands = operands.iter().map(|v| Ok((v.slice::<T>()?, v.dims()))).collect::<Made<Vec<_>>>()?;
+        let dims = x.dims().to_vec();
+        // As many blocks as are worth a task.
+        let parts = x.slice_mut::<T>()?.par_chunks_mut(BLOCKS * BLOCK).enumerate();
+        parts.try_for_each(|(i, elements)| self.run_part(elements, i * BLOCKS * BLOCK, &dims, &operands))
     }
 
     /// Applies the ops to the elements from `start` on of a tensor of the shape `dims`.
@@ -240,29 +232,20 @@ fn read<'a, T: Copy>(
 }
 
 /// A type that tails are computed in.
-pub(super) trait Real: Arith + InPlace {
+pub(super) trait Real: Arith {
     /// Replaces elements by what the function makes of them.
     fn unary(f: Unary, x: &mut [Self]) -> Made<()>;
 }
 
 impl Real for f32 {
     fn unary(f: Unary, x: &mut [Self]) -> Made<()> {
-        elementwise::unary_f32(f, Block(x))
+        elementwise::unary_f32(f, x)
     }
 }
 
 impl Real for f64 {
     fn unary(f: Unary, x: &mut [Self]) -> Made<()> {
-        elementwise::unary_f64(f, Block(x))
-    }
-}
-
-struct Block<'x, T>(&'x mut [T]);
-
-impl<T: Copy> Mapper<T> for Block<'_, T> {
-    type Out = ();
-    fn map(self, f: impl Fn(T) -> T + Sync) {
-        self.0.iter_mut().for_each(|x| *x = f(*x));
+        elementwise::unary_f64(f, x)
     }
 }
 

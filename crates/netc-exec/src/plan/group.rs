@@ -126,8 +126,8 @@ impl Group {
         (Self { parts, tail: Tail::new(&ops) }, operands)
     }
 
-    /// Applies the ops to `x`, the result of the first, to which nothing else refers.
-    pub(super) fn run(&self, x: &Value, operands: &[&Value]) -> Result<(), ExecError> {
+    /// Applies the ops to `x`, the result of the first.
+    pub(super) fn run(&self, x: &mut Value, operands: &[&Value]) -> Result<(), ExecError> {
         for part in &self.parts {
             part.check(x, operands).map_err(|source| op_error(part.op.name(), &part.loc, source))?;
         }

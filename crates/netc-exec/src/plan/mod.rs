@@ -188,8 +188,8 @@ impl Run<'_> {
                 let (own, others) = operands.split_at(*arity);
                 let fits = rigid.check(op, own.iter().map(|v| v.dims()));
                 let value = fits.and_then(|()| kernels::run(op, own, &self.bindings[step.scope]));
-                let value = value.map_err(|source| op_error(op.name(), &step.loc, source))?;
-                group.as_ref().map_or(Ok(()), |group| group.run(&value, others))?;
+                let mut value = value.map_err(|source| op_error(op.name(), &step.loc, source))?;
+                group.as_ref().map_or(Ok(()), |group| group.run(&mut value, others))?;
                 self.buffers[*result] = Some(value);
             }
             Action::Enter { callee, params, parent } => {

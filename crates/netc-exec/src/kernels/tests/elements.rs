@@ -292,8 +292,33 @@ fn reductions_of_nothing() {
         check("%x: f32[2,0]", &format!("reduce_{op}(%x) {{axes = [1]}} : f32[2]"), &[&[]], &[expect; 2]);
         check("%x: f32[2,0]", &format!("reduce_{op}(%x) {{axes = [0]}} : f32[0]"), &[&[]], &[]);
     }
-    check("%x: i32[0]", "reduce_max(%x) {axes = [0]} : i32[]", &[&[]], &[f64::from(i32::MIN)]);
+    let ranges = [
+        ("u8", 0., 255.),
+        ("u32", 0., f64::from(u32::MAX)),
+        ("i16", f64::from(i16::MIN), f64::from(i16::MAX)),
+        ("i32", f64::from(i32::MIN), f64::from(i32::MAX)),
+    ];
+    for (elem, lowest, highest) in ranges {
+        let x = format!("%x: {elem}[0]");
+        check(&x, &format!("reduce_max(%x) {{axes = [0]}} : {elem}[]"), &[&[]], &[lowest]);
+        check(&x, &format!("reduce_min(%x) {{axes = [0]}} : {elem}[]"), &[&[]], &[highest]);
+    }
     check_error("%x: i32[0]", "reduce_mean(%x) {axes = [0]} : i32[]", &[&[]], "division of an integer by zero");
+}
+
+#[test]
+fn narrow_integers_wrap() {
+    for (elem, a, b, sum, product) in [
+        ("u8", 200., 100., 44., 32.),
+        ("i16", 30_000., 30_000., -5_536., -5_888.),
+        ("i32", 2_000_000_000., 2_000_000_000., -294_967_296., -1_651_507_200.),
+        ("u32", 4_000_000_000., 1_000_000_000., 705_032_704., 2_643_460_096.),
+    ] {
+        let params = format!("%a: {elem}[1], %b: {elem}[1]");
+        check(&params, &format!("add(%a, %b) : {elem}[1]"), &[&[a], &[b]], &[sum]);
+        check(&params, &format!("mul(%a, %b) : {elem}[1]"), &[&[a], &[b]], &[product]);
+        check(&params, &format!("cast(%a) : {elem}[1]"), &[&[a], &[b]], &[a]);
+    }
 }
 
 #[test]

@@ -21,7 +21,8 @@ fn constants() {
     check("", "constant() {value = [-128, 127]} : i8[2]", &[], &[-128., 127.]);
     check("", "constant() {value = [true, false]} : bool[2]", &[], &[1., 0.]);
     check("", "constant() {value = 1.0} : f16[0]", &[], &[]);
-    check_error("", "constant() {value = 1} : u64[1]", &[], "no kernel for elements of type u64");
+    check("", "constant() {value = [0, 65535]} : u16[2]", &[], &[0., 65535.]);
+    check("", "constant() {value = 1} : u64[2]", &[], &[1., 1.]);
     check_error("", "constant() {value = 1.0} : f32[1099511627776]", &[], "does not fit into memory");
 }
 
