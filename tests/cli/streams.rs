@@ -54,6 +54,10 @@ fn names_that_are_nearly_right_are_suggested() {
 #[test]
 fn help_has_examples_and_exit_codes() {
     let help = Folder::new().netc(&["--help"]).done();
+    let short = Folder::new().netc(&[]).done();
+    assert_eq!(short, Folder::new().netc(&["-h"]).done());
+    assert!(short.contains("Usage: netc"), "{short}");
+    Folder::new().netc(&["-o", "x.keras"]).failed(2, &["no INPUT is given", "name a model file"]);
     for part in ["Examples:", "Exit codes:", "netc cuts", "--pass", "completions"] {
         assert!(help.contains(part), "{help}");
     }

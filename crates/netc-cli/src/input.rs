@@ -60,17 +60,29 @@ impl<'a> From<&'a str> for Given<'a> {
     }
 }
 
-/// Loads the model `input`; without one, the default architecture, with a line on standard error that says so. What
-/// was noticed is left in the model's notes.
+/// Loads the model `input`. What was noticed is left in the model's notes.
+///
+/// Without an input, passes run on the default architecture, with a note on standard error.
+///
+/// # Errors
+/// Neither an input nor passes.
 pub(crate) fn load_or_default(
     input: Option<&str>,
+    has_passes: bool,
     options: ReadOptions<'_>,
     dialects: &Dialects,
 ) -> Result<Model, CliError> {
-    let input = input.unwrap_or_else(|| {
-        text::note(&format!("no INPUT is given, so this is {DEFAULT} with seeded weights"));
-        DEFAULT
-    });
+    let input = match input {
+        Some(input) => input,
+        None if has_passes => {
+            text::note(&format!("no INPUT is given, so this is {DEFAULT} with seeded weights"));
+            DEFAULT
+        }
+        None => {
+            let note = "no INPUT is given: name a model file, or `zoo:inception_v3` for a built-in architecture";
+            return Err(CliError::Usage(note.into()));
+        }
+    };
     load_quietly(Given { input, options }, dialects)
 }
 

@@ -34,7 +34,7 @@ pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliErro
     // The state of an optimizer is of no use to what passes make of the model.
     let compiled = pipeline.0.is_empty() && !args.no_optimizer;
     let options = ReadOptions { weights: args.model.weights.as_deref(), compiled };
-    let mut model = input::load_or_default(args.input.as_deref(), options, &dialects)?;
+    let mut model = input::load_or_default(args.input.as_deref(), !pipeline.0.is_empty(), options, &dialects)?;
     if args.verify.is_some() {
         model.check_weights()?;
     }
