@@ -12,7 +12,7 @@ import h5py
 import keras
 import numpy as np
 
-NETC = os.environ.get("NETC", Path(__file__).parents[2] / "target/debug/netc")
+NETC = os.environ.get("NETC", Path(__file__).parents[2] / "target/release/netc")
 LEGACY = Path(__file__).parents[1] / "legacy"
 SCALE = Path(__file__).parents[2] / "layers/scale.nir"
 

@@ -1,0 +1,218 @@
+//! Runs every command that the README and `docs/` show in a `console` block and compares what it prints.
+//!
+//! The commands of a page run one after the other in a folder of their own. After a command, a line `...` stands for any
+//! lines, and times are not compared. A command with nothing after it must succeed, whatever it prints. One that shows an
+//! `error:` must fail. A comment `<!-- setup` has commands that the reader need not see.
+//!
+//! `NETC=PATH` says which command to run. `UPDATE_DOCS=1 cargo test --workspace --test pages` writes what it prints into
+//! the pages, except in blocks with `...`.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking, and so do their helpers")]
+
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+/// A part of a page.
+enum Part {
+    /// Lines that are not run.
+    Text(String),
+    /// Commands that prepare those of the page.
+    Setup(Vec<String>),
+    /// Commands as they are shown, each with what it prints.
+    Console(Vec<(String, Vec<String>)>),
+}
+
+fn parse(page: &str) -> Vec<Part> {
+    let (mut parts, mut text) = (Vec::new(), String::new());
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        text.push_str(&format!("{line}\n"));
+        let end = match line {
+            "```console" => "```",
+            "<!-- setup" => "-->",
+            _ => continue,
+        };
+        parts.push(Part::Text(std::mem::take(&mut text)));
+        let block: Vec<String> = lines.by_ref().take_while(|line| *line != end).map(str::to_string).collect();
+        parts.push(if end == "-->" { Part::Setup(block) } else { Part::Console(commands(&block)) });
+        text = format!("{end}\n");
+    }
+    parts.push(Part::Text(text));
+    parts
+}
+
+fn commands(block: &[String]) -> Vec<(String, Vec<String>)> {
+    let mut commands: Vec<(String, Vec<String>)> = Vec::new();
+    for line in block {
+        match (line.strip_prefix("$ "), commands.last_mut()) {
+            (Some(command), _) => commands.push((command.to_string(), Vec::new())),
+            (None, Some((command, printed))) if printed.is_empty() && command.ends_with('\\') => {
+                command.push_str(&format!("\n{line}"));
+            }
+            (None, Some((_, printed))) => printed.push(line.clone()),
+            (None, None) => panic!("a console block begins with `{line}`, not with `$ `"),
+        }
+    }
+    commands
+}
+
+/// The command with a pass of its own that `examples/my-netc` makes, built as a user would build it.
+fn my_netc() -> PathBuf {
+    let root = Path::new(ROOT).canonicalize().unwrap();
+    let example = root.join("examples/my-netc");
+    // With the versions of the workspace, whose builds it shares.
+    fs::copy(root.join("Cargo.lock"), example.join("Cargo.lock")).unwrap();
+    let target = root.join("target");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--target-dir"]).arg(&target).current_dir(example);
+    assert!(cargo.status().unwrap().success());
+    target.join("debug/my-netc")
+}
+
+/// Where the commands of one page run.
+struct Place {
+    folder: tempfile::TempDir,
+    path: String,
+}
+
+impl Place {
+    fn new(page: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let bin = folder.path().join(".bin");
+        fs::create_dir(&bin).unwrap();
+        if page.contains("$ my-netc ") {
+            symlink(my_netc(), bin.join("my-netc")).unwrap();
+        }
+        let netc = env::var_os("NETC").map_or_else(|| env!("CARGO_BIN_EXE_netc-with-faults").into(), PathBuf::from);
+        symlink(fs::canonicalize(netc).unwrap(), bin.join("netc")).unwrap();
+        // What commands name in the repository.
+        for name in ["layers", "examples"] {
+            symlink(Path::new(ROOT).join(name).canonicalize().unwrap(), folder.path().join(name)).unwrap();
+        }
+        let path = format!("{}:{}", bin.display(), env::var("PATH").unwrap());
+        Self { folder, path }
+    }
+
+    /// What the command prints on both streams, and whether it succeeds.
+    fn run(&self, command: &str) -> (Vec<String>, bool) {
+        let mut shell = Command::new("bash");
+        shell.args(["-c", &format!("set -o pipefail; exec 2>&1\n{command}")]);
+        let output = shell.current_dir(self.folder.path()).env("PATH", &self.path).env_remove("NO_COLOR").output();
+        let output = output.unwrap();
+        let printed = String::from_utf8(output.stdout).unwrap();
+        (printed.lines().map(|line| line.trim_end().to_string()).collect(), output.status.success())
+    }
+}
+
+/// A line with its times open: `0.12 s` and `3 ms` are `_ s` and `_ ms`.
+fn with_open_times(line: &str) -> String {
+    let words: Vec<&str> = line.split(' ').collect();
+    let is_number = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_digit() || c == '.');
+    let is_unit = |word: &str| matches!(word.trim_end_matches([',', ')', ';']), "s" | "ms" | "µs");
+    let open = |(i, word): (usize, &&str)| {
+        let is_time = is_number(word) && words.get(i + 1).is_some_and(|next| is_unit(next));
+        if is_time { "_".to_string() } else { (*word).to_string() }
+    };
+    words.iter().enumerate().map(open).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether the lines are as shown, where `...` is any lines.
+fn matches(shown: &[String], printed: &[String]) -> bool {
+    match shown.split_first() {
+        None => printed.is_empty(),
+        Some((dots, rest)) if dots == "..." => (0..=printed.len()).any(|skipped| matches(rest, &printed[skipped..])),
+        Some((line, rest)) => printed.split_first().is_some_and(|(first, left)| {
+            with_open_times(line) == with_open_times(first) && matches(rest, left)
+        }),
+    }
+}
+
+/// What sets netc up and is not run here, but by continuous integration.
+fn is_set_up(command: &str) -> bool {
+    ["cargo ", "bash ", "git ", "cd "].iter().any(|tool| command.starts_with(tool))
+}
+
+#[track_caller]
+fn check(name: &str) {
+    let file = Path::new(ROOT).join(name);
+    let page = fs::read_to_string(&file).unwrap();
+    let (update, place) = (env::var_os("UPDATE_DOCS").is_some(), Place::new(&page));
+    let (mut written, mut wrong) = (String::new(), Vec::new());
+    for part in parse(&page) {
+        match part {
+            Part::Text(text) => written.push_str(&text),
+            Part::Setup(commands) => {
+                for command in commands {
+                    let (printed, succeeds) = place.run(&command);
+                    assert!(succeeds, "{name}: the setup `{command}` fails:\n{}", printed.join("\n"));
+                    written.push_str(&format!("{command}\n"));
+                }
+            }
+            Part::Console(commands) => {
+                let open = commands.iter().any(|(_, shown)| shown.iter().any(|line| line == "..."));
+                for (command, mut shown) in commands {
+                    if !is_set_up(&command) {
+                        let (printed, succeeds) = place.run(&command);
+                        let fails = shown.iter().any(|line| line.starts_with("error: "));
+                        if succeeds == fails || !shown.is_empty() && !matches(&shown, &printed) {
+                            wrong.push(format!("$ {command}\n{}", printed.join("\n")));
+                        }
+                        if !shown.is_empty() && !open {
+                            shown = printed;
+                        }
+                    }
+                    written.push_str(&format!("$ {command}\n"));
+                    shown.iter().for_each(|line| written.push_str(&format!("{line}\n")));
+                }
+            }
+        }
+    }
+    if update {
+        fs::write(&file, written).unwrap();
+    } else {
+        assert!(wrong.is_empty(), "{name} shows something else than is printed:\n{}", wrong.join("\n\n"));
+        assert_eq!(page, written, "{name} is not read as it is written");
+    }
+}
+
+#[test]
+fn readme() {
+    check("README.md");
+}
+
+#[test]
+fn docs() {
+    let mut pages: Vec<PathBuf> = fs::read_dir(Path::new(ROOT).join("docs")).unwrap().map(|e| e.unwrap().path()).collect();
+    pages.sort();
+    for page in pages {
+        check(&format!("docs/{}", page.file_name().unwrap().to_str().unwrap()));
+    }
+}
+
+/// The set-up commands of the README are those of continuous integration, word for word.
+#[test]
+fn continuous_integration_runs_the_set_up_commands() {
+    let [page, ci] = ["README.md", ".ci/run"].map(|file| fs::read_to_string(Path::new(ROOT).join(file)).unwrap());
+    let is_console = |part: Part| if let Part::Console(commands) = part { Some(commands) } else { None };
+    let shown = parse(&page).into_iter().filter_map(is_console).flatten().map(|(command, _)| command);
+    let set_up: Vec<String> = shown.filter(|command| is_set_up(command)).collect();
+    assert!(set_up.len() >= 2, "{set_up:?}");
+    for command in set_up {
+        let command = command.split(" #").next().unwrap().trim_end();
+        assert!(ci.lines().any(|line| line == command), "`.ci/run` does not run `{command}`");
+    }
+}
+
+#[test]
+fn shown_output_may_leave_out_lines_and_times() {
+    let lines = |text: &str| text.lines().map(str::to_string).collect::<Vec<_>>();
+    let check = |shown, printed| matches(&lines(shown), &lines(printed));
+    assert!(check("a\n...\nd", "a\nb\nc\nd") && check("...", "") && check("a\n...", "a"));
+    assert!(!check("a\n...\nd", "a\nb") && !check("a", "a\nb") && !check("a\nb", "a"));
+    assert!(check("split 0.5 s (3 ms)", "split 12.25 s (41 ms)"));
+    assert!(!check("split 0.5 s", "cut 0.5 s") && !check("5 layers", "6 layers"));
+}
