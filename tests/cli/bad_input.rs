@@ -230,7 +230,7 @@ fn weights_of_another_model_are_to_blame_for_themselves() {
     refuses(&with_weights(reshaped(&[3, 10])), &["do not fit layer `logits`", "`vars/0` f32[3,10]", "f32[N,4]"]);
     refuses(&with_weights(reshaped(&[4, 9])), &["do not fit layer `logits`", "`vars/0` f32[4,9]", "10"]);
     let lacking = with_weights(|module| layer(module, "logits").weights.clear());
-    refuses(&lacking, &["do not fit layer `logits`", "for which the file has no weights", "`vars/0` is missing"]);
+    refuses(&lacking, &["do not fit layer `logits`", "the file has no weights", "`vars/0` is missing"]);
     let renamed = with_weights(|module| layer(module, "logits").rename("other".into()));
     refuses(&renamed, &["layers/dense", "belongs to layer `logits`", "`other`"]);
     let folder = with_weights(|_| {}).with("none.h5", b"\x89HDF\r\n\x1a\n").with("text.h5", "hello");

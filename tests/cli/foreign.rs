@@ -140,7 +140,7 @@ fn json_that_is_no_model_is_named() {
         (r#"[{"paths": ["group1-shard1of1.bin"], "weights": []}]"#, "it is a list of weights of TensorFlow.js"),
         (r#"{"format": "graph-model", "modelTopology": {"node": []}, "weightsManifest": []}"#, "it is a graph model"),
         (r#"{"metadata": {}, "weight_map": {"a.weight": "m-1.safetensors"}}"#, "shards of weights of PyTorch or safet"),
-        (r#"{"weight_map": {"/layers/dense/vars": "m.weights.h5"}}"#, "`netc model.json --weights x.json`"),
+        (r#"{"weight_map": {"/layers/dense/vars": "m.weights.h5"}}"#, "give that too: `netc model.json --weights x."),
         (
             r#"{"a": 1, "b": 2}"#,
             "it is JSON that is no model: its keys are `a`, `b`; a model of Keras has `class_name`",

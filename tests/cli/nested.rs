@@ -9,7 +9,7 @@ use crate::support::{Folder, keras_file, zip};
 
 const EQUAL: &str = "every output is equal bit for bit";
 
-/// A model in `levels` models, each with a layer of its own before it and one behind it.
+/// A model in `levels` models, each with a layer of its own before the model inside and one after it.
 fn nested(levels: usize) -> Module {
     let mut inner: Option<Module> = None;
     for level in (0..=levels).rev() {
@@ -33,24 +33,16 @@ fn two_hundred_levels_work() {
     assert!(folder.netc(&["inspect", "n.keras"]).done().contains("Dense"));
     folder.netc(&["n.keras", "-o", "copy.keras"]).done();
     assert_eq!(folder.read("copy.keras"), folder.read("n.keras"));
-    let stages = folder.netc(&["n.keras", "--pass", "split=a", "--verify", "-o", "out"]).done();
-    assert!(stages.contains("stage1"), "{stages}");
+    folder.netc(&["n.keras", "--pass", "split=a", "-o", "out"]).done();
     let deep: Vec<String> = (1..=100).map(|level| format!("m{level}")).collect();
     let cut = format!("split={}/a", deep.join("/"));
     folder.netc(&["n.keras", "--pass", &cut, "-o", "deep"]).done();
-    for manifest in ["out/manifest.json", "deep/manifest.json"] {
-        assert!(folder.netc(&["diff", "n.keras", manifest]).done().contains(EQUAL));
-    }
+    assert!(folder.netc(&["diff", "n.keras", "deep/manifest.json"]).done().contains(EQUAL));
     folder.netc(&["merge", "out/manifest.json", "-o", "merged.keras"]).done();
     assert_eq!(folder.read("merged.keras"), folder.read("n.keras"));
-    for target in ["n.h5", "n.nir", "n.json"] {
-        folder.netc(&["n.keras", "-o", target]).done();
-    }
-    for same in ["n.h5", "n.nir"] {
-        assert!(folder.netc(&["diff", "n.keras", same]).done().contains(EQUAL), "{same}");
-    }
-    folder.netc(&["n.json", "--weights", "n.keras", "-o", "again.keras"]).done();
-    assert!(folder.netc(&["diff", "n.keras", "again.keras"]).done().contains(EQUAL));
+    folder.netc(&["n.keras", "-o", "n.json"]).done();
+    folder.netc(&["n.json", "--weights", "n.keras", "-o", "n.h5"]).done();
+    assert!(folder.netc(&["diff", "n.keras", "n.h5"]).done().contains(EQUAL));
     folder.netc(&["n.keras", "--pass", "inline", "--pass", "lower", "--verify"]).done();
 }
 

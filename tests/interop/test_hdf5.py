@@ -14,7 +14,7 @@ KERNEL = np.arange(12, dtype="float32").reshape(4, 3)
 PLACE = "layers/dense/vars/0"
 NODE = {"class_name": "__keras_tensor__", "config": {"shape": [None, 4], "dtype": "float32", "keras_history": ["x", 0, 0]}}
 MODEL = {
-    "module": "keras",
+    "module": "keras.src.models.functional",
     "class_name": "Functional",
     "config": {
         "name": "m",
@@ -125,7 +125,7 @@ def test_it_is_read(case, bounds, tmp_path):
     assert_close(run(load(tmp_path / "again.keras"), [x]), [x @ kernel])
 
 
-def test_a_block_of_the_user_is_passed_over(tmp_path):
+def test_a_user_block_is_passed_over(tmp_path):
     x = np.ones((1, 4), "float32")
     path = keras_file(tmp_path / "m.keras", nothing, userblock_size=1024)
     assert_close(netc_run(path, {"x": x}, tmp_path), [x @ KERNEL])

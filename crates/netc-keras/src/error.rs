@@ -140,10 +140,12 @@ pub enum Problem {
         source: LowerError,
     },
     /// Weights that were given apart from the model do not fit a layer.
-    #[error("they do not fit layer `{layer}`, for which the file has {found}: {source}")]
+    #[error("they do not fit layer `{layer}`, which reads {read} and for which the file has {found}: {source}")]
     Unfit {
         /// The layer's path.
         layer: Name,
+        /// The types of the tensors that it reads.
+        read: String,
         /// The weights of the layer in the file, with their types.
         found: String,
         /// Why.

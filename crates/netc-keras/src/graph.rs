@@ -358,7 +358,7 @@ impl Translation<'_, '_> {
                     Ok(types) => Ok(types),
                     Err(LowerError::Unknown { .. } | LowerError::Unsupported { .. }) => Ok(Vec::new()),
                     Err(LowerError::Weight { .. }) if is_architecture(module) => Ok(Vec::new()),
-                    Err(source) => Err(self.unfit(op, path, source)),
+                    Err(source) => Err(self.unfit(op, path, &operands, source)),
                 }
             }
             OpKind::Core(_) => Ok(Vec::new()),
@@ -366,7 +366,7 @@ impl Translation<'_, '_> {
     }
 
     /// The problem of a layer that does not fit. Where its weights were given apart from the model, they are to blame.
-    fn unfit(&self, op: &SourceOp, path: &Name, source: LowerError) -> Problem {
+    fn unfit(&self, op: &SourceOp, path: &Name, operands: &[Type], source: LowerError) -> Problem {
         let (layer, module) = (path.clone(), self.surroundings.module);
         let weights = op.layer.map_or(&[][..], |id| &module[id].weights);
         let is_of_weights = match source {
@@ -379,7 +379,8 @@ impl Translation<'_, '_> {
         }
         let found: Vec<String> = weights.iter().map(|(place, id)| format!("`{place}` {}", module[*id].ty)).collect();
         let found = if found.is_empty() { "no weights".into() } else { found.join(", ") };
-        Problem::Unfit { layer, found, source: source.into() }
+        let read: Vec<String> = operands.iter().map(Type::to_string).collect();
+        Problem::Unfit { layer, read: read.join(", "), found, source: source.into() }
     }
 
     fn finish(self, outputs: &[TensorRef]) -> Result<Func, Problem> {

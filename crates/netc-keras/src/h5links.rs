@@ -152,7 +152,7 @@ impl Walk<'_> {
                 if kind == CONTINUATION {
                     let mut body = Fields { bytes: body };
                     let (at, len) = (body.number(self.offsets)?, body.number(self.lengths)?);
-                    // The new ones have a signature before, and a checksum behind.
+                    // The new ones begin with a signature and end with a checksum.
                     open.push(if is_new { (at.checked_add(4)?, len.checked_sub(8)?) } else { (at, len) });
                 } else if matches!(kind, LINK_INFO | LINK | SYMBOL_TABLE) {
                     messages.push((kind, body.to_vec()));
@@ -203,7 +203,7 @@ impl Walk<'_> {
         Some(())
     }
 
-    /// The links of a group that keeps them in a fractal heap: one behind the other, but where links were removed.
+    /// The links of a group that keeps them in a fractal heap: one after the other, but where links were removed.
     fn dense_links(&mut self, heap: u64, links: &mut Vec<Link>) -> Option<()> {
         let head = self.bytes(heap, 26 + 12 * self.lengths + 3 * self.offsets)?;
         let mut fields = Fields { bytes: head.strip_prefix(b"FRHP")? };

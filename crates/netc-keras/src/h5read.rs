@@ -22,6 +22,9 @@ const MAX_DEPTH: usize = 2 * MAX_NESTING + 64;
 /// The smallest object header. What an object costs at least, and the length of its path, are bounded by the file's size.
 const MIN_OBJECT: u64 = 16;
 
+/// Bytes of paths for a byte of the file: those of models in models are longer than what the file has for an object.
+const PATHS: u64 = 8;
+
 /// Datasets that do not lie in one piece are read into memory, up to this size in all.
 pub(crate) const MAX_INLINE: u64 = 256 << 20;
 
@@ -101,7 +104,7 @@ impl Headers {
             h5,
             source,
             found: Variables::default(),
-            budget: len,
+            budget: len.saturating_mul(PATHS),
             inline,
             filled: MAX_INLINE,
             base: 0,

@@ -495,13 +495,14 @@ fn is_model(class: &str, config: &Attrs) -> bool {
 
 /// A model's object without its graph, which the function holds.
 fn strip_graph(object: &Attrs) -> Attrs {
-    let mut shell = object.clone();
-    if let Some(Attr::Map(config)) = shell.get("config") {
-        let mut config = config.clone();
-        for key in ["layers", "input_layers", "output_layers"] {
-            config.remove(key);
-        }
-        shell.set("config", config);
-    }
-    shell
+    let is_graph = |key: &str| matches!(key, "layers" | "input_layers" | "output_layers");
+    // Without copies of the models inside, of which there may be many levels.
+    let strip = |(key, value): &(Name, Attr)| {
+        let kept = match value.as_map().filter(|_| &**key == "config") {
+            Some(config) => Attr::Map(config.iter().filter(|(key, _)| !is_graph(key)).cloned().collect()),
+            None => value.clone(),
+        };
+        (key.clone(), kept)
+    };
+    object.iter().map(strip).collect()
 }

@@ -328,7 +328,7 @@ enum Container {
     Json,
 }
 
-/// The signature of an HDF5 file. It is at the start, or behind a block of the user of 512, 1024, 2048 ... bytes.
+/// The signature of an HDF5 file. It is at the start, or after a user block of 512, 1024, 2048 ... bytes.
 const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
 
 /// Opens a file of a kind that is read. Files of other kinds that are known are refused with their name.
@@ -350,7 +350,7 @@ fn open(path: &Path) -> Result<(Arc<File>, Container), Problem> {
         return Err(Problem::Unknown(note));
     } else if start.starts_with(b"netc 1\n") {
         return Err(Problem::Unknown(foreign::PROGRAM));
-    } else if is_behind_user_block(&file)? {
+    } else if has_user_block(&file)? {
         Container::Hdf5
     } else if text::begins_like_json(start) {
         Container::Json
@@ -360,7 +360,7 @@ fn open(path: &Path) -> Result<(Arc<File>, Container), Problem> {
     Ok((Arc::new(file), container))
 }
 
-fn is_behind_user_block(file: &File) -> Result<bool, Problem> {
+fn has_user_block(file: &File) -> Result<bool, Problem> {
     let len = file.metadata()?.len();
     let mut found = [0; HDF5.len()];
     let mut at = 512;
