@@ -234,7 +234,8 @@ fn weights_of_another_model_are_to_blame_for_themselves() {
     let renamed = with_weights(|module| layer(module, "logits").rename("other".into()));
     refuses(&renamed, &["layers/dense", "belongs to layer `logits`", "`other`"]);
     let folder = with_weights(|_| {}).with("none.h5", b"\x89HDF\r\n\x1a\n").with("text.h5", "hello");
-    for (name, part) in [("none.h5", "superblock"), ("text.h5", "it is neither HDF5"), ("gone.h5", "No such file")] {
+    for (name, part) in [("none.h5", "unexpected EOF"), ("text.h5", "it is neither HDF5"), ("gone.h5", "No such file")]
+    {
         folder.refuses(&["tiny.json", "--weights", name, "-o", "x.keras"], &[&format!("cannot read `{name}`"), part]);
     }
     let h5 = member(&tiny(), "model.weights.h5");

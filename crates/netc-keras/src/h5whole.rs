@@ -10,7 +10,7 @@ use std::fs::File;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, Builder};
 
 use hdf5_pure::{AttrValue, Group};
 use netc_ir::Attr;
@@ -20,7 +20,7 @@ use crate::error::Problem;
 use crate::graph::join;
 use crate::h5read::{self, Headers, Variable};
 use crate::weights::WeightTable;
-use crate::{json, legacy};
+use crate::{STACK, json, legacy};
 
 /// A model as the file has it.
 pub(crate) struct WholeModel {
@@ -58,13 +58,14 @@ fn read_headers(mut headers: Headers, path: &Path, compiled: bool) -> Result<Who
     let training_config = text(TRAINING_CONFIG);
     let is_compiled = training_config.is_some() || groups.iter().any(|g| g != WEIGHTS);
     let (object, weights) = thread::scope(|scope| {
-        let object = scope.spawn(|| json::parse(&config).map(legacy::model));
-        let weights = match groups.iter().any(|g| g == WEIGHTS) {
+        let weights = || match groups.iter().any(|g| g == WEIGHTS) {
             true => weights_in(&mut headers, &root),
             false => Ok(WeightLists::new()),
         };
-        (object.join().unwrap_or_else(|panic| resume_unwind(panic)), weights)
-    });
+        let weights = Builder::new().stack_size(STACK).spawn_scoped(scope, weights)?;
+        let object = json::parse(&config).map(legacy::model);
+        Ok::<_, Problem>((object, weights.join().unwrap_or_else(|panic| resume_unwind(panic))))
+    })?;
     let object = object.map_err(|source| Problem::Json { member: CONFIG, source })?;
     let weights = weights?;
     let has_state = groups.iter().any(|g| g == OPTIMIZER_WEIGHTS);

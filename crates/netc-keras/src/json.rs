@@ -43,6 +43,20 @@ pub(crate) fn parse(text: &str) -> Result<Attr, JsonError> {
     Ok(Reader::default().parse(&text)?)
 }
 
+/// Whether there are more than [`SHALLOW`] levels of lists and objects: what follows them needs a large stack.
+pub(crate) fn is_deep(attr: &Attr) -> bool {
+    is_deeper(attr, SHALLOW)
+}
+
+fn is_deeper(attr: &Attr, levels: usize) -> bool {
+    let is_inner_deeper = |value: &Attr| levels == 0 || is_deeper(value, levels - 1);
+    match attr {
+        Attr::List(items) => items.iter().any(is_inner_deeper),
+        Attr::Map(map) => map.iter().any(|(_, value)| is_inner_deeper(value)),
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => false,
+    }
+}
+
 /// The text with the lists and objects that are more than [`SHALLOW`] levels deep cut out, each with a marked string in
 /// its place, and what was cut out.
 fn cut(text: &str) -> (Cow<'_, str>, Vec<&str>) {

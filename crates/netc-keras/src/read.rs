@@ -67,19 +67,16 @@ pub struct ReadOptions<'a> {
 /// As for [`read`], of either file.
 pub fn read_with(path: &Path, options: ReadOptions<'_>, dialects: &Dialects) -> Result<Imported, KerasError> {
     let failed = |path: &Path, source| KerasError::Read { path: path.into(), source };
-    let read = || {
-        let given = options.weights.map(|weights| other_weights(weights).map_err(|source| failed(weights, source)));
-        let given = given.transpose()?;
-        let compiled = options.compiled && given.is_none();
-        Reader { path, given, compiled, dialects }.read().map_err(|source| {
-            let of_weights = matches!(source, Problem::Weights { .. } | Problem::Unfit { .. });
-            match options.weights.filter(|_| of_weights) {
-                Some(weights) => failed(weights, source.in_whole_model()),
-                None => failed(path, source),
-            }
-        })
-    };
-    on_large_stack(read).unwrap_or_else(|error| Err(failed(path, error.into())))
+    let given = options.weights.map(|weights| other_weights(weights).map_err(|source| failed(weights, source)));
+    let given = given.transpose()?;
+    let compiled = options.compiled && given.is_none();
+    Reader { path, given, compiled, dialects }.read().map_err(|source| {
+        let of_weights = matches!(source, Problem::Weights { .. } | Problem::Unfit { .. });
+        match options.weights.filter(|_| of_weights) {
+            Some(weights) => failed(weights, source.in_whole_model()),
+            None => failed(path, source),
+        }
+    })
 }
 
 /// The weights of a file that need not have a model.
@@ -252,6 +249,18 @@ impl Reader<'_> {
 
     /// The module of the model `object`, with the weights that are given or else its `own`.
     fn import(
+        self,
+        own: Weights,
+        assets: Assets,
+        attrs: Attrs,
+        compiled: Option<Compiled>,
+        object: &Attr,
+    ) -> Result<Imported, Problem> {
+        let import = || self.import_here(own, assets, attrs, compiled, object);
+        if json::is_deep(object) { on_large_stack(import)? } else { import() }
+    }
+
+    fn import_here(
         self,
         own: Weights,
         assets: Assets,
