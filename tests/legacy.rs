@@ -296,7 +296,7 @@ fn damage_is_an_error_with_a_place() {
     };
     assert_eq!(
         error(&without("model_config")),
-        "/: it has no attribute `model_config`, which a model that Keras saved has"
+        "it is HDF5 without the attribute `model_config`, which a model that Keras saved has"
     );
     assert_eq!(error(&bytes[..bytes.len() / 2]), "file: it is cut off: it ends after 8412 bytes of 16824");
     let renamed = error(&without("gate/kernel:0"));

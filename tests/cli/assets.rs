@@ -51,6 +51,31 @@ fn stages_have_the_assets_of_their_layers() {
     assert_eq!(folder.read("merged.keras"), whole());
 }
 
+/// A file without bytes is an asset as any other, and not damaged.
+#[test]
+fn assets_may_be_empty() {
+    let mut m = ModelBuilder::new("m", 0).with_library(TABLE);
+    let x = m.named("x").input(&[4]);
+    let empty = Declaration::keras("Table", Default::default()).asset("empty.txt", b"").asset("z/also.txt", b"");
+    let x = m.named("t").layer(&Declaration { origin: Origin::Custom("Custom>Table".into()), ..empty }, &[x]);
+    let x = m.named("between").dense(x, Dense { units: 4, ..Dense::default() });
+    let x = table(&mut m, "full", x);
+    let whole = keras_file(&m.finish(&[("y", x)]).unwrap());
+    let folder = Folder::new().with("whole.keras", &whole).with("table.nir", TABLE);
+    folder.netc(&["whole.keras", "-o", "again.keras"]).done();
+    assert_eq!(folder.read("again.keras"), whole);
+    folder.netc(&["whole.keras", "--pass", "split=between", "-o", "out"]).done();
+    for name in ["assets/layers/table/empty.txt", "assets/layers/table/z/also.txt"] {
+        assert_eq!(member(&folder.read("out/whole.stage0.keras"), name), b"");
+    }
+    folder.netc(&["merge", "out/manifest.json", "-o", "merged.keras"]).done();
+    assert_eq!(folder.read("merged.keras"), whole);
+    folder.netc(&["whole.keras", "-o", "whole.nir"]).done();
+    folder.netc(&["whole.nir", "-o", "of_program.keras"]).done();
+    assert_eq!(folder.read("of_program.keras"), whole);
+    folder.netc(&["run", "whole.keras", "--layers", "table.nir"]);
+}
+
 #[test]
 fn a_cut_inside_a_model_takes_its_assets_along() {
     let folder = Folder::new().with("whole.keras", whole());

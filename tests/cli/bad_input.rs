@@ -1,6 +1,7 @@
 //! Input that cannot be done: exit code 1, a message that names the file and the place, nothing left behind.
 
-use netc_ir::{ElemType, Literal, Type, WeightData};
+use netc_ir::{ElemType, Layer, Literal, Module, Type, WeightData};
+use serde_json::{Value, json};
 
 use crate::support::{Folder, keras_file, tiny, tiny_module, zip};
 
@@ -82,8 +83,13 @@ fn json_that_is_not_a_model() {
     check(&folder, "truncated.keras", &["config.json", "not JSON"]);
     check(&folder, "list.keras", &["config.json", "expected a model"]);
     check(&folder, "object.keras", &["config.json", "expected a model"]);
-    check(&folder, "deep.keras", &["config.json", "not JSON"]);
-    check(&folder, "subclassed.keras", &["`MyModel` is a subclassed model", "call", "functional"]);
+    check(&folder, "deep.keras", &["config.json", "nested deeper than 1024 levels"]);
+    let line = "`keras.Model(m.inputs, m.outputs).save(\"x.keras\")` writes the graph";
+    let arguments = "the file records the arguments of the class `MyModel`, not its graph";
+    // The weights are those of a model with an input layer: it is functional.
+    check(&folder, "subclassed.keras", &[arguments, "the model is functional, so", line]);
+    let folder = folder.with("subclassed.json", subclassed);
+    check(&folder, "subclassed.json", &[arguments, "if the model is functional", line, "the Python code of `call`"]);
 }
 
 /// `tiny` with one part of its configuration replaced by another.
@@ -171,6 +177,114 @@ fn programs_that_are_none() {
     folder.refuses(&["diff", "far.nir", "far.nir"], &["gone.bin"]);
     let padded = folder.with("gone.bin", [0; 16]);
     padded.refuses(&["run", "far.nir"], &["gone.bin", "18446744073709551610"]);
+}
+
+/// A model of a class of its own in the model `tiny`, as keras-hub has them.
+#[test]
+fn a_model_of_a_class_of_its_own_is_one_layer() {
+    let config = String::from_utf8(member(&tiny(), "config.json")).unwrap();
+    let mut config: Value = serde_json::from_str(&config).unwrap();
+    let layers = config["config"]["layers"].as_array_mut().unwrap();
+    let norm = layers.iter_mut().find(|layer| layer["name"] == "norm").unwrap();
+    norm["class_name"] = "Backbone".into();
+    norm["registered_name"] = "keras_hub>Backbone".into();
+    norm["module"] = Value::Null;
+    norm["compile_config"] = json!({});
+    let weights = member(&tiny(), "model.weights.h5");
+    let archive = zip(&[("config.json", config.to_string().as_bytes()), ("model.weights.h5", &weights)]);
+    let folder = Folder::new().with("hub.keras", archive);
+    let ran = folder.netc(&["inspect", "hub.keras"]);
+    let note = "of the model `norm` the file records the arguments of the class `Backbone`, not its graph";
+    assert!(ran.err.contains(note) && ran.err.contains("`keras.models.clone_model(m, clone_function="), "{ran:?}");
+}
+
+/// `tiny` as JSON and a file of weights for it that `edit` changes.
+fn with_weights(edit: impl FnOnce(&mut Module)) -> Folder {
+    let folder = Folder::with_tiny();
+    folder.netc(&["tiny.keras", "-o", "tiny.json"]).done();
+    let mut module = tiny_module();
+    edit(&mut module);
+    folder.with("other.keras", keras_file(&module))
+}
+
+/// The layer of the model.
+fn layer<'m>(module: &'m mut Module, name: &str) -> &'m mut Layer {
+    module.layers.iter_mut().find(|layer| &*layer.name == name).unwrap()
+}
+
+#[test]
+fn weights_of_another_model_are_to_blame_for_themselves() {
+    let refuses = |folder: &Folder, parts: &[&str]| {
+        for model in ["tiny.json", "tiny.keras"] {
+            let args = [model, "--weights", "other.keras", "-o", "x.keras"];
+            folder.refuses(&args, &[parts, &["cannot read `other.keras`"]].concat());
+        }
+    };
+    let reshaped = |dims: &'static [u64]| {
+        move |module: &mut Module| {
+            let kernel = layer(module, "logits").weights[0].1;
+            module[kernel].ty = Type::fixed(ElemType::F32, dims);
+            module[kernel].data = WeightData::Inline(Literal::splat(ElemType::F32, dims, 0.5));
+        }
+    };
+    refuses(&with_weights(reshaped(&[3, 10])), &["do not fit layer `logits`", "`vars/0` f32[3,10]", "f32[N,4]"]);
+    refuses(&with_weights(reshaped(&[4, 9])), &["do not fit layer `logits`", "`vars/0` f32[4,9]", "10"]);
+    let lacking = with_weights(|module| layer(module, "logits").weights.clear());
+    refuses(&lacking, &["do not fit layer `logits`", "the file has no weights", "`vars/0` is missing"]);
+    let renamed = with_weights(|module| layer(module, "logits").rename("other".into()));
+    refuses(&renamed, &["layers/dense", "belongs to layer `logits`", "`other`"]);
+    let folder = with_weights(|_| {}).with("none.h5", b"\x89HDF\r\n\x1a\n").with("text.h5", "hello");
+    for (name, part) in [("none.h5", "unexpected EOF"), ("text.h5", "it is neither HDF5"), ("gone.h5", "No such file")]
+    {
+        folder.refuses(&["tiny.json", "--weights", name, "-o", "x.keras"], &[&format!("cannot read `{name}`"), part]);
+    }
+    let h5 = member(&tiny(), "model.weights.h5");
+    let folder = folder.with("tiny.weights.h5", h5);
+    let line = "it holds weights without a model; give that too: `netc model.json --weights tiny.weights.h5`";
+    folder.refuses(&["inspect", "tiny.weights.h5"], &["`tiny.weights.h5`", line]);
+    folder.netc(&["tiny.json", "--weights", "tiny.weights.h5", "-o", "x.keras"]).done();
+}
+
+/// The rules of the IR are no words for who gives a model: its layers are.
+#[test]
+fn a_model_that_breaks_a_rule_of_the_ir_is_refused_in_its_own_words() {
+    let call = |layer: &str, extent: u64| {
+        let config = json!({"shape": [null, extent], "dtype": "float32", "keras_history": [layer, 0, 0]});
+        json!([{"args": [{"class_name": "__keras_tensor__", "config": config}], "kwargs": {}}])
+    };
+    let input = |extent: u64| {
+        let config = json!({"name": "x", "batch_shape": [null, extent], "dtype": "float32"});
+        json!({"class_name": "InputLayer", "module": "keras.layers", "name": "x", "inbound_nodes": [], "config": config})
+    };
+    let relu = |name: &str, inbound: Value| {
+        let config = json!({"name": name});
+        json!({"class_name": "ReLU", "module": "keras.layers", "name": name, "config": config, "inbound_nodes": inbound})
+    };
+    let model = |name: &str, layers: Value, output: Value| {
+        let config = json!({"name": name, "layers": layers, "input_layers": ["x", 0, 0], "output_layers": output});
+        json!({"class_name": "Functional", "module": "keras", "name": name, "config": config})
+    };
+    let mut inner = model("inner", json!([input(4), relu("r", call("x", 4))]), json!(["r", 0, 0]));
+    inner["inbound_nodes"] = call("x", 3);
+    let called = model("m", json!([input(3), inner, relu("y", call("inner", 3))]), json!(["y", 0, 0]));
+    let mut inner = model("inner", json!([input(4), relu("r", call("x", 4))]), json!(["r", 0, 0]));
+    inner["inbound_nodes"] = call("x", 4);
+    let recorded = model("m", json!([input(4), inner, relu("y", call("inner", 7))]), json!(["y", 0, 0]));
+    let reads_itself = model("m", json!([input(4), relu("y", call("y", 4))]), json!(["y", 0, 0]));
+    let folder = Folder::new()
+        .with("called.json", called.to_string())
+        .with("recorded.json", recorded.to_string())
+        .with("itself.json", reads_itself.to_string());
+    folder.refuses(
+        &["inspect", "called.json"],
+        &["called.json", "inner: is called with f32[N,3], its input `x` is f32[N,4]"],
+    );
+    folder.refuses(&["inspect", "itself.json"], &["itself.json", "y: the layer depends on its own result"]);
+    let ran = folder.netc(&["inspect", "recorded.json"]);
+    assert!(
+        ran.code == 0 && ran.err.contains("`inner`: its model gives f32[N,4], the file records f32[N,7]"),
+        "{ran:?}"
+    );
 }
 
 /// The bytes of a stored member of a zip archive.

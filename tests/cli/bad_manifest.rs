@@ -35,6 +35,23 @@ fn files_must_lie_in_the_folder() {
     check("/stages/0/file", &Value::Null, &["stages[0]", "`file`"]);
 }
 
+/// The model of a stage must take what the stages before give, and names are given once.
+#[test]
+fn what_crosses_must_fit() {
+    let mut folder = split();
+    let mut manifest = folder.json("out/manifest.json");
+    let port = manifest["outputs"][0].clone();
+    manifest["outputs"] = json!([port, port]);
+    folder = folder.with("out/twice.json", manifest.to_string());
+    folder.refuses(&["inspect", "out/twice.json"], &["out/twice.json", "outputs: expected different names", "twice"]);
+    let mut manifest = folder.json("out/manifest.json");
+    // The first stage takes an image, and not what it gives itself.
+    manifest["stages"][1]["file"] = manifest["stages"][0]["file"].clone();
+    folder = folder.with("out/image.json", manifest.to_string());
+    let parts = ["out/image.json", "stages[1].inputs[0]: expected f32[", "as its file's model takes, found f32["];
+    folder.refuses(&["inspect", "out/image.json"], &parts);
+}
+
 #[test]
 fn sources_must_come_before() {
     let source = "/stages/0/inputs/0/source";
@@ -69,10 +86,10 @@ fn a_manifest_that_is_none() {
     let folder =
         Folder::new().with("a.json", "").with("b.json", "[]").with("c.json", "{").with("d.json", "[".repeat(100_000));
     for (name, part) in [
-        ("a.json", "not JSON"),
-        ("b.json", "`stages`"),
+        ("a.json", "it is empty"),
+        ("b.json", "it is JSON, but not an object"),
         ("c.json", "not JSON"),
-        ("d.json", "not JSON"),
+        ("d.json", "nested deeper than 1024 levels"),
         ("e.json", "No such file"),
     ] {
         folder.refuses(&["inspect", name], &[name, part]);

@@ -1,6 +1,7 @@
 //! Models in JSON, and weights from other files.
 
-use crate::support::Folder;
+use crate::bad_input::member;
+use crate::support::{Folder, tiny, zip};
 
 const EQUAL: &str = "every output is equal bit for bit";
 
@@ -76,4 +77,36 @@ fn json_that_is_no_model_says_what_it_is() {
     folder.refuses(&["old.json", "-o", "x.json"], &["old.json", "c: its kernels have the order of axes of Theano"]);
     folder.refuses(&["js.json", "-o", "x.json"], &["js.json", "weightsManifest: expected a list"]);
     folder.refuses(&["half.json", "-o", "x.json"], &["half.json", "not JSON"]);
+}
+
+#[test]
+fn text_with_a_byte_order_mark_and_utf_16_are_read() {
+    let folder = with_architecture();
+    let text = String::from_utf8(folder.read("tiny.json")).unwrap();
+    let wide = |mark: bool, bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
+        mark.then_some(0xfeff).into_iter().chain(text.encode_utf16()).flat_map(bytes).collect()
+    };
+    let weights = member(&tiny(), "model.weights.h5");
+    let mut folder = folder;
+    for (i, config) in [
+        format!("\u{feff}{text}").into_bytes(),
+        wide(true, u16::to_le_bytes),
+        wide(true, u16::to_be_bytes),
+        wide(false, u16::to_le_bytes),
+        wide(false, u16::to_be_bytes),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let (json, keras) = (format!("{i}.json"), format!("{i}.keras"));
+        let archive = zip(&[("config.json", &config[..]), ("model.weights.h5", &weights)]);
+        folder = folder.with(&json, config).with(&keras, archive);
+        for model in [&json, &keras] {
+            folder.netc(&[model, "--weights", "tiny.keras", "-o", "again.keras"]).done();
+            assert!(folder.netc(&["diff", "tiny.keras", "again.keras"]).done().contains(EQUAL), "{model}");
+        }
+    }
+    let folder = folder.with("half.json", b"\xff\xfe{\0\0\xd8").with("wide.json", b"\xff\xfe\0\0{\0\0\0");
+    folder.refuses(&["inspect", "half.json"], &["half.json", "begins as UTF-16 text does"]);
+    folder.refuses(&["inspect", "wide.json"], &["wide.json", "UTF-32"]);
 }

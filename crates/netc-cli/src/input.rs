@@ -158,6 +158,9 @@ fn load_input(given: Given<'_>, dialects: &Dialects) -> Result<Model, CliError> 
     if !is_program {
         return Ok(Model { is_manifest: true, ..manifest::load(path, dialects)? });
     }
+    if let Some(note) = netc_keras::foreign(path) {
+        return Err(CliError::input(format!("cannot read `{input}`: {note}")));
+    }
     let program = fs::read_to_string(path).map_err(|e| CliError::because(format!("cannot read `{input}`"), e))?;
     program_model(&program, path.parent().unwrap_or(Path::new("")), input, &stem)
 }

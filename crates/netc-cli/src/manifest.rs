@@ -9,8 +9,9 @@
 //! model is as a whole, and what its inputs are, of which some may be read by no stage. A stage's `calls` hold for
 //! layers the numbers that their calls have in the whole, where these are not those that they have in the stage.
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use netc_data::Store;
@@ -183,8 +184,8 @@ pub(crate) fn verification_json(v: &Verification) -> Value {
 pub(crate) fn load(path: &Path, dialects: &Dialects) -> Result<Model, CliError> {
     let shown = path.display();
     let text = fs::read_to_string(path).map_err(|e| CliError::because(format!("cannot read `{shown}`"), e))?;
-    let json: Value =
-        serde_json::from_str(&text).map_err(|e| CliError::because(format!("`{shown}` is not JSON"), e))?;
+    let json: Value = serde_json::from_str(text.trim_start_matches(BYTE_ORDER_MARK))
+        .map_err(|e| CliError::because(format!("`{shown}` is not JSON"), e))?;
     let reader = Reader { path, folder: path.parent().unwrap_or(Path::new("")), json: &json };
     let (module, notes) = reader.module(dialects)?;
     let name = json.get("model").and_then(Value::as_str).unwrap_or("model");
@@ -199,20 +200,29 @@ pub(crate) fn load(path: &Path, dialects: &Dialects) -> Result<Model, CliError> 
 /// More bytes than a manifest has.
 const MAX_SIZE: u64 = 256 << 20;
 
-/// Keys of models in JSON, and of lists of weights.
-const OF_KERAS: [&str; 3] = ["class_name", "modelTopology", "weight_map"];
-
-/// Whether the file at `path` is a manifest, or should be one: it is JSON, and not a model of Keras in JSON.
+/// Whether the file at `path` is a manifest, or was one before it was damaged.
 pub(crate) fn is_manifest(path: &Path) -> bool {
-    let is_large = || fs::metadata(path).is_ok_and(|m| m.len() > MAX_SIZE);
-    if path.extension().is_none_or(|e| e != "json") || is_large() {
+    if !fs::metadata(path).is_ok_and(|m| m.is_file() && m.len() <= MAX_SIZE) || !begins_as_object(path) {
         return false;
     }
-    let Ok(text) = fs::read_to_string(path) else { return true };
-    // Python writes numbers into models that JSON does not have; manifests hold none.
-    let json = serde_json::from_str::<Value>(&text);
-    let of_keras = |json: &Value| json.is_string() || OF_KERAS.iter().any(|key| json.get(key).is_some());
-    json.map_or_else(|_| !text.contains("class_name"), |json| !of_keras(&json))
+    let Ok(text) = fs::read_to_string(path) else { return false };
+    let has = |key: &str| text.contains(&format!("\"{key}\""));
+    if !has("netc") && !has("stages") {
+        return false;
+    }
+    match serde_json::from_str::<Value>(text.trim_start_matches(BYTE_ORDER_MARK)) {
+        Ok(json) => ["netc", "stages"].iter().any(|key| json.get(key).is_some()) && json.get("class_name").is_none(),
+        Err(_) => has("netc") && has("stages") && !has("class_name"),
+    }
+}
+
+/// What some editors put before text.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+fn begins_as_object(path: &Path) -> bool {
+    let mut start = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(64).read_to_end(&mut start));
+    read.is_ok() && String::from_utf8_lossy(&start).trim_start_matches(BYTE_ORDER_MARK).trim_start().starts_with('{')
 }
 
 /// Refuses to replace the manifest of a chain that the model is a stage of: the chain would be lost.
@@ -344,6 +354,7 @@ impl Reader<'_> {
         stages: &[Value],
         inputs: Vec<(String, Type, Option<LayerId>)>,
     ) -> Result<Func, CliError> {
+        self.require_unique("inputs", inputs.iter().map(|(name, ..)| name.as_str()))?;
         let mut b = Builder::new(module, MAIN);
         let mut given: BTreeMap<Given, ValueId> = BTreeMap::new();
         for (name, ty, layer) in inputs {
@@ -363,6 +374,13 @@ impl Reader<'_> {
             if operands.len() != callee.params.len() {
                 return Err(self.error(&place, &format!("{} inputs, as its file's model takes", callee.params.len())));
             }
+            for (j, (operand, param)) in operands.iter().zip(&callee.params).enumerate() {
+                let (given, declared) = (b.ty(*operand), &callee[param.value].ty);
+                if !given.agrees_with(declared) {
+                    let place = format!("{place}.inputs[{j}]");
+                    return Err(self.error(&place, &format!("{declared}, as its file's model takes, found {given}")));
+                }
+            }
             let call = CallOp { callee: *func, layer: None, attrs: netc_ir::Attrs::new() };
             let types = call_types(callee, operands.iter().map(|v| b.ty(*v)));
             let results = types.into_iter().zip(&callee.outputs).map(|(ty, o)| (ty, Some(o.name.clone())));
@@ -378,7 +396,17 @@ impl Reader<'_> {
             Ok((Name::from(name), value.ok_or_else(|| self.error(&place, "a source that exists"))?))
         });
         let outputs: Vec<(Name, ValueId)> = outputs.collect::<Result<_, CliError>>()?;
+        self.require_unique("outputs", outputs.iter().map(|(name, _)| &**name))?;
         Ok(b.finish(outputs))
+    }
+
+    /// Requires that no two of the names under `place` are the same.
+    fn require_unique<'n>(&self, place: &str, names: impl Iterator<Item = &'n str>) -> Result<(), CliError> {
+        let mut seen = BTreeSet::new();
+        match names.into_iter().find(|name| !seen.insert(*name)) {
+            Some(name) => Err(self.error(place, &format!("different names, found `{name}` twice"))),
+            None => Ok(()),
+        }
     }
 
     /// The model's inputs with the types that the stages that read them declare. An input that none reads is what the

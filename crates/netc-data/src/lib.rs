@@ -4,6 +4,7 @@
 //! would end the process. Nothing is held in memory but what the caller asked for.
 
 mod ahead;
+mod files;
 pub mod random;
 pub mod store;
 

@@ -1,15 +1,15 @@
 //! The bytes of a module's weights.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crc32fast::Hasher;
 use netc_ir::{ElemType, FileId, Literal, Module, Name, Number, Weight, WeightData};
 use thiserror::Error;
 
+use crate::files::Files;
 use crate::random::Rng;
 
 /// Bytes copied at a time: large enough to make calls of the system rare.
@@ -25,6 +25,12 @@ pub enum DataError {
         path: Name,
         /// Why.
         source: io::Error,
+    },
+    /// The file is not the one that was opened first.
+    #[error("`{path}`, which holds the weights, was changed while netc was reading it; run the command again")]
+    Changed {
+        /// The file.
+        path: Name,
     },
     /// The file does not yield the bytes.
     #[error("cannot read {len} bytes at {offset} of `{path}` for weight `{weight}`")]
@@ -58,9 +64,9 @@ pub enum DataError {
     },
 }
 
-/// Gives the bytes of weights: row-major, little-endian. Files stay open while it lives.
+/// Gives the bytes of weights: row-major, little-endian. It holds few files open at a time, however many there are.
 pub struct Store {
-    files: BTreeMap<FileId, (Name, Arc<File>)>,
+    files: Files,
     /// Blocks that copies have finished with, for those that follow.
     blocks: Mutex<Vec<Vec<u8>>>,
     copied: Mutex<BTreeMap<(FileId, u64), Span>>,
@@ -79,16 +85,13 @@ pub struct Span {
 }
 
 impl Store {
-    /// Opens the files that the weights of `module` refer to.
+    /// Opens the files that the weights of `module` refer to. A file that is replaced or written to from now on is an
+    /// error when it must be opened again.
     pub fn open(module: &Module) -> Result<Self, DataError> {
-        let mut files = BTreeMap::new();
+        let mut files = Files::default();
         for weight in &module.weights {
-            if let WeightData::File { file, .. } = weight.data
-                && !files.contains_key(&file)
-            {
-                let path = module[file].clone();
-                let opened = File::open(&*path).map_err(|source| DataError::Open { path: path.clone(), source })?;
-                files.insert(file, (path, Arc::new(opened)));
+            if let WeightData::File { file, .. } = weight.data {
+                files.add(file, &module[file])?;
             }
         }
         Ok(Self { files, blocks: Mutex::default(), copied: Mutex::default(), reads_ahead: false })
@@ -103,7 +106,7 @@ impl Store {
 
     /// The files that weights are read from.
     pub fn files(&self) -> impl Iterator<Item = (FileId, &Name)> {
-        self.files.iter().map(|(id, (path, _))| (*id, path))
+        self.files.paths()
     }
 
     /// What was copied or read of a file so far, by the order in the file. Who has to know whether the file is whole
@@ -186,10 +189,7 @@ impl Store {
         offset: u64,
         bytes: &mut [u8],
     ) -> Result<(), DataError> {
-        let Some((path, opened)) = self.files.get(&file) else {
-            let source = io::Error::other("the store was opened for another module");
-            return Err(DataError::Open { path: file.to_string().into(), source });
-        };
+        let (path, opened) = self.files.get(file)?;
         opened.read_exact_at(bytes, offset).map_err(|source| {
             let (weight, path, len) = (weight.name.clone(), path.clone(), bytes.len() as u64);
             DataError::Read { weight, path, offset, len, source }
@@ -201,7 +201,7 @@ impl Store {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -183,8 +183,8 @@ impl Attrs {
         self.0.iter()
     }
 
-    /// Whether the tree is not too deep to have text.
-    pub(crate) fn is_printable(&self) -> bool {
+    /// Whether the tree is not too deep to have text, which the verifier requires.
+    pub fn is_printable(&self) -> bool {
         self.iter().all(|(_, a)| a.fits(MAX_LEVELS - 1))
     }
 

@@ -12,6 +12,7 @@ use netc_data::{Hashed, Span};
 use rawzip::{CompressionMethod, ReaderAt, ZipArchive, ZipLocator};
 
 use crate::error::Problem;
+use crate::text;
 
 /// Members that are read whole, which texts and compressed weights are, are refused if they are larger.
 pub(crate) const MAX_MEMBER: u64 = 256 << 20;
@@ -67,8 +68,9 @@ impl Archive {
         let mut at = member.offset;
         let mut crc = Hasher::new();
         for span in copied {
-            // A span may reach into another, or out of the member: weights can be written of in any way.
-            if span.offset >= at && span.len <= end.saturating_sub(span.offset) {
+            // A span may reach into another, or out of the member: weights can be written of in any way. One without
+            // bytes may be anywhere.
+            if span.offset >= at && span.offset.checked_add(span.len).is_some_and(|of_span| of_span <= end) {
                 crc.combine(&self.checksum(at, span.offset)?);
                 crc.combine(&span.crc);
                 at = span.offset + span.len;
@@ -99,7 +101,7 @@ impl Archive {
     /// The text of a member, inflated if it is compressed.
     pub(crate) fn text(&self, name: &'static str) -> Result<String, Problem> {
         let member = self.member(name).ok_or(Problem::Missing(name))?;
-        String::from_utf8(self.bytes(member)?).map_err(|_| Problem::Archive(format!("`{name}` is not UTF-8 text")))
+        text::decode(self.bytes(member)?).map_err(|note| Problem::Archive(format!("`{name}` {note}")))
     }
 
     /// The bytes of a member, inflated if it is compressed.

@@ -5,6 +5,7 @@
 
 use netc_ir::{Attr, Attrs, FuncId, Layer, LayerId, MAIN, Module, Name, WeightId};
 
+use crate::error::Problem;
 use crate::export::{self, Container, Exporter};
 use crate::graph::join;
 use crate::h5read::{Variable, Variables};
@@ -58,9 +59,12 @@ impl Compiled {
     }
 
     /// The declaration, whose weights are the variables as `declare` makes them.
-    pub(crate) fn declaration(self, declare: impl FnOnce(Vec<(Name, Variable)>) -> Vec<(Name, WeightId)>) -> Layer {
-        let weights = declare(self.variables);
-        Layer { name: self.name, class: CLASS.into(), config: self.config, weights, assets: Vec::new() }
+    pub(crate) fn declaration(
+        self,
+        declare: impl FnOnce(Vec<(Name, Variable)>) -> Result<Vec<(Name, WeightId)>, Problem>,
+    ) -> Result<Layer, Problem> {
+        let weights = declare(self.variables)?;
+        Ok(Layer { name: self.name, class: CLASS.into(), config: self.config, weights, assets: Vec::new() })
     }
 }
 

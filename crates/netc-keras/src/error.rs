@@ -9,6 +9,7 @@ use netc_pass::LowerError;
 use thiserror::Error;
 
 use crate::graph::join;
+use crate::json::JsonError;
 
 /// A file that cannot be read as a Keras model, or a model that cannot be written as one.
 #[derive(Debug, Error)]
@@ -60,13 +61,19 @@ pub enum Problem {
         found: u32,
     },
     /// A member of the archive is not JSON.
-    #[error("`{member}` is not JSON")]
+    #[error("`{member}` is {source}")]
     Json {
         /// The member.
         member: &'static str,
         /// Line, column and cause.
-        source: serde_json::Error,
+        source: JsonError,
     },
+    /// The file is text and not JSON.
+    #[error("it is {0}")]
+    NotJson(#[source] JsonError),
+    /// The file is JSON and no model.
+    #[error("{0}")]
+    NoModel(String),
     /// The configuration is not that of a model.
     #[error("{place}: {note}")]
     Config {
@@ -77,10 +84,26 @@ pub enum Problem {
     },
     /// The model has no graph.
     #[error(
-        "`{class}` is a subclassed model: its graph is the Python code of its `call` method, which the file does not \
-         hold. Build it with the functional API (keras.Model(inputs, outputs)) and save that"
+        "the file records the arguments of the class `{class}`, not its graph: if the model is functional, \
+         `keras.Model(m.inputs, m.outputs).save(\"x.keras\")` writes the graph; if not, its graph is the Python code of \
+         `call`, so build it with the functional API"
     )]
     Subclassed {
+        /// The class.
+        class: Name,
+    },
+    /// The model is a functional one of a class that records its arguments.
+    #[error(
+        "the file records the arguments of the class `{class}`, not its graph; the model is functional, so \
+         `keras.Model(m.inputs, m.outputs).save(\"x.keras\")` writes the graph"
+    )]
+    Arguments {
+        /// The class.
+        class: Name,
+    },
+    /// It is a layer.
+    #[error("it is the configuration of a layer `{class}`, not of a model")]
+    LayerAlone {
         /// The class.
         class: Name,
     },
@@ -115,6 +138,18 @@ pub enum Problem {
         layer: Name,
         /// Why.
         source: LowerError,
+    },
+    /// Weights that were given apart from the model do not fit a layer.
+    #[error("they do not fit layer `{layer}`, which reads {read} and for which the file has {found}: {source}")]
+    Unfit {
+        /// The layer's path.
+        layer: Name,
+        /// The types of the tensors that it reads.
+        read: String,
+        /// The weights of the layer in the file, with their types.
+        found: String,
+        /// Why.
+        source: Box<LowerError>,
     },
     /// The graph breaks a rule of the IR.
     #[error("its graph is malformed: {0}")]

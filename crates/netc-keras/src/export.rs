@@ -13,6 +13,7 @@ use crate::assets::FOLDER;
 use crate::error::Problem;
 use crate::h5write::Tree;
 use crate::import::input_declaration;
+use crate::json::MAX_NESTING;
 use crate::legacy::{self, Era};
 use crate::names::{GroupNames, dtype_name, is_layer_class};
 use crate::order::{Operation, keras_order, needed_calls};
@@ -36,9 +37,6 @@ pub(crate) struct Exporter<'m> {
     /// The names of weights, of a file that finds them by these.
     taken: BTreeSet<String>,
 }
-
-/// Deeper nesting of models than any network has; bounds the recursion.
-const MAX_NESTING: usize = 64;
 
 /// What the model is written into.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use netc_pass::{Dialects, LowerError};
 use crate::call::{Call, Recorded, Symbols, TensorRef};
 use crate::error::Problem;
 use crate::legacy::Era;
-use crate::names::UniqueNames;
+use crate::names::{UniqueNames, dtype_name};
 use crate::write::is_architecture;
 
 /// One entry of a model's `layers`, with its declaration made.
@@ -47,6 +47,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) module: &'a Module,
     pub(crate) dialects: &'a Dialects,
     pub(crate) file: FileId,
+    /// Whether the weights are from a file that was given apart from the model.
+    pub(crate) given: bool,
     pub(crate) symbols: &'a mut Symbols,
     pub(crate) notes: &'a mut Vec<String>,
 }
@@ -306,6 +308,9 @@ impl Translation<'_, '_> {
             let recorded = self.surroundings.symbols.ty(*elem, extents);
             if ty.agrees_with(&recorded) {
                 *ty = ty.refined_by(&recorded);
+            } else if matches!(kind, OpKind::Call(_)) {
+                let note = format!("`{path}`: its model gives {ty}, the file records {recorded}, which is left out");
+                self.surroundings.notes.push(note);
             } else {
                 let note = format!("`{path}`: netc infers {ty}, the file records {recorded}, which is taken");
                 self.surroundings.notes.push(note);
@@ -333,6 +338,18 @@ impl Translation<'_, '_> {
                     };
                     return Err(Problem::config(&**path, note));
                 }
+                for (operand, param) in operands.iter().zip(&callee.params) {
+                    let (given, declared) = (self.builder.ty(*operand), &callee[param.value].ty);
+                    if !given.agrees_with(declared) {
+                        let mut note = format!("is called with {given}, its input `{}` is {declared}", param.name);
+                        if given.elem != declared.elem {
+                            let dtype = dtype_name(given.elem);
+                            note.push_str("; Keras casts it and netc does not, so give that `Input` the dtype ");
+                            note.push_str(dtype);
+                        }
+                        return Err(Problem::config(&**path, note));
+                    }
+                }
                 Ok(call_types(callee, operands.iter().map(|v| self.builder.ty(*v))))
             }
             OpKind::Source(op) => {
@@ -341,11 +358,29 @@ impl Translation<'_, '_> {
                     Ok(types) => Ok(types),
                     Err(LowerError::Unknown { .. } | LowerError::Unsupported { .. }) => Ok(Vec::new()),
                     Err(LowerError::Weight { .. }) if is_architecture(module) => Ok(Vec::new()),
-                    Err(source) => Err(Problem::Layer { layer: path.clone(), source }),
+                    Err(source) => Err(self.unfit(op, path, &operands, source)),
                 }
             }
             OpKind::Core(_) => Ok(Vec::new()),
         }
+    }
+
+    /// The problem of a layer that does not fit. Where its weights were given apart from the model, they are to blame.
+    fn unfit(&self, op: &SourceOp, path: &Name, operands: &[Type], source: LowerError) -> Problem {
+        let (layer, module) = (path.clone(), self.surroundings.module);
+        let weights = op.layer.map_or(&[][..], |id| &module[id].weights);
+        let is_of_weights = match source {
+            LowerError::Weight { .. } => true,
+            LowerError::Operands(_) | LowerError::Infer(_) => !weights.is_empty(),
+            LowerError::Unknown { .. } | LowerError::Unsupported { .. } | LowerError::Config { .. } => false,
+        };
+        if !self.surroundings.given || !is_of_weights {
+            return Problem::Layer { layer, source };
+        }
+        let found: Vec<String> = weights.iter().map(|(place, id)| format!("`{place}` {}", module[*id].ty)).collect();
+        let found = if found.is_empty() { "no weights".into() } else { found.join(", ") };
+        let read: Vec<String> = operands.iter().map(Type::to_string).collect();
+        Problem::Unfit { layer, read: read.join(", "), found, source: source.into() }
     }
 
     fn finish(self, outputs: &[TensorRef]) -> Result<Func, Problem> {

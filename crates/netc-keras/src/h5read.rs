@@ -4,20 +4,26 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
 
-use hdf5_pure::{Dataset, Group, Layout};
+use hdf5_pure::{ChunkIndex, Dataset, Error, FormatError, Group, Layout, Source};
 use netc_ir::{ElemType, Literal, Type};
 
 use crate::compiled;
 use crate::error::Problem;
 use crate::graph::join;
+use crate::h5links;
 use crate::h5source::{InMemory, Part};
-use crate::h5types::from_hdf5;
+use crate::h5types::{Stored, from_hdf5};
+use crate::json::MAX_NESTING;
 
-/// Deeper nesting of groups than any model has; a file whose links form a cycle ends here.
-const MAX_DEPTH: usize = 64;
+/// Deeper nesting of groups than any model that is read has, with two for a model in a model; a file whose links form a
+/// cycle ends here.
+const MAX_DEPTH: usize = 2 * MAX_NESTING + 64;
 
 /// The smallest object header. What an object costs at least, and the length of its path, are bounded by the file's size.
 const MIN_OBJECT: u64 = 16;
+
+/// Bytes of paths for a byte of the file: those of models in models are longer than what the file has for an object.
+const PATHS: u64 = 8;
 
 /// Datasets that do not lie in one piece are read into memory, up to this size in all.
 pub(crate) const MAX_INLINE: u64 = 256 << 20;
@@ -60,9 +66,13 @@ pub(crate) fn read_bytes(bytes: Vec<u8>, optimizer: bool) -> Result<Variables, P
 /// The headers of a file that is being read, with what may still be read of it.
 pub(crate) struct Headers {
     h5: hdf5_pure::File,
+    /// The bytes that `h5` reads.
+    source: Arc<dyn Source + Send + Sync>,
     found: Variables,
     budget: u64,
     inline: u64,
+    /// How many bytes of datasets may still be filled with one value.
+    filled: u64,
     base: u64,
     end: u64,
     /// The bytes of a file that is in memory.
@@ -74,29 +84,34 @@ pub(crate) struct Headers {
 impl Headers {
     /// The HDF5 file that is `len` bytes from `offset` on.
     pub(crate) fn open(file: Arc<File>, offset: u64, len: u64) -> Result<Self, Problem> {
-        let h5 = hdf5_pure::File::from_source(Part::new(file, offset, len)).map_err(|e| broken("file", &e))?;
-        require_whole(&h5, len)?;
         let inline = MAX_INLINE.min(len.saturating_mul(MAX_INFLATION));
-        let found = Variables::default();
-        Ok(Self {
-            h5,
-            found,
-            budget: len,
-            inline,
-            base: offset,
-            end: offset + len,
-            bytes: None,
-            skips_optimizer: false,
-        })
+        let headers = Self::of_source(Arc::new(Part::new(file, offset, len)), inline)?;
+        Ok(Self { base: offset, end: offset + len, ..headers })
     }
 
     fn of_bytes(bytes: Vec<u8>) -> Result<Self, Problem> {
-        let len = bytes.len() as u64;
         let bytes: Arc<[u8]> = bytes.into();
-        let h5 = hdf5_pure::File::from_source(InMemory(bytes.clone())).map_err(|e| broken("file", &e))?;
+        let inline = MAX_INLINE.min(bytes.len() as u64);
+        let headers = Self::of_source(Arc::new(InMemory(bytes.clone())), inline)?;
+        Ok(Self { bytes: Some(bytes), ..headers })
+    }
+
+    fn of_source(source: Arc<dyn Source + Send + Sync>, inline: u64) -> Result<Self, Problem> {
+        let h5 = hdf5_pure::File::from_source(Shared(source.clone())).map_err(|e| broken("file", &e))?;
+        let len = source.len();
         require_whole(&h5, len)?;
-        let (found, inline) = (Variables::default(), MAX_INLINE.min(len));
-        Ok(Self { h5, found, budget: len, inline, base: 0, end: len, bytes: Some(bytes), skips_optimizer: false })
+        Ok(Self {
+            h5,
+            source,
+            found: Variables::default(),
+            budget: len.saturating_mul(PATHS),
+            inline,
+            filled: MAX_INLINE,
+            base: 0,
+            end: len,
+            bytes: None,
+            skips_optimizer: false,
+        })
     }
 
     pub(crate) fn root(&self) -> Group {
@@ -105,14 +120,28 @@ impl Headers {
 
     fn all(mut self, optimizer: bool) -> Result<Variables, Problem> {
         self.skips_optimizer = !optimizer;
+        self.require_own("")?;
         self.group(&self.root(), String::new(), 0)?;
         Ok(self.found)
     }
 
     /// The datasets below `group`, which is at `place`, by path from it.
     pub(crate) fn datasets(&mut self, group: &Group, place: &str) -> Result<BTreeMap<String, Variable>, Problem> {
+        self.require_own(place)?;
         self.group(group, String::new(), 0).map_err(|problem| problem.below(place))?;
         Ok(std::mem::take(&mut self.found.datasets))
+    }
+
+    /// Refuses links below the group at `place` that lead to no object of the file.
+    fn require_own(&self, place: &str) -> Result<(), Problem> {
+        let skipped = self.skips_optimizer.then_some(compiled::GROUP);
+        match h5links::stray(&*self.source, self.h5.superblock(), place, skipped) {
+            Some(stray) => Err(Problem::weights(
+                join(place, &stray.path),
+                format!("it is {}, which netc does not follow; write the weights there themselves", stray.what),
+            )),
+            None => Ok(()),
+        }
     }
 
     fn group(&mut self, group: &Group, path: String, depth: usize) -> Result<(), Problem> {
@@ -163,24 +192,66 @@ impl Headers {
         let datatype = dataset.datatype().map_err(read)?;
         let opaque = matches!(datatype, hdf5_pure::Datatype::Opaque { .. });
         let marked = opaque && dataset.attrs().map_err(read)?.get("dtype").and_then(|v| v.as_str()) == Some("bfloat16");
-        let elem = from_hdf5(&datatype, marked).map_err(|note| Problem::weights(path, note))?;
+        let stored = from_hdf5(&datatype, marked).map_err(|note| Problem::weights(path, note))?;
+        let elem = stored.elem;
         let ty = Type::fixed(elem, &dataset.shape().map_err(read)?);
         let size = ty.num_bytes().ok_or_else(|| Problem::weights(path, format!("its shape {ty} is too large")))?;
+        let header = Header { path, dataset, stored, ty, size };
         let bytes = match dataset.layout().map_err(read)? {
-            Layout::Contiguous { address: Some(address), size: stored } => {
-                let place = self.in_place(path, address, stored, size)?;
-                self.read_out(path, place, elem, &ty)?
+            Layout::Contiguous { address: Some(address), size: stored_size } => {
+                let place = self.in_place(path, address, stored_size, size)?;
+                match stored.is_swapped {
+                    true => Bytes::Read(self.in_pieces(&header)?),
+                    false => self.read_out(path, place, elem, &header.ty)?,
+                }
             }
-            Layout::Contiguous { address: None, .. } if size == 0 => Bytes::Read(Literal::dense(elem, &dims(&ty), [])),
-            Layout::Contiguous { address: None, .. } => return Err(Problem::weights(path, "it was never written")),
-            Layout::Compact { .. } | Layout::Chunked { .. } => {
-                Bytes::Read(self.in_pieces(path, dataset, elem, &ty, size)?)
+            Layout::Contiguous { address: None, .. } => Bytes::Read(self.unwritten(&header)?),
+            Layout::Chunked { index, chunk_shape } => {
+                require_known_filters(path, dataset)?;
+                let of_chunk = chunk_shape.iter().try_fold(elem.size(), |n, extent| n.checked_mul(*extent));
+                // To list the chunks of such an index fails where there are any.
+                let is_unwritten = match (index, size > self.inline) {
+                    (ChunkIndex::BTreeV2, _) => {
+                        if dataset.chunks().is_err() {
+                            let note = "its chunks are listed in a version 2 B-tree, as those of datasets with several \
+                                        unlimited axes are, which netc does not read; write it without `maxshape`";
+                            return Err(Problem::weights(path, note));
+                        }
+                        true
+                    }
+                    (_, true) => dataset.chunks().map_err(read)?.is_empty(),
+                    (_, false) => false,
+                };
+                match is_unwritten {
+                    true => Bytes::Read(self.unwritten(&header)?),
+                    false => {
+                        self.require_room(path, of_chunk.unwrap_or(u64::MAX))?;
+                        Bytes::Read(self.in_pieces(&header)?)
+                    }
+                }
             }
+            Layout::Compact { .. } => Bytes::Read(self.in_pieces(&header)?),
             Layout::Virtual | _ => {
-                return Err(Problem::weights(path, "it refers to another file, which netc does not open"));
+                let note = "it is a virtual dataset, whose numbers are in other files, which netc does not open; write \
+                            them into this one";
+                return Err(Problem::weights(path, note));
             }
         };
-        Ok(Variable { ty, bytes })
+        Ok(Variable { ty: header.ty, bytes })
+    }
+
+    /// A dataset that was never written has its fill value everywhere.
+    fn unwritten(&mut self, header: &Header<'_>) -> Result<Literal, Problem> {
+        let Header { path, dataset, stored, ref ty, size } = *header;
+        let (elem, dims) = (stored.elem, dims(ty));
+        let note = || format!("the datasets that were never written are larger than {MAX_INLINE} bytes in all");
+        self.filled = self.filled.checked_sub(size).ok_or_else(|| Problem::weights(path, note()))?;
+        self.require_room(path, size / dims.first().copied().unwrap_or(1).max(1))?;
+        // A row is read even of a dataset without elements: numbers in other files are refused then.
+        let row = dataset.read_raw_rows(0, 1).map_err(|e| broken(path, &e))?;
+        let mut value = row.get(..elem.size() as usize).unwrap_or_default().to_vec();
+        stored.in_order(&mut value);
+        Ok(if size == 0 { Literal::dense(elem, &dims, []) } else { Literal { elem, dims, bytes: value.into() } })
     }
 
     fn in_place(&self, path: &str, address: u64, stored: u64, size: u64) -> Result<Bytes, Problem> {
@@ -211,32 +282,80 @@ impl Headers {
 
     /// Takes what is read into memory from what may be: datasets may share bytes.
     fn charge(&mut self, path: &str, size: u64) -> Result<(), Problem> {
-        let note = || {
-            format!(
-                "the weights that are compressed or chunked are larger than {MAX_INLINE} bytes in all, or than the file \
-                 can hold"
-            )
-        };
-        let left = self.inline.checked_sub(size);
-        self.inline = left.ok_or_else(|| Problem::weights(path, note()))?;
+        self.require_room(path, size)?;
+        self.inline -= size;
         Ok(())
     }
 
-    fn in_pieces(
-        &mut self,
-        path: &str,
-        dataset: &Dataset,
-        elem: ElemType,
-        ty: &Type,
-        size: u64,
-    ) -> Result<Literal, Problem> {
+    fn require_room(&self, path: &str, size: u64) -> Result<(), Problem> {
+        if size <= self.inline {
+            return Ok(());
+        }
+        let note = format!(
+            "the weights that are compressed or chunked are larger than {MAX_INLINE} bytes in all, or than the file can \
+             hold"
+        );
+        Err(Problem::weights(path, note))
+    }
+
+    fn in_pieces(&mut self, header: &Header<'_>) -> Result<Literal, Problem> {
+        let Header { path, dataset, stored, ref ty, size } = *header;
         self.charge(path, size)?;
-        let bytes = dataset.read_raw().map_err(|e| broken(path, &e))?;
+        let mut bytes = dataset.read_raw().map_err(|e| broken(path, &e))?;
         if bytes.len() as u64 != size {
             return Err(Problem::weights(path, format!("it holds {} bytes, its shape needs {size}", bytes.len())));
         }
-        Ok(Literal { elem, dims: dims(ty), bytes: bytes.into() })
+        stored.in_order(&mut bytes);
+        Ok(Literal { elem: stored.elem, dims: dims(ty), bytes: bytes.into() })
     }
+}
+
+/// What the header of the dataset at a path says of its elements, which take `size` bytes.
+struct Header<'d> {
+    path: &'d str,
+    dataset: &'d Dataset,
+    stored: Stored,
+    ty: Type,
+    size: u64,
+}
+
+/// A source that is read by others too.
+struct Shared(Arc<dyn Source + Send + Sync>);
+
+impl Source for Shared {
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), FormatError> {
+        self.0.read_at(offset, buf)
+    }
+}
+
+/// Filters that `hdf5-pure` undoes.
+const FILTERS: [u16; 5] = [1, 2, 3, 6, 32000];
+
+/// Others that have names: see the list of registered filters of the HDF Group.
+const NAMED_FILTERS: [(u16, &str); 9] = [
+    (4, "szip"),
+    (5, "nbit"),
+    (307, "bzip2"),
+    (32001, "blosc"),
+    (32004, "lz4"),
+    (32008, "bitshuffle"),
+    (32013, "zfp"),
+    (32015, "zstd"),
+    (32026, "blosc2"),
+];
+
+fn require_known_filters(path: &str, dataset: &Dataset) -> Result<(), Problem> {
+    let Some(filter) = dataset.filters().into_iter().find(|filter| !FILTERS.contains(filter)) else { return Ok(()) };
+    let name = NAMED_FILTERS.iter().find(|(id, _)| *id == filter).map_or("an unknown one", |(_, name)| name);
+    let note = format!(
+        "it is compressed with the HDF5 filter {filter} ({name}), which netc does not read; write it with gzip or \
+         without a filter"
+    );
+    Err(Problem::weights(path, note))
 }
 
 /// Refuses a file that ends before it says so.
@@ -259,6 +378,23 @@ fn below(path: &str, name: &str) -> Result<String, Problem> {
     if is_one_part { Ok(path) } else { Err(Problem::weights(path, format!("`{name}` is not the name of a link"))) }
 }
 
-fn broken(place: &str, error: &hdf5_pure::Error) -> Problem {
+pub(crate) fn broken(place: &str, error: &Error) -> Problem {
+    if matches!(error, Error::Format(FormatError::UnsupportedExternalStorage)) {
+        let note =
+            "its numbers are in other files (external storage), which netc does not open; write them into this one";
+        return Problem::weights(place, note);
+    }
+    if let Error::Format(FormatError::InvalidLayoutVersion(version)) = error {
+        let note = format!(
+            "its layout has version {version}, and netc reads 3 and 4; write it with `libver=\"v114\"` or without `libver`"
+        );
+        return Problem::weights(place, note);
+    }
+    if matches!(error, Error::Format(FormatError::OffsetOverflow { offset: u64::MAX, .. })) {
+        return Problem::weights(
+            place,
+            "it holds a soft link, or an object without an address, which netc does not follow",
+        );
+    }
     Problem::weights(place, error.to_string())
 }

@@ -17,41 +17,61 @@ const BINARY16: FloatingPointLayout = FloatingPointLayout {
     exponent_bias: 15,
 };
 
-/// The element type of a dataset, or what is wrong with it. `marked_bfloat16`: Keras stores bfloat16 as opaque bytes
-/// with an attribute that says so.
-pub(crate) fn from_hdf5(ty: &Datatype, marked_bfloat16: bool) -> Result<ElemType, String> {
-    let little = |order: &DatatypeByteOrder| match order {
-        DatatypeByteOrder::LittleEndian => Ok(()),
-        DatatypeByteOrder::BigEndian | DatatypeByteOrder::Vax => {
-            Err("the numbers are not little-endian; write the file anew on this machine's byte order".to_string())
+/// How the elements of a dataset are stored.
+#[derive(Clone, Copy)]
+pub(crate) struct Stored {
+    pub(crate) elem: ElemType,
+    /// Whether the highest byte of each is the first.
+    pub(crate) is_swapped: bool,
+}
+
+impl Stored {
+    /// Puts the bytes of elements into their order.
+    pub(crate) fn in_order(self, bytes: &mut [u8]) {
+        if self.is_swapped {
+            bytes.chunks_exact_mut(self.elem.size() as usize).for_each(<[u8]>::reverse);
+        }
+    }
+}
+
+/// How the elements of a dataset are stored, or what is wrong with them. `marked_bfloat16`: Keras stores bfloat16 as
+/// opaque bytes with an attribute that says so.
+pub(crate) fn from_hdf5(ty: &Datatype, marked_bfloat16: bool) -> Result<Stored, String> {
+    let order =
+        if let Datatype::FloatingPoint { byte_order, .. } | Datatype::FixedPoint { byte_order, size: 2.., .. } = ty {
+            Some(byte_order)
+        } else {
+            None
+        };
+    let is_swapped = match order {
+        None | Some(DatatypeByteOrder::LittleEndian) => false,
+        Some(DatatypeByteOrder::BigEndian) => true,
+        Some(DatatypeByteOrder::Vax) => {
+            return Err("its numbers have the byte order of the VAX; write them little-endian".into());
         }
     };
+    Ok(Stored { elem: elem_type(ty, marked_bfloat16)?, is_swapped })
+}
+
+fn elem_type(ty: &Datatype, marked_bfloat16: bool) -> Result<ElemType, String> {
     match ty {
-        Datatype::FloatingPoint { size, byte_order, layout } => {
-            little(byte_order)?;
-            match (size, layout.exponent_size) {
-                (2, 5) => Ok(ElemType::F16),
-                (4, 8) => Ok(ElemType::F32),
-                (8, 11) => Ok(ElemType::F64),
-                _ => Err(format!("floats of {size} bytes with {} exponent bits are not known", layout.exponent_size)),
-            }
-        }
-        Datatype::FixedPoint { size, byte_order, layout } => {
-            if *size > 1 {
-                little(byte_order)?;
-            }
-            match (size, layout.signed) {
-                (1, true) => Ok(ElemType::I8),
-                (2, true) => Ok(ElemType::I16),
-                (4, true) => Ok(ElemType::I32),
-                (8, true) => Ok(ElemType::I64),
-                (1, false) => Ok(ElemType::U8),
-                (2, false) => Ok(ElemType::U16),
-                (4, false) => Ok(ElemType::U32),
-                (8, false) => Ok(ElemType::U64),
-                _ => Err(format!("integers of {size} bytes are not known")),
-            }
-        }
+        Datatype::FloatingPoint { size, layout, .. } => match (size, layout.exponent_size) {
+            (2, 5) => Ok(ElemType::F16),
+            (4, 8) => Ok(ElemType::F32),
+            (8, 11) => Ok(ElemType::F64),
+            _ => Err(format!("floats of {size} bytes with {} exponent bits are not known", layout.exponent_size)),
+        },
+        Datatype::FixedPoint { size, layout, .. } => match (size, layout.signed) {
+            (1, true) => Ok(ElemType::I8),
+            (2, true) => Ok(ElemType::I16),
+            (4, true) => Ok(ElemType::I32),
+            (8, true) => Ok(ElemType::I64),
+            (1, false) => Ok(ElemType::U8),
+            (2, false) => Ok(ElemType::U16),
+            (4, false) => Ok(ElemType::U32),
+            (8, false) => Ok(ElemType::U64),
+            _ => Err(format!("integers of {size} bytes are not known")),
+        },
         Datatype::Enumeration { size: 1, .. } => Ok(ElemType::Bool),
         Datatype::Opaque { size: 2, .. } if marked_bfloat16 => Ok(ElemType::BF16),
         Datatype::String { .. } | Datatype::VariableLength { .. } => Err("it holds text, expected numbers".into()),

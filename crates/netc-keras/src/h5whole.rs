@@ -8,8 +8,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::panic::resume_unwind;
+use std::path::Path;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, Builder};
 
 use hdf5_pure::{AttrValue, Group};
 use netc_ir::Attr;
@@ -19,7 +20,7 @@ use crate::error::Problem;
 use crate::graph::join;
 use crate::h5read::{self, Headers, Variable};
 use crate::weights::WeightTable;
-use crate::{json, legacy};
+use crate::{STACK, json, legacy};
 
 /// A model as the file has it.
 pub(crate) struct WholeModel {
@@ -41,29 +42,30 @@ pub(crate) const CONFIG: &str = "model_config";
 pub(crate) const WEIGHTS: &str = "model_weights";
 
 /// Reads the headers of the file; with `compiled`, how the model was compiled too.
-pub(crate) fn read(file: Arc<File>, compiled: bool) -> Result<WholeModel, Problem> {
+pub(crate) fn read(file: Arc<File>, path: &Path, compiled: bool) -> Result<WholeModel, Problem> {
     let len = file.metadata()?.len();
     let headers = Headers::open(file, 0, len);
-    headers.and_then(|headers| read_headers(headers, compiled)).map_err(Problem::in_whole_model)
+    headers.and_then(|headers| read_headers(headers, path, compiled)).map_err(Problem::in_whole_model)
 }
 
 /// Reads what the root says of the model while its weights are looked up: either takes as long as the other.
-fn read_headers(mut headers: Headers, compiled: bool) -> Result<WholeModel, Problem> {
+fn read_headers(mut headers: Headers, path: &Path, compiled: bool) -> Result<WholeModel, Problem> {
     let root = headers.root();
     let attrs = attrs(&root, "/")?;
     let text = |key: &str| attrs.get(key).and_then(AttrValue::as_str).map(str::to_string);
-    let config = text(CONFIG).ok_or_else(|| no_config(&root))?;
+    let config = text(CONFIG).ok_or_else(|| no_config(&root, path))?;
     let groups = root.groups().map_err(|e| broken("/", &e))?;
     let training_config = text(TRAINING_CONFIG);
     let is_compiled = training_config.is_some() || groups.iter().any(|g| g != WEIGHTS);
     let (object, weights) = thread::scope(|scope| {
-        let object = scope.spawn(|| json::parse(&config).map(legacy::model));
-        let weights = match groups.iter().any(|g| g == WEIGHTS) {
+        let weights = || match groups.iter().any(|g| g == WEIGHTS) {
             true => weights_in(&mut headers, &root),
             false => Ok(WeightLists::new()),
         };
-        (object.join().unwrap_or_else(|panic| resume_unwind(panic)), weights)
-    });
+        let weights = Builder::new().stack_size(STACK).spawn_scoped(scope, weights)?;
+        let object = json::parse(&config).map(legacy::model);
+        Ok::<_, Problem>((object, weights.join().unwrap_or_else(|panic| resume_unwind(panic))))
+    })?;
     let object = object.map_err(|source| Problem::Json { member: CONFIG, source })?;
     let weights = weights?;
     let has_state = groups.iter().any(|g| g == OPTIMIZER_WEIGHTS);
@@ -118,15 +120,20 @@ pub(crate) fn read_weights(file: Arc<File>) -> Result<WeightTable, Problem> {
     h5read::read(file, 0, len, false).map(WeightTable::Groups).map_err(Problem::in_whole_model)
 }
 
-fn no_config(root: &Group) -> Problem {
-    let is_weights =
-        root.groups().is_ok_and(|groups| groups.iter().any(|g| g == "layers" || g == "_layer_checkpoint_dependencies"))
-            || root.attrs().is_ok_and(|attrs| attrs.contains_key("layer_names") || attrs.contains_key("layer_names0"));
+/// Groups at the root of files with weights alone: those of Keras 3, and those of the last releases of Keras 2.
+const OF_WEIGHTS: [&str; 3] = ["layers", "vars", "_layer_checkpoint_dependencies"];
+
+/// Why the file at `path` is no model.
+fn no_config(root: &Group, path: &Path) -> Problem {
+    let is_weights = root.groups().is_ok_and(|groups| groups.iter().any(|g| OF_WEIGHTS.contains(&g.as_str())))
+        || root.attrs().is_ok_and(|attrs| attrs.contains_key("layer_names") || attrs.contains_key("layer_names0"));
     if is_weights {
-        let note = "it holds weights without a model: give the model, and this file with --weights";
-        return Problem::whole("/", note);
+        let shown = path.display();
+        return Problem::NoModel(format!(
+            "it holds weights without a model; give that too: `netc model.json --weights {shown}`"
+        ));
     }
-    Problem::whole("/", format!("it has no attribute `{CONFIG}`, which a model that Keras saved has"))
+    Problem::NoModel(format!("it is HDF5 without the attribute `{CONFIG}`, which a model that Keras saved has"))
 }
 
 /// The weights of a file with a model.
@@ -188,5 +195,5 @@ fn attrs(group: &Group, place: &str) -> Result<HashMap<String, AttrValue>, Probl
 }
 
 fn broken(place: &str, error: &hdf5_pure::Error) -> Problem {
-    Problem::whole(place, error.to_string())
+    h5read::broken(place, error).in_whole_model()
 }

@@ -15,6 +15,7 @@ use crate::compiled::{self, COMPILE_CONFIG, Compiled, LEFT_OUT};
 use crate::error::Problem;
 use crate::graph::{Entry, EntryKind, Graph, Surroundings, count_from_zero, counts_from_one, join};
 use crate::h5read::{Bytes, Variable};
+use crate::json::MAX_NESTING;
 use crate::legacy::Era;
 use crate::names::{GroupNames, UniqueNames, dialect_class, elem_type, is_layer_class, snake_case};
 use crate::read::Imported;
@@ -27,9 +28,13 @@ pub(crate) struct Importer<'a> {
     /// The files that the weights are in, as they are numbered there.
     weights_files: Vec<FileId>,
     weights: WeightTable,
+    /// Whether they were given apart from the model.
+    given: bool,
     assets: Assets,
     dialects: &'a Dialects,
     symbols: Symbols,
+    /// How many models the one that is being read is in.
+    depth: usize,
 }
 
 /// Where a model stands.
@@ -49,13 +54,22 @@ struct Place {
 type Signature<'s> = (&'s [TensorRef], &'s [TensorRef]);
 
 impl<'a> Importer<'a> {
-    /// An importer of the model in the file at `path`, whose module has the attributes `attrs`.
-    pub(crate) fn new(path: &Path, weights: Weights, assets: Assets, dialects: &'a Dialects, attrs: Attrs) -> Self {
+    /// An importer of the model in the file at `path`, whose module has the attributes `attrs`. The weights may be `given`
+    /// apart from it.
+    pub(crate) fn new(
+        path: &Path,
+        weights: Weights,
+        given: bool,
+        assets: Assets,
+        dialects: &'a Dialects,
+        attrs: Attrs,
+    ) -> Self {
         let mut module = Module { attrs, ..Module::new() };
         let file = module.intern_file(&path.to_string_lossy());
         let weights_files = weights.files.iter().map(|path| module.intern_file(&path.to_string_lossy())).collect();
         let (weights, symbols) = (weights.table, Symbols::new());
-        Self { module, notes: Vec::new(), file, weights_files, weights, assets, dialects, symbols }
+        let notes = Vec::new();
+        Self { module, notes, file, weights_files, weights, given, assets, dialects, symbols, depth: 0 }
     }
 
     pub(crate) fn top_level(&mut self, object: &Attr) -> Result<(), Problem> {
@@ -64,7 +78,7 @@ impl<'a> Importer<'a> {
             return Err(Problem::config("config.json", "expected a model: an object with `class_name` and `config`"));
         };
         if config.get("layers").and_then(Attr::as_list).is_none() {
-            return Err(Problem::Subclassed { class: class.into() });
+            return Err(self.without_graph(object.as_map().unwrap_or(&Attrs::new()), class));
         }
         if !matches!(class, "Functional" | "Sequential" | "Model") {
             self.notes
@@ -72,15 +86,30 @@ impl<'a> Importer<'a> {
         }
         let mut shell = strip_graph(object.as_map().unwrap_or(&Attrs::new()));
         shell.remove(COMPILE_CONFIG);
+        require_printable(&shell, "the model")?;
         self.model(config, &Place::default(), MAIN, Some(shell))?;
         Ok(())
     }
 
+    /// What an object that has no graph is instead.
+    fn without_graph(&self, object: &Attrs, class: &str) -> Problem {
+        let is_layer = *dialect_class(object, self.era()) == *format!("keras.{class}");
+        if is_layer && !matches!(class, "Functional" | "Sequential" | "Model") {
+            Problem::LayerAlone { class: class.into() }
+        } else if self.weights.is_functional("") {
+            Problem::Arguments { class: class.into() }
+        } else {
+            Problem::Subclassed { class: class.into() }
+        }
+    }
+
     /// Declares how the model was compiled.
-    pub(crate) fn compiled(&mut self, compiled: Compiled) {
+    pub(crate) fn compiled(&mut self, compiled: Compiled) -> Result<(), Problem> {
         let files = self.weights_files.clone();
-        let declared = compiled.declaration(|variables| self.declare_weights(variables, compiled::GROUP, &files));
+        let declared = compiled.declaration(|variables| self.declare_weights(variables, compiled::GROUP, &files))?;
+        require_printable(&declared.config, "the compile configuration")?;
         self.module.add_layer(declared);
+        Ok(())
     }
 
     fn era(&self) -> Era {
@@ -108,14 +137,20 @@ impl<'a> Importer<'a> {
     /// Makes the function `name` from the configuration of a Functional or Sequential model.
     fn model(&mut self, config: &Attrs, place: &Place, name: &str, shell: Option<Attrs>) -> Result<FuncId, Problem> {
         let functional = config.get("input_layers").is_some();
+        if self.depth > MAX_NESTING {
+            return Err(Problem::config(&*place.path, format!("models nest deeper than {MAX_NESTING} levels")));
+        }
         let title = config.get("name").and_then(Attr::as_str).unwrap_or(name);
         let class = if functional { "Functional" } else { "Sequential" };
         let attrs = Attrs::new().with("class", class).with("name", title);
+        self.depth += 1;
         let func = if functional {
             self.functional(config, place, name, attrs)?
         } else {
             self.sequential(config, place, name, attrs)?
         };
+        self.depth -= 1;
+        require_printable(&func.attrs, &format!("{title}, inputs or outputs"))?;
         let id = self.module.add_func(func);
         if let Some(shell) = shell {
             self.module[id].attrs.set("object", shell);
@@ -151,6 +186,7 @@ impl<'a> Importer<'a> {
             module: &self.module,
             dialects: self.dialects,
             file: self.file,
+            given: self.given,
             symbols: &mut self.symbols,
             notes: &mut self.notes,
         };
@@ -276,21 +312,26 @@ impl<'a> Importer<'a> {
             // Files are written with it, and some of before Keras 3 may say it in the configuration alone.
             declared.set("name", &*name);
         }
+        require_printable(&declared, &path)?;
+        if nested.is_none() {
+            self.notes.extend(group.as_ref().and_then(|group| self.opaque_model(&declared, group, &path, &name)));
+        }
         let weights = match &group {
             Some(group) => {
                 let nested = nested.is_some();
                 let listed = &*place.listed;
                 let claim = Claim { group, name: &name, class: &class, config, nested, path: &path, listed };
                 let claimed = self.weights.claim(&claim);
-                self.declare_weights(claimed, &path, &self.weights_files.clone())
+                self.declare_weights(claimed, &path, &self.weights_files.clone())?
             }
             None => Vec::new(),
         };
         let assets = folder.as_ref().map(|folder| self.assets.claim(folder, nested.is_some())).unwrap_or_default();
-        let assets = self.declare_weights(assets, &join(&path, "assets"), &[self.file]);
+        let assets = self.declare_weights(assets, &join(&path, "assets"), &[self.file])?;
         let calls = object.get("inbound_nodes").and_then(Attr::as_list).unwrap_or_default();
         let calls: Vec<Call> =
             if is_input { Vec::new() } else { calls.iter().map(|c| Call::read(c, &path)).collect::<Result<_, _>>()? };
+        calls.iter().try_for_each(|call| require_printable(&call.attrs, &path))?;
         if nested.is_some() && self.era() == Era::Before3 && calls.iter().any(Call::trains) {
             self.notes.push(format!("`{path}` is called with training = true, which is not followed into it"));
         }
@@ -336,22 +377,42 @@ impl<'a> Importer<'a> {
         name
     }
 
+    /// Says of a layer that is a model of a class of its own why netc does not look into it.
+    fn opaque_model(&self, object: &Attrs, group: &str, path: &str, name: &str) -> Option<String> {
+        let class = object.get("class_name").and_then(Attr::as_str)?;
+        let is_functional = self.weights.is_functional(group);
+        // Keras writes the key for models alone.
+        if object.get(COMPILE_CONFIG).is_none() && !is_functional {
+            return None;
+        }
+        let condition = if is_functional { "the model is functional, so" } else { "if it is functional," };
+        Some(format!(
+            "of the model `{path}` the file records the arguments of the class `{class}`, not its graph, so netc takes it \
+             for one layer; {condition} `keras.models.clone_model(m, clone_function=lambda l: keras.Model(l.inputs, \
+             l.outputs, name=l.name) if l.name == \"{name}\" else l)` gives a model with the graph"
+        ))
+    }
+
     /// Declares the weights of the layer at `path`, whose bytes are in `files`.
     fn declare_weights(
         &mut self,
         claimed: Vec<(Name, Variable)>,
         path: &str,
         files: &[FileId],
-    ) -> Vec<(Name, WeightId)> {
-        let declare = |(place, variable): (Name, Variable)| {
+    ) -> Result<Vec<(Name, WeightId)>, Problem> {
+        let mut declared: Vec<(Name, WeightId)> = Vec::new();
+        for (place, variable) in claimed {
             let data = match variable.bytes {
                 Bytes::At { file, offset, len } => WeightData::File { file: files[file], offset, len },
+                Bytes::Read(literal) if !literal.is_well_formed() => {
+                    return Err(Problem::weights(join(path, &place), "it holds truth values other than 0 and 1"));
+                }
                 Bytes::Read(literal) => WeightData::Inline(literal),
             };
             let name = join(path, &place).into();
-            (place, self.module.add_weight(Weight { name, ty: variable.ty, data }))
-        };
-        claimed.into_iter().map(declare).collect()
+            declared.push((place, self.module.add_weight(Weight { name, ty: variable.ty, data })));
+        }
+        Ok(declared)
     }
 
     fn input_type(&mut self, config: Option<&Attrs>, path: &str) -> Result<Type, Problem> {
@@ -362,6 +423,16 @@ impl<'a> Importer<'a> {
         let elem = elem_type(dtype).ok_or_else(|| Problem::config(path, format!("dtype `{dtype}` is not known")))?;
         Ok(self.symbols.ty(elem, &shape))
     }
+}
+
+/// Refuses attributes that are too deep for the IR.
+fn require_printable(attrs: &Attrs, place: &str) -> Result<(), Problem> {
+    if attrs.is_printable() {
+        return Ok(());
+    }
+    let note = "its configuration nests deeper than the 128 levels that netc keeps of one layer; a model in a wrapper \
+                counts five";
+    Err(Problem::config(place, note))
 }
 
 /// The name of the layer that the object declares.
@@ -424,13 +495,14 @@ fn is_model(class: &str, config: &Attrs) -> bool {
 
 /// A model's object without its graph, which the function holds.
 fn strip_graph(object: &Attrs) -> Attrs {
-    let mut shell = object.clone();
-    if let Some(Attr::Map(config)) = shell.get("config") {
-        let mut config = config.clone();
-        for key in ["layers", "input_layers", "output_layers"] {
-            config.remove(key);
-        }
-        shell.set("config", config);
-    }
-    shell
+    let is_graph = |key: &str| matches!(key, "layers" | "input_layers" | "output_layers");
+    // Without copies of the models inside, of which there may be many levels.
+    let strip = |(key, value): &(Name, Attr)| {
+        let kept = match value.as_map().filter(|_| &**key == "config") {
+            Some(config) => Attr::Map(config.iter().filter(|(key, _)| !is_graph(key)).cloned().collect()),
+            None => value.clone(),
+        };
+        (key.clone(), kept)
+    };
+    object.iter().map(strip).collect()
 }

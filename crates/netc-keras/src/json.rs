@@ -9,13 +9,108 @@ use std::fmt::Write;
 
 use netc_ir::{Attr, Attrs, F64, Name};
 use serde_json::Value;
+use thiserror::Error;
 
 /// Stands for a number that JSON does not have, on its way through the parser. No Keras key begins like it.
 const NON_FINITE: &str = "\u{1}netc-float:";
 
+/// Models in models that are read and written. More would overflow the stack of a thread somewhere.
+pub(crate) const MAX_NESTING: usize = 256;
+
+/// Levels of lists and objects that are read: a model in a model has three.
+const MAX_LEVELS: usize = 4 * MAX_NESTING;
+
+/// Levels that `serde_json` reads on any stack.
+const SHALLOW: usize = 100;
+
+/// Why a text is no JSON that is read.
+#[derive(Debug, Error)]
+pub enum JsonError {
+    /// It is no JSON; with line, column and cause.
+    #[error("not JSON: {0}")]
+    Syntax(#[from] serde_json::Error),
+    /// It nests too deep.
+    #[error("nested deeper than {MAX_LEVELS} levels; netc reads {MAX_NESTING} models in each other")]
+    Depth,
+}
+
 /// Reads JSON text. The error names line and column.
-pub(crate) fn parse(text: &str) -> Result<Attr, serde_json::Error> {
-    serde_json::from_str::<Value>(&quote_non_finite(text)).map(|value| Reader::default().attr(value))
+pub(crate) fn parse(text: &str) -> Result<Attr, JsonError> {
+    let text = quote_non_finite(text);
+    if levels(&text) > MAX_LEVELS {
+        return Err(JsonError::Depth);
+    }
+    Ok(Reader::default().parse(&text)?)
+}
+
+/// Whether there are more than [`SHALLOW`] levels of lists and objects: what follows them needs a large stack.
+pub(crate) fn is_deep(attr: &Attr) -> bool {
+    is_deeper(attr, SHALLOW)
+}
+
+fn is_deeper(attr: &Attr, levels: usize) -> bool {
+    let is_inner_deeper = |value: &Attr| levels == 0 || is_deeper(value, levels - 1);
+    match attr {
+        Attr::List(items) => items.iter().any(is_inner_deeper),
+        Attr::Map(map) => map.iter().any(|(_, value)| is_inner_deeper(value)),
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => false,
+    }
+}
+
+/// The text with the lists and objects that are more than [`SHALLOW`] levels deep cut out, each with a marked string in
+/// its place, and what was cut out.
+fn cut(text: &str) -> (Cow<'_, str>, Vec<&str>) {
+    let mut parts = Vec::new();
+    if levels(text) <= SHALLOW {
+        return (text.into(), parts);
+    }
+    // Where the text goes on that is kept, and where the part begins that is being cut out.
+    let (mut outer, mut kept, mut begun) = (String::new(), 0, None);
+    for (at, depth, opens) in brackets(text) {
+        if opens && depth == SHALLOW + 1 {
+            let _ = write!(outer, "{}\"\\u0001{}{}\"", &text[kept..at], &PART[1..], parts.len());
+            begun = Some(at);
+        } else if !opens
+            && depth == SHALLOW
+            && let Some(start) = begun.take()
+        {
+            kept = at + 1;
+            parts.push(&text[start..kept]);
+        }
+    }
+    match begun {
+        Some(start) => parts.push(&text[start..]),
+        None => outer.push_str(&text[kept..]),
+    }
+    (outer.into(), parts)
+}
+
+/// How many levels of lists and objects there are at most around a place in the text.
+fn levels(text: &str) -> usize {
+    brackets(text).map(|(_, depth, _)| depth).max().unwrap_or(0)
+}
+
+/// The brackets outside of strings: the place of each, how many are open after it, and whether it opens.
+fn brackets(text: &str) -> impl Iterator<Item = (usize, usize, bool)> {
+    let mut bytes = text.bytes().enumerate();
+    let (mut depth, mut in_string) = (0usize, false);
+    std::iter::from_fn(move || {
+        loop {
+            match bytes.next()? {
+                (_, b'"') => in_string = !in_string,
+                (_, b'\\') if in_string => drop(bytes.next()),
+                (at, b'[' | b'{') if !in_string => {
+                    depth += 1;
+                    return Some((at, depth, true));
+                }
+                (at, b']' | b'}') if !in_string => {
+                    depth = depth.saturating_sub(1);
+                    return Some((at, depth, false));
+                }
+                _ => {}
+            }
+        }
+    })
 }
 
 /// JSON text in which every character beyond ASCII is escaped, as Python's `json` writes it.
@@ -63,10 +158,15 @@ fn quote_non_finite(text: &str) -> Cow<'_, str> {
     out.into()
 }
 
+/// Stands for a list or object that is read apart, with its number.
+const PART: &str = "\u{1}netc-part:";
+
 /// Shares the text of keys: a configuration has thousands of entries under a few dozen keys.
 #[derive(Default)]
 struct Reader {
     keys: HashMap<String, Name>,
+    /// Lists and objects that were read apart, until they are put into their places.
+    parts: Vec<Option<Attr>>,
 }
 
 impl Reader {
@@ -79,6 +179,22 @@ impl Reader {
         name
     }
 
+    /// Reads text as deep as it may be: `serde_json` reads no more than 128 levels at once.
+    fn parse(&mut self, text: &str) -> Result<Attr, serde_json::Error> {
+        let (outer, parts) = cut(text);
+        let parts = parts.into_iter().map(|part| self.parse(part).map(Some)).collect::<Result<Vec<_>, _>>()?;
+        let value = serde_json::from_str(&outer)?;
+        let before = std::mem::replace(&mut self.parts, parts);
+        let attr = self.attr(value);
+        self.parts = before;
+        Ok(attr)
+    }
+
+    /// The part that a marked string stands for.
+    fn part(&mut self, text: &str) -> Option<Attr> {
+        self.parts.get_mut(text.strip_prefix(PART)?.parse::<usize>().ok()?)?.take()
+    }
+
     fn attr(&mut self, value: Value) -> Attr {
         match value {
             Value::Null => Attr::Null,
@@ -88,7 +204,7 @@ impl Reader {
                 Some("NaN") => Attr::Float(F64::new(f64::NAN)),
                 Some("Infinity") => Attr::Float(F64::new(f64::INFINITY)),
                 Some("-Infinity") => Attr::Float(F64::new(f64::NEG_INFINITY)),
-                Some(_) | None => Attr::Str(s.into()),
+                Some(_) | None => self.part(&s).unwrap_or_else(|| Attr::Str(s.into())),
             },
             Value::Array(items) => Attr::List(items.into_iter().map(|item| self.attr(item)).collect()),
             Value::Object(map) => Attr::Map(map.into_iter().map(|(k, v)| (self.key(k), self.attr(v))).collect()),
@@ -165,7 +281,19 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_is_an_error() {
-        assert!(parse(&"[".repeat(100_000)).is_err());
+    fn deep_nesting_is_read_or_an_error() {
+        let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        for levels in [SHALLOW, SHALLOW + 1, MAX_LEVELS] {
+            assert_eq!(print(&parse(&nested(levels)).unwrap()), nested(levels));
+            let twice = format!("[{0}, {{\"a\": {0}, \"b\": 1}}]", nested(levels - 2));
+            assert_eq!(print(&parse(&twice).unwrap()), twice);
+        }
+        for levels in [MAX_LEVELS + 1, 1_000_000] {
+            assert!(matches!(parse(&nested(levels)), Err(JsonError::Depth)));
+        }
+        for wrong in [nested(200) + " 1", "[".repeat(200), "[".repeat(150) + &"]".repeat(149), nested(150) + "]"] {
+            assert!(matches!(parse(&wrong), Err(JsonError::Syntax(_))), "{wrong}");
+        }
+        assert_eq!(levels(r#"["[[[", "\\[[", {}]"#), 2);
     }
 }

@@ -2,12 +2,12 @@
 //! weights or others.
 
 use std::fs::File;
-use std::io;
+use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, Builder};
 
 use netc_data::Span;
 use netc_ir::{Attr, Attrs, Module, verify};
@@ -23,7 +23,7 @@ use crate::import::Importer;
 use crate::legacy::keras1;
 use crate::tfjs::{self, LayersModel};
 use crate::weights::{WeightTable, Weights};
-use crate::{json, legacy, sharded, write};
+use crate::{STACK, foreign, json, legacy, on_large_stack, sharded, text, write};
 
 /// A model as it was read.
 #[derive(Debug)]
@@ -71,16 +71,19 @@ pub fn read_with(path: &Path, options: ReadOptions<'_>, dialects: &Dialects) -> 
     let given = given.transpose()?;
     let compiled = options.compiled && given.is_none();
     Reader { path, given, compiled, dialects }.read().map_err(|source| {
-        let wrong = options.weights.filter(|_| matches!(source, Problem::Weights { .. })).unwrap_or(path);
-        failed(wrong, source)
+        let of_weights = matches!(source, Problem::Weights { .. } | Problem::Unfit { .. });
+        match options.weights.filter(|_| of_weights) {
+            Some(weights) => failed(weights, source.in_whole_model()),
+            None => failed(path, source),
+        }
     })
 }
 
 /// The weights of a file that need not have a model.
 fn other_weights(path: &Path) -> Result<Weights, Problem> {
-    let file = Arc::new(File::open(path)?);
-    let table = match container(&file)? {
-        Container::Archive => WeightTable::Groups(weights(&Archive::open(file.clone())?, &file, false)?),
+    let (file, container) = open(path)?;
+    let table = match container {
+        Container::Archive => WeightTable::Groups(weights(&open_archive(&file)?, &file, false)?),
         Container::Hdf5 => h5whole::read_weights(file)?,
         Container::Json => return listed_weights(path, &file),
     };
@@ -97,6 +100,17 @@ fn listed_weights(path: &Path, file: &File) -> Result<Weights, Problem> {
     Err(Problem::Unknown(note))
 }
 
+/// The archive, which is that of a model or at least of none that is known.
+fn open_archive(file: &Arc<File>) -> Result<Archive, Problem> {
+    let archive = Archive::open(file.clone())?;
+    if archive.member(CONFIG).is_none()
+        && let Some(note) = foreign::archive(&archive.members)
+    {
+        return Err(Problem::Unknown(note));
+    }
+    Ok(archive)
+}
+
 /// A model that is being read.
 struct Reader<'a> {
     path: &'a Path,
@@ -108,8 +122,8 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn read(self) -> Result<Imported, Problem> {
-        let file = Arc::new(File::open(self.path)?);
-        match container(&file)? {
+        let (file, container) = open(self.path)?;
+        match container {
             Container::Archive => self.archive(file),
             Container::Hdf5 => self.whole_model(file),
             Container::Json => self.json(&file),
@@ -118,7 +132,7 @@ impl Reader<'_> {
 
     /// A model in an HDF5 file.
     fn whole_model(mut self, file: Arc<File>) -> Result<Imported, Problem> {
-        let whole = h5whole::read(file.clone(), self.compiled)?;
+        let whole = h5whole::read(file.clone(), self.path, self.compiled)?;
         let WholeModel { object: mut model, keras_version, backend, mut weights, is_compiled, mut compiled } = whole;
         let mut version = keras_version.as_deref().unwrap_or(keras1::DECLARED_AS);
         let is_of_keras_1 = keras1::is_of(keras_version.as_deref());
@@ -154,11 +168,13 @@ impl Reader<'_> {
             object = parse_file(inner)?;
         }
         if sharded::is_map(&object) {
-            let note = "it lists the shards of weights without a model: give the model, and this file with --weights";
-            return Err(Problem::config("weight_map", note));
+            return Err(Problem::NoModel(sharded::without_model(self.path, &object)));
         }
         if tfjs::is_model(&object) {
             return self.tfjs(&object);
+        }
+        if object.get("class_name").is_none() || object.get("config").is_none() {
+            return Err(Problem::NoModel(foreign::json(&object)));
         }
         let mut attrs = Attrs::new().with("format", "keras-json");
         let version = object.get("keras_version").and_then(Attr::as_str).map(str::to_string);
@@ -202,14 +218,14 @@ impl Reader<'_> {
     }
 
     fn archive(self, file: Arc<File>) -> Result<Imported, Problem> {
-        let archive = Archive::open(file.clone())?;
+        let archive = open_archive(&file)?;
         let given = self.given.is_some();
         let (own, config) = thread::scope(|scope| {
             let own = || if given { Ok(Variables::default()) } else { weights(&archive, &file, self.compiled) };
-            let own = scope.spawn(own);
+            let own = Builder::new().stack_size(STACK).spawn_scoped(scope, own)?;
             let config = parse_member(&archive, CONFIG);
-            (own.join().unwrap_or_else(|panic| resume_unwind(panic)), config)
-        });
+            Ok::<_, Problem>((own.join().unwrap_or_else(|panic| resume_unwind(panic)), config))
+        })?;
         let (config, mut own) = (config?, own?);
         let metadata = match parse_member(&archive, METADATA) {
             Err(Problem::Missing(_)) => Attr::Null,
@@ -240,12 +256,25 @@ impl Reader<'_> {
         compiled: Option<Compiled>,
         object: &Attr,
     ) -> Result<Imported, Problem> {
+        let import = || self.import_here(own, assets, attrs, compiled, object);
+        if json::is_deep(object) { on_large_stack(import)? } else { import() }
+    }
+
+    fn import_here(
+        self,
+        own: Weights,
+        assets: Assets,
+        attrs: Attrs,
+        compiled: Option<Compiled>,
+        object: &Attr,
+    ) -> Result<Imported, Problem> {
+        let given = self.given.is_some();
         let weights = self.given.unwrap_or(own);
-        let mut importer = Importer::new(self.path, weights, assets, self.dialects, attrs);
+        let mut importer = Importer::new(self.path, weights, given, assets, self.dialects, attrs);
         importer.top_level(object)?;
         let is_left_out = compiled.is_some() && !self.compiled;
         if let Some(compiled) = compiled.filter(|_| self.compiled) {
-            importer.compiled(compiled);
+            importer.compiled(compiled)?;
         }
         let mut imported = importer.finish();
         if is_left_out {
@@ -257,15 +286,17 @@ impl Reader<'_> {
 }
 
 /// The JSON in a file of text.
-fn json_in(file: &File) -> Result<Attr, Problem> {
+fn json_in(mut file: &File) -> Result<Attr, Problem> {
     if file.metadata()?.len() > MAX_MEMBER {
-        return Err(Problem::Archive(format!("it is text of more than {MAX_MEMBER} bytes")));
+        return Err(Problem::NoModel(format!("it is text of more than {MAX_MEMBER} bytes")));
     }
-    parse_file(io::read_to_string(file)?.trim_start_matches(BYTE_ORDER_MARK))
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    parse_file(&text::decode(bytes).map_err(|note| Problem::NoModel(format!("it {note}")))?)
 }
 
 fn parse_file(text: &str) -> Result<Attr, Problem> {
-    json::parse(text).map_err(|source| Problem::Json { member: "the file", source })
+    json::parse(text).map_err(Problem::NotJson)
 }
 
 /// Compares the weights and assets of the model at `path` with their checksums, which [`read`] does not, as it reads none of them.
@@ -296,9 +327,6 @@ fn is_streamed(member: &str) -> bool {
     member.ends_with(".h5") || member.starts_with(assets::FOLDER)
 }
 
-/// What some editors put before text.
-const BYTE_ORDER_MARK: &str = "\u{feff}";
-
 /// What a file is, by its first bytes.
 enum Container {
     /// A `.keras` archive, or so the reader of archives will say.
@@ -309,25 +337,50 @@ enum Container {
     Json,
 }
 
-/// Tells the usual mix-ups apart before a reader does.
-fn container(file: &File) -> Result<Container, Problem> {
-    let metadata = file.metadata()?;
-    if metadata.is_dir() {
-        return Err(Problem::Unknown("it is a directory; give the file in it that is meant"));
+/// The signature of an HDF5 file. It is at the start, or after a user block of 512, 1024, 2048 ... bytes.
+const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
+
+/// Opens a file of a kind that is read. Files of other kinds that are known are refused with their name.
+fn open(path: &Path) -> Result<(Arc<File>, Container), Problem> {
+    let file = File::open(path).map_err(|error| foreign::foreign(path).map_or(Problem::Io(error), Problem::Unknown))?;
+    if file.metadata()?.is_dir() {
+        return Err(Problem::Unknown(foreign::folder(path)));
     }
-    let mut start = [0u8; 64];
+    let mut start = [0; foreign::START];
     let n = file.read_at(&mut start, 0)?;
     let start = &start[..n];
-    if start.is_empty() {
+    let container = if start.is_empty() {
         return Err(Problem::Unknown("it is empty"));
+    } else if start.starts_with(HDF5) {
+        Container::Hdf5
+    } else if start.starts_with(b"PK") {
+        Container::Archive
+    } else if let Some(note) = foreign::named(&file, path, start) {
+        return Err(Problem::Unknown(note));
+    } else if start.starts_with(b"netc 1\n") {
+        return Err(Problem::Unknown(foreign::PROGRAM));
+    } else if has_user_block(&file)? {
+        Container::Hdf5
+    } else if text::begins_like_json(start) {
+        Container::Json
+    } else {
+        Container::Archive
+    };
+    Ok((Arc::new(file), container))
+}
+
+fn has_user_block(file: &File) -> Result<bool, Problem> {
+    let len = file.metadata()?.len();
+    let mut found = [0; HDF5.len()];
+    let mut at = 512;
+    while at < len {
+        let n = file.read_at(&mut found, at)?;
+        if &found[..n] == HDF5 {
+            return Ok(true);
+        }
+        at *= 2;
     }
-    if start.starts_with(b"\x89HDF\r\n\x1a\n") {
-        return Ok(Container::Hdf5);
-    }
-    Ok(match start.strip_prefix(BYTE_ORDER_MARK.as_bytes()).unwrap_or(start).trim_ascii_start() {
-        [] | [b'{' | b'"', ..] => Container::Json,
-        [..] => Container::Archive,
-    })
+    Ok(false)
 }
 
 fn parse_member(archive: &Archive, member: &'static str) -> Result<Attr, Problem> {
@@ -353,8 +406,8 @@ fn weights(archive: &Archive, file: &Arc<File>, optimizer: bool) -> Result<Varia
 fn module_attrs(metadata: &Attr) -> Attrs {
     let mut attrs = Attrs::new().with("format", "keras");
     for key in ["keras_version", "date_saved"] {
-        if let Some(value) = metadata.get(key) {
-            attrs.set(key, value.clone());
+        if let Some(value) = metadata.get(key).and_then(Attr::as_str) {
+            attrs.set(key, value);
         }
     }
     attrs

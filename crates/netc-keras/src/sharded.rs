@@ -26,6 +26,17 @@ pub(crate) fn is_map(object: &Attr) -> bool {
     object.get("weight_map").is_some()
 }
 
+/// What a list of shards is that is given in place of a model.
+pub(crate) fn without_model(path: &Path, json: &Attr) -> String {
+    let files = json.get("weight_map").and_then(Attr::as_map);
+    let is_of_keras = |file: &Attr| file.as_str().is_none_or(|name| name.ends_with(".h5"));
+    if files.is_some_and(|files| !files.iter().any(|(_, file)| is_of_keras(file))) {
+        return "it lists the shards of weights of PyTorch or safetensors, which netc does not read; give a Keras model".into();
+    }
+    let shown = path.display();
+    format!("it lists the shards of weights without a model; give that too: `netc model.json --weights {shown}`")
+}
+
 /// The weights in the shards beside the file at `path`, which holds `json`.
 pub(crate) fn read_beside(path: &Path, json: &Attr) -> Result<Weights, Problem> {
     let map = Map::of(json)?;

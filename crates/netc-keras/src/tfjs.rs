@@ -4,7 +4,7 @@
 //! The format is that of `io.ModelJSON` of TensorFlow.js and of its converter. Weights can be stored with fewer bits:
 //! halves, or integers that stand for `integer * scale + min`.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -38,8 +38,9 @@ pub(crate) fn is_model(object: &Attr) -> bool {
 /// The model of the `model.json` at `path`, which holds `json`.
 pub(crate) fn read(path: &Path, json: &Attr) -> Result<LayersModel, Problem> {
     if json.get("format").and_then(Attr::as_str) == Some("graph-model") {
-        let note = "it is a graph of TensorFlow, without layers; convert the Keras model that it is from";
-        return Err(Problem::config("format", note));
+        let note = "it is a graph model of TensorFlow.js, which has no layers; convert the Keras model that it is from as a \
+                    layers model, or give that model";
+        return Err(Problem::NoModel(note.into()));
     }
     let topology = json.get("modelTopology").unwrap_or(&Attr::Null);
     let mut object = topology.get("model_config").unwrap_or(topology).clone();
@@ -83,10 +84,11 @@ struct Shards<'p> {
     inline: u64,
 }
 
-/// A file of a group: its number, itself, where it begins in the group's bytes, and its length.
+/// A file of a group: its number, where it is, where it begins in the group's bytes, and its length. It is opened where
+/// it is read: there can be more than a process may have open.
 struct Shard {
     number: usize,
-    file: File,
+    path: PathBuf,
     start: u64,
     len: u64,
 }
@@ -134,10 +136,9 @@ impl Shards<'_> {
         }
         let path = self.folder.join(name);
         let missing = |e| Problem::config(place, format!("its weights are in `{name}`, which cannot be read: {e}"));
-        let file = File::open(&path).map_err(missing)?;
-        let len = fs::metadata(&path).map_err(missing)?.len();
-        self.paths.push(path);
-        Ok(Shard { number: self.paths.len() - 1, file, start, len })
+        let len = File::open(&path).and_then(|file| file.metadata()).map_err(missing)?.len();
+        self.paths.push(path.clone());
+        Ok(Shard { number: self.paths.len() - 1, path, start, len })
     }
 
     /// Whether `size` bytes more may be read into memory, where halves and bytes become numbers of four bytes.
@@ -154,7 +155,8 @@ fn bytes(files: &[Shard], at: u64, size: u64) -> Result<Vec<u8>, Problem> {
     for shard in files {
         let (from, to) = (at.max(shard.start), (at + size).min(shard.start + shard.len));
         if from < to {
-            shard.file.read_exact_at(&mut bytes[(from - at) as usize..(to - at) as usize], from - shard.start)?;
+            let file = File::open(&shard.path)?;
+            file.read_exact_at(&mut bytes[(from - at) as usize..(to - at) as usize], from - shard.start)?;
         }
     }
     Ok(bytes)

@@ -10,6 +10,7 @@ use crate::error::Problem;
 use crate::graph::join;
 use crate::h5read::{Variable, Variables};
 use crate::h5whole::WeightLists;
+use crate::json::MAX_NESTING;
 use crate::legacy::places;
 use crate::names::numeric_order;
 
@@ -117,6 +118,14 @@ impl WeightTable {
         }
     }
 
+    /// Whether the file shows that the model in `group` is functional, whatever its class: it has an input layer.
+    pub(crate) fn is_functional(&self, group: &str) -> bool {
+        match self {
+            Self::Groups(variables) => variables.names.contains_key(&join(group, "layers/input_layer")),
+            Self::Lists(_) => false,
+        }
+    }
+
     /// The names of the weights that no layer claimed.
     pub(crate) fn unclaimed(&self) -> Vec<&str> {
         match self {
@@ -189,9 +198,6 @@ impl Owners {
         self.outermost.get(owner(weight, &self.names)?).map(|name| &**name)
     }
 }
-
-/// Deeper nesting of models than any network has; bounds the recursion.
-const MAX_NESTING: usize = 64;
 
 /// Longer names of weights name no layer: looking for one takes time by the square of the number of slashes.
 pub(crate) const MAX_WEIGHT_NAME: usize = 1024;

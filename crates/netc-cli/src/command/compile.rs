@@ -6,7 +6,7 @@ use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::thread::{self, Builder};
 
 use clap::ValueEnum;
 use netc_data::Store;
@@ -322,8 +322,13 @@ fn in_parallel<T: Send>(n: usize, make: impl Fn(usize) -> T + Sync) -> Vec<T> {
         std::iter::from_fn(claim).map(|i| (i, make(i))).collect::<Vec<_>>()
     };
     let mut made: Vec<(usize, T)> = thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().flat_map(|w| w.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        // Models in models take stack. What a thread that there is not would do, this one does.
+        let spawn = |_| Builder::new().stack_size(netc_keras::STACK).spawn_scoped(scope, work).ok();
+        let workers: Vec<_> = (1..threads).filter_map(spawn).collect();
+        let own = work();
+        own.into_iter()
+            .chain(workers.into_iter().flat_map(|w| w.join().unwrap_or_else(|panic| resume_unwind(panic))))
+            .collect()
     });
     made.sort_by_key(|(i, _)| *i);
     made.into_iter().map(|(_, made)| made).collect()

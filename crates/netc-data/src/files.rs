@@ -1,0 +1,164 @@
+//! The files of a store: any number of them, of which few are open at a time.
+//!
+//! A process may have 1,024 descriptors by default, and a model can be in more files than that.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::sync::{Arc, Mutex};
+
+use netc_ir::{FileId, Name};
+
+use crate::store::{DataError, lock};
+
+/// Files that are open at a time: more than the threads that read, and far fewer than a process may have.
+const MAX_OPEN: usize = 64;
+
+/// Files by their number in a module's table.
+#[derive(Default)]
+pub(crate) struct Files {
+    known: BTreeMap<FileId, Known>,
+    open: Mutex<Open>,
+}
+
+/// A file that was opened once.
+struct Known {
+    path: Name,
+    identity: Identity,
+}
+
+/// What tells a file from another that takes its place, and from itself with other content.
+#[derive(PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    len: u64,
+    modified: (i64, i64),
+}
+
+/// The files that are open, each with the turn at which it was asked for last.
+#[derive(Default)]
+struct Open {
+    files: BTreeMap<FileId, (u64, Arc<File>)>,
+    turn: u64,
+}
+
+impl Files {
+    /// Adds the file at `path`, unless it is known.
+    pub(crate) fn add(&mut self, id: FileId, path: &Name) -> Result<(), DataError> {
+        if self.known.contains_key(&id) {
+            return Ok(());
+        }
+        let (file, identity) = open(path)?;
+        self.known.insert(id, Known { path: path.clone(), identity });
+        lock(&self.open).insert(id, Arc::new(file));
+        Ok(())
+    }
+
+    pub(crate) fn paths(&self) -> impl Iterator<Item = (FileId, &Name)> {
+        self.known.iter().map(|(id, known)| (*id, &known.path))
+    }
+
+    /// The open file with its path. It is opened again if it is not open any more.
+    pub(crate) fn get(&self, id: FileId) -> Result<(&Name, Arc<File>), DataError> {
+        let Some(Known { path, identity }) = self.known.get(&id) else {
+            let source = io::Error::other("the store was opened for another module");
+            return Err(DataError::Open { path: id.to_string().into(), source });
+        };
+        if let Some(file) = lock(&self.open).get(id) {
+            return Ok((path, file));
+        }
+        // Outside of the lock: other threads need not wait for the system.
+        let (file, found) = open(path)?;
+        if found != *identity {
+            return Err(DataError::Changed { path: path.clone() });
+        }
+        let file = Arc::new(file);
+        lock(&self.open).insert(id, file.clone());
+        Ok((path, file))
+    }
+}
+
+impl Open {
+    fn get(&mut self, id: FileId) -> Option<Arc<File>> {
+        self.turn += 1;
+        let (turn, file) = self.files.get_mut(&id)?;
+        *turn = self.turn;
+        Some(file.clone())
+    }
+
+    /// Adds a file, and drops the one that was not asked for longest if there are too many. Who reads it keeps it open.
+    fn insert(&mut self, id: FileId, file: Arc<File>) {
+        self.turn += 1;
+        self.files.insert(id, (self.turn, file));
+        if self.files.len() > MAX_OPEN
+            && let Some(oldest) = self.files.iter().min_by_key(|(_, (turn, _))| *turn).map(|(id, _)| *id)
+        {
+            self.files.remove(&oldest);
+        }
+    }
+}
+
+fn open(path: &Name) -> Result<(File, Identity), DataError> {
+    let opened = File::open(&**path).and_then(|file| file.metadata().map(|metadata| (file, metadata)));
+    let (file, metadata) = opened.map_err(|source| DataError::Open { path: path.clone(), source })?;
+    let identity = Identity {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        len: metadata.len(),
+        modified: (metadata.mtime(), metadata.mtime_nsec()),
+    };
+    Ok((file, identity))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::thread;
+
+    use netc_ir::{ElemType, Module, Type, Weight, WeightData};
+
+    use super::*;
+    use crate::Store;
+
+    /// A store of `n` files of one byte each, which is the file's number, with the module.
+    fn store(folder: &tempfile::TempDir, n: usize) -> (Module, Store) {
+        let mut module = Module::new();
+        for i in 0..n {
+            let path = folder.path().join(i.to_string());
+            fs::write(&path, [i as u8]).unwrap();
+            let file = module.intern_file(path.to_str().unwrap());
+            let data = WeightData::File { file, offset: 0, len: 1 };
+            module.add_weight(Weight { name: format!("w{i}").into(), ty: Type::fixed(ElemType::U8, &[1]), data });
+        }
+        let store = Store::open(&module).unwrap();
+        (module, store)
+    }
+
+    #[test]
+    fn more_files_than_a_process_may_open_are_read_by_several_threads() {
+        let folder = tempfile::tempdir().unwrap();
+        let (module, store) = store(&folder, 1500);
+        let read = |from: usize| {
+            for (i, weight) in module.weights.iter().enumerate().skip(from).step_by(3) {
+                assert_eq!(store.read(weight).unwrap(), [i as u8]);
+            }
+        };
+        thread::scope(|scope| (0..3).for_each(|from| drop(scope.spawn(move || read(from)))));
+        let open = fs::read_dir("/proc/self/fd").unwrap().count();
+        assert!(open < 500, "{open} files are open");
+    }
+
+    #[test]
+    fn a_file_that_was_replaced_is_an_error_that_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (module, store) = store(&folder, MAX_OPEN + 2);
+        let other = folder.path().join("other");
+        fs::write(&other, [9]).unwrap();
+        fs::rename(&other, folder.path().join("0")).unwrap();
+        let error = store.read(&module.weights[0]).unwrap_err();
+        assert!(matches!(&error, DataError::Changed { path } if path.ends_with("/0")), "{error}");
+        assert_eq!(store.read(&module.weights[MAX_OPEN + 1]).unwrap(), [MAX_OPEN as u8 + 1]);
+    }
+}

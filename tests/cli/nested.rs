@@ -1,0 +1,99 @@
+//! Models in models, many levels deep.
+
+use netc_ir::Module;
+use netc_keras::build::{Dense, ModelBuilder};
+use serde_json::{Value, json};
+
+use crate::bad_input::member;
+use crate::support::{Folder, keras_file, zip};
+
+const EQUAL: &str = "every output is equal bit for bit";
+
+/// A model in `levels` models, each with a layer of its own before the model inside and one after it.
+fn nested(levels: usize) -> Module {
+    let mut inner: Option<Module> = None;
+    for level in (0..=levels).rev() {
+        let mut m = ModelBuilder::new(format!("m{level}"), level as u64);
+        let dense = Dense { units: 2, ..Dense::default() };
+        let mut x = m.named("x").input(&[2]);
+        x = m.named("a").dense(x, dense);
+        if let Some(inner) = inner.take() {
+            let inner = m.model(inner);
+            x = m.apply(inner, &[x]);
+        }
+        x = m.named("b").dense(x, dense);
+        inner = Some(m.finish(&[("y", x)]).unwrap());
+    }
+    inner.unwrap()
+}
+
+#[test]
+fn two_hundred_levels_work() {
+    let folder = Folder::new().with("n.keras", keras_file(&nested(200)));
+    assert!(folder.netc(&["inspect", "n.keras"]).done().contains("Dense"));
+    folder.netc(&["n.keras", "-o", "copy.keras"]).done();
+    assert_eq!(folder.read("copy.keras"), folder.read("n.keras"));
+    folder.netc(&["n.keras", "--pass", "split=a", "-o", "out"]).done();
+    let deep: Vec<String> = (1..=100).map(|level| format!("m{level}")).collect();
+    let cut = format!("split={}/a", deep.join("/"));
+    folder.netc(&["n.keras", "--pass", &cut, "-o", "deep"]).done();
+    assert!(folder.netc(&["diff", "n.keras", "deep/manifest.json"]).done().contains(EQUAL));
+    folder.netc(&["merge", "out/manifest.json", "-o", "merged.keras"]).done();
+    assert_eq!(folder.read("merged.keras"), folder.read("n.keras"));
+    folder.netc(&["n.keras", "-o", "n.json"]).done();
+    folder.netc(&["n.json", "--weights", "n.keras", "-o", "n.h5"]).done();
+    assert!(folder.netc(&["diff", "n.keras", "n.h5"]).done().contains(EQUAL));
+    folder.netc(&["n.keras", "--pass", "inline", "--pass", "lower", "--verify"]).done();
+}
+
+/// The configuration of a model in `levels` models.
+fn config(levels: usize) -> Value {
+    let tensor = |layer: &str| {
+        let config = json!({"shape": [null, 2], "dtype": "float32", "keras_history": [layer, 0, 0]});
+        json!([{"args": [{"class_name": "__keras_tensor__", "config": config}], "kwargs": {}}])
+    };
+    let input = json!({"class_name": "InputLayer", "module": "keras.layers", "name": "x", "inbound_nodes": [],
+        "config": {"name": "x", "batch_shape": [null, 2], "dtype": "float32"}});
+    let mut layer = json!({"class_name": "ReLU", "module": "keras.layers", "config": {"name": "y"}});
+    for level in 0..=levels {
+        layer["name"] = json!("y");
+        layer["inbound_nodes"] = tensor("x");
+        let call = usize::from(level > 0);
+        layer = json!({"class_name": "Functional", "module": "keras", "config": {"name": "y",
+            "layers": [input, layer], "input_layers": ["x", 0, 0], "output_layers": ["y", call, 0]}});
+    }
+    layer
+}
+
+#[test]
+fn as_deep_as_is_read_and_one_level_more() {
+    let folder = Folder::new().with("fits.json", config(256).to_string()).with("deep.json", config(257).to_string());
+    assert!(folder.netc(&["fits.json", "-o", "copy.json"]).done().contains("Functional"));
+    folder.refuses(&["deep.json", "-o", "x.json"], &["deep.json", "models nest deeper than 256 levels"]);
+}
+
+#[test]
+fn far_too_deep_is_an_error() {
+    let tiny = crate::support::tiny();
+    let open = r#"{"class_name": "Functional", "config": {"name": "m", "layers": ["#;
+    for (text, part) in [
+        ("[".repeat(100_000), "nested deeper than 1024 levels"),
+        (open.repeat(100_000), "nested deeper than 1024 levels"),
+        (open.repeat(100_000) + &"]}}".repeat(100_000), "nested deeper than 1024 levels"),
+    ] {
+        let archive =
+            zip(&[("config.json", text.as_bytes()), ("model.weights.h5", &member(&tiny, "model.weights.h5"))]);
+        let folder = Folder::new().with("deep.json", text).with("deep.keras", archive);
+        folder.refuses(&["inspect", "deep.json"], &["deep.json", part]);
+        folder.refuses(&["inspect", "deep.keras"], &["deep.keras", "`config.json`", part]);
+    }
+}
+
+#[test]
+fn a_configuration_too_deep_for_a_layer_names_the_layer() {
+    let mut deep = config(0);
+    let nest = (0..130).fold(json!(1), |inner, _| json!([inner]));
+    deep["config"]["layers"][1]["config"]["deep"] = nest;
+    let folder = Folder::new().with("deep.json", deep.to_string());
+    folder.refuses(&["inspect", "deep.json"], &["deep.json", "y: its configuration nests deeper than the 128 levels"]);
+}
