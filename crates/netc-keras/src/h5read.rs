@@ -25,6 +25,9 @@ const MIN_OBJECT: u64 = 16;
 /// Bytes of paths for a byte of the file: those of models in models are longer than what the file has for an object.
 const PATHS: u64 = 8;
 
+/// Longer paths cost less than their length: those of models that are not nested are no longer.
+const SHORT_PATH: u64 = 64;
+
 /// Datasets that do not lie in one piece are read into memory, up to this size in all.
 pub(crate) const MAX_INLINE: u64 = 256 << 20;
 
@@ -182,7 +185,9 @@ impl Headers {
     }
 
     fn spend(&mut self, path: &str) -> Result<(), Problem> {
-        let left = self.budget.checked_sub((path.len() as u64).max(MIN_OBJECT));
+        let len = path.len() as u64;
+        let cost = len.max(PATHS * len.clamp(MIN_OBJECT, SHORT_PATH));
+        let left = self.budget.checked_sub(cost);
         self.budget = left.ok_or_else(|| Problem::weights(path, "the file lists more objects than it has room for"))?;
         Ok(())
     }

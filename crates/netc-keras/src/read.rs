@@ -256,32 +256,23 @@ impl Reader<'_> {
         compiled: Option<Compiled>,
         object: &Attr,
     ) -> Result<Imported, Problem> {
-        let import = || self.import_here(own, assets, attrs, compiled, object);
+        let import = || {
+            let given = self.given.is_some();
+            let weights = self.given.unwrap_or(own);
+            let mut importer = Importer::new(self.path, weights, given, assets, self.dialects, attrs);
+            importer.top_level(object)?;
+            let is_left_out = compiled.is_some() && !self.compiled;
+            if let Some(compiled) = compiled.filter(|_| self.compiled) {
+                importer.compiled(compiled)?;
+            }
+            let mut imported = importer.finish();
+            if is_left_out {
+                imported.notes.push(LEFT_OUT.into());
+            }
+            verify(&imported.module)?;
+            Ok(imported)
+        };
         if json::is_deep(object) { on_large_stack(import)? } else { import() }
-    }
-
-    fn import_here(
-        self,
-        own: Weights,
-        assets: Assets,
-        attrs: Attrs,
-        compiled: Option<Compiled>,
-        object: &Attr,
-    ) -> Result<Imported, Problem> {
-        let given = self.given.is_some();
-        let weights = self.given.unwrap_or(own);
-        let mut importer = Importer::new(self.path, weights, given, assets, self.dialects, attrs);
-        importer.top_level(object)?;
-        let is_left_out = compiled.is_some() && !self.compiled;
-        if let Some(compiled) = compiled.filter(|_| self.compiled) {
-            importer.compiled(compiled)?;
-        }
-        let mut imported = importer.finish();
-        if is_left_out {
-            imported.notes.push(LEFT_OUT.into());
-        }
-        verify(&imported.module)?;
-        Ok(imported)
     }
 }
 
