@@ -50,7 +50,11 @@ fn sources_must_come_before() {
 #[test]
 fn types_and_counts_must_fit() {
     // What stage 1 takes is what stage 0 gives, not the model's input.
-    check("/stages/1/inputs/0/source", &json!({"model_input": "image"}), &["out/bad.json"]);
+    let given = [
+        "the stages of `out/bad.json` do not fit together: `stage1` takes f32[",
+        "as its input `sum`, and is given f32[",
+    ];
+    check("/stages/1/inputs/0/source", &json!({"model_input": "image"}), &given);
     check("/stages/1/inputs", &json!([]), &["stages[1]", "1 input"]);
     check("/stages/1/inputs", &json!({}), &["stages[1]", "`inputs`"]);
     check("/stages", &json!([]), &["out/bad.json"]);

@@ -191,9 +191,25 @@ pub(crate) fn load(path: &Path, dialects: &Dialects) -> Result<Model, CliError> 
     if !is_plain_name(name) {
         return Err(reader.error("model", &format!("a name that can begin the name of a file, found `{name}`")));
     }
-    netc_ir::verify(&module)
-        .map_err(|e| CliError::because(format!("the stages of `{shown}` do not fit together"), e))?;
+    if let Err(violations) = netc_ir::verify(&module) {
+        let note = misfit(&module).or_else(|| Some(violations.0.first()?.note.clone())).unwrap_or_default();
+        return Err(CliError::input(format!("the stages of `{shown}` do not fit together: {note}")));
+    }
     input::model(module, name.into(), notes, &shown.to_string())
+}
+
+/// The first stage or nested model that is called with other tensors than it takes.
+fn misfit(module: &Module) -> Option<String> {
+    module.funcs.iter().find_map(|func| {
+        func.ops().find_map(|(_, op)| {
+            let OpKind::Call(call) = &op.kind else { return None };
+            let callee = &module[call.callee];
+            let mut given = op.operands.iter().zip(&callee.params);
+            let (value, param) = given.find(|(value, param)| !func[**value].ty.agrees_with(&callee[param.value].ty))?;
+            let (found, expected) = (&func[*value].ty, &callee[param.value].ty);
+            Some(format!("`{}` takes {expected} as its input `{}`, and is given {found}", callee.name, param.name))
+        })
+    })
 }
 
 /// More bytes than a manifest has.
