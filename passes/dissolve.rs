@@ -1,164 +1,179 @@
-//! Dissolves the nested models that a cut lies in: their layers become layers of `@main`, where it can be cut.
+//! Dissolves the nested models that a cut is in: their layers become layers of `@main`, where it can be cut.
 
-use netc_ir::{Func, FuncId, LayerId, Loc, MAIN, Module, OpId, OpKind, callees};
-use netc_pass::{Context, Fuel, PassError};
+use std::borrow::Cow;
+use std::cell::OnceCell;
 
-use crate::analysis::calls::callees_first;
-use crate::analysis::{CutPart, OpNames, cut_parts};
-use crate::inline::{Inlined, inline};
+use netc_ir::{Func, FuncId, Loc, MAIN, Module, OpId};
+use netc_pass::{Context, Dialects, PassError, Remark};
+
+use crate::analysis::{CutError, CutPart, CutPoint, Flat, Models, Names, OpNames, Slot, callee, sealed};
+use crate::inline::inline;
 use crate::prune::replace_funcs;
 
-/// A module whose nested models are dissolved, and the cuts as they are named in it.
-pub struct Dissolved {
-    /// The module.
-    pub module: Module,
-    /// The cuts.
-    pub cuts: Vec<String>,
+/// A module in which cuts are places of `@main`.
+pub(crate) struct Dissolved<'m> {
+    pub(crate) module: Cow<'m, Module>,
+    /// The places of each cut.
+    pub(crate) cuts: Vec<Vec<CutPoint>>,
+    pub(crate) remarks: Vec<Remark>,
+    names: Names<'m>,
+    before: &'m Module,
+    main: FuncId,
+    /// Which functions are dissolved, by id.
+    open: Vec<bool>,
+    origins: OnceCell<Origins<'m>>,
 }
 
-/// Inlines the models in which the cuts of `@main` have places; `None` if there are none such. Other nested models stay. A model that is applied several times is dissolved wherever it is: its layers stay shared. `pass` is the
-/// one that asks, for remarks.
+/// Where each op of `@main` was.
+pub(crate) struct Origins<'m> {
+    pub(crate) models: Models<'m>,
+    /// The graph that `@main` is.
+    pub(crate) flat: Flat,
+    /// The ops of `@main`, as the graph numbers them.
+    pub(crate) ops: Vec<OpId>,
+    /// Where each of them is among `ops`, by op id.
+    place: Vec<u32>,
+}
+
+/// Inlines the models in which the cuts of `@main` have places. Other nested models stay. A model that is applied several
+/// times is dissolved wherever it is: its layers stay shared. `pass` is the one that asks, for remarks.
 ///
 /// # Errors
 /// A cut whose path leads to no layer, or into a model that cannot be dissolved.
-pub fn dissolve(
-    module: &Module,
+pub(crate) fn dissolve<'m>(
+    module: &'m Module,
     specs: &[String],
     pass: &'static str,
-    context: &mut Context<'_>,
-) -> Result<Option<Dissolved>, PassError> {
-    let Some(main) = module.func_named(MAIN) else { return Ok(None) };
-    let cuts = specs.iter().map(|spec| cut_parts(module, main, spec)).collect::<Result<Vec<_>, _>>();
-    let cuts = cuts.map_err(|e| PassError(e.to_string()))?;
-    let inside = cuts.iter().flatten().filter_map(|part| match part {
-        CutPart::Inside { calls, .. } => Some(path(module, main, calls)),
-        CutPart::Here { .. } => None,
-    });
-    let opened: Vec<Vec<FuncId>> = inside.collect();
-    if opened.is_empty() {
-        return Ok(None);
+    dialects: &Dialects,
+) -> Result<Dissolved<'m>, PassError> {
+    let error = |e: CutError| PassError(e.to_string());
+    let main = module.func_named(MAIN).ok_or_else(|| PassError("the module has no function `@main`".into()))?;
+    let names = Names::of(module, main);
+    let parts = specs.iter().map(|spec| names.parts(spec)).collect::<Result<Vec<_>, _>>().map_err(error)?;
+    let open = wanted(module, main, parts.iter().flatten())?;
+    let (inlined, remarks) = inlined(module, &open, pass, dialects)?;
+    let (cuts, origins) = (Vec::new(), OnceCell::new());
+    let mut dissolved = Dissolved { module: inlined, cuts, remarks, names, before: module, main, open, origins };
+    if dissolved.module.main().map(Func::num_ops) != Some(dissolved.expected_ops()) {
+        return Err(PassError("a nested model that a cut is in cannot be dissolved".into()));
     }
-    let mut wanted = vec![false; module.funcs.len()];
-    for func in opened.iter().flat_map(|path| &path[1..]) {
-        if !std::mem::replace(&mut wanted[func.index()], true) {
-            let text = format!("the model `@{}` is dissolved: a cut lies in it", module[*func].name);
-            context.remark(pass, Loc::Unknown, text);
-        }
-    }
-    let targets: Vec<Vec<Target>> =
-        cuts.iter().map(|parts| parts.iter().map(|part| Target::of(module, main, &wanted, part)).collect()).collect();
-    // What dissolves models is a part of the rewrite that the pass counts.
-    let fuel = std::mem::replace(&mut context.fuel, Fuel::unlimited());
-    let mut module = module.clone();
-    let inlined = inline(&mut module, &wanted, context);
-    context.fuel = fuel;
-    let Inlined { funcs, keep } = inlined?;
-    let whole = &funcs[main.index()];
-    let kept = funcs.iter().zip(&keep).filter(|(_, keep)| **keep).flat_map(|(func, _)| callees(func));
-    if let Some(func) = kept.into_iter().find(|callee| wanted[callee.index()]) {
-        let name = &module[func].name;
-        return Err(PassError(format!("`@{name}` has weights of its own: it stays a model, and cannot be cut inside")));
-    }
-    let names = OpNames::of(&module, whole);
-    let spec = |parts: &Vec<Target>| {
-        let names = parts.iter().map(|target| target.name(whole, &names)).collect::<Result<Vec<_>, _>>();
-        names.map(|names| names.join("+"))
+    let points = |parts: Vec<CutPart>| {
+        let points = parts.iter().map(|part| dissolved.points(part)).collect::<Result<Vec<_>, _>>();
+        points.map(|points| points.concat())
     };
-    let specs = targets.iter().map(spec).collect::<Result<Vec<_>, _>>()?;
-    replace_funcs(&mut module, funcs, &keep);
-    Ok(Some(Dissolved { module, cuts: specs }))
+    let cuts = parts.into_iter().map(points).collect::<Result<_, _>>().map_err(error)?;
+    dissolved.cuts = cuts;
+    Ok(dissolved)
 }
 
-/// The functions on the way of the calls, `main` included.
-fn path(module: &Module, main: FuncId, calls: &[OpId]) -> Vec<FuncId> {
-    let mut path = vec![main];
-    for call in calls {
-        if let Some(OpKind::Call(call)) = path.last().map(|func| &module[*func][*call].kind) {
-            path.push(call.callee);
-        }
+impl<'m> Dissolved<'m> {
+    /// What a place in the module as it was is called by `split`, for an op of `@main` as it is.
+    pub(crate) fn name(&self, op: OpId) -> String {
+        let path = self.names.path(&self.origins().models, self.slot(op));
+        path.unwrap_or_else(|| {
+            self.module.main().map_or_else(String::new, |main| OpNames::of(&self.module, main).op(op))
+        })
     }
-    path
-}
 
-/// A part of a cut, by what stays the same when models are dissolved.
-enum Target {
-    /// A value, as it was given.
-    Value(String),
-    /// A nested model that is dissolved.
-    Dissolved(String),
-    /// An application of a layer.
-    Layer {
-        text: String,
-        before: bool,
-        layer: LayerId,
-        /// How many applications of the layer come before it in `@main`.
-        nth: usize,
-    },
-}
+    /// Where an op of `@main` was.
+    pub(crate) fn slot(&self, op: OpId) -> Slot {
+        let origins = self.origins();
+        origins.flat.slot(origins.place[op.index()])
+    }
 
-impl Target {
-    fn of(module: &Module, main: FuncId, wanted: &[bool], part: &CutPart) -> Self {
-        let (text, before, calls, op) = match part {
-            CutPart::Here { text, before, op: Some(op) } => (text, before, &[][..], op),
-            CutPart::Here { text, .. } => return Self::Value(text.clone()),
-            CutPart::Inside { text, before, calls, op } => (text, before, &calls[..], op),
+    pub(crate) fn origins(&self) -> &Origins<'m> {
+        self.origins.get_or_init(|| {
+            let models = models(self.before, self.main, &self.open);
+            let flat = Flat::of(&models, &self.open);
+            let main = self.module.main();
+            let ops: Vec<OpId> = main.into_iter().flat_map(Func::op_ids).collect();
+            let mut place = vec![0; main.map_or(0, Func::num_op_slots)];
+            ops.iter().zip(0..).for_each(|(op, i)| place[op.index()] = i);
+            Origins { models, flat, ops, place }
+        })
+    }
+
+    fn expected_ops(&self) -> usize {
+        if self.open.contains(&true) { self.origins().flat.len() } else { self.before[self.main].num_ops() }
+    }
+
+    /// The places that a part of a cut is now: one, or where it is after a model that is dissolved, one for each output of
+    /// that.
+    fn points(&self, part: &CutPart) -> Result<Vec<CutPoint>, CutError> {
+        let Some(main) = self.module.main() else { return Ok(Vec::new()) };
+        if !self.open.contains(&true) {
+            return Ok(vec![CutPoint::of(main, part.op, part.value, part.before)]);
+        }
+        let Origins { models, flat, ops, .. } = self.origins();
+        let input = || CutError::Input { name: part.text.clone() };
+        let slot = models.find(&part.calls, part.op).ok_or_else(input)?;
+        if let Some(op) = flat.op_in(slot) {
+            let op = ops[op as usize];
+            let index = part.value.and_then(|value| models.op(slot).results.iter().position(|result| *result == value));
+            let value = index.and_then(|index| main[op].results.get(index)).copied();
+            return Ok(vec![CutPoint::of(main, op, value, part.before)]);
+        }
+        let tensors = if part.before { flat.arguments_in(slot) } else { flat.results_in(slot) };
+        let point = |tensor: u32| {
+            let op = ops[flat.producer(tensor)? as usize];
+            Some(CutPoint { op, values: vec![*main[op].results.get(flat.result_index(tensor))?] })
         };
-        let path = path(module, main, calls);
-        let kind = path.last().map(|func| &module[*func][*op].kind);
-        match (kind, kind.and_then(OpKind::layer)) {
-            (Some(OpKind::Call(call)), _) if wanted[call.callee.index()] => Self::Dissolved(text.clone()),
-            (_, None) => Self::Value(text.clone()),
-            (_, Some(layer)) => {
-                let applications = Applications::of(module, wanted, layer);
-                let steps = path.iter().zip(calls.iter().chain([op]));
-                let nth = steps.map(|(func, step)| applications.before(*func, Some(*step))).sum();
-                Self::Layer { text: text.clone(), before: *before, layer, nth }
-            }
-        }
-    }
-
-    /// What the place is called in `main`, which has it now.
-    fn name(&self, main: &Func, names: &OpNames<'_>) -> Result<String, PassError> {
-        match self {
-            Self::Value(text) => Ok(text.clone()),
-            Self::Dissolved(text) => Err(PassError(format!(
-                "`{text}` is dissolved, as another cut lies in it: name a layer inside it, as in `{text}/layer`"
-            ))),
-            Self::Layer { text, before, layer, nth } => {
-                let mut applied = main.ops().filter(|(_, op)| op.kind.layer() == Some(*layer));
-                let (op, _) = applied.nth(*nth).ok_or_else(|| {
-                    PassError(format!("`{text}` lies in a nested model that cannot be dissolved, so it cannot be cut"))
-                })?;
-                Ok(format!("{}{}", if *before { "before:" } else { "" }, names.op(op)))
-            }
-        }
+        let points: Vec<CutPoint> = tensors.into_iter().filter_map(point).collect();
+        if points.is_empty() { Err(input()) } else { Ok(points) }
     }
 }
 
-/// How often a layer is applied in each function, by id, where the calls of wanted functions are inlined.
-struct Applications<'m> {
+/// The functions, by id, that are called on the way to the places of cuts.
+fn wanted<'p>(module: &Module, main: FuncId, parts: impl Iterator<Item = &'p CutPart>) -> Result<Vec<bool>, PassError> {
+    let sealed = sealed(module, main);
+    let mut open = vec![false; module.funcs.len()];
+    for part in parts {
+        let mut func = main;
+        for call in &part.calls {
+            let op = &module[func][*call];
+            let Some(callee) = callee(op) else { break };
+            if sealed[callee.index()] {
+                let layer = op.kind.layer().map_or(&module[callee].name, |layer| &module[layer].name);
+                return Err(PassError(format!(
+                    "`{}` is inside `{layer}`, a nested model with weights of its own, which cannot be cut inside: cut \
+                     before or after `{layer}`",
+                    part.text
+                )));
+            }
+            open[callee.index()] = true;
+            func = callee;
+        }
+    }
+    Ok(open)
+}
+
+/// Every model that can be opened, unless that leaves out some of those that are to be.
+fn models<'m>(module: &'m Module, main: FuncId, open: &[bool]) -> Models<'m> {
+    let models = Models::openable(module, main);
+    if models.open().iter().zip(open).all(|(can, open)| *can || !open) {
+        models
+    } else {
+        Models::of(module, main, open)
+    }
+}
+
+fn inlined<'m>(
     module: &'m Module,
-    wanted: &'m [bool],
-    layer: LayerId,
-    count: Vec<usize>,
-}
-
-impl<'m> Applications<'m> {
-    fn of(module: &'m Module, wanted: &'m [bool], layer: LayerId) -> Self {
-        let mut applications = Self { module, wanted, layer, count: vec![0; module.funcs.len()] };
-        for func in callees_first(module) {
-            applications.count[func.index()] = applications.before(func, None);
-        }
-        applications
+    open: &[bool],
+    pass: &'static str,
+    dialects: &Dialects,
+) -> Result<(Cow<'m, Module>, Vec<Remark>), PassError> {
+    if !open.contains(&true) {
+        return Ok((Cow::Borrowed(module), Vec::new()));
     }
-
-    /// Those before the op `end`, or all.
-    fn before(&self, func: FuncId, end: Option<OpId>) -> usize {
-        let ops = self.module[func].ops().take_while(|(id, _)| Some(*id) != end);
-        let applied = ops.map(|(_, op)| match &op.kind {
-            OpKind::Call(call) if self.wanted[call.callee.index()] => self.count[call.callee.index()],
-            OpKind::Call(_) | OpKind::Source(_) | OpKind::Core(_) => usize::from(op.kind.layer() == Some(self.layer)),
-        });
-        applied.fold(0, usize::saturating_add)
+    // What dissolves models is a part of the rewrite that the pass counts: it needs no fuel.
+    let mut context = Context::new(dialects);
+    for func in module.func_ids().filter(|func| open[func.index()]) {
+        let text = format!("the nested model `{}` is dissolved, as it is cut inside", module[func].name);
+        context.remark(pass, Loc::Unknown, text);
     }
+    let mut module = module.clone();
+    let inlined = inline(&mut module, open, &mut context)?;
+    replace_funcs(&mut module, inlined.funcs, &inlined.keep);
+    Ok((Cow::Owned(module), context.remarks))
 }

@@ -2,15 +2,17 @@
 
 mod plan;
 
-use netc_ir::{Loc, MAIN, Module, OpId};
-use netc_pass::{Context, Dialects, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo};
+use std::borrow::Cow;
 
-use crate::analysis::{CutPart, MaskReads, OpNames, cut_parts};
-use crate::dissolve::{Dissolved, dissolve};
+use netc_ir::{Func, Loc, MAIN, Module, OpId};
+use netc_pass::{Context, Dialects, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo, Remark};
+
+use crate::analysis::{MaskReads, OpNames};
+use crate::dissolve::Dissolved;
 use crate::part::Part;
 use crate::prune::{reachable, replace_funcs};
 
-pub use plan::{ExtractError, ExtractPlan, FurtherInput, plan};
+pub use plan::{ExtractError, ExtractPlan, FurtherInput};
 
 /// `extract` as users see it.
 pub const INFO: PassInfo = PassInfo {
@@ -21,7 +23,7 @@ pub const INFO: PassInfo = PassInfo {
            - `extract=before:mixed3..mixed9` takes what `mixed3` reads.\n\
            - `extract=..mixed9` begins at the inputs of the model, `extract=mixed9..` ends at its outputs.\n\
            - `extract=a+b..c` begins at several places.\n\
-           - `extract=backbone/conv2..backbone/conv4` lies in the nested model `backbone`, which is dissolved.\n\n\
+           - `extract=backbone/conv2..backbone/conv4` is inside the nested model `backbone`, which is dissolved.\n\n\
            Places are named as cuts are for `split`. The part has the ops that depend on the first place and that the \
            second needs. What else these read is a further input, and a remark says which op reads it. Weights and \
            constants are no inputs: the part has its own. Inputs and outputs of the model that have nothing to do with \
@@ -30,7 +32,7 @@ pub const INFO: PassInfo = PassInfo {
     options: &[OptionInfo {
         name: "part",
         kind: OptionKind::Text { value: "FROM..TO" },
-        help: "The places between which the part lies; one of them may be left out.",
+        help: "The places that the part begins and ends at; one of them may be left out.",
     }],
     build: |options| Ok(Box::new(Extract { part: options.text("part").into() })),
 };
@@ -44,17 +46,11 @@ impl Pass for Extract {
         if !context.fuel.is_left() {
             return Ok(());
         }
-        let dissolved = dissolved(module, &self.part, context)?;
-        let plan = match &dissolved {
-            Some((dissolved, part)) => plan(dissolved, part)?,
-            None => plan(module, &self.part)?,
-        };
-        check_masks(dissolved.as_ref().map_or(&*module, |(dissolved, _)| dissolved), &plan, context.dialects)?;
-        for text in plan.remarks() {
-            context.remark(INFO.name, Loc::Unknown, text);
-        }
+        let Prepared { module: dissolved, plan, remarks } = prepare(module, &self.part, context.dialects)?;
+        let dissolved = if let Cow::Owned(dissolved) = dissolved { Some(dissolved) } else { None };
+        context.remarks.extend(remarks);
         context.rewrite();
-        if let Some((dissolved, _)) = dissolved {
+        if let Some(dissolved) = dissolved {
             *module = dissolved;
         }
         apply(module, &plan);
@@ -62,41 +58,37 @@ impl Pass for Extract {
     }
 }
 
-/// Refuses a part that would not find a mask that it reads.
-///
-/// # Errors
-/// What reads the mask, and what makes it.
-pub fn check_masks(module: &Module, plan: &ExtractPlan, dialects: &Dialects) -> Result<(), PassError> {
-    let Some(main) = module.main() else { return Ok(()) };
-    let mut inside = vec![false; main.num_op_slots()];
-    plan.ops.iter().for_each(|op| inside[op.index()] = true);
-    let of_part = |op: OpId| inside[op.index()].then_some(());
-    let Some(severed) = MaskReads::of(module, dialects).severed(of_part).filter(|severed| severed.certain) else {
-        return Ok(());
-    };
-    let text = severed.text(&OpNames::of(module, main));
-    Err(PassError(format!("the part severs a mask: {text}; let the part begin before that layer")))
+/// A part that can be taken out.
+pub struct Prepared<'m> {
+    /// The module that it is taken out of: the given one, or where an end is inside nested models, one without these.
+    pub module: Cow<'m, Module>,
+    /// The part.
+    pub plan: ExtractPlan,
+    /// What the user should know.
+    pub remarks: Vec<Remark>,
 }
 
-/// The module after the nested models are dissolved in which an end of the part lies, and the part's text then.
-fn dissolved(module: &Module, part: &str, context: &mut Context<'_>) -> Result<Option<(Module, String)>, PassError> {
-    let Some(main) = module.func_named(MAIN).filter(|_| plan(module, part).is_err()) else { return Ok(None) };
-    let is_inside = |end: &str| {
-        let parts = cut_parts(module, main, end).unwrap_or_default();
-        parts.iter().any(|part| matches!(part, CutPart::Inside { .. }))
-    };
-    let Some((from, to)) = plan::texts(part).find(|(from, to)| is_inside(from) || is_inside(to)) else {
-        return Ok(None);
-    };
-    let given: Vec<String> = [from, to].iter().filter(|end| !end.is_empty()).map(ToString::to_string).collect();
-    let Some(Dissolved { module, cuts }) = dissolve(module, &given, INFO.name, context)? else { return Ok(None) };
-    let named = cuts.join("..");
-    let part = match (from, to) {
-        ("", _) => format!("..{named}"),
-        (_, "") => format!("{named}.."),
-        _ => named,
-    };
-    Ok(Some((module, part)))
+/// Decides which part of `@main` of a verified module the text `FROM..TO` means.
+///
+/// # Errors
+/// Text that says no part, and a part that would not find a mask that it reads.
+pub fn prepare<'m>(module: &'m Module, text: &str, dialects: &Dialects) -> Result<Prepared<'m>, PassError> {
+    let (mut dissolved, plan) = plan::plan(module, text, dialects)?;
+    check_masks(&dissolved, &plan, dialects)?;
+    let mut remarks = std::mem::take(&mut dissolved.remarks);
+    let remark = |text| Remark { pass: INFO.name, loc: Loc::Unknown, text };
+    remarks.extend(plan.remarks().into_iter().map(remark));
+    Ok(Prepared { module: dissolved.module, plan, remarks })
+}
+
+fn check_masks(dissolved: &Dissolved<'_>, plan: &ExtractPlan, dialects: &Dialects) -> Result<(), PassError> {
+    let mut inside = vec![false; dissolved.module.main().map_or(0, Func::num_op_slots)];
+    plan.ops.iter().for_each(|op| inside[op.index()] = true);
+    let of_part = |op: OpId| inside[op.index()].then_some(());
+    let severed = MaskReads::of(&dissolved.module, dialects).severed(of_part);
+    let Some(severed) = severed.filter(|severed| severed.certain) else { return Ok(()) };
+    let text = severed.text(|op| dissolved.name(op));
+    Err(PassError(format!("the part severs a mask: {text}; let the part begin before that layer")))
 }
 
 /// Makes `@main` of `module` the part that `plan`, which was made for it, says.

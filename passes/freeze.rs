@@ -16,10 +16,12 @@ pub const INFO: PassInfo = PassInfo {
            layers --below` lists.\n\n\
            - `freeze=mixed9` freezes the layer `mixed9` and all below.\n\
            - `freeze=before:mixed9` leaves `mixed9` itself trainable.\n\
-           - `freeze{at=mixed9,unfreeze}` makes every other layer trainable.\n\n\
+           - `freeze{at=mixed9,unfreeze}` makes every other layer trainable.\n\
+           - `freeze=backbone/conv4` freezes the layer `conv4` of the nested model `backbone` and all below, inside it \
+           and before it.\n\n\
            Cuts are named as for `split`; the name of a layer that is applied several times means all of its \
-           applications. A nested model is one layer: where the cut needs any of its outputs, all layers in it are \
-           frozen. To cut inside of it, `inline` it first.\n\n\
+           applications. A nested model that the cut is not inside of is one layer: where the cut needs any of its \
+           outputs, all layers in it are frozen.\n\n\
            A frozen `BatchNormalization` uses its moving mean and variance in training too. Keras (3.15) makes the \
            layers inside a `MultiHeadAttention` trainable again when it loads a file.",
     fidelity: Fidelity::Exact,
@@ -27,7 +29,7 @@ pub const INFO: PassInfo = PassInfo {
         OptionInfo {
             name: "at",
             kind: OptionKind::List { value: "CUT" },
-            help: "The cut, as for `split`: a layer or a value, `before:` one, `#N`, `layer@N`, or several joined by `+`.",
+            help: "The cut, as for `split`: a layer or a value, `before:` one, `#N`, `layer@N`, `model/layer`, or several joined by `+`.",
         },
         OptionInfo { name: "unfreeze", kind: OptionKind::Flag, help: "Make every other layer trainable." },
     ],
@@ -66,9 +68,10 @@ struct Plan {
 fn plan(module: &Module, main: FuncId, at: &[String]) -> Result<Plan, PassError> {
     let mut below = BTreeSet::new();
     for spec in at {
-        below.extend(layers_below(module, &module[main], spec).map_err(|e| PassError(e.to_string()))?);
+        let layers = layers_below(module, spec).map_err(|e| PassError(e.to_string()))?;
+        below.extend(layers.into_iter().map(|path| path.layer));
     }
-    let frozen_models = module[main].ops().filter_map(|(_, op)| match &op.kind {
+    let frozen_models = module.funcs.iter().flat_map(Func::ops).filter_map(|(_, op)| match &op.kind {
         OpKind::Call(call) if call.layer.is_some_and(|id| below.contains(&id)) => Some(call.callee),
         OpKind::Call(_) | OpKind::Source(_) | OpKind::Core(_) => None,
     });

@@ -32,7 +32,7 @@ pub const INFO: PassInfo = PassInfo {
 };
 
 /// More ops than any network has; bounds what calls of calls can grow to.
-const MAX_OPS: usize = 1 << 21;
+pub(crate) const MAX_OPS: usize = 1 << 21;
 
 struct Inline {
     only: Vec<String>,

@@ -9,7 +9,7 @@ pub mod canonicalize;
 mod copy;
 pub mod cse;
 pub mod dce;
-pub mod dissolve;
+mod dissolve;
 pub mod extract;
 pub mod fold_bn;
 pub mod fold_const;

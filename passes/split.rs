@@ -1,6 +1,6 @@
 //! Cuts the model into stages: functions that `@main` calls one after the other.
 //!
-//! [`plan()`] looks and decides, [`apply()`] rewrites and cannot fail. A cut is a set of values. The first stage is what
+//! [`prepare()`] looks and decides, [`apply()`] rewrites and cannot fail. A cut is a set of values. The first stage is what
 //! these need, the next stage what the next cut needs beyond that, and the last stage what is left for the outputs.
 //! Every value that crosses is an output of the stage that computes it and an input of each later stage that reads
 //! it; a value that skips a stage is handed past it. Weights and constants do not cross: each stage that reads one has
@@ -12,19 +12,21 @@
 
 mod apply;
 mod masks;
+mod nearest;
 mod plan;
+mod prepare;
 mod report;
 
-use netc_ir::{Loc, Module};
+use std::borrow::Cow;
+
+use netc_ir::Module;
 use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo};
 
 pub use apply::apply;
-pub use masks::check_masks;
 pub use plan::{Boundary, SplitError, SplitPlan, StagePlan, plan};
+pub use prepare::{Prepared, prepare};
 
 pub use crate::part::Crossing;
-
-use crate::dissolve::dissolve;
 
 /// `split` as users see it.
 pub const INFO: PassInfo = PassInfo {
@@ -40,10 +42,12 @@ pub const INFO: PassInfo = PassInfo {
            nothing.\n\
            - `split=backbone/conv4` cuts inside the nested model `backbone`, after its layer `conv4`. The models that \
            have the place inside are dissolved, as by `inline`: their layers become layers of the stages. All other \
-           nested models stay.\n\n\
+           nested models stay.\n\
+           - `split=\"a,b\"` cuts after a layer whose name has a comma.\n\n\
            Where a program has no layers, values are named: `split=%y`. A cut inside a branch takes every tensor that \
            crosses, and a remark lists them with the nearest places where only one does. Weights and constants do not \
-           cross: each stage has those that it reads. Ops that no output needs are dropped.\n\n\
+           cross: each stage has those that it reads. Nor do inputs of the model: each stage that reads one takes it. \
+           Ops that no output needs are dropped.\n\n\
            A cut between a layer that makes a mask and one that reads it, without a call that mentions it, is refused \
            with the nearest that is not: the stages would compute something else. Masks that calls mention are tensors, \
            and cross.\n\n\
@@ -66,19 +70,12 @@ impl Pass for Split {
         if !context.fuel.is_left() {
             return Ok(());
         }
-        let dissolved = dissolve(module, &self.at, INFO.name, context)?;
-        let plan = match &dissolved {
-            Some(dissolved) => plan(&dissolved.module, &dissolved.cuts)?,
-            None => plan(module, &self.at)?,
-        };
-        let whole = dissolved.as_ref().map_or(&*module, |dissolved| &dissolved.module);
-        let masks = check_masks(whole, &plan, context.dialects)?;
-        for text in plan.remarks().into_iter().chain(masks) {
-            context.remark("split", Loc::Unknown, text);
-        }
+        let Prepared { module: dissolved, plan, remarks } = prepare(module, &self.at, context.dialects)?;
+        let dissolved = if let Cow::Owned(dissolved) = dissolved { Some(dissolved) } else { None };
+        context.remarks.extend(remarks);
         context.rewrite();
         if let Some(dissolved) = dissolved {
-            *module = dissolved.module;
+            *module = dissolved;
         }
         apply(module, &plan);
         Ok(())

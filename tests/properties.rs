@@ -11,6 +11,7 @@ use std::fmt::Debug;
 use netc_ir::{MAIN, Module, print};
 use netc_keras::lower::KerasDialect;
 use netc_pass::Dialects;
+use netc_passes::analysis::one_tensor_cuts;
 use netc_testgen::oracle::{self, Split, Subject, Wrong};
 use netc_testgen::{CoreRecipe, Cuts, Feature, KerasRecipe, dialects, property};
 use proptest::prelude::*;
@@ -149,6 +150,35 @@ fn stages_cut_inside_nested_models_compute_the_same() {
         Ok(())
     });
     assert!(done.get() > 20, "{} models were cut inside a model", done.get());
+}
+
+#[test]
+fn cuts_are_the_places_that_split_takes() {
+    let (listed, inside) = (Cell::new(0), Cell::new(0));
+    check(150, KerasRecipe::strategy(LAYERS), |recipe| {
+        let model = recipe.build();
+        listed.set(listed.get() + oracle::cuts_are_those_of_split(&model, &dialects())?);
+        let nested = one_tensor_cuts(&model, &dialects()).iter().filter(|cut| cut.name.contains('/')).count();
+        inside.set(inside.get() + nested);
+        Ok(())
+    });
+    check(60, KerasRecipe::strategy(LAYERS), |recipe| {
+        let (unknown, _folder) = through_file(&recipe.build())?;
+        oracle::cuts_are_those_of_split(&unknown, &dialects()).map(drop)
+    });
+    check(60, CoreRecipe::strategy(CORE_OPS), |recipe| {
+        oracle::cuts_are_those_of_split(&recipe.build(), &Dialects::new()).map(drop)
+    });
+    assert!(listed.get() > 300 && inside.get() > 20, "{} cuts, {} inside models", listed.get(), inside.get());
+}
+
+#[test]
+fn cuts_of_architectures_are_the_places_that_split_takes() {
+    for name in ["tiny", "siamese", "squeezenet", "bert", "nasnet_a"] {
+        let module = (netc_zoo::find(name).unwrap().build)(0).unwrap();
+        let cuts = oracle::cuts_are_those_of_split(&module, &dialects()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert!(cuts > 2, "{name} has {cuts} cuts");
+    }
 }
 
 #[test]

@@ -1,27 +1,110 @@
-//! What lies below a place: the layers that it is computed with.
+//! What is below a place, which are the layers that it is computed with, and what is above it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use netc_ir::{Func, LayerId, Module, ValueId};
+use netc_ir::{LayerId, MAIN, Module};
 
-use super::names::{CutError, resolve};
-use super::needed::needed_by;
+use super::flat::{Flat, Tensor};
+use super::models::{Models, NONE, Slot, callee};
+use super::names::{CutError, CutPart, Names};
 
-/// The layers that the place `spec` of `func` is computed with, declarations of inputs included. The name of a layer that
-/// is applied several times means all of its applications.
-pub fn layers_below(module: &Module, func: &Func, spec: &str) -> Result<BTreeSet<LayerId>, CutError> {
-    let applied = func.ops().filter(|(_, op)| op.kind.layer().is_some_and(|id| &*module[id].name == spec));
-    let mut values: Vec<ValueId> = applied.flat_map(|(_, op)| op.results.iter().copied()).collect();
-    if values.is_empty() {
-        values = resolve(module, func, spec)?.into_iter().flat_map(|point| point.values).collect();
+/// A layer of a model, or of a model inside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerPath {
+    /// The name, with the names of the nested models that it is in before it: `backbone/conv1`.
+    pub name: String,
+    /// The declaration.
+    pub layer: LayerId,
+}
+
+/// The layers that the place `spec` of `@main` is computed with, declarations of inputs included, in the order of the
+/// model. The name of a layer that is applied several times means all of its applications. A nested model is one layer,
+/// unless the place is inside it.
+pub fn layers_below(module: &Module, spec: &str) -> Result<Vec<LayerPath>, CutError> {
+    let Some(sides) = Sides::of(module, spec)? else { return Ok(Vec::new()) };
+    let Sides { models, flat, parts } = &sides;
+    let at = parts.iter().flat_map(|part| tensors(models, flat, part));
+    let needed = flat.needed_by(at.filter(|tensor| flat.producer(*tensor).is_some()));
+    let mut layers = sides.layers(|op| needed[op as usize]);
+    let main = models.func(0);
+    let read = (0..flat.len() as u32).filter(|op| needed[*op as usize]).flat_map(|op| flat.reads(op));
+    let inputs: BTreeSet<Tensor> = read.copied().filter(|tensor| *tensor < flat.num_inputs()).collect();
+    let declared = inputs.into_iter().filter_map(|input| main.params.get(input as usize)?.layer);
+    layers.extend(declared.map(|id| (vec![id], module[id].name.to_string())));
+    Ok(paths(layers))
+}
+
+/// The layers at the place `spec` of `@main` and all that read what these give, directly or through others, in the order
+/// of the model; named as by [`layers_below`].
+pub fn layers_above(module: &Module, spec: &str) -> Result<Vec<LayerPath>, CutError> {
+    let Some(sides) = Sides::of(module, spec)? else { return Ok(Vec::new()) };
+    let Sides { models, flat, parts } = &sides;
+    let slots = parts.iter().filter_map(|part| models.find(&part.calls, part.op));
+    let starts: BTreeSet<u32> = slots.filter_map(|slot| flat.op_in(slot)).collect();
+    let mut reached = vec![false; flat.num_tensors()];
+    let mut above = vec![false; flat.len()];
+    for op in 0..flat.len() as u32 {
+        if starts.contains(&op) || flat.reads(op).iter().any(|tensor| reached[*tensor as usize]) {
+            above[op as usize] = true;
+            flat.results(op).for_each(|tensor| reached[tensor as usize] = true);
+        }
     }
-    let needed = needed_by(func, values);
-    let mut read = BTreeSet::new();
-    let mut layers = BTreeSet::new();
-    for (_, op) in func.ops().filter(|(id, _)| needed[id.index()]) {
-        layers.extend(op.kind.layer());
-        read.extend(op.operands.iter().copied());
+    Ok(paths(sides.layers(|op| above[op as usize])))
+}
+
+/// A place in the graph that has the nested models on the way to it open.
+struct Sides<'m> {
+    models: Models<'m>,
+    flat: Flat,
+    parts: Vec<CutPart>,
+}
+
+impl<'m> Sides<'m> {
+    fn of(module: &'m Module, spec: &str) -> Result<Option<Self>, CutError> {
+        let Some(main) = module.func_named(MAIN) else { return Ok(None) };
+        let parts = Names::of(module, main).places(spec)?;
+        let mut open = vec![false; module.funcs.len()];
+        for part in &parts {
+            let mut func = main;
+            for call in &part.calls {
+                let Some(callee) = callee(&module[func][*call]) else { break };
+                open[callee.index()] = true;
+                func = callee;
+            }
+        }
+        let models = Models::of(module, main, &open);
+        let flat = Flat::of(&models, &open);
+        Ok(Some(Self { models, flat, parts }))
     }
-    layers.extend(func.params.iter().filter(|p| read.contains(&p.value)).filter_map(|p| p.layer));
-    Ok(layers)
+
+    /// The layers that the ops apply for which `is_among` holds: the declarations on the way to each, and its path.
+    fn layers(&self, is_among: impl Fn(u32) -> bool) -> BTreeMap<Vec<LayerId>, String> {
+        let among = (0..self.flat.len() as u32).filter(|op| is_among(*op));
+        among.filter_map(|op| self.layer(self.flat.slot(op))).collect()
+    }
+
+    fn layer(&self, slot: Slot) -> Option<(Vec<LayerId>, String)> {
+        let (mut at, mut ids) = (slot, Vec::new());
+        while at != NONE {
+            ids.push(self.models.op(at).kind.layer()?);
+            at = self.models.call(self.models.place(at).0);
+        }
+        ids.reverse();
+        let names: Vec<&str> = ids.iter().map(|id| &*self.models.module[*id].name).collect();
+        let path = names.join("/");
+        Some((ids, path))
+    }
+}
+
+fn tensors(models: &Models<'_>, flat: &Flat, part: &CutPart) -> Vec<Tensor> {
+    let Some(slot) = models.find(&part.calls, part.op) else { return Vec::new() };
+    match (flat.op_in(slot), part.before) {
+        (Some(op), true) => flat.reads(op).to_vec(),
+        (None, true) => flat.arguments_in(slot),
+        (_, false) => flat.results_in(slot),
+    }
+}
+
+fn paths(layers: BTreeMap<Vec<LayerId>, String>) -> Vec<LayerPath> {
+    layers.into_iter().filter_map(|(ids, name)| Some(LayerPath { name, layer: *ids.last()? })).collect()
 }

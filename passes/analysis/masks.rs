@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use netc_ir::{MAIN, Module, OpId};
 use netc_pass::{Dialects, Fuel};
 
-use super::OpNames;
 use crate::lower::{MaskRead, OnError, lower_funcs};
 
 /// The masks of `@main` that are read by other ops than made them.
@@ -23,6 +22,11 @@ impl MaskReads {
         let lowered = lower_funcs(module, dialects, OnError::Keep, &mut Fuel::unlimited()).unwrap_or_default();
         let main = module.func_named(MAIN).and_then(|id| lowered.into_iter().nth(id.index()));
         Self(main.map_or_else(Vec::new, |lowered| lowered.reads))
+    }
+
+    /// The ops that make masks with those that are known to read them.
+    pub(crate) fn certain(&self) -> impl Iterator<Item = (OpId, OpId)> + '_ {
+        self.0.iter().filter(|read| read.certain).flat_map(|read| read.made_by.iter().map(|maker| (*maker, read.op)))
     }
 
     /// The first read, certain ones before others, whose op has another part than one that made the mask. Ops without
@@ -49,9 +53,9 @@ pub(crate) struct Severed {
 }
 
 impl Severed {
-    /// What is severed, in words.
-    pub(crate) fn text(self, names: &OpNames<'_>) -> String {
-        let (reader, maker) = (names.op(self.reader), names.op(self.maker));
+    /// What is severed, in words. `name` gives the name of an op.
+    pub(crate) fn text(self, name: impl Fn(OpId) -> String) -> String {
+        let (reader, maker) = (name(self.reader), name(self.maker));
         let reads = if self.certain { "reads" } else { "has no meaning to netc and may read" };
         format!("`{reader}` {reads} the mask that `{maker}` attaches to its result, and no mask leaves a model")
     }

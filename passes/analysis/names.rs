@@ -8,52 +8,59 @@
 //! | `#128` | after layer 128 of Keras's `model.layers` |
 //! | `%y`, `%7` | after a value as the program's text spells it |
 //! | `a+b` | through several places at once; one that another is computed from adds nothing |
-//! | `inner/conv` | after a layer of the nested model `inner`, for passes that dissolve nested models |
+//! | `inner/conv` | after a layer of the nested model `inner`: a path, which may lead through several models |
 //!
-//! A text that is, whole, the name of a layer or a value means that, whatever characters are in it.
+//! A text that is, whole, the name or the path of a layer or a value means that, whatever characters are in it. Between
+//! `+` and `+` the longest such text counts.
 
-mod paths;
+mod index;
+mod parts;
+mod unknown;
 
 use std::collections::BTreeSet;
 
-use netc_ir::{Def, Func, Layer, LayerId, Module, OpId, ValueId};
-use netc_pass::{counted, nearest};
+use netc_ir::{Def, Func, FuncId, Layer, LayerId, Module, OpId, ValueId};
+use netc_pass::counted;
 use thiserror::Error;
 
 use super::needed::constant_producer;
 
-pub(crate) use paths::{CutPart, cut_parts};
+pub(crate) use index::Names;
+pub(crate) use parts::CutPart;
 
 /// A name that is not a place to cut at.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum CutError {
     /// Nothing has the name.
-    #[error("there is no {kind} `{name}` in `@{func}`{hint}")]
+    #[error("there is no {kind} `{name}`{hint}")]
     Unknown {
         /// What was looked for.
         kind: &'static str,
         /// The name.
         name: String,
-        /// The function.
-        func: String,
         /// The nearest names.
         hint: String,
     },
     /// The layer is in a nested model.
-    #[error("`{name}` is a layer of `@{func}`, a model inside the model{hint}")]
+    #[error("there is no layer `{name}`. Layers in nested models are named by path; {hint}")]
     Nested {
         /// The layer.
         name: String,
-        /// The nested model.
-        func: String,
-        /// The path by which it can be named.
+        /// The paths by which it can be named.
         hint: String,
     },
-    /// The path of a layer in a nested model, where only the layers of the model itself are asked for.
-    #[error(
-        "`{name}` lies in a model inside the model: only `split` and `extract` cut there; `--pass inline` makes its layers \
-         those of the model"
-    )]
+    /// The layer is inside another, which is one op.
+    #[error("`{name}` is inside `{layer}` ({class}), which is applied as one op: cut before or after `{layer}`")]
+    Opaque {
+        /// The layer.
+        name: String,
+        /// The layer that it is inside of.
+        layer: String,
+        /// What that is.
+        class: String,
+    },
+    /// The path of a layer in a nested model, where only the layers of the model itself can be named.
+    #[error("`{name}` is inside a nested model")]
     Inside {
         /// The path.
         name: String,
@@ -119,10 +126,28 @@ pub struct CutPoint {
     pub values: Vec<ValueId>,
 }
 
-/// The places that `spec` names in `func`, joined by `+` in the text.
-pub fn resolve(module: &Module, func: &Func, spec: &str) -> Result<Vec<CutPoint>, CutError> {
-    let scope = Scope { module, func };
-    scope.parts(spec)?.into_iter().map(|part| scope.point(part)).collect()
+/// The places that `spec` names in `main`, joined by `+` in the text; none of them inside a nested model.
+pub fn resolve(module: &Module, main: FuncId, spec: &str) -> Result<Vec<CutPoint>, CutError> {
+    let func = &module[main];
+    let point = |part: CutPart| match part.calls[..] {
+        [] => Ok(CutPoint::of(func, part.op, part.value, part.before)),
+        _ => Err(CutError::Inside { name: part.text }),
+    };
+    Names::of(module, main).parts(spec)?.into_iter().map(point).collect()
+}
+
+impl CutPoint {
+    /// The place after `op`, after its result `value` alone, or before it: at what it reads, without what is there before
+    /// anything runs, which are inputs, weights and constants.
+    pub(crate) fn of(func: &Func, op: OpId, value: Option<ValueId>, before: bool) -> Self {
+        let is_computed = |v: &ValueId| func.producer(*v).is_some() && constant_producer(func, *v).is_none();
+        let values = match (before, value) {
+            (true, _) => func[op].operands.iter().copied().filter(is_computed).collect(),
+            (false, Some(value)) => vec![value],
+            (false, None) => func[op].results.clone(),
+        };
+        Self { op, values }
+    }
 }
 
 const BEFORE: &str = "before:";
@@ -152,158 +177,6 @@ fn is_operation(layer: &Layer) -> bool {
     layer.class.starts_with("keras.ops.")
 }
 
-#[derive(Clone, Copy)]
-struct Scope<'m> {
-    module: &'m Module,
-    func: &'m Func,
-}
-
-/// A place without a side.
-enum Place {
-    Op(OpId),
-    Value(ValueId),
-}
-
-impl Scope<'_> {
-    /// What stands between `+` and `+`.
-    fn parts(self, spec: &str) -> Result<Vec<&str>, CutError> {
-        let whole = self.is_name(spec) || spec.strip_prefix(BEFORE).is_some_and(|s| self.is_name(s));
-        let parts: Vec<&str> = if whole { vec![spec] } else { spec.split('+').collect() };
-        if parts.iter().any(|p| p.is_empty() || *p == BEFORE) {
-            return Err(CutError::Empty { spec: spec.into() });
-        }
-        Ok(parts)
-    }
-
-    /// Whether the cut is before the place, and the place.
-    fn side(self, text: &str) -> (bool, &str) {
-        match text.strip_prefix(BEFORE) {
-            Some(rest) if !self.is_name(text) => (true, rest),
-            _ => (false, text),
-        }
-    }
-
-    fn point(self, text: &str) -> Result<CutPoint, CutError> {
-        let (before, name) = self.side(text);
-        let (op, after) = match self.place(name)? {
-            Place::Op(op) => (op, self.func[op].results.clone()),
-            Place::Value(value) => match self.func.producer(value) {
-                Some(op) => (op, vec![value]),
-                None => return Err(CutError::Input { name: name.into() }),
-            },
-        };
-        Ok(CutPoint { op, values: if before { self.computed_operands(op) } else { after } })
-    }
-
-    /// What `op` reads, without what is there before anything runs: inputs, weights and constants.
-    fn computed_operands(self, op: OpId) -> Vec<ValueId> {
-        let is_computed = |v: &ValueId| self.func.producer(*v).is_some() && constant_producer(self.func, *v).is_none();
-        self.func[op].operands.iter().copied().filter(is_computed).collect()
-    }
-
-    fn is_name(self, text: &str) -> bool {
-        self.applications(|id| &*self.module[id].name == text).is_some() || self.value_named(text).is_some()
-    }
-
-    fn place(self, text: &str) -> Result<Place, CutError> {
-        self.find(text)?.ok_or_else(|| self.unknown(text))
-    }
-
-    /// The place of that name; `None` if nothing has it.
-    fn find(self, text: &str) -> Result<Option<Place>, CutError> {
-        if let Some(ops) = self.applications(|id| &*self.module[id].name == text) {
-            return only(text, &ops).map(Some);
-        }
-        if let Some(value) = self.value_named(text).or_else(|| self.value_spelled(text)) {
-            return Ok(Some(Place::Value(value)));
-        }
-        if let Some((name, index)) = text.rsplit_once('@')
-            && let Ok(index) = index.parse()
-            && let Some(ops) = self.layer(name)?
-        {
-            return nth(name, &ops, index).map(Some);
-        }
-        self.layer(text)?.map(|ops| only(text, &ops)).transpose()
-    }
-
-    /// The applications of the layer called `name`, or counted by it.
-    fn layer(self, name: &str) -> Result<Option<Vec<OpId>>, CutError> {
-        let Some(index) = name.strip_prefix('#').and_then(|n| n.parse::<usize>().ok()) else {
-            return Ok(self.applications(|id| &*self.module[id].name == name));
-        };
-        let layers = model_layers(self.module, self.func);
-        match (layers.get(index), layers.len()) {
-            (Some(layer), _) => Ok(self.applications(|id| id == *layer)),
-            (None, 0) => Err(CutError::NoLayers { index }),
-            (None, count) => Err(CutError::IndexOutOfRange { index, count, last: count - 1 }),
-        }
-    }
-
-    /// The ops that apply the layer, in order; none if it declares an input, `None` if the function does not have it.
-    fn applications(self, is_layer: impl Fn(LayerId) -> bool) -> Option<Vec<OpId>> {
-        let ops = self.func.ops().filter(|(_, op)| op.kind.layer().is_some_and(&is_layer));
-        let ops: Vec<OpId> = ops.map(|(id, _)| id).collect();
-        let known = !ops.is_empty() || self.func.params.iter().any(|p| p.layer.is_some_and(&is_layer));
-        known.then_some(ops)
-    }
-
-    fn value_named(self, name: &str) -> Option<ValueId> {
-        self.func.values_in_order().find(|v| self.func[*v].name.as_deref() == Some(name))
-    }
-
-    /// The value that the program's text spells `%name`, or `%7` where it has no name.
-    fn value_spelled(self, text: &str) -> Option<ValueId> {
-        let name = text.strip_prefix('%')?;
-        self.value_named(name).or_else(|| {
-            let value = self.func.values_in_order().nth(name.parse().ok()?)?;
-            self.func[value].name.is_none().then_some(value)
-        })
-    }
-
-    fn unknown(self, name: &str) -> CutError {
-        if matches!(self.inside(name), Ok(Some(_))) {
-            return CutError::Inside { name: name.into() };
-        }
-        let layer_of = |f: &Func| f.layers().into_iter().any(|id| &*self.module[id].name == name);
-        if let Some(func) = self.module.funcs.iter().find(|f| layer_of(f)) {
-            let path = self.path_to(name);
-            let hint = path.map_or_else(String::new, |path| format!(": `split` and `extract` know it as `{path}`"));
-            return CutError::Nested { name: name.into(), func: func.name.to_string(), hint };
-        }
-        let layers = self.func.layers();
-        let mut names: Vec<&str> = layers.iter().map(|id| &*self.module[*id].name).collect();
-        let kind = if names.is_empty() { "value" } else { "layer" };
-        if names.is_empty() {
-            names = self.func.values_in_order().filter_map(|v| self.func[v].name.as_deref()).collect();
-        }
-        let hint = nearest(name.trim_start_matches('%'), &names);
-        CutError::Unknown { kind, name: name.into(), func: self.func.name.to_string(), hint }
-    }
-}
-
-fn only(name: &str, ops: &[OpId]) -> Result<Place, CutError> {
-    match ops {
-        [] => Err(CutError::Input { name: name.into() }),
-        [op] => Ok(Place::Op(*op)),
-        several => Err(CutError::SeveralApplications {
-            name: name.into(),
-            count: several.len(),
-            choices: choices(name, several.len()),
-        }),
-    }
-}
-
-fn nth(name: &str, ops: &[OpId], index: usize) -> Result<Place, CutError> {
-    match ops.get(index) {
-        Some(op) => Ok(Place::Op(*op)),
-        None if ops.is_empty() => Err(CutError::Input { name: name.into() }),
-        None => {
-            let (name, count) = (name.to_string(), ops.len());
-            Err(CutError::NoSuchApplication { choices: choices(&name, count), name, index, count })
-        }
-    }
-}
-
 /// `a@0, a@1, a@2`, with the middle left out where there are many.
 fn choices(name: &str, count: usize) -> String {
     let text = |i: usize| format!("`{name}@{i}`");
@@ -313,7 +186,7 @@ fn choices(name: &str, count: usize) -> String {
     format!("{}, {}, ..., {}", text(0), text(1), text(count - 1))
 }
 
-/// What the places of a function are called; [`resolve`] reads every answer back.
+/// What the places of a function are called.
 pub struct OpNames<'m> {
     module: &'m Module,
     func: &'m Func,

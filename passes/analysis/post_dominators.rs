@@ -1,18 +1,18 @@
-//! The post-dominator tree of a function: what everything computed from a value passes through.
+//! The post-dominator tree of a graph: what everything computed from a tensor passes through.
 //!
-//! Nodes are the parameters, the live ops, and an exit. Weights and constants are no nodes: each reader has its own, so
-//! they lead nowhere together. A node's successors are the ops that read it; a node that nothing reads has the exit.
-//! Node `p` post-dominates `n` if every path from `n` to the exit passes through `p`.
+//! Nodes are the live ops and an exit. Weights and constants are no nodes: each reader has its own, so they lead nowhere
+//! together. Inputs of the model are none either: each part of a split reads them itself. A node's successors are the ops
+//! that read it; a node that nothing reads has the exit. Node `p` post-dominates `n` if every path from `n` to the exit
+//! passes through `p`.
 //!
-//! Functions are acyclic and stand in order, so one backward walk is enough: a node's parent is the lowest common
-//! ancestor of its successors, which are all in the tree by then. Ancestors are found over jump pointers (Myers, "An
+//! Graphs are acyclic and in order, so one backward walk is enough: a node's parent is the lowest common ancestor of its
+//! successors, which the walk has put into the tree already. Ancestors are found over jump pointers (Myers, "An
 //! applicative random-access stack", 1983) in logarithmic time, so the whole takes `O((n + m) log n)` on any graph.
 //! The well-known algorithm of Cooper, Harvey and Kennedy walks parent by parent, which is quadratic where many values
 //! are read both near and far.
 
-use netc_ir::{Def, Func, OpId, ValueId};
-
-use super::needed::{is_constant, live_ops};
+use super::flat::Flat;
+use super::models::NONE;
 
 /// A node of the tree. Successors, and so ancestors in the tree, have larger numbers.
 pub(crate) type Node = u32;
@@ -24,21 +24,19 @@ pub(crate) struct PostDominators {
     depth: Vec<u32>,
     /// Edges of the graph from a producer to a reader.
     edges: Vec<(Node, Node)>,
-    node_of_param: Vec<Node>,
-    node_of_op: Vec<Option<Node>>,
-    ops: Vec<OpId>,
+    node_of_op: Vec<Node>,
+    ops: Vec<u32>,
 }
 
 impl PostDominators {
-    /// Computes the tree of `func`.
-    pub(crate) fn of(func: &Func) -> Self {
-        let mut tree = Self::without_edges(func);
+    /// Computes the tree of `flat`.
+    pub(crate) fn of(flat: &Flat) -> Self {
+        let mut tree = Self::without_edges(flat);
         let mut meet: Vec<Option<Node>> = vec![None; tree.parent.len()];
         for node in (0..tree.exit()).rev() {
             tree.attach(node, meet[node as usize].unwrap_or(tree.exit()));
-            let Some(op) = tree.op(node) else { continue };
-            for value in &func[op].operands {
-                let Some(from) = tree.node_of(func, *value) else { continue };
+            for tensor in flat.reads(tree.op(node)) {
+                let Some(from) = flat.producer(*tensor).and_then(|op| tree.node(op)) else { continue };
                 tree.edges.push((from, node));
                 let met = meet[from as usize].map_or(node, |m| tree.common(m, node));
                 meet[from as usize] = Some(met);
@@ -47,22 +45,20 @@ impl PostDominators {
         tree
     }
 
-    fn without_edges(func: &Func) -> Self {
-        let live = live_ops(func);
-        let ops: Vec<OpId> = func.op_ids().filter(|op| live[op.index()] && !is_constant(&func[*op].kind)).collect();
-        let params = func.params.len();
-        let exit = (params + ops.len()) as Node;
-        let mut node_of_op = vec![None; func.num_op_slots()];
-        for (op, node) in ops.iter().zip(params as Node..) {
-            node_of_op[op.index()] = Some(node);
+    fn without_edges(flat: &Flat) -> Self {
+        let live = flat.live();
+        let ops: Vec<u32> = (0..flat.len() as u32).filter(|op| live[*op as usize] && !flat.is_constant(*op)).collect();
+        let exit = ops.len() as Node;
+        let mut node_of_op = vec![NONE; flat.len()];
+        for (op, node) in ops.iter().zip(0..) {
+            node_of_op[*op as usize] = node;
         }
-        let size = exit as usize + 1;
+        let size = ops.len() + 1;
         Self {
             parent: vec![exit; size],
             jump: vec![exit; size],
             depth: vec![0; size],
             edges: Vec::new(),
-            node_of_param: (0..params as Node).collect(),
             node_of_op,
             ops,
         }
@@ -83,22 +79,14 @@ impl PostDominators {
         self.depth[node as usize]
     }
 
-    /// The op that `node` stands for; parameters and the exit have none.
-    pub(crate) fn op(&self, node: Node) -> Option<OpId> {
-        self.ops.get((node as usize).checked_sub(self.node_of_param.len())?).copied()
+    /// The op that `node`, which is not the exit, stands for.
+    pub(crate) fn op(&self, node: Node) -> u32 {
+        self.ops[node as usize]
     }
 
     /// The node of an op: dead ones, weights and constants have none.
-    pub(crate) fn node(&self, op: OpId) -> Option<Node> {
-        self.node_of_op[op.index()]
-    }
-
-    /// The node that defines `value`, if that is one.
-    pub(crate) fn node_of(&self, func: &Func, value: ValueId) -> Option<Node> {
-        match func[value].def {
-            Def::Param(i) => self.node_of_param.get(i as usize).copied(),
-            Def::Result(op, _) => self.node(op),
-        }
+    pub(crate) fn node(&self, op: u32) -> Option<Node> {
+        Some(self.node_of_op[op as usize]).filter(|node| *node != NONE)
     }
 
     /// The edges from producers to readers; a reader that reads twice has two.

@@ -45,7 +45,7 @@ fn splits() {
             let planned = timed(&mut plan, || split::plan(&module, &at));
             let Ok(planned) = planned else { return println!("there is no such cut") };
             timed(&mut apply, || split::apply(&mut copy, &planned));
-            timed(&mut cuts, || one_tensor_cuts(&module, &module.funcs[0]).len());
+            timed(&mut cuts, || one_tensor_cuts(&module, &Dialects::new()).len());
             let _ = timed(&mut check, || verify(&copy));
         }
         let per_op = (plan + apply) * 1e9 / n as f64;

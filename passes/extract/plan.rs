@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use netc_ir::{Func, Module, OpId, ValueId};
-use netc_pass::PassError;
+use netc_ir::{Func, MAIN, Module, OpId, ValueId};
+use netc_pass::{Dialects, PassError};
 use thiserror::Error;
 
-use crate::analysis::{CutError, CutPoint, OpNames, constant_producer, is_constant, resolve};
+use super::INFO;
+use crate::analysis::{CutError, CutPoint, Names, OpNames, constant_producer, is_constant};
+use crate::dissolve::{Dissolved, dissolve};
 use crate::part::Crossing;
 
 /// A part that cannot be taken out.
@@ -97,16 +99,28 @@ pub struct FurtherInput {
     pub reader: String,
 }
 
-/// Decides which part of `@main` of a verified module the text `FROM..TO` means.
+/// Decides which part of `@main` of a verified module the text `FROM..TO` means, in the module without the nested models
+/// that an end is inside of.
 ///
-/// The time is linear in the size of the function.
-pub fn plan(module: &Module, text: &str) -> Result<ExtractPlan, PassError> {
-    Ok(try_plan(module, text)?)
+/// The time is linear in the size of the model.
+pub(super) fn plan<'m>(
+    module: &'m Module,
+    text: &str,
+    dialects: &Dialects,
+) -> Result<(Dissolved<'m>, ExtractPlan), PassError> {
+    let main = module.func_named(MAIN).ok_or(ExtractError::NoMain)?;
+    let (from, to) = ends(&Names::of(module, main), text)?;
+    let given: Vec<String> = [from, to].iter().filter(|end| !end.is_empty()).map(ToString::to_string).collect();
+    let mut dissolved = dissolve(module, &given, INFO.name, dialects)?;
+    let mut points = std::mem::take(&mut dissolved.cuts).into_iter();
+    let mut end = |text| End { text, points: if text == "" { None } else { points.next() } };
+    let (from, to) = (end(from), end(to));
+    let plan = between(&dissolved, &from, &to)?;
+    Ok((dissolved, plan))
 }
 
-fn try_plan(module: &Module, text: &str) -> Result<ExtractPlan, ExtractError> {
-    let main = module.main().ok_or(ExtractError::NoMain)?;
-    let (from, to) = ends(module, main, text)?;
+fn between(dissolved: &Dissolved<'_>, from: &End<'_>, to: &End<'_>) -> Result<ExtractPlan, ExtractError> {
+    let main = dissolved.module.main().ok_or(ExtractError::NoMain)?;
     let starts = from.starts(main, to.text)?;
     let below = below(main, starts.as_ref());
     let outputs = to.outputs(main, from.text, starts.as_ref(), &below)?;
@@ -116,7 +130,7 @@ fn try_plan(module: &Module, text: &str) -> Result<ExtractPlan, ExtractError> {
     if !from.points.iter().flatten().all(used) {
         return Err(ExtractError::Unneeded { from: from.text.into(), to: to.text.into() });
     }
-    let further = starts.map_or(Vec::new(), |starts| further(module, main, &ops, &inputs, &starts));
+    let further = starts.map_or(Vec::new(), |starts| further(dissolved, main, &ops, &inputs, &starts));
     Ok(ExtractPlan { ops, inputs, outputs, further, whole: main.num_ops(), from: from.text.into() })
 }
 
@@ -127,23 +141,15 @@ struct End<'t> {
     points: Option<Vec<CutPoint>>,
 }
 
-/// The ways to read the text as two ends.
-pub(super) fn texts(text: &str) -> impl Iterator<Item = (&str, &str)> {
-    let dots = text.char_indices().filter(move |(at, _)| text[*at..].starts_with("..") && text != "..");
-    dots.map(move |(at, _)| (&text[..at], &text[at + 2..]))
-}
-
-/// Reads the two ends. Names may contain `..`: the first place in the text is taken where both ends mean something.
-fn ends<'t>(module: &Module, main: &Func, text: &'t str) -> Result<(End<'t>, End<'t>), ExtractError> {
-    let end = |text: &'t str| match text {
-        "" => Ok(End { text, points: None }),
-        text => resolve(module, main, text).map(|points| End { text, points: Some(points) }),
-    };
+/// The texts of the two ends. Names may contain `..`: the first place in the text is taken where both ends mean something.
+fn ends<'t>(names: &Names<'_>, text: &'t str) -> Result<(&'t str, &'t str), ExtractError> {
+    let check = |end: &str| if end.is_empty() { Ok(()) } else { names.parts(end).map(drop) };
+    let dots = text.char_indices().filter(|(at, _)| text[*at..].starts_with("..") && text != "..");
     let mut first_error = None;
-    for (from, to) in texts(text) {
-        let from = end(from).map_err(|e| of_from(e, to));
-        match from.and_then(|from| Ok((from, end(to).map_err(of_to)?))) {
-            Ok(both) => return Ok(both),
+    for (from, to) in dots.map(|(at, _)| (&text[..at], &text[at + 2..])) {
+        let from_is_place = check(from).map_err(|e| of_from(e, to));
+        match from_is_place.and_then(|()| check(to).map_err(of_to)) {
+            Ok(()) => return Ok((from, to)),
             Err(error) => first_error = first_error.or(Some(error)),
         }
     }
@@ -265,19 +271,19 @@ fn close(main: &Func, within: &[bool]) -> (Vec<OpId>, Vec<ValueId>) {
 }
 
 fn further(
-    module: &Module,
+    dissolved: &Dissolved<'_>,
     main: &Func,
     ops: &[OpId],
     inputs: &[ValueId],
     starts: &BTreeSet<ValueId>,
 ) -> Vec<FurtherInput> {
-    let names = OpNames::of(module, main);
+    let names = OpNames::of(&dissolved.module, main);
     let mut readers: BTreeMap<ValueId, OpId> = BTreeMap::new();
     for op in ops.iter().rev() {
         readers.extend(main[*op].operands.iter().map(|v| (*v, *op)));
     }
     let further = inputs.iter().filter(|v| !starts.contains(v)).filter_map(|v| {
-        let reader = names.op(*readers.get(v)?);
+        let reader = dissolved.name(*readers.get(v)?);
         Some(FurtherInput { input: Crossing::of(main, &names, *v), computed: main.producer(*v).is_some(), reader })
     });
     further.collect()

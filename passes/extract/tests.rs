@@ -92,8 +92,8 @@ fn errors_say_which_end_is_wrong() {
     let syntax = "is not a part: expected FROM..TO, as in `extract=mixed3..mixed9`, `..mixed9` or `mixed3..`";
     check_error("stem", &format!("`stem` {syntax}"));
     check_error("..", &format!("`..` {syntax}"));
-    check_error("stam..top", "there is no layer `stam` in `@main`; did you mean `stem` or `sum`?");
-    check_error("stem..tup", "there is no layer `tup` in `@main`; did you mean `top`?");
+    check_error("stam..top", "there is no layer `stam`; did you mean `stem` or `sum`?");
+    check_error("stem..tup", "there is no layer `tup`; did you mean `top`?");
     check_error("sum..branch", "`branch` is not computed from `sum`");
     check_error("aux..top", "`top` is not computed from `aux`");
     check_error("stem..stem", "`stem` and `stem` are the same place: nothing is computed between them");

@@ -84,9 +84,19 @@ fn the_others_are_made_trainable_where_it_is_asked_for() {
 
 #[test]
 fn a_place_that_is_none_is_an_error() {
-    let error = "pass `freeze=wrop`: there is no layer `wrop` in `@main`; did you mean `wrap` or `top`?";
+    let error = "pass `freeze=wrop`: there is no layer `wrop`; did you mean `wrap` or `top`?";
     assert_eq!(run(MODEL, "freeze=wrop"), Err(error.into()));
-    let error = "pass `freeze=enc/inside`: `enc/inside` lies in a model inside the model: only `split` and `extract` cut \
-                 there; `--pass inline` makes its layers those of the model";
-    assert_eq!(run(MODEL, "freeze=enc/inside@0"), Err(error.replace("inside`", "inside@0`")));
+}
+
+#[test]
+fn a_place_inside_a_nested_model_freezes_what_is_below_it_there() {
+    let text = MODEL.replace("  %z = keras.Dense l5(%y) : f32[N,2]\n", "  %z = keras.Dense l9(%y) : f32[N,2]\n");
+    let text = text.replace("func @enc", "layer l9 \"last\" : keras.Dense {config = {trainable = true}}\nfunc @enc");
+    let (after, remarks) = run(&text, "freeze=enc/inside").unwrap();
+    let says = |to: &str| {
+        let lines = after.lines().filter(|l| l.starts_with("layer") && l.contains(&format!("trainable = {to}")));
+        lines.filter_map(|l| l.split('"').nth(1)).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!((says("false").as_str(), says("true").as_str()), ("a wrap inside top", "enc b last"), "{remarks:?}");
+    assert!(after.contains("call @enc"), "the model stays nested");
 }

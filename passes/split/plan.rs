@@ -2,14 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use netc_ir::{Func, Module, Name, OpId, ValueId};
+use netc_ir::{Func, FuncId, MAIN, Module, Name, OpId, ValueId};
 use netc_pass::PassError;
 use thiserror::Error;
 
 use crate::analysis::calls::stages;
-use crate::analysis::{
-    CutError, CutPoint, OneTensorCuts, OpNames, constant_producer, is_constant, live_ops, needed_by, resolve,
-};
+use crate::analysis::{CutError, CutPoint, OpNames, constant_producer, is_constant, live_ops, needed_by, resolve};
 use crate::copy::unique;
 use crate::part::Crossing;
 
@@ -51,10 +49,13 @@ pub enum SplitError {
     Same(String, String),
     /// Two cuts have no order.
     #[error(
-        "`{0}` and `{1}` lie on parallel branches: neither is computed from the other. \
+        "`{0}` and `{1}` are on parallel branches: neither is computed from the other. \
          To cut through both at once say `split={0}+{1}`"
     )]
     Parallel(String, String),
+    /// A mask would not reach its reader.
+    #[error("{0}")]
+    Mask(String),
 }
 
 impl From<SplitError> for PassError {
@@ -101,27 +102,42 @@ pub struct Boundary {
     pub crossing: Vec<Crossing>,
     /// The inputs of the model that are read before it and after it.
     pub shared_inputs: Vec<Crossing>,
-    /// Where more than one tensor crosses: the names of the nearest one-tensor cuts before and after.
-    pub nearest: [Option<String>; 2],
+    /// The values that it is at.
+    pub(super) at: Vec<ValueId>,
+    /// Where more than one tensor crosses: the names of the nearest one-tensor cuts before and after, if they were looked
+    /// for.
+    pub nearest: Option<[Option<String>; 2]>,
 }
 
-/// Decides how to split `@main` of a verified module at the cuts `at`, in whatever order.
+/// Decides how to split `@main` of a verified module at the cuts `at`, in whatever order. None of them is inside a nested
+/// model, and masks are not looked at: [`prepare`](super::prepare()) does both.
 ///
 /// The time is linear in the size of the function for each cut.
 pub fn plan(module: &Module, at: &[String]) -> Result<SplitPlan, PassError> {
-    Ok(try_plan(module, at)?)
+    let main = splittable(module, at)?;
+    let cut = |spec: &String| Ok((spec.clone(), resolve(module, main, spec)?));
+    let cuts = at.iter().map(cut).collect::<Result<Vec<_>, SplitError>>()?;
+    Ok(plan_at(module, cuts)?)
 }
 
-fn try_plan(module: &Module, at: &[String]) -> Result<SplitPlan, SplitError> {
-    let main = module.main().ok_or(SplitError::NoMain)?;
+/// The function that can be split.
+pub(super) fn splittable(module: &Module, at: &[String]) -> Result<FuncId, SplitError> {
+    let main = module.func_named(MAIN).ok_or(SplitError::NoMain)?;
     if at.is_empty() {
         return Err(SplitError::NoCut);
     }
-    if let Some(stage) = stages(module, main).first() {
+    if let Some(stage) = stages(module, &module[main]).first() {
         return Err(SplitError::AlreadySplit(module[*stage].name.to_string()));
     }
+    Ok(main)
+}
+
+/// Decides how to split `@main` at cuts with their places in it.
+pub(super) fn plan_at(module: &Module, cuts: Vec<(String, Vec<CutPoint>)>) -> Result<SplitPlan, SplitError> {
+    let main = module.main().ok_or(SplitError::NoMain)?;
     let live = live_ops(main);
-    let cuts = at.iter().map(|spec| Cut::of(module, main, &live, spec)).collect::<Result<Vec<_>, _>>()?;
+    let cuts =
+        cuts.into_iter().map(|(spec, points)| Cut::of(main, &live, spec, points)).collect::<Result<Vec<_>, _>>()?;
     let (cuts, reordered) = in_order(cuts);
     let stage_of = assign_stages(main, &live, &cuts)?;
     Ok(Planner { module, main, stage_of, live, cuts }.plan(reordered))
@@ -151,17 +167,17 @@ struct Cut {
 }
 
 impl Cut {
-    fn of(module: &Module, main: &Func, live: &[bool], spec: &str) -> Result<Self, SplitError> {
-        let points = resolve(module, main, spec)?;
+    fn of(main: &Func, live: &[bool], spec: String, points: Vec<CutPoint>) -> Result<Self, SplitError> {
         if points.iter().any(|p| !live[p.op.index()]) {
-            return Err(SplitError::Dead(spec.into()));
+            return Err(SplitError::Dead(spec));
         }
         if points.iter().all(|p| is_constant(&main[p.op].kind)) {
-            return Err(SplitError::Constant(spec.into()));
+            return Err(SplitError::Constant(spec));
         }
-        let mut cut = Self { spec: spec.into(), points, size: 0 };
+        let mut cut = Self { spec, points, size: 0 };
         cut.size = cut.ops_before(main).iter().filter(|b| **b).count();
         if cut.size == 0 {
+            let spec = &cut.spec;
             return Err(SplitError::NothingBefore(spec.strip_prefix("before:").unwrap_or(spec).into()));
         }
         Ok(cut)
@@ -304,9 +320,6 @@ impl Planner<'_> {
                 if computed { &mut boundary.crossing } else { &mut boundary.shared_inputs }.push(crossing);
             }
         }
-        if boundaries.iter().any(Boundary::is_wide) {
-            self.name_nearest(names, &mut boundaries);
-        }
         boundaries
     }
 
@@ -320,21 +333,22 @@ impl Planner<'_> {
         }
         spans
     }
-
-    fn name_nearest(&self, names: &OpNames<'_>, boundaries: &mut [Boundary]) {
-        let one_tensor = OneTensorCuts::of(self.main);
-        for (i, boundary) in boundaries.iter_mut().enumerate().filter(|(_, b)| b.is_wide()) {
-            let inside = |op: OpId| self.stage_of[op.index()] <= i;
-            let ends: Vec<OpId> = self.cuts[i].values().filter_map(|v| self.main.producer(v)).collect();
-            let nearest = [one_tensor.last_within(inside), one_tensor.first_around(&ends, inside)];
-            boundary.nearest = nearest.map(|op| op.map(|op| names.op(op)));
-        }
-    }
 }
 
 fn empty_boundary(cut: &Cut) -> Boundary {
     let (crossing, shared_inputs) = (Vec::new(), Vec::new());
-    Boundary { spec: cut.spec.clone(), crossing, shared_inputs, nearest: [None, None] }
+    Boundary { spec: cut.spec.clone(), crossing, shared_inputs, at: cut.values().collect(), nearest: None }
+}
+
+impl SplitPlan {
+    /// The stage of each op of `@main`, by op id; of those that are dropped, one behind the last.
+    pub(super) fn stage_of(&self, module: &Module) -> Vec<usize> {
+        let mut stage_of = vec![self.stages.len(); module.main().map_or(0, Func::num_op_slots)];
+        for (i, stage) in self.stages.iter().enumerate() {
+            stage.ops.iter().for_each(|op| stage_of[op.index()] = i);
+        }
+        stage_of
+    }
 }
 
 impl StagePlan {
@@ -345,8 +359,8 @@ impl StagePlan {
 }
 
 impl Boundary {
-    /// Whether more than one tensor crosses, or an input of the model is read on both sides.
+    /// Whether more than one computed tensor crosses.
     pub fn is_wide(&self) -> bool {
-        self.crossing.len() > 1 || !self.shared_inputs.is_empty()
+        self.crossing.len() > 1
     }
 }

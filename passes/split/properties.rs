@@ -1,6 +1,7 @@
 //! Splits of random programs.
 
-use netc_ir::{Module, Op, OpId, OpKind, verify};
+use netc_ir::{MAIN, Module, Op, OpId, OpKind, verify};
+use netc_pass::Dialects;
 use netc_testgen::property::config;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -47,19 +48,21 @@ proptest! {
 
     #[test]
     fn one_tensor_crosses_at_one_tensor_cuts(module in prop_oneof![random_module(), random_lowered()]) {
-        for cut in one_tensor_cuts(&module, module.main().unwrap()) {
-            let plan = plan(&module, &[cut.name]).unwrap();
+        for cut in one_tensor_cuts(&module, &Dialects::new()) {
+            let plan = prepare(&module, &[cut.name], &Dialects::new()).unwrap().plan;
             let boundary = &plan.boundaries[0];
             prop_assert!(!boundary.is_wide());
-            prop_assert_eq!(boundary.crossing.iter().map(|c| c.value).collect::<Vec<_>>(), vec![cut.value]);
+            prop_assert_eq!(boundary.crossing.iter().map(|c| &c.ty).collect::<Vec<_>>(), vec![&cut.ty]);
+            let shared: Vec<String> = boundary.shared_inputs.iter().map(|c| c.name.clone()).collect();
+            prop_assert_eq!(shared, cut.shared_inputs.iter().map(|name| format!("%{name}")).collect::<Vec<_>>());
         }
     }
 
     #[test]
     fn the_nearest_one_tensor_cuts_enclose_a_wide_one(module in random_module(), place in any::<(Index, bool)>()) {
         let at = cuts(&module, &[place]);
-        let Ok(wide) = plan(&module, &at) else { return Ok(()) };
-        for (name, is_before) in wide.boundaries[0].nearest.iter().zip([true, false]) {
+        let Ok(wide) = prepare(&module, &at, &Dialects::new()) else { return Ok(()) };
+        for (name, is_before) in wide.plan.boundaries[0].nearest.iter().flatten().zip([true, false]) {
             let Some(name) = name else { continue };
             let pair = plan(&module, &[name.clone(), at[0].clone()]).unwrap();
             prop_assert_eq!(&pair.boundaries[usize::from(!is_before)].spec, name);
@@ -72,7 +75,7 @@ proptest! {
         let at = cuts(&module, &[a, b]);
         let main = module.main().unwrap();
         let before = |spec: &String| {
-            let points = crate::analysis::resolve(&module, main, spec).unwrap();
+            let points = crate::analysis::resolve(&module, module.func_named(MAIN).unwrap(), spec).unwrap();
             let mut ops = crate::analysis::needed_by(main, points.into_iter().flat_map(|p| p.values));
             main.ops().for_each(|(id, op)| ops[id.index()] &= !is_constant(&op.kind));
             ops

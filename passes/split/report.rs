@@ -49,10 +49,12 @@ impl fmt::Display for Boundary {
             list(f, &self.shared_inputs)?;
         }
         match &self.nearest {
-            _ if !self.is_wide() => Ok(()),
-            [None, None] => f.write_str("; there is no one-tensor cut before or after"),
-            [Some(one), None] | [None, Some(one)] => write!(f, "; nearest one-tensor cut: after `{one}`"),
-            [Some(before), Some(after)] => write!(f, "; nearest one-tensor cuts: after `{before}`, after `{after}`"),
+            None => Ok(()),
+            Some([None, None]) => f.write_str("; there is no one-tensor cut before or after"),
+            Some([Some(one), None] | [None, Some(one)]) => write!(f, "; nearest one-tensor cut: after `{one}`"),
+            Some([Some(before), Some(after)]) => {
+                write!(f, "; nearest one-tensor cuts: after `{before}`, after `{after}`")
+            }
         }
     }
 }

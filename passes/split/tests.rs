@@ -305,7 +305,7 @@ fn several_values_are_one_cut() {
     let (split, remarks) = run(text, "split=a+b").unwrap();
     assert_eq!(run(text, "split=before:y").map(|r| r.0), Ok(split));
     insta::assert_snapshot!(remarks.join("\n"), @r#"
-    split: boundary `a+b`: 2 tensors cross: %a f32[2] (8 bytes per example), %b f32[2] (8 bytes per example); there is no one-tensor cut before or after
+    split: boundary `a+b`: 2 tensors cross: %a f32[2] (8 bytes per example), %b f32[2] (8 bytes per example); nearest one-tensor cut: after `%b`
     "#);
 }
 
@@ -359,8 +359,7 @@ fn remarks_do_not_list_hundreds() {
     text += &format!("  %y = t.Sum({}) : any[*]\n}}\n", all.join(", "));
     let (_, remarks) = run(&text, "split=before:y").unwrap();
     assert!(
-        remarks[0]
-            .ends_with("%a7 f32[N,3] (12 bytes per example), and 12 more; there is no one-tensor cut before or after"),
+        remarks[0].ends_with("%a7 f32[N,3] (12 bytes per example), and 12 more; nearest one-tensor cut: after `%a19`"),
         "{remarks:?}"
     );
     let mut module = parse(&text).unwrap();
@@ -371,7 +370,7 @@ fn remarks_do_not_list_hundreds() {
 
 #[test]
 fn errors_name_the_cut() {
-    check_error(RESIDUAL, "brunch", "there is no layer `brunch` in `@main`; did you mean `branch`?");
+    check_error(RESIDUAL, "brunch", "there is no layer `brunch`; did you mean `branch`?");
     check_error(RESIDUAL, "unused", "no output of the model needs `unused`: there is nothing to cut");
     check_error(RESIDUAL, "image", "`image` is an input of the model: a cut there leaves nothing before it");
     check_error(
@@ -393,7 +392,7 @@ fn errors_name_the_cut() {
     check_error(
         RESIDUAL,
         "stem,top,aux",
-        "`top` and `aux` lie on parallel branches: neither is computed from the other. \
+        "`top` and `aux` are on parallel branches: neither is computed from the other. \
          To cut through both at once say `split=top+aux`",
     );
 }

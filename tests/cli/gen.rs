@@ -92,6 +92,20 @@ fn models_of_layers_have_the_features_asked_for() {
 }
 
 #[test]
+fn layers_of_the_user_are_made_where_they_are_asked_for() {
+    let folder = Folder::new();
+    let custom = |seed: u32, features: &[&str]| {
+        let seed = seed.to_string();
+        let args = [&["gen", "--seed", &seed, "--ops", "30", "--level", "layers"], features].concat();
+        let module = netc_ir::parse(&folder.netc(&args).done()).unwrap();
+        module.layers.iter().any(|layer| layer.class.starts_with("custom."))
+    };
+    assert!((0..40).all(|seed| !custom(seed, &[])));
+    assert!((0..40).any(|seed| custom(seed, &["--features", "branches,custom"])));
+    folder.netc(&["gen", "--features", "custom"]).failed(2, &["core ops have no `custom` layers", "--level layers"]);
+}
+
+#[test]
 fn help_lists_features_and_examples() {
     let help = Folder::new().netc(&["gen", "--help"]).done();
     for part in ["netc gen --seed 7 --ops 40", "many-outputs", "Extents of 0."] {

@@ -7,6 +7,7 @@ mod bad_input;
 mod bad_manifest;
 mod bad_output;
 mod compiled;
+mod cuts;
 mod damage;
 mod foreign;
 mod r#gen;

@@ -34,6 +34,12 @@ impl Ran {
         self.out
     }
 
+    /// It was called in a wrong way.
+    #[track_caller]
+    pub(crate) fn failed_with_usage(self) {
+        assert_eq!((self.code, self.out.as_str()), (2, ""), "{}", self.err);
+    }
+
     /// It failed with the exit code and a message of one line that contains each of `parts`, after notes if any;
     /// nothing is on standard output.
     #[track_caller]

@@ -278,6 +278,12 @@ pub(crate) enum Emit {
 pub(crate) struct CutsArgs {
     #[arg(help = MODEL_HELP)]
     pub(crate) input: String,
+    /// The order of the list
+    #[arg(long, value_enum, default_value_t = CutOrder::Order)]
+    pub(crate) sort: CutOrder,
+    /// List the first N alone
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) top: Option<u64>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -285,10 +291,26 @@ pub(crate) struct CutsArgs {
     pub(crate) model: ModelArgs,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CutOrder {
+    /// As in the model
+    Order,
+    /// The smallest tensor first
+    Bytes,
+    /// The most even multiply-accumulates before and after first; parameters where those are not known
+    Balance,
+}
+
 #[derive(Args)]
 pub(crate) struct InspectArgs {
     #[arg(help = MODEL_HELP)]
     pub(crate) input: String,
+    /// Show this layer alone; if it is a nested model, the layers in it: backbone, backbone/block1
+    #[arg(value_name = "LAYER")]
+    pub(crate) layer: Option<String>,
+    /// Show the layers of nested models too, as `summary(expand_nested=True)` does
+    #[arg(long)]
+    pub(crate) nested: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -301,7 +323,7 @@ pub(crate) struct InspectArgs {
 pub(crate) struct LayersArgs {
     #[arg(help = MODEL_HELP)]
     pub(crate) input: String,
-    /// The layer and all that depend on it
+    /// The layer and all that depend on it; a layer of a nested model is named by its path, as in backbone/conv1
     #[arg(long, value_name = "LAYER", group = "side")]
     pub(crate) above: Option<String>,
     /// The layer and all that it depends on
@@ -376,7 +398,8 @@ pub(crate) struct GenArgs {
     /// About how many ops or layers
     #[arg(long, value_name = "N", default_value_t = 30)]
     pub(crate) ops: usize,
-    /// What it may have, joined by commas; all that runs unless given. Models of layers have some of them
+    /// What it may have, joined by commas; unless given, all that runs and that Keras loads. Models of layers have some of
+    /// them
     #[arg(long, value_name = "NAMES")]
     pub(crate) features: Option<String>,
     /// What it is made of; layers for a .keras or .h5 file, else core ops

@@ -11,7 +11,6 @@ use crate::manifest::{self, StageFile};
 use crate::text::{bytes, count, difference, thousands_or_unknown};
 use crate::verify::Verification;
 
-/// Everything that a report tells.
 /// What was written, and what is to be said of it.
 #[derive(Default)]
 pub(crate) struct Written {
@@ -23,10 +22,13 @@ pub(crate) struct Written {
     pub(crate) notes: Vec<String>,
 }
 
+/// Everything that a report tells.
 pub(crate) struct Report<'a> {
     pub(crate) model: &'a Model,
     /// The model's name in its framework and its class.
     pub(crate) title: String,
+    /// Whether it is another model than was read: a part of that.
+    pub(crate) is_other: bool,
     pub(crate) passes: &'a [String],
     pub(crate) remarks: &'a [Remark],
     pub(crate) chain: Option<&'a Chain>,
@@ -118,7 +120,7 @@ impl Report<'_> {
         let cost = self.costs.func(self.model.main);
         let mut json = json!({
             "netc": env!("CARGO_PKG_VERSION"),
-            "model": self.model.name,
+            "model": if self.is_other { own_name(self.model) } else { &self.model.name },
             "inputs": main.params.iter().map(|p| Value::Object(manifest::port(&p.name, &main[p.value].ty))).collect::<Vec<_>>(),
             "outputs": main.outputs.iter().map(|o| Value::Object(manifest::port(&o.name, &main[o.value].ty))).collect::<Vec<_>>(),
             "layers": cost.layers,
@@ -134,11 +136,16 @@ impl Report<'_> {
 
 /// `inception_v3 (Functional): 313 layers, 23,851,784 parameters, 5,713,216,096 multiply-accumulates`.
 pub(crate) fn title(model: &Model, costs: &Costs<'_>) -> String {
-    let name = model.module[model.main].attrs.get("name").and_then(Attr::as_str).unwrap_or(&model.name);
-    format!("{name} ({}): {}", model.class(), summary(model, costs, model.main))
+    format!("{} ({}): {}", own_name(model), model.class(), summary(model, costs, model.main))
 }
 
-fn summary(model: &Model, costs: &Costs<'_>, func: FuncId) -> String {
+/// The model's name in its framework; if it has none, that of the file.
+fn own_name(model: &Model) -> &str {
+    model.module[model.main].attrs.get("name").and_then(Attr::as_str).unwrap_or(&model.name)
+}
+
+/// `313 layers, 23,851,784 parameters, 5,713,216,096 multiply-accumulates`.
+pub(crate) fn summary(model: &Model, costs: &Costs<'_>, func: FuncId) -> String {
     let cost = costs.func(func);
     let (layers, macs) = (count(cost.layers, "layer"), thousands_or_unknown(cost.macs));
     let parts = Chain::of(&model.module, func).map_or(layers, |chain| count(chain.stages.len(), "stage"));

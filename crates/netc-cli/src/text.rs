@@ -5,7 +5,8 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Reset, Style};
 use netc_ir::Type;
-use netc_pass::{counted, thousands};
+use netc_pass::counted;
+pub(crate) use netc_pass::thousands;
 
 use crate::error::CliError;
 
@@ -39,6 +40,36 @@ pub(crate) fn note(text: &str) {
     use std::io::IsTerminal;
     let style = Styles::for_stderr(io::stderr().is_terminal());
     let _ = writeln!(io::stderr(), "{}note{}: {text}", style.note, style.reset);
+}
+
+/// The columns of the terminal that standard output is, if they are known.
+pub(crate) fn terminal_columns() -> Option<usize> {
+    terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0))
+}
+
+/// The width of the longest line.
+pub(crate) fn width(text: &str) -> usize {
+    text.lines().map(|line| line.chars().count()).max().unwrap_or(0)
+}
+
+/// A number in three digits with the letter of its thousands: `23.9 M`, `5.71 G`. Below 1000 it is exact.
+pub(crate) fn shortened(n: u64) -> String {
+    let mut scaled = n as f64;
+    for unit in ["", " k", " M", " G", " T", " P", " E"] {
+        // Three digits of 999.5 are those of 1000.
+        if scaled < 999.5 || unit == " E" {
+            let digits = if unit.is_empty() || scaled >= 99.95 {
+                0
+            } else if scaled >= 9.995 {
+                1
+            } else {
+                2
+            };
+            return format!("{scaled:.digits$}{unit}");
+        }
+        scaled /= 1000.0;
+    }
+    n.to_string()
 }
 
 /// `23,851,784`, or `?` where it is not known.
@@ -103,6 +134,15 @@ mod tests {
     #[test]
     fn digits_are_grouped() {
         assert_eq!([0, 999, 1000, 23_851_784].map(thousands), ["0", "999", "1,000", "23,851,784"]);
+    }
+
+    #[test]
+    fn short_numbers_have_three_digits() {
+        let shown =
+            [0, 999, 1000, 9_994, 9_996, 99_960, 999_499, 999_500, 23_851_784, 5_713_216_096, u64::MAX].map(shortened);
+        let expect =
+            ["0", "999", "1.00 k", "9.99 k", "10.0 k", "100 k", "999 k", "1.00 M", "23.9 M", "5.71 G", "18.4 E"];
+        assert_eq!(shown, expect);
     }
 
     #[test]

@@ -22,6 +22,6 @@ pub use lowering::{Dialect, Dialects, LowerError, Lowered, Meaning, OpContext};
 pub use manager::{Event, FailedPass, Failure, Manager, Observer, PipelineError, Record};
 pub use options::{OptionInfo, OptionKind, Options};
 pub use pass::{Fidelity, Pass, PassError, PassInfo};
-pub use pipeline::{PassCall, Pipeline, PipelineStep, PipelineSyntaxError, parse_pass};
+pub use pipeline::{PassCall, Pipeline, PipelineStep, PipelineSyntaxError, parse_pass, spelled};
 pub use registry::{NamedPipeline, Registry};
-pub use wording::{counted, misspelt, nearest, thousands};
+pub use wording::{counted, misspelt, nearest, nearest_of, thousands};

@@ -5,10 +5,12 @@
 //! step     := "@" NAME | "fix" ["{" "max" "=" COUNT "}"] "(" pipeline ")" | call
 //! call     := NAME | NAME "=" value | NAME "{" option ("," option)* "}"
 //! option   := NAME | NAME "=" value
-//! value    := WORD | '"' text '"' | "[" WORD ("," WORD)* "]"
+//! value    := word | "[" word ("," word)* "]"
+//! word     := (WORD | '"' text '"')+
 //! ```
 //!
-//! A word holds any character but blanks and `,[]{}()"=`; what has others is quoted, with `\"` and `\\` inside.
+//! A `WORD` holds any character but blanks and `,[]{}()"=`; what has others is quoted, whole or in part, with `\"` and `\\`
+//! inside: `split="a,b"`, `split=before:"a,b"+c`.
 
 mod parse;
 
@@ -152,6 +154,11 @@ impl fmt::Display for Word<'_> {
     }
 }
 
+/// A value as pipelines spell it: in quotes where it needs them.
+pub fn spelled(value: &str) -> String {
+    Word(value).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,6 +194,7 @@ mod tests {
         check("split = \"mixed9\"", "split=mixed9");
         check("split=[ a , b ]", "split=[a,b]");
         check(r#"split="a, b\"c\\""#, r#"split="a, b\"c\\""#);
+        check(r#"split=before:"a,b"+c"#, r#"split="before:a,b+c""#);
         check("p{}", "p");
         check("p{x=[]}", "p{x}");
         check("split=[a]", "split=a");
@@ -198,8 +206,43 @@ mod tests {
         assert_eq!(pipeline.to_string(), "split=[a,b+c],dce,fix(cse,dce)");
         let pipeline = Pipeline::of_passes(["split=two words, f(x)=1"]).unwrap();
         assert_eq!(pipeline.to_string(), r#"split=["two words","f(x)=1"]"#);
+        for (text, printed) in [
+            (r#"split="a,b",c"#, r#"split=["a,b",c]"#),
+            (r#"split=before:"a,b"+m/"c,d""#, r#"split="before:a,b+m/c,d""#),
+            (r#"extract="a,b".."c,d" "#, r#"extract="a,b..c,d""#),
+            (r#"split=5"x"#, r#"split="5\"x""#),
+            (r#"split=" a""#, r#"split=" a""#),
+        ] {
+            assert_eq!(Pipeline::of_passes([text]).unwrap().to_string(), printed, "{text}");
+        }
         assert!(Pipeline::of_passes(["dce,cse"]).is_err(), "one pass each");
         assert!(Pipeline::of_passes(["split=a,,b"]).is_err(), "a value is missing");
+    }
+
+    /// Values of all the characters that mean something somewhere.
+    #[test]
+    fn every_value_prints_as_it_parses() {
+        let odd: Vec<char> = ",[]{}()\"=\\ +@#%/.:'ab\u{e9}\n".chars().collect();
+        let mut state = 1u64;
+        let mut next = |n: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % n
+        };
+        for _ in 0..5000 {
+            let mut value = || (0..next(6)).map(|_| odd[next(odd.len())]).collect::<String>();
+            let values = vec![value(), value()];
+            for values in [values[..1].to_vec(), values] {
+                let unnamed = PassCall { name: "p".into(), options: vec![(String::new(), values.clone())] };
+                let named =
+                    PassCall { name: "p".into(), options: vec![("a".into(), values), ("b".into(), Vec::new())] };
+                for call in [unnamed, named] {
+                    let (step, printed) = (PipelineStep::Pass(call.clone()), call.to_string());
+                    assert_eq!(parse_pass(&printed), Ok(step.clone()), "{printed}");
+                    let twice = Pipeline(vec![step.clone(), PipelineStep::Fix { max: 2, body: Pipeline(vec![step]) }]);
+                    assert_eq!(twice.to_string().parse(), Ok(twice), "{printed}");
+                }
+            }
+        }
     }
 
     #[test]

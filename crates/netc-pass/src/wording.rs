@@ -2,10 +2,15 @@
 
 /// `; did you mean ...?` for the names nearest to `wanted`, or nothing if none is near.
 pub fn nearest(wanted: &str, names: &[&str]) -> String {
-    let mut scored: Vec<(f64, &str)> = names.iter().map(|n| (strsim::jaro_winkler(wanted, n), *n)).collect();
-    scored.retain(|(score, _)| *score > 0.7);
+    nearest_of(wanted, names.iter().map(|name| (*name, *name)))
+}
+
+/// Does what [`nearest`] does with names that are shown in another way: the second of each pair.
+pub fn nearest_of<'a>(wanted: &str, names: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let scored = names.into_iter().map(|(name, shown)| (strsim::jaro_winkler(wanted, name), shown));
+    let mut scored: Vec<(f64, &str)> = scored.filter(|(score, _)| *score > 0.7).collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
-    let near: Vec<String> = scored.iter().take(3).map(|(_, n)| format!("`{n}`")).collect();
+    let near: Vec<String> = scored.iter().take(3).map(|(_, shown)| format!("`{shown}`")).collect();
     match near.as_slice() {
         [] => String::new(),
         [last] => format!("; did you mean {last}?"),

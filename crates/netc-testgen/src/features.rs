@@ -31,6 +31,7 @@ macro_rules! features {
                 Self::ManyOutputs,
                 Self::Integers,
                 Self::Abstract,
+                Self::Custom,
             ];
 
             /// What it adds, in a sentence.
@@ -60,6 +61,7 @@ features! {
     Names = "names", "Names, attributes and locations that are hard to print.";
     Abstract = "abstract", "What does not run: element types without kernels, weights in files that do not exist, layers \
         without a meaning.";
+    Custom = "custom", "Layers of classes of the user, `Scale` and `Adapter`, which Keras loads with the code of the class.";
 }
 
 /// Which features a recipe uses.
@@ -75,6 +77,9 @@ impl Features {
 
     /// All that runs.
     pub const EXECUTABLE: Self = Self::ALL.without(Feature::Abstract);
+
+    /// All that Keras loads without code of the user.
+    pub const OF_KERAS: Self = Self::EXECUTABLE.without(Feature::Custom);
 
     /// Whether `feature` is on.
     pub const fn has(self, feature: Feature) -> bool {

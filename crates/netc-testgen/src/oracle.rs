@@ -24,7 +24,7 @@ pub use readers::{
 };
 pub use rules::{BREAKS, Break, verifier_rejects};
 pub use runs::{lower_exec, near_outputs, same_outputs};
-pub use splits::{Split, split_compose, split_compose_keras};
+pub use splits::{Split, cuts_are_those_of_split, split_compose, split_compose_keras};
 
 /// What an oracle found wrong, in words.
 pub type Wrong = String;

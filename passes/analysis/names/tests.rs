@@ -1,5 +1,7 @@
 //! What places of a function are called.
 
+use netc_ir::MAIN;
+
 use super::*;
 
 const MODEL: &str = r#"netc 1
@@ -22,9 +24,9 @@ const MODEL: &str = r#"netc 1
 #[track_caller]
 fn check(spec: &str, expect: &str) {
     let module = netc_ir::parse(MODEL).unwrap();
-    let main = module.main().unwrap();
+    let (main, id) = (module.main().unwrap(), module.func_named(MAIN).unwrap());
     let names = OpNames::of(&module, main);
-    let found = match resolve(&module, main, spec) {
+    let found = match resolve(&module, id, spec) {
         Ok(points) => {
             let values = points.iter().map(|p| p.values.iter().map(|v| names.value(*v)).collect::<Vec<_>>());
             values.map(|v| v.join(" ")).collect::<Vec<_>>().join(" + ")
@@ -79,18 +81,18 @@ fn errors() {
     check("in", "`in` is an input of the model: a cut there leaves nothing before it");
     check("before:in", "`in` is an input of the model: a cut there leaves nothing before it");
     check("x", "`x` is an input of the model: a cut there leaves nothing before it");
-    check("shered", "there is no layer `shered` in `@main`; did you mean `shared`?");
+    check("shered", "there is no layer `shered`; did you mean `shared`?");
     check("shared", "layer `shared` is applied 2 times: say which with `shared@0`, `shared@1`");
     check("shared@2", "there is no `shared@2`: layer `shared` is applied 2 times: `shared@0`, `shared@1`");
     check("a+", "`a+` is not a cut: a name is missing, as in `a+b` or `before:a`");
     check("before:", "`before:` is not a cut: a name is missing, as in `a+b` or `before:a`");
-    check("inner", "`inner` is a layer of `@nested`, a model inside the model");
+    check("inner", "there is no layer `inner`; did you mean `in`?");
 }
 
 /// Each slash may end the name of a model: looked at one by one, that is 64 lookups, and not 2^64.
 #[test]
 fn a_name_of_nothing_but_slashes_is_soon_unknown() {
-    check(&"/".repeat(64), &format!("there is no layer `{}` in `@main`", "/".repeat(64)));
+    check(&"/".repeat(64), &format!("there is no layer `{}`", "/".repeat(64)));
 }
 
 #[test]
@@ -106,10 +108,10 @@ fn a_function_without_layers_names_its_values() {
     )
     .unwrap();
     let main = module.main().unwrap();
-    let error = |spec| resolve(&module, main, spec).unwrap_err().to_string();
-    assert_eq!(error("lift"), "there is no value `lift` in `@main`; did you mean `left`?");
+    let error = |spec| resolve(&module, FuncId::new(0), spec).unwrap_err().to_string();
+    assert_eq!(error("lift"), "there is no value `lift`; did you mean `left`?");
     assert_eq!(error("#1"), "`#1` counts layers, and the model declares none: name a value, as in `%y`");
-    let before = resolve(&module, main, "before:left").unwrap();
+    let before = resolve(&module, FuncId::new(0), "before:left").unwrap();
     assert_eq!(before[0].values, main.ops().nth(1).unwrap().1.results, "weights are no part of a cut");
 }
 
@@ -119,7 +121,7 @@ fn every_name_resolves_to_its_op() {
     let main = module.main().unwrap();
     let names = OpNames::of(&module, main);
     for op in main.op_ids() {
-        assert_eq!(resolve(&module, main, &names.op(op)).unwrap()[0].op, op, "{}", names.op(op));
+        assert_eq!(resolve(&module, FuncId::new(0), &names.op(op)).unwrap()[0].op, op, "{}", names.op(op));
     }
 }
 
@@ -141,8 +143,79 @@ fn a_layer_may_be_called_as_what_is_before_another() {
         }";
     let module = netc_ir::parse(text).unwrap();
     let main = module.main().unwrap();
-    let points = resolve(&module, main, "before:a").unwrap();
+    let points = resolve(&module, FuncId::new(0), "before:a").unwrap();
     let values: Vec<_> =
         points.iter().flat_map(|point| &point.values).map(|v| main[*v].name.clone().unwrap()).collect();
     assert_eq!(values, ["z".into()]);
+}
+
+const NESTED: &str = r#"netc 1
+    weight w0 "own" : f32[4] = 0.5
+    weight w1 "k" : f32[4] = 0.5
+    layer l0 "in" : keras.InputLayer {}
+    layer l1 "tower" : keras.Functional {}
+    layer l2 "block" : keras.Functional {}
+    layer l3 "b1" : keras.Dense {}
+    layer l4 "td" : keras.TimeDistributed {config = {layer = {config = {name = "dense"}}}}
+    layer l5 "mine" : custom.Block {} weights {attention/query/vars/0 = w1}
+    layer l6 "sealed" : keras.Functional {} weights {vars/0 = w0}
+    layer l7 "s1" : keras.Dense {}
+    layer l8 "a+b" : keras.Dense {}
+    func @block(%x: f32[N,4]) -> (%z) { %y = keras.Dense l3(%x) : f32[N,4] %z = keras.Dense l8(%y) : f32[N,4] }
+    func @tower(%x: f32[N,4]) -> (%y) { %t = keras.TimeDistributed l4(%x) : f32[N,4] %y = call @block l2(%t) : f32[N,4] }
+    func @sealed(%x: f32[N,4]) -> (%y) { %y = keras.Dense l7(%x) : f32[N,4] }
+    func @main(%x: f32[N,4] "in" l0) -> (%s) attrs {class = "Functional"} {
+      %a = call @tower l1(%x) : f32[N,4]
+      %b = call @tower l1(%a) : f32[N,4]
+      %m = custom.Block l5(%b) : f32[N,4]
+      %s = call @sealed l6(%m) : f32[N,4]
+    }"#;
+
+#[track_caller]
+fn check_nested(spec: &str, expect: &str) {
+    let module = netc_ir::parse(NESTED).unwrap();
+    let found = match Names::of(&module, module.func_named(MAIN).unwrap()).parts(spec) {
+        Ok(parts) => {
+            let part = |p: &CutPart| format!("{}{}:{}", if p.before { "before " } else { "" }, p.calls.len(), p.op);
+            parts.iter().map(part).collect::<Vec<_>>().join(" + ")
+        }
+        Err(error) => error.to_string(),
+    };
+    assert_eq!(found, expect);
+}
+
+#[test]
+fn paths_lead_into_nested_models() {
+    check_nested("tower@1/block/b1", "2:op0");
+    check_nested("before:tower@0/td", "before 1:op0");
+    check_nested("tower@0/block/a+b", "2:op1");
+    check_nested("tower@0/block/a+b+mine+before:tower@1/block/a+b", "2:op1 + 0:op2 + before 2:op1");
+    check_nested("tower/block/b1", "layer `tower` is applied 2 times: say which with `tower@0`, `tower@1`");
+}
+
+#[test]
+fn a_forgotten_path_is_told() {
+    let meant = "Layers in nested models are named by path; did you mean";
+    check_nested("b1", &format!("there is no layer `b1`. {meant} `tower@0/block/b1` or `tower@1/block/b1`?"));
+    check_nested(
+        "block/b1",
+        &format!("there is no layer `block/b1`. {meant} `tower@0/block/b1` or `tower@1/block/b1`?"),
+    );
+    check_nested(
+        "tower@0/block/b11",
+        "there is no layer `tower@0/block/b11`; did you mean `tower@0/block/b1`, `tower@1/block/b1` or `tower@0/block`?",
+    );
+    check_nested(
+        "tawer@0/td",
+        "there is no layer `tawer@0/td`; did you mean `tower@0/td`, `tower@1/td` or `tower@0/block`?",
+    );
+}
+
+#[test]
+fn what_is_inside_an_op_is_told() {
+    let op = "which is applied as one op: cut before or after";
+    check_nested("dense", &format!("`dense` is inside `tower@0/td` (TimeDistributed), {op} `tower@0/td`"));
+    check_nested("mine/query", &format!("`mine/query` is inside `mine` (Block), {op} `mine`"));
+    check_nested("query", &format!("`query` is inside `mine` (Block), {op} `mine`"));
+    check_nested("s1", &format!("`s1` is inside `sealed` (Functional), {op} `sealed`"));
 }

@@ -72,9 +72,12 @@ pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliErro
         let written = writer.write(target.filter(|_| !failed), chain.as_ref());
         computed.join().map(|_| written).unwrap_or_else(|panic| resume_unwind(panic))
     })?;
+    // What computes something else is another model, and the report is of that.
+    let is_other = outcome.record.fidelity == Fidelity::Other;
     let report = Report {
         model: &model,
-        title: before.unwrap_or_else(|| title(&model, &costs)),
+        title: before.filter(|_| !is_other).unwrap_or_else(|| title(&model, &costs)),
+        is_other,
         passes: &passes,
         remarks: &outcome.remarks,
         chain: chain.as_ref(),

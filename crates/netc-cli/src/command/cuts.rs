@@ -1,18 +1,23 @@
 //! `netc cuts MODEL`: where one tensor separates a model in two.
 
-use netc_passes::analysis::{Costs, CutCost};
+use std::io::{self, IsTerminal};
+
+use netc_pass::spelled;
+use netc_passes::analysis::{CutCost, cut_costs};
 use serde_json::{Value, json};
 
-use crate::args::CutsArgs;
+use crate::args::{CutOrder, CutsArgs};
 use crate::error::CliError;
 use crate::input::{self, Model};
 use crate::manifest::port;
-use crate::text::{self, table, thousands_or_unknown};
+use crate::text::{self, shortened, table, thousands, width};
 
 pub(crate) fn run(args: &CutsArgs) -> Result<(), CliError> {
     let dialects = input::dialects(&args.model.library)?;
     let model = input::load_whole(args.model.given(&args.input), &dialects)?;
-    let cuts = Costs::of(&model.module, &dialects).cuts(model.main);
+    let mut cuts = cut_costs(&model.module, &dialects);
+    sort(&model, &mut cuts, args.sort);
+    cuts.truncate(args.top.map_or(usize::MAX, |top| usize::try_from(top).unwrap_or(usize::MAX)));
     if args.json {
         let rows: Vec<Value> = cuts.iter().map(|c| json_row(&model, c)).collect();
         return text::print(&format!("{:#}\n", Value::from(rows)));
@@ -21,29 +26,136 @@ pub(crate) fn run(args: &CutsArgs) -> Result<(), CliError> {
         text::note("no single tensor separates this model in two; cuts through several tensors are possible");
         return Ok(());
     }
-    let headings = ["cut", "tensor", ">bytes", ">params before", ">params after", ">MACs before", ">MACs after"];
-    let rows: Vec<Vec<String>> = cuts.iter().map(|c| row(&model, c)).collect();
-    text::print(&table(&headings, &rows))
+    let columns = if io::stdout().is_terminal() { text::terminal_columns() } else { None };
+    text::print(&listed(&model, &cuts, columns))
 }
 
-fn row(model: &Model, cost: &CutCost) -> Vec<String> {
-    let ty = &model.module[model.main][cost.cut.value].ty;
-    vec![
-        cost.cut.name.clone(),
-        ty.to_string(),
-        thousands_or_unknown(ty.bytes_per_example()),
-        thousands_or_unknown(model.parameters(cost.params_before)),
-        thousands_or_unknown(model.parameters(cost.params_after)),
-        thousands_or_unknown(cost.macs_before),
-        thousands_or_unknown(cost.macs_after),
-    ]
+fn sort(model: &Model, cuts: &mut [CutCost], order: CutOrder) {
+    let apart = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a.abs_diff(b));
+    // What is not known comes last.
+    let known = |n: Option<u64>| (n.is_none(), n);
+    match order {
+        CutOrder::Order => {}
+        CutOrder::Bytes => cuts.sort_by_key(|c| known(c.cut.ty.bytes_per_example())),
+        CutOrder::Balance if cuts.iter().any(|c| c.macs_before.zip(c.macs_after).is_some()) => {
+            cuts.sort_by_key(|c| known(apart(c.macs_before, c.macs_after)));
+        }
+        CutOrder::Balance => {
+            cuts.sort_by_key(|c| known(apart(model.parameters(c.params_before), model.parameters(c.params_after))))
+        }
+    }
+}
+
+/// A column of the table.
+struct Column {
+    heading: &'static str,
+    /// How much it is worth: where the table is too wide, those with the largest number are left out first.
+    rank: u8,
+    cells: Vec<Cell>,
+}
+
+enum Cell {
+    Text(String),
+    Number(Option<u64>),
+}
+
+/// The table. Without a number of columns it does not depend on where it is printed; with one, numbers are shortened and
+/// columns left out until it fits. Names are never shortened.
+fn listed(model: &Model, cuts: &[CutCost], width_of_terminal: Option<usize>) -> String {
+    let number = |get: &dyn Fn(&CutCost) -> Option<u64>| cuts.iter().map(|c| Cell::Number(get(c))).collect();
+    let text = |get: &dyn Fn(&CutCost) -> String| cuts.iter().map(|c| Cell::Text(get(c))).collect();
+    let column = |heading, rank, cells| Column { heading, rank, cells };
+    let mut columns = vec![
+        column("cut", 0, text(&|c| spelled(&c.cut.name))),
+        column("tensor", 3, text(&|c| c.cut.ty.to_string())),
+        column(">bytes", 2, number(&|c| c.cut.ty.bytes_per_example())),
+    ];
+    if cuts.iter().any(|c| !c.cut.shared_inputs.is_empty()) {
+        columns.push(column("read on both sides", 1, text(&|c| c.cut.shared_inputs.join(", "))));
+    }
+    columns.extend([
+        column(">params before", 5, number(&|c| model.parameters(c.params_before))),
+        column(">params after", 5, number(&|c| model.parameters(c.params_after))),
+        column(">MACs before", 4, number(&|c| c.macs_before)),
+        column(">MACs after", 4, number(&|c| c.macs_after)),
+    ]);
+    let exact = rendered(&columns, cuts.len(), &|n| thousands(n));
+    let Some(most) = width_of_terminal.filter(|most| width(&exact) > *most) else { return exact };
+    loop {
+        let short = rendered(&columns, cuts.len(), &shortened);
+        let worst = columns.iter().map(|column| column.rank).max().unwrap_or(0);
+        if width(&short) <= most || worst == 0 {
+            return short;
+        }
+        columns.retain(|column| column.rank != worst);
+    }
+}
+
+fn rendered(columns: &[Column], rows: usize, number: &dyn Fn(u64) -> String) -> String {
+    let headings: Vec<&str> = columns.iter().map(|column| column.heading).collect();
+    let cell = |cell: &Cell| match cell {
+        Cell::Text(text) => text.clone(),
+        Cell::Number(n) => n.map_or_else(|| "?".into(), number),
+    };
+    let row = |i: usize| columns.iter().filter_map(|column| column.cells.get(i).map(cell)).collect();
+    let rows: Vec<Vec<String>> = (0..rows).map(row).collect();
+    table(&headings, &rows)
 }
 
 fn json_row(model: &Model, cost: &CutCost) -> Value {
-    let mut row = port(&cost.cut.name, &model.module[model.main][cost.cut.value].ty);
+    let mut row = port(&cost.cut.name, &cost.cut.ty);
+    row.insert("pass".into(), format!("split={}", spelled(&cost.cut.name)).into());
+    let shared: Vec<&str> = cost.cut.shared_inputs.iter().map(|name| &**name).collect();
+    row.insert("read_on_both_sides".into(), json!(shared));
     row.insert("parameters_before".into(), json!(model.parameters(cost.params_before)));
     row.insert("parameters_after".into(), json!(model.parameters(cost.params_after)));
     row.insert("multiply_accumulates_before".into(), json!(cost.macs_before));
     row.insert("multiply_accumulates_after".into(), json!(cost.macs_after));
     Value::Object(row)
+}
+
+#[cfg(test)]
+mod tests {
+    use netc_ir::{ElemType, Type};
+    use netc_passes::analysis::Cut;
+
+    use super::*;
+
+    fn listed_in(width: Option<usize>) -> String {
+        let module = netc_ir::parse("netc 1\nfunc @main(%x: f32[2]) -> (%x) {}").unwrap();
+        let model = input::model(module, "m".into(), Vec::new(), "m").unwrap();
+        let cost = |name: &str, shared: &[&str], n: u64| CutCost {
+            cut: Cut {
+                name: name.into(),
+                ty: Type::fixed(ElemType::F32, &[1, 56, n]),
+                shared_inputs: shared.iter().map(|name| (*name).into()).collect(),
+            },
+            params_before: 23_851_784,
+            params_after: n,
+            macs_before: Some(5_713_216_096),
+            macs_after: None,
+        };
+        listed(&model, &[cost("backbone/conv4_block3_out", &["mask"], 256), cost("a,b", &[], 3)], width)
+    }
+
+    #[test]
+    fn a_table_fits_the_terminal() {
+        insta::assert_snapshot!(listed_in(None), @r#"
+        cut                        tensor         bytes   read on both sides  params before  params after   MACs before  MACs after
+        backbone/conv4_block3_out  f32[1,56,256]  57,344  mask                   23,851,784           256  5,713,216,096           ?
+        "a,b"                      f32[1,56,3]       672                         23,851,784             3  5,713,216,096           ?
+        "#);
+        for (columns, expected) in [
+            (
+                120,
+                "backbone/conv4_block3_out  f32[1,56,256]  57.3 k  mask                       23.9 M           256       5.71 G           ?",
+            ),
+            (80, "backbone/conv4_block3_out  f32[1,56,256]  57.3 k  mask"),
+            (10, "backbone/conv4_block3_out"),
+        ] {
+            let table = listed_in(Some(columns));
+            assert!(table.lines().any(|line| line == expected), "{columns}:\n{table}");
+            assert!(width(&table) <= columns.max(25), "{columns}:\n{table}");
+        }
+    }
 }

@@ -18,6 +18,7 @@ Examples:
   netc gen --seed 7 --level layers -o g.nir        write a model of layers as a program
   netc gen --seed 7 --ops 12 -o g.keras            write it as a Keras file
   netc gen --features shared,branches -o g.keras   with these features alone
+  netc gen --features nested,custom -o g.keras     with layers of the user too
   netc gen | netc - --pass dce --verify            try a pass on a random program
 
 Features:
@@ -30,7 +31,7 @@ pub(crate) fn examples() -> String {
 }
 
 pub(crate) fn run(args: &GenArgs) -> Result<(), CliError> {
-    let features = args.features.as_deref().map_or(Ok(Features::default()), str::parse).map_err(CliError::Usage)?;
+    let features = args.features.as_deref().map_or(Ok(Features::OF_KERAS), str::parse).map_err(CliError::Usage)?;
     let target = args.output.as_deref().map(Target::of).transpose()?;
     let level = match (args.level, &target) {
         (Some(Level::Core), Some(Target::Model(path, _))) => {
@@ -41,8 +42,11 @@ pub(crate) fn run(args: &GenArgs) -> Result<(), CliError> {
         (None, Some(Target::Model(..))) => Level::Layers,
         (None, Some(Target::Program(_)) | None) => Level::Core,
     };
-    if let (Level::Layers, Some(_)) = (level, &args.features) {
-        only_of_layers(features)?;
+    if args.features.is_some() {
+        match level {
+            Level::Layers => only_of_layers(features)?,
+            Level::Core => only_of_core_ops(features)?,
+        }
     }
     let model = input::model(module(level, args, features), "random".into(), Vec::new(), "the random program")?;
     let path = match target {
@@ -72,6 +76,14 @@ fn only_of_layers(features: Features) -> Result<(), CliError> {
     let Some(odd) = Feature::ALL.iter().find(not_of_layers) else { return Ok(()) };
     let names: Vec<&str> = Feature::OF_LAYERS.iter().map(|f| f.name()).collect();
     Err(CliError::Usage(format!("models of layers do not have `{}`; what they have: {}", odd.name(), names.join(", "))))
+}
+
+fn only_of_core_ops(features: Features) -> Result<(), CliError> {
+    if features.has(Feature::Custom) {
+        let note = "programs of core ops have no `custom` layers: use --level layers, or write x.keras";
+        return Err(CliError::Usage(note.into()));
+    }
+    Ok(())
 }
 
 /// What the output is to be.

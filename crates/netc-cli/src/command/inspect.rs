@@ -1,14 +1,15 @@
 //! `netc inspect MODEL`: the table that `model.summary()` prints.
 
-use netc_ir::{Func, OpId, Type};
-use netc_passes::analysis::{Costs, OpNames};
+use netc_ir::{FuncId, Op, OpId, OpKind, Type};
+use netc_passes::analysis::{Costs, OpNames, layers_below};
 use serde_json::{Map, Value, json};
 
+use super::layers::not_a_layer;
 use crate::args::InspectArgs;
 use crate::error::CliError;
 use crate::input::{self, Model};
 use crate::manifest::port;
-use crate::report::title;
+use crate::report::{summary, title};
 use crate::text::{self, table, thousands_or_unknown};
 
 /// One line of the table.
@@ -19,37 +20,103 @@ struct Row {
     params: Option<u64>,
     macs: Option<u64>,
     sources: Vec<String>,
+    /// The function that it applies, if it is a nested model.
+    callee: Option<FuncId>,
 }
+
+/// More rows than any table has; bounds what models in models can grow to.
+const MAX_ROWS: usize = 1 << 20;
 
 pub(crate) fn run(args: &InspectArgs) -> Result<(), CliError> {
     let dialects = input::dialects(&args.model.library)?;
     let model = input::load_whole(args.model.given(&args.input), &dialects)?;
     let costs = Costs::of(&model.module, &dialects);
-    let rows = rows(&model, &costs);
+    let (mut rows, mut func) = (rows(&model, &costs, args.nested || args.layer.is_some())?, model.main);
+    if let Some(layer) = &args.layer {
+        rows.retain(|row| is_at(&row.name, layer));
+        let Some(first) = rows.first() else {
+            let unknown = layers_below(&model.module, layer).err().map(not_a_layer);
+            return Err(unknown.unwrap_or_else(|| CliError::input(format!("`{layer}` is not the name of a layer"))));
+        };
+        func = first.callee.unwrap_or(func);
+    }
     if args.json {
-        return text::print(&format!("{:#}\n", json_rows(&model, &costs, &rows)));
+        return text::print(&format!("{:#}\n", json_rows(&model, &costs, &rows, func)));
     }
     let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
     let mut out = table(&["layer", "class", "output", ">params", "reads"], &cells);
-    out.push_str(&format!("\n{}\n", title(&model, &costs)));
+    match &args.layer {
+        None => out.push_str(&format!("\n{}\n", title(&model, &costs))),
+        Some(layer) if func != model.main => {
+            out.push_str(&format!("\n{layer}: {}\n", summary(&model, &costs, func)));
+        }
+        Some(_) => {}
+    }
     text::print(&out)
 }
 
-fn rows(model: &Model, costs: &Costs<'_>) -> Vec<Row> {
-    let func = &model.module[model.main];
-    let names = OpNames::of(&model.module, func);
-    let inputs = func.params.iter().map(|p| Row {
-        name: p.name.to_string(),
-        class: p.layer.map_or_else(|| "input".into(), |l| short(&model.module[l].class)),
-        types: vec![func[p.value].ty.clone()],
-        params: Some(0),
-        macs: Some(0),
-        sources: Vec::new(),
-    });
-    inputs.chain(func.op_ids().map(|op| row(model, costs, func, &names, op))).collect()
+/// Whether the row of that name is the layer, one of its applications, or inside it.
+fn is_at(name: &str, layer: &str) -> bool {
+    let Some(rest) = name.strip_prefix(layer) else { return false };
+    let rest = rest.strip_prefix('@').map_or(rest, |rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+    rest.is_empty() || rest.starts_with('/')
 }
 
-fn row(model: &Model, costs: &Costs<'_>, func: &Func, names: &OpNames<'_>, id: OpId) -> Row {
+/// The rows of `@main`; if `nested`, each nested model is followed by its own.
+fn rows(model: &Model, costs: &Costs<'_>, nested: bool) -> Result<Vec<Row>, CliError> {
+    let mut rows = Vec::new();
+    // The rest of the ops of each model that the walk is in.
+    let mut open = vec![Walk::of(model, model.main, String::new(), &mut rows)];
+    while let Some(walk) = open.last_mut() {
+        let Some(id) = walk.ops.next() else {
+            open.pop();
+            continue;
+        };
+        let row = row(model, costs, walk, id);
+        let inner = row.callee.filter(|_| nested).map(|callee| (callee, format!("{}/", row.name)));
+        rows.push(row);
+        if rows.len() > MAX_ROWS {
+            return Err(CliError::input(format!(
+                "the nested models have more than {MAX_ROWS} layers: leave `--nested` out"
+            )));
+        }
+        if let Some((callee, prefix)) = inner {
+            open.push(Walk::of(model, callee, prefix, &mut rows));
+        }
+    }
+    Ok(rows)
+}
+
+/// A model whose ops become rows.
+struct Walk<'m> {
+    func: FuncId,
+    names: OpNames<'m>,
+    /// The path of the model, with a slash at its end.
+    prefix: String,
+    ops: std::vec::IntoIter<OpId>,
+}
+
+impl<'m> Walk<'m> {
+    /// Adds the rows of the inputs.
+    fn of(model: &'m Model, id: FuncId, prefix: String, rows: &mut Vec<Row>) -> Self {
+        let func = &model.module[id];
+        rows.extend(func.params.iter().map(|p| Row {
+            name: format!("{prefix}{}", p.name),
+            class: p.layer.map_or_else(|| "input".into(), |l| short(&model.module[l].class)),
+            types: vec![func[p.value].ty.clone()],
+            params: Some(0),
+            macs: Some(0),
+            sources: Vec::new(),
+            callee: None,
+        }));
+        let ops: Vec<OpId> = func.op_ids().collect();
+        Self { func: id, names: OpNames::of(&model.module, func), prefix, ops: ops.into_iter() }
+    }
+}
+
+fn row(model: &Model, costs: &Costs<'_>, walk: &Walk<'_>, id: OpId) -> Row {
+    let Walk { names, prefix, .. } = walk;
+    let func = &model.module[walk.func];
     let op = &func[id];
     let mut weights = costs.weights(op);
     weights.sort_unstable();
@@ -58,12 +125,21 @@ fn row(model: &Model, costs: &Costs<'_>, func: &Func, names: &OpNames<'_>, id: O
     let source = |v: &netc_ir::ValueId| func.producer(*v).map_or_else(|| names.tensor(*v), |op| names.op(op));
     let class = op.kind.layer().map_or_else(|| op.kind.name().to_string(), |l| model.module[l].class.to_string());
     Row {
-        name: names.op(id),
+        name: format!("{prefix}{}", names.op(id)),
         class: short(&class),
         types: op.results.iter().map(|v| func[*v].ty.clone()).collect(),
         params: model.parameters(elements.fold(0, u64::saturating_add)),
-        macs: costs.macs(model.main, id),
-        sources: op.operands.iter().map(source).collect(),
+        macs: costs.macs(walk.func, id),
+        sources: op.operands.iter().map(|v| format!("{prefix}{}", source(v))).collect(),
+        callee: nested_model(op),
+    }
+}
+
+/// The function that an op calls, if it applies a nested model.
+fn nested_model(op: &Op) -> Option<FuncId> {
+    match &op.kind {
+        OpKind::Call(call) if call.layer.is_some() => Some(call.callee),
+        OpKind::Call(_) | OpKind::Source(_) | OpKind::Core(_) => None,
     }
 }
 
@@ -83,7 +159,7 @@ fn cells(row: &Row) -> Vec<String> {
     ]
 }
 
-fn json_rows(model: &Model, costs: &Costs<'_>, rows: &[Row]) -> Value {
+fn json_rows(model: &Model, costs: &Costs<'_>, rows: &[Row], func: FuncId) -> Value {
     let layers = rows.iter().map(|row| {
         let mut layer = Map::new();
         layer.insert("name".into(), row.name.as_str().into());
@@ -94,7 +170,7 @@ fn json_rows(model: &Model, costs: &Costs<'_>, rows: &[Row]) -> Value {
         layer.insert("reads".into(), json!(row.sources));
         Value::Object(layer)
     });
-    let cost = costs.func(model.main);
+    let cost = costs.func(func);
     json!({
         "model": model.name,
         "class": model.class(),

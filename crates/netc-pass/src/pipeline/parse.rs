@@ -27,7 +27,8 @@ pub(super) fn pipeline(text: &str) -> Result<Pipeline, PipelineSyntaxError> {
 }
 
 /// Reads one `--pass` argument: a step of a pipeline. In `name=a,b` the list needs no brackets, and a value may have any
-/// character but a comma without quotes.
+/// character but a comma without quotes. A quote begins quoted text where a name begins, as in `before:"a,b"`; elsewhere it
+/// is a character like others.
 pub fn parse_pass(text: &str) -> Result<PipelineStep, PipelineSyntaxError> {
     let mut parser = Parser::new(text);
     let step = match text.split_once('=') {
@@ -168,18 +169,45 @@ impl<'t> Parser<'t> {
         }
         let mut values = Vec::new();
         loop {
-            values.push(match self.peek() {
-                Some('"') => self.word()?,
-                Some(_) | None => self.run(|c| c != ',', "a value")?.trim_end().into(),
-            });
+            values.push(self.bare_value()?);
             if !self.take(',') {
                 return Ok(values);
             }
         }
     }
 
+    /// A value up to a comma or the end, without the blanks around it.
+    fn bare_value(&mut self) -> Parsed<String> {
+        const BEFORE_NAMES: [&str; 4] = ["before:", "+", "/", ".."];
+        let start = self.skip_blanks();
+        let (mut value, mut end) = (String::new(), 0);
+        while let Some(c) = self.chars.get(self.at).copied().filter(|c| *c != ',') {
+            self.at += 1;
+            let begins_name = value.is_empty() || BEFORE_NAMES.iter().any(|before| value.ends_with(before));
+            if c == '"' && begins_name {
+                value.push_str(&self.quoted()?);
+                end = value.len();
+            } else {
+                value.push(c);
+                end = if c.is_whitespace() { end } else { value.len() };
+            }
+        }
+        if self.at == start {
+            return Err(self.expected("a value"));
+        }
+        value.truncate(end);
+        Ok(value)
+    }
+
+    /// A word: characters of words and texts in quotes, one after the other.
     fn word(&mut self) -> Parsed<String> {
-        if self.take('"') { self.quoted() } else { self.run(is_word, "a value") }
+        let start = self.skip_blanks();
+        let mut word = String::new();
+        while let Some(c) = self.chars.get(self.at).copied().filter(|c| *c == '"' || is_word(*c)) {
+            self.at += 1;
+            if c == '"' { word.push_str(&self.quoted()?) } else { word.push(c) }
+        }
+        if self.at == start { Err(self.expected("a value")) } else { Ok(word) }
     }
 
     /// The rest of a word in quotes.

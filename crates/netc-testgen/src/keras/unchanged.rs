@@ -86,8 +86,11 @@ pub(super) fn masking(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) ->
     d.layer(&Declaration::keras("Masking", config).shapeless(), &[x], d.size(x))
 }
 
-/// A layer with its own weights, or one of layers of its own.
+/// A layer of the user: with its own weights, or of layers of its own.
 pub(super) fn custom(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
+    if !d.features.has(Feature::Custom) && !d.features.has(Feature::Abstract) {
+        return None;
+    }
     let x = d.any(step.reads[0])?;
     let channels = *d.extents(x).last()?;
     let unicode = ("\u{fc}n\u{ef}code", Attrs::new().with("k", k.of(&[0, 1])));

@@ -35,10 +35,8 @@ pub fn is_canonical(module: &Module) -> Result<(), Wrong> {
 /// Extracting `part` gives a model that computes, from what the whole has at its inputs, what the whole has at its
 /// outputs, bit for bit. Text that says no part is no matter.
 pub fn extract_computes(module: &Module, part: &str, dialects: &Dialects) -> Result<(), Wrong> {
-    let Ok(plan) = extract::plan(module, part) else { return Ok(()) };
-    if extract::check_masks(module, &plan, dialects).is_err() {
-        return Ok(());
-    }
+    let Ok(prepared) = extract::prepare(module, part, dialects) else { return Ok(()) };
+    let (module, plan) = (&*prepared.module, prepared.plan);
     let mut after = module.clone();
     extract::apply(&mut after, &plan);
     print_parse(&after)?;

@@ -116,12 +116,9 @@ pub fn idempotent(module: &Module, subject: Subject<'_>) -> Result<(), Wrong> {
 /// Splitting at `cuts` and then running the pipeline gives the outputs that running it on the whole gives. Cuts that
 /// are refused hold nothing up.
 pub fn commutes(module: &Module, cuts: &[String], subject: Subject<'_>) -> Result<(), Wrong> {
-    let Ok(plan) = split::plan(module, cuts) else { return Ok(()) };
-    if split::check_masks(module, &plan, subject.dialects).is_err() {
-        return Ok(());
-    }
-    let mut stages = module.clone();
-    split::apply(&mut stages, &plan);
+    let Ok(prepared) = split::prepare(module, cuts, subject.dialects) else { return Ok(()) };
+    let mut stages = prepared.module.into_owned();
+    split::apply(&mut stages, &prepared.plan);
     let (whole, record) = subject.apply(module, Fuel::unlimited())?;
     let (parts, of_parts) = subject.apply(&stages, Fuel::unlimited())?;
     let fidelity: Fidelity = record.fidelity.max(of_parts.fidelity);

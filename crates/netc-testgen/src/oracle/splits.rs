@@ -1,9 +1,11 @@
 //! Stages compute what the whole computes.
 
+use std::collections::BTreeSet;
+
 use netc_exec::Tensor;
 use netc_ir::{Bindings, ElemType, Func, FuncId, MAIN, Module, OpKind, Type, ValueId, callees, print};
-use netc_pass::{Context, Dialects, PassError};
-use netc_passes::dissolve::dissolve;
+use netc_pass::{Dialects, PassError};
+use netc_passes::analysis::{OpNames, one_tensor_cuts};
 use netc_passes::split;
 
 use super::files::through_file;
@@ -39,15 +41,9 @@ pub fn split_compose(module: &Module, cuts: &[String]) -> Result<Split, Wrong> {
 /// [`split_compose`] of a Keras model: split on the level of layers, compared after lowering with `dialects`. The
 /// stages are written as files and read back, and still compute the same. A cut may lie inside a nested model.
 pub fn split_compose_keras(module: &Module, cuts: &[String], dialects: &Dialects) -> Result<Split, Wrong> {
-    let refused = |refused: PassError| Ok(Split::Refused(refused.to_string()));
-    let dissolved = match dissolve(module, cuts, split::INFO.name, &mut Context::new(dialects)) {
-        Ok(dissolved) => dissolved,
-        Err(error) => return refused(error),
-    };
-    let (whole, cuts) = dissolved.as_ref().map_or((module, cuts), |d| (&d.module, &d.cuts));
-    let after = match split(whole, cuts, dialects)? {
+    let after = match split(module, cuts, dialects)? {
         Ok(after) => after,
-        Err(error) => return refused(error),
+        Err(error) => return Ok(Split::Refused(error.to_string())),
     };
     let open = |ty: &Type| ty.rank().is_none() || ty.elem == ElemType::Any;
     let takes_open = |func: &Func| func.params.iter().any(|p| open(&func[p.value].ty));
@@ -68,17 +64,63 @@ pub fn split_compose_keras(module: &Module, cuts: &[String], dialects: &Dialects
 
 /// The module split at `cuts`, whose stages part the ops of `@main`, or why it cannot be.
 fn split(module: &Module, cuts: &[String], dialects: &Dialects) -> Result<Result<Module, PassError>, Wrong> {
-    let planned = split::plan(module, cuts);
-    let plan = match planned.and_then(|plan| split::check_masks(module, &plan, dialects).map(|_| plan)) {
-        Ok(plan) => plan,
+    let (whole, plan) = match split::prepare(module, cuts, dialects) {
+        Ok(prepared) => (prepared.module, prepared.plan),
         Err(refused) => return Ok(Err(refused)),
     };
-    let mut after = module.clone();
+    let mut after = whole.clone().into_owned();
     split::apply(&mut after, &plan);
     print_parse(&after)?;
-    parts_ops(module, &plan)?;
+    parts_ops(&whole, &plan)?;
     keeps_signature(module, &after)?;
     Ok(Ok(after))
+}
+
+/// `netc cuts` lists the places that `split` takes, and no others: at each listed name one computed tensor crosses, with
+/// the inputs of the model that are told, and each place where one crosses is listed.
+pub fn cuts_are_those_of_split(module: &Module, dialects: &Dialects) -> Result<usize, Wrong> {
+    let listed = one_tensor_cuts(module, dialects);
+    let names: BTreeSet<&str> = listed.iter().map(|cut| cut.name.as_str()).collect();
+    require(names.len() == listed.len(), || format!("a name is listed twice:\n{names:#?}\n{}", print(module)))?;
+    for cut in &listed {
+        let prepared = split::prepare(module, std::slice::from_ref(&cut.name), dialects);
+        let plan = prepared.map_err(|e| format!("`{}` is listed and refused: {e}\n{}", cut.name, print(module)))?.plan;
+        let [boundary] = &plan.boundaries[..] else { return Err(format!("`{}` is no single cut", cut.name)) };
+        let found: Vec<&Type> = boundary.crossing.iter().map(|crossing| &crossing.ty).collect();
+        let shared: Vec<&str> = boundary.shared_inputs.iter().map(|c| c.name.trim_start_matches('%')).collect();
+        let expected: Vec<&str> = cut.shared_inputs.iter().map(|name| &**name).collect();
+        let agrees = found.len() == 1 && found[0].agrees_with(&cut.ty) && shared.len() == expected.len();
+        require(agrees, || {
+            format!("`{}` is listed with {} and {expected:?}: {boundary}\n{}", cut.name, cut.ty, print(module))
+        })?;
+    }
+    for place in places(module) {
+        let Ok(prepared) = split::prepare(module, std::slice::from_ref(&place), dialects) else { continue };
+        let one = prepared.plan.boundaries.iter().all(|boundary| boundary.crossing.len() == 1);
+        let whole = prepared.module.main().ok_or("there is no @main")?;
+        let has_input = prepared.plan.stages[0].inputs.iter().any(|value| whole.producer(*value).is_none());
+        require(!one || !has_input || names.contains(place.as_str()), || {
+            format!("`{place}` is a one-tensor cut, and not listed: {names:?}\n{}", print(module))
+        })?;
+    }
+    Ok(listed.len())
+}
+
+/// The names of the places in `@main` and in the models that its layers are, models in these included.
+fn places(module: &Module) -> Vec<String> {
+    let mut places = Vec::new();
+    let mut open: Vec<(&Func, String)> = module.main().into_iter().map(|main| (main, String::new())).collect();
+    while let Some((func, prefix)) = open.pop() {
+        let names = OpNames::of(module, func);
+        for (id, op) in func.ops().filter(|(_, op)| prefix.is_empty() || op.kind.layer().is_some()) {
+            let name = format!("{prefix}{}", names.op(id));
+            if let (OpKind::Call(call), Some(_)) = (&op.kind, op.kind.layer()) {
+                open.push((&module[call.callee], format!("{name}/")));
+            }
+            places.push(name);
+        }
+    }
+    places
 }
 
 fn num_stages(split: &Module) -> usize {

@@ -1,0 +1,121 @@
+//! What was meant by a name that nothing has: a path that ends in it, the layer that it is inside of, or a name like it.
+
+use netc_ir::{Attr, Attrs, Layer, LayerId, OpId, OpKind};
+use netc_pass::nearest_of;
+
+use super::super::models::Models;
+use super::CutError;
+use super::index::Names;
+
+/// How many paths of layers are looked at.
+const MAX_PATHS: usize = 1 << 17;
+
+/// How many paths an error lists.
+const PATHS_SHOWN: usize = 8;
+
+impl Names<'_> {
+    /// The error for `text`, which leads nowhere.
+    pub(super) fn unknown(&self, text: &str) -> CutError {
+        let paths = self.paths();
+        let ends = |path: &&String| path.strip_suffix(text).is_some_and(|rest| rest.ends_with('/'));
+        let meant: Vec<&String> = paths.iter().filter(ends).collect();
+        if !meant.is_empty() {
+            return CutError::Nested { name: text.into(), hint: listed(&meant) };
+        }
+        if let Some(opaque) = self.opaque(text) {
+            return opaque;
+        }
+        let scope = self.scope(self.main);
+        let (kind, wanted) = if scope.has_layers() { ("layer", text) } else { ("value", text.trim_start_matches('%')) };
+        let own = scope.all().into_iter().map(|name| (name, name));
+        // Without its models, a path is compared with the names at the ends of others.
+        let last = |path: &'_ String| if text.contains('/') { 0 } else { path.rfind('/').map_or(0, |at| at + 1) };
+        let inside = paths.iter().map(|path| (&path[last(path)..], path.as_str()));
+        let hint = nearest_of(wanted, own.chain(inside));
+        CutError::Unknown { kind, name: text.into(), hint }
+    }
+
+    /// The paths of the layers in nested models.
+    fn paths(&self) -> Vec<String> {
+        let models = Models::openable(self.module, self.main);
+        let mut paths = Vec::new();
+        for model in 1..models.len() as u32 {
+            let Some(prefix) = self.prefix(&models, model, false) else { continue };
+            let applied = models.func(model).ops().filter(|(_, op)| op.kind.layer().is_some());
+            let scope = self.scope(models.func_id(model));
+            for (op, _) in applied {
+                if paths.len() == MAX_PATHS {
+                    return paths;
+                }
+                paths.extend(scope.spell(op, false).map(|name| format!("{prefix}{name}")));
+            }
+        }
+        paths
+    }
+
+    /// The error for a layer, or the path of one, inside a layer that is one op.
+    fn opaque(&self, text: &str) -> Option<CutError> {
+        let models = Models::openable(self.module, self.main);
+        (0..models.len() as u32).find_map(|model| {
+            let prefix = self.prefix(&models, model, false)?;
+            let rest = text.strip_prefix(prefix.as_str()).unwrap_or(text);
+            let id = self.layer_with(&models, model, rest)?;
+            let layer = &self.module[id];
+            let class = layer.class.rsplit('.').next().unwrap_or(&layer.class).to_string();
+            Some(CutError::Opaque { name: text.into(), layer: format!("{prefix}{}", layer.name), class })
+        })
+    }
+
+    /// The layer of `model` that has a layer called `rest` inside, or that a path `layer/rest` begins with. Nested models
+    /// that can be opened are no such layers.
+    fn layer_with(&self, models: &Models<'_>, model: u32, rest: &str) -> Option<LayerId> {
+        let (scope, func) = (self.scope(models.func_id(model)), models.func(model));
+        let is_closed = |op: &OpId| models.called(models.slot(model, *op)).is_none();
+        let heads = rest.match_indices('/').filter_map(|(at, _)| scope.layer_named(&rest[..at])?.first());
+        let by_path = heads.filter(|op| is_closed(op)).find_map(|op| func[*op].kind.layer());
+        by_path.or_else(|| {
+            func.ops().filter(|(id, _)| is_closed(id)).find_map(|(_, op)| {
+                let id = op.kind.layer()?;
+                let inside = match &op.kind {
+                    OpKind::Call(call) => {
+                        let layers = self.module[call.callee].layers();
+                        layers.into_iter().any(|inner| &*self.module[inner].name == rest)
+                    }
+                    OpKind::Source(_) | OpKind::Core(_) => has_inside(&self.module[id], rest),
+                };
+                inside.then_some(id)
+            })
+        })
+    }
+}
+
+/// Whether the configuration of `layer`, or the places of its weights, name another layer `name` inside.
+fn has_inside(layer: &Layer, name: &str) -> bool {
+    let config = layer.config.get("config").and_then(Attr::as_map);
+    let of_weight = || layer.weights.iter().any(|(place, _)| place.split('/').any(|part| part == name));
+    config.is_some_and(|config| config.iter().any(|(_, value)| names(value, name))) || of_weight()
+}
+
+/// Whether an object in `value` has the name. Attributes nest up to a limit, so that this does not overflow the stack.
+fn names(value: &Attr, name: &str) -> bool {
+    match value {
+        Attr::Map(map) => is_called(map, name) || map.iter().any(|(_, value)| names(value, name)),
+        Attr::List(items) => items.iter().any(|item| names(item, name)),
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => false,
+    }
+}
+
+fn is_called(object: &Attrs, name: &str) -> bool {
+    object.get("name").and_then(Attr::as_str) == Some(name)
+}
+
+/// `did you mean ...?` for some of the paths.
+fn listed(paths: &[&String]) -> String {
+    let more = paths.len().saturating_sub(PATHS_SHOWN);
+    let shown: Vec<String> = paths.iter().take(PATHS_SHOWN).map(|path| format!("`{path}`")).collect();
+    match &shown[..] {
+        all if more > 0 => format!("did you mean {} or one of {more} more?", all.join(", ")),
+        [rest @ .., last] if !rest.is_empty() => format!("did you mean {} or {last}?", rest.join(", ")),
+        all => format!("did you mean {}?", all.join(", ")),
+    }
+}

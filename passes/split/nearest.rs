@@ -1,0 +1,47 @@
+//! The one-tensor cuts nearest to a wider one.
+
+use netc_ir::{Module, OpId};
+use netc_pass::Dialects;
+
+use super::plan::Boundary;
+use crate::analysis::{OneTensorCuts, Opened, Slot};
+use crate::dissolve::Dissolved;
+
+/// The one-tensor cuts of a module, seen from a module that some nested models of it were dissolved in.
+pub(super) struct Nearest<'a, 'm> {
+    dissolved: &'a Dissolved<'m>,
+    opened: Option<Opened<'m>>,
+    cuts: Option<OneTensorCuts>,
+}
+
+impl<'a, 'm> Nearest<'a, 'm> {
+    pub(super) fn of(module: &'m Module, dissolved: &'a Dissolved<'m>, dialects: &Dialects) -> Self {
+        // Places are counted over the models that can be opened, if the cuts are in these.
+        let opened = Opened::of(module, dialects);
+        let opened = opened.filter(|opened| opened.models.num_slots() == dissolved.origins().models.num_slots());
+        let cuts = opened.as_ref().map(|opened| OneTensorCuts::of(opened, dialects));
+        Self { dissolved, opened, cuts }
+    }
+
+    /// The names of the last cut among the ops that are `before` the boundary, and of the first cut around all that the
+    /// boundary is at.
+    pub(super) fn to(&self, boundary: &Boundary, before: impl Fn(OpId) -> bool) -> [Option<String>; 2] {
+        let (Some(opened), Some(cuts), Some(main)) = (&self.opened, &self.cuts, self.dissolved.module.main()) else {
+            return [None, None];
+        };
+        let (models, origins) = (&opened.models, self.dissolved.origins());
+        let (flat, ops) = (&origins.flat, &origins.ops);
+        let closed = flat.closed_around(models);
+        let is_before = |slot: Slot| flat.computing(models, &closed, slot).is_some_and(|op| before(ops[op as usize]));
+        let ends: Vec<Slot> =
+            boundary.at.iter().filter_map(|value| Some(self.dissolved.slot(main.producer(*value)?))).collect();
+        let closed_in: Vec<Vec<Slot>> = cuts.graphs.iter().map(|graph| graph.flat.closed_around(models)).collect();
+        let last = cuts.found.iter().rev().find(|found| is_before(found.slot));
+        let first = cuts.found.iter().filter(|found| !is_before(found.slot)).find(|found| {
+            let graph = &cuts.graphs[found.graph];
+            let node = |slot| graph.tree.node(graph.flat.computing(models, &closed_in[found.graph], slot)?);
+            ends.iter().all(|end| node(*end).is_some_and(|end| graph.tree.common(found.node, end) == found.node))
+        });
+        [last, first].map(|found| found.map(|found| found.name.clone()))
+    }
+}

@@ -1,0 +1,51 @@
+//! All that is decided before a module is split: which nested models are dissolved, what the stages are, and whether a
+//! mask is severed.
+
+use std::borrow::Cow;
+
+use netc_ir::{Loc, Module};
+use netc_pass::{Dialects, PassError, Remark};
+
+use super::INFO;
+use super::masks::severed_mask;
+use super::nearest::Nearest;
+use super::plan::{Boundary, SplitError, SplitPlan, plan_at, splittable};
+use crate::dissolve::dissolve;
+
+/// A split that can be applied.
+pub struct Prepared<'m> {
+    /// The module that is to be split: the given one, or where a cut is inside nested models, one without these.
+    pub module: Cow<'m, Module>,
+    /// How it is to be split.
+    pub plan: SplitPlan,
+    /// What the user should know.
+    pub remarks: Vec<Remark>,
+}
+
+/// Decides how to split `@main` of a verified module at the cuts `at`, in whatever order.
+///
+/// # Errors
+/// Cuts that are none, that have no order, or that sever a mask.
+pub fn prepare<'m>(module: &'m Module, at: &[String], dialects: &Dialects) -> Result<Prepared<'m>, PassError> {
+    splittable(module, at)?;
+    let mut dissolved = dissolve(module, at, INFO.name, dialects)?;
+    let cuts = at.iter().cloned().zip(std::mem::take(&mut dissolved.cuts));
+    let mut plan = plan_at(&dissolved.module, cuts.collect())?;
+    let severed = severed_mask(&dissolved, &plan, dialects);
+    let certain = severed.as_ref().is_some_and(|severed| severed.certain);
+    if certain || plan.boundaries.iter().any(Boundary::is_wide) {
+        let stage_of = plan.stage_of(&dissolved.module);
+        let nearest = Nearest::of(module, &dissolved, dialects);
+        if let (Some(severed), true) = (&severed, certain) {
+            let names = nearest.to(&plan.boundaries[severed.boundary], |op| stage_of[op.index()] <= severed.boundary);
+            return Err(SplitError::Mask(severed.message(&names)).into());
+        }
+        for (i, boundary) in plan.boundaries.iter_mut().enumerate().filter(|(_, boundary)| boundary.is_wide()) {
+            boundary.nearest = Some(nearest.to(boundary, |op| stage_of[op.index()] <= i));
+        }
+    }
+    let mut remarks = std::mem::take(&mut dissolved.remarks);
+    let texts = plan.remarks().into_iter().chain(severed.map(|severed| severed.warning()));
+    remarks.extend(texts.map(|text| Remark { pass: INFO.name, loc: Loc::Unknown, text }));
+    Ok(Prepared { module: dissolved.module, plan, remarks })
+}
