@@ -29,6 +29,6 @@ pub use compiled::{LEFT_OUT, compiled};
 pub use error::{KerasError, Problem};
 pub use legacy::{changes, changes_for_hdf5, changes_for_tfjs};
 pub use names::{dtype_name, is_layer_class};
-pub use read::{Imported, ReadOptions, check, read, read_with};
+pub use read::{Imported, ReadOptions, check, checksum, read, read_with};
 pub use tfjs::MODEL as TFJS_MODEL;
 pub use write::{Written, is_architecture, write, write_hdf5, write_json, write_tfjs};
