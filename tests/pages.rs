@@ -125,9 +125,9 @@ fn matches(shown: &[String], printed: &[String]) -> bool {
     match shown.split_first() {
         None => printed.is_empty(),
         Some((dots, rest)) if dots == "..." => (0..=printed.len()).any(|skipped| matches(rest, &printed[skipped..])),
-        Some((line, rest)) => printed.split_first().is_some_and(|(first, left)| {
-            with_open_times(line) == with_open_times(first) && matches(rest, left)
-        }),
+        Some((line, rest)) => printed
+            .split_first()
+            .is_some_and(|(first, left)| with_open_times(line) == with_open_times(first) && matches(rest, left)),
     }
 }
 
@@ -186,7 +186,8 @@ fn readme() {
 
 #[test]
 fn docs() {
-    let mut pages: Vec<PathBuf> = fs::read_dir(Path::new(ROOT).join("docs")).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut pages: Vec<PathBuf> =
+        fs::read_dir(Path::new(ROOT).join("docs")).unwrap().map(|e| e.unwrap().path()).collect();
     pages.sort();
     for page in pages {
         check(&format!("docs/{}", page.file_name().unwrap().to_str().unwrap()));

@@ -153,7 +153,8 @@ fn functions_of_two_tensors_broadcast() {
     ];
     let extents = (1..5usize, 1..5usize, 1..5usize, 0..8u8, 0..8u8, any::<u64>());
     property::check(100, extents, |(a, b, c, left, right, seed)| {
-        let dims = |ones: u8| [a, b, c].iter().enumerate().map(|(i, d)| if ones >> i & 1 == 1 { 1 } else { *d }).collect();
+        let dims =
+            |ones: u8| [a, b, c].iter().enumerate().map(|(i, d)| if ones >> i & 1 == 1 { 1 } else { *d }).collect();
         let (left, right): (Vec<usize>, Vec<usize>) = (dims(left), dims(right));
         let out: Vec<usize> = left.iter().zip(&right).map(|(a, b)| *a.max(b)).collect();
         let (x, y) = (random(&left, seed), random(&right, seed ^ 1));

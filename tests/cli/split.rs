@@ -170,18 +170,11 @@ fn stages_are_written_as_what_is_asked_for() {
     folder.netc(&["tiny.keras", "-o", "whole.h5"]).done();
     assert_eq!(folder.read("merged.h5"), folder.read("whole.h5"));
     let again = folder.netc(&["tiny.keras", "--pass", "split=sum", "-o", "out"]).done();
-    assert!(again.contains("`out` still holds tiny.stage0.h5, tiny.stage1.h5 of an earlier split"), "{again}");
+    assert!(
+        again.contains("note      removed tiny.stage0.h5, tiny.stage1.h5 of the earlier split from `out`"),
+        "{again}"
+    );
     folder.netc(&["tiny.keras", "-o", "x.keras", "--format", "h5"]).failed(2, &["`--format`", "`x.keras`"]);
-}
-
-#[test]
-fn stages_of_an_earlier_split_are_told_of_and_left_alone() {
-    let folder = split_tiny();
-    let split = |cut: &str| folder.netc(&["tiny.keras", "--pass", cut, "-o", "out"]).done();
-    let report = split("split=sum");
-    assert!(report.contains("note      `out` still holds tiny.stage2.keras of an earlier split"), "{report}");
-    assert!(folder.names().contains(&"out/tiny.stage2.keras".into()));
-    assert!(!split("split=relu,sum").contains("still holds"), "now it is used again");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 
 use netc_data::Store;
 use netc_ir::{MAIN, Module};
@@ -67,7 +67,7 @@ impl Folder {
     }
 
     pub(crate) fn with(self, name: &str, bytes: impl AsRef<[u8]>) -> Self {
-        fs::write(self.path(name), bytes).unwrap();
+        self.write(name, bytes);
         self
     }
 
@@ -81,6 +81,10 @@ impl Folder {
 
     pub(crate) fn json(&self, name: &str) -> Value {
         serde_json::from_slice(&self.read(name)).unwrap()
+    }
+
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        fs::write(self.path(name), bytes).unwrap();
     }
 
     pub(crate) fn netc(&self, args: &[&str]) -> Ran {
@@ -101,6 +105,13 @@ impl Folder {
         let mut command = Command::new("sh");
         command.args(["-c", line]).env("NETC", binary()).current_dir(self.0.path());
         Ran::of(command.output().unwrap())
+    }
+
+    /// Runs such a line, which a signal may end.
+    pub(crate) fn shell_ended(&self, line: &str) -> ExitStatus {
+        let mut command = Command::new("sh");
+        command.args(["-c", line]).env("NETC", binary()).current_dir(self.0.path());
+        command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap()
     }
 
     /// Every file below the folder with its bytes, and every folder with none, by path.
@@ -135,7 +146,7 @@ impl Folder {
 }
 
 /// The command, with passes that have bugs.
-fn binary() -> &'static Path {
+pub(crate) fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_netc-with-faults"))
 }
 
@@ -158,6 +169,34 @@ pub(crate) fn keras_file(module: &Module) -> Vec<u8> {
     let mut bytes = Vec::new();
     netc_keras::write(module, module.func_named(MAIN).unwrap(), &Store::open(module).unwrap(), &mut bytes).unwrap();
     bytes
+}
+
+/// A `.keras` file that netc wrote, as Keras saves it.
+pub(crate) fn saved_by_keras(archive: &[u8]) -> Vec<u8> {
+    let mut members = unzip(archive);
+    for (name, bytes) in &mut members {
+        if name == "metadata.json" {
+            *bytes = br#"{"keras_version": "3.15.1", "date_saved": "2026-01-01@00:00:00"}"#.to_vec();
+        }
+    }
+    zip(&members.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect::<Vec<_>>())
+}
+
+/// The stored members of an archive without a comment.
+fn unzip(archive: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let number = |at: usize, len: usize| archive[at..at + len].iter().rev().fold(0, |n, b| n << 8 | usize::from(*b));
+    let end = archive.len() - 22;
+    let mut at = number(end + 16, 4);
+    let mut members = Vec::new();
+    while at < end {
+        let (len, name) = (number(at + 24, 4), number(at + 28, 2));
+        let local = number(at + 42, 4);
+        let start = local + 30 + number(local + 26, 2) + number(local + 28, 2);
+        let text = String::from_utf8(archive[at + 46..at + 46 + name].to_vec()).unwrap();
+        members.push((text, archive[start..start + len].to_vec()));
+        at += 46 + name + number(at + 30, 2) + number(at + 32, 2);
+    }
+    members
 }
 
 /// A zip archive of stored members.

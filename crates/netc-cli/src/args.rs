@@ -88,6 +88,9 @@ pub(crate) struct CompileArgs {
     /// What the stages of a split are written as; keras unless given. Of a whole model only `tfjs` is said by this
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
+    /// Replace stages that changed since netc wrote them, and files in the folder that no split wrote
+    #[arg(long)]
+    pub(crate) force: bool,
     /// Leave out the compile configuration and the optimizer's state, as passes do
     #[arg(long)]
     pub(crate) no_optimizer: bool,

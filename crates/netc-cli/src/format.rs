@@ -7,11 +7,11 @@ use std::path::Path;
 use clap::ValueEnum;
 use netc_data::Store;
 use netc_ir::FuncId;
-use netc_keras::Written;
+use netc_keras::{KerasError, Written};
 
 use crate::error::CliError;
 use crate::input::Model;
-use crate::output::{Finished, Out, Pending, cannot_write, refuse_input};
+use crate::output::{Finished, Out, Outputs, refuse_input};
 
 /// A kind of file.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -51,23 +51,30 @@ impl Format {
         }
     }
 
-    /// Writes the function `func` into the file that will be at `target`, and others that the format has beside it.
+    /// Writes the function `func` into the file that will be at `target`, and others that the format has next to it.
     pub(crate) fn write(
         self,
         model: &Model,
         store: &Store,
         func: FuncId,
         target: &Path,
+        outputs: &Outputs,
     ) -> Result<(Vec<Finished>, Written), CliError> {
         let place = |e| CliError::because(format!("cannot write `{}`", target.display()), e);
         let module = &model.module;
+        let one_file = |fill: &dyn Fn(&mut Out<'_>) -> Result<Written, KerasError>| {
+            let mut pending = outputs.start(target)?;
+            let written = pending.fill(|out| fill(out).map_err(place))?;
+            Ok((vec![pending.finish()], written))
+        };
         match self {
-            Self::Keras => one_file(target, |out| netc_keras::write(module, func, store, out).map_err(place)),
-            Self::H5 => one_file(target, |out| netc_keras::write_hdf5(module, func, store, out).map_err(place)),
+            Self::Keras => one_file(&|out| netc_keras::write(module, func, store, out)),
+            Self::H5 => one_file(&|out| netc_keras::write_hdf5(module, func, store, out)),
             Self::Tfjs => {
                 let mut files = Vec::new();
                 let create = |name: &str| {
-                    let (file, finished) = begin(model, &target.with_file_name(name)).map_err(io::Error::other)?;
+                    let (file, finished) =
+                        begin(model, &target.with_file_name(name), outputs).map_err(io::Error::other)?;
                     files.push(finished);
                     Ok(file)
                 };
@@ -87,19 +94,8 @@ impl Format {
     }
 }
 
-fn one_file<T>(
-    target: &Path,
-    fill: impl FnOnce(&mut Out<'_>) -> Result<T, CliError>,
-) -> Result<(Vec<Finished>, T), CliError> {
-    let mut pending = Pending::at(target)?;
-    let result = pending.fill(fill)?;
-    Ok((vec![pending.finish()], result))
-}
-
 /// Starts the file that will be at `target`, whose name was not known before.
-fn begin(model: &Model, target: &Path) -> Result<(BufWriter<File>, Finished), CliError> {
+fn begin(model: &Model, target: &Path, outputs: &Outputs) -> Result<(BufWriter<File>, Finished), CliError> {
     refuse_input(model, target)?;
-    let pending = Pending::at(target)?;
-    let file = pending.writer().map_err(|e| cannot_write(target, e))?;
-    Ok((file, pending.finish()))
+    Ok(outputs.start(target)?.into_writer())
 }

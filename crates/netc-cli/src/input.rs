@@ -14,6 +14,7 @@ use netc_passes::{Entry, merge, remove_unused};
 use crate::args::{LayerArgs, misspelt_command};
 use crate::chain::Chain;
 use crate::error::CliError;
+use crate::output::{Intent, folder_of, recover};
 use crate::{manifest, text};
 
 /// A model with what it is called.
@@ -161,6 +162,8 @@ fn load_input(given: Given<'_>, dialects: &Dialects) -> Result<Model, CliError> 
     if let Some(note) = netc_keras::foreign(path) {
         return Err(CliError::input(format!("cannot read `{input}`: {note}")));
     }
+    // The weights of a program are in the file next to it.
+    recover(folder_of(path), Intent::Read)?;
     let program = fs::read_to_string(path).map_err(|e| CliError::because(format!("cannot read `{input}`"), e))?;
     program_model(&program, path.parent().unwrap_or(Path::new("")), input, &stem)
 }
@@ -168,6 +171,10 @@ fn load_input(given: Given<'_>, dialects: &Dialects) -> Result<Model, CliError> 
 fn keras(path: &Path, options: ReadOptions<'_>, stem: String, dialects: &Dialects) -> Result<Model, CliError> {
     if let Some(meant) = meant_instead(path) {
         return Err(CliError::input(format!("cannot read `{}`: {meant}", path.display())));
+    }
+    // A model in JSON may have its weights in files next to it.
+    if path.extension().is_some_and(|e| e == "json") {
+        recover(folder_of(path), Intent::Read)?;
     }
     let imported = netc_keras::read_with(path, options, dialects).map_err(CliError::from_error)?;
     model(imported.module, stem, imported.notes, &path.display().to_string())

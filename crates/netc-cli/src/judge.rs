@@ -1,6 +1,7 @@
 //! What tells a wrong program from a good one: `netc bisect` and `netc reduce` ask it again and again.
 
 use std::collections::BTreeSet;
+use std::env;
 use std::fmt;
 use std::fs;
 use std::process::{Command, Stdio};
@@ -10,6 +11,7 @@ use netc_pass::{FailedPass, Failure, Fidelity, Fuel, Pipeline, PipelineError};
 
 use crate::args::RandomArgs;
 use crate::error::CliError;
+use crate::output::Scratch;
 use crate::pipeline::{Outcome, Tools, is_bug, run_quietly};
 use crate::program;
 use crate::report::verdict;
@@ -158,7 +160,7 @@ const NO_COMMAND: [i32; 2] = [126, 127];
 /// Whether the user's command says that the failure is there: it exits with 0 on a file that holds the program.
 fn holds(command: &str, module: &Module) -> Result<bool, CliError> {
     let cannot = |e| CliError::because("cannot run the command of --check", e);
-    let folder = tempfile::tempdir().map_err(cannot)?;
+    let folder = Scratch::in_folder(&env::temp_dir(), false).map_err(cannot)?;
     let path = folder.path().join("program.nir");
     fs::write(&path, program::text_in(module, folder.path())).map_err(cannot)?;
     let status = Command::new("sh")

@@ -5,9 +5,15 @@
 //!
 //! `passes[]` says what made the stages of the model.
 //!
+//! `bytes` and `checksum` of a stage are those of its file when netc wrote it; `shards[]` has them for files next to it. A
+//! stage whose file differs is accepted if a framework saved it and it takes and returns what it did: somebody trained it.
+//! What netc itself wrote and the manifest does not describe is a stage of another split.
+//!
 //! Two things are there for merging the stages again. `main` is `@main` without its ops, in the IR's own text: what the
 //! model is as a whole, and what its inputs are, of which some may be read by no stage. A stage's `calls` hold for
 //! layers the numbers that their calls have in the whole, where these are not those that they have in the stage.
+
+mod files;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -19,7 +25,7 @@ use netc_ir::{
     Attrs, Builder, CallOp, Dim, ElemType, Func, FuncId, Layer, LayerId, Loc, MAIN, Module, Name, OpId, OpKind, Type,
     ValueId, WeightId, call_types,
 };
-use netc_keras::dtype_name;
+use netc_keras::{Imported, dtype_name};
 use netc_pass::Dialects;
 use netc_passes::analysis::Costs;
 use serde_json::{Map, Value, json};
@@ -27,7 +33,11 @@ use serde_json::{Map, Value, json};
 use crate::chain::{Chain, Source};
 use crate::error::CliError;
 use crate::input::{self, Model};
+use crate::manifest::files::Changed;
+use crate::output::{Intent, folder_of, is_inside, recover};
 use crate::verify::Verification;
+
+pub(crate) use crate::manifest::files::{Earlier, Recorded, Rest};
 
 /// The name of the file.
 pub(crate) const FILE_NAME: &str = "manifest.json";
@@ -36,6 +46,8 @@ pub(crate) const FILE_NAME: &str = "manifest.json";
 pub(crate) struct StageFile {
     /// The file, by its name in the folder of the manifest; `None` where nothing is written.
     pub(crate) file: Option<String>,
+    /// What was written: that file, then those next to it.
+    pub(crate) files: Vec<Recorded>,
     pub(crate) inputs: Vec<String>,
     pub(crate) outputs: Vec<String>,
 }
@@ -46,6 +58,7 @@ impl StageFile {
         let func = &module[func];
         Self {
             file: None,
+            files: Vec::new(),
             inputs: func.params.iter().map(|p| p.name.to_string()).collect(),
             outputs: func.outputs.iter().map(|o| o.name.to_string()).collect(),
         }
@@ -72,20 +85,20 @@ pub(crate) fn write(
         });
         let outputs =
             func.outputs.iter().zip(&file.outputs).map(|(o, name)| Value::Object(port(name, &func[o.value].ty)));
-        let mut json = json!({
-            "name": &*func.name,
-            "file": file.file,
-            "inputs": inputs.collect::<Vec<_>>(),
-            "outputs": outputs.collect::<Vec<_>>(),
-            "layers": cost.layers,
-            "parameters": model.parameters(cost.params),
-            "multiply_accumulates": cost.macs,
-        });
+        let mut entry = Map::new();
+        entry.insert("name".into(), (&*func.name).into());
+        entry.insert("file".into(), file.file.clone().into());
+        files::record(&mut entry, &file.files);
+        entry.insert("inputs".into(), inputs.collect());
+        entry.insert("outputs".into(), outputs.collect());
+        entry.insert("layers".into(), cost.layers.into());
+        entry.insert("parameters".into(), json!(model.parameters(cost.params)));
+        entry.insert("multiply_accumulates".into(), json!(cost.macs));
         let calls = renumbered_calls(module, func);
         if !calls.is_empty() {
-            json["calls"] = json!(calls);
+            entry.insert("calls".into(), json!(calls));
         }
-        json
+        Value::Object(entry)
     });
     let inputs = main.params.iter().enumerate().map(|(i, p)| {
         let mut port = port(&p.name, &main[p.value].ty);
@@ -183,6 +196,7 @@ pub(crate) fn verification_json(v: &Verification) -> Value {
 /// Loads the chain of stages that the manifest at `path` describes, as one model.
 pub(crate) fn load(path: &Path, dialects: &Dialects) -> Result<Model, CliError> {
     let shown = path.display();
+    recover(folder_of(path), Intent::Read)?;
     let text = fs::read_to_string(path).map_err(|e| CliError::because(format!("cannot read `{shown}`"), e))?;
     let json: Value = serde_json::from_str(text.trim_start_matches(BYTE_ORDER_MARK))
         .map_err(|e| CliError::because(format!("`{shown}` is not JSON"), e))?;
@@ -225,26 +239,6 @@ fn begins_as_object(path: &Path) -> bool {
     read.is_ok() && String::from_utf8_lossy(&start).trim_start_matches(BYTE_ORDER_MARK).trim_start().starts_with('{')
 }
 
-/// Refuses to replace the manifest of a chain that the model is a stage of: the chain would be lost.
-pub(crate) fn refuse_chain_of(model: &Model, folder: &Path) -> Result<(), CliError> {
-    let manifest = folder.join(FILE_NAME);
-    let is_small = fs::metadata(&manifest).is_ok_and(|m| m.len() <= MAX_SIZE);
-    let text = is_small.then(|| fs::read_to_string(&manifest).ok()).flatten();
-    let chain = text.and_then(|text| serde_json::from_str::<Value>(&text).ok());
-    let stages = chain.as_ref().and_then(|chain| chain["stages"].as_array()).map_or(&[][..], Vec::as_slice);
-    let path = |stage: &Value| folder.join(stage["file"].as_str()?).canonicalize().ok();
-    let files: Vec<PathBuf> = stages.iter().filter_map(path).collect();
-    let is_stage = |file: &PathBuf| file.canonicalize().is_ok_and(|file| files.contains(&file));
-    match model.files().find(is_stage) {
-        Some(stage) => Err(CliError::input(format!(
-            "`{}` is a stage of the chain in `{}`, which would be replaced; choose another folder",
-            stage.display(),
-            manifest.display()
-        ))),
-        None => Ok(()),
-    }
-}
-
 /// Whether `name` names something in a folder, and nothing outside of it.
 fn is_plain_name(name: &str) -> bool {
     let mut components = Path::new(name).components();
@@ -279,7 +273,11 @@ impl Reader<'_> {
         let (mut funcs, mut notes) = (Vec::new(), Vec::new());
         for (i, stage) in stages.iter().enumerate() {
             let file = self.stage_file(stage, i)?;
-            let imported = netc_keras::read(&file, dialects).map_err(CliError::from_error)?;
+            let (imported, is_trained) = self.stage(&file, stage, i, dialects)?;
+            if is_trained {
+                let note = "has changed since netc wrote it: a framework saved it, and it is taken as it is now";
+                notes.push(format!("`{}` {note}", file.display()));
+            }
             notes.extend(imported.notes);
             if module.attrs.is_empty() {
                 module.attrs = imported.module.attrs.clone();
@@ -292,7 +290,9 @@ impl Reader<'_> {
             let symbol = |name: &Name| (&**name != "N").then(|| Dim::symbol(format!("s{i}_{name}")));
             let ids = module.append(imported.module, rename, symbol);
             let main = main.map(|m| ids[m.index()]).ok_or_else(|| self.error(&format!("stages[{i}]"), "a model"))?;
-            self.number_calls(&mut module, main, stage, i)?;
+            if !is_trained {
+                self.number_calls(&mut module, main, stage, i)?;
+            }
             funcs.push(main);
         }
         share_weights(&mut module)?;
@@ -304,6 +304,32 @@ impl Reader<'_> {
         main.attrs = head.main().map_or(Attrs::new(), |main| main.attrs.clone());
         module.add_func(main);
         Ok((module, notes))
+    }
+
+    /// Reads a stage, and says whether a framework saved it since netc wrote it, with the same inputs and outputs. A file
+    /// that is neither what netc wrote nor such a model is an error.
+    fn stage(&self, file: &Path, stage: &Value, i: usize, dialects: &Dialects) -> Result<(Imported, bool), CliError> {
+        let compared = files::compare(self.folder, stage);
+        let read = netc_keras::read(file, dialects).map_err(CliError::from_error);
+        let Ok(Some(Changed::Yes(changed))) = &compared else {
+            let imported = read?;
+            let expected = "files with `bytes` and a `checksum` such as crc32:0123abcd";
+            compared?.ok_or_else(|| self.error(&format!("stages[{i}]"), expected))?;
+            return Ok((imported, false));
+        };
+        let refused = |why: &str| {
+            let note = "split the model again, or put the stage back";
+            let (file, manifest) = (changed.display(), self.path.display());
+            CliError::input(format!("`{file}` is not the stage that `{manifest}` describes: {why}; {note}"))
+        };
+        let imported = read.map_err(|error| refused(&error.chain()))?;
+        if imported.is_own {
+            return Err(refused("netc wrote it for another split"));
+        }
+        match imported.module.main().and_then(|main| files::misfit(stage, main)) {
+            Some(misfit) => Err(refused(&misfit)),
+            None => Ok((imported, true)),
+        }
     }
 
     /// Gives the calls of layers in the stage `main` the numbers that they have in the whole.
@@ -340,8 +366,7 @@ impl Reader<'_> {
         let place = format!("stages[{i}]");
         let file =
             stage.get("file").and_then(Value::as_str).ok_or_else(|| self.error(&place, "the name of a `file`"))?;
-        let inside = Path::new(file).components().all(|c| matches!(c, Component::Normal(_)));
-        if !inside || file.is_empty() {
+        if !is_inside(Path::new(file)) {
             return Err(self.error(&place, &format!("a file in the folder of the manifest, found `{file}`")));
         }
         Ok(self.folder.join(file))

@@ -1,41 +1,84 @@
-//! Files that appear complete or not at all.
+//! Files that appear complete or not at all, alone or as a set.
+//!
+//! Every file is written in a hidden folder (`scratch`) next to its place. A single file is then renamed. The files of a
+//! set are put in their places by a `journal`, so that the set is the old one or the new one as a whole, whatever ends the
+//! process.
 
-use std::fs::{self, File, Permissions};
+mod journal;
+mod scratch;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-
-use tempfile::{NamedTempFile, TempPath};
 
 use crate::error::CliError;
 use crate::input::Model;
+use crate::output::journal::{Change, Journal, New, Place};
+use crate::output::scratch::{Left, Other};
+use crate::text;
+
+pub(crate) use crate::output::journal::{Stamp, is_inside, stamp};
+pub(crate) use crate::output::scratch::{Scratch, abandon, make_folder};
 
 /// Smaller than the blocks in which weights are copied, so that these are not copied once more.
 const BUFFER: usize = 64 * 1024;
 
-/// Files on their way: written beside their targets, and renamed when all are complete. Dropped before that, they and
-/// the folders made for them are removed.
-#[derive(Default)]
+/// Files on their way, all in one folder or below. Dropped before they are committed, they and the folders made for them
+/// are removed.
 pub(crate) struct Outputs {
+    folder: PathBuf,
+    scratch: Option<Scratch>,
     files: Vec<Finished>,
+    /// Files to remove, with what they were when that was decided.
+    removed: Vec<(PathBuf, Option<Stamp>)>,
+    /// What is in the places of the files, where someone looked before.
+    seen: BTreeMap<PathBuf, Option<Stamp>>,
     /// The folders made, the innermost first.
     folders: Vec<PathBuf>,
 }
 
 impl Outputs {
-    /// Starts a set of files in `folder`, which is made if it does not exist.
+    /// Starts a set of files that has `folder` for itself. The folder is made if it does not exist.
     pub(crate) fn in_folder(folder: &Path) -> Result<Self, CliError> {
-        let mut outputs = Self::default();
-        outputs.make_folder(folder)?;
+        recover(folder, Intent::WriteSet)?;
+        let mut outputs = Self::of(folder);
+        outputs.folders = make_folder(folder).map_err(|e| cannot_write(folder, e))?;
+        let scratch = Scratch::in_folder(folder, true).map_err(|e| cannot_write(folder, e.kind().into()))?;
+        // Of two that begin at the same time, at least one sees the other here.
+        refuse_other_set(folder, Some(&scratch))?;
+        outputs.scratch = Some(scratch);
         Ok(outputs)
     }
 
-    /// Makes a folder for some of the files, if it does not exist.
-    pub(crate) fn make_folder(&mut self, folder: &Path) -> Result<(), CliError> {
-        let fresh = folder.ancestors().take_while(|f| !f.as_os_str().is_empty() && !f.exists());
-        let fresh: Vec<PathBuf> = fresh.map(Path::to_path_buf).collect();
-        self.folders.splice(0..0, fresh);
-        fs::create_dir_all(folder).map_err(|e| cannot_write(folder, e))
+    /// Starts a file that will be at `target`, and others in the same folder.
+    pub(crate) fn next_to(target: &Path) -> Result<Self, CliError> {
+        let folder = folder_of(target);
+        check_target(target)?;
+        recover(folder, Intent::Write)?;
+        // The kind alone: the message has the name of the hidden folder.
+        let scratch = Scratch::in_folder(folder, false).map_err(|e| cannot_write(target, e.kind().into()))?;
+        let mut outputs = Self::of(folder);
+        outputs.scratch = Some(scratch);
+        Ok(outputs)
+    }
+
+    fn of(folder: &Path) -> Self {
+        let (folder, seen) = (folder.to_path_buf(), BTreeMap::new());
+        Self { folder, scratch: None, files: Vec::new(), removed: Vec::new(), seen, folders: Vec::new() }
+    }
+
+    /// Starts the file that will be at `target`, in the folder or below.
+    pub(crate) fn start(&self, target: &Path) -> Result<Pending, CliError> {
+        if target.is_dir() {
+            return Err(is_a_folder(target));
+        }
+        let scratch = self.scratch.as_ref().ok_or(io::ErrorKind::NotFound.into());
+        let made = scratch.and_then(Scratch::create);
+        let (name, file) = made.map_err(|e: io::Error| cannot_write(target, e.kind().into()))?;
+        Ok(Pending { file, finished: Finished { name, target: target.to_path_buf() } })
     }
 
     /// Writes the file that will be at `target`.
@@ -44,7 +87,7 @@ impl Outputs {
         target: &Path,
         fill: impl FnOnce(&mut Out<'_>) -> Result<T, CliError>,
     ) -> Result<T, CliError> {
-        let mut pending = Pending::at(target)?;
+        let mut pending = self.start(target)?;
         let result = pending.fill(fill)?;
         self.files.push(pending.finish());
         Ok(result)
@@ -55,84 +98,228 @@ impl Outputs {
         self.files.extend(files);
     }
 
-    /// Puts every file in its place.
+    /// Says what was seen at the place of a file. If it has changed by the end, nothing is replaced.
+    pub(crate) fn expect(&mut self, target: PathBuf, stamp: Option<Stamp>) {
+        self.seen.insert(target, stamp);
+    }
+
+    /// Removes the file at `target` with the set, if it still is what it was.
+    pub(crate) fn remove(&mut self, target: PathBuf, stamp: Option<Stamp>) {
+        self.removed.push((target, stamp));
+    }
+
+    /// Puts every file in its place: all of them, or none.
     pub(crate) fn commit(mut self) -> Result<(), CliError> {
-        for Finished { temporary, target } in self.files.drain(..) {
-            temporary.persist(&target).map_err(|e| cannot_write(&target, e.error))?;
+        let Some(scratch) = self.scratch.take() else { return Ok(()) };
+        if let ([Finished { name, target }], []) = (&self.files[..], &self.removed[..]) {
+            let renamed = scratch::undisturbed(|| fs::rename(scratch.path().join(name), target));
+            return renamed.map_err(|e| cannot_write(target, e));
         }
-        self.folders.clear();
-        Ok(())
+        let journal = self.journal(scratch.path())?;
+        let place = Place { folder: &self.folder, scratch: scratch.path() };
+        let done = scratch::undisturbed(|| {
+            journal.write(place.scratch).map_err(|e| Unsettled::No(cannot_write(&self.folder, e)))?;
+            settle(&journal, place)
+        });
+        match done {
+            Ok(()) => Ok(()),
+            Err(Unsettled::No(error)) => Err(error),
+            Err(Unsettled::Yes(error)) => {
+                scratch.leave();
+                Err(error)
+            }
+        }
     }
-}
 
-/// A file on its way.
-pub(crate) struct Pending {
-    temporary: NamedTempFile,
-    target: PathBuf,
-}
-
-/// A file that is complete, and closed: a model may have thousands.
-pub(crate) struct Finished {
-    temporary: TempPath,
-    target: PathBuf,
-}
-
-/// What a file's bytes are written to.
-pub(crate) type Out<'a> = BufWriter<&'a mut NamedTempFile>;
-
-impl Pending {
-    /// Starts the file that will be at `target`.
-    pub(crate) fn at(target: &Path) -> Result<Self, CliError> {
-        if target.is_dir() {
-            return Err(CliError::input(format!("cannot write `{}`: it is a folder", target.display())));
-        }
-        let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if !folder.is_dir() {
-            let shown = folder.display();
-            let why = if folder.exists() {
-                format!("`{shown}` is a file")
-            } else {
-                format!("the folder `{shown}` does not exist")
+    /// What to do with the files in `scratch`.
+    fn journal(&self, scratch: &Path) -> Result<Journal, CliError> {
+        let mut changes = Vec::new();
+        let mut folders = Vec::new();
+        for Finished { name, target } in &self.files {
+            let old = match self.seen.get(target) {
+                Some(seen) => seen.clone(),
+                None => stamp(target).map_err(|e| cannot_write(target, e))?,
             };
-            return Err(CliError::input(format!("cannot write `{}`: {why}", target.display())));
+            let relative = self.relative(target);
+            let above = relative.ancestors().skip(1).filter(|f| !f.as_os_str().is_empty());
+            let fresh = above.filter(|f| !self.folder.join(f).exists() && !folders.iter().any(|g| g == f));
+            let fresh: Vec<PathBuf> = fresh.map(Path::to_path_buf).collect();
+            folders.extend(fresh.into_iter().rev());
+            let bytes = fs::metadata(scratch.join(name)).map_err(|e| cannot_write(target, e))?.len();
+            changes.push(Change { target: relative, new: Some(New { name: name.clone(), bytes }), old });
         }
-        let mode = Permissions::from_mode(0o666);
-        let temporary = tempfile::Builder::new().prefix(".netc-").permissions(mode).tempfile_in(folder);
-        // The kind alone: the message has the name of the temporary file.
-        let temporary = temporary.map_err(|e| cannot_write(target, e.kind().into()))?;
-        Ok(Self { temporary, target: target.to_path_buf() })
+        for (target, old) in &self.removed {
+            changes.push(Change { target: self.relative(target), new: None, old: old.clone() });
+        }
+        Ok(Journal { changes, folders })
     }
 
-    /// What its bytes are written to, where they do not come at once.
-    pub(crate) fn writer(&self) -> io::Result<BufWriter<File>> {
-        Ok(BufWriter::with_capacity(BUFFER, self.temporary.as_file().try_clone()?))
-    }
-
-    /// The file, to which nothing more is written but by those who have its writer.
-    pub(crate) fn finish(self) -> Finished {
-        Finished { temporary: self.temporary.into_temp_path(), target: self.target }
-    }
-
-    /// Writes its bytes.
-    pub(crate) fn fill<T>(&mut self, fill: impl FnOnce(&mut Out<'_>) -> Result<T, CliError>) -> Result<T, CliError> {
-        let mut out = BufWriter::with_capacity(BUFFER, &mut self.temporary);
-        let result = fill(&mut out)?;
-        out.flush().map_err(|e| cannot_write(&self.target, e))?;
-        Ok(result)
+    fn relative(&self, target: &Path) -> PathBuf {
+        target
+            .strip_prefix(&self.folder)
+            .map_or_else(|_| target.file_name().unwrap_or_default().into(), Path::to_path_buf)
     }
 }
 
 impl Drop for Outputs {
     fn drop(&mut self) {
-        self.files.clear();
-        for folder in &self.folders {
-            // Only if it is empty: someone else may have put something there.
-            let _ = fs::remove_dir(folder);
+        self.scratch = None;
+        scratch::release_folders(&self.folders);
+    }
+}
+
+/// Why a journal is not done.
+enum Unsettled {
+    /// Everything is as it was.
+    No(CliError),
+    /// Some files are in their places and others are not.
+    Yes(CliError),
+}
+
+/// Does what the journal says; what cannot be done as a whole is undone.
+fn settle(journal: &Journal, place: Place<'_>) -> Result<(), Unsettled> {
+    let Err(error) = journal.forward(place, &mut journal::open) else { return Ok(()) };
+    match journal.back(place, &mut journal::open) {
+        Ok(()) => Err(Unsettled::No(error)),
+        Err(failed) => {
+            let (folder, hidden) = (place.folder.display(), place.scratch.display());
+            let note = format!(
+                "some files in `{folder}` are new and others old ({}), and the old ones cannot be put back: they are in \
+                 `{hidden}`; the next netc that writes there tries again",
+                error.chain()
+            );
+            Err(Unsettled::Yes(CliError::because(note, failed)))
         }
     }
 }
 
-pub(crate) fn cannot_write(path: &Path, error: std::io::Error) -> CliError {
+/// What a run is going to do in a folder.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Intent {
+    /// Read files that belong together.
+    Read,
+    /// Write a file, or a few.
+    Write,
+    /// Write a set that has the folder for itself.
+    WriteSet,
+}
+
+/// Ends what killed runs left in `folder`: completes a set of which some files are in their places, and removes unfinished
+/// files if this run writes there.
+///
+/// # Errors
+/// A set that cannot be completed, and one that another run is about to replace.
+pub(crate) fn recover(folder: &Path, intent: Intent) -> Result<(), CliError> {
+    for other in scratch::others(folder, None) {
+        match other {
+            Other::Left(left) => take_up(folder, &left, intent)?,
+            Other::InUse(other) if intent == Intent::Read && Journal::is_in(&other.path) => {
+                return Err(busy(folder, "replacing the files"));
+            }
+            Other::InUse(_) => {}
+        }
+    }
+    if intent == Intent::WriteSet { refuse_other_set(folder, None) } else { Ok(()) }
+}
+
+fn refuse_other_set(folder: &Path, own: Option<&Scratch>) -> Result<(), CliError> {
+    let is_other = scratch::others(folder, own).iter().any(|other| matches!(other, Other::InUse(it) if it.is_set));
+    if is_other { Err(busy(folder, "writing files")) } else { Ok(()) }
+}
+
+fn busy(folder: &Path, what: &str) -> CliError {
+    let folder = shown(folder);
+    CliError::input(format!("another netc is {what} in `{folder}`; wait until it is done, or choose another folder"))
+}
+
+fn take_up(folder: &Path, left: &Left, intent: Intent) -> Result<(), CliError> {
+    let place = Place { folder, scratch: &left.path };
+    let failed = |why: &str| {
+        let note = "an earlier netc was killed while it replaced the files in";
+        CliError::input(format!("{note} `{}`, and what it left cannot be completed: {why}", shown(folder)))
+    };
+    let journal = Journal::read(&left.path).map_err(|e| failed(&e.to_string()))?;
+    if let Some(journal) = &journal {
+        match scratch::undisturbed(|| settle(journal, place)) {
+            Ok(()) => text::note(&format!("completed what a killed netc had begun to write in `{}`", shown(folder))),
+            Err(Unsettled::No(error)) => {
+                let note = "a killed netc had begun to replace the files in";
+                text::note(&format!("{note} `{}`, which are the old ones again: {}", shown(folder), error.chain()));
+            }
+            Err(Unsettled::Yes(error)) => return Err(failed(&error.chain())),
+        }
+    }
+    if journal.is_some() || intent != Intent::Read {
+        // What cannot be removed is in nobody's way.
+        let _ = left.remove();
+    }
+    Ok(())
+}
+
+/// A file on its way.
+pub(crate) struct Pending {
+    file: File,
+    finished: Finished,
+}
+
+/// A file that is complete, and closed: a model may have thousands.
+pub(crate) struct Finished {
+    /// Its name in the hidden folder.
+    name: String,
+    pub(crate) target: PathBuf,
+}
+
+/// What a file's bytes are written to.
+pub(crate) type Out<'a> = BufWriter<&'a mut File>;
+
+impl Pending {
+    /// What its bytes are written to, where they do not come at once.
+    pub(crate) fn into_writer(self) -> (BufWriter<File>, Finished) {
+        (BufWriter::with_capacity(BUFFER, self.file), self.finished)
+    }
+
+    pub(crate) fn finish(self) -> Finished {
+        self.finished
+    }
+
+    /// Writes its bytes.
+    pub(crate) fn fill<T>(&mut self, fill: impl FnOnce(&mut Out<'_>) -> Result<T, CliError>) -> Result<T, CliError> {
+        let mut out = BufWriter::with_capacity(BUFFER, &mut self.file);
+        let result = fill(&mut out)?;
+        out.flush().map_err(|e| cannot_write(&self.finished.target, e))?;
+        Ok(result)
+    }
+}
+
+/// Refuses a target that cannot be a file.
+pub(crate) fn check_target(target: &Path) -> Result<(), CliError> {
+    if target.is_dir() {
+        return Err(is_a_folder(target));
+    }
+    let folder = folder_of(target);
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let shown = folder.display();
+    let exists = folder.exists();
+    let why = if exists { format!("`{shown}` is a file") } else { format!("the folder `{shown}` does not exist") };
+    Err(CliError::input(format!("cannot write `{}`: {why}", target.display())))
+}
+
+fn is_a_folder(target: &Path) -> CliError {
+    CliError::input(format!("cannot write `{}`: it is a folder", target.display()))
+}
+
+/// The folder that a file is in.
+pub(crate) fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn shown(folder: &Path) -> std::path::Display<'_> {
+    if folder.as_os_str().is_empty() { Path::new(".").display() } else { folder.display() }
+}
+
+pub(crate) fn cannot_write(path: &Path, error: io::Error) -> CliError {
     CliError::because(format!("cannot write `{}`", path.display()), error)
 }
 

@@ -6,26 +6,26 @@ use std::path::{Path, PathBuf};
 use netc_ir::Module;
 
 use crate::error::CliError;
-use crate::output::{Outputs, cannot_write, refuse_same};
+use crate::output::{Outputs, cannot_write, folder_of, refuse_same};
 use crate::sidecar::{self, Sidecar};
 
 /// Writes `header`, which is empty or comments, and `module` as a program to the file `target`, which spells every weight
 /// that is in no file.
 pub(crate) fn write(module: &Module, header: &str, target: &Path) -> Result<(), CliError> {
     let text = format!("{header}{}", text_in(module, folder_of(target)));
-    let mut outputs = Outputs::default();
+    let mut outputs = Outputs::next_to(target)?;
     outputs.write(target, |out| out.write_all(text.as_bytes()).map_err(|e| cannot_write(target, e)))?;
     outputs.commit()
 }
 
-/// Writes `module` as a program to the file `target`, and the large weights that are in no file to one beside it; gives the
+/// Writes `module` as a program to the file `target`, and the large weights that are in no file to one next to it; gives the
 /// paths of both.
 pub(crate) fn write_with_sidecar(module: &Module, target: &Path) -> Result<Vec<PathBuf>, CliError> {
     let beside = target.with_extension(sidecar::EXTENSION);
     let mut program = module_in(module, folder_of(target));
     let name = beside.file_name().unwrap_or_default().to_string_lossy();
     let sidecar = Sidecar::take(&mut program, &name);
-    let mut outputs = Outputs::default();
+    let mut outputs = Outputs::next_to(target)?;
     if let Some(sidecar) = &sidecar {
         module.files.iter().try_for_each(|file| refuse_same(Path::new(&**file), &beside))?;
         outputs.write(&beside, |out| sidecar.write(out).map_err(|e| cannot_write(&beside, e)))?;
@@ -34,10 +34,6 @@ pub(crate) fn write_with_sidecar(module: &Module, target: &Path) -> Result<Vec<P
     outputs.write(target, |out| out.write_all(text.as_bytes()).map_err(|e| cannot_write(target, e)))?;
     outputs.commit()?;
     Ok(std::iter::once(target.to_path_buf()).chain(sidecar.map(|_| beside)).collect())
-}
-
-fn folder_of(target: &Path) -> &Path {
-    target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// The text of `module` as a program in `folder`: the paths of files count from there.

@@ -4,10 +4,12 @@
 //! would end the process. Nothing is held in memory but what the caller asked for.
 
 mod ahead;
+mod checksum;
 mod files;
 pub mod random;
 pub mod store;
 
 pub use ahead::Ahead;
+pub use checksum::{Checksum, hash};
 pub use random::Rng;
 pub use store::{DataError, Hashed, Span, Store};

@@ -1,11 +1,11 @@
 //! The `.keras` container: a zip archive whose members are addressed in place.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
-use std::panic::resume_unwind;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::thread;
 
 use crc32fast::Hasher;
 use netc_data::{Hashed, Span};
@@ -16,9 +16,6 @@ use crate::text;
 
 /// Members that are read whole, which texts and compressed weights are, are refused if they are larger.
 pub(crate) const MAX_MEMBER: u64 = 256 << 20;
-
-/// Bytes that a thread reads at a time for a checksum: what it hashes is still in its cache.
-const BLOCK: usize = 256 << 10;
 
 /// A member of an archive.
 pub(crate) struct Member {
@@ -64,38 +61,34 @@ impl Archive {
 
     /// Compares a stored member with its checksum. What is in `copied`, in the order of the file, is not read again.
     pub(crate) fn check(&self, member: &Member, copied: &[Span]) -> Result<(), Problem> {
-        let end = member.offset + member.stored;
-        let mut at = member.offset;
+        let crc = self.combined(member.offset, member.offset + member.stored, copied)?;
+        member.require_checksum(crc.finalize())
+    }
+
+    /// The checksum of the whole file. The bytes of stored members are not read: the directory has their checksums.
+    pub(crate) fn whole_checksum(&self) -> Result<Hasher, Problem> {
+        let span =
+            |m: &Member| Span { offset: m.offset, len: m.stored, crc: Hasher::new_with_initial_len(m.crc, m.stored) };
+        let mut stored: Vec<Span> = self.members.iter().filter(|m| m.is_stored()).map(span).collect();
+        stored.sort_by_key(|span| span.offset);
+        self.combined(0, self.file.metadata()?.len(), &stored)
+    }
+
+    /// The checksum of the bytes from `start` to `end`. Those in `known`, in the order of the file, are not read.
+    fn combined(&self, start: u64, end: u64, known: &[Span]) -> Result<Hasher, Problem> {
+        let mut at = start;
         let mut crc = Hasher::new();
-        for span in copied {
-            // A span may reach into another, or out of the member: weights can be written of in any way. One without
+        for span in known {
+            // A span may reach into another, or out of the stretch: weights can be written of in any way. One without
             // bytes may be anywhere.
             if span.offset >= at && span.offset.checked_add(span.len).is_some_and(|of_span| of_span <= end) {
-                crc.combine(&self.checksum(at, span.offset)?);
+                crc.combine(&netc_data::hash(&self.file, at, span.offset)?);
                 crc.combine(&span.crc);
                 at = span.offset + span.len;
             }
         }
-        crc.combine(&self.checksum(at, end)?);
-        member.require_checksum(crc.finalize())
-    }
-
-    /// The checksum of the bytes from `start` to `end`, computed on as many threads as the machine has cores.
-    fn checksum(&self, start: u64, end: u64) -> Result<Hasher, Problem> {
-        if end - start <= BLOCK as u64 {
-            return checksum(&self.file, start, end);
-        }
-        let threads = thread::available_parallelism().map_or(1, usize::from) as u64;
-        let share = (end - start).div_ceil(threads);
-        thread::scope(|scope| {
-            let starts = (start..end).step_by(share as usize);
-            let part = |start| scope.spawn(move || checksum(&self.file, start, end.min(start + share)));
-            let parts: Vec<_> = starts.map(part).collect();
-            parts.into_iter().try_fold(Hasher::new(), |mut whole, part| {
-                whole.combine(&part.join().unwrap_or_else(|panic| resume_unwind(panic))?);
-                Ok(whole)
-            })
-        })
+        crc.combine(&netc_data::hash(&self.file, at, end)?);
+        Ok(crc)
     }
 
     /// The text of a member, inflated if it is compressed.
@@ -172,17 +165,6 @@ impl Member {
     }
 }
 
-fn checksum(file: &File, start: u64, end: u64) -> Result<Hasher, Problem> {
-    let mut hasher = Hasher::new();
-    let mut block = vec![0u8; BLOCK.min((end - start) as usize)];
-    for at in (start..end).step_by(BLOCK) {
-        let bytes = &mut block[..BLOCK.min((end - at) as usize)];
-        file.read_exact_at(bytes, at)?;
-        hasher.update(bytes);
-    }
-    Ok(hasher)
-}
-
 fn members(archive: &ZipArchive<FileAt>, buffer: &mut [u8], len: u64) -> Result<Vec<Member>, Problem> {
     let mut found = Vec::new();
     let mut entries = archive.entries(buffer);
@@ -224,12 +206,40 @@ fn broken(error: rawzip::Error) -> Problem {
 
 /// Writes an archive of stored members, front to back.
 pub(crate) struct ArchiveWriter<W> {
-    zip: rawzip::ZipArchiveWriter<W>,
+    zip: rawzip::ZipArchiveWriter<Shared<W>>,
+    out: Shared<W>,
+}
+
+/// What an archive is written to, shared with the one who writes the frames of its members.
+struct Shared<W>(Rc<RefCell<Tally<W>>>);
+
+/// What was written, with the checksum of the file. The bytes of members are hashed on their way in: they are not hashed
+/// here once more.
+struct Tally<W> {
+    out: W,
+    crc: Hasher,
+    is_hashed: bool,
+}
+
+impl<W: Write> Write for Shared<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Tally { out, crc, is_hashed } = &mut *self.0.borrow_mut();
+        let n = out.write(bytes)?;
+        if !*is_hashed {
+            crc.update(&bytes[..n]);
+        }
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.borrow_mut().out.flush()
+    }
 }
 
 impl<W: Write> ArchiveWriter<W> {
     pub(crate) fn new(out: W) -> Self {
-        Self { zip: rawzip::ZipArchiveWriter::new(out) }
+        let tally = Rc::new(RefCell::new(Tally { out, crc: Hasher::new(), is_hashed: false }));
+        Self { zip: rawzip::ZipArchiveWriter::new(Shared(tally.clone())), out: Shared(tally) }
     }
 
     /// Adds a member whose bytes `fill` writes. Time stamps are left at the format's epoch.
@@ -240,16 +250,52 @@ impl<W: Write> ArchiveWriter<W> {
     ) -> Result<(), Problem> {
         let file = self.zip.new_file(name).compression_method(CompressionMethod::STORE);
         let (mut entry, _) = file.crc32(rawzip::Crc32Option::Skip).start().map_err(broken)?;
+        self.out.0.borrow_mut().is_hashed = true;
         let mut member = Hashed::new(&mut entry);
         fill(&mut member)?;
         let crc = member.into_crc();
+        {
+            let mut out = self.out.0.borrow_mut();
+            out.crc.combine(&crc);
+            out.is_hashed = false;
+        }
         let len = crc.total_len();
         let descriptor = rawzip::DataDescriptorOutput::new(crc.finalize(), len);
         entry.finish(descriptor).map_err(broken)?;
         Ok(())
     }
 
-    pub(crate) fn finish(self) -> Result<W, Problem> {
-        self.zip.finish().map_err(broken)
+    /// Ends the archive, and gives the checksum of the file.
+    pub(crate) fn finish(mut self) -> Result<Hasher, Problem> {
+        self.zip.finish().map_err(broken)?;
+        self.out.flush()?;
+        let crc = self.out.0.borrow().crc.clone();
+        Ok(crc)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checksum_of_an_archive_is_known_without_reading_its_members() {
+        let mut bytes = Vec::new();
+        let mut archive = ArchiveWriter::new(&mut bytes);
+        archive.member("a", |out| Ok(out.write_all(b"first")?)).unwrap();
+        archive.member("empty", |_| Ok(())).unwrap();
+        let block = |out: &mut dyn Write| -> Result<Hasher, Problem> {
+            out.write_all(&[7; 300])?;
+            let mut crc = Hasher::new();
+            crc.update(&[7; 300]);
+            Ok(crc)
+        };
+        archive.member("b", |out| out.splice(block)).unwrap();
+        let crc = archive.finish().unwrap();
+        assert_eq!((crc.total_len(), crc.finalize()), (bytes.len() as u64, crc32fast::hash(&bytes)));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &bytes).unwrap();
+        let opened = Archive::open(Arc::new(File::open(file.path()).unwrap())).unwrap();
+        assert_eq!(opened.whole_checksum().unwrap().finalize(), crc32fast::hash(&bytes));
     }
 }

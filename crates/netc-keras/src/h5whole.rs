@@ -20,6 +20,7 @@ use crate::error::Problem;
 use crate::graph::join;
 use crate::h5read::{self, Headers, Variable};
 use crate::weights::WeightTable;
+use crate::write::{NETC, WRITTEN_BY};
 use crate::{STACK, json, legacy};
 
 /// A model as the file has it.
@@ -27,6 +28,8 @@ pub(crate) struct WholeModel {
     pub(crate) object: Attr,
     pub(crate) keras_version: Option<String>,
     pub(crate) backend: Option<String>,
+    /// Whether netc wrote the file.
+    pub(crate) is_own: bool,
     pub(crate) weights: WeightLists,
     /// Whether it was compiled: there is the configuration of that, or a group besides that of the weights, the optimizer's.
     pub(crate) is_compiled: bool,
@@ -73,7 +76,8 @@ fn read_headers(mut headers: Headers, path: &Path, compiled: bool) -> Result<Who
     let compiled = config.map(|config| read_compiled(&mut headers, &root, &config, has_state).map_err(with_hint));
     let compiled = compiled.transpose()?;
     let (keras_version, backend) = (text("keras_version"), text("backend"));
-    Ok(WholeModel { object, keras_version, backend, weights, is_compiled, compiled })
+    let is_own = text(WRITTEN_BY).as_deref() == Some(NETC);
+    Ok(WholeModel { object, keras_version, backend, is_own, weights, is_compiled, compiled })
 }
 
 /// How the model was compiled, as `config` says, with the variables of the optimizer, if it has any.

@@ -131,7 +131,7 @@ impl<'a> Importer<'a> {
             let (number, shown) = (unclaimed.len(), unclaimed.take(4).collect::<Vec<_>>().join(", "));
             self.notes.push(format!("{number} assets belong to no layer and are left out: {shown}"));
         }
-        Imported { module: self.module, notes: self.notes }
+        Imported { module: self.module, notes: self.notes, is_own: false }
     }
 
     /// Makes the function `name` from the configuration of a Functional or Sequential model.

@@ -35,7 +35,7 @@ pub use foreign::foreign;
 pub use json::JsonError;
 pub use legacy::{changes, changes_for_hdf5, changes_for_tfjs};
 pub use names::{dtype_name, is_layer_class};
-pub use read::{Imported, ReadOptions, check, read, read_with};
+pub use read::{Imported, ReadOptions, check, checksum, read, read_with};
 pub use stack::{STACK, on_large_stack};
 pub use tfjs::MODEL as TFJS_MODEL;
 pub use write::{Written, is_architecture, write, write_hdf5, write_json, write_tfjs};

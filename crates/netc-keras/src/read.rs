@@ -2,14 +2,14 @@
 //! weights or others.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, Builder};
 
-use netc_data::Span;
+use netc_data::{Checksum, Span};
 use netc_ir::{Attr, Attrs, Module, verify};
 use netc_pass::Dialects;
 
@@ -23,6 +23,7 @@ use crate::import::Importer;
 use crate::legacy::keras1;
 use crate::tfjs::{self, LayersModel};
 use crate::weights::{WeightTable, Weights};
+use crate::write::{NETC, WRITTEN_BY};
 use crate::{STACK, foreign, json, legacy, on_large_stack, sharded, text, write};
 
 /// A model as it was read.
@@ -32,6 +33,8 @@ pub struct Imported {
     pub module: Module,
     /// What the file holds and the module does not, and what looks odd; for the user.
     pub notes: Vec<String>,
+    /// Whether netc wrote the file, and no framework has saved the model since.
+    pub is_own: bool,
 }
 
 const CONFIG: &str = "config.json";
@@ -133,7 +136,8 @@ impl Reader<'_> {
     /// A model in an HDF5 file.
     fn whole_model(mut self, file: Arc<File>) -> Result<Imported, Problem> {
         let whole = h5whole::read(file.clone(), self.path, self.compiled)?;
-        let WholeModel { object: mut model, keras_version, backend, mut weights, is_compiled, mut compiled } = whole;
+        let WholeModel { object: mut model, keras_version, backend, is_own, mut weights, is_compiled, mut compiled } =
+            whole;
         let mut version = keras_version.as_deref().unwrap_or(keras1::DECLARED_AS);
         let is_of_keras_1 = keras1::is_of(keras_version.as_deref());
         if is_of_keras_1 {
@@ -151,6 +155,7 @@ impl Reader<'_> {
         let is_left_out = is_compiled && compiled.is_none();
         let own = Weights::of_file(self.path, WeightTable::Lists(weights));
         let mut imported = self.import(own, Assets::default(), attrs, compiled, &model)?;
+        imported.is_own = is_own;
         if is_of_keras_1 {
             imported.notes.push("it is of Keras 1: its layers are declared as Keras 2 has them".into());
         }
@@ -214,7 +219,9 @@ impl Reader<'_> {
         }
         let attrs = Attrs::new().with("format", "tfjs").with("keras_version", &*keras_version);
         let own = Weights { table: WeightTable::Lists(weights), files: shards };
-        self.import(own, Assets::default(), attrs, None, &legacy::model(object))
+        let is_own = json.get(tfjs::CONVERTED_BY).and_then(Attr::as_str) == Some(NETC);
+        let imported = self.import(own, Assets::default(), attrs, None, &legacy::model(object))?;
+        Ok(Imported { is_own, ..imported })
     }
 
     fn archive(self, file: Arc<File>) -> Result<Imported, Problem> {
@@ -234,7 +241,9 @@ impl Reader<'_> {
         let assets = Assets::of(&archive)?;
         let compiled = Compiled::of_object(&config, &mut own);
         let own = Weights::of_file(self.path, WeightTable::Groups(own));
-        self.import(own, assets, module_attrs(&metadata), compiled, &config)
+        let is_own = metadata.get(WRITTEN_BY).and_then(Attr::as_str) == Some(NETC);
+        let imported = self.import(own, assets, module_attrs(&metadata), compiled, &config)?;
+        Ok(Imported { is_own, ..imported })
     }
 
     /// Makes given weights of Keras 1 those of Keras 2, for the layers of `model`.
@@ -302,15 +311,36 @@ pub fn check(path: &Path, copied: &[Span]) -> Result<(), KerasError> {
 
 fn check_file(path: &Path, copied: &[Span]) -> Result<(), Problem> {
     let file = Arc::new(File::open(path)?);
-    let mut magic = [0u8; 2];
-    let n = file.read_at(&mut magic, 0)?;
-    if &magic[..n] != b"PK" {
+    if !is_archive(&file)? {
         return Ok(());
     }
     let archive = Archive::open(file)?;
     // What is compressed was compared when it was read.
     let mut streamed = archive.members.iter().filter(|member| member.is_stored() && is_streamed(&member.name));
     streamed.try_for_each(|member| archive.check(member, copied))
+}
+
+/// The length and the checksum of the file at `path`. Of an archive, the bytes of stored members are not read: their
+/// checksums are in its directory, and [`check`] compares them.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn checksum(path: &Path) -> Result<Checksum, KerasError> {
+    checksum_of_file(path).map_err(|source| KerasError::Read { path: path.into(), source })
+}
+
+fn checksum_of_file(path: &Path) -> Result<Checksum, Problem> {
+    let file = Arc::new(File::open(path)?);
+    // An archive with a broken directory is not what anybody wrote, and then all of its bytes say so.
+    let archive = if is_archive(&file)? { Archive::open(file).ok() } else { None };
+    let crc = archive.and_then(|archive| archive.whole_checksum().ok());
+    crc.map_or_else(|| Ok(Checksum::of(path)?), |crc| Ok(crc.into()))
+}
+
+fn is_archive(file: &File) -> io::Result<bool> {
+    let mut magic = [0u8; 2];
+    let n = file.read_at(&mut magic, 0)?;
+    Ok(&magic[..n] == b"PK")
 }
 
 /// Whether a member of an archive is one that is read in parts or not at all: weights, what may be a shard of them, assets.

@@ -9,7 +9,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use netc_data::Store;
+use crc32fast::Hasher;
+use netc_data::{Checksum, Store};
 use netc_ir::{Attr, Attrs, ElemType, Literal, Module, Number, Type, WeightId};
 
 use crate::error::Problem;
@@ -19,6 +20,7 @@ use crate::h5whole::WeightLists;
 use crate::legacy::KERAS_2;
 use crate::names::{elem_type, is_file_name};
 use crate::weights::owners;
+use crate::write::NETC;
 
 /// A model as its file has it.
 pub(crate) struct LayersModel {
@@ -29,6 +31,9 @@ pub(crate) struct LayersModel {
     /// The files that the weights are in, as they are numbered there.
     pub(crate) shards: Vec<PathBuf>,
 }
+
+/// The key of `model.json` that says which converter wrote it.
+pub(crate) const CONVERTED_BY: &str = "convertedBy";
 
 /// Whether the object is that of a `model.json` of TensorFlow.js.
 pub(crate) fn is_model(object: &Attr) -> bool {
@@ -244,7 +249,7 @@ pub(crate) fn layers_model(object: Attrs, keras_version: &str, module: &Module, 
     Attrs::new()
         .with("format", "layers-model")
         .with("generatedBy", format!("keras v{keras_version}").as_str())
-        .with("convertedBy", "netc")
+        .with(CONVERTED_BY, NETC)
         .with("modelTopology", topology)
         .with("weightsManifest", Attr::List(vec![Attr::Map(group)]))
         .into()
@@ -262,23 +267,25 @@ fn shard_name(module: &Module, weights: &[(&str, WeightId)], i: u64) -> String {
     format!("group1-shard{}of{}.bin", i + 1, num_shards(module, weights))
 }
 
-/// Writes the bytes of the weights one behind the other, into files that `create` opens.
+/// Writes the bytes of the weights one after the other, into files that `create` opens, and gives the checksum of each
+/// file.
 pub(crate) fn write_shards<W: Write>(
     module: &Module,
     weights: &[(&str, WeightId)],
     store: &Store,
     mut create: impl FnMut(&str) -> io::Result<W>,
-) -> Result<(), Problem> {
+) -> Result<Vec<Checksum>, Problem> {
     let mut number = 0;
     let open = || {
         number += 1;
         create(&shard_name(module, weights, number - 1))
     };
-    let mut shards = Cut { open, current: None };
+    let mut shards = Cut { open, current: None, crcs: Vec::new() };
     for (_, id) in weights {
         store.copy(&module[*id], &mut shards)?;
     }
-    Ok(shards.flush()?)
+    shards.flush()?;
+    Ok(shards.crcs.into_iter().map(Checksum::from).collect())
 }
 
 /// Cuts what is written to it into files.
@@ -286,6 +293,8 @@ struct Cut<F, W> {
     open: F,
     /// The file that is being written, and how many bytes it still takes.
     current: Option<(W, u64)>,
+    /// The checksum of each file so far.
+    crcs: Vec<Hasher>,
 }
 
 impl<W: Write, F: FnMut() -> io::Result<W>> Write for Cut<F, W> {
@@ -296,9 +305,11 @@ impl<W: Write, F: FnMut() -> io::Result<W>> Write for Cut<F, W> {
         if self.current.as_ref().is_none_or(|(_, left)| *left == 0) {
             self.flush()?;
             self.current = Some(((self.open)()?, SHARD));
+            self.crcs.push(Hasher::new());
         }
-        let Some((out, left)) = &mut self.current else { return Ok(0) };
+        let (Some((out, left)), Some(crc)) = (&mut self.current, self.crcs.last_mut()) else { return Ok(0) };
         let n = out.write(&bytes[..bytes.len().min(*left as usize)])?;
+        crc.update(&bytes[..n]);
         *left -= n as u64;
         Ok(n)
     }

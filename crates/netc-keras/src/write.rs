@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::panic::resume_unwind;
 use std::thread::{self, Builder};
 
-use netc_data::{Hashed, Store};
+use netc_data::{Checksum, Hashed, Store};
 use netc_ir::{Attr, Attrs, FuncId, Module, WeightId};
 
 use crate::archive::ArchiveWriter;
@@ -22,11 +22,19 @@ pub struct Written {
     pub inputs: Vec<String>,
     /// The names of its outputs: of the layers that compute them, as in Keras's `output_names`.
     pub outputs: Vec<String>,
+    /// The checksums of the files, in the order in which they were begun.
+    pub checksums: Vec<Checksum>,
 }
 
 /// The version that files say they are written by, where the model does not come from a file that this Keras
 /// wrote.
 const KERAS_VERSION: &str = "3.15.1";
+
+/// Metadata of an archive, or attribute of an HDF5 file, that tells what netc wrote from what a framework saved.
+pub(crate) const WRITTEN_BY: &str = "written_by";
+
+/// Its value.
+pub(crate) const NETC: &str = "netc";
 
 /// The backend whose layout of kernels netc has, as all that are alive.
 const BACKEND: &str = "tensorflow";
@@ -94,7 +102,7 @@ fn write_archive(module: &Module, func: FuncId, store: &Store, out: impl Write) 
     let module = legacy::without_slashes(module);
     let module = &*legacy::with_new_gates(&module, store)?;
     let mut exporter = Exporter::new(module, Container::Archive);
-    let (mut object, written) = exporter.top_level(func)?;
+    let (mut object, mut written) = exporter.top_level(func)?;
     compiled::add_to_object(module, func, &mut object);
     compiled::add_to_weights(&mut exporter, module, func);
     let mut archive = ArchiveWriter::new(out);
@@ -111,17 +119,18 @@ fn write_archive(module: &Module, func: FuncId, store: &Store, out: impl Write) 
     for (name, asset) in &exporter.assets {
         archive.member(name, |out| Ok(out.splice(|out| store.copy(&module[*asset], out))?))?;
     }
-    archive.finish()?.flush()?;
+    written.checksums.push(archive.finish()?.into());
     Ok(written)
 }
 
 fn write_whole_model(module: &Module, func: FuncId, store: &Store, mut out: impl Write) -> Result<Written, Problem> {
     require_weights(module)?;
     let mut exporter = Exporter::new(module, Container::Hdf5);
-    let (object, written) = exporter.top_level(func)?;
+    let (object, mut written) = exporter.top_level(func)?;
     let mut weights = export::group(&exporter.lists);
     let text = |key: &str, default: &str| module.attrs.get(key).and_then(Attr::as_str).unwrap_or(default).to_string();
     let mut file = Tree::default();
+    file.set_ascii(WRITTEN_BY, NETC);
     file.set_ascii(h5whole::CONFIG, &json::print_ascii(&Attr::Map(object)));
     for (key, value) in [("keras_version", text("keras_version", KERAS_VERSION)), ("backend", text("backend", BACKEND))]
     {
@@ -135,7 +144,9 @@ fn write_whole_model(module: &Module, func: FuncId, store: &Store, mut out: impl
             file.groups.insert(OPTIMIZER_WEIGHTS.into(), variables);
         }
     }
-    h5write::lay_out(&file, module, store)?.write(module, store, &mut Hashed::new(&mut out))?;
+    let mut hashed = Hashed::new(&mut out);
+    h5write::lay_out(&file, module, store)?.write(module, store, &mut hashed)?;
+    written.checksums.push(hashed.into_crc().into());
     out.flush()?;
     Ok(written)
 }
@@ -150,13 +161,15 @@ fn write_layers_model<W: Write>(
     let module = &*legacy::older(module)?;
     let version = module.attrs.get("keras_version").and_then(Attr::as_str).unwrap_or(KERAS_2);
     let mut exporter = Exporter::new(module, Container::Tfjs);
-    let (object, written) = exporter.top_level(func)?;
+    let (object, mut written) = exporter.top_level(func)?;
     let weights: Vec<(&str, WeightId)> = exporter.lists.iter().flat_map(WeightList::weights).collect();
     let json = tfjs::layers_model(object, version, module, &weights);
     let mut model = create(tfjs::MODEL)?;
-    model.write_all(json::print(&json).as_bytes())?;
+    let mut hashed = Hashed::new(&mut model);
+    hashed.write_all(json::print(&json).as_bytes())?;
+    written.checksums.push(hashed.into_crc().into());
     model.flush()?;
-    tfjs::write_shards(module, &weights, store, create)?;
+    written.checksums.extend(tfjs::write_shards(module, &weights, store, create)?);
     Ok(written)
 }
 
@@ -171,9 +184,9 @@ fn require_weights(module: &Module) -> Result<(), Problem> {
 fn metadata(module: &Module) -> Attrs {
     let own = module.attrs.get("keras_version").filter(|_| Era::of(&module.attrs) == Era::Keras3);
     let version = own.cloned().unwrap_or_else(|| KERAS_VERSION.into());
-    let metadata = Attrs::new().with("keras_version", version);
-    match module.attrs.get("date_saved") {
-        Some(date) => metadata.with("date_saved", date.clone()),
-        None => metadata,
+    let mut metadata = Attrs::new().with("keras_version", version);
+    if let Some(date) = module.attrs.get("date_saved") {
+        metadata.set("date_saved", date.clone());
     }
+    metadata.with(WRITTEN_BY, NETC)
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Deref;
 use std::panic::resume_unwind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, Builder};
@@ -21,8 +21,8 @@ use crate::chain::Chain;
 use crate::error::CliError;
 use crate::format::Format;
 use crate::input::{self, Model};
-use crate::manifest::{self, StageFile};
-use crate::output::{Outputs, cannot_write, refuse_input};
+use crate::manifest::{self, Earlier, Recorded, Rest, StageFile};
+use crate::output::{Intent, Outputs, cannot_write, recover, refuse_input};
 use crate::pipeline::{self, Settings, Tools};
 use crate::report::{Report, Written, title};
 use crate::verify::{Executable, Given, Verification, verify};
@@ -53,8 +53,7 @@ pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliErro
     // Passes may have added functions.
     model.main = model.module.func_named(netc_ir::MAIN).unwrap_or(model.main);
     let chain = Chain::of(&model.module, model.main);
-    let target =
-        args.output.as_deref().map(|path| Target::of(path, args.format, &model, chain.as_ref())).transpose()?;
+    let target = args.output.as_deref().map(|path| Target::of(path, args, &model, chain.as_ref())).transpose()?;
     let verification = match (&original, args.verify) {
         (Some(original), Some(inputs)) => {
             let fidelity = outcome.record.fidelity;
@@ -136,13 +135,22 @@ enum Target<'a> {
     Whole(Cow<'a, Path>, Format),
     /// Without weights, in JSON.
     Architecture(&'a Path),
-    Stages(&'a Path, &'a Chain, Format),
+    Stages(Stages<'a>),
+}
+
+/// The stages of a split, in a folder.
+struct Stages<'a> {
+    folder: &'a Path,
+    chain: &'a Chain,
+    format: Format,
+    /// What is in the folder.
+    earlier: Earlier<'a>,
 }
 
 impl<'a> Target<'a> {
     /// Tells by the path what it asks for, and refuses what cannot be done before any work is.
-    fn of(path: &'a Path, format: Option<Format>, model: &Model, chain: Option<&'a Chain>) -> Result<Self, CliError> {
-        let shown = path.display();
+    fn of(path: &'a Path, args: &CompileArgs, model: &Model, chain: Option<&'a Chain>) -> Result<Self, CliError> {
+        let (shown, format) = (path.display(), args.format);
         if let (Some(format), None) = (format.filter(|format| format.is_folder()), chain) {
             return Self::folder(path, format, model);
         }
@@ -156,7 +164,9 @@ impl<'a> Target<'a> {
                 let note = "the stages of a split model need a folder, and";
                 return Err(CliError::Usage(format!("{note} `{shown}` is the name of a .{extension} file")));
             }
-            (_, Some(chain)) => Self::Stages(path, chain, format.unwrap_or(Format::Keras)),
+            (_, Some(chain)) => {
+                return Self::stages(path, chain, format.unwrap_or(Format::Keras), model, args.force);
+            }
             (_, None) => match Format::of(path) {
                 Some(format) => Self::Whole(path.into(), format),
                 None => {
@@ -165,22 +175,34 @@ impl<'a> Target<'a> {
                 }
             },
         };
-        match target {
-            Self::Program(_) | Self::Whole(..) | Self::Architecture(_) if format.is_some() => {
-                let note = "`--format` says what stages are written as, and there are none:";
-                return Err(CliError::Usage(format!("{note} the name of `{shown}` says what it is")));
-            }
-            Self::Program(_) | Self::Whole(..) | Self::Architecture(_) => refuse_input(model, path)?,
-            Self::Stages(folder, chain, format) => {
-                if folder.exists() && !folder.is_dir() {
-                    return Err(CliError::input(format!("`{shown}` is a file; the stages need a folder")));
-                }
-                stage_files(model, chain, folder, format).iter().try_for_each(|(_, file)| refuse_input(model, file))?;
-                refuse_input(model, &folder.join(manifest::FILE_NAME))?;
-                manifest::refuse_chain_of(model, folder)?;
-            }
+        if format.is_some() {
+            let note = "`--format` says what stages are written as, and there are none:";
+            return Err(CliError::Usage(format!("{note} the name of `{shown}` says what it is")));
         }
+        refuse_input(model, path)?;
         Ok(target)
+    }
+
+    /// Refuses to replace stages that are not as an earlier split wrote them.
+    fn stages(
+        folder: &'a Path,
+        chain: &'a Chain,
+        format: Format,
+        model: &Model,
+        force: bool,
+    ) -> Result<Self, CliError> {
+        if folder.exists() && !folder.is_dir() {
+            return Err(CliError::input(format!("`{}` is a file; the stages need a folder", folder.display())));
+        }
+        let names: Vec<String> = (0..chain.stages.len()).map(|i| stage_name(model, i, format)).collect();
+        names.iter().try_for_each(|name| refuse_input(model, &folder.join(name)))?;
+        refuse_input(model, &folder.join(manifest::FILE_NAME))?;
+        recover(folder, Intent::WriteSet)?;
+        let mut earlier = Earlier::in_folder(folder, model, force);
+        earlier.refuse_stage(model)?;
+        earlier.refuse_other_model()?;
+        names.iter().try_for_each(|name| earlier.allow(name))?;
+        Ok(Self::Stages(Stages { folder, chain, format, earlier }))
     }
 
     /// A model that is a folder of files.
@@ -214,12 +236,6 @@ fn stage_name(model: &Model, i: usize, format: Format) -> String {
     format.file_of(&format!("{}.stage{i}", model.name))
 }
 
-/// The names of the stages' files, and their paths.
-fn stage_files(model: &Model, chain: &Chain, folder: &Path, format: Format) -> Vec<(String, PathBuf)> {
-    let names = (0..chain.stages.len()).map(|i| stage_name(model, i, format));
-    names.map(|name| (name.clone(), folder.join(name))).collect()
-}
-
 struct Writer<'a, 'm> {
     model: &'a Model,
     passes: &'a [String],
@@ -235,7 +251,7 @@ impl Writer<'_, '_> {
             }
             Some(Target::Whole(path, format)) => write_model(self.model, &path, format)?,
             Some(Target::Architecture(path)) => write_architecture(self.model, path)?,
-            Some(Target::Stages(folder, chain, format)) => self.stages(chain, folder, format)?,
+            Some(Target::Stages(stages)) => self.stages(stages)?,
             None => Written { stages: self.unwritten(chain), ..Written::default() },
         })
     }
@@ -245,46 +261,78 @@ impl Writer<'_, '_> {
         stages.iter().map(|s| StageFile::unwritten(&self.model.module, s.func)).collect()
     }
 
-    fn stages(&self, chain: &Chain, folder: &Path, format: Format) -> Result<Written, CliError> {
+    fn stages(&self, Stages { folder, chain, format, mut earlier }: Stages<'_>) -> Result<Written, CliError> {
         let mut outputs = Outputs::in_folder(folder)?;
-        let targets = stage_files(self.model, chain, folder, format);
+        let names: Vec<String> = (0..chain.stages.len()).map(|i| stage_name(self.model, i, format)).collect();
         let store = Store::open(&self.model.module).map_err(CliError::from_error)?;
-        for (_, target) in targets.iter().filter(|_| format.is_folder()) {
-            outputs.make_folder(target.parent().unwrap_or(folder))?;
-        }
-        let written =
-            in_parallel(chain.stages.len(), |i| format.write(self.model, &store, chain.stages[i].func, &targets[i].1));
-        let mut files = Vec::new();
-        for (stage, (name, _)) in written.into_iter().zip(&targets) {
-            let (finished, ports) = stage?;
+        let written = in_parallel(chain.stages.len(), |i| {
+            format.write(self.model, &store, chain.stages[i].func, &folder.join(&names[i]), &outputs)
+        });
+        let mut stages = Vec::new();
+        for (stage, name) in written.into_iter().zip(&names) {
+            let (finished, written) = stage?;
+            let files: Vec<Recorded> = finished
+                .iter()
+                .zip(&written.checksums)
+                .map(|(file, checksum)| Recorded { file: relative(&file.target, folder), checksum: *checksum })
+                .collect();
+            // The names of shards were not known before.
+            files.iter().try_for_each(|recorded| earlier.allow(&recorded.file))?;
             outputs.add(finished);
-            files.push(StageFile { file: Some(name.clone()), inputs: ports.inputs, outputs: ports.outputs });
+            stages.push(StageFile {
+                file: Some(name.clone()),
+                files,
+                inputs: written.inputs,
+                outputs: written.outputs,
+            });
         }
         input::check_weights(&store)?;
+        let new: Vec<Recorded> = stages.iter().flat_map(|stage| stage.files.iter().cloned()).collect();
+        let rest = earlier.rest(&new)?;
+        earlier.seen().for_each(|(target, stamp)| outputs.expect(target, stamp));
+        rest.removed.iter().for_each(|(file, stamp)| outputs.remove(folder.join(file), stamp.clone()));
         let target = folder.join(manifest::FILE_NAME);
-        let manifest = manifest::write(self.model, chain, &files, self.passes, self.costs, self.verification);
+        let manifest = manifest::write(self.model, chain, &stages, self.passes, self.costs, self.verification);
         outputs.write(&target, |out| {
             std::io::Write::write_all(out, format!("{manifest:#}\n").as_bytes()).map_err(|e| cannot_write(&target, e))
         })?;
         outputs.commit()?;
         let mut notes = format.changes(self.model);
-        notes.extend(stale(self.model, folder, files.len(), format));
-        let paths = targets.iter().map(|(_, t)| t).chain([&target]).map(|t| t.display().to_string()).collect();
-        Ok(Written { stages: files, paths, notes })
+        notes.extend(leftover(self.model, folder, &stages, &rest));
+        let paths = names.iter().map(|name| folder.join(name)).chain([target]);
+        let paths = paths.map(|path| path.display().to_string()).collect();
+        Ok(Written { stages, paths, notes })
     }
 }
 
-/// Says that there are further stages in the folder: an earlier split of the model wrote them, and they are no part of
-/// this one.
-fn stale(model: &Model, folder: &Path, stages: usize, format: Format) -> Option<String> {
-    let further = |of: &Format| {
-        let (of, first) = (*of, if *of == format { stages } else { 0 });
-        (first..).map(move |i| stage_name(model, i, of)).take_while(|name| folder.join(name).exists())
+/// The path of a file in `folder`, as it counts from there.
+fn relative(file: &Path, folder: &Path) -> String {
+    file.strip_prefix(folder).unwrap_or(file).to_string_lossy().into_owned()
+}
+
+/// Says which files of an earlier split are gone, and which stay though they are no part of this one.
+fn leftover(model: &Model, folder: &Path, stages: &[StageFile], rest: &Rest) -> Vec<String> {
+    let is_stage = |name: &String| stages.iter().any(|stage| stage.file.as_ref() == Some(name));
+    let further = |format: &Format| {
+        let first = if is_stage(&stage_name(model, 0, *format)) { stages.len() } else { 0 };
+        let format = *format;
+        (first..).map(move |i| stage_name(model, i, format)).take_while(|name| folder.join(name).exists())
     };
-    let stale: Vec<String> = Format::value_variants().iter().flat_map(further).collect();
-    let (names, folder) = (stale.join(", "), folder.display());
-    let note = || format!("`{folder}` still holds {names} of an earlier split, which this one does not use");
-    (!stale.is_empty()).then(note)
+    let mut kept = rest.kept.clone();
+    kept.extend(Format::value_variants().iter().flat_map(further).filter(|name| !rest.kept.contains(name)));
+    let removed: Vec<&str> = rest.removed.iter().map(|(file, _)| file.as_str()).collect();
+    let folder = folder.display();
+    let mut notes = Vec::new();
+    if !removed.is_empty() {
+        notes.push(format!("removed {} of the earlier split from `{folder}`", removed.join(", ")));
+    }
+    if !kept.is_empty() {
+        notes.push(format!(
+            "`{folder}` still holds {} of an earlier split, which this one does not use",
+            kept.join(", ")
+        ));
+    }
+    notes
 }
 
 /// Writes the model as a program and gives the paths of what is written.
@@ -297,8 +345,9 @@ fn write_program(model: &Model, target: &Path) -> Result<Vec<String>, CliError> 
 pub(crate) fn write_model(model: &Model, target: &Path, format: Format) -> Result<Written, CliError> {
     let store = Store::open(&model.module).map_err(CliError::from_error)?.reading_ahead();
     let folder = target.parent().filter(|_| format.is_folder());
-    let mut outputs = folder.map_or_else(|| Ok(Outputs::default()), Outputs::in_folder)?;
-    outputs.add(format.write(model, &store, model.main, target)?.0);
+    let mut outputs = folder.map_or_else(|| Outputs::next_to(target), Outputs::in_folder)?;
+    let (finished, _) = format.write(model, &store, model.main, target, &outputs)?;
+    outputs.add(finished);
     input::check_weights(&store)?;
     outputs.commit()?;
     let paths = vec![target.display().to_string()];
@@ -307,7 +356,7 @@ pub(crate) fn write_model(model: &Model, target: &Path, format: Format) -> Resul
 
 /// Writes the graph of `@main` as JSON.
 fn write_architecture(model: &Model, target: &Path) -> Result<Written, CliError> {
-    let mut outputs = Outputs::default();
+    let mut outputs = Outputs::next_to(target)?;
     let place = |e| CliError::because(format!("cannot write `{}`", target.display()), e);
     outputs.write(target, |out| netc_keras::write_json(&model.module, model.main, out).map_err(place))?;
     outputs.commit()?;

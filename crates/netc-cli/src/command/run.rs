@@ -119,7 +119,7 @@ fn write(path: &Path, outputs: &[(&str, &Tensor)]) -> Result<(), CliError> {
         [(_, only)] if single => npy::encode(only),
         _ => npz::encode(outputs.iter().copied()).map_err(CliError::from_error)?,
     };
-    let mut files = Outputs::default();
+    let mut files = Outputs::next_to(path)?;
     files.write(path, |out| std::io::Write::write_all(out, &bytes).map_err(|e| cannot_write(path, e)))?;
     files.commit()
 }

@@ -11,7 +11,7 @@ use similar::TextDiff;
 
 use crate::args::{PrintIr, WatchArgs};
 use crate::error::CliError;
-use crate::output::cannot_write;
+use crate::output::{cannot_write, make_folder};
 
 /// Prints programs before and after passes.
 pub(super) struct IrPrinter {
@@ -31,7 +31,7 @@ impl IrPrinter {
             registry.pass(name).map_err(|e| CliError::Usage(e.to_string()))?;
         }
         if let Some(folder) = &args.print_ir_dir {
-            fs::create_dir_all(folder).map_err(|e| cannot_write(folder, e))?;
+            make_folder(folder).map_err(|e| cannot_write(folder, e))?;
         }
         // A folder without a choice of passes is a folder of all.
         let chosen = args.print_ir_after_all

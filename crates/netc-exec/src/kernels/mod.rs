@@ -66,9 +66,13 @@ fn computed_in(op: &CoreOp, elem: ElemType) -> Option<ElemType> {
             (calculates && !matches!(op, CoreOp::Unary(_)) || compares).then_some(ElemType::I64)
         }
         ElemType::I8 | ElemType::Bool => compares.then_some(ElemType::I64),
-        ElemType::F32 | ElemType::F64 | ElemType::I64 | ElemType::U16 | ElemType::U64 | ElemType::Str | ElemType::Any => {
-            None
-        }
+        ElemType::F32
+        | ElemType::F64
+        | ElemType::I64
+        | ElemType::U16
+        | ElemType::U64
+        | ElemType::Str
+        | ElemType::Any => None,
     }
 }
 

@@ -63,11 +63,7 @@ fn inputs_are_checked() {
     let expression = "func @main(%a: f32[N+1], %b: f32[N]) -> (%a) {}";
     check_error(expression, &[f32s(&[3], &[0.; 3]), f32s(&[1], &[0.])], "input `a` is f32[3], expected f32[N+1]");
     let text = "func @main(%a: str[N]) -> (%a) {}";
-    check_error(
-        text,
-        &[Tensor::new(ElemType::U8, &[1], vec![0]).unwrap()],
-        "input `a` is u8[1], expected str[N]",
-    );
+    check_error(text, &[Tensor::new(ElemType::U8, &[1], vec![0]).unwrap()], "input `a` is u8[1], expected str[N]");
 }
 
 #[test]

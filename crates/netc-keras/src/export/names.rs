@@ -78,7 +78,7 @@ impl Names {
         let own = func.attrs.get("outputs").is_some();
         let name = |o: &Output| if own { o.name.to_string() } else { self.values[&o.value].0.clone() };
         let outputs = func.outputs.iter().map(|o| unique.take(&name(o))).collect();
-        Written { inputs: self.inputs.clone(), outputs }
+        Written { inputs: self.inputs.clone(), outputs, checksums: Vec::new() }
     }
 }
 

@@ -1,0 +1,250 @@
+//! The files of a manifest's stages: what they were when netc wrote them, and what became of them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use netc_data::Checksum;
+use netc_ir::{Func, Type, ValueId};
+use serde_json::{Map, Value, json};
+
+use super::{FILE_NAME, MAX_SIZE, port};
+use crate::error::CliError;
+use crate::input::Model;
+use crate::output::{Stamp, cannot_write, check_target, is_inside, stamp};
+
+/// A file of a stage as netc wrote it.
+#[derive(Debug, Clone)]
+pub(crate) struct Recorded {
+    /// Its path, which counts from the folder of the manifest.
+    pub(crate) file: String,
+    pub(crate) checksum: Checksum,
+}
+
+/// Adds to the entry of a stage what its files are: the one that has the model, and others next to it.
+pub(super) fn record(entry: &mut Map<String, Value>, files: &[Recorded]) {
+    let Some((first, others)) = files.split_first() else { return };
+    entry.insert("bytes".into(), first.checksum.bytes.into());
+    entry.insert("checksum".into(), first.checksum.to_string().into());
+    if !others.is_empty() {
+        let shard =
+            |r: &Recorded| json!({"file": r.file, "bytes": r.checksum.bytes, "checksum": r.checksum.to_string()});
+        entry.insert("shards".into(), others.iter().map(shard).collect());
+    }
+}
+
+/// The files of a stage, each with its checksum unless the manifest has none, as those of older netc do. `None` if the
+/// entry is not one that netc writes.
+fn recorded(stage: &Value) -> Option<Vec<(String, Option<Checksum>)>> {
+    let file = |entry: &Value| {
+        let file = entry.get("file")?.as_str().filter(|file| is_inside(Path::new(file)))?.to_string();
+        let checksum = match entry.get("checksum") {
+            None => None,
+            Some(text) => {
+                let digits = text.as_str()?.strip_prefix("crc32:")?;
+                Some(Checksum { bytes: entry.get("bytes")?.as_u64()?, crc: u32::from_str_radix(digits, 16).ok()? })
+            }
+        };
+        Some((file, checksum))
+    };
+    let shards = match stage.get("shards") {
+        None => &[][..],
+        Some(shards) => shards.as_array()?,
+    };
+    std::iter::once(stage).chain(shards).map(file).collect()
+}
+
+/// What a stage is of which a file is not the one that netc wrote.
+pub(super) enum Changed {
+    /// Nothing, as far as the manifest tells.
+    No,
+    /// This file.
+    Yes(PathBuf),
+}
+
+/// Compares the files of a stage with what the manifest records.
+pub(super) fn compare(folder: &Path, stage: &Value) -> Result<Option<Changed>, CliError> {
+    let Some(files) = recorded(stage) else { return Ok(None) };
+    for (file, checksum) in files {
+        let path = folder.join(file);
+        if let Some(checksum) = checksum
+            && netc_keras::checksum(&path).map_err(CliError::from_error)? != checksum
+        {
+            return Ok(Some(Changed::Yes(path)));
+        }
+    }
+    Ok(Some(Changed::No))
+}
+
+/// How a stage's model differs from what the manifest says that it takes and returns.
+pub(super) fn misfit(stage: &Value, func: &Func) -> Option<String> {
+    let params: Vec<(&str, ValueId)> = func.params.iter().map(|p| (&*p.name, p.value)).collect();
+    let outputs: Vec<(&str, ValueId)> = func.outputs.iter().map(|o| (&*o.name, o.value)).collect();
+    [("inputs", params), ("outputs", outputs)].into_iter().find_map(|(key, found)| {
+        let expected = stage.get(key).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        if expected.len() != found.len() {
+            return Some(format!("its model has {} {key}, expected {}", found.len(), expected.len()));
+        }
+        let mut pairs = expected.iter().zip(found);
+        pairs.find_map(|(expected, (name, value))| misfit_of(key, expected, name, &func[value].ty))
+    })
+}
+
+fn misfit_of(key: &str, expected: &Value, name: &str, ty: &Type) -> Option<String> {
+    let found = port(name, ty);
+    // A shape or a type that either does not know may be any.
+    let agrees = |key: &str| {
+        let (a, b) = (&expected[key], &found[key]);
+        a == b || key != "name" && (a.is_null() || b.is_null())
+    };
+    if ["name", "shape", "dtype"].into_iter().all(agrees) {
+        return None;
+    }
+    let shown = |port: &dyn Fn(&str) -> Value| {
+        format!("`{}` {} {}", port("name").as_str().unwrap_or_default(), port("dtype"), port("shape"))
+    };
+    let (expected, found) = (shown(&|key| expected[key].clone()), shown(&|key| found[key].clone()));
+    Some(format!("among its {key} is {}, expected {}", found.replace('"', ""), expected.replace('"', "")))
+}
+
+/// The split that is in a folder before another one is written there.
+pub(crate) struct Earlier<'a> {
+    folder: &'a Path,
+    /// Whether its files may be replaced, whatever they are.
+    force: bool,
+    /// The stages' files.
+    stages: Vec<Vec<(String, Option<Checksum>)>>,
+    owner: Owner,
+    /// What was decided of files: each is read once.
+    allowed: BTreeMap<String, Option<Stamp>>,
+}
+
+/// Whose manifest is in a folder.
+#[derive(PartialEq, Eq)]
+enum Owner {
+    /// There is none, or it is of the model that is split now.
+    Same,
+    /// It is of the model with this name.
+    Other(String),
+    /// It is no manifest that netc wrote.
+    Unknown,
+}
+
+/// What a split does with those files of the earlier one that it has no new ones for.
+#[derive(Default)]
+pub(crate) struct Rest {
+    /// They are as netc wrote them: they are removed.
+    pub(crate) removed: Vec<(String, Option<Stamp>)>,
+    /// They changed, or are of another model: they stay.
+    pub(crate) kept: Vec<String>,
+}
+
+impl<'a> Earlier<'a> {
+    /// Reads the manifest in `folder`, if there is one.
+    pub(crate) fn in_folder(folder: &'a Path, model: &Model, force: bool) -> Self {
+        let path = folder.join(FILE_NAME);
+        let json = fs::metadata(&path).ok().map(|metadata| {
+            let text = (metadata.len() <= MAX_SIZE).then(|| fs::read_to_string(&path).ok()).flatten();
+            text.and_then(|text| serde_json::from_str::<Value>(&text).ok()).unwrap_or(Value::Null)
+        });
+        let list = json.as_ref().and_then(|json| json.get("stages")?.as_array()).map_or(&[][..], Vec::as_slice);
+        let stages = list.iter().filter_map(recorded).collect();
+        let owner = match json.as_ref().map(|json| json.get("model").and_then(Value::as_str)) {
+            None => Owner::Same,
+            Some(Some(name)) if !list.is_empty() && name == model.name => Owner::Same,
+            Some(Some(name)) if !list.is_empty() => Owner::Other(name.into()),
+            Some(Some(_) | None) => Owner::Unknown,
+        };
+        Self { folder, force, stages, owner, allowed: BTreeMap::new() }
+    }
+
+    /// Refuses to replace the manifest of another model.
+    pub(crate) fn refuse_other_model(&self) -> Result<(), CliError> {
+        let what = match &self.owner {
+            _ if self.force => return Ok(()),
+            Owner::Same => return Ok(()),
+            Owner::Other(name) => format!("is the manifest of another model, `{name}`"),
+            Owner::Unknown => "is no manifest that netc wrote".into(),
+        };
+        let path = self.folder.join(FILE_NAME);
+        check_target(&path)?;
+        let note = "choose another folder, or replace it with `--force`";
+        Err(CliError::input(format!("`{}` {what}; {note}", path.display())))
+    }
+
+    /// Refuses to replace the chain if the model is a stage of it: the chain would be lost.
+    pub(crate) fn refuse_stage(&self, model: &Model) -> Result<(), CliError> {
+        let files = self.stages.iter().flatten().filter_map(|(file, _)| self.folder.join(file).canonicalize().ok());
+        let files: Vec<PathBuf> = files.collect();
+        let is_stage = |file: &PathBuf| file.canonicalize().is_ok_and(|file| files.contains(&file));
+        match model.files().find(is_stage) {
+            Some(stage) => Err(CliError::input(format!(
+                "`{}` is a stage of the chain in `{}`, which would be replaced; choose another folder",
+                stage.display(),
+                self.folder.join(FILE_NAME).display()
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses to replace what is at `file`, and what belongs to it, unless it is as netc wrote it.
+    pub(crate) fn allow(&mut self, file: &str) -> Result<(), CliError> {
+        if self.allowed.contains_key(file) {
+            return Ok(());
+        }
+        let of_stage = self.stages.iter().find(|files| files.iter().any(|(other, _)| other == file));
+        let files = of_stage.cloned().unwrap_or_else(|| vec![(file.to_string(), None)]);
+        let is_known = of_stage.is_some();
+        for (file, checksum) in files {
+            let path = self.folder.join(&file);
+            let stamp = stamp(&path).map_err(|e| cannot_write(&path, e))?;
+            if stamp.is_some() && !self.force {
+                let why = match checksum {
+                    Some(checksum) if unchanged(&path, checksum)? => None,
+                    Some(_) => Some("has changed since netc wrote it"),
+                    None if is_known => Some("may have changed: its manifest, of an older netc, has no checksums"),
+                    None => Some("is no file of an earlier split there"),
+                };
+                if let Some(why) = why {
+                    let note = "choose another folder, or replace it with `--force`";
+                    return Err(CliError::input(format!("`{}` {why}; {note}", path.display())));
+                }
+            }
+            self.allowed.insert(file, stamp);
+        }
+        Ok(())
+    }
+
+    /// What was there when [`Earlier::allow`] looked.
+    pub(crate) fn seen(&self) -> impl Iterator<Item = (PathBuf, Option<Stamp>)> + '_ {
+        self.allowed.iter().map(|(file, stamp)| (self.folder.join(file), stamp.clone()))
+    }
+
+    /// The files of the earlier split that are none of `new`.
+    pub(crate) fn rest(&self, new: &[Recorded]) -> Result<Rest, CliError> {
+        let mut rest = Rest::default();
+        for (file, checksum) in self.stages.iter().flatten() {
+            if new.iter().any(|new| new.file == *file) {
+                continue;
+            }
+            let path = self.folder.join(file);
+            let Some(stamp) = stamp(&path).map_err(|e| cannot_write(&path, e))? else { continue };
+            let is_own = match checksum {
+                Some(checksum) => self.owner == Owner::Same && unchanged(&path, *checksum)?,
+                None => false,
+            };
+            if is_own { rest.removed.push((file.clone(), Some(stamp))) } else { rest.kept.push(file.clone()) }
+        }
+        Ok(rest)
+    }
+}
+
+/// Whether every byte of the file is as it was.
+fn unchanged(path: &Path, checksum: Checksum) -> Result<bool, CliError> {
+    let is_as_long = fs::metadata(path).is_ok_and(|metadata| metadata.len() == checksum.bytes);
+    if !is_as_long {
+        return Ok(false);
+    }
+    let found = Checksum::of(path);
+    Ok(found.map_err(|e| CliError::because(format!("cannot read `{}`", path.display()), e))? == checksum)
+}

@@ -1,0 +1,97 @@
+//! Checksums of files: CRC-32, which zip archives have too, and which copying computes on the way.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::panic::resume_unwind;
+use std::path::Path;
+use std::thread;
+
+use crc32fast::Hasher;
+
+/// Bytes that a thread reads at a time: what it hashes is still in its cache.
+const BLOCK: usize = 256 << 10;
+
+/// The length of a file and the CRC-32 of its bytes. It tells whether a file changed, not whether somebody wanted to
+/// deceive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checksum {
+    /// Number of bytes.
+    pub bytes: u64,
+    /// CRC-32 of the bytes.
+    pub crc: u32,
+}
+
+impl Checksum {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// A file that cannot be opened or read.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let len = file.metadata()?.len();
+        Ok(hash(&file, 0, len)?.into())
+    }
+}
+
+impl From<Hasher> for Checksum {
+    fn from(hasher: Hasher) -> Self {
+        Self { bytes: hasher.total_len(), crc: hasher.finalize() }
+    }
+}
+
+impl fmt::Display for Checksum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "crc32:{:08x}", self.crc)
+    }
+}
+
+/// The checksum of the bytes of `file` from `start` to `end`, computed on as many threads as the machine has cores.
+///
+/// # Errors
+/// A file that does not yield the bytes.
+pub fn hash(file: &File, start: u64, end: u64) -> io::Result<Hasher> {
+    if end - start <= BLOCK as u64 {
+        return hash_here(file, start, end);
+    }
+    let threads = thread::available_parallelism().map_or(1, usize::from) as u64;
+    let share = (end - start).div_ceil(threads);
+    thread::scope(|scope| {
+        let starts = (start..end).step_by(share as usize);
+        let part = |start| scope.spawn(move || hash_here(file, start, end.min(start + share)));
+        let parts: Vec<_> = starts.map(part).collect();
+        parts.into_iter().try_fold(Hasher::new(), |mut whole, part| {
+            whole.combine(&part.join().unwrap_or_else(|panic| resume_unwind(panic))?);
+            Ok(whole)
+        })
+    })
+}
+
+fn hash_here(file: &File, start: u64, end: u64) -> io::Result<Hasher> {
+    let mut hasher = Hasher::new();
+    let mut block = vec![0u8; BLOCK.min((end - start) as usize)];
+    for at in (start..end).step_by(BLOCK) {
+        let bytes = &mut block[..BLOCK.min((end - at) as usize)];
+        file.read_exact_at(bytes, at)?;
+        hasher.update(bytes);
+    }
+    Ok(hasher)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_hashed_in_parts_as_in_one() {
+        let bytes: Vec<u8> = (0..3 * BLOCK + 7).map(|i| (i % 251) as u8).collect();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &bytes).unwrap();
+        let checksum = Checksum::of(file.path()).unwrap();
+        assert_eq!(checksum, Checksum { bytes: bytes.len() as u64, crc: crc32fast::hash(&bytes) });
+        let middle = hash(file.as_file(), 5, BLOCK as u64 + 9).unwrap();
+        assert_eq!(middle.finalize(), crc32fast::hash(&bytes[5..BLOCK + 9]));
+        assert_eq!(Checksum { bytes: 0, crc: 0xab }.to_string(), "crc32:000000ab");
+    }
+}
