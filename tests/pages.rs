@@ -111,7 +111,10 @@ impl Place {
 /// A line with its times open: `0.12 s` and `3 ms` are `_ s` and `_ ms`.
 fn with_open_times(line: &str) -> String {
     let words: Vec<&str> = line.split(' ').collect();
-    let is_number = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_digit() || c == '.');
+    let is_number = |word: &str| {
+        let digits = word.trim_start_matches('(');
+        !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit() || c == '.')
+    };
     let is_unit = |word: &str| matches!(word.trim_end_matches([',', ')', ';']), "s" | "ms" | "µs");
     let open = |(i, word): (usize, &&str)| {
         let is_time = is_number(word) && words.get(i + 1).is_some_and(|next| is_unit(next));

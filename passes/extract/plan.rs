@@ -113,8 +113,8 @@ pub(super) fn plan<'m>(
     let given: Vec<String> = [from, to].iter().filter(|end| !end.is_empty()).map(ToString::to_string).collect();
     let mut dissolved = dissolve(module, &given, INFO.name, dialects)?;
     let mut points = std::mem::take(&mut dissolved.cuts).into_iter();
-    let mut end = |text| End { text, points: if text == "" { None } else { points.next() } };
-    let (from, to) = (end(from), end(to));
+    let from = End { text: from, points: if from.is_empty() { None } else { points.next() } };
+    let to = End { text: to, points: if to.is_empty() { None } else { points.next() } };
     let plan = between(&dissolved, &from, &to)?;
     Ok((dissolved, plan))
 }

@@ -102,8 +102,8 @@ pub struct Boundary {
     pub crossing: Vec<Crossing>,
     /// The inputs of the model that are read before it and after it.
     pub shared_inputs: Vec<Crossing>,
-    /// The values that it is at.
-    pub(super) at: Vec<ValueId>,
+    /// The values that it is at: what the first part is there to compute.
+    pub at: Vec<ValueId>,
     /// Where more than one tensor crosses: the names of the nearest one-tensor cuts before and after, if they were looked
     /// for.
     pub nearest: Option<[Option<String>; 2]>,

@@ -47,6 +47,9 @@ fn what_crosses_must_fit() {
     let mut manifest = folder.json("out/manifest.json");
     // The first stage takes an image, and not what it gives itself.
     manifest["stages"][1]["file"] = manifest["stages"][0]["file"].clone();
+    for key in ["bytes", "checksum"] {
+        manifest["stages"][1][key] = manifest["stages"][0][key].clone();
+    }
     folder = folder.with("out/image.json", manifest.to_string());
     let parts = ["out/image.json", "stages[1].inputs[0]: expected f32[", "as its file's model takes, found f32["];
     folder.refuses(&["inspect", "out/image.json"], &parts);
@@ -67,7 +70,8 @@ fn sources_must_come_before() {
 #[test]
 fn types_and_counts_must_fit() {
     // What stage 1 takes is what stage 0 gives, not the model's input.
-    check("/stages/1/inputs/0/source", &json!({"model_input": "image"}), &["out/bad.json"]);
+    let given = ["stages[1].inputs[0]: expected f32[N,8,8,4], as its file's model takes, found f32[N,8,8,3]"];
+    check("/stages/1/inputs/0/source", &json!({"model_input": "image"}), &given);
     check("/stages/1/inputs", &json!([]), &["stages[1]", "1 input"]);
     check("/stages/1/inputs", &json!({}), &["stages[1]", "`inputs`"]);
     check("/stages", &json!([]), &["out/bad.json"]);

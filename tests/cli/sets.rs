@@ -11,7 +11,7 @@ use crate::support::{Folder, Ran, keras_file, saved_by_keras};
 
 const SPLIT: [&str; 5] = ["tiny.keras", "--pass", "split=relu,pool", "-o", "out"];
 
-/// A split of `tiny`, and in `other/` that of the same model with other weights.
+/// A split of `tiny`, and in `other/` one of the same model with other weights.
 fn split() -> Folder {
     let folder = Folder::with_tiny();
     folder.netc(&SPLIT).done();
@@ -21,7 +21,7 @@ fn split() -> Folder {
     folder
 }
 
-/// A split of which somebody trained stage 1.
+/// A split with a stage 1 that somebody trained.
 fn trained() -> Folder {
     let folder = split();
     let stage = saved_by_keras(&folder.read("other/out/tiny.stage1.keras"));
@@ -57,7 +57,7 @@ fn the_manifest_has_the_checksum_of_every_file() {
         assert_eq!(folder.netc(&["tiny.keras", "--pass", "split=sum", "-o", format, "--format", format]).code, 0);
         assert_eq!(checked(format), files, "{format}");
     }
-    // With weights of more than one buffer, and with an asset or a shard of its own.
+    // Weights that are streamed.
     folder.netc(&["zoo:squeezenet", "--pass", "split=#20", "-o", "large"]).done();
     assert_eq!(checked("large"), 2);
 }
@@ -82,14 +82,25 @@ fn files_that_no_split_wrote_are_replaced_with_force_alone() {
     let folder = Folder::with_tiny();
     fs::create_dir(folder.path("out")).unwrap();
     folder.write("out/tiny.stage2.keras", "mine");
-    folder.refuses(&SPLIT, &["`out/tiny.stage2.keras` is no file of an earlier split there", "--force"]);
+    folder.refuses(&SPLIT, &["`out/tiny.stage2.keras` does not belong to the earlier split", "--force"]);
     fs::remove_file(folder.path("out/tiny.stage2.keras")).unwrap();
     for text in ["{}", "", "[1]", "{\"model\": 7, \"stages\": []}"] {
         folder.write("out/manifest.json", text);
-        folder.refuses(&SPLIT, &["`out/manifest.json` is no manifest that netc wrote", "--force"]);
+        folder.refuses(&SPLIT, &["`out/manifest.json` was not written by netc", "--force"]);
     }
     folder.netc(&[&SPLIT[..], &["--force"]].concat()).done();
     folder.netc(&["diff", "tiny.keras", "out/manifest.json"]).done();
+}
+
+/// Some editors put a byte order mark before the text.
+#[test]
+fn a_manifest_with_a_byte_order_mark_is_a_manifest_everywhere() {
+    let folder = split();
+    let manifest = folder.read("out/manifest.json");
+    folder.write("out/manifest.json", [&b"\xef\xbb\xbf"[..], &manifest[..]].concat());
+    folder.netc(&["diff", "tiny.keras", "out/manifest.json"]).done();
+    folder.netc(&SPLIT).done();
+    assert_eq!(folder.read("out/manifest.json"), manifest);
 }
 
 #[test]
@@ -212,7 +223,7 @@ fn a_stage_that_was_trained_takes_and_returns_what_it_did() {
             folder.refuses(args, &["`out/tiny.stage2.keras` is not the stage that", why]);
         }
     };
-    with(folder.read("out/tiny.stage0.keras"), "among its inputs is `image` float32 [null,8,8,3], expected `pool`");
+    with(folder.read("out/tiny.stage0.keras"), "input `image` is float32 [null,8,8,3], expected `pool`");
     let model = |width: u64, names: &[&str]| {
         let mut m = ModelBuilder::new("m", 0);
         let x = m.named("pool").input(&[4]);
@@ -222,11 +233,8 @@ fn a_stage_that_was_trained_takes_and_returns_what_it_did() {
             .collect();
         keras_file(&m.finish(&outputs).unwrap())
     };
-    with(
-        model(11, &["logits"]),
-        "among its outputs is `logits` float32 [null,11], expected `logits` float32 [null,10]",
-    );
-    with(model(10, &["others"]), "among its outputs is `others` float32 [null,10], expected `logits`");
+    with(model(11, &["logits"]), "output `logits` is float32 [null,11], expected `logits` float32 [null,10]");
+    with(model(10, &["others"]), "output `others` is float32 [null,10], expected `logits`");
     with(model(10, &["logits", "more"]), "its model has 2 outputs, expected 1");
     folder.write("out/tiny.stage2.keras", saved_by_keras(&model(10, &["logits"])));
     noted(folder.netc(READERS[0]), &["`out/tiny.stage2.keras` has changed"]);
@@ -259,10 +267,14 @@ fn a_set_that_a_kill_left_half_replaced_is_completed() {
         let mut changes = Vec::new();
         for (i, file) in files.iter().enumerate() {
             folder.write(&format!("out/.netc-a1B2c3/new{i}"), folder.read(&format!("new/{file}")));
-            let m = fs::metadata(folder.path(&format!("out/{file}"))).unwrap();
-            let new = fs::metadata(folder.path(&format!("new/{file}"))).unwrap().len();
-            let old = format!("{}:{}:{}.{:09}", m.ino(), m.len(), m.mtime(), m.mtime_nsec());
-            changes.push(json!({"target": file, "new": {"name": format!("new{i}"), "bytes": new}, "old": old}));
+            let stamp = |file: &str| {
+                let m = fs::metadata(folder.path(file)).unwrap();
+                (m.len(), format!("{}:{}:{}.{:09}", m.ino(), m.len(), m.mtime(), m.mtime_nsec()))
+            };
+            let (bytes, new) = stamp(&format!("out/.netc-a1B2c3/new{i}"));
+            let (_, old) = stamp(&format!("out/{file}"));
+            let new = json!({"name": format!("new{i}"), "bytes": bytes, "stamp": new});
+            changes.push(json!({"target": file, "new": new, "old": old}));
         }
         let journal = json!({"version": 1, "changes": changes, "folders": []});
         folder.write("out/.netc-a1B2c3/journal", journal.to_string());

@@ -450,6 +450,24 @@ def test_splitting_again_gives_the_same_bytes(tmp_path):
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
 
 
+@pytest.mark.parametrize("make", MODELS, ids=lambda make: make.__name__)
+def test_stages_that_keras_saves_are_taken_with_a_note(make, tmp_path):
+    path = save(randomise(make()), tmp_path / "m.keras")
+    cuts = every_cut(Graph(load(path)))
+    if not cuts:
+        return
+    stages = harness.split(path, cuts[len(cuts) // 2], tmp_path / "out")["stages"]
+    for stage in stages:
+        file = tmp_path / "out" / stage["file"]
+        save(load(file), file)
+    done = netc("inspect", tmp_path / "out/manifest.json")
+    assert done.stderr.count("has changed since netc wrote it") == len(stages), done.stderr
+    netc("merge", tmp_path / "out/manifest.json", "-o", tmp_path / "merged.keras")
+    load(tmp_path / "merged.keras")
+    refused = netc(path, "--pass", f"split={cuts[0]}", "-o", tmp_path / "out", code=1)
+    assert "has changed since netc wrote it" in refused.stderr
+
+
 def packed(path, method, to):
     """The archive with its members compressed."""
     with zipfile.ZipFile(path) as archive, zipfile.ZipFile(to, "w", method) as again:

@@ -168,8 +168,32 @@ def virtual(file):
     file.create_virtual_dataset(PLACE, layout)
 
 
+def many(n, removed=(), link=None):
+    """A group with `n` links, of which some are removed, and perhaps a soft link."""
+
+    def edit(file):
+        group = file.create_group("layers/many")
+        for i in range(n):
+            group[f"v{i}"] = file[PLACE]
+        if link is not None:
+            group["link"] = link
+        group["gone"] = h5py.SoftLink("/nowhere")
+        for name in ["gone", *removed]:
+            del group[name]
+
+    return edit
+
+
 SOFT, OUT = h5py.SoftLink("/kernel"), h5py.ExternalLink("other.h5", "/kernel")
 REFUSED = {
+    "soft link among 3000": (many(3000, link=SOFT), ["layers/many/link", "a soft link to `/kernel`"]),
+    "soft link after removed ones": (
+        many(50, [f"v{i}" for i in range(45)], SOFT), ["layers/many/link", "a soft link to `/kernel`"]
+    ),
+    "soft link after a removed one": (many(3, ["v0"], SOFT), ["layers/many/link", "a soft link to `/kernel`"]),
+    "soft link with a path too long for its group": (
+        ordered(h5py.SoftLink("/" + "k" * 10_000), 300), ["layers/ordered", "the links of this group cannot be listed"]
+    ),
     "soft link": (linked(SOFT), [PLACE, "a soft link to `/kernel`"]),
     "soft link to a group": (group_linked, ["layers/dense", "a soft link to `/dense`"]),
     "external link": (linked(OUT), [PLACE, "an external link to `/kernel` of the file `other.h5`"]),
@@ -208,6 +232,21 @@ def test_several_unlimited_axes_are_refused_where_they_are_listed_in_a_b_tree(tm
     error = netc("inspect", keras_file(tmp_path / "new.keras", edit, libver="latest"), code=1).stderr
     assert PLACE in error and "a version 2 B-tree" in error
     netc("inspect", keras_file(tmp_path / "old.keras", edit, libver="earliest"))
+
+
+@pytest.mark.parametrize("libver", ["earliest", "v114", "latest"])
+@pytest.mark.parametrize("n", [2, 50, 3000, 20_000])
+def test_many_links_and_removed_ones_are_read(n, libver, tmp_path):
+    def edit(file):
+        group = file.create_group("layers/many", track_order=n == 50)
+        for i in range(n):
+            group.create_group(f"a_name_that_is_long_{i}")
+        group["gone"] = h5py.SoftLink("/nowhere")
+        del group["gone"], group["a_name_that_is_long_1"]
+
+    x = np.ones((1, 4), "float32")
+    path = keras_file(tmp_path / "m.keras", edit, libver=libver)
+    assert_close(netc_run(path, {"x": x}, tmp_path), [x @ KERNEL])
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])

@@ -141,6 +141,13 @@ fn load_input(given: Given<'_>, dialects: &Dialects) -> Result<Model, CliError> 
     let path = Path::new(input);
     let stem = path.file_stem().map_or_else(|| "model".into(), |s| s.to_string_lossy().into_owned());
     let is_program = input == "-" || path.extension().is_some_and(|e| e == "nir");
+    if input != "-" && !input.starts_with("zoo:") {
+        if fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
+            return Err(CliError::input(format!("cannot read `{input}`: it is a pipe or a device, not a file")));
+        }
+        // The file may be one of a set that a killed netc had begun to replace.
+        recover(folder_of(path), Intent::Read)?;
+    }
     if !is_program && !input.starts_with("zoo:") && !manifest::is_manifest(path) {
         return keras(path, given.options, stem, dialects);
     }
@@ -162,8 +169,6 @@ fn load_input(given: Given<'_>, dialects: &Dialects) -> Result<Model, CliError> 
     if let Some(note) = netc_keras::foreign(path) {
         return Err(CliError::input(format!("cannot read `{input}`: {note}")));
     }
-    // The weights of a program are in the file next to it.
-    recover(folder_of(path), Intent::Read)?;
     let program = fs::read_to_string(path).map_err(|e| CliError::because(format!("cannot read `{input}`"), e))?;
     program_model(&program, path.parent().unwrap_or(Path::new("")), input, &stem)
 }
@@ -171,10 +176,6 @@ fn load_input(given: Given<'_>, dialects: &Dialects) -> Result<Model, CliError> 
 fn keras(path: &Path, options: ReadOptions<'_>, stem: String, dialects: &Dialects) -> Result<Model, CliError> {
     if let Some(meant) = meant_instead(path) {
         return Err(CliError::input(format!("cannot read `{}`: {meant}", path.display())));
-    }
-    // A model in JSON may have its weights in files next to it.
-    if path.extension().is_some_and(|e| e == "json") {
-        recover(folder_of(path), Intent::Read)?;
     }
     let imported = netc_keras::read_with(path, options, dialects).map_err(CliError::from_error)?;
     model(imported.module, stem, imported.notes, &path.display().to_string())

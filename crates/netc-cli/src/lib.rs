@@ -76,6 +76,7 @@ mod text;
 mod verify;
 
 use std::env;
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -89,12 +90,12 @@ use crate::error::CliError;
 /// Does what the command line says with the passes and pipelines of `registry`, and gives the exit code: 0 done, 1 the
 /// input cannot be done, 2 usage, 3 verification failed.
 pub fn main(registry: Registry) -> ExitCode {
-    if env::args_os().len() <= 1 {
-        // Not an error: whoever types the name alone wants to know what it does.
-        let help = Cli::command().render_help().to_string();
-        return text::print(&help).map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS);
+    let mut args: Vec<OsString> = env::args_os().collect();
+    if args.len() <= 1 {
+        // Whoever types the name alone wants to know what it does.
+        args.push("-h".into());
     }
-    let cli = Cli::try_parse().unwrap_or_else(|error| explained(error, &registry).exit());
+    let cli = Cli::try_parse_from(args).unwrap_or_else(|error| explained(error, &registry).exit());
     let result = interrupt::install().and_then(|()| run(cli, &registry));
     match result {
         Ok(()) => ExitCode::SUCCESS,

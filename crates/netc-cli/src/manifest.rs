@@ -1,29 +1,28 @@
 //! `manifest.json`: the stages of a split model, and how to run them one after the other.
 //!
-//! `stages[]` stand in order. Inputs and outputs of a stage stand in the order in which its file's model takes and
-//! returns them. An input's `source` is `{"model_input": NAME}` or `{"stage": I, "output": J}`.
+//! `stages[]` are in the order in which they run. The inputs and outputs of a stage are in the order in which its file's
+//! model takes and returns them. An input's `source` is `{"model_input": NAME}` or `{"stage": I, "output": J}`.
 //!
 //! `passes[]` says what made the stages of the model.
 //!
 //! `bytes` and `checksum` of a stage are those of its file when netc wrote it; `shards[]` has them for files next to it. A
-//! stage whose file differs is accepted if a framework saved it and it takes and returns what it did: somebody trained it.
-//! What netc itself wrote and the manifest does not describe is a stage of another split.
+//! stage that differs is accepted if a framework saved it and it takes and returns what it did: somebody trained it. If
+//! netc wrote it, it belongs to another split.
 //!
-//! Two things are there for merging the stages again. `main` is `@main` without its ops, in the IR's own text: what the
-//! model is as a whole, and what its inputs are, of which some may be read by no stage. A stage's `calls` hold for
-//! layers the numbers that their calls have in the whole, where these are not those that they have in the stage.
+//! Merging needs two things more. `main` is `@main` without its ops, in the IR's own text: what the model is as a whole, and
+//! its inputs, even those that no stage reads. A stage's `calls` hold the numbers that calls of a layer have in the whole,
+//! if those in the stage differ.
 
 mod files;
+mod shared;
+mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
-use netc_data::Store;
 use netc_ir::{
     Attrs, Builder, CallOp, Dim, ElemType, Func, FuncId, Layer, LayerId, Loc, MAIN, Module, Name, OpId, OpKind, Type,
-    ValueId, WeightId, call_types,
+    ValueId, call_types,
 };
 use netc_keras::{Imported, dtype_name};
 use netc_pass::Dialects;
@@ -38,6 +37,8 @@ use crate::output::{Intent, folder_of, is_inside, recover};
 use crate::verify::Verification;
 
 pub(crate) use crate::manifest::files::{Earlier, Recorded, Rest};
+use crate::manifest::text::Text;
+pub(crate) use crate::manifest::text::is_manifest;
 
 /// The name of the file.
 pub(crate) const FILE_NAME: &str = "manifest.json";
@@ -197,9 +198,8 @@ pub(crate) fn verification_json(v: &Verification) -> Value {
 pub(crate) fn load(path: &Path, dialects: &Dialects) -> Result<Model, CliError> {
     let shown = path.display();
     recover(folder_of(path), Intent::Read)?;
-    let text = fs::read_to_string(path).map_err(|e| CliError::because(format!("cannot read `{shown}`"), e))?;
-    let json: Value = serde_json::from_str(text.trim_start_matches(BYTE_ORDER_MARK))
-        .map_err(|e| CliError::because(format!("`{shown}` is not JSON"), e))?;
+    let text = Text::read(path).map_err(|e| CliError::because(format!("cannot read `{shown}`"), e))?;
+    let json = text.json().map_err(|e| CliError::because(format!("`{shown}` is not JSON"), e))?;
     let reader = Reader { path, folder: path.parent().unwrap_or(Path::new("")), json: &json };
     let (module, notes) = reader.module(dialects)?;
     let name = json.get("model").and_then(Value::as_str).unwrap_or("model");
@@ -209,34 +209,6 @@ pub(crate) fn load(path: &Path, dialects: &Dialects) -> Result<Model, CliError> 
     netc_ir::verify(&module)
         .map_err(|e| CliError::because(format!("the stages of `{shown}` do not fit together"), e))?;
     input::model(module, name.into(), notes, &shown.to_string())
-}
-
-/// More bytes than a manifest has.
-const MAX_SIZE: u64 = 256 << 20;
-
-/// Whether the file at `path` is a manifest, or was one before it was damaged.
-pub(crate) fn is_manifest(path: &Path) -> bool {
-    if !fs::metadata(path).is_ok_and(|m| m.is_file() && m.len() <= MAX_SIZE) || !begins_as_object(path) {
-        return false;
-    }
-    let Ok(text) = fs::read_to_string(path) else { return false };
-    let has = |key: &str| text.contains(&format!("\"{key}\""));
-    if !has("netc") && !has("stages") {
-        return false;
-    }
-    match serde_json::from_str::<Value>(text.trim_start_matches(BYTE_ORDER_MARK)) {
-        Ok(json) => ["netc", "stages"].iter().any(|key| json.get(key).is_some()) && json.get("class_name").is_none(),
-        Err(_) => has("netc") && has("stages") && !has("class_name"),
-    }
-}
-
-/// What some editors put before text.
-const BYTE_ORDER_MARK: char = '\u{feff}';
-
-fn begins_as_object(path: &Path) -> bool {
-    let mut start = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(64).read_to_end(&mut start));
-    read.is_ok() && String::from_utf8_lossy(&start).trim_start_matches(BYTE_ORDER_MARK).trim_start().starts_with('{')
 }
 
 /// Whether `name` names something in a folder, and nothing outside of it.
@@ -290,12 +262,10 @@ impl Reader<'_> {
             let symbol = |name: &Name| (&**name != "N").then(|| Dim::symbol(format!("s{i}_{name}")));
             let ids = module.append(imported.module, rename, symbol);
             let main = main.map(|m| ids[m.index()]).ok_or_else(|| self.error(&format!("stages[{i}]"), "a model"))?;
-            if !is_trained {
-                self.number_calls(&mut module, main, stage, i)?;
-            }
+            self.number_calls(&mut module, main, stage, i, is_trained)?;
             funcs.push(main);
         }
-        share_weights(&mut module)?;
+        shared::share_weights(&mut module)?;
         let head = self.head()?;
         let inputs = self.model_inputs(&module, &funcs, stages, &head)?;
         let inputs: Vec<_> =
@@ -332,8 +302,16 @@ impl Reader<'_> {
         }
     }
 
-    /// Gives the calls of layers in the stage `main` the numbers that they have in the whole.
-    fn number_calls(&self, module: &mut Module, main: FuncId, stage: &Value, i: usize) -> Result<(), CliError> {
+    /// Gives the calls of layers in the stage `main` the numbers that they have in the whole. One that was trained may have
+    /// more calls.
+    fn number_calls(
+        &self,
+        module: &mut Module,
+        main: FuncId,
+        stage: &Value,
+        i: usize,
+        is_trained: bool,
+    ) -> Result<(), CliError> {
         let Some(calls) = stage.get("calls") else { return Ok(()) };
         let place = format!("stages[{i}].calls");
         let of_layer = |list: &Value| -> Option<Vec<u32>> {
@@ -347,8 +325,11 @@ impl Reader<'_> {
             let Some(layer) = module[main][op].kind.layer() else { continue };
             let numbers = calls.get(&*module[layer].name).cloned();
             if let (Some(numbers), Loc::Call { call, .. }) = (numbers, &mut module[main][op].loc) {
-                let number = numbers.get(*call as usize);
-                *call = *number.ok_or_else(|| self.error(&place, "a number for each call of the layer"))?;
+                match numbers.get(*call as usize) {
+                    Some(number) => *call = *number,
+                    None if is_trained => {}
+                    None => return Err(self.error(&place, "a number for each call of the layer")),
+                }
             }
         }
         Ok(())
@@ -484,29 +465,4 @@ impl Reader<'_> {
             _ => Err(self.error(place, "a `source`: {\"model_input\": NAME} or {\"stage\": I, \"output\": J}")),
         }
     }
-}
-
-/// Lets weights of one name that have the same bytes have them in the same place: stages that apply one layer each have
-/// a copy of its weights.
-fn share_weights(module: &mut Module) -> Result<(), CliError> {
-    let mut first: BTreeMap<Name, WeightId> = BTreeMap::new();
-    let mut copies: Vec<(WeightId, WeightId)> = Vec::new();
-    for (i, weight) in module.weights.iter().enumerate() {
-        let id = WeightId::new(i);
-        let known = *first.entry(weight.name.clone()).or_insert(id);
-        if known != id && module[known].ty == weight.ty {
-            copies.push((known, id));
-        }
-    }
-    if copies.is_empty() {
-        return Ok(());
-    }
-    let store = Store::open(module).map_err(CliError::from_error)?;
-    for (known, copy) in copies {
-        let bytes = |id: WeightId| store.read(&module[id]).map_err(CliError::from_error);
-        if bytes(known)? == bytes(copy)? {
-            module[copy].data = module[known].data.clone();
-        }
-    }
-    Ok(())
 }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::CliError;
 use crate::input::Model;
-use crate::output::journal::{Change, Journal, New, Place};
+use crate::output::journal::{Change, Journal, Place};
 use crate::output::scratch::{Left, Other};
 use crate::text;
 
@@ -31,6 +31,8 @@ const BUFFER: usize = 64 * 1024;
 pub(crate) struct Outputs {
     folder: PathBuf,
     scratch: Option<Scratch>,
+    /// Whether the files have the folder for themselves.
+    is_set: bool,
     files: Vec<Finished>,
     /// Files to remove, with what they were when that was decided.
     removed: Vec<(PathBuf, Option<Stamp>)>,
@@ -45,6 +47,7 @@ impl Outputs {
     pub(crate) fn in_folder(folder: &Path) -> Result<Self, CliError> {
         recover(folder, Intent::WriteSet)?;
         let mut outputs = Self::of(folder);
+        outputs.is_set = true;
         outputs.folders = make_folder(folder).map_err(|e| cannot_write(folder, e))?;
         let scratch = Scratch::in_folder(folder, true).map_err(|e| cannot_write(folder, e.kind().into()))?;
         // Of two that begin at the same time, at least one sees the other here.
@@ -67,13 +70,16 @@ impl Outputs {
 
     fn of(folder: &Path) -> Self {
         let (folder, seen) = (folder.to_path_buf(), BTreeMap::new());
-        Self { folder, scratch: None, files: Vec::new(), removed: Vec::new(), seen, folders: Vec::new() }
+        Self { folder, scratch: None, is_set: false, files: Vec::new(), removed: Vec::new(), seen, folders: Vec::new() }
     }
 
     /// Starts the file that will be at `target`, in the folder or below.
     pub(crate) fn start(&self, target: &Path) -> Result<Pending, CliError> {
         if target.is_dir() {
             return Err(is_a_folder(target));
+        }
+        if self.is_set || !self.files.is_empty() {
+            refuse_not_utf8(target, &self.relative(target))?;
         }
         let scratch = self.scratch.as_ref().ok_or(io::ErrorKind::NotFound.into());
         let made = scratch.and_then(Scratch::create);
@@ -112,27 +118,26 @@ impl Outputs {
     pub(crate) fn commit(mut self) -> Result<(), CliError> {
         let Some(scratch) = self.scratch.take() else { return Ok(()) };
         if let ([Finished { name, target }], []) = (&self.files[..], &self.removed[..]) {
-            let renamed = scratch::undisturbed(|| fs::rename(scratch.path().join(name), target));
+            let renamed = scratch::undisturbed(|_| fs::rename(scratch.path().join(name), target));
             return renamed.map_err(|e| cannot_write(target, e));
         }
-        let journal = self.journal(scratch.path())?;
         let place = Place { folder: &self.folder, scratch: scratch.path() };
-        let done = scratch::undisturbed(|| {
-            journal.write(place.scratch).map_err(|e| Unsettled::No(cannot_write(&self.folder, e)))?;
-            settle(&journal, place)
-        });
-        match done {
-            Ok(()) => Ok(()),
-            Err(Unsettled::No(error)) => Err(error),
-            Err(Unsettled::Yes(error)) => {
-                scratch.leave();
-                Err(error)
-            }
-        }
+        let journal = self.journal(place)?;
+        scratch::undisturbed(|made| {
+            journal.write(place).map_err(|e| cannot_write(&self.folder, e))?;
+            settle(&journal, place).map_err(|unsettled| match unsettled {
+                Unsettled::No(error) => error,
+                Unsettled::Yes(error) => {
+                    // Before a signal can come: the folder has the only copies of some files.
+                    scratch.leave(made);
+                    error
+                }
+            })
+        })
     }
 
-    /// What to do with the files in `scratch`.
-    fn journal(&self, scratch: &Path) -> Result<Journal, CliError> {
+    /// What to do with the files in the hidden folder.
+    fn journal(&self, place: Place<'_>) -> Result<Journal, CliError> {
         let mut changes = Vec::new();
         let mut folders = Vec::new();
         for Finished { name, target } in &self.files {
@@ -141,12 +146,13 @@ impl Outputs {
                 None => stamp(target).map_err(|e| cannot_write(target, e))?,
             };
             let relative = self.relative(target);
+            refuse_not_utf8(target, &relative)?;
             let above = relative.ancestors().skip(1).filter(|f| !f.as_os_str().is_empty());
             let fresh = above.filter(|f| !self.folder.join(f).exists() && !folders.iter().any(|g| g == f));
             let fresh: Vec<PathBuf> = fresh.map(Path::to_path_buf).collect();
             folders.extend(fresh.into_iter().rev());
-            let bytes = fs::metadata(scratch.join(name)).map_err(|e| cannot_write(target, e))?.len();
-            changes.push(Change { target: relative, new: Some(New { name: name.clone(), bytes }), old });
+            let new = place.new_file(name.clone()).map_err(|e| cannot_write(target, e))?;
+            changes.push(Change { target: relative, new: Some(new), old });
         }
         for (target, old) in &self.removed {
             changes.push(Change { target: self.relative(target), new: None, old: old.clone() });
@@ -182,13 +188,13 @@ fn settle(journal: &Journal, place: Place<'_>) -> Result<(), Unsettled> {
     match journal.back(place, &mut journal::open) {
         Ok(()) => Err(Unsettled::No(error)),
         Err(failed) => {
-            let (folder, hidden) = (place.folder.display(), place.scratch.display());
-            let note = format!(
-                "some files in `{folder}` are new and others old ({}), and the old ones cannot be put back: they are in \
-                 `{hidden}`; the next netc that writes there tries again",
+            let (folder, hidden) = (shown(place.folder), place.scratch.display());
+            Err(Unsettled::Yes(CliError::input(format!(
+                "netc can neither finish replacing the files in `{folder}` ({}) nor restore the old ones ({failed}). The \
+                 other versions are in `{hidden}`: remove it to keep the files in `{folder}` as they are, or fix the \
+                 problem and run netc again",
                 error.chain()
-            );
-            Err(Unsettled::Yes(CliError::because(note, failed)))
+            ))))
         }
     }
 }
@@ -204,7 +210,7 @@ pub(crate) enum Intent {
     WriteSet,
 }
 
-/// Ends what killed runs left in `folder`: completes a set of which some files are in their places, and removes unfinished
+/// Ends what killed runs left in `folder`: completes a set that was half replaced, and removes unfinished
 /// files if this run writes there.
 ///
 /// # Errors
@@ -235,16 +241,17 @@ fn busy(folder: &Path, what: &str) -> CliError {
 fn take_up(folder: &Path, left: &Left, intent: Intent) -> Result<(), CliError> {
     let place = Place { folder, scratch: &left.path };
     let failed = |why: &str| {
-        let note = "an earlier netc was killed while it replaced the files in";
-        CliError::input(format!("{note} `{}`, and what it left cannot be completed: {why}", shown(folder)))
+        CliError::input(format!("an earlier netc was killed while it replaced the files in `{}`: {why}", shown(folder)))
     };
-    let journal = Journal::read(&left.path).map_err(|e| failed(&e.to_string()))?;
+    let hidden = left.path.display();
+    let unreadable = |e| failed(&format!("cannot read `{hidden}/{}`: {e}", scratch::JOURNAL));
+    let journal = Journal::read(&left.path).map_err(unreadable)?;
     if let Some(journal) = &journal {
-        match scratch::undisturbed(|| settle(journal, place)) {
+        match scratch::undisturbed(|_| settle(journal, place)) {
             Ok(()) => text::note(&format!("completed what a killed netc had begun to write in `{}`", shown(folder))),
             Err(Unsettled::No(error)) => {
-                let note = "a killed netc had begun to replace the files in";
-                text::note(&format!("{note} `{}`, which are the old ones again: {}", shown(folder), error.chain()));
+                let note = format!("a killed netc had begun to replace the files in `{}`", shown(folder));
+                text::note(&format!("{note}; restored the old ones: {}", error.chain()));
             }
             Err(Unsettled::Yes(error)) => return Err(failed(&error.chain())),
         }
@@ -304,6 +311,15 @@ pub(crate) fn check_target(target: &Path) -> Result<(), CliError> {
     let exists = folder.exists();
     let why = if exists { format!("`{shown}` is a file") } else { format!("the folder `{shown}` does not exist") };
     Err(CliError::input(format!("cannot write `{}`: {why}", target.display())))
+}
+
+/// Refuses one of several files whose path in their folder, `relative`, cannot be written to a journal.
+fn refuse_not_utf8(target: &Path, relative: &Path) -> Result<(), CliError> {
+    if relative.to_str().is_some() {
+        return Ok(());
+    }
+    let note = "netc writes several files that refer to each other, so their names must be UTF-8; choose another name";
+    Err(CliError::input(format!("cannot write `{}`: {note}", target.display())))
 }
 
 fn is_a_folder(target: &Path) -> CliError {

@@ -11,7 +11,7 @@ use std::panic;
 use std::path::PathBuf;
 
 use netc_exec::{Consts, MeasuredCosts};
-use netc_ir::{Module, OpKind, Type};
+use netc_ir::Module;
 use netc_pass::{Context, Dialects, FailedPass, Failure, Fuel, Manager, Pipeline, PipelineError};
 use netc_pass::{Record, Registry, Remark};
 
@@ -142,9 +142,6 @@ fn report_on(record: &Record, watch: &WatchArgs) {
 
 /// The error for a pass that failed; a reproducer is written if it is a bug of the pass.
 fn failure(failed: &FailedPass, original: &Module, settings: &Settings<'_>, tools: Tools<'_>) -> CliError {
-    if let (Failure::Broken(_), Some(note)) = (&failed.cause, contradiction(original)) {
-        return CliError::input(note);
-    }
     let mut message = failed.to_string();
     if is_bug(&failed.cause) {
         let path = &settings.watch.reproducer;
@@ -158,26 +155,6 @@ fn failure(failed: &FailedPass, original: &Module, settings: &Settings<'_>, tool
         Failure::Rejected(_) => CliError::Verification(message),
         Failure::Error(_) | Failure::Panic(_) | Failure::Broken(_) => CliError::input(message),
     }
-}
-
-/// What is wrong with a model that was read, if its parts do not fit together: no pass is to blame for that.
-fn contradiction(original: &Module) -> Option<String> {
-    let violations = netc_ir::verify(original).err()?.0;
-    let calls = original.funcs.iter().flat_map(|func| func.ops().map(move |(_, op)| (func, op)));
-    let misfit = calls.filter_map(|(func, op)| {
-        let OpKind::Call(call) = &op.kind else { return None };
-        let (callee, layer) = (&original[call.callee], &original[call.layer?].name);
-        let given: Vec<&Type> = op.operands.iter().map(|value| &func[*value].ty).collect();
-        let taken: Vec<&Type> = callee.params.iter().map(|param| &callee[param.value].ty).collect();
-        let fits = given.len() == taken.len() && given.iter().zip(&taken).all(|(a, b)| a.agrees_with(b));
-        let list = |types: &[&Type]| types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        (!fits).then(|| {
-            let (given, taken) = (list(&given), list(&taken));
-            format!("the nested model `{layer}` takes {taken} and is called with {given}: the file contradicts itself")
-        })
-    });
-    let other = || violations.first().map(|violation| format!("the model contradicts itself: {}", violation.note));
-    misfit.into_iter().next().or_else(other)
 }
 
 /// Whether the pass is to blame, and not what it was asked.

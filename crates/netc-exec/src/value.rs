@@ -11,7 +11,7 @@ use crate::error::{KernelError, TensorError};
 use crate::tensor::{Tensor, byte_size};
 
 /// More axes than any model has; bounds recursion over axes.
-const MAX_RANK: usize = 64;
+pub(crate) const MAX_RANK: usize = 64;
 
 type Made<T> = Result<T, KernelError>;
 
@@ -134,8 +134,9 @@ impl Value {
 
     pub(crate) fn to_tensor(&self) -> Result<Tensor, TensorError> {
         let bytes = for_word!(self.elem, W => self.little_endian::<W>());
+        let bytes = bytes.map_err(|_| TensorError::Memory { ty: self.ty().to_string() })?;
         let dims: Vec<u64> = self.dims.iter().map(|d| *d as u64).collect();
-        Tensor::new(self.elem, &dims, bytes.unwrap_or_default())
+        Tensor::new(self.elem, &dims, bytes)
     }
 
     fn little_endian<W: Word>(&self) -> Made<Vec<u8>> {
@@ -250,8 +251,30 @@ element! {
     i64, u64, Int, |x| x.into(), |n| n as Self, |f| f as Self;
     f32, u32, Float, |x| x.into(), |n| n as Self, |f| f as Self;
     f64, u64, Float, |x| x, |n| n as Self, |f| f;
-    f16, u16, Float, |x| x.to_f64(), |n| Self::from_f64(n as f64), |f| Self::from_f64(f);
-    bf16, u16, Float, |x| x.to_f64(), |n| Self::from_f64(n as f64), |f| Self::from_f64(f);
+    f16, u16, Float, |x| x.to_f64(), |n| Self::from_f32(odd_f32(odd_f64(n))), |f| Self::from_f32(odd_f32(f));
+    bf16, u16, Float, |x| x.to_f64(), |n| Self::from_f32(odd_f32(odd_f64(n))), |f| Self::from_f32(odd_f32(f));
+}
+
+/// `x` as `f32`, rounded to odd: of the two nearest floats the one with an odd last bit. A half that is rounded from it is
+/// the half nearest to `x`, where rounding twice to nearest could miss it (S. Boldo, G. Melquiond, *Emulation of FMA and
+/// correctly rounded sums: proved algorithms using rounding to odd*, IEEE TC 57(4), 2008).
+fn odd_f32(x: f64) -> f32 {
+    let near = x as f32;
+    let wide = f64::from(near);
+    if x.is_nan() || near.to_bits() & 1 == 1 || wide.total_cmp(&x).is_eq() {
+        return near;
+    }
+    f32::from_bits(if wide.abs() < x.abs() { near.to_bits() + 1 } else { near.to_bits() - 1 })
+}
+
+/// `n` as `f64`, rounded to odd.
+fn odd_f64(n: i128) -> f64 {
+    let near = n as f64;
+    let wide = near as i128;
+    if near.to_bits() & 1 == 1 || wide == n {
+        return near;
+    }
+    f64::from_bits(if wide.unsigned_abs() < n.unsigned_abs() { near.to_bits() + 1 } else { near.to_bits() - 1 })
 }
 
 /// Runs the expression with `$W` the bit pattern of an element type; an error for those without elements.

@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use netc_ir::{Attr, Attrs, Func, FuncId, Layer, LayerId, Module, Op, OpId, OpKind, Type, ValueId, WeightId};
 
 use crate::assets::FOLDER;
+use crate::declaration::input_declaration;
 use crate::error::Problem;
 use crate::h5write::Tree;
-use crate::import::input_declaration;
 use crate::json::MAX_NESTING;
 use crate::legacy::{self, Era};
 use crate::names::{GroupNames, dtype_name, is_layer_class};

@@ -48,7 +48,7 @@ pub(crate) const PROGRAM: &str = "it is a program of netc in text; give its name
 const UTF32: &str = "it is UTF-32 text, which netc does not read; save it as UTF-8";
 const TRANSFORMERS: &str = "it is a folder of Hugging Face Transformers with weights of PyTorch or safetensors, which \
                             netc does not read; build the model in Keras and save it as .keras";
-const FOLDER: &str = "it is a directory; give the file in it that is meant";
+const FOLDER: &str = "it is a directory; give a file inside it";
 
 /// What the file or folder at `path` is, and what to do with it, if netc knows the format and does not read it.
 ///
@@ -267,8 +267,7 @@ pub(crate) fn json(json: &Attr) -> String {
     let Some(map) = json.as_map() else {
         let groups = json.as_list().unwrap_or_default();
         if groups.first().is_some_and(|group| group.get("paths").is_some() && group.get("weights").is_some()) {
-            return "it is a list of weights of TensorFlow.js without a model; give the model.json that it is of"
-                .into();
+            return "it is a list of weights of TensorFlow.js without a model; give its model.json".into();
         }
         return "it is JSON, but not an object, which a model is".into();
     };

@@ -308,6 +308,8 @@ impl Translation<'_, '_> {
             let recorded = self.surroundings.symbols.ty(*elem, extents);
             if ty.agrees_with(&recorded) {
                 *ty = ty.refined_by(&recorded);
+            } else if *elem == ElemType::Any {
+                // The shape that the next layer was first built for, maybe as a layer of another model.
             } else if matches!(kind, OpKind::Call(_)) {
                 let note = format!("`{path}`: its model gives {ty}, the file records {recorded}, which is left out");
                 self.surroundings.notes.push(note);

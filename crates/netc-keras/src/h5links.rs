@@ -2,12 +2,14 @@
 //!
 //! `hdf5-pure` fails at them in groups of the old form, and passes over them in those of the new, so that weights would be
 //! missing. This looks at the links of a group and of the groups below it, as the format specification (version 3.0,
-//! sections III.A to III.C, IV.A) lays them out. What it cannot read it leaves to `hdf5-pure`, which says what is wrong.
+//! sections III.A to III.C, IV.A) lays them out. If it cannot
+//! list the links of a group, the file is refused.
 
 use std::collections::BTreeSet;
 
 use hdf5_pure::{Source, Superblock};
 
+use crate::error::Problem;
 use crate::graph::join;
 
 /// Types of messages in the header of an object.
@@ -19,6 +21,9 @@ const SYMBOL_TABLE: u16 = 0x11;
 /// Deeper B-trees than any file has; a cycle of nodes ends here.
 const MAX_LEVELS: usize = 16;
 
+/// Bytes that may be read or copied for a byte of the file: paths in nested models are long.
+const COST: u64 = 12;
+
 /// A link that leads to no object of the file.
 pub(crate) struct Stray {
     /// The path of the link.
@@ -27,38 +32,77 @@ pub(crate) struct Stray {
     pub(crate) what: String,
 }
 
-/// The first soft or external link in the group at `place`, or in a group below it. The group of the root that is called
-/// `skipped` is passed over.
-pub(crate) fn stray(source: &dyn Source, superblock: &Superblock, place: &str, skipped: Option<&str>) -> Option<Stray> {
+/// The links of a group and of the groups below it.
+pub(crate) enum Links {
+    /// They all lead to objects of the file.
+    Own,
+    /// The first that does not.
+    Stray(Stray),
+    /// Those of the group at this path cannot be listed.
+    Unlisted(String),
+}
+
+impl Links {
+    /// Refuses links that could not be listed: `hdf5-pure` may have passed over some.
+    pub(crate) fn require_complete(&self, place: &str) -> Result<(), Problem> {
+        let Self::Unlisted(path) = self else { return Ok(()) };
+        let path = join(place, path);
+        let place = if path.is_empty() { "/".to_string() } else { path };
+        let note = "the links of this group cannot be listed, so weights may be missing; save the file anew";
+        Err(Problem::weights(place, note))
+    }
+}
+
+/// Looks for a soft or external link in the group at `place`, or in a group below it, but not in the group `skipped`
+/// of the root.
+pub(crate) fn stray(source: &dyn Source, superblock: &Superblock, place: &str, skipped: Option<&str>) -> Links {
     let (offsets, lengths) = (superblock.offset_size.into(), superblock.length_size.into());
     let base = superblock.base_address.get();
-    let mut walk = Walk { source, offsets, lengths, base, left: 2 * source.len(), seen: BTreeSet::new() };
+    let left = source.len().saturating_mul(COST);
+    let mut walk = Walk { source, offsets, lengths, base, left, seen: BTreeSet::new() };
     let mut at = superblock.root_group_address;
     for part in place.split('/').filter(|part| !part.is_empty()) {
-        let links = walk.links(at)?;
-        at = links.into_iter().find_map(|link| match link {
-            Link { name, target: Target::Object(at) } if name == part => Some(at),
-            Link { .. } => None,
-        })?;
+        let links = walk.links(at).unwrap_or_default();
+        let found = links.into_iter().find(|link| link.name == part);
+        let Some(Link { target: Target::Object(inner), .. }) = found else { return Links::Unlisted(String::new()) };
+        at = inner;
     }
     // Groups that are still to be looked at.
     let mut open = vec![(String::new(), at)];
+    walk.seen.insert(at);
     while let Some((path, at)) = open.pop() {
-        if !walk.seen.insert(at) {
-            continue;
-        }
-        for link in walk.links(at).unwrap_or_default() {
+        let Some(links) = walk.links(at) else { return Links::Unlisted(path) };
+        for link in links {
             if path.is_empty() && place.is_empty() && Some(&*link.name) == skipped {
                 continue;
             }
-            let path = join(&path, &link.name);
             match link.target {
-                Target::Object(at) => open.push((path, at)),
-                Target::Other(what) => return Some(Stray { path, what }),
+                Target::Object(at) => {
+                    if walk.seen.insert(at) {
+                        let len = path.len() + 1 + link.name.len();
+                        if walk.charge(len).is_none() {
+                            return Links::Unlisted(path);
+                        }
+                        open.push((join(&path, &link.name), at));
+                    }
+                }
+                Target::Other(what) => return Links::Stray(Stray { path: join(&path, &link.name), what }),
             }
         }
     }
-    None
+    Links::Own
+}
+
+struct Heap {
+    /// Blocks in a row, the size of those in the first row, and that of the largest with objects.
+    width: u64,
+    first: u64,
+    largest: u64,
+    /// Bytes of an offset.
+    offset_width: usize,
+    /// The block that the others are in, of so many rows; without any, the one block.
+    root: u64,
+    rows: u64,
 }
 
 struct Link {
@@ -80,15 +124,20 @@ struct Walk<'s> {
     lengths: usize,
     /// The place that addresses count from.
     base: u64,
-    /// How many bytes may still be read: parts of a file may be in each other.
+    /// How many bytes may still be read, or copied as names and paths: parts of a file may be in each other.
     left: u64,
     /// The headers that were looked at.
     seen: BTreeSet<u64>,
 }
 
 impl Walk<'_> {
-    fn bytes(&mut self, at: u64, len: usize) -> Option<Vec<u8>> {
+    fn charge(&mut self, len: usize) -> Option<()> {
         self.left = self.left.checked_sub(len as u64)?;
+        Some(())
+    }
+
+    fn bytes(&mut self, at: u64, len: usize) -> Option<Vec<u8>> {
+        self.charge(len)?;
         self.source.read_exact_at(self.base.checked_add(at)?, len).ok()
     }
 
@@ -108,7 +157,8 @@ impl Walk<'_> {
                     body.take(if flags & 1 == 0 { 0 } else { 8 })?;
                     let heap = body.number(self.offsets)?;
                     if !self.is_undefined(heap) {
-                        self.dense_links(heap, &mut links)?;
+                        let tree = body.number(self.offsets)?;
+                        self.dense_links(heap, tree, &mut links)?;
                     }
                 }
                 _ => {}
@@ -170,9 +220,11 @@ impl Walk<'_> {
         let (len, _free, at) =
             (fields.number(self.lengths)?, fields.number(self.lengths)?, fields.number(self.offsets)?);
         let names = self.bytes(at, usize::try_from(len).ok()?)?;
-        let text = |at: u64| -> Option<String> {
+        let text = |walk: &mut Self, at: u64| -> Option<String> {
             let rest = names.get(usize::try_from(at).ok()?..)?;
-            Some(String::from_utf8_lossy(rest.split(|byte| *byte == 0).next()?).into_owned())
+            let name = rest.split(|byte| *byte == 0).next()?;
+            walk.charge(name.len())?;
+            Some(String::from_utf8_lossy(name).into_owned())
         };
         let mut open = vec![(tree, 0)];
         while let Some((at, depth)) = open.pop() {
@@ -189,11 +241,14 @@ impl Walk<'_> {
                 let body = self.bytes(at + 8, count * (2 * self.offsets + 24))?;
                 let mut fields = Fields { bytes: &body };
                 for _ in 0..count {
-                    let (name, header) = (text(fields.number(self.offsets)?)?, fields.number(self.offsets)?);
+                    let (name, header) = (text(self, fields.number(self.offsets)?)?, fields.number(self.offsets)?);
                     let (kind, rest) = (fields.number(4)?, fields.take(20)?);
                     let is_soft = kind == 2 || self.is_undefined(header);
-                    let soft = || Some(Target::soft(&text(Fields { bytes: &rest[4..] }.number(4)?)?));
-                    let target = if is_soft { soft()? } else { Target::Object(header) };
+                    let target = match is_soft {
+                        // The path's place comes after four reserved bytes.
+                        true => Target::soft(&text(self, Fields { bytes: &rest[4..] }.number(4)?)?),
+                        false => Target::Object(header),
+                    };
                     links.push(Link { name, target });
                 }
             } else {
@@ -203,45 +258,110 @@ impl Walk<'_> {
         Some(())
     }
 
-    /// The links of a group that keeps them in a fractal heap: one after the other, but where links were removed.
-    fn dense_links(&mut self, heap: u64, links: &mut Vec<Link>) -> Option<()> {
-        let head = self.bytes(heap, 26 + 12 * self.lengths + 3 * self.offsets)?;
-        let mut fields = Fields { bytes: head.strip_prefix(b"FRHP")? };
-        fields.take(5)?;
-        let flags = fields.take(1)?[0];
-        fields.take(4 + 10 * self.lengths + 2 * self.offsets)?;
-        let width = fields.number(2)?;
-        let (first, largest) = (fields.number(self.lengths)?, fields.number(self.lengths)?);
-        let bits = fields.number(2)?;
-        fields.take(2)?;
-        let (root, rows) = (fields.number(self.offsets)?, fields.number(2)?);
-        let before = 5 + self.offsets as u64 + bits.div_ceil(8);
-        let mut blocks = vec![(root, first)];
-        if rows > 0 {
-            let len = usize::try_from(rows.checked_mul(width)?).ok()?.checked_mul(self.offsets)?;
-            let table = self.bytes(root.checked_add(before)?, len)?;
-            let mut fields = Fields { bytes: &table };
-            blocks.clear();
-            for row in 0..rows.min(40) {
-                let size = first.checked_mul(1 << row.saturating_sub(1))?;
-                for _ in 0..width {
-                    let at = fields.number(self.offsets)?;
-                    if size <= largest && !self.is_undefined(at) {
-                        blocks.push((at, size));
-                    }
-                }
+    /// The links of a group that keeps them in a fractal heap: a B-tree lists where they are in it.
+    fn dense_links(&mut self, heap: u64, tree: u64, links: &mut Vec<Link>) -> Option<()> {
+        let heap = self.heap(heap)?;
+        for id in self.records(tree)? {
+            // A hash, then the kind of the object, its offset and its length.
+            let mut id = Fields { bytes: id.get(4..)? };
+            if id.take(1)?[0] != 0 {
+                return None;
             }
-        }
-        let before = before + if flags & 2 == 0 { 0 } else { 4 };
-        for (at, size) in blocks {
-            let block = self.bytes(at, usize::try_from(size).ok()?)?;
-            let mut rest = Fields { bytes: block.strip_prefix(b"FHDB")?.get(before as usize - 4..)? };
-            while rest.bytes.first() == Some(&1) {
-                let Some(link) = self.link(&mut rest) else { break };
-                links.push(link);
-            }
+            let offset = id.number(heap.offset_width)?;
+            let len = id.number(id.bytes.len())?;
+            let at = self.place_in(&heap, offset)?;
+            let bytes = self.bytes(at, usize::try_from(len).ok()?)?;
+            self.charge(bytes.len())?;
+            links.push(self.link(&mut Fields { bytes: &bytes })?);
         }
         Some(())
+    }
+
+    fn heap(&mut self, at: u64) -> Option<Heap> {
+        let head = self.bytes(at, 26 + 12 * self.lengths + 3 * self.offsets)?;
+        let mut fields = Fields { bytes: head.strip_prefix(b"FRHP")? };
+        fields.take(3)?;
+        let filters = fields.number(2)?;
+        fields.take(5 + 10 * self.lengths + 2 * self.offsets)?;
+        let width = fields.number(2)?;
+        let (first, largest) = (fields.number(self.lengths)?, fields.number(self.lengths)?);
+        let offset_width = usize::try_from(fields.number(2)?.div_ceil(8)).ok()?;
+        fields.take(2)?;
+        let (root, rows) = (fields.number(self.offsets)?, fields.number(2)?);
+        (filters == 0 && width > 0 && first > 0).then_some(Heap { width, first, largest, offset_width, root, rows })
+    }
+
+    /// The address of what is at an offset in the heap. Blocks of blocks have rows of `width` blocks, each row of twice
+    /// the size of the one before, but the first two are of one size.
+    fn place_in(&mut self, heap: &Heap, mut offset: u64) -> Option<u64> {
+        if heap.rows == 0 {
+            return heap.root.checked_add(offset);
+        }
+        let mut at = heap.root;
+        for _ in 0..MAX_LEVELS {
+            let row_size = heap.width.checked_mul(heap.first)?;
+            let row = (offset / row_size).checked_ilog2().map_or(0, |log| log + 1);
+            let scale = 1u64.checked_shl(row.saturating_sub(1))?;
+            let size = heap.first.checked_mul(scale)?;
+            let start = if row == 0 { 0 } else { row_size.checked_mul(scale)? };
+            let column = (offset - start) / size;
+            let entry = u64::from(row) * heap.width + column;
+            let before = (5 + self.offsets + heap.offset_width) as u64;
+            let entry = at.checked_add(before)?.checked_add(entry.checked_mul(self.offsets as u64)?)?;
+            at = Fields { bytes: &self.bytes(entry, self.offsets)? }.number(self.offsets)?;
+            if self.is_undefined(at) {
+                return None;
+            }
+            offset -= start + column * size;
+            if size <= heap.largest {
+                return at.checked_add(offset);
+            }
+        }
+        None
+    }
+
+    /// The records of a B-tree of version 2.
+    fn records(&mut self, tree: u64) -> Option<Vec<Vec<u8>>> {
+        let head = self.bytes(tree, 18 + self.offsets + self.lengths)?;
+        let mut fields = Fields { bytes: head.strip_prefix(b"BTHD")? };
+        fields.take(2)?;
+        let (node, size) = (fields.number(4)?, usize::try_from(fields.number(2)?).ok()?);
+        let depth = usize::try_from(fields.number(2)?).ok()?;
+        fields.take(2)?;
+        let (root, count, total) = (fields.number(self.offsets)?, fields.number(2)?, fields.number(self.lengths)?);
+        if size == 0 || depth > MAX_LEVELS {
+            return None;
+        }
+        // How many records nodes of each level hold at most, and all of those below them, with the bytes of both.
+        let width = |n: u64| n.checked_ilog2().map_or(1, |log| log as usize / 8 + 1);
+        let most = node.checked_sub(10)? / size as u64;
+        let count_width = width(most);
+        let mut total_widths = vec![0];
+        let mut below = most;
+        for level in 1..=depth {
+            let pointer = (self.offsets + count_width + total_widths[level - 1]) as u64;
+            let most = node.checked_sub(10 + pointer)? / (size as u64 + pointer);
+            below = most.checked_add(1)?.checked_mul(below)?.checked_add(most)?;
+            total_widths.push(width(below));
+        }
+        let mut records = Vec::new();
+        let mut open = if total == 0 { Vec::new() } else { vec![(root, count, depth)] };
+        while let Some((at, count, level)) = open.pop() {
+            let count = usize::try_from(count).ok()?;
+            let total_width = if level > 0 { total_widths[level - 1] } else { 0 };
+            let pointer = if level > 0 { self.offsets + count_width + total_width } else { 0 };
+            let bytes = self.bytes(at, 6 + count * size + if level > 0 { (count + 1) * pointer } else { 0 })?;
+            let mut fields = Fields { bytes: bytes.strip_prefix(if level > 0 { b"BTIN" } else { b"BTLF" })? };
+            fields.take(2)?;
+            for _ in 0..count {
+                records.push(fields.take(size)?.to_vec());
+            }
+            for _ in 0..if level > 0 { count + 1 } else { 0 } {
+                open.push((fields.number(self.offsets)?, fields.number(count_width)?, level - 1));
+                fields.take(total_width)?;
+            }
+        }
+        (records.len() as u64 == total).then_some(records)
     }
 
     /// The link that a message says.

@@ -10,7 +10,7 @@ use netc_ir::{ElemType, Literal, Type};
 use crate::compiled;
 use crate::error::Problem;
 use crate::graph::join;
-use crate::h5links;
+use crate::h5links::{self, Links};
 use crate::h5source::{InMemory, Part};
 use crate::h5types::{Stored, from_hdf5};
 use crate::json::MAX_NESTING;
@@ -123,27 +123,29 @@ impl Headers {
 
     fn all(mut self, optimizer: bool) -> Result<Variables, Problem> {
         self.skips_optimizer = !optimizer;
-        self.require_own("")?;
+        let links = self.require_own("")?;
         self.group(&self.root(), String::new(), 0)?;
+        links.require_complete("")?;
         Ok(self.found)
     }
 
     /// The datasets below `group`, which is at `place`, by path from it.
     pub(crate) fn datasets(&mut self, group: &Group, place: &str) -> Result<BTreeMap<String, Variable>, Problem> {
-        self.require_own(place)?;
+        let links = self.require_own(place)?;
         self.group(group, String::new(), 0).map_err(|problem| problem.below(place))?;
+        links.require_complete(place)?;
         Ok(std::mem::take(&mut self.found.datasets))
     }
 
     /// Refuses links below the group at `place` that lead to no object of the file.
-    fn require_own(&self, place: &str) -> Result<(), Problem> {
+    fn require_own(&self, place: &str) -> Result<Links, Problem> {
         let skipped = self.skips_optimizer.then_some(compiled::GROUP);
         match h5links::stray(&*self.source, self.h5.superblock(), place, skipped) {
-            Some(stray) => Err(Problem::weights(
+            Links::Stray(stray) => Err(Problem::weights(
                 join(place, &stray.path),
-                format!("it is {}, which netc does not follow; write the weights there themselves", stray.what),
+                format!("it is {}, which netc does not follow; store the dataset itself there", stray.what),
             )),
-            None => Ok(()),
+            links => Ok(links),
         }
     }
 

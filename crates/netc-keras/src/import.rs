@@ -12,6 +12,7 @@ use netc_pass::Dialects;
 use crate::assets::Assets;
 use crate::call::{Call, Symbols, TensorRef, extents, structure};
 use crate::compiled::{self, COMPILE_CONFIG, Compiled, LEFT_OUT};
+use crate::declaration::input_declaration;
 use crate::error::Problem;
 use crate::graph::{Entry, EntryKind, Graph, Surroundings, count_from_zero, counts_from_one, join};
 use crate::h5read::{Bytes, Variable};
@@ -86,7 +87,7 @@ impl<'a> Importer<'a> {
         }
         let mut shell = strip_graph(object.as_map().unwrap_or(&Attrs::new()));
         shell.remove(COMPILE_CONFIG);
-        require_printable(&shell, "the model")?;
+        require_printable(&Attrs::new().with("object", shell.clone()), "the model")?;
         self.model(config, &Place::default(), MAIN, Some(shell))?;
         Ok(())
     }
@@ -449,31 +450,6 @@ fn flat_dict(tree: &Attr) -> Option<Vec<(Name, usize)>> {
         }
     };
     tree.as_map()?.iter().map(leaf).collect()
-}
-
-/// The declaration of an input layer that the model does not have, as Keras wrote it in that era; keys are those of
-/// `like`, an input it has.
-pub(crate) fn input_declaration(name: &str, batch_shape: Attr, dtype: &str, like: Option<&Attrs>, era: Era) -> Layer {
-    let shape = if era == Era::Before3 { "batch_input_shape" } else { "batch_shape" };
-    let fresh = Attrs::new().with(shape, Attr::Null).with("dtype", "float32").with("sparse", false).with("name", "");
-    let config = like.and_then(|l| l.get("config")).and_then(Attr::as_map).cloned().unwrap_or(fresh);
-    let config = config.with(shape, batch_shape).with("dtype", dtype).with("name", name);
-    let mut object = Attrs::new()
-        .with("module", "keras.layers")
-        .with("class_name", "InputLayer")
-        .with("config", config)
-        .with("registered_name", Attr::Null)
-        .with("name", name);
-    if era == Era::Before3 {
-        ["module", "registered_name"].iter().for_each(|key| drop(object.remove(key)));
-    }
-    Layer {
-        name: name.into(),
-        class: "keras.InputLayer".into(),
-        config: object,
-        weights: Vec::new(),
-        assets: Vec::new(),
-    }
 }
 
 /// The shape that a layer was built for, with the batch left open: what was there then need not be what comes.

@@ -26,21 +26,27 @@ const SHALLOW: usize = 100;
 /// Why a text is no JSON that is read.
 #[derive(Debug, Error)]
 pub enum JsonError {
-    /// It is no JSON; with line, column and cause.
+    /// It is no JSON; with the cause, and line and column in the part that was read at once.
     #[error("not JSON: {0}")]
     Syntax(#[from] serde_json::Error),
     /// It nests too deep.
-    #[error("nested deeper than {MAX_LEVELS} levels; netc reads {MAX_NESTING} models in each other")]
+    #[error("nested deeper than {MAX_LEVELS} levels; netc reads at most {MAX_NESTING} levels of nested models")]
     Depth,
+    /// Deep down, an object has a list or an object as a key, or a key twice.
+    #[error(
+        "not JSON: more than {SHALLOW} levels deep, an object has a list or an object as a key, or the same key twice"
+    )]
+    Key,
 }
 
-/// Reads JSON text. The error names line and column.
+/// Reads JSON text.
 pub(crate) fn parse(text: &str) -> Result<Attr, JsonError> {
     let text = quote_non_finite(text);
-    if levels(&text) > MAX_LEVELS {
+    let levels = levels(&text);
+    if levels > MAX_LEVELS {
         return Err(JsonError::Depth);
     }
-    Ok(Reader::default().parse(&text)?)
+    Reader::default().parse(&text, levels)
 }
 
 /// Whether there are more than [`SHALLOW`] levels of lists and objects: what follows them needs a large stack.
@@ -59,9 +65,9 @@ fn is_deeper(attr: &Attr, levels: usize) -> bool {
 
 /// The text with the lists and objects that are more than [`SHALLOW`] levels deep cut out, each with a marked string in
 /// its place, and what was cut out.
-fn cut(text: &str) -> (Cow<'_, str>, Vec<&str>) {
+fn cut(text: &str, levels: usize) -> (Cow<'_, str>, Vec<&str>) {
     let mut parts = Vec::new();
-    if levels(text) <= SHALLOW {
+    if levels <= SHALLOW {
         return (text.into(), parts);
     }
     // Where the text goes on that is kept, and where the part begins that is being cut out.
@@ -167,6 +173,8 @@ struct Reader {
     keys: HashMap<String, Name>,
     /// Lists and objects that were read apart, until they are put into their places.
     parts: Vec<Option<Attr>>,
+    /// Whether two strings stood for one part.
+    is_ambiguous: bool,
 }
 
 impl Reader {
@@ -180,19 +188,25 @@ impl Reader {
     }
 
     /// Reads text as deep as it may be: `serde_json` reads no more than 128 levels at once.
-    fn parse(&mut self, text: &str) -> Result<Attr, serde_json::Error> {
-        let (outer, parts) = cut(text);
-        let parts = parts.into_iter().map(|part| self.parse(part).map(Some)).collect::<Result<Vec<_>, _>>()?;
+    /// The text has at most `levels` levels.
+    fn parse(&mut self, text: &str, levels: usize) -> Result<Attr, JsonError> {
+        let (outer, parts) = cut(text, levels);
+        let inner = levels.saturating_sub(SHALLOW);
+        let parts = parts.into_iter().map(|part| self.parse(part, inner).map(Some)).collect::<Result<Vec<_>, _>>()?;
         let value = serde_json::from_str(&outer)?;
-        let before = std::mem::replace(&mut self.parts, parts);
+        self.parts = parts;
+        self.is_ambiguous = false;
         let attr = self.attr(value);
-        self.parts = before;
-        Ok(attr)
+        // A string of the input can look like the mark of a part. Then one of the two finds the part taken.
+        let is_left = self.parts.iter().any(Option::is_some);
+        if is_left || self.is_ambiguous { Err(JsonError::Key) } else { Ok(attr) }
     }
 
     /// The part that a marked string stands for.
     fn part(&mut self, text: &str) -> Option<Attr> {
-        self.parts.get_mut(text.strip_prefix(PART)?.parse::<usize>().ok()?)?.take()
+        let part = self.parts.get_mut(text.strip_prefix(PART)?.parse::<usize>().ok()?)?.take();
+        self.is_ambiguous |= part.is_none();
+        part
     }
 
     fn attr(&mut self, value: Value) -> Attr {
@@ -294,6 +308,17 @@ mod tests {
         for wrong in [nested(200) + " 1", "[".repeat(200), "[".repeat(150) + &"]".repeat(149), nested(150) + "]"] {
             assert!(matches!(parse(&wrong), Err(JsonError::Syntax(_))), "{wrong}");
         }
+        let around = |text: &str| "[".repeat(SHALLOW) + text + &"]".repeat(SHALLOW);
+        for wrong in ["{[1]: 2}", "{[[1]]: [2]}"].map(around) {
+            assert!(parse(&wrong).is_err(), "{wrong}");
+        }
+        let marked = r#""\u0001netc-part:0""#;
+        assert!(parse(&format!("[{marked}, {}]", around("[1]"))).is_err());
+        assert!(parse(&format!("[{}, {marked}]", around("[1]"))).is_err());
+        assert_eq!(print(&parse(marked).unwrap()), marked);
+        // The key of an object on the last level that is read at once.
+        let key = "[".repeat(SHALLOW - 1) + "{[1]: 2}" + &"]".repeat(SHALLOW - 1);
+        assert!(matches!(parse(&key), Err(JsonError::Key)));
         assert_eq!(levels(r#"["[[[", "\\[[", {}]"#), 2);
     }
 }

@@ -5,6 +5,7 @@ mod assets;
 pub mod build;
 mod call;
 mod compiled;
+mod declaration;
 mod error;
 mod export;
 mod foreign;

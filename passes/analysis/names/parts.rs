@@ -143,7 +143,7 @@ impl Names<'_> {
 
 impl Scope<'_, '_> {
     /// The calls of the model that the path begins with, and the rest of the path.
-    fn first_model<'t>(self, path: &'t str, several: Several) -> Result<Option<(Vec<OpId>, &'t str)>, CutError> {
+    fn first_model(self, path: &str, several: Several) -> Result<Option<(Vec<OpId>, &str)>, CutError> {
         let mut error = None;
         for (at, _) in path.match_indices('/') {
             match self.find(&path[..at]) {

@@ -374,10 +374,10 @@ fn in_parallel<T: Send>(n: usize, make: impl Fn(usize) -> T + Sync) -> Vec<T> {
         std::iter::from_fn(claim).map(|i| (i, make(i))).collect::<Vec<_>>()
     };
     let mut made: Vec<(usize, T)> = thread::scope(|scope| {
-        // Models in models take stack. What a thread that there is not would do, this one does.
+        // Nested models need a large stack, so this thread does work only if the system has no other.
         let spawn = |_| Builder::new().stack_size(netc_keras::STACK).spawn_scoped(scope, work).ok();
-        let workers: Vec<_> = (1..threads).filter_map(spawn).collect();
-        let own = work();
+        let workers: Vec<_> = (0..threads).filter_map(spawn).collect();
+        let own = if workers.is_empty() { work() } else { Vec::new() };
         own.into_iter()
             .chain(workers.into_iter().flat_map(|w| w.join().unwrap_or_else(|panic| resume_unwind(panic))))
             .collect()

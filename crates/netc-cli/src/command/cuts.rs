@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal};
 
+use netc_ir::ElemType;
 use netc_pass::spelled;
 use netc_passes::analysis::{CutCost, cut_costs};
 use serde_json::{Value, json};
@@ -16,6 +17,7 @@ pub(crate) fn run(args: &CutsArgs) -> Result<(), CliError> {
     let dialects = input::dialects(&args.model.library)?;
     let model = input::load_whole(args.model.given(&args.input), &dialects)?;
     let mut cuts = cut_costs(&model.module, &dialects);
+    leave_out_unknown(&mut cuts);
     sort(&model, &mut cuts, args.sort);
     cuts.truncate(args.top.map_or(usize::MAX, |top| usize::try_from(top).unwrap_or(usize::MAX)));
     if args.json {
@@ -28,6 +30,22 @@ pub(crate) fn run(args: &CutsArgs) -> Result<(), CliError> {
     }
     let columns = if io::stdout().is_terminal() { text::terminal_columns() } else { None };
     text::print(&listed(&model, &cuts, columns))
+}
+
+/// Leaves out the cuts that no stage can be written for: files of Keras say the type of each input.
+fn leave_out_unknown(cuts: &mut Vec<CutCost>) {
+    let is_unknown = |c: &CutCost| c.cut.ty.elem == ElemType::Any || c.cut.ty.rank().is_none();
+    let unknown: Vec<String> = cuts.iter().filter(|c| is_unknown(c)).map(|c| spelled(&c.cut.name)).collect();
+    if unknown.is_empty() {
+        return;
+    }
+    cuts.retain(|c| !is_unknown(c));
+    let shown = unknown.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+    let more = if unknown.len() > 3 { format!(" and {} more", unknown.len() - 3) } else { String::new() };
+    text::note(&format!(
+        "not listed: {shown}{more}; the type of the tensor that crosses there is not known, so a stage cannot be written. \
+         `--layers FILE.nir` gives unsupported layers a meaning"
+    ));
 }
 
 fn sort(model: &Model, cuts: &mut [CutCost], order: CutOrder) {
@@ -116,7 +134,7 @@ fn json_row(model: &Model, cost: &CutCost) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use netc_ir::{ElemType, Type};
+    use netc_ir::Type;
     use netc_passes::analysis::Cut;
 
     use super::*;
@@ -141,15 +159,16 @@ mod tests {
     #[test]
     fn a_table_fits_the_terminal() {
         insta::assert_snapshot!(listed_in(None), @r#"
-        cut                        tensor         bytes   read on both sides  params before  params after   MACs before  MACs after
+        cut                        tensor          bytes  read on both sides  params before  params after    MACs before  MACs after
         backbone/conv4_block3_out  f32[1,56,256]  57,344  mask                   23,851,784           256  5,713,216,096           ?
         "a,b"                      f32[1,56,3]       672                         23,851,784             3  5,713,216,096           ?
         "#);
         for (columns, expected) in [
             (
-                120,
+                125,
                 "backbone/conv4_block3_out  f32[1,56,256]  57.3 k  mask                       23.9 M           256       5.71 G           ?",
             ),
+            (120, "backbone/conv4_block3_out  f32[1,56,256]  57.3 k  mask                     5.71 G           ?"),
             (80, "backbone/conv4_block3_out  f32[1,56,256]  57.3 k  mask"),
             (10, "backbone/conv4_block3_out"),
         ] {

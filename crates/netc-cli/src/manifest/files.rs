@@ -8,7 +8,7 @@ use netc_data::Checksum;
 use netc_ir::{Func, Type, ValueId};
 use serde_json::{Map, Value, json};
 
-use super::{FILE_NAME, MAX_SIZE, port};
+use super::{FILE_NAME, Text, port};
 use crate::error::CliError;
 use crate::input::Model;
 use crate::output::{Stamp, cannot_write, check_target, is_inside, stamp};
@@ -54,11 +54,11 @@ fn recorded(stage: &Value) -> Option<Vec<(String, Option<Checksum>)>> {
     std::iter::once(stage).chain(shards).map(file).collect()
 }
 
-/// What a stage is of which a file is not the one that netc wrote.
+/// Whether the files of a stage changed since netc wrote them.
 pub(super) enum Changed {
-    /// Nothing, as far as the manifest tells.
+    /// None did, as far as the manifest tells.
     No,
-    /// This file.
+    /// This one did.
     Yes(PathBuf),
 }
 
@@ -100,11 +100,12 @@ fn misfit_of(key: &str, expected: &Value, name: &str, ty: &Type) -> Option<Strin
     if ["name", "shape", "dtype"].into_iter().all(agrees) {
         return None;
     }
-    let shown = |port: &dyn Fn(&str) -> Value| {
-        format!("`{}` {} {}", port("name").as_str().unwrap_or_default(), port("dtype"), port("shape"))
-    };
-    let (expected, found) = (shown(&|key| expected[key].clone()), shown(&|key| found[key].clone()));
-    Some(format!("among its {key} is {}, expected {}", found.replace('"', ""), expected.replace('"', "")))
+    let name = |port: &Value| format!("`{}`", port["name"].as_str().unwrap_or_default());
+    let ty = |port: &Value| format!("{} {}", port["dtype"], port["shape"]).replace('"', "");
+    let found = Value::Object(found);
+    let found = format!("{} is {}", name(&found), ty(&found));
+    let expected = format!("{} {}", name(expected), ty(expected));
+    Some(format!("{} {found}, expected {expected}", key.trim_end_matches('s')))
 }
 
 /// The split that is in a folder before another one is written there.
@@ -126,11 +127,11 @@ enum Owner {
     Same,
     /// It is of the model with this name.
     Other(String),
-    /// It is no manifest that netc wrote.
+    /// netc did not write it.
     Unknown,
 }
 
-/// What a split does with those files of the earlier one that it has no new ones for.
+/// What a split does with files of the earlier one that it does not replace.
 #[derive(Default)]
 pub(crate) struct Rest {
     /// They are as netc wrote them: they are removed.
@@ -143,9 +144,9 @@ impl<'a> Earlier<'a> {
     /// Reads the manifest in `folder`, if there is one.
     pub(crate) fn in_folder(folder: &'a Path, model: &Model, force: bool) -> Self {
         let path = folder.join(FILE_NAME);
-        let json = fs::metadata(&path).ok().map(|metadata| {
-            let text = (metadata.len() <= MAX_SIZE).then(|| fs::read_to_string(&path).ok()).flatten();
-            text.and_then(|text| serde_json::from_str::<Value>(&text).ok()).unwrap_or(Value::Null)
+        let json = path.exists().then(|| {
+            let json = Text::read(&path).ok().and_then(|text| text.json().ok());
+            json.unwrap_or(Value::Null)
         });
         let list = json.as_ref().and_then(|json| json.get("stages")?.as_array()).map_or(&[][..], Vec::as_slice);
         let stages = list.iter().filter_map(recorded).collect();
@@ -164,7 +165,7 @@ impl<'a> Earlier<'a> {
             _ if self.force => return Ok(()),
             Owner::Same => return Ok(()),
             Owner::Other(name) => format!("is the manifest of another model, `{name}`"),
-            Owner::Unknown => "is no manifest that netc wrote".into(),
+            Owner::Unknown => "was not written by netc".into(),
         };
         let path = self.folder.join(FILE_NAME);
         check_target(&path)?;
@@ -203,7 +204,7 @@ impl<'a> Earlier<'a> {
                     Some(checksum) if unchanged(&path, checksum)? => None,
                     Some(_) => Some("has changed since netc wrote it"),
                     None if is_known => Some("may have changed: its manifest, of an older netc, has no checksums"),
-                    None => Some("is no file of an earlier split there"),
+                    None => Some("does not belong to the earlier split"),
                 };
                 if let Some(why) = why {
                     let note = "choose another folder, or replace it with `--force`";

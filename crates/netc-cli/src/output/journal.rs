@@ -5,6 +5,7 @@
 //! taken up anywhere: [`Journal::forward`] by the run itself, and by the next one if a kill ends this one;
 //! [`Journal::back`] if a rename fails.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
@@ -70,6 +71,8 @@ pub(crate) struct New {
     pub(crate) name: String,
     /// Its length: after a loss of power it may have less, and must not replace anything.
     pub(crate) bytes: u64,
+    /// Its stamp, which a rename does not change: a file with another stamp in its place is somebody else's.
+    pub(crate) stamp: Stamp,
 }
 
 /// The folder of a set, and the hidden folder in it.
@@ -80,6 +83,13 @@ pub(crate) struct Place<'a> {
 }
 
 impl Place<'_> {
+    /// Finds the new file of a change while it is in the hidden folder.
+    pub(crate) fn new_file(&self, name: String) -> io::Result<New> {
+        let path = self.scratch.join(&name);
+        let stamp = stamp(&path)?.ok_or(io::ErrorKind::NotFound)?;
+        Ok(New { name, bytes: fs::metadata(path)?.len(), stamp })
+    }
+
     /// Where the old file of a change is kept.
     fn kept(&self, number: usize) -> PathBuf {
         self.scratch.join(format!("old{number}"))
@@ -88,15 +98,42 @@ impl Place<'_> {
 
 impl Journal {
     /// Writes the journal. From then on the set is the new one, for every netc that looks.
-    pub(crate) fn write(&self, scratch: &Path) -> io::Result<()> {
+    ///
+    /// If the set replaces files, everything that a recovery needs is on the disk before the first rename: otherwise a
+    /// loss of power could keep the renames and lose the bytes.
+    pub(crate) fn write(&self, place: Place<'_>) -> io::Result<()> {
+        let Place { folder, scratch } = place;
         let temporary = scratch.join(format!("{JOURNAL}.new"));
         let mut file = File::create(&temporary)?;
         file.write_all(self.to_json().to_string().as_bytes())?;
-        // After a loss of power the renames may be there and the journal not, if that is not on the disk before.
-        if self.changes.iter().any(|change| change.old.is_some()) {
+        let replaces = self.replaces();
+        if replaces {
+            for new in self.changes.iter().filter_map(|change| change.new.as_ref()) {
+                File::open(scratch.join(&new.name))?.sync_all()?;
+            }
             file.sync_all()?;
         }
-        fs::rename(temporary, scratch.join(JOURNAL))
+        fs::rename(temporary, scratch.join(JOURNAL))?;
+        if replaces {
+            sync_folder(scratch)?;
+            sync_folder(folder)?;
+        }
+        Ok(())
+    }
+
+    /// Whether there are old files to lose.
+    fn replaces(&self) -> bool {
+        self.changes.iter().any(|change| change.old.is_some())
+    }
+
+    /// Waits until the renames are on the disk, so that the hidden folder, which keeps the old files, can be removed.
+    fn sync(&self, folder: &Path) -> io::Result<()> {
+        if !self.replaces() {
+            return Ok(());
+        }
+        let folders: BTreeSet<&Path> = self.changes.iter().flat_map(|c| c.target.ancestors().skip(1)).collect();
+        // The innermost come last in the set.
+        folders.into_iter().rev().try_for_each(|inner| sync_folder(&folder.join(inner)))
     }
 
     /// Whether there is a journal in the hidden folder.
@@ -141,11 +178,17 @@ impl Journal {
                 let _ = fs::remove_dir(place.folder.join(folder));
             }
         }
-        Ok(())
+        self.sync(place.folder).map_err(|e| cannot_write(place.folder, e))
     }
 
     /// Puts every old file back in its place, as far as that is needed.
+    ///
+    /// # Errors
+    /// Nothing is moved if somebody changed a new file after it was put in its place.
     pub(crate) fn back(&self, place: Place<'_>, gate: Gate<'_>) -> io::Result<()> {
+        for change in &self.changes {
+            change.require_new(place)?;
+        }
         for (number, change) in self.changes.iter().enumerate().rev() {
             change.back(place, &place.kept(number), gate)?;
         }
@@ -154,13 +197,14 @@ impl Journal {
             // Only if it is empty: someone else may have put something there.
             let _ = fs::remove_dir(place.folder.join(folder));
         }
-        Ok(())
+        self.sync(place.folder)
     }
 
     fn to_json(&self) -> Value {
+        // `Outputs` refuses paths that are not UTF-8.
         let text = |path: &PathBuf| path.to_string_lossy().into_owned();
         let changes = self.changes.iter().map(|c| {
-            let new = c.new.as_ref().map(|new| json!({"name": new.name, "bytes": new.bytes}));
+            let new = c.new.as_ref().map(|new| json!({"name": new.name, "bytes": new.bytes, "stamp": new.stamp}));
             json!({"target": text(&c.target), "new": new, "old": c.old})
         });
         json!({
@@ -175,7 +219,7 @@ impl Journal {
         let path = |value: &Value| value.as_str().map(PathBuf::from).filter(|path| is_inside(path));
         let new = |value: &Value| {
             let name = value["name"].as_str().filter(|name| is_inside(Path::new(name)) && !name.contains('/'))?;
-            Some(New { name: name.into(), bytes: value["bytes"].as_u64()? })
+            Some(New { name: name.into(), bytes: value["bytes"].as_u64()?, stamp: value["stamp"].as_str()?.into() })
         };
         let change = |change: &Value| {
             Some(Change {
@@ -207,8 +251,9 @@ impl Change {
         if !exists(&new)? {
             return Ok(());
         }
-        if fs::metadata(&new)?.len() != bytes {
-            return Err(io::Error::other("the new file was not on the disk when the system went down"));
+        let found = fs::metadata(&new)?.len();
+        if found != bytes {
+            return Err(io::Error::other(format!("the new file is incomplete ({found} of {bytes} bytes)")));
         }
         if there.is_some() {
             self.require_old(there)?;
@@ -240,6 +285,22 @@ impl Change {
         Ok(())
     }
 
+    /// Refuses to undo the change if the file in its place is not the new one that netc put there.
+    fn require_new(&self, place: Place<'_>) -> io::Result<()> {
+        let Some(new) = &self.new else { return Ok(()) };
+        if exists(&place.scratch.join(&new.name))? {
+            return Ok(());
+        }
+        let target = self.target_in(place.folder)?;
+        match stamp(&target)? {
+            Some(there) if there != new.stamp => {
+                let shown = target.display();
+                Err(io::Error::other(format!("`{shown}` has changed since netc wrote it")))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Refuses to replace what is `there` if that is not the file that the journal is about.
     fn require_old(&self, there: Option<Stamp>) -> io::Result<()> {
         if there == self.old { Ok(()) } else { Err(io::Error::other("it has changed while netc was running")) }
@@ -260,6 +321,18 @@ impl Change {
 
 fn cannot_remove(path: &Path, error: io::Error) -> CliError {
     CliError::because(format!("cannot remove `{}` of the earlier split", path.display()), error)
+}
+
+/// Waits until the entries of a folder are on the disk, where the file system can. A folder that is gone has none.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    // A path that counts from the current folder may be empty.
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        Err(e) if is_nothing(&e) || matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
+            Ok(())
+        }
+        done => done,
+    }
 }
 
 /// Whether there is something at `path`, be it a link that leads nowhere.

@@ -29,7 +29,8 @@ const SET: &[u8] = b"set\n";
 const ATTEMPTS: usize = 16;
 
 /// What this process has made and not put in its place.
-struct Unfinished {
+pub(crate) struct Unfinished {
+    /// Hidden folders. One that is not listed here any more is not removed by this process.
     scratch: Vec<PathBuf>,
     /// Folders made for the outputs, the innermost first.
     folders: Vec<PathBuf>,
@@ -42,9 +43,8 @@ fn unfinished() -> MutexGuard<'static, Unfinished> {
 }
 
 /// Does `work` without a signal in the middle of it.
-pub(crate) fn undisturbed<T>(work: impl FnOnce() -> T) -> T {
-    let _guard = unfinished();
-    work()
+pub(crate) fn undisturbed<T>(work: impl FnOnce(&mut Unfinished) -> T) -> T {
+    work(&mut unfinished())
 }
 
 /// Removes what this process has made and not put in its place. From then on it makes nothing more: the process must end.
@@ -87,7 +87,7 @@ fn remove(path: &Path) -> io::Result<()> {
     fs::remove_dir(path)
 }
 
-/// A hidden folder of this process. Dropped, it is removed with all that is in it.
+/// A hidden folder of this process. Dropped, it is removed with all that is in it, unless it was left.
 pub(crate) struct Scratch {
     path: PathBuf,
     /// Locked while it is open; none if the file system has no locks.
@@ -127,22 +127,23 @@ impl Scratch {
     /// Makes a file in the folder, and gives its name.
     pub(crate) fn create(&self) -> io::Result<(String, File)> {
         let name = format!("new{}", self.next.fetch_add(1, Ordering::Relaxed));
-        let file = undisturbed(|| File::create_new(self.path.join(&name)))?;
+        let file = undisturbed(|_| File::create_new(self.path.join(&name)))?;
         Ok((name, file))
     }
 
-    /// Leaves the folder for the next run, which finds a journal in it.
-    pub(crate) fn leave(self) {
-        unfinished().scratch.retain(|path| *path != self.path);
-        mem::forget(self);
+    /// Leaves the folder for the next run, which finds a journal in it: neither a signal nor `drop` removes it any more.
+    pub(crate) fn leave(&self, made: &mut Unfinished) {
+        made.scratch.retain(|path| *path != self.path);
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
         let mut made = unfinished();
-        let _ = remove(&self.path);
-        made.scratch.retain(|path| *path != self.path);
+        if let Some(at) = made.scratch.iter().position(|path| *path == self.path) {
+            let _ = remove(&self.path);
+            made.scratch.remove(at);
+        }
     }
 }
 
@@ -223,7 +224,7 @@ pub(crate) fn others(folder: &Path, own: Option<&Scratch>) -> Vec<Other> {
     paths.into_iter().filter_map(other).collect()
 }
 
-/// Whose the folder at `path` is; `None` if that cannot be told.
+/// Tells whether the process that made the folder at `path` still lives; `None` if netc cannot tell.
 fn other(path: PathBuf) -> Option<Other> {
     let lock_path = path.join(LOCK);
     let file = match File::open(&lock_path) {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::journal::{Change, Journal, New, Place};
+use super::journal::{Change, Journal, Place};
 use super::*;
 
 /// Every file below a folder with its text, but for the hidden ones.
@@ -57,12 +57,13 @@ impl Replacement {
         for (name, text) in old().iter().filter(|(_, text)| *text != "folder") {
             fs::write(folder.path().join(name), text).unwrap();
         }
+        let place = Place { folder: folder.path(), scratch: &scratch };
         let mut changes = Vec::new();
         let mut change = |target: &str, text: Option<&str>| {
             let new = text.map(|text| {
                 let name = format!("new{}", changes.len());
                 fs::write(scratch.join(&name), text).unwrap();
-                New { name, bytes: text.len() as u64 }
+                place.new_file(name).unwrap()
             });
             let old = stamp(&folder.path().join(target)).unwrap();
             changes.push(Change { target: target.into(), new, old });
@@ -74,7 +75,7 @@ impl Replacement {
         change("gone", None);
         change("js/c", None);
         let journal = Journal { changes, folders: vec!["more".into()] };
-        journal.write(&scratch).unwrap();
+        journal.write(place).unwrap();
         Self { folder, scratch, journal }
     }
 
@@ -170,11 +171,58 @@ fn a_file_that_changed_meanwhile_is_kept_with_the_old_set() {
     }
 }
 
+/// Somebody trained a new file that was in its place already, and another one that was still the old one: netc can go
+/// neither way.
+#[test]
+fn a_new_file_that_was_trained_is_never_removed() {
+    let run = Replacement::begun();
+    run.forward(3);
+    let path = |name: &str| run.folder.path().join(name);
+    assert_eq!(fs::read_to_string(path("a")).unwrap(), "new a");
+    // As programs save: another file in the same place.
+    for name in ["a", "b"] {
+        fs::write(path("saved"), format!("trained {name}")).unwrap();
+        fs::rename(path("saved"), path(name)).unwrap();
+    }
+    let before = contents(run.folder.path());
+    for intent in [Intent::Read, Intent::WriteSet] {
+        let error = recover(run.folder.path(), intent).unwrap_err().chain();
+        let hidden = run.scratch.display();
+        let (a, b) = (path("a"), path("b"));
+        for part in [
+            format!("cannot write `{}`: it has changed", b.display()),
+            format!("`{}` has changed since netc wrote it", a.display()),
+            format!("The other versions are in `{hidden}`: remove it to keep the files in"),
+        ] {
+            assert!(error.contains(&part), "{error}");
+        }
+        assert_eq!(contents(run.folder.path()), before);
+    }
+    // What the message says to do.
+    fs::remove_dir_all(&run.scratch).unwrap();
+    let mut expected = old();
+    expected.extend(set(&[("a", "trained a"), ("b", "trained b"), ("more", "folder")]));
+    run.next_run_finds(&expected);
+}
+
+/// A new file that was trained belongs to the set, if nothing is in the way of the others.
+#[test]
+fn a_set_with_a_new_file_that_was_trained_is_completed() {
+    let run = Replacement::begun();
+    run.forward(3);
+    fs::write(run.folder.path().join("a"), "trained a").unwrap();
+    let mut expected = new();
+    expected.insert("a".into(), "trained a".into());
+    run.next_run_finds(&expected);
+}
+
 /// After a loss of power a file may be shorter than what was written.
 #[test]
 fn an_incomplete_file_replaces_nothing() {
     let run = Replacement::begun();
     fs::write(run.scratch.join("new3"), "").unwrap();
+    let error = run.journal.forward(run.place(), &mut journal::open).unwrap_err().chain();
+    assert!(error.contains("the new file is incomplete (0 of 3 bytes)"), "{error}");
     run.next_run_finds(&old());
 }
 
@@ -265,6 +313,52 @@ fn a_file_that_changes_while_the_set_is_written_stops_it() {
     let error = outputs.commit().unwrap_err().chain();
     assert!(error.contains("it has changed while netc was running"), "{error}");
     assert_eq!(contents(folder.path()), set(&[("a", "old"), ("b", "trained")]));
+}
+
+/// The hidden folder has the only copy of an old file then.
+#[test]
+fn a_set_that_is_neither_old_nor_new_keeps_its_hidden_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("a"), "old").unwrap();
+    fs::create_dir(path("elsewhere")).unwrap();
+    std::os::unix::fs::symlink("elsewhere", path("js")).unwrap();
+    let mut outputs = Outputs::in_folder(folder.path()).unwrap();
+    for name in ["a", "js/c"] {
+        outputs.write(&path(name), |out| out.write_all(b"new").map_err(|e| cannot_write(&path(name), e))).unwrap();
+    }
+    let scratch = outputs.scratch.as_ref().unwrap().path().to_path_buf();
+    let error = outputs.commit().unwrap_err().chain();
+    assert!(error.contains("is a link") && error.contains(&scratch.display().to_string()), "{error}");
+    assert_eq!(fs::read_to_string(scratch.join("old0")).unwrap(), "old");
+    fs::remove_file(path("js")).unwrap();
+    fs::rename(path("elsewhere"), path("js")).unwrap();
+    recover(folder.path(), Intent::Read).unwrap();
+    assert_eq!(contents(folder.path()), set(&[("a", "new"), ("js", "folder"), ("js/c", "new")]));
+}
+
+/// A journal is JSON.
+#[test]
+fn several_files_need_names_in_utf8() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let odd = folder.path().join(std::ffi::OsStr::from_bytes(b"m\xff.nir"));
+    let write = |outputs: &mut Outputs, target: &Path| {
+        outputs.write(target, |out| out.write_all(b"new").map_err(|e| cannot_write(target, e)))
+    };
+    let mut outputs = Outputs::in_folder(folder.path()).unwrap();
+    let error = write(&mut outputs, &odd).unwrap_err().chain();
+    assert!(error.contains("their names must be UTF-8; choose another name"), "{error}");
+    drop(outputs);
+    let mut outputs = Outputs::next_to(&odd).unwrap();
+    write(&mut outputs, &odd.with_extension("safetensors")).unwrap();
+    assert!(write(&mut outputs, &odd).is_err());
+    drop(outputs);
+    assert!(contents(folder.path()).is_empty());
+    let mut outputs = Outputs::next_to(&odd).unwrap();
+    write(&mut outputs, &odd).unwrap();
+    outputs.commit().unwrap();
+    assert_eq!(fs::read_to_string(odd).unwrap(), "new");
 }
 
 #[test]

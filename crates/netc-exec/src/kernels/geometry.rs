@@ -4,7 +4,7 @@ use netc_ir::{Padding, Window};
 
 use super::Made;
 use crate::error::KernelError;
-use crate::value::allocate;
+use crate::value::{MAX_RANK, allocate};
 
 /// The windows over the spatial axes of a channels-last tensor.
 pub(super) struct Geometry {
@@ -66,7 +66,7 @@ impl Geometry {
     pub(super) fn for_each_run(&self, place: usize, mut f: impl FnMut(usize, usize, usize)) {
         match self.axes.len() {
             0..=FEW_SPATIAL => self.runs::<FEW_SPATIAL>(place, &mut f),
-            _ => self.runs::<MAX_SPATIAL>(place, &mut f),
+            _ => self.runs::<MAX_RANK>(place, &mut f),
         }
     }
 
@@ -105,9 +105,6 @@ impl Geometry {
 
 /// As many spatial axes as most windows have at most.
 const FEW_SPATIAL: usize = 3;
-
-/// As many axes as a value may have.
-const MAX_SPATIAL: usize = 64;
 
 fn axis(extent: usize, taps: u64, window: &Window, i: usize, out: usize) -> Made<Axis> {
     let (stride, dilation) = (i128::from(window.strides[i]), i128::from(window.dilations[i]));

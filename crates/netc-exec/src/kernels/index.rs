@@ -15,6 +15,7 @@ pub(super) fn gather(x: &Value, indices: &Value, axis: u64, dims: &[usize]) -> M
     for_word!(x.elem(), W => {
         let data = x.words::<W>()?;
         let mut out: Vec<W> = allocate(dims.iter().product(), &x.ty())?;
+        let outer = if dims.contains(&0) { 0 } else { outer };
         for block in 0..outer {
             for place in &places {
                 let at = (block * n + place) * inner;

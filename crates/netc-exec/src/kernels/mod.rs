@@ -2,9 +2,9 @@
 //!
 //! Shapes are checked before a kernel starts, by inferring the type of the result from the extents at hand: a
 //! kernel may rely on the constraints of its op. Operands and results are contiguous. Kernels that calculate exist for
-//! `f32`, `f64` and `i64`: `f16` and `bf16` are computed in `f32` and rounded once, at the end of the op, and narrower
-//! integers in `i64`, whose results wrap to theirs. Kernels that move elements exist once per size. A [`Tail`] is several
-//! ops on one tensor, in place.
+//! `f32`, `f64` and `i64`: `f16` and `bf16` are computed in `f32` and rounded once, at the end of the op, and `i16`, `i32`,
+//! `u8` and `u32` in `i64`, whose results wrap to theirs. There is no arithmetic for `i8`, `u16` and `u64`, and no function of one
+//! tensor for unsigned integers. Kernels that move elements exist once per size. A [`Tail`] is several ops on one tensor, in place.
 
 mod cast;
 mod conv;
@@ -32,7 +32,7 @@ use netc_ir::{Bindings, CoreOp, Dim, ElemType, InferError, Module, Pool, Reduce,
 
 use crate::error::KernelError;
 use crate::plan::has_free_symbols;
-use crate::value::{Value, extents};
+use crate::value::{Value, extents, for_word};
 
 pub(crate) use tail::{Source, Tail, TailOp};
 
@@ -44,15 +44,25 @@ pub(crate) fn run(op: &CoreOp, operands: &[&Value], bindings: &Bindings) -> Made
     let types: Vec<Type> = operands.iter().map(|v| v.ty()).collect();
     let ty = infer(&Module::new(), &op, &types.iter().collect::<Vec<_>>())?;
     let dims = extents(&ty)?;
-    let Some(wide) = operands.first().and_then(|v| computed_in(&op, v.elem())) else {
-        return dispatch(&op, operands, &dims);
+    compute(&op, operands, &dims, ty.elem).map_err(|error| {
+        // Whatever did not fit, the op is known by its result.
+        let is_memory = matches!(error, KernelError::Memory { .. });
+        if is_memory { KernelError::Memory { ty: ty.to_string() } } else { error }
+    })
+}
+
+/// The result of `op`, whose elements are of type `elem`. It is computed in a wider type where there is one.
+fn compute(op: &CoreOp, operands: &[&Value], dims: &[usize], elem: ElemType) -> Made<Value> {
+    // Loops over the other axes could take forever. Indices are checked even if they choose nothing.
+    if dims.contains(&0) && !matches!(op, CoreOp::Gather(_)) {
+        return for_word!(elem, W => Value::from_words::<W>(elem, dims, Vec::new()));
+    }
+    let Some(wide) = operands.first().and_then(|v| computed_in(op, v.elem())) else {
+        return dispatch(op, operands, dims);
     };
     let operands = operands.iter().map(|v| cast::cast(v, wide)).collect::<Made<Vec<_>>>()?;
-    let result = dispatch(&op, &operands.iter().collect::<Vec<_>>(), &dims)?;
-    if is_extreme(&op) {
-        return cast::saturating(&result, ty.elem);
-    }
-    cast::cast(&result, ty.elem)
+    let result = dispatch(op, &operands.iter().collect::<Vec<_>>(), dims)?;
+    if is_extreme(op) { cast::saturating(&result, elem) } else { cast::cast(&result, elem) }
 }
 
 /// The wider type that `op` is computed in on elements of type `elem`, if there is one.
@@ -61,7 +71,7 @@ fn computed_in(op: &CoreOp, elem: ElemType) -> Option<ElemType> {
     match elem {
         ElemType::F16 | ElemType::BF16 => (calculates || compares).then_some(ElemType::F32),
         ElemType::I16 | ElemType::I32 => (calculates || compares).then_some(ElemType::I64),
-        // A negative number is none of these.
+        // There is no function of one tensor for unsigned integers.
         ElemType::U8 | ElemType::U32 => {
             (calculates && !matches!(op, CoreOp::Unary(_)) || compares).then_some(ElemType::I64)
         }

@@ -34,7 +34,7 @@ fn max<T: Arith>(x: &Value, g: &Geometry, out: &[usize]) -> Made<Value> {
     let count = out.iter().product();
     let mut y: Vec<T> = allocate(count, &x.ty())?;
     y.resize(count, T::LOWEST);
-    for_each_row(&mut y, channels, channels * g.taps(), &|i, row| {
+    for_each_row(&mut y, channels, channels.saturating_mul(g.taps()), &|i, row| {
         let (batch, place) = (i / g.outputs, i % g.outputs);
         g.for_each_tap(place, |_, at| {
             let x = &data[(batch * g.inputs + at) * channels..][..channels];
@@ -48,7 +48,7 @@ fn average<T: Arith>(x: &Value, g: &Geometry, out: &[usize]) -> Made<Value> {
     let channels = channels(out);
     let data = x.slice::<T>()?;
     let mut y: Vec<T> = zeroed(out.iter().product(), x)?;
-    try_for_each_row(&mut y, channels, channels * g.taps(), &|i, row| {
+    try_for_each_row(&mut y, channels, channels.saturating_mul(g.taps()), &|i, row| {
         let (batch, place) = (i / g.outputs, i % g.outputs);
         let mut sums = vec![T::ZERO; channels];
         let mut n = 0;

@@ -3,7 +3,8 @@
 //! The scheme is that of K. Goto and R. van de Geijn, *Anatomy of High-Performance Matrix Multiplication*, ACM TOMS 34(3),
 //! 2008: both operands are packed in the order in which tiles read them. Each element is a chain of fused multiply-adds
 //! over [`DEPTH`] terms at a time, in order. So its bits depend on its row and column alone: not on the vectors of the
-//! processor, nor on how many threads there are or which elements are computed next to it.
+//! processor, nor on the number of threads. Which products are computed this way depends on the extents: a batch of
+//! another size may round differently.
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -35,7 +36,7 @@ pub(super) trait Lanes: Copy + Default + Send + Sync {
     fn add<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
     /// The numbers as vectors, without those at the end that fill none.
     fn vectors<S: Simd>(numbers: &[Self]) -> &[Self::Vector<S>];
-    /// The same, to be changed.
+    /// The mutable version.
     fn vectors_mut<S: Simd>(numbers: &mut [Self]) -> &mut [Self::Vector<S>];
 }
 

@@ -69,7 +69,8 @@ impl Tail {
                     slots.of.push(at);
                 }
                 TailOp::Binary(f, [a, b]) => {
-                    let other_first = a != b && !slots.can_overwrite(a, dies(a)) && slots.can_overwrite(b, dies(b));
+                    let can_overwrite = |source| dies(source) && matches!(source, Source::Made(_));
+                    let other_first = a != b && !can_overwrite(a) && can_overwrite(b);
                     let (x, other) = if other_first { (b, a) } else { (a, b) };
                     let at = slots.overwritten(x, a != b && dies(x), &mut moves);
                     moves.push(Move::Binary { f, at, other: slots.place(other), other_first });
@@ -167,10 +168,6 @@ impl Slots {
             Source::Operand(i) => Place::Operand(i),
             Source::Made(i) => Place::Slot(self.of[i]),
         }
-    }
-
-    fn can_overwrite(&self, source: Source, dies: bool) -> bool {
-        dies && matches!(source, Source::Made(_))
     }
 
     /// The slot with `x` that a result may be written into: its own, if nothing needs it any more, or a copy.

@@ -10,8 +10,8 @@ use netc_data::{DataError, Store};
 use netc_ir::{Attr, Attrs, Func, Layer, LayerId, Literal, Module, Number, Op, Weight, WeightData};
 
 use super::{ACTIVATIONS, Era};
+use crate::declaration::input_declaration;
 use crate::export::shape;
-use crate::import::input_declaration;
 use crate::names::dtype_name;
 
 /// What weights are multiplied by.

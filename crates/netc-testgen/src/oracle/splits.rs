@@ -1,5 +1,6 @@
 //! Stages compute what the whole computes.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use netc_exec::Tensor;
@@ -72,7 +73,7 @@ fn split(module: &Module, cuts: &[String], dialects: &Dialects) -> Result<Result
     split::apply(&mut after, &plan);
     print_parse(&after)?;
     parts_ops(&whole, &plan)?;
-    keeps_signature(module, &after)?;
+    keeps_signature(&whole, &after)?;
     Ok(Ok(after))
 }
 
@@ -82,10 +83,14 @@ pub fn cuts_are_those_of_split(module: &Module, dialects: &Dialects) -> Result<u
     let listed = one_tensor_cuts(module, dialects);
     let names: BTreeSet<&str> = listed.iter().map(|cut| cut.name.as_str()).collect();
     require(names.len() == listed.len(), || format!("a name is listed twice:\n{names:#?}\n{}", print(module)))?;
+    // Where nothing is dissolved, a place may have two names.
+    let mut listed_at = BTreeSet::new();
     for cut in &listed {
         let prepared = split::prepare(module, std::slice::from_ref(&cut.name), dialects);
+        let is_whole = prepared.as_ref().is_ok_and(|prepared| matches!(prepared.module, Cow::Borrowed(_)));
         let plan = prepared.map_err(|e| format!("`{}` is listed and refused: {e}\n{}", cut.name, print(module)))?.plan;
         let [boundary] = &plan.boundaries[..] else { return Err(format!("`{}` is no single cut", cut.name)) };
+        listed_at.extend(is_whole.then(|| boundary.at.clone()));
         let found: Vec<&Type> = boundary.crossing.iter().map(|crossing| &crossing.ty).collect();
         let shared: Vec<&str> = boundary.shared_inputs.iter().map(|c| c.name.trim_start_matches('%')).collect();
         let expected: Vec<&str> = cut.shared_inputs.iter().map(|name| &**name).collect();
@@ -96,10 +101,17 @@ pub fn cuts_are_those_of_split(module: &Module, dialects: &Dialects) -> Result<u
     }
     for place in places(module) {
         let Ok(prepared) = split::prepare(module, std::slice::from_ref(&place), dialects) else { continue };
-        let one = prepared.plan.boundaries.iter().all(|boundary| boundary.crossing.len() == 1);
+        // After an output on the side, what crosses is another tensor than what is computed there.
+        let one = prepared
+            .plan
+            .boundaries
+            .iter()
+            .all(|boundary| matches!(&boundary.crossing[..], [crossing] if boundary.at.contains(&crossing.value)));
         let whole = prepared.module.main().ok_or("there is no @main")?;
         let has_input = prepared.plan.stages[0].inputs.iter().any(|value| whole.producer(*value).is_none());
-        require(!one || !has_input || names.contains(place.as_str()), || {
+        let is_whole = matches!(prepared.module, Cow::Borrowed(_));
+        let is_listed_at = is_whole && prepared.plan.boundaries.iter().all(|boundary| listed_at.contains(&boundary.at));
+        require(!one || !has_input || names.contains(place.as_str()) || is_listed_at, || {
             format!("`{place}` is a one-tensor cut, and not listed: {names:?}\n{}", print(module))
         })?;
     }

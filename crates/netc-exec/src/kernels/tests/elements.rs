@@ -307,6 +307,26 @@ fn reductions_of_nothing() {
 }
 
 #[test]
+fn casts_to_halves_round_once() {
+    let tiny = |power: i32| 2f64.powi(power);
+    for (from, to, x, expect) in [
+        ("f64", "f16", 2049.0 + tiny(-30), 2050.0),
+        ("f64", "f16", -2049.0 - tiny(-30), -2050.0),
+        ("f64", "f16", tiny(-25) + tiny(-60), tiny(-24)),
+        ("f64", "f16", 65520.0 - tiny(-30), 65504.0),
+        ("f64", "f16", 65520.0, INF),
+        ("f64", "f16", 1e300, INF),
+        ("f64", "f16", -1e-300, -0.0),
+        ("f64", "bf16", 1.0 + tiny(-8) + tiny(-40), 1.0 + tiny(-7)),
+        ("f64", "bf16", f64::MAX, INF),
+        ("i32", "bf16", 1_077_936_129.0, 1_082_130_432.0),
+        ("i64", "bf16", tiny(40) + tiny(32) + 1.0, tiny(40) + tiny(33)),
+    ] {
+        check(&format!("%x: {from}[1]"), &format!("cast(%x) : {to}[1]"), &[&[x]], &[expect]);
+    }
+}
+
+#[test]
 fn narrow_integers_wrap() {
     for (elem, a, b, sum, product) in [
         ("u8", 200., 100., 44., 32.),

@@ -27,6 +27,22 @@ fn constants() {
 }
 
 #[test]
+fn tensors_without_elements_take_no_time() {
+    let params = "%x: f32[274877906944,0]";
+    for op in [
+        "concat(%x, %x) {axis = 1} : f32[274877906944,0]",
+        "sort(%x) {axis = 1, descending = false} : f32[274877906944,0]",
+        "cumsum(%x) {axis = 1} : f32[274877906944,0]",
+        "relu(%x) : f32[274877906944,0]",
+    ] {
+        check(params, op, &[&[]], &[]);
+    }
+    let params = "%x: f32[1,4,2]";
+    let op = "max_pool(%x) {size = [9223372036854775808], strides = [1], padding = \"same\"} : f32[1,4,2]";
+    check(params, op, &[&[1., 5., 2., 6., 3., 7., 4., 8.]], &[4., 8., 4., 8., 4., 8., 4., 8.]);
+}
+
+#[test]
 fn moves() {
     check_move("reshape", "3,2", X);
     check_move("reshape", "6", X);

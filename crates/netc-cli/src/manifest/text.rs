@@ -1,0 +1,58 @@
+//! The text of a manifest, and how a file is known to be one.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+
+use serde_json::Value;
+
+/// More bytes than a manifest has.
+const MAX_SIZE: u64 = 256 << 20;
+
+/// What some editors put before text.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// The text of a file that may be a manifest, without a byte order mark.
+pub(super) struct Text(String);
+
+impl Text {
+    pub(super) fn read(path: &Path) -> io::Result<Self> {
+        if fs::metadata(path)?.len() > MAX_SIZE {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        fs::read_to_string(path).map(Self::new)
+    }
+
+    fn new(mut text: String) -> Self {
+        if text.starts_with(BYTE_ORDER_MARK) {
+            text.remove(0);
+        }
+        Self(text)
+    }
+
+    pub(super) fn json(&self) -> serde_json::Result<Value> {
+        serde_json::from_str(&self.0)
+    }
+}
+
+/// Whether the file at `path` is a manifest, or was one before it was damaged.
+pub(crate) fn is_manifest(path: &Path) -> bool {
+    if !path.is_file() || !begins_as_object(path) {
+        return false;
+    }
+    let Ok(text) = Text::read(path) else { return false };
+    let has = |key: &str| text.0.contains(&format!("\"{key}\""));
+    if !has("netc") && !has("stages") {
+        return false;
+    }
+    match text.json() {
+        Ok(json) => ["netc", "stages"].iter().any(|key| json.get(key).is_some()) && json.get("class_name").is_none(),
+        Err(_) => has("netc") && has("stages") && !has("class_name"),
+    }
+}
+
+fn begins_as_object(path: &Path) -> bool {
+    let mut start = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(64).read_to_end(&mut start));
+    read.is_ok() && Text::new(String::from_utf8_lossy(&start).into_owned()).0.trim_start().starts_with('{')
+}
