@@ -145,7 +145,7 @@ impl Headers {
                 join(place, &stray.path),
                 format!("it is {}, which netc does not follow; store the dataset itself there", stray.what),
             )),
-            links => Ok(links),
+            links @ (Links::Own | Links::Unlisted(_)) => Ok(links),
         }
     }
 

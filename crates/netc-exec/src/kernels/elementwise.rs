@@ -1,5 +1,7 @@
 //! Ops that treat each element alone, with broadcasting.
 
+use std::cmp::Ordering;
+
 use netc_ir::{Binary, Compare, ElemType, Unary};
 
 use super::Made;
@@ -171,8 +173,8 @@ fn binary_bits(f: Binary, a: &Value, b: &Value, dims: &[usize]) -> Made<Value> {
 /// A comparison; a NaN is unequal to everything and in no order.
 pub(super) fn compare(f: Compare, a: &Value, b: &Value, dims: &[usize]) -> Made<Value> {
     for_arith!(a.elem(), T => match f {
-        Compare::Eq => zip(a, b, dims, ElemType::Bool, |a: T, b: T| u8::from(a == b)),
-        Compare::Ne => zip(a, b, dims, ElemType::Bool, |a: T, b: T| u8::from(a != b)),
+        Compare::Eq => zip(a, b, dims, ElemType::Bool, |a: T, b: T| u8::from(a.partial_cmp(&b) == Some(Ordering::Equal))),
+        Compare::Ne => zip(a, b, dims, ElemType::Bool, |a: T, b: T| u8::from(a.partial_cmp(&b) != Some(Ordering::Equal))),
         Compare::Lt => zip(a, b, dims, ElemType::Bool, |a: T, b: T| u8::from(a < b)),
         Compare::Le => zip(a, b, dims, ElemType::Bool, |a: T, b: T| u8::from(a <= b)),
         Compare::Gt => zip(b, a, dims, ElemType::Bool, |b: T, a: T| u8::from(b < a)),
