@@ -305,3 +305,10 @@ pub(crate) fn member(zip: &[u8], name: &str) -> Vec<u8> {
     }
     panic!("the archive has no `{name}`");
 }
+
+#[test]
+fn pipes_and_devices_are_no_models() {
+    let folder = Folder::new();
+    folder.shell("mkfifo pipe && timeout 20 $NETC cuts pipe").failed(1, &["cannot read `pipe`", "a pipe or a device"]);
+    folder.refuses(&["cuts", "/dev/zero"], &["cannot read `/dev/zero`", "a pipe or a device"]);
+}

@@ -40,9 +40,11 @@ class Graph:
         return bool(self.rest(self.first_part(name)))
 
     def one_tensor_cuts(self):
-        """The calls after which one tensor, of theirs, crosses."""
-        crossing = {name: self.crossing(self.first_part(name)) for name in self.calls}
-        return {name for name, tensors in crossing.items() if len(tensors) == 1 and next(iter(tensors))[0] == name}
+        """The calls after which one computed tensor, of theirs, crosses. Inputs of the model reach both parts anyway."""
+        computed = {
+            name: {made for made in self.crossing(self.first_part(name)) if made[0] in self.calls} for name in self.calls
+        }
+        return {name for name, tensors in computed.items() if len(tensors) == 1 and next(iter(tensors))[0] == name}
 
     def above(self, name):
         """The layers of a call and of all that depends on it."""

@@ -429,7 +429,8 @@ def test_random_graph(seed, tmp_path):
     model = randomise(random_model(seed), seed)
     check_file(model, tmp_path, some_cuts)
     found = netc("cuts", tmp_path / "m.keras").stdout.splitlines()[1:]
-    assert {line.split()[0] for line in found} == Graph(model).one_tensor_cuts()
+    # The graph knows nested models as calls; cuts inside them are paths.
+    assert {name for name in (line.split()[0] for line in found) if "/" not in name} == Graph(model).one_tensor_cuts()
 
 
 def test_the_code_of_a_lambda_layer_is_carried(tmp_path):
