@@ -308,7 +308,7 @@ pub(crate) fn member(zip: &[u8], name: &str) -> Vec<u8> {
 
 #[test]
 fn pipes_and_devices_are_no_models() {
-    let folder = Folder::new();
-    folder.shell("mkfifo pipe && timeout 20 $NETC cuts pipe").failed(1, &["cannot read `pipe`", "a pipe or a device"]);
-    folder.refuses(&["cuts", "/dev/zero"], &["cannot read `/dev/zero`", "a pipe or a device"]);
+    let ran = Folder::new().shell("mkfifo pipe && timeout 20 $NETC cuts pipe");
+    ran.failed(1, &["cannot read `pipe`", "a pipe or a device"]);
+    Folder::new().refuses(&["cuts", "/dev/zero"], &["cannot read `/dev/zero`", "a pipe or a device"]);
 }
