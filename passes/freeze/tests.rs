@@ -89,7 +89,7 @@ fn a_place_that_is_none_is_an_error() {
 }
 
 #[test]
-fn a_place_inside_a_nested_model_freezes_what_is_below_it_there() {
+fn freezing_in_a_nested_model_freezes_the_layers_below() {
     let text = MODEL.replace("  %z = keras.Dense l5(%y) : f32[N,2]\n", "  %z = keras.Dense l9(%y) : f32[N,2]\n");
     let text = text.replace("func @enc", "layer l9 \"last\" : keras.Dense {config = {trainable = true}}\nfunc @enc");
     let (after, remarks) = run(&text, "freeze=enc/inside").unwrap();

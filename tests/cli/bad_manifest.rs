@@ -37,7 +37,7 @@ fn files_must_lie_in_the_folder() {
 
 /// The model of a stage must take what the stages before give, and names are given once.
 #[test]
-fn what_crosses_must_fit() {
+fn crossing_tensors_must_fit() {
     let mut folder = split();
     let mut manifest = folder.json("out/manifest.json");
     let port = manifest["outputs"][0].clone();

@@ -139,7 +139,7 @@ pub(crate) fn title(model: &Model, costs: &Costs<'_>) -> String {
     format!("{} ({}): {}", own_name(model), model.class(), summary(model, costs, model.main))
 }
 
-/// The model's name in its framework; if it has none, that of the file.
+/// The model's name in its framework, or else the name of the file.
 fn own_name(model: &Model) -> &str {
     model.module[model.main].attrs.get("name").and_then(Attr::as_str).unwrap_or(&model.name)
 }

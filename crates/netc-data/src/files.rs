@@ -1,4 +1,4 @@
-//! The files of a store: any number of them, of which few are open at a time.
+//! The files of a store: any number of them, only a few open at a time.
 //!
 //! A process may have 1,024 descriptors by default, and a model can be in more files than that.
 

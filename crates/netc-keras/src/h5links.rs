@@ -94,7 +94,7 @@ pub(crate) fn stray(source: &dyn Source, superblock: &Superblock, place: &str, s
 }
 
 struct Heap {
-    /// Blocks in a row, the size of those in the first row, and that of the largest with objects.
+    /// The number of blocks in a row, the size of a block in the first row, and the size of the largest block with objects.
     width: u64,
     first: u64,
     largest: u64,

@@ -472,7 +472,7 @@ fn is_model(class: &str, config: &Attrs) -> bool {
 /// A model's object without its graph, which the function holds.
 fn strip_graph(object: &Attrs) -> Attrs {
     let is_graph = |key: &str| matches!(key, "layers" | "input_layers" | "output_layers");
-    // Without copies of the models inside, of which there may be many levels.
+    // Without copies of the models inside: they may nest many levels deep.
     let strip = |(key, value): &(Name, Attr)| {
         let kept = match value.as_map().filter(|_| &**key == "config") {
             Some(config) => Attr::Map(config.iter().filter(|(key, _)| !is_graph(key)).cloned().collect()),

@@ -212,7 +212,7 @@ fn a_forgotten_path_is_told() {
 }
 
 #[test]
-fn what_is_inside_an_op_is_told() {
+fn errors_name_the_op_that_holds_a_layer() {
     let op = "which is applied as one op: cut before or after";
     check_nested("dense", &format!("`dense` is inside `tower@0/td` (TimeDistributed), {op} `tower@0/td`"));
     check_nested("mine/query", &format!("`mine/query` is inside `mine` (Block), {op} `mine`"));
