@@ -165,7 +165,7 @@ mod tests {
         "#);
         for (columns, expected) in [
             (
-                125,
+                123,
                 "backbone/conv4_block3_out  f32[1,56,256]  57.3 k  mask                       23.9 M           256       5.71 G           ?",
             ),
             (120, "backbone/conv4_block3_out  f32[1,56,256]  57.3 k  mask                     5.71 G           ?"),
