@@ -1,7 +1,5 @@
 //! Rebuilding a function: which new value stands for which old one.
 
-use std::collections::BTreeSet;
-
 use netc_ir::{Builder, Func, Module, Name, Op, Output, Param, Type, ValueId};
 
 /// A function that is being built from the ops of another.
@@ -105,14 +103,4 @@ impl<'m> Copy<'m> {
 /// Output entries as pairs.
 pub(crate) fn named(outputs: &[Output]) -> impl Iterator<Item = (Name, ValueId)> + '_ {
     outputs.iter().map(|o| (o.name.clone(), o.value))
-}
-
-/// `name`, or with a number where it is taken.
-pub(crate) fn unique(name: String, taken: &mut BTreeSet<Name>) -> Name {
-    let mut candidates = (1..).map(|n| format!("{name}_{n}"));
-    let mut candidate: Name = name.as_str().into();
-    while !taken.insert(candidate.clone()) {
-        candidate = candidates.next().unwrap_or_default().into();
-    }
-    candidate
 }

@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use netc_ir::{Attr, CallOp, Func, FuncId, LayerId, Loc, MAIN, Module, Name, Op, OpId, OpKind};
+use netc_ir::{Attr, CallOp, Func, FuncId, LayerId, Loc, MAIN, Module, Name, Op, OpId, OpKind, UniqueNames};
 use netc_pass::{Context, Fidelity, Fuel, OptionInfo, OptionKind, Pass, PassError, PassInfo, nearest};
 
 use crate::analysis::calls::callees_first;
-use crate::copy::unique;
 use crate::prune::{reachable, replace_funcs};
 use crate::splice::Splice;
 
@@ -133,7 +132,7 @@ impl Inliner<'_> {
             return Ok(());
         }
         let kept = old.values_in_order().filter(|v| old.producer(*v).is_none_or(|op| !calls.contains(&op)));
-        let kept = kept.filter_map(|v| old[v].name.clone()).collect();
+        let kept = kept.filter_map(|v| old[v].name.clone());
         let mut splice = Splice::new(module, old.name.clone(), kept);
         let mut outer = splice.outer(old);
         for (op, it) in old.ops() {
@@ -234,14 +233,14 @@ fn misfit(op: &Op, error: &netc_ir::InferError) -> PassError {
 
 /// The layers that come into a function which has another of the same name, with the names that they get.
 fn new_layer_names(module: &Module, funcs: &[Func]) -> Vec<(LayerId, Name)> {
-    let mut taken: BTreeSet<Name> = module.layers.iter().map(|l| l.name.clone()).collect();
+    let mut names = UniqueNames::without(module.layers.iter().map(|l| l.name.clone()));
     let mut renamed: BTreeMap<LayerId, Name> = BTreeMap::new();
     for (old, new) in module.funcs.iter().zip(funcs) {
         let (own, all) = (old.layers(), new.layers());
         let name = |id: &LayerId| renamed.get(id).unwrap_or(&module[*id].name).clone();
         let mut seen: BTreeSet<Name> = all.intersection(&own).map(name).collect();
         let double: Vec<LayerId> = all.difference(&own).copied().filter(|id| !seen.insert(name(id))).collect();
-        renamed.extend(double.into_iter().map(|id| (id, unique(module[id].name.to_string(), &mut taken))));
+        renamed.extend(double.into_iter().map(|id| (id, names.take(&module[id].name))));
     }
     renamed.into_iter().collect()
 }

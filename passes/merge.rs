@@ -11,12 +11,12 @@ mod join;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use netc_ir::{Attr, Attrs, Func, FuncId, Loc, MAIN, Module, Name, Op, OpId, OpKind, Type, Uses, ValueId};
+use netc_ir::{Attr, Attrs, Func, FuncId, Loc, MAIN, Module, Name, Op, OpId, OpKind, Type, UniqueNames, Uses, ValueId};
 use netc_pass::{Context, Fidelity, Pass, PassError, PassInfo, counted};
 
 use crate::analysis::calls::stages;
 use crate::analysis::{canonical_order, is_constant};
-use crate::copy::{Copy, named, unique};
+use crate::copy::{Copy, named};
 use crate::prune::{reachable, replace_funcs};
 use crate::splice::{Body, Splice};
 use join::Joined;
@@ -74,10 +74,10 @@ fn apply(module: &mut Module, main: FuncId, merged: Func, stages: &[FuncId], joi
     let keep = reachable(&funcs, module.func_ids().filter(|id| !gone(id) && !is_inside(module, *id, &prefixes)));
     replace_funcs(module, funcs, &keep);
     // A function of a stage's file has the stage's name before its own.
-    let mut taken: BTreeSet<Name> = module.funcs.iter().map(|f| f.name.clone()).collect();
+    let mut names = UniqueNames::without(module.funcs.iter().map(|f| f.name.clone()));
     for func in &mut module.funcs {
         if let Some(own) = prefixes.iter().find_map(|p| func.name.strip_prefix(p.as_str())) {
-            func.name = unique(own.into(), &mut taken);
+            func.name = names.take(own);
         }
     }
 }
@@ -139,7 +139,7 @@ struct Merger<'m> {
 impl<'m> Merger<'m> {
     /// The function that the stages are which `main` calls.
     fn func(&self, main: &'m Func) -> Result<Func, PassError> {
-        let kept = main.params.iter().filter_map(|p| main[p.value].name.clone()).collect();
+        let kept = main.params.iter().filter_map(|p| main[p.value].name.clone());
         let mut splice = Splice::new(self.module, main.name.clone(), kept);
         let mut outer = splice.outer(main);
         let mut constants = Constants::default();

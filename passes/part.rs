@@ -1,13 +1,12 @@
 //! Parts of a function as functions of their own: what `split` and `extract` make.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
-use netc_ir::{Attr, Attrs, Def, Func, Module, Name, OpId, Type, ValueId};
+use netc_ir::{Attr, Attrs, Def, Func, Module, Name, OpId, Type, UniqueNames, ValueId};
 use netc_pass::thousands;
 
 use crate::analysis::OpNames;
-use crate::copy::{Copy, unique};
+use crate::copy::Copy;
 
 /// A part of a function.
 pub(crate) struct Part<'m> {
@@ -29,11 +28,11 @@ impl Part<'_> {
     /// The part as the function `name`. Where the whole has a name in its framework, the part's has `suffix` behind it.
     pub(crate) fn func(&self, name: Name, suffix: &str) -> Func {
         let mut copy = Copy::new(self.module, self.whole, name);
-        let mut taken = self.reserved_param_names();
+        let mut names = UniqueNames::without(self.reserved_param_names());
         for value in self.inputs {
             match self.whole[*value].def {
                 Def::Param(i) => copy.param(&self.whole.params[i as usize]),
-                Def::Result(..) => copy.param_for(*value, unique(self.names.tensor(*value), &mut taken)),
+                Def::Result(..) => copy.param_for(*value, names.take(&self.names.tensor(*value))),
             }
         }
         self.ops.iter().for_each(|op| copy.op(&self.whole[*op]));
@@ -44,10 +43,10 @@ impl Part<'_> {
 
     /// What a crossing tensor's parameter must not be called: an input layer that is made for it must differ from the
     /// part's other layers, such as a shared layer of which the tensor is a result.
-    fn reserved_param_names(&self) -> BTreeSet<Name> {
+    fn reserved_param_names(&self) -> impl Iterator<Item = Name> {
         let params = self.whole.params.iter().map(|p| p.name.clone());
         let layers = self.ops.iter().filter_map(|op| self.whole[*op].kind.layer());
-        params.chain(layers.map(|id| self.module[id].name.clone())).collect()
+        params.chain(layers.map(|id| self.module[id].name.clone()))
     }
 
     /// The whole's outputs under their names, what crosses under the name of the tensor.
@@ -56,9 +55,9 @@ impl Part<'_> {
         for output in self.whole.outputs.iter().rev() {
             names[output.value.index()] = Some(output.name.clone());
         }
-        let mut taken: BTreeSet<Name> = self.whole.outputs.iter().map(|o| o.name.clone()).collect();
+        let mut unique = UniqueNames::without(self.whole.outputs.iter().map(|o| o.name.clone()));
         let named = self.outputs.iter().map(|v| {
-            let name = names[v.index()].take().unwrap_or_else(|| unique(self.names.tensor(*v), &mut taken));
+            let name = names[v.index()].take().unwrap_or_else(|| unique.take(&self.names.tensor(*v)));
             (name, *v)
         });
         named.collect()

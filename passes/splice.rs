@@ -1,18 +1,18 @@
 //! Putting the body of a function in place of a call of it.
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
 
-use netc_ir::{Builder, Dim, Func, InferError, Loc, Module, Name, Op, OpKind, Output, ValueId, call_symbols};
-
-use crate::copy::unique;
+use netc_ir::{
+    Builder, Dim, Func, InferError, Loc, Module, Name, Op, OpKind, Output, UniqueNames, ValueId, call_symbols,
+};
 
 /// A function that is built from the bodies of others.
 pub(crate) struct Splice<'m> {
     /// The new function. Its values get their names when it is finished.
     pub(crate) builder: Builder<'m>,
     names: BTreeMap<ValueId, Name>,
-    taken: BTreeSet<Name>,
+    taken: UniqueNames,
 }
 
 /// A body on its way into the new function.
@@ -26,8 +26,8 @@ pub(crate) struct Body<'a> {
 
 impl<'m> Splice<'m> {
     /// Starts the function `name`. The names in `kept` are for the body of [`Self::outer`].
-    pub(crate) fn new(module: &'m Module, name: Name, kept: BTreeSet<Name>) -> Self {
-        Self { builder: Builder::new(module, name), names: BTreeMap::new(), taken: kept }
+    pub(crate) fn new(module: &'m Module, name: Name, kept: impl IntoIterator<Item = Name>) -> Self {
+        Self { builder: Builder::new(module, name), names: BTreeMap::new(), taken: UniqueNames::without(kept) }
     }
 
     /// Begins the body of `outer`, the function that the others are put into: it gives the parameters.
@@ -82,7 +82,7 @@ impl<'m> Splice<'m> {
         if let Some(name) = &body.func[old].name
             && let Entry::Vacant(entry) = self.names.entry(new)
         {
-            entry.insert(unique(name.to_string(), &mut self.taken));
+            entry.insert(self.taken.take(name));
         }
         body.set(old, new);
     }

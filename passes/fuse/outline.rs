@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use netc_ir::{Attrs, CallOp, FUSED, Func, FuncId, Loc, Module, Name, OpKind, ValueId};
+use netc_ir::{Attrs, CallOp, FUSED, Func, FuncId, Loc, Module, Name, OpKind, UniqueNames, ValueId};
 
 use super::group::Group;
 use crate::analysis::OpNames;
-use crate::copy::{Copy, named, unique};
+use crate::copy::{Copy, named};
 
 /// The names of new functions: `fused0`, `fused1`, ..., as far as they are free.
 pub(super) struct Names {
@@ -70,9 +70,9 @@ impl<'f> Part<'f> {
     /// The group as the function `name`.
     fn func(&self, module: &Module, tensors: &OpNames<'_>, name: Name) -> Func {
         let mut copy = Copy::new(module, self.whole, name);
-        let mut taken = BTreeSet::new();
+        let mut names = UniqueNames::default();
         for value in &self.inputs {
-            copy.param_for(*value, unique(tensors.tensor(*value), &mut taken));
+            copy.param_for(*value, names.take(&tensors.tensor(*value)));
         }
         self.group.ops.iter().for_each(|op| copy.op(&self.whole[*op]));
         let mut func = copy.finish([(tensors.tensor(self.result).into(), self.result)]);

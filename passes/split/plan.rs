@@ -1,14 +1,11 @@
 //! Deciding where to cut, and what crosses.
 
-use std::collections::BTreeSet;
-
-use netc_ir::{Func, FuncId, MAIN, Module, Name, OpId, ValueId};
+use netc_ir::{Func, FuncId, MAIN, Module, Name, OpId, UniqueNames, ValueId};
 use netc_pass::PassError;
 use thiserror::Error;
 
 use crate::analysis::calls::stages;
 use crate::analysis::{CutError, CutPoint, OpNames, constant_producer, is_constant, live_ops, needed_by, resolve};
-use crate::copy::unique;
 use crate::part::Crossing;
 
 /// A split that cannot be made.
@@ -145,8 +142,8 @@ pub(super) fn plan_at(module: &Module, cuts: Vec<(String, Vec<CutPoint>)>) -> Re
 
 /// `stage0`, `stage1`, ..., with a number behind the name that another function has.
 fn stage_names(module: &Module, count: usize) -> Vec<Name> {
-    let mut taken: BTreeSet<Name> = module.funcs.iter().map(|f| f.name.clone()).collect();
-    (0..count).map(|i| unique(format!("stage{i}"), &mut taken)).collect()
+    let mut names = UniqueNames::without(module.funcs.iter().map(|f| f.name.clone()));
+    (0..count).map(|i| names.take(&format!("stage{i}"))).collect()
 }
 
 /// Which ops compute `values`, by op id: what they need without weights and constants, which are there.

@@ -80,6 +80,23 @@ fn cuts_open_nested_models_and_name_inputs_that_both_sides_read() {
 }
 
 #[test]
+fn cuts_through_a_tensor_of_unknown_type_are_left_out() {
+    let unknown = "%backbone = custom.Own l3(%masked) {args = [$0], kwargs = {}} : any[*] loc(\"backbone\")";
+    let known = "%backbone = call @backbone l3(%masked) {args = [$0], kwargs = {}} : f32[N,4] loc(\"backbone\")";
+    let text = NESTED.replace(known, unknown).replace("keras.Functional {config", "custom.Own {config");
+    let text = text.replace(
+        "%relu = keras.ReLU l7(%backbone) {args = [$0], kwargs = {}} : f32[N,4]",
+        "%relu = keras.ReLU l7(%backbone) {args = [$0], kwargs = {}} : any[*]",
+    );
+    let folder = Folder::new().with("m.nir", text);
+    let ran = folder.netc(&["cuts", "m.nir", "--json"]);
+    assert!(ran.err.starts_with("note: not listed: backbone, \"a,b\"; the type of the tensor"), "{}", ran.err);
+    let cuts: Value = serde_json::from_str(&ran.out).unwrap();
+    let names: Vec<&str> = cuts.as_array().unwrap().iter().map(|cut| cut["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["masked", "again"]);
+}
+
+#[test]
 fn cuts_are_sorted_and_limited() {
     let folder = Folder::new();
     let first = |args: &[&str]| {

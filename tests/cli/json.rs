@@ -43,6 +43,17 @@ fn an_architecture_can_be_cut_and_not_run() {
 }
 
 #[test]
+fn weights_are_matched_by_their_places_and_not_by_names() {
+    let mut folder = Folder::with_tiny();
+    folder.netc(&["tiny.keras", "-o", "tiny.json"]).done();
+    let json = String::from_utf8(folder.read("tiny.json")).unwrap();
+    folder = folder.with("renamed.json", json.replace("\"logits\"", "\"logits_1\""));
+    let report = folder.netc(&["renamed.json", "--weights", "tiny.keras", "-o", "renamed.keras"]).done();
+    assert!(report.contains("`logits_1` takes the weights of `logits`"), "{report}");
+    folder.netc(&["diff", "tiny.keras", "renamed.keras"]).done();
+}
+
+#[test]
 fn other_weights_take_the_place_of_a_models_own() {
     let folder = with_architecture();
     folder.netc(&["gen", "--seed", "1", "--level", "layers", "-o", "other.keras"]).done();

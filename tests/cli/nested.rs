@@ -73,6 +73,17 @@ fn as_deep_as_is_read_and_one_level_more() {
 }
 
 #[test]
+fn deep_models_need_no_large_stack() {
+    let folder = Folder::new().with("n.keras", keras_file(&nested(200)));
+    for command in ["inspect n.keras", "cuts n.keras --top 1", "n.keras -o copy.keras", "run n.keras 2>/dev/null"] {
+        folder.shell(&format!("ulimit -s 1024; \"$NETC\" {command}")).done();
+    }
+    folder.netc(&["n.keras", "-o", "n.json"]).done();
+    folder.shell("ulimit -s 1024; \"$NETC\" n.json -o copy.json").done();
+    assert_eq!(folder.read("copy.keras"), folder.read("n.keras"));
+}
+
+#[test]
 fn far_too_deep_is_an_error() {
     let tiny = crate::support::tiny();
     let open = r#"{"class_name": "Functional", "config": {"name": "m", "layers": ["#;

@@ -70,7 +70,9 @@ fn a_stage_that_was_trained_is_replaced_with_force_alone() {
         "`out/tiny.stage1.keras` has changed since netc wrote it; choose another folder, or replace it with `--force`";
     folder.refuses(&SPLIT, &[stage]);
     folder.refuses(&["tiny.keras", "--pass", "split=relu,sum", "-o", "out"], &[stage]);
-    folder.netc(&[&SPLIT[..], &["--force"]].concat()).done();
+    let report = folder.netc(&[&SPLIT[..], &["--force"]].concat()).done();
+    let replaced = "replaced `tiny.stage1.keras`, which has changed since netc wrote it";
+    assert!(report.contains(replaced) && !report.contains("`tiny.stage0.keras`"), "{report}");
     assert!(folder.netc(&["diff", "tiny.keras", "out/manifest.json"]).done().contains("equal bit for bit"));
     // A stage that is gone is written again.
     fs::remove_file(folder.path("out/tiny.stage0.keras")).unwrap();
@@ -90,6 +92,18 @@ fn files_that_no_split_wrote_are_replaced_with_force_alone() {
     }
     folder.netc(&[&SPLIT[..], &["--force"]].concat()).done();
     folder.netc(&["diff", "tiny.keras", "out/manifest.json"]).done();
+}
+
+#[test]
+fn a_folder_stands_for_the_manifest_or_the_model_in_it() {
+    let folder = split();
+    folder.netc(&["tiny.keras", "-o", "js", "--format", "tfjs"]).done();
+    for given in ["out", "out/", "js"] {
+        assert!(folder.netc(&["diff", "tiny.keras", given]).done().contains("equal bit for bit"));
+    }
+    folder.netc(&["merge", "out", "-o", "merged.keras"]).done();
+    assert_eq!(folder.read("merged.keras"), folder.read("tiny.keras"));
+    folder.refuses(&["out", "--pipeline", "merge,split=relu", "-o", "out"], &["`out/tiny.stage0.keras`", "input"]);
 }
 
 /// Some editors put a byte order mark before the text.

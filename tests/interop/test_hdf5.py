@@ -125,6 +125,22 @@ def test_it_is_read(case, bounds, tmp_path):
     assert_close(run(load(tmp_path / "again.keras"), [x]), [x @ kernel])
 
 
+@pytest.mark.parametrize("options", [{}, {"chunks": (2, 3), "maxshape": (None, 3)}])
+def test_empty_arrays_are_kept(options, tmp_path):
+    place = "layers/own/vars/0"
+    own = json.dumps(MODEL).replace('"class_name": "Dense"', '"class_name": "Own"').replace("keras.layers", "mine")
+    own = own.replace('"module": "mine", "class_name": "InputLayer"', '"module": "keras.layers", "class_name": "InputLayer"')
+
+    def edit(file):
+        del file[PLACE]
+        file.create_dataset(place, (0, 3), "f4", **options)
+
+    path = keras_file(tmp_path / "m.keras", edit, own)
+    netc(path, "-o", tmp_path / "again.keras")
+    with zipfile.ZipFile(tmp_path / "again.keras") as archive, h5py.File(archive.open("model.weights.h5")) as file:
+        assert file[place].shape == (0, 3) and file[place].dtype == np.float32
+
+
 def test_a_user_block_is_passed_over(tmp_path):
     x = np.ones((1, 4), "float32")
     path = keras_file(tmp_path / "m.keras", nothing, userblock_size=1024)
@@ -184,6 +200,12 @@ def many(n, removed=(), link=None):
     return edit
 
 
+def truth_values(file):
+    """A byte that is neither false nor true, where truth values are stored."""
+    del file[PLACE]
+    file.create_dataset(PLACE, (4, 3), bool, chunks=(4, 3))[...] = np.full((4, 3), 2, "u1").view(bool)
+
+
 SOFT, OUT = h5py.SoftLink("/kernel"), h5py.ExternalLink("other.h5", "/kernel")
 REFUSED = {
     "soft link among 3000": (many(3000, link=SOFT), ["layers/many/link", "a soft link to `/kernel`"]),
@@ -204,6 +226,7 @@ REFUSED = {
         lambda file: (file.pop(PLACE), file.create_dataset(PLACE, (4, 3), "f4", external=[("raw.bin", 0, 48)])),
         [PLACE, "external storage"],
     ),
+    "truth values": (truth_values, ["d1/vars/0", "truth values other than 0 and 1"]),
     "virtual": (virtual, [PLACE, "a virtual dataset"]),
     "szip": (stored(chunks=(4, 3), compression="szip"), [PLACE, "filter 4 (szip)"]),
 }  # fmt: skip

@@ -72,7 +72,7 @@ pub(crate) fn misspelt_command(word: &str) -> Option<String> {
     meant.filter(|_| !Path::new(word).exists()).map(str::to_string)
 }
 
-const MODEL_HELP: &str = "A model of Keras (.keras, .h5, .json), a manifest.json of stages, a .nir program, zoo:NAME, or - for a program on \
+const MODEL_HELP: &str = "A model of Keras (.keras, .h5, .json), a folder of stages, a .nir program, zoo:NAME, or - for a program on \
      stdin";
 
 #[derive(Args)]

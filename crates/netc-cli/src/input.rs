@@ -110,12 +110,20 @@ pub(crate) fn load_whole(given: Given<'_>, dialects: &Dialects) -> Result<Model,
 }
 
 fn load_quietly(given: Given<'_>, dialects: &Dialects) -> Result<Model, CliError> {
+    let in_folder = model_in(given.input);
+    let given = Given { input: in_folder.as_deref().unwrap_or(given.input), ..given };
     let mut model = load_input(given, dialects)?;
     model.source = Some(PathBuf::from(given.input)).filter(|path| path.exists());
     if !given.options.compiled && remove_compiled(&mut model.module) {
         model.notes.push(netc_keras::LEFT_OUT.into());
     }
     Ok(model)
+}
+
+/// The file that stands for the model in the folder `input`: a manifest of stages, or a model for TensorFlow.js.
+fn model_in(input: &str) -> Option<String> {
+    let files = [manifest::FILE_NAME, "model.json"].map(|name| Path::new(input).join(name));
+    files.iter().find(|file| file.is_file())?.to_str().map(str::to_string)
 }
 
 /// Removes from a program what was not to be read of a model, and says whether there was any.
@@ -183,9 +191,6 @@ fn keras(path: &Path, options: ReadOptions<'_>, stem: String, dialects: &Dialect
 
 /// What was meant by a path at which there is no model.
 fn meant_instead(path: &Path) -> Option<String> {
-    if let Some(file) = [manifest::FILE_NAME, "model.json"].map(|name| path.join(name)).iter().find(|f| f.exists()) {
-        return Some(format!("it is a folder; give `{}`", file.display()));
-    }
     let name = path.to_str().filter(|_| !path.exists())?;
     let meant = match netc_zoo::find(name) {
         Some(_) => format!("zoo:{name}"),

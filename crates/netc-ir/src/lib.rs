@@ -33,6 +33,7 @@ pub mod parse;
 pub mod print;
 mod seen;
 pub mod types;
+mod unique;
 pub mod uses;
 pub mod verify;
 
@@ -52,6 +53,7 @@ pub use op::{
 pub use parse::{ParseError, parse};
 pub use print::print;
 pub use types::{ElemType, Type};
+pub use unique::UniqueNames;
 pub use uses::Uses;
 pub use verify::{Violations, is_path, verify, verify_changes};
 

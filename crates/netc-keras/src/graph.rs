@@ -4,15 +4,15 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use netc_ir::{
-    Builder, CallOp, ElemType, FileId, Func, FuncId, LayerId, Loc, Module, Name, OpKind, SourceOp, Type, ValueId,
-    call_types,
+    Builder, CallOp, ElemType, FileId, Func, FuncId, LayerId, Loc, Module, Name, OpKind, SourceOp, Type, UniqueNames,
+    ValueId, call_types,
 };
 use netc_pass::{Dialects, LowerError};
 
 use crate::call::{Call, Recorded, Symbols, TensorRef};
 use crate::error::Problem;
 use crate::legacy::Era;
-use crate::names::{UniqueNames, dtype_name};
+use crate::names::dtype_name;
 use crate::write::is_architecture;
 
 /// One entry of a model's `layers`, with its declaration made.
@@ -391,7 +391,7 @@ impl Translation<'_, '_> {
         for tensor in outputs {
             let value = self.value(tensor)?;
             let name = names.take(&self.entry(self.resolver.resolve(tensor)?).name);
-            named.push((name.into(), value));
+            named.push((name, value));
         }
         if named.is_empty() {
             return Err(Problem::config("output_layers", "the model has no outputs"));

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::rc::Rc;
 
 use netc_ir::{
-    Attr, Attrs, ElemType, FileId, Func, FuncId, Layer, MAIN, Module, Name, Type, Weight, WeightData, WeightId,
+    Attr, Attrs, ElemType, FileId, Func, FuncId, Layer, MAIN, Module, Name, Type, UniqueNames, Weight, WeightData,
+    WeightId,
 };
 use netc_pass::Dialects;
 
@@ -18,7 +19,7 @@ use crate::graph::{Entry, EntryKind, Graph, Surroundings, count_from_zero, count
 use crate::h5read::{Bytes, Variable};
 use crate::json::MAX_NESTING;
 use crate::legacy::Era;
-use crate::names::{GroupNames, UniqueNames, dialect_class, elem_type, is_layer_class, snake_case};
+use crate::names::{GroupNames, dialect_class, elem_type, is_layer_class, snake_case};
 use crate::read::Imported;
 use crate::weights::{Claim, Listed, WeightTable, Weights};
 
@@ -249,7 +250,7 @@ impl<'a> Importer<'a> {
             let at = if place.path.is_empty() { "the Sequential model" } else { &place.path };
             return Err(Problem::config(at, "it has no input shape: build it, or give it an Input, before saving"));
         };
-        let taken = objects.iter().filter_map(|object| layer_name(object)).map(str::to_string);
+        let taken = objects.iter().filter_map(|object| layer_name(object)).map(Name::from);
         let name = UniqueNames::without(taken).take("input");
         let batch_shape = Attr::List(shape.iter().map(|d| d.map_or(Attr::Null, |n| Attr::Int(n.into()))).collect());
         let input = input_declaration(&name, batch_shape, "float32", None, self.era());
@@ -357,11 +358,17 @@ impl<'a> Importer<'a> {
 
     /// The layer's group in the weights file: that which is called as its folder of assets, or in a list by layers that of
     /// the outermost layer it is in.
-    fn group(&self, folder: &str, place: &Place, name: &str) -> Result<String, Problem> {
+    fn group(&mut self, folder: &str, place: &Place, name: &str) -> Result<String, Problem> {
         if let WeightTable::Lists(_) = &self.weights {
             return Ok(if place.group.is_empty() { name.into() } else { place.group.clone() });
         }
         match self.weights.owner(folder) {
+            // Keras loads weights by their places and does not compare names, which it numbers anew in each session.
+            Some(other) if other != name && self.given => {
+                let path = join(&place.path, name);
+                self.notes.push(format!("`{path}` takes the weights of `{other}`, which has its place in that file"));
+                Ok(folder.into())
+            }
             Some(other) if other != name => {
                 let note = format!("it belongs to layer `{name}` by its place, but says that it is `{other}`'s");
                 Err(Problem::weights(folder, note))

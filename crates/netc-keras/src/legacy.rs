@@ -13,9 +13,9 @@ mod places;
 
 use std::borrow::Cow;
 
-use netc_ir::{Attr, Attrs, Layer, Module};
+use netc_ir::{Attr, Attrs, Layer, Module, UniqueNames};
 
-use crate::names::{UniqueNames, is_keras};
+use crate::names::is_keras;
 
 pub use changes::{changes, changes_for_hdf5, changes_for_tfjs};
 pub(crate) use classes::dialect_class;
@@ -106,10 +106,10 @@ pub(crate) fn without_slashes(module: &Module) -> Cow<'_, Module> {
         return Cow::Borrowed(module);
     }
     let kept = module.layers.iter().filter(|layer| !slashed(layer));
-    let mut names = UniqueNames::without(kept.map(|layer| layer.name.to_string()));
+    let mut names = UniqueNames::without(kept.map(|layer| layer.name.clone()));
     let mut renamed = module.clone();
     for layer in renamed.layers.iter_mut().filter(|layer| slashed(layer)) {
-        layer.rename(names.take(&layer.name.replace('/', "_")).into());
+        layer.rename(names.take(&layer.name.replace('/', "_")));
     }
     Cow::Owned(renamed)
 }

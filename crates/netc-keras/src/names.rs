@@ -1,6 +1,6 @@
 //! Names as Keras makes them: classes of the dialect, groups of the weights file.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
 use netc_ir::{Attr, Attrs, ElemType, Name};
@@ -64,31 +64,6 @@ impl GroupNames {
                 snake
             }
         }
-    }
-}
-
-/// Names that are given once each.
-#[derive(Default)]
-pub(crate) struct UniqueNames {
-    taken: BTreeSet<String>,
-    next: BTreeMap<String, u32>,
-}
-
-impl UniqueNames {
-    /// Names that are taken from the start.
-    pub(crate) fn without(taken: impl IntoIterator<Item = String>) -> Self {
-        Self { taken: taken.into_iter().collect(), next: BTreeMap::new() }
-    }
-
-    /// `wanted` if it is free, else `wanted_1`, `wanted_2` and so on.
-    pub(crate) fn take(&mut self, wanted: &str) -> String {
-        let mut name = wanted.to_string();
-        while !self.taken.insert(name.clone()) {
-            let n = self.next.entry(wanted.into()).or_insert(0);
-            *n += 1;
-            name = format!("{wanted}_{n}");
-        }
-        name
     }
 }
 
@@ -209,12 +184,6 @@ mod tests {
         assert_eq!(class("keras.src.activations.activations", "ReLU"), ("keras.ops.ReLU".into(), false));
         assert_eq!(class("keras.src.ops.numpy", "Add"), ("keras.ops.Add".into(), false));
         assert_eq!(class("my_package", "Add"), ("custom.Add".into(), true));
-    }
-
-    #[test]
-    fn a_name_is_given_once() {
-        let mut names = UniqueNames::without(["a".to_string()]);
-        assert_eq!(["a", "b", "a", "a_1"].map(|n| names.take(n)), ["a_1", "b", "a_2", "a_1_1"]);
     }
 
     #[test]

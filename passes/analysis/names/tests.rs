@@ -205,10 +205,19 @@ fn a_forgotten_path_is_told() {
         "tower@0/block/b11",
         "there is no layer `tower@0/block/b11`; did you mean `tower@0/block/b1`, `tower@1/block/b1` or `tower@0/block`?",
     );
+}
+
+#[test]
+fn a_path_with_another_outer_model_case_or_separator_is_told() {
+    for text in ["tawer@0/td", "elsewhere/encoder/td", "Encoder/TD"] {
+        let meant = "Layers in nested models are named by path; did you mean `tower@0/td` or `tower@1/td`?";
+        check_nested(text, &format!("there is no layer `{text}`. {meant}"));
+    }
     check_nested(
-        "tawer@0/td",
-        "there is no layer `tawer@0/td`; did you mean `tower@0/td`, `tower@1/td` or `tower@0/block`?",
+        "Tower@0.Block.b1",
+        "there is no layer `Tower@0.Block.b1`. Layers in nested models are named by path; did you mean `tower@0/block/b1`?",
     );
+    check_nested("MINE", "there is no layer `MINE`; did you mean `mine`?");
 }
 
 #[test]

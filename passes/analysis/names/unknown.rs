@@ -18,7 +18,7 @@ impl Names<'_> {
     pub(super) fn unknown(&self, text: &str) -> CutError {
         let paths = self.paths();
         let ends = |path: &&String| path.strip_suffix(text).is_some_and(|rest| rest.ends_with('/'));
-        let meant: Vec<&String> = paths.iter().filter(ends).collect();
+        let meant: Vec<&str> = paths.iter().filter(ends).map(String::as_str).collect();
         if !meant.is_empty() {
             return CutError::Nested { name: text.into(), hint: listed(&meant) };
         }
@@ -26,6 +26,16 @@ impl Names<'_> {
             return opaque;
         }
         let scope = self.scope(self.main);
+        let alike = alike(text, scope.all().into_iter().chain(paths.iter().map(String::as_str)));
+        match alike.first() {
+            Some(first) if first.contains('/') => {
+                return CutError::Nested { name: text.into(), hint: listed(&alike) };
+            }
+            Some(_) => {
+                return CutError::Unknown { kind: "layer", name: text.into(), hint: format!("; {}", listed(&alike)) };
+            }
+            None => {}
+        }
         let (kind, wanted) = if scope.has_layers() { ("layer", text) } else { ("value", text.trim_start_matches('%')) };
         let own = scope.all().into_iter().map(|name| (name, name));
         // Without its models, a path is compared with the names at the ends of others.
@@ -109,8 +119,21 @@ fn is_called(object: &Attrs, name: &str) -> bool {
     object.get("name").and_then(Attr::as_str) == Some(name)
 }
 
+/// The paths that differ from `text` only in case, in dots for slashes, or in the names of the outer models.
+fn alike<'p>(text: &str, paths: impl Iterator<Item = &'p str>) -> Vec<&'p str> {
+    let plain = |path: &str| path.to_lowercase().replace(['.', '\\'], "/");
+    let text = plain(text);
+    let paths: Vec<(String, &str)> = paths.map(|path| (plain(path), path)).collect();
+    let mut ends = std::iter::once(0).chain(text.match_indices('/').map(|(at, _)| at + 1)).map(|start| &text[start..]);
+    let ending = |end: &str| {
+        let is_end = |path: &str| path.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'));
+        paths.iter().filter(|(plain, _)| is_end(plain)).map(|(_, path)| *path).collect::<Vec<_>>()
+    };
+    ends.find_map(|end| Some(ending(end)).filter(|found| !end.is_empty() && !found.is_empty())).unwrap_or_default()
+}
+
 /// `did you mean ...?` for some of the paths.
-fn listed(paths: &[&String]) -> String {
+fn listed(paths: &[&str]) -> String {
     let more = paths.len().saturating_sub(PATHS_SHOWN);
     let shown: Vec<String> = paths.iter().take(PATHS_SHOWN).map(|path| format!("`{path}`")).collect();
     match &shown[..] {

@@ -298,6 +298,7 @@ impl Writer<'_, '_> {
         })?;
         outputs.commit()?;
         let mut notes = format.changes(self.model);
+        notes.extend(earlier.forced());
         notes.extend(leftover(self.model, folder, &stages, &rest));
         let paths = names.iter().map(|name| folder.join(name)).chain([target]);
         let paths = paths.map(|path| path.display().to_string()).collect();

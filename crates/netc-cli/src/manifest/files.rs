@@ -118,6 +118,8 @@ pub(crate) struct Earlier<'a> {
     owner: Owner,
     /// What was decided of files: each is read once.
     allowed: BTreeMap<String, Option<Stamp>>,
+    /// The files that are replaced by force alone, with why.
+    forced: Vec<String>,
 }
 
 /// Whose manifest is in a folder.
@@ -156,7 +158,7 @@ impl<'a> Earlier<'a> {
             Some(Some(name)) if !list.is_empty() => Owner::Other(name.into()),
             Some(Some(_) | None) => Owner::Unknown,
         };
-        Self { folder, force, stages, owner, allowed: BTreeMap::new() }
+        Self { folder, force, stages, owner, allowed: BTreeMap::new(), forced: Vec::new() }
     }
 
     /// Refuses to replace the manifest of another model.
@@ -199,21 +201,30 @@ impl<'a> Earlier<'a> {
         for (file, checksum) in files {
             let path = self.folder.join(&file);
             let stamp = stamp(&path).map_err(|e| cannot_write(&path, e))?;
-            if stamp.is_some() && !self.force {
+            if stamp.is_some() {
                 let why = match checksum {
                     Some(checksum) if unchanged(&path, checksum)? => None,
                     Some(_) => Some("has changed since netc wrote it"),
                     None if is_known => Some("may have changed: its manifest, of an older netc, has no checksums"),
                     None => Some("does not belong to the earlier split"),
                 };
-                if let Some(why) = why {
-                    let note = "choose another folder, or replace it with `--force`";
-                    return Err(CliError::input(format!("`{}` {why}; {note}", path.display())));
+                match why {
+                    None => {}
+                    Some(why) if self.force => self.forced.push(format!("`{file}`, which {why}")),
+                    Some(why) => {
+                        let note = "choose another folder, or replace it with `--force`";
+                        return Err(CliError::input(format!("`{}` {why}; {note}", path.display())));
+                    }
                 }
             }
             self.allowed.insert(file, stamp);
         }
         Ok(())
+    }
+
+    /// Says what `--force` replaces.
+    pub(crate) fn forced(&self) -> Option<String> {
+        (!self.forced.is_empty()).then(|| format!("replaced {}", self.forced.join("; ")))
     }
 
     /// What was there when [`Earlier::allow`] looked.

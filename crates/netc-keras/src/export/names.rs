@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use netc_ir::{Attr, Attrs, Func, LayerId, Module, Op, OpId, Output, ValueId};
+use netc_ir::{Attr, Attrs, Func, LayerId, Module, Op, OpId, Output, UniqueNames, ValueId};
 
 use super::{fill, shape};
-use crate::names::{UniqueNames, dtype_name};
+use crate::names::dtype_name;
 use crate::write::Written;
 
 /// How the values of a function are called in its file.
@@ -17,7 +17,7 @@ pub(super) struct Names {
 
 impl Names {
     pub(super) fn of(module: &Module, func: &Func, calls: &BTreeMap<LayerId, Vec<OpId>>) -> Self {
-        let mut taken = UniqueNames::without(func.layers().iter().map(|l| module[*l].name.to_string()));
+        let mut taken = UniqueNames::without(func.layers().iter().map(|l| module[*l].name.clone()));
         let mut names = Self { inputs: Vec::new(), values: BTreeMap::new() };
         for param in &func.params {
             let name = match param.layer {
@@ -77,7 +77,7 @@ impl Names {
         // A model's own output names; a stage's are those of the layers, as Keras names them.
         let own = func.attrs.get("outputs").is_some();
         let name = |o: &Output| if own { o.name.to_string() } else { self.values[&o.value].0.clone() };
-        let outputs = func.outputs.iter().map(|o| unique.take(&name(o))).collect();
+        let outputs = func.outputs.iter().map(|o| unique.take(&name(o)).to_string()).collect();
         Written { inputs: self.inputs.clone(), outputs, checksums: Vec::new() }
     }
 }
@@ -86,5 +86,6 @@ impl Names {
 fn input_name(wanted: &str, taken: &mut UniqueNames) -> String {
     let clean: String =
         wanted.chars().map(|c| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '_' }).collect();
-    taken.take(&if clean.starts_with(|c: char| c.is_ascii_alphanumeric()) { clean } else { format!("input{clean}") })
+    let wanted = if clean.starts_with(|c: char| c.is_ascii_alphanumeric()) { clean } else { format!("input{clean}") };
+    taken.take(&wanted).to_string()
 }

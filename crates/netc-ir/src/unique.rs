@@ -1,0 +1,43 @@
+//! Names that are all different.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::Name;
+
+/// Gives out names that are all different: the wanted name if it is free, else with a number.
+#[derive(Default)]
+pub struct UniqueNames {
+    taken: BTreeSet<Name>,
+    /// The last number that each wanted name got, so that many equal names take no longer than different ones.
+    last: BTreeMap<Name, u32>,
+}
+
+impl UniqueNames {
+    /// No name in `taken` is given out.
+    pub fn without(taken: impl IntoIterator<Item = Name>) -> Self {
+        Self { taken: taken.into_iter().collect(), last: BTreeMap::new() }
+    }
+
+    /// `wanted` if it is free, else `wanted_1`, `wanted_2` and so on.
+    pub fn take(&mut self, wanted: &str) -> Name {
+        let mut name: Name = wanted.into();
+        while !self.taken.insert(name.clone()) {
+            let last = self.last.entry(wanted.into()).or_insert(0);
+            *last += 1;
+            name = format!("{wanted}_{last}").into();
+        }
+        name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_name_gets_the_next_free_number() {
+        let mut names = UniqueNames::without(["a".into(), "a_2".into()]);
+        let given = ["a", "b", "a", "a_1", "b"].map(|wanted| names.take(wanted).to_string());
+        assert_eq!(given, ["a_1", "b", "a_3", "a_1_1", "b_1"]);
+    }
+}
