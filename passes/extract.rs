@@ -96,7 +96,8 @@ pub fn apply(module: &mut Module, plan: &ExtractPlan) {
     let Some(id) = module.func_named(MAIN) else { return };
     let names = OpNames::of(module, &module[id]);
     let (whole, ops) = (&module[id], plan.ops.clone());
-    let part = Part { module, whole, names: &names, ops, inputs: &plan.inputs, outputs: &plan.outputs };
+    let (inputs, outputs, ends) = (&plan.inputs[..], &plan.outputs[..], plan.ends);
+    let part = Part { module, whole, names: &names, ops, inputs, outputs, ends };
     let part = part.func(MAIN.into(), "_part");
     let was = reachable(&module.funcs, [id]);
     let mut funcs = module.funcs.clone();

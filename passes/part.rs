@@ -1,5 +1,6 @@
 //! Parts of a function as functions of their own: what `split` and `extract` make.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use netc_ir::{Attr, Attrs, Def, Func, Module, Name, OpId, Type, UniqueNames, ValueId};
@@ -22,6 +23,8 @@ pub(crate) struct Part<'m> {
     pub(crate) inputs: &'m [ValueId],
     /// What it returns.
     pub(crate) outputs: &'m [ValueId],
+    /// Whether it returns outputs of the whole and nothing else: then it returns them in the whole's structure.
+    pub(crate) ends: bool,
 }
 
 impl Part<'_> {
@@ -63,15 +66,45 @@ impl Part<'_> {
         named.collect()
     }
 
-    /// The whole's facts, without those about its inputs and outputs, which the part has others of.
+    /// The whole's facts. Of the structures of its inputs and outputs the part has what it takes and returns.
     fn attrs(&self, suffix: &str) -> Attrs {
         let mut attrs = self.whole.attrs.clone();
-        attrs.remove("inputs");
-        attrs.remove("outputs");
+        let params: Vec<ValueId> = self.whole.params.iter().map(|p| p.value).collect();
+        let returned: Vec<ValueId> = self.whole.outputs.iter().map(|o| o.value).collect();
+        for (key, all, own) in [("inputs", params, self.inputs), ("outputs", returned, self.outputs)] {
+            let structure = attrs.remove(key).filter(|_| key == "inputs" || self.ends);
+            if let Some(structure) = structure.and_then(|tree| structure_of(&tree, &all, own)) {
+                attrs.set(key, structure);
+            }
+        }
         if let Some(name) = attrs.get("name").and_then(Attr::as_str).map(|n| format!("{n}{suffix}")) {
             attrs.set("name", Attr::str(name));
         }
         attrs
+    }
+}
+
+/// What `tree`, a structure of `all` values, is for `own`, some of them in the same order: a dict without the other keys.
+/// `None` if it is none, as for a list that lacks some.
+fn structure_of(tree: &Attr, all: &[ValueId], own: &[ValueId]) -> Option<Attr> {
+    let places: BTreeMap<ValueId, u32> = own.iter().copied().zip(0..).collect();
+    let tree = restricted(tree, &|i| places.get(all.get(*i as usize)?).copied())?;
+    let mut leaves = Vec::new();
+    tree.for_each_operand(&mut |i| leaves.push(i));
+    leaves.sort_unstable();
+    leaves.into_iter().eq(0..own.len() as u32).then_some(tree)
+}
+
+/// The tree with other leaves, without the entries of dicts that have none.
+fn restricted(tree: &Attr, index: &impl Fn(&u32) -> Option<u32>) -> Option<Attr> {
+    match tree {
+        Attr::Operand(i) => index(i).map(Attr::Operand),
+        Attr::List(items) => items.iter().map(|item| restricted(item, index)).collect::<Option<_>>().map(Attr::List),
+        Attr::Map(map) => {
+            let kept = map.iter().filter_map(|(key, item)| Some((key.clone(), restricted(item, index)?)));
+            Some(Attr::Map(kept.collect()))
+        }
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) => Some(tree.clone()),
     }
 }
 

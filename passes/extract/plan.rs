@@ -80,6 +80,8 @@ pub struct ExtractPlan {
     pub inputs: Vec<ValueId>,
     /// What it returns.
     pub outputs: Vec<ValueId>,
+    /// Whether it ends where the model does.
+    pub ends: bool,
     /// Those of the inputs that are not at the first place.
     pub further: Vec<FurtherInput>,
     /// The number of ops that the whole has.
@@ -131,7 +133,8 @@ fn between(dissolved: &Dissolved<'_>, from: &End<'_>, to: &End<'_>) -> Result<Ex
         return Err(ExtractError::Unneeded { from: from.text.into(), to: to.text.into() });
     }
     let further = starts.map_or(Vec::new(), |starts| further(dissolved, main, &ops, &inputs, &starts));
-    Ok(ExtractPlan { ops, inputs, outputs, further, whole: main.num_ops(), from: from.text.into() })
+    let ends = to.points.is_none();
+    Ok(ExtractPlan { ops, inputs, outputs, ends, further, whole: main.num_ops(), from: from.text.into() })
 }
 
 /// One end of the part.

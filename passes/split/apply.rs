@@ -14,7 +14,8 @@ pub fn apply(module: &mut Module, plan: &SplitPlan) {
     let names = OpNames::of(module, main);
     let stages = plan.stages.iter().enumerate().map(|(i, stage)| {
         let ops = stage.all_ops().collect();
-        let part = Part { module, whole: main, names: &names, ops, inputs: &stage.inputs, outputs: &stage.outputs };
+        let (inputs, outputs, ends) = (&stage.inputs[..], &stage.outputs[..], stage.ends);
+        let part = Part { module, whole: main, names: &names, ops, inputs, outputs, ends };
         part.func(stage.name.clone(), &format!("_stage{i}"))
     });
     let stages: Vec<Func> = stages.collect();

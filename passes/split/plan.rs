@@ -86,8 +86,11 @@ pub struct StagePlan {
     /// What it reads and does not compute: inputs of the model, then results of earlier stages, each in the order of
     /// definition.
     pub inputs: Vec<ValueId>,
-    /// What it computes for later stages or for the model's outputs, in the order of definition.
+    /// What it computes for later stages or for the model's outputs, in the order of definition; the model's outputs in
+    /// the model's order if it [ends](Self::ends) there.
     pub outputs: Vec<ValueId>,
+    /// Whether no later stage reads anything that it computes.
+    pub ends: bool,
 }
 
 /// One cut.
@@ -295,9 +298,16 @@ impl Planner<'_> {
             stage.inputs.sort_unstable_by_key(|v| names.position(*v));
             stage.copied.sort_unstable_by_key(|op| self.main[*op].results.first().map(|v| names.position(*v)));
         }
+        // The place of a value among the model's outputs.
+        let mut place = vec![0; self.main.num_values()];
+        self.main.outputs.iter().enumerate().rev().for_each(|(i, output)| place[output.value.index()] = i);
         for stage in &mut stages {
             let results = stage.ops.iter().flat_map(|op| &self.main[*op].results).copied();
             stage.outputs = results.filter(|v| leaves[v.index()]).collect();
+            stage.ends = stage.outputs.iter().all(|v| read_in[v.index()] == 0);
+            if stage.ends {
+                stage.outputs.sort_by_key(|v| place[v.index()]);
+            }
         }
         stages
     }

@@ -48,7 +48,7 @@ fn a_cut_in_a_branch_hands_over_every_tensor_that_crosses() {
     insta::assert_snapshot!(text, @r#"
     func @main(%x: f32[N,8] "image" l0) -> (%top, %aux "aux_output") attrs {class = "Functional", name = "net", inputs = [1], outputs = [2]} {
       %stem, %shared = call @stage0(%x) : f32[N,8], f32[N,8]
-      %aux, %top = call @stage1(%stem, %shared) : f32[N,2], f32[N,4]
+      %top, %aux = call @stage1(%stem, %shared) : f32[N,4], f32[N,2]
     }
 
     func @stage0(%x: f32[N,8] "image" l0) -> (%stem, %shared) attrs {class = "Functional", name = "net_stage0"} {
@@ -57,7 +57,7 @@ fn a_cut_in_a_branch_hands_over_every_tensor_that_crosses() {
       %shared = keras.Conv2D l3(%branch) : f32[N,8] loc("shared")
     }
 
-    func @stage1(%stem: f32[N,8], %shared: f32[N,8] "shared_1") -> (%aux "aux_output", %top) attrs {class = "Functional", name = "net_stage1"} {
+    func @stage1(%stem: f32[N,8], %shared: f32[N,8] "shared_1") -> (%top, %aux "aux_output") attrs {class = "Functional", name = "net_stage1"} {
       %shared_1 = keras.Conv2D l3(%shared) {mask = null} : f32[N,8] loc("shared"@1)
       %sum = keras.Add l4(%stem, %shared_1) {args = [[$0, $1]]} : f32[N,8] loc("sum")
       %aux = keras.Dense l5(%sum) : f32[N,2] loc("aux")
@@ -77,7 +77,7 @@ fn a_value_that_skips_a_stage_is_handed_past_it() {
     func @main(%x: f32[N,8] "image" l0) -> (%top, %aux "aux_output") attrs {class = "Functional", name = "net", inputs = [1], outputs = [2]} {
       %stem = call @stage0(%x) : f32[N,8]
       %shared_1 = call @stage1(%stem) : f32[N,8]
-      %aux, %top = call @stage2(%stem, %shared_1) : f32[N,2], f32[N,4]
+      %top, %aux = call @stage2(%stem, %shared_1) : f32[N,4], f32[N,2]
     }
 
     func @stage0(%x: f32[N,8] "image" l0) -> (%stem) attrs {class = "Functional", name = "net_stage0"} {
@@ -90,7 +90,7 @@ fn a_value_that_skips_a_stage_is_handed_past_it() {
       %shared_1 = keras.Conv2D l3(%shared) {mask = null} : f32[N,8] loc("shared"@1)
     }
 
-    func @stage2(%stem: f32[N,8], %shared_1: f32[N,8]) -> (%aux "aux_output", %top) attrs {class = "Functional", name = "net_stage2"} {
+    func @stage2(%stem: f32[N,8], %shared_1: f32[N,8]) -> (%top, %aux "aux_output") attrs {class = "Functional", name = "net_stage2"} {
       %sum = keras.Add l4(%stem, %shared_1) {args = [[$0, $1]]} : f32[N,8] loc("sum")
       %aux = keras.Dense l5(%sum) : f32[N,2] loc("aux")
       %top = keras.Dense l6(%sum) : f32[N,4] loc("top")
@@ -227,7 +227,7 @@ fn weights_and_constants_are_in_every_stage_that_reads_them() {
     func @main(%x: f32[2]) -> (%c, %k, %r) {
       %a = call @stage0(%x) : f32[2]
       %k, %b = call @stage1(%a) : f32[2], f32[2]
-      %r, %c = call @stage2(%b) : f32[3], f32[2]
+      %c, %r = call @stage2(%b) : f32[2], f32[3]
     }
 
     func @stage0(%x: f32[2]) -> (%a) {
@@ -241,7 +241,7 @@ fn weights_and_constants_are_in_every_stage_that_reads_them() {
       %b = mul(%a1, %half) : f32[2]
     }
 
-    func @stage2(%b: f32[2]) -> (%r, %c) {
+    func @stage2(%b: f32[2]) -> (%c, %r) {
       %half = constant() {value = 0.5} : f32[]
       %k = weight w0() : f32[2] loc("k")
       %r = weight w1() : f32[3]

@@ -7,7 +7,7 @@ pub(crate) mod tfjs;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use netc_ir::{Attr, Attrs, Func, FuncId, Layer, LayerId, Module, Op, OpId, OpKind, Type, ValueId, WeightId};
+use netc_ir::{Attr, Attrs, Func, FuncId, Layer, LayerId, MAIN, Module, Op, OpId, OpKind, Type, ValueId, WeightId};
 
 use crate::assets::FOLDER;
 use crate::declaration::input_declaration;
@@ -105,11 +105,10 @@ impl<'m> Exporter<'m> {
             }
         });
         let own = own.as_ref();
-        // A function with its own signature is the whole model, and so is a chain with the name of the whole; a part is
-        // a plain model of the same kind.
-        let has_name = own.and_then(|o| o.get("config")?.get("name")?.as_str()).is_none_or(|name| name == title);
-        let whole = func.attrs.get("inputs").is_some()
-            || kind == Kind::Sequential && func.name.as_ref() == netc_ir::MAIN && has_name;
+        // A function with the name of the whole is the whole model, a part is a plain model of the same kind.
+        let whole_name = own.and_then(|o| o.get("config")?.get("name")?.as_str()).unwrap_or(MAIN);
+        let has_signature = func.attrs.get("inputs").is_some() || kind == Kind::Sequential && *func.name == *MAIN;
+        let whole = has_signature && whole_name == title;
         let mut object = match own.filter(|_| whole) {
             Some(object) => object.clone(),
             None if self.container != Container::Archive => kind.hdf5_object(own),
