@@ -54,7 +54,7 @@ def test_the_last_stage_returns_a_list_in_the_order_of_the_whole(tmp_path):
     x = keras.Input((4,), name="x")
     h = L.Dense(3, name="h")(x)
     early = L.Dense(2, name="early")(h)
-    late = L.Dense(1, name="late")(L.Dense(3)(h))
+    late = L.Dense(1, name="late")(early)
     path = save(randomise(keras.Model(x, [late, early])), tmp_path / "m.keras")
     first, last = stages(path, "h", tmp_path / "out")
     assert_same(last(first(X)), load(path)(X))
