@@ -2,9 +2,9 @@
 
 mod masks;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use netc_ir::{CallOp, Func, Loc, Module, Name, Op, OpId, OpKind, SourceOp, ValueId, call_types};
+use netc_ir::{CallOp, ElemType, Func, Loc, Module, Name, Op, OpId, OpKind, SourceOp, ValueId, call_types};
 use netc_pass::{Context, Dialects, Fidelity, Fuel, LowerError, Meaning, OpContext, Pass, PassError, PassInfo};
 
 use crate::analysis::calls::callees_first;
@@ -159,12 +159,32 @@ struct Body<'m> {
     masks: Masks,
     /// The op of the old function that is lowered, also while ops of what it calls are.
     at: OpId,
+    /// Why ops of the new function have no meaning.
+    unknown: BTreeMap<OpId, PassError>,
+}
+
+impl Body<'_> {
+    /// Why nothing is known of a tensor that `op` reads: an op that it comes from has no meaning.
+    fn unknown_before(&self, op: &Op) -> Option<&PassError> {
+        let func = self.copy.builder.func();
+        let is_open = |x: &ValueId| func[*x].ty.dims.is_none() || func[*x].ty.elem == ElemType::Any;
+        let mut waiting: Vec<ValueId> = self.copy.get_all(&op.operands).into_iter().filter(is_open).collect();
+        let mut seen = BTreeSet::new();
+        while let Some(x) = waiting.pop() {
+            let Some(producer) = func.producer(x).filter(|producer| seen.insert(*producer)) else { continue };
+            if let Some(error) = self.unknown.get(&producer) {
+                return Some(error);
+            }
+            waiting.extend(func[producer].operands.iter().copied().filter(is_open));
+        }
+        None
+    }
 }
 
 impl<'m> Lowering<'m> {
     fn func(&mut self, old: &'m Func) -> Result<LoweredFunc, PassError> {
         let copy = Copy::new(self.module, old, old.name.clone());
-        let mut body = Body { copy, masks: Masks::default(), at: OpId::new(0) };
+        let mut body = Body { copy, masks: Masks::default(), at: OpId::new(0), unknown: BTreeMap::new() };
         old.params.iter().for_each(|p| body.copy.param(p));
         let mut origin = Vec::new();
         for id in self.order(old) {
@@ -214,10 +234,13 @@ impl<'m> Lowering<'m> {
     fn without_meaning(&self, body: &mut Body<'m>, op: &Op, error: &LowerError) -> Result<(), PassError> {
         let known = !matches!(error, LowerError::Unknown { .. });
         if self.on_error == OnError::Fail && known {
-            return Err(at(self.module, op, error));
+            return Err(body.unknown_before(op).cloned().unwrap_or_else(|| at(self.module, op, error)));
         }
         body.masks.kept(body.at, op, known);
         body.copy.op(op);
+        if !known && let Some(new) = body.copy.builder.func().op_ids().last() {
+            body.unknown.insert(new, at(self.module, op, error));
+        }
         Ok(())
     }
 

@@ -86,11 +86,29 @@ impl Format {
 
     /// What is written otherwise than it was read, for the user.
     pub(crate) fn changes(self, model: &Model) -> Vec<String> {
-        match self {
+        let mut changes = match self {
             Self::Keras => netc_keras::changes(&model.module),
             Self::Tfjs => netc_keras::changes_for_tfjs(&model.module),
             Self::H5 => netc_keras::changes_for_hdf5(&model.module),
-        }
+        };
+        changes.extend(self.lost_losses(model));
+        changes
+    }
+
+    /// Names the losses and metrics of the model that are in no file.
+    fn lost_losses(self, model: &Model) -> Option<String> {
+        let kept = match self {
+            Self::H5 => netc_keras::losses(&model.module),
+            Self::Keras | Self::Tfjs => Vec::new(),
+        };
+        let lost = model.losses.iter().filter(|name| !kept.contains(name));
+        let lost: Vec<String> = lost.map(|name| format!("`{name}`")).collect();
+        let reason = match self {
+            Self::H5 => "the files have what their outputs need",
+            Self::Keras => "Keras 3 has no layers for them",
+            Self::Tfjs => "TensorFlow.js has no layers for them",
+        };
+        (!lost.is_empty()).then(|| format!("the losses and metrics of {} are left out: {reason}", lost.join(", ")))
     }
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct Model {
     source: Option<PathBuf>,
     /// Whether that file is a manifest.
     is_manifest: bool,
+    /// The layers that add losses and metrics to it: see [`netc_keras::losses`].
+    pub(crate) losses: Vec<Name>,
 }
 
 /// The architecture that is used where none is given.
@@ -114,6 +116,7 @@ fn load_quietly(given: Given<'_>, dialects: &Dialects) -> Result<Model, CliError
     let given = Given { input: in_folder.as_deref().unwrap_or(given.input), ..given };
     let mut model = load_input(given, dialects)?;
     model.source = Some(PathBuf::from(given.input)).filter(|path| path.exists());
+    model.losses = netc_keras::losses(&model.module);
     if !given.options.compiled && remove_compiled(&mut model.module) {
         model.notes.push(netc_keras::LEFT_OUT.into());
     }
@@ -225,7 +228,7 @@ pub(crate) fn model(module: Module, stem: String, notes: Vec<String>, place: &st
     let Some(main) = module.func_named(MAIN) else {
         return Err(CliError::input(format!("`{place}` has no function `@{MAIN}`")));
     };
-    Ok(Model { module, main, name: stem, notes, source: None, is_manifest: false })
+    Ok(Model { module, main, name: stem, notes, source: None, is_manifest: false, losses: Vec::new() })
 }
 
 /// Refuses weights that are damaged, as the checksums of the files show which `store` reads. Those that it has read or

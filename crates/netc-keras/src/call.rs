@@ -3,6 +3,7 @@
 use netc_ir::{Attr, Attrs, Dim, ElemType, Name, Type};
 
 use crate::error::Problem;
+use crate::legacy::{Era, old_call};
 use crate::names::elem_type;
 
 /// A tensor that a call reads: the output `tensor` of call `node` of the layer `layer`.
@@ -30,13 +31,13 @@ impl Call {
         Self { attrs: call_attrs(Attr::List(vec![Attr::Operand(0)]), Attr::Map(Attrs::new())), tensors: vec![tensor] }
     }
 
-    /// Reads an entry of `inbound_nodes`. Tensors are numbered as Keras flattens the tree: keys of maps in
-    /// alphabetical order.
-    pub(crate) fn read(node: &Attr, place: &str) -> Result<Self, Problem> {
-        let mut tensors = Vec::new();
-        if let Some(legacy) = node.as_list() {
-            return Self::read_legacy(legacy, place);
+    /// Reads an entry of `inbound_nodes` of a layer of the class `class`. Tensors are numbered as Keras flattens the tree:
+    /// keys of maps in alphabetical order.
+    pub(crate) fn read(node: &Attr, class: &str, era: Era, place: &str) -> Result<Self, Problem> {
+        if old_call::is_old(node, era) {
+            return old_call::read(node, class, place);
         }
+        let mut tensors = Vec::new();
         let mut part = |key| match node.get(key) {
             Some(tree) => number(tree, &mut tensors, place),
             None => Err(Problem::config(place, format!("the call has no `{key}`, expected args and kwargs"))),
@@ -49,38 +50,9 @@ impl Call {
     pub(crate) fn trains(&self) -> bool {
         self.attrs.get("kwargs").and_then(|k| k.get("training")).and_then(Attr::as_bool) == Some(true)
     }
-
-    /// Keras 2 lists the tensors of a call as `[layer, node, tensor]`, mostly with the arguments that have names
-    /// behind it; where an operator was recorded, there is one tensor without the list. In these, and for constants in
-    /// place of a tensor, see `Node.serialize` of Keras 2.
-    fn read_legacy(node: &[Attr], place: &str) -> Result<Self, Problem> {
-        let mut tensors = Vec::new();
-        let mut operands = Vec::new();
-        let mut named = Attrs::new();
-        let whole = [Attr::List(node.to_vec())];
-        let items = if matches!(node.first(), Some(Attr::Str(_))) { &whole[..] } else { node };
-        for item in items {
-            let item = item.as_list().unwrap_or_default();
-            operands.push(match (item, history(item)) {
-                ([Attr::Str(mark), _, constant, ..], _) if &**mark == "_CONSTANT_VALUE" => constant.clone(),
-                (_, Some(tensor)) => {
-                    tensors.push(tensor);
-                    Attr::Operand((tensors.len() - 1) as u32)
-                }
-                (_, None) => return Err(Problem::config(place, "a tensor of the call is not [layer, node, tensor]")),
-            });
-            if let Some(Attr::Map(map)) = item.get(3) {
-                named = map.clone();
-            }
-        }
-        let is_tensor = |leaf: &Attr| Ok(leaf.as_list().filter(|items| items.len() == 3).and_then(history));
-        let kwargs = number_leaves(&Attr::Map(named), &mut tensors, &mut { is_tensor })?;
-        let args = if operands.len() == 1 { operands } else { vec![Attr::List(operands)] };
-        Ok(Self { attrs: call_attrs(Attr::List(args), kwargs), tensors })
-    }
 }
 
-fn call_attrs(args: Attr, kwargs: Attr) -> Attrs {
+pub(crate) fn call_attrs(args: Attr, kwargs: Attr) -> Attrs {
     Attrs::new().with("args", args).with("kwargs", kwargs)
 }
 
@@ -98,7 +70,7 @@ fn number(tree: &Attr, tensors: &mut Vec<TensorRef>, place: &str) -> Result<Attr
 
 /// Walks the tree as Keras flattens it, keys of maps in alphabetical order, and replaces what `leaf` reads as a tensor
 /// by its number. The order of keys in the result is that of the tree.
-fn number_leaves(
+pub(crate) fn number_leaves(
     tree: &Attr,
     tensors: &mut Vec<TensorRef>,
     leaf: &mut impl FnMut(&Attr) -> Result<Option<TensorRef>, Problem>,
@@ -135,7 +107,7 @@ fn keras_tensor(config: &Attr) -> Option<TensorRef> {
     Some(tensor)
 }
 
-fn history(items: &[Attr]) -> Option<TensorRef> {
+pub(crate) fn history(items: &[Attr]) -> Option<TensorRef> {
     let [layer, node, tensor, ..] = items else { return None };
     let index = |a: &Attr| a.as_int().and_then(|i| usize::try_from(i).ok());
     Some(TensorRef { layer: layer.as_str()?.into(), node: index(node)?, tensor: index(tensor)?, recorded: None })

@@ -1,8 +1,10 @@
 //! From a function to the configuration of a model and its weights.
 
 mod hdf5;
+mod modern;
 mod names;
 pub(crate) mod tfjs;
+mod unknown;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -127,14 +129,19 @@ impl<'m> Exporter<'m> {
 
     /// The `layers`, `input_layers` and `output_layers` of the function's configuration.
     fn model(&mut self, func: &'m Func, place: Place) -> Result<(Kind, Attrs, Written), Problem> {
-        let calls = calls_by_layer(func)?;
+        let beside = self.calls_beside(func);
+        let calls = calls_by_layer(func, &beside)?;
         let names = Names::of(self.module, func, &calls);
         let mut scope = Scope { func, place, names, calls, groups: GroupNames::default() };
-        if is_chain(self.module, func) {
+        if self.is_chain(func) {
             return self.sequential(&mut scope);
         }
         let mut layers = Vec::new();
-        for operation in keras_order(func) {
+        let mut order = keras_order(func);
+        let mut seen: BTreeSet<Operation> = order.iter().copied().collect();
+        let beside = beside.iter().filter_map(|op| func[*op].kind.layer()).map(Operation::Layer);
+        order.extend(beside.filter(|layer| seen.insert(*layer)));
+        for operation in order {
             layers.push(Attr::Map(match operation {
                 Operation::Input(i) => self.input_entry(&mut scope, i)?,
                 Operation::Layer(id) => self.layer_entry(&mut scope, id)?,
@@ -172,9 +179,16 @@ impl<'m> Exporter<'m> {
     fn layer_entry(&mut self, scope: &mut Scope<'m>, id: LayerId) -> Result<Attrs, Problem> {
         let object = self.layer_object(scope, id)?;
         let calls = scope.calls.get(&id).map_or(&[][..], |c| c);
-        let node = |op: &OpId| match self.is_old() {
-            false => Ok(scope.names.node(scope.func, &scope.func[*op])),
-            true => self.old_node(scope, *op),
+        let node = |op: &OpId| match (self.is_old(), self.container) {
+            (true, _) => self.old_node(scope, *op),
+            (false, Container::Archive) => {
+                let modern = self.modern_call(scope, id, *op)?;
+                Ok(scope.names.node(scope.func, &scope.func[*op], &modern.call))
+            }
+            (false, Container::Hdf5 | Container::Tfjs) => {
+                let op = &scope.func[*op];
+                Ok(scope.names.node(scope.func, op, op.kind.attrs().unwrap_or(&Attrs::new())))
+            }
         };
         let nodes = Attr::List(calls.iter().map(node).collect::<Result<_, _>>()?);
         if self.container == Container::Hdf5 && self.era == Era::Keras3 && hdf5::is_misread(&nodes) {
@@ -205,7 +219,11 @@ impl<'m> Exporter<'m> {
 
     /// The layer's object, with its graph if it is a model; its weights go where the file has them.
     fn layer_object(&mut self, scope: &mut Scope<'m>, id: LayerId) -> Result<Attrs, Problem> {
-        let layer = &*self.declaration(id);
+        let layer = match self.container {
+            Container::Archive => self.modern(scope, id)?,
+            Container::Hdf5 | Container::Tfjs => self.declaration(id),
+        };
+        let layer = &*layer;
         let refused = match self.container {
             Container::Archive => self.not_in_keras_3(scope, id, layer),
             Container::Hdf5 => None,
@@ -234,11 +252,10 @@ impl<'m> Exporter<'m> {
 
     /// Why a declaration that is not of a `.keras` file of Keras 3 cannot be said in one.
     fn not_in_keras_3(&self, scope: &Scope<'_>, id: LayerId, modern: &Layer) -> Option<String> {
-        if !is_layer_class(&modern.class) && legacy::is_legacy(&self.module[id].config) {
-            return Some("the file does not say which operation it is; save the model as .keras with Keras".into());
-        }
         if self.era == Era::Keras3 {
-            return None;
+            let is_unknown = !is_layer_class(&modern.class) && legacy::is_legacy(&self.module[id].config);
+            return is_unknown
+                .then(|| "the file does not say which operation it is; save the model as .keras with Keras".into());
         }
         let calls = scope.calls.get(&id).map_or(&[][..], |calls| calls);
         let trains = |op: &OpId| scope.func[*op].kind.attrs().and_then(|a| a.get("kwargs")?.get("training")?.as_bool());
@@ -269,7 +286,15 @@ impl<'m> Exporter<'m> {
         let ty = &func[param.value].ty;
         let shape = shape(ty).ok_or_else(|| Problem::NotKeras {
             place: format!("input `{}`", param.name),
-            note: format!("its type {ty} is not known; give the layer that makes it a meaning with --layers FILE.nir"),
+            note: match unknown::maker(self.module, &param.name) {
+                Some((layer, class)) => format!(
+                    "its type {ty} is not known, as the layer `{layer}` ({class}) has no meaning; give it one with \
+                     --layers FILE.nir"
+                ),
+                None => {
+                    format!("its type {ty} is not known; give the layer that makes it a meaning with --layers FILE.nir")
+                }
+            },
         })?;
         let like = self.module.layers.iter().position(|l| &*l.class == "keras.InputLayer");
         let like = like.map(|at| self.declaration(LayerId::new(at)));
@@ -294,7 +319,7 @@ impl<'m> Exporter<'m> {
     /// In a model's outputs, the calls of a nested Functional count from 1; before Keras 3 those of all nested models did.
     fn counts_from_one(&self, func: &Func, value: ValueId) -> bool {
         let call = func.producer(value).map(|op| &func[op].kind);
-        matches!(call, Some(OpKind::Call(c)) if self.is_old() || !is_chain(self.module, &self.module[c.callee]))
+        matches!(call, Some(OpKind::Call(c)) if self.is_old() || !self.is_chain(&self.module[c.callee]))
     }
 }
 
@@ -377,9 +402,10 @@ impl Scope<'_> {
     }
 }
 
-/// The calls of each layer that the file will have, in order.
-fn calls_by_layer(func: &Func) -> Result<BTreeMap<LayerId, Vec<OpId>>, Problem> {
-    let needed = needed_calls(func);
+/// The calls of each layer that the file will have, in order: those that the outputs need, and those `beside` them.
+fn calls_by_layer(func: &Func, beside: &[OpId]) -> Result<BTreeMap<LayerId, Vec<OpId>>, Problem> {
+    let mut needed = needed_calls(func);
+    needed.extend(beside);
     let mut calls: BTreeMap<LayerId, Vec<OpId>> = BTreeMap::new();
     for (id, op) in func.ops().filter(|(id, _)| needed.contains(id)) {
         let layer = op.kind.layer().ok_or_else(|| not_a_layer(op))?;
@@ -389,7 +415,7 @@ fn calls_by_layer(func: &Func) -> Result<BTreeMap<LayerId, Vec<OpId>>, Problem> 
 }
 
 /// The tree with each `$i` replaced.
-fn fill(tree: &Attr, leaf: &impl Fn(u32) -> Attr) -> Attr {
+pub(crate) fn fill(tree: &Attr, leaf: &impl Fn(u32) -> Attr) -> Attr {
     match tree {
         Attr::Operand(i) => leaf(*i),
         Attr::List(items) => Attr::List(items.iter().map(|a| fill(a, leaf)).collect()),

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use netc_ir::{
-    Builder, CallOp, ElemType, FileId, Func, FuncId, LayerId, Loc, Module, Name, OpKind, SourceOp, Type, UniqueNames,
-    ValueId, call_types,
+    Attr, Attrs, Builder, CallOp, ElemType, FileId, Func, FuncId, LayerId, Loc, Module, Name, OpKind, SourceOp, Type,
+    UniqueNames, ValueId, call_types,
 };
 use netc_pass::{Dialects, LowerError};
 
@@ -340,6 +340,10 @@ impl Translation<'_, '_> {
                     };
                     return Err(Problem::config(&**path, note));
                 }
+                if Era::of(&module.attrs) == Era::Before3 && is_shuffled(&call.attrs, callee) {
+                    let note = "is called with a dict that names its inputs in another order than the model has them";
+                    return Err(Problem::config(&**path, note));
+                }
                 for (operand, param) in operands.iter().zip(&callee.params) {
                     let (given, declared) = (self.builder.ty(*operand), &callee[param.value].ty);
                     if !given.agrees_with(declared) {
@@ -398,6 +402,17 @@ impl Translation<'_, '_> {
         }
         Ok(self.builder.finish(named))
     }
+}
+
+/// Whether the call gives a dict by the names of inputs that are in a list, in which they are not in alphabetical order:
+/// operands are. Keras 2 puts them in the order of the list.
+fn is_shuffled(call: &Attrs, callee: &Func) -> bool {
+    let first = call.get("args").and_then(Attr::as_list).and_then(<[Attr]>::first);
+    let (Some(given), None) = (first.and_then(Attr::as_map), callee.attrs.get("inputs").and_then(Attr::as_map)) else {
+        return false;
+    };
+    let is_named = callee.params.iter().all(|param| given.get(&param.name).is_some());
+    is_named && !callee.params.is_sorted_by(|a, b| a.name < b.name)
 }
 
 pub(crate) fn join(a: &str, b: &str) -> String {

@@ -18,7 +18,7 @@ use crate::error::Problem;
 use crate::graph::{Entry, EntryKind, Graph, Surroundings, count_from_zero, counts_from_one, join};
 use crate::h5read::{Bytes, Variable};
 use crate::json::MAX_NESTING;
-use crate::legacy::Era;
+use crate::legacy::{Era, tensorflow};
 use crate::names::{GroupNames, dialect_class, elem_type, is_layer_class, snake_case};
 use crate::read::Imported;
 use crate::weights::{Claim, Listed, WeightTable, Weights};
@@ -297,7 +297,10 @@ impl<'a> Importer<'a> {
         let is_input = &*class == "keras.InputLayer";
         let counted = is_layer_class(&class) && (functional || !is_input);
         let folder = counted.then(|| {
-            let class = class.rsplit('.').next().unwrap_or(&class);
+            let class = match object.get("class_name").and_then(Attr::as_str) {
+                Some(own) if tensorflow::is_operation(&class) => own,
+                Some(_) | None => class.rsplit('.').next().unwrap_or(&class),
+            };
             join(&join(&place.folder, "layers"), &groups.next(class))
         });
         let group = folder.as_ref().map(|folder| self.group(folder, place, &name)).transpose()?;
@@ -331,8 +334,8 @@ impl<'a> Importer<'a> {
         let assets = folder.as_ref().map(|folder| self.assets.claim(folder, nested.is_some())).unwrap_or_default();
         let assets = self.declare_weights(assets, &join(&path, "assets"), &[self.file])?;
         let calls = object.get("inbound_nodes").and_then(Attr::as_list).unwrap_or_default();
-        let calls: Vec<Call> =
-            if is_input { Vec::new() } else { calls.iter().map(|c| Call::read(c, &path)).collect::<Result<_, _>>()? };
+        let read = |call| Call::read(call, &class, self.era(), &path);
+        let calls: Vec<Call> = if is_input { Vec::new() } else { calls.iter().map(read).collect::<Result<_, _>>()? };
         calls.iter().try_for_each(|call| require_printable(&call.attrs, &path))?;
         if nested.is_some() && self.era() == Era::Before3 && calls.iter().any(Call::trains) {
             self.notes.push(format!("`{path}` is called with training = true, which is not followed into it"));

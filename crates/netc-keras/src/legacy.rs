@@ -3,13 +3,18 @@
 //! An HDF5 file says neither of which package a class is nor how its weights are called in a `.keras` file. A module
 //! keeps the declaration as it was read; what lowers it or writes it as `.keras` looks at the [`modern`] one.
 
+mod calls;
 mod changes;
 mod classes;
 mod gates;
 pub(crate) mod keras1;
+mod lambda;
 mod listing;
+pub(crate) mod losses;
+pub(crate) mod old_call;
 mod older;
 mod places;
+pub(crate) mod tensorflow;
 
 use std::borrow::Cow;
 
@@ -17,10 +22,12 @@ use netc_ir::{Attr, Attrs, Layer, Module, UniqueNames};
 
 use crate::names::is_keras;
 
+pub(crate) use calls::{Modern, modern_call};
 pub use changes::{changes, changes_for_hdf5, changes_for_tfjs};
 pub(crate) use classes::dialect_class;
 pub(crate) use gates::with_new_gates;
 pub(crate) use listing::{Listed, listing, trains};
+pub use losses::losses;
 pub(crate) use older::{KERAS_2, older};
 pub(crate) use places::places;
 
@@ -93,9 +100,14 @@ const RENAMED: &[(&str, &str, &str)] = &[
     ("ThresholdedReLU", "theta", "threshold"),
 ];
 
-/// The class in Keras 3 of what the dialect calls `class`.
+/// The class in Keras 3 that computes what the dialect calls `class`.
 pub(crate) fn class_now(class: &str) -> &str {
-    if class == "keras.ThresholdedReLU" { "keras.ReLU" } else { class }
+    match class {
+        "keras.ThresholdedReLU" => "keras.ReLU",
+        // They give what they are given.
+        "keras.AddLoss" | "keras.AddMetric" => "keras.Identity",
+        class => class,
+    }
 }
 
 /// The module with names that Keras 3 takes, where it is of before: without slashes, in which later parts of the name
@@ -116,15 +128,21 @@ pub(crate) fn without_slashes(module: &Module) -> Cow<'_, Module> {
 
 /// Classes that Keras 3 does not have.
 const NOT_IN_KERAS_3: &[&str] = &[
+    "AddLoss",
+    "AddMetric",
+    "ClassMethod",
     "CuDNNGRU",
     "CuDNNLSTM",
     "DenseFeatures",
+    "InstanceMethod",
+    "InstanceProperty",
     "LocallyConnected1D",
     "LocallyConnected2D",
     "RandomHeight",
     "RandomWidth",
     "SlicingOpLambda",
     "TFOpLambda",
+    "TensorFlowOpLayer",
 ];
 
 /// What `hard_sigmoid` is before Keras 3, which gives the name to another function.
@@ -145,6 +163,9 @@ pub(crate) fn not_in_keras_3(object: &Attrs) -> Option<String> {
     let config = object.get("config").and_then(Attr::as_map)?;
     if is_own(object) && NOT_IN_KERAS_3.contains(&class) {
         return Some(format!("Keras 3 has no layer `{class}`"));
+    }
+    if is_own(object) && class == "Lambda" {
+        return lambda::refused(config);
     }
     let is_model = |key| config.get(key).and_then(|o| o.get("config")?.get("layers")).is_some();
     if is_own(object) && (OTHER_PLACES.contains(&class) || is_model("layer")) {
@@ -199,6 +220,10 @@ pub(crate) fn modern_object(object: &Attrs, era: Era) -> Attrs {
         class => (class, "keras.layers", Attr::Null),
     };
     let modern = modern.with("module", module).with("class_name", class).with("registered_name", registered);
+    let modern = match object.get("build_config").filter(|_| calls::is_recurrent(own) && era == Era::Before3) {
+        Some(built) => modern.with("build_config", calls::of_sequence(built)),
+        None => modern,
+    };
     match object.get("config").and_then(Attr::as_map).filter(|_| era == Era::Before3) {
         Some(config) => modern.with("config", modern_config(own, config)),
         None => modern,
@@ -212,6 +237,9 @@ fn is_own(object: &Attrs) -> bool {
 }
 
 fn modern_config(class: &str, config: &Attrs) -> Attrs {
+    if class == "Lambda" {
+        return lambda::modern(config);
+    }
     let gone = GONE.iter().filter(|(classes, _)| classes.contains(&class)).flat_map(|(_, keys)| *keys);
     let gone: Vec<&str> = gone.copied().collect();
     let mut modern = Attrs::new();

@@ -34,7 +34,7 @@ pub use compiled::{LEFT_OUT, compiled};
 pub use error::{KerasError, Problem};
 pub use foreign::foreign;
 pub use json::JsonError;
-pub use legacy::{changes, changes_for_hdf5, changes_for_tfjs};
+pub use legacy::{changes, changes_for_hdf5, changes_for_tfjs, losses};
 pub use names::{dtype_name, is_layer_class};
 pub use read::{Imported, ReadOptions, check, checksum, read, read_with};
 pub use stack::{STACK, on_large_stack};

@@ -95,6 +95,17 @@ pub(crate) fn needed_calls(func: &Func) -> BTreeSet<OpId> {
     Walk::from_outputs(func).post_order.into_iter().filter_map(call).collect()
 }
 
+/// The calls that `ends` need and no output does, each after those that it reads.
+pub(crate) fn calls_beside(func: &Func, ends: &[OpId]) -> Vec<OpId> {
+    let needed = needed_calls(func);
+    let walk = Walk::from(func, ends.iter().map(|op| Node::Call(*op)));
+    let call = |node| match node {
+        Node::Input(_) => None,
+        Node::Call(op) => Some(op).filter(|op| !needed.contains(op)),
+    };
+    walk.post_order.into_iter().filter_map(call).collect()
+}
+
 #[derive(Default)]
 struct Walk {
     post_order: Vec<Node>,
@@ -102,13 +113,17 @@ struct Walk {
 }
 
 impl Walk {
-    /// A depth-first walk with an explicit stack: networks are deeper than the machine's stack.
     fn from_outputs(func: &Func) -> Self {
+        Self::from(func, func.outputs.iter().map(|output| node_of(func, output.value)))
+    }
+
+    /// A depth-first walk with an explicit stack: networks are deeper than the machine's stack.
+    fn from(func: &Func, ends: impl Iterator<Item = Node>) -> Self {
         let mut walk = Self::default();
         let mut seen: BTreeSet<Node> = BTreeSet::new();
         let mut stack: Vec<(Node, Vec<Node>)> = Vec::new();
-        for output in &func.outputs {
-            walk.enter(func, node_of(func, output.value), &mut seen, &mut stack);
+        for end in ends {
+            walk.enter(func, end, &mut seen, &mut stack);
             while let Some((node, waiting)) = stack.last_mut() {
                 let node = *node;
                 match waiting.pop() {

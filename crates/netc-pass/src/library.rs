@@ -83,7 +83,9 @@ fn unusable(op: &Op) -> Option<String> {
 
 impl Dialect for LayerLibrary {
     fn lower(&self, b: &mut Builder<'_>, context: OpContext<'_>) -> Lowered {
-        let class = context.op.name.rsplit('.').next().unwrap_or(&context.op.name);
+        let name = &*context.op.name;
+        // An operation of TensorFlow has no dialect before its name.
+        let class = if name.starts_with("tf.") { name } else { name.rsplit('.').next().unwrap_or(name) };
         let Some(func) = self.module.func_named(class).map(|id| &self.module[id]) else {
             return Err(LowerError::Unknown { class: class.into() });
         };

@@ -134,14 +134,15 @@ impl Dialects {
 
     /// Adds the core ops that `op` means.
     pub fn lower(&self, builder: &mut Builder<'_>, op: OpContext<'_>) -> Lowered {
+        let mut unknown = None;
         for dialect in &self.0 {
             match dialect.lower(builder, op) {
-                Err(LowerError::Unknown { .. }) => {}
+                Err(error @ LowerError::Unknown { .. }) => unknown = unknown.or(Some(error)),
                 answer => return answer,
             }
         }
         let class = op.op.name.rsplit('.').next().unwrap_or(&op.op.name);
-        Err(LowerError::Unknown { class: class.into() })
+        Err(unknown.unwrap_or(LowerError::Unknown { class: class.into() }))
     }
 
     /// Whether there are masks in `module`: if not, all ops can be looked at one by one.

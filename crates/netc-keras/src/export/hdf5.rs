@@ -8,7 +8,7 @@ use super::{Container, Exporter, Scope, fill};
 use crate::error::Problem;
 use crate::graph::join;
 use crate::h5write::Tree;
-use crate::legacy::{self, Listed};
+use crate::legacy::{self, Listed, old_call};
 use crate::lower::has_tensors;
 
 /// The weights of an outermost layer.
@@ -153,26 +153,20 @@ impl<'m> Exporter<'m> {
                 "TensorFlow.js passes over tensors that a call gives a name, as `mask` and `initial_state`",
             ));
         }
-        let read = match part("args").and_then(Attr::as_list) {
-            Some([Attr::List(tensors)]) => tensors,
-            Some(one @ [_]) => one,
-            Some(_) | None => &[],
-        };
         let named = part("kwargs").map_or(Attr::Map(Attrs::new()), |kwargs| fill(kwargs, &tensor));
-        let entry = |arg: &Attr| {
-            let mut entry = match arg {
-                Attr::Operand(i) => tensor(*i).as_list().map(<[Attr]>::to_vec)?,
-                Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) => {
-                    vec!["_CONSTANT_VALUE".into(), Attr::Int(-1), arg.clone()]
-                }
-                Attr::List(_) | Attr::Map(_) => return None,
-            };
-            entry.push(named.clone());
-            Some(Attr::List(entry))
-        };
-        let entries: Option<Vec<Attr>> = read.iter().map(entry).collect();
-        entries.filter(|entries| !entries.is_empty()).map(Attr::List).ok_or_else(|| {
+        let (class, call) = (op.kind.name(), op.kind.attrs().cloned().unwrap_or_default());
+        let first = call.get("args").and_then(Attr::as_list).and_then(<[Attr]>::first);
+        if self.container == Container::Tfjs && !first.is_some_and(is_of_tensors) {
+            return Err(refuse("TensorFlow.js calls a layer with a tensor or a list of tensors"));
+        }
+        old_call::write(&call, class, &tensor, &named).ok_or_else(|| {
             refuse("before Keras 3 a call is of one tensor or of a list of them; write the model as .keras")
         })
     }
+}
+
+/// Whether the argument is a tensor or a list of tensors.
+fn is_of_tensors(arg: &Attr) -> bool {
+    let is_tensor = |arg: &Attr| matches!(arg, Attr::Operand(_));
+    is_tensor(arg) || arg.as_list().is_some_and(|items| !items.is_empty() && items.iter().all(is_tensor))
 }

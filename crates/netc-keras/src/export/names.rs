@@ -47,14 +47,13 @@ impl Names {
         ])
     }
 
-    /// An entry of `inbound_nodes`.
-    pub(super) fn node(&self, func: &Func, op: &Op) -> Attr {
+    /// An entry of `inbound_nodes`, for the op with the arguments `call`.
+    pub(super) fn node(&self, func: &Func, op: &Op, call: &Attrs) -> Attr {
         let tensor = |i: u32| match op.operands.get(i as usize) {
             Some(value) => self.tensor(func, *value),
             None => Attr::Null,
         };
-        let attrs = op.kind.attrs();
-        let part = |key, empty| attrs.and_then(|a| a.get(key)).map_or(empty, |tree| fill(tree, &tensor));
+        let part = |key, empty| call.get(key).map_or(empty, |tree| fill(tree, &tensor));
         let args = part("args", Attr::List(Vec::new()));
         let kwargs = part("kwargs", Attr::Map(Attrs::new()));
         Attr::Map(Attrs::new().with("args", args).with("kwargs", kwargs))

@@ -136,6 +136,9 @@ pub(super) fn refused(layer: &Layer, rank: Option<usize>) -> Option<String> {
     if let Some(operation) = layer.class.strip_prefix("keras.ops.") {
         return Some(format!("TensorFlow.js has layers alone, and `{operation}` is an operation"));
     }
+    if legacy::tensorflow::is_operation(&layer.class) {
+        return Some(format!("TensorFlow.js has layers alone, and `{}` is an operation", layer.class));
+    }
     if layer.class.starts_with("keras.") {
         return refused_object(&layer.config, rank).map(|note| format!("TensorFlow.js {note}"));
     }

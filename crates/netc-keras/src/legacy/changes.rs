@@ -6,7 +6,7 @@ use netc_ir::{Attr, Attrs, Layer, Module, Name};
 
 use super::gates::{self, GateChange};
 use super::older::KERAS_2;
-use super::{ACTIVATIONS, Era, INNER, RENAMED, modern, without_slashes};
+use super::{ACTIVATIONS, Era, INNER, RENAMED, lambda, modern, tensorflow, without_slashes};
 use crate::export::Container;
 use crate::{compiled, json};
 
@@ -38,6 +38,8 @@ pub fn changes(module: &Module) -> Vec<String> {
         let function = format!("`hard_sigmoid` of the layer `{}` is clip(0.2 * x + 0.5, 0, 1)", module[*first].name);
         changes.push(format!("{function}: {what}{others}"));
     }
+    changes.extend(operations(module));
+    changes.extend(functions(module));
     let renamed = without_slashes(module);
     let names = module.layers.iter().zip(&renamed.layers).map(|(old, new)| (&old.name, &new.name));
     let mut renamed = names.filter(|(old, new)| old != new);
@@ -49,6 +51,32 @@ pub fn changes(module: &Module) -> Vec<String> {
         changes.push(format!("the layer `{old}` is called `{new}` there{others}: Keras 3 takes no slashes in names"));
     }
     changes
+}
+
+/// Says that operations of TensorFlow are those of Keras 3 there.
+fn operations(module: &Module) -> Option<String> {
+    let mut named = module.layers.iter().filter(|layer| tensorflow::is_operation(&layer.class));
+    let first = named.next()?;
+    let others = match named.count() {
+        0 => String::new(),
+        n => format!(", and {n} more like it"),
+    };
+    Some(format!("`{}` is written as the operation of `keras.ops` that computes the same{others}", first.class))
+}
+
+/// Says what Keras 3 needs to load bytecode.
+fn functions(module: &Module) -> Option<String> {
+    let has_bytecode = |layer: &&Layer| {
+        let modern = modern(layer, Era::Before3);
+        let config = modern.config.get("config").and_then(Attr::as_map);
+        &*layer.class == "keras.Lambda" && config.is_some_and(lambda::has_bytecode)
+    };
+    let layer = module.layers.iter().find(has_bytecode)?;
+    Some(format!(
+        "`{}` is a `Lambda`: Keras 3 loads it with `safe_mode=False` alone, and runs its bytecode in the version of Python \
+         that made it, without the names of the module it is from",
+        layer.name
+    ))
 }
 
 /// What [`write_hdf5`](crate::write_hdf5) changes; for the user.
@@ -76,7 +104,9 @@ impl Listed {
     /// What is changed in the configurations of layers of before Keras 3.
     fn of(module: &Module) -> Self {
         let mut listed = Self::default();
-        for layer in &module.layers {
+        // The notes on operations and functions say what becomes of these.
+        let is_other = |layer: &&Layer| !tensorflow::is_operation(&layer.class) && &*layer.class != "keras.Lambda";
+        for layer in module.layers.iter().filter(is_other) {
             let modern = modern(layer, Era::Before3);
             let mut found = Vec::new();
             object(&layer.config, &modern.config, &mut found);

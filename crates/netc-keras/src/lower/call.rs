@@ -63,6 +63,11 @@ pub(super) fn bad(key: &str, attr: Option<&Attr>, expected: &str) -> LowerError 
     LowerError::Config { key: key.into(), found: found(attr), expected: expected.into() }
 }
 
+/// An argument in a message.
+pub(crate) fn shown(attr: &Attr) -> String {
+    found(Some(attr))
+}
+
 /// An attribute in a message.
 pub(super) fn found(attr: Option<&Attr>) -> String {
     match attr {

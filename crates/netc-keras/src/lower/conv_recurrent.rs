@@ -31,6 +31,7 @@ fn conv_lstm(c: &mut Call<'_, '_>, n: usize) -> Lowered {
     let same = Window { strides: vec![1; n], dilations: vec![1; n], padding: Padding::Same, layout: window.layout };
     let read = projected(c, x, window, axis)?;
     let recurrent = c.weight("cell/vars/1", "the recurrent kernel")?;
+    let given = given.concat();
     let mut states = match given[..] {
         [] => {
             let mut dims = c.dims(read)?;

@@ -196,7 +196,8 @@ pub(super) fn makes_masks(module: &Module) -> bool {
     })
 }
 
-fn makes_mask(layer: &Layer) -> bool {
+/// Whether the layer makes a mask.
+pub(crate) fn makes_mask(layer: &Layer) -> bool {
     match &*layer.class {
         "keras.Masking" => true,
         "keras.Embedding" => {

@@ -36,11 +36,13 @@ mod tensor;
 mod tests;
 mod wrapper;
 
-pub(crate) use mask::has_tensors;
-use netc_ir::{Builder, ElemType, Func, Module, OpId, ValueId};
+pub(crate) use call::shown;
+pub(crate) use mask::{has_tensors, makes_mask};
+use netc_ir::{Builder, ElemType, Func, Layer, Module, OpId, SourceOp, Type, ValueId};
 use netc_pass::{Dialect, LowerError, Meaning, OpContext};
 
-use crate::legacy::{self, Era};
+use crate::legacy::tensorflow::{self, NoTwin};
+use crate::legacy::{self, Era, Modern};
 use call::Call;
 use mask::Attaches;
 
@@ -50,22 +52,13 @@ pub struct KerasDialect;
 
 impl Dialect for KerasDialect {
     fn lower(&self, builder: &mut Builder<'_>, context: OpContext<'_>) -> netc_pass::Lowered {
-        let name = &*context.op.name;
-        let Some(entry) = entry(legacy::class_now(name)) else {
-            return Err(LowerError::Unknown { class: name.rsplit('.').next().unwrap_or(name).into() });
-        };
         let era = Era::of(&builder.module().attrs);
-        let layer = context.layer.map(|layer| legacy::modern(layer, era));
-        let context = OpContext { layer: layer.as_deref(), ..context };
-        let mut call = Call::new(builder, context);
-        if era == Era::Before3 && call.flag_arg(usize::MAX, "training")? {
-            // Keras 3's `predict` overrides it, Keras 2's does not.
-            return Err(call.unsupported("`training` = true in its call"));
+        match context.layer {
+            Some(layer) if era == Era::Before3 || legacy::is_legacy(&layer.config) => {
+                lower_modern(builder, context, layer, era)
+            }
+            Some(_) | None => lower(builder, context, era),
         }
-        if era == Era::Before3 {
-            call.as_in_keras_3()?;
-        }
-        meaning(&mut call, entry).map_err(|error| of_operands(builder, context, error))
     }
 
     fn makes_masks(&self, module: &Module) -> bool {
@@ -75,6 +68,49 @@ impl Dialect for KerasDialect {
     fn order(&self, func: &Func) -> Option<Vec<OpId>> {
         mask::order(func)
     }
+}
+
+fn lower(builder: &mut Builder<'_>, context: OpContext<'_>, era: Era) -> netc_pass::Lowered {
+    let name = &*context.op.name;
+    let Some(entry) = entry(legacy::class_now(name)) else {
+        return Err(LowerError::Unknown { class: name.rsplit('.').next().unwrap_or(name).into() });
+    };
+    let mut call = Call::new(builder, context);
+    if era == Era::Before3 && call.flag_arg(usize::MAX, "training")? {
+        // Keras 3's `predict` overrides it, Keras 2's does not.
+        return Err(call.unsupported("`training` = true in its call"));
+    }
+    if era == Era::Before3 {
+        call.as_in_keras_3()?;
+    }
+    meaning(&mut call, entry).map_err(|error| of_operands(builder, context, error))
+}
+
+/// Lowers what Keras 3 has for a call of a layer of before.
+fn lower_modern(builder: &mut Builder<'_>, context: OpContext<'_>, layer: &Layer, era: Era) -> netc_pass::Lowered {
+    let own = &context.op.name;
+    let unsupported = |what: String, types| LowerError::Unsupported { class: own.clone(), what, types };
+    let operands: Vec<Type> = context.operands.iter().map(|x| builder.ty(*x).clone()).collect();
+    let is_operation = tensorflow::is_operation(own);
+    let Modern { layer, call } = match legacy::modern_call(layer, &context.op.attrs, &operands, era) {
+        Ok(modern) => modern,
+        Err(NoTwin::Operation) => return Err(LowerError::Unknown { class: own.clone() }),
+        Err(NoTwin::With(what)) if is_operation => return Err(unsupported(what, Vec::new())),
+        Err(NoTwin::With(what)) => {
+            let class = own.rsplit('.').next().unwrap_or(own);
+            return Err(LowerError::Unsupported { class: class.into(), what, types: Vec::new() });
+        }
+    };
+    let name = if is_operation { layer.class.clone() } else { own.clone() };
+    let op = SourceOp { name, layer: context.op.layer, attrs: call.into_owned() };
+    // Keras 2 gives no mask to an operation of TensorFlow, and attaches none behind it.
+    let masks = if is_operation { &[][..] } else { context.masks };
+    let lowered = lower(builder, OpContext { op: &op, layer: Some(&layer), masks, ..context }, era);
+    lowered.map_err(|error| match error {
+        LowerError::Unknown { .. } if is_operation => LowerError::Unknown { class: own.clone() },
+        LowerError::Unsupported { what, types, .. } if is_operation => unsupported(what, types),
+        error => error,
+    })
 }
 
 fn meaning(call: &mut Call<'_, '_>, entry: &Entry) -> netc_pass::Lowered {

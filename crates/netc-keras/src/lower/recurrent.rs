@@ -127,7 +127,8 @@ fn steps_of<'a>(c: &mut Call<'a, '_>, cells: &[Placed<'a>]) -> Lowered {
             };
             cells.iter().map(zero).collect::<Done<_>>()?
         }
-        (n, [only]) if n == only.cell.states => vec![given],
+        (n, [only]) if n == only.cell.states => vec![given.concat()],
+        (_, _) if given.iter().map(Vec::len).eq(cells.iter().map(|cell| cell.cell.states)) => given,
         (n, _) => return Err(c.unsupported(format!("{n} initial states"))),
     };
     let weights = cells.iter().map(|cell| cell.of(c, |c| weights(c, cell))).collect::<Done<Vec<_>>>()?;
@@ -202,8 +203,8 @@ fn kept(
 /// What a recurrent layer is called with.
 pub(super) struct Sequence {
     pub(super) x: ValueId,
-    /// What it starts from; nothing where it starts from zeros.
-    pub(super) states: Vec<ValueId>,
+    /// What it starts from, as the call groups it; nothing where it starts from zeros.
+    pub(super) states: Vec<Vec<ValueId>>,
     pub(super) mask: Option<ValueId>,
 }
 
@@ -215,8 +216,7 @@ pub(super) fn sequence(c: &mut Call<'_, '_>) -> Done<Sequence> {
     if c.flag("time_major", false)? {
         return Err(c.unsupported("`time_major`"));
     }
-    let mut tensors = c.tensors_of_sequence()?;
-    let x = tensors.remove(0);
+    let (x, states) = c.sequence_and_states()?;
     let mask = c.mask(2)?;
     if c.flag("return_sequences", false)? {
         let passed = match c.given_mask(2, "mask")? {
@@ -225,7 +225,7 @@ pub(super) fn sequence(c: &mut Call<'_, '_>) -> Done<Sequence> {
         };
         c.attach(0, passed);
     }
-    Ok(Sequence { x, states: tensors, mask })
+    Ok(Sequence { x, states, mask })
 }
 
 /// What step `i` of `steps` reads of `sequence`.
@@ -366,18 +366,25 @@ fn columns(c: &mut Call<'_, '_>, x: ValueId, start: u64, end: u64) -> One {
 impl Call<'_, '_> {
     /// The sequence that a recurrent layer is called with, and the states that it starts from, if they are given: behind
     /// it in a list, or as an argument of their own.
-    fn tensors_of_sequence(&mut self) -> Done<Vec<ValueId>> {
-        let mut tensors = self.raw_inputs_beside(&["sequences", "sequence", "inputs"], &["initial_state", "mask"])?;
+    fn sequence_and_states(&mut self) -> Done<(ValueId, Vec<Vec<ValueId>>)> {
+        let tensors = self.raw_inputs_beside(&["sequences", "sequence", "inputs"], &["initial_state", "mask"])?;
+        let Some((x, behind)) = tensors.split_first() else { return Err(self.unsupported("no sequence")) };
+        let mut states: Vec<Vec<ValueId>> = behind.iter().map(|state| vec![*state]).collect();
         match self.arg(1, "initial_state") {
             None => {}
-            Some(states @ (Attr::Operand(_) | Attr::List(_))) => tensors.extend(self.tensors(Some(states))?),
+            Some(state @ Attr::Operand(_)) => states.push(self.tensors(Some(state))?),
+            Some(Attr::List(items)) => {
+                for item in items {
+                    states.push(self.tensors(Some(item))?);
+                }
+            }
             Some(Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Map(_)) => {
                 return Err(self.unsupported("such an `initial_state`"));
             }
         }
-        if tensors.is_empty() {
-            return Err(self.unsupported("no sequence"));
+        for state in states.iter_mut().flatten() {
+            *state = self.autocast(*state)?;
         }
-        tensors.into_iter().map(|x| self.autocast(x)).collect()
+        Ok((self.autocast(*x)?, states))
     }
 }

@@ -29,7 +29,7 @@ fn time_distributed(c: &mut Call<'_, '_>) -> Lowered {
         Some(mask) if reads_mask(object) => Some(mask_of_examples(c, mask)?),
         Some(_) | None => None,
     };
-    let results = c.apply("layer", object, &with(flat, mask), &[])?.results;
+    let results = c.apply("layer", object, Given { x: flat, mask, states: &[] }, &[])?.results;
     let back = |y: ValueId| {
         let dims = c.dims(y)?;
         let behind = dims.get(1..).unwrap_or_default();
@@ -38,9 +38,13 @@ fn time_distributed(c: &mut Call<'_, '_>) -> Lowered {
     results.into_iter().map(back).collect()
 }
 
-/// The operands of a call on `x` that gives a mask or none.
-fn with(x: ValueId, mask: Option<ValueId>) -> Vec<ValueId> {
-    [Some(x), mask].into_iter().flatten().collect()
+/// What a layer in a layer is called with.
+#[derive(Clone, Copy)]
+struct Given<'s> {
+    x: ValueId,
+    mask: Option<ValueId>,
+    /// The states that a recurrent layer begins from; none where it begins from zeros.
+    states: &'s [ValueId],
 }
 
 /// Whether the layer that `object` declares has an argument `mask` that changes what it computes.
@@ -64,7 +68,8 @@ fn mask_of_examples(c: &mut Call<'_, '_>, mask: ValueId) -> One {
 fn spectral_normalization(c: &mut Call<'_, '_>) -> Lowered {
     let x = c.input()?;
     let object = c.object("layer")?;
-    let Meaning { results, masks, .. } = c.apply("layer", object, &[x], &c.attached_to_first())?;
+    let Meaning { results, masks, .. } =
+        c.apply("layer", object, Given { x, mask: None, states: &[] }, &c.attached_to_first())?;
     masks.into_iter().enumerate().for_each(|(i, mask)| c.attach(i, mask));
     let elem = c.elem(x);
     results.into_iter().map(|y| Ok(c.b.cast(y, elem)?)).collect()
@@ -75,9 +80,13 @@ const RECURRENT: &[&str] = &["keras.SimpleRNN", "keras.GRU", "keras.LSTM"];
 
 fn bidirectional(c: &mut Call<'_, '_>) -> Lowered {
     let tensors = c.raw_inputs_beside(&["inputs", "sequences"], &["initial_state", "mask"])?;
-    let [x] = tensors[..] else { return Err(c.unsupported("initial states")) };
-    if c.arg(1, "initial_state").is_some() {
-        return Err(c.unsupported("initial states"));
+    let [x] = tensors[..] else { return Err(c.unsupported(format!("{} sequences", tensors.len()))) };
+    let states = match c.arg(1, "initial_state") {
+        Some(states) => c.tensors(Some(states))?,
+        None => Vec::new(),
+    };
+    if states.len() % 2 != 0 {
+        return Err(c.unsupported(format!("{} initial states", states.len())));
     }
     let object = c.object("layer")?;
     for inner in [Some(object), c.get("backward_layer").and_then(Attr::as_map)].into_iter().flatten() {
@@ -87,11 +96,12 @@ fn bidirectional(c: &mut Call<'_, '_>) -> Lowered {
         }
     }
     let mask = c.mask(2)?;
-    let given = with(x, mask);
-    let forward = c.apply("forward_layer", &zeroing(object), &given, &[]).map_err(|error| merged_types(c, error))?;
+    let (first, last) = states.split_at(states.len() / 2);
+    let (given, turned_given) = (Given { x, mask, states: first }, Given { x, mask, states: last });
+    let forward = c.apply("forward_layer", &zeroing(object), given, &[]).map_err(|error| merged_types(c, error))?;
     let backward = match c.get("backward_layer").and_then(Attr::as_map) {
-        Some(own) => c.apply("backward_layer", &zeroing(own), &given, &[])?,
-        None => c.apply("backward_layer", &zeroing(&turned(object)), &given, &[])?,
+        Some(own) => c.apply("backward_layer", &zeroing(own), turned_given, &[])?,
+        None => c.apply("backward_layer", &zeroing(&turned(object)), turned_given, &[])?,
     };
     let (forward, backward) = (forward.results, backward.results);
     let flag = |key| object.get("config").and_then(|c| c.get(key)).and_then(Attr::as_bool) == Some(true);
@@ -170,8 +180,8 @@ impl<'a> Call<'a, '_> {
     }
 
     /// What a layer that is declared by `object`, and whose weights are below `place`, computes of a tensor, to which
-    /// `masks` are attached, and perhaps of a mask behind it.
-    fn apply(&mut self, place: &str, object: &Attrs, operands: &[ValueId], masks: &[Option<ValueId>]) -> Done<Meaning> {
+    /// `masks` are attached, and of what else it is `given`.
+    fn apply(&mut self, place: &str, object: &Attrs, given: Given<'_>, masks: &[Option<ValueId>]) -> Done<Meaning> {
         let class = dialect_class(object, Era::Keras3);
         let below = |at: &str| at.strip_prefix(place)?.strip_prefix('/').map(Into::into);
         let weights = self.weights().iter().filter_map(|(at, weight)| Some((below(at)?, *weight))).collect();
@@ -182,11 +192,20 @@ impl<'a> Call<'a, '_> {
             weights,
             assets: Vec::new(),
         };
-        let masked = operands.len() > 1;
-        let kwargs = if masked { Attrs::new().with("mask", Attr::Operand(1)) } else { Attrs::new() };
+        let mut operands = vec![given.x];
+        let mut kwargs = Attrs::new();
+        if let Some(mask) = given.mask {
+            operands.push(mask);
+            kwargs.set("mask", Attr::Operand(1));
+        }
+        if !given.states.is_empty() {
+            let numbers = (operands.len() as u32..).take(given.states.len());
+            kwargs.set("initial_state", Attr::List(numbers.map(Attr::Operand).collect()));
+            operands.extend(given.states);
+        }
         let attrs = Attrs::new().with("args", Attr::List(vec![Attr::Operand(0)])).with("kwargs", kwargs);
         let op = SourceOp { name: class, layer: None, attrs };
-        let context = OpContext { op: &op, layer: Some(&layer), operands, masks };
+        let context = OpContext { op: &op, layer: Some(&layer), operands: &operands, masks };
         KerasDialect.lower(self.b, context).map_err(|error| {
             let LowerError::Unknown { class } = error else { return error };
             self.unsupported(format!("the layer `{class}` in it,"))

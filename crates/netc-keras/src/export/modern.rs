@@ -1,0 +1,73 @@
+//! What differs in the files of models of before Keras 3: declarations and calls are looked at as those of Keras 3, and
+//! losses are layers.
+
+use std::borrow::Cow;
+
+use netc_ir::{Attrs, Func, Layer, LayerId, OpId, Type};
+
+use super::{Container, Exporter, Scope, is_chain, unknown};
+use crate::error::Problem;
+use crate::legacy::tensorflow::{self, NoTwin};
+use crate::legacy::{self, Era, Modern, losses};
+use crate::order::calls_beside;
+
+impl<'m> Exporter<'m> {
+    /// The declaration of a layer with its call `op`, as Keras 3 has both.
+    pub(super) fn modern_call(&self, scope: &Scope<'m>, id: LayerId, op: OpId) -> Result<Modern<'m>, Problem> {
+        let (layer, op) = (&self.module[id], &scope.func[op]);
+        let operands: Vec<Type> = op.operands.iter().map(|x| scope.func[*x].ty.clone()).collect();
+        let Some(call) = op.kind.attrs() else {
+            return Ok(Modern { layer: self.declaration(id), call: Cow::Owned(Attrs::new()) });
+        };
+        let modern = legacy::modern_call(layer, call, &operands, self.era).map_err(|no| {
+            let what = layer.class.strip_prefix("keras.").unwrap_or(&layer.class);
+            let note = match no {
+                NoTwin::Operation => format!("`keras.ops` has no operation that computes what `{what}` does"),
+                NoTwin::With(with) if tensorflow::is_operation(what) => {
+                    format!("`keras.ops` has no operation for `{what}` with {with}")
+                }
+                NoTwin::With(with) => format!("it is called with {with}"),
+            };
+            Problem::NotKeras { place: format!("layer `{}`", layer.name), note }
+        })?;
+        let gives = |key| modern.call.get("kwargs").and_then(|k| k.get(key)).is_some_and(|value| !value.is_null());
+        let sequence =
+            op.operands.first().filter(|_| self.era == Era::Before3 && gives("initial_state") && !gives("mask"));
+        if sequence.is_some_and(|x| unknown::may_carry_mask(self.module, scope.func, *x)) {
+            let note = "it is called with initial states and reads a mask, which Keras 3 gives to no such call";
+            return Err(Problem::NotKeras { place: format!("layer `{}`", layer.name), note: note.into() });
+        }
+        Ok(modern)
+    }
+
+    /// The declaration of a layer as an archive has it: that which all its calls have in common.
+    pub(super) fn modern(&self, scope: &Scope<'m>, id: LayerId) -> Result<Cow<'m, Layer>, Problem> {
+        if !tensorflow::is_operation(&self.module[id].class) {
+            return Ok(self.declaration(id));
+        }
+        let mut found: Option<Cow<'m, Layer>> = None;
+        for op in scope.calls.get(&id).into_iter().flatten() {
+            let layer = self.modern_call(scope, id, *op)?.layer;
+            if found.as_ref().is_some_and(|found| *found != layer) {
+                let note = "its calls have different arguments, which are of the operation in Keras 3";
+                return Err(Problem::NotKeras { place: format!("layer `{}`", layer.name), note: note.into() });
+            }
+            found = Some(layer);
+        }
+        Ok(found.unwrap_or_else(|| self.declaration(id)))
+    }
+
+    /// The calls that no output needs and that the file has: those that losses and metrics need.
+    pub(super) fn calls_beside(&self, func: &Func) -> Vec<OpId> {
+        match (self.container, self.era) {
+            (Container::Hdf5, Era::Before3) => calls_beside(func, &losses::calls(self.module, func)),
+            (Container::Archive | Container::Hdf5 | Container::Tfjs, _) => Vec::new(),
+        }
+    }
+
+    /// Whether the function is written as a Sequential model, in which Keras 3 has layers alone.
+    pub(super) fn is_chain(&self, func: &Func) -> bool {
+        let has_operations = || func.layers().iter().any(|id| tensorflow::is_operation(&self.module[*id].class));
+        is_chain(self.module, func) && (self.is_old() || !has_operations())
+    }
+}

@@ -1,0 +1,80 @@
+//! What a message says of tensors that netc does not know enough of.
+
+use netc_ir::{Func, Module, OpId, OpKind, Type, ValueId};
+
+use crate::legacy::tensorflow;
+use crate::lower::makes_mask;
+
+fn is_known(ty: &Type) -> bool {
+    ty.dims.is_some() && ty.elem != netc_ir::ElemType::Any
+}
+
+/// The layer that leaves the type of what is called `name` open, which a function of the module gives: its name and its
+/// class.
+pub(super) fn maker(module: &Module, name: &str) -> Option<(String, String)> {
+    let mut name = name;
+    // From stage to stage: each gives what a later one takes.
+    for _ in 0..=module.funcs.len() {
+        let outputs = module.funcs.iter().flat_map(|func| func.outputs.iter().map(move |output| (func, output)));
+        let mut unknown = outputs.filter(|(func, output)| &*output.name == name && !is_known(&func[output.value].ty));
+        let (func, output) = unknown.next()?;
+        match first_unknown(func, output.value) {
+            Ok(op) => {
+                let layer = func[op].kind.layer()?;
+                return Some((module[layer].name.to_string(), func[op].kind.name().to_string()));
+            }
+            Err(param) => name = &func.params.get(param)?.name,
+        }
+    }
+    None
+}
+
+/// The op that reads known types alone and gives one that is not, from which `value` comes; or the parameter.
+fn first_unknown(func: &Func, mut value: ValueId) -> Result<OpId, usize> {
+    loop {
+        let Some(op) = func.producer(value) else {
+            let param = func.params.iter().position(|param| param.value == value);
+            return Err(param.unwrap_or(usize::MAX));
+        };
+        match func[op].operands.iter().find(|operand| !is_known(&func[**operand].ty)) {
+            Some(operand) => value = *operand,
+            None => return Ok(op),
+        }
+    }
+}
+
+/// Whether Keras 2 may attach a mask to the value.
+pub(super) fn may_carry_mask(module: &Module, func: &Func, value: ValueId) -> bool {
+    let makes = |func: &Func| func.ops().any(|(_, op)| op.kind.layer().is_some_and(|layer| makes_mask(&module[layer])));
+    let is_part = &*func.name != netc_ir::MAIN;
+    let mut waiting = vec![value];
+    let mut seen = std::collections::BTreeSet::new();
+    while let Some(value) = waiting.pop() {
+        if !seen.insert(value) {
+            continue;
+        }
+        let Some(op) = func.producer(value) else {
+            if is_part && module.funcs.iter().any(makes) {
+                return true;
+            }
+            continue;
+        };
+        let op = &func[op];
+        if let OpKind::Call(call) = &op.kind
+            && makes(&module[call.callee])
+        {
+            return true;
+        }
+        let Some(layer) = op.kind.layer().map(|layer| &module[layer]) else { continue };
+        if makes_mask(layer) {
+            return true;
+        }
+        let says = |key: &str| layer.config.get("config").and_then(|c| c.get(key)).and_then(netc_ir::Attr::as_bool);
+        // Neither operations of TensorFlow nor the last step of a sequence carry one.
+        let ends = tensorflow::is_operation(&layer.class) || says("return_sequences") == Some(false);
+        if !ends {
+            waiting.extend(&op.operands);
+        }
+    }
+    false
+}

@@ -1,0 +1,161 @@
+//! Calls of layers of before Keras 3, as Keras 3 makes them.
+
+use std::borrow::Cow;
+
+use netc_ir::{Attr, Attrs, Layer, Type};
+
+use super::old_call::{self, BARE};
+use super::tensorflow::{self, NoTwin};
+use super::{Era, modern};
+
+/// A declaration and a call of it, as Keras 3 has them.
+pub(crate) struct Modern<'a> {
+    pub(crate) layer: Cow<'a, Layer>,
+    pub(crate) call: Cow<'a, Attrs>,
+}
+
+/// Layers that Keras 2 calls with the states they begin from in one list with the sequence.
+const RECURRENT: &[&str] = &[
+    "keras.Bidirectional",
+    "keras.ConvLSTM1D",
+    "keras.ConvLSTM2D",
+    "keras.ConvLSTM3D",
+    "keras.GRU",
+    "keras.LSTM",
+    "keras.RNN",
+    "keras.SimpleRNN",
+];
+
+/// Keys of calls and configurations for the constants of a recurrent layer.
+const CONSTANTS: &[&str] = &["constants", "num_constants"];
+
+/// Whether the class is one of recurrent layers.
+pub(super) fn is_recurrent(class: &str) -> bool {
+    RECURRENT.iter().any(|of| of.strip_prefix("keras.") == Some(class))
+}
+
+/// The build configuration of a recurrent layer that was built for a list: the sequence comes first in it.
+pub(super) fn of_sequence(built: &Attr) -> Attr {
+    let Some(Attr::List(shapes)) = built.get("input_shape") else { return built.clone() };
+    match shapes.first() {
+        Some(first @ Attr::List(_)) => Attrs::new().with("input_shape", first.clone()).into(),
+        Some(_) | None => built.clone(),
+    }
+}
+
+/// The declaration `layer` with its call `call` on tensors of the types `operands`, as Keras 3 has both.
+pub(crate) fn modern_call<'a>(
+    layer: &'a Layer,
+    call: &'a Attrs,
+    operands: &[Type],
+    era: Era,
+) -> Result<Modern<'a>, NoTwin> {
+    if era == Era::Keras3 {
+        return Ok(Modern { layer: modern(layer, era), call: Cow::Borrowed(call) });
+    }
+    if tensorflow::is_operation(&layer.class) {
+        let (layer, call) = tensorflow::modern(layer, call, operands)?;
+        return Ok(Modern { layer: Cow::Owned(layer), call: Cow::Owned(call) });
+    }
+    let call =
+        if RECURRENT.contains(&&*layer.class) { recurrent(layer, call).map_err(NoTwin::With)? } else { call.clone() };
+    Ok(Modern { layer: modern(layer, era), call: Cow::Owned(plain(call)) })
+}
+
+/// The call with its constants as they are.
+fn plain(mut call: Attrs) -> Attrs {
+    call.remove(BARE);
+    if let Some(args) = call.get("args").map(without_marks) {
+        call.set("args", args);
+    }
+    call
+}
+
+fn without_marks(tree: &Attr) -> Attr {
+    match tree {
+        Attr::List(_) if old_call::constant_of(tree).is_some() => {
+            old_call::constant_of(tree).cloned().unwrap_or(Attr::Null)
+        }
+        Attr::List(items) => Attr::List(items.iter().map(without_marks).collect()),
+        Attr::Map(map) => Attr::Map(map.iter().map(|(key, value)| (key.clone(), without_marks(value))).collect()),
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => tree.clone(),
+    }
+}
+
+/// The call of a recurrent layer, with the states that it begins from in an argument of their own.
+fn recurrent(layer: &Layer, call: &Attrs) -> Result<Attrs, String> {
+    let (mut call, config) = (call.clone(), layer.config.get("config"));
+    let mut named = call.get("kwargs").and_then(Attr::as_map).cloned().unwrap_or_default();
+    let says = |map: Option<&Attrs>, key| map.and_then(|map| map.get(key)).is_some_and(|value| !value.is_null());
+    if CONSTANTS.iter().any(|key| says(Some(&named), key) || says(config.and_then(Attr::as_map), key)) {
+        return Err("`constants`, which Keras 3 does not have".into());
+    }
+    named.remove("constants");
+    if !says(Some(&named), "initial_state") {
+        named.remove("initial_state");
+    }
+    if let Some([Attr::List(items)]) = call.get("args").and_then(Attr::as_list)
+        && let Some((sequence, states)) = items.split_first().filter(|(_, states)| !states.is_empty())
+    {
+        named.set("initial_state", Attr::List(states.to_vec()));
+        call.set("args", Attr::List(vec![sequence.clone()]));
+    }
+    if let Some(states) = named.get("initial_state").filter(|states| !is_of_tensors(states)) {
+        return Err(format!("`initial_state` = {}", crate::lower::shown(states)));
+    }
+    Ok(call.with("kwargs", named))
+}
+
+/// Whether there is nothing but tensors in an argument.
+fn is_of_tensors(argument: &Attr) -> bool {
+    match argument {
+        Attr::Operand(_) => true,
+        Attr::List(items) => items.iter().all(is_of_tensors),
+        Attr::Map(map) => map.iter().all(|(_, value)| is_of_tensors(value)),
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The modern call of a layer of the class `class` that is called with `args` and `kwargs`.
+    fn called(class: &str, config: Attrs, args: Vec<Attr>, kwargs: Attrs) -> Result<Attrs, NoTwin> {
+        let declared = Attrs::new().with("class_name", class).with("config", config);
+        let class = format!("keras.{class}").into();
+        let layer = Layer { name: "l".into(), class, config: declared, weights: Vec::new(), assets: Vec::new() };
+        let call = crate::call::call_attrs(Attr::List(args), Attr::Map(kwargs));
+        modern_call(&layer, &call, &[], Era::Before3).map(|modern| modern.call.into_owned())
+    }
+
+    fn tensors(range: std::ops::Range<u32>) -> Attr {
+        Attr::List(range.map(Attr::Operand).collect())
+    }
+
+    #[test]
+    fn initial_states_have_an_argument_of_their_own() {
+        let null = Attrs::new().with("initial_state", Attr::Null).with("constants", Attr::Null);
+        for (class, kwargs) in [("LSTM", Attrs::new()), ("ConvLSTM2D", Attrs::new()), ("Bidirectional", null)] {
+            let call = called(class, Attrs::new(), vec![tensors(0..3)], kwargs).unwrap();
+            assert_eq!(call.get("args"), Some(&tensors(0..1)), "{class}");
+            assert_eq!(call.get("kwargs"), Some(&Attrs::new().with("initial_state", tensors(1..3)).into()), "{class}");
+        }
+    }
+
+    #[test]
+    fn other_lists_of_tensors_stay() {
+        let call = called("Add", Attrs::new(), vec![tensors(0..3)], Attrs::new()).unwrap();
+        assert_eq!(call.get("args"), Some(&Attr::List(vec![tensors(0..3)])));
+    }
+
+    #[test]
+    fn constants_of_cells_are_refused() {
+        let refused = |config, kwargs| {
+            let call = called("RNN", config, vec![tensors(0..3)], kwargs);
+            assert!(matches!(&call, Err(NoTwin::With(note)) if note.contains("`constants`")), "{call:?}");
+        };
+        refused(Attrs::new().with("num_constants", Attr::Int(1)), Attrs::new());
+        refused(Attrs::new(), Attrs::new().with("constants", tensors(2..3)));
+    }
+}

@@ -1,0 +1,106 @@
+//! `Lambda`: functions as Keras 2 and Keras 3 write them. Their bytecode is carried as the text that it is, and never run.
+
+use netc_ir::{Attr, Attrs};
+
+/// Keys that say what kind of function Keras 2 wrote under another key, and the module that it is from.
+const ABOUT: &[&str] = &["function_type", "module", "output_shape_type", "output_shape_module"];
+
+/// The keys under which a `Lambda` has functions.
+const FUNCTIONS: &[&str] = &["function", "output_shape"];
+
+/// The configuration of a `Lambda` as Keras 3 writes it.
+pub(super) fn modern(config: &Attrs) -> Attrs {
+    let is_bytecode = |key: &str| config.get(&format!("{key}_type")).and_then(Attr::as_str) == Some("lambda");
+    let kept =
+        config.iter().filter(|(key, value)| !ABOUT.contains(&&**key) && !(&**key == "output_shape" && value.is_null()));
+    let now = |(key, value): &(_, Attr)| {
+        let key: &netc_ir::Name = key;
+        let value = if FUNCTIONS.contains(&&**key) && is_bytecode(key) { bytecode(value) } else { value.clone() };
+        (key.clone(), value)
+    };
+    kept.map(now).collect()
+}
+
+/// `[code, defaults, closure]` in an object of Keras 3.
+fn bytecode(function: &Attr) -> Attr {
+    let Some([code, defaults, closure]) = function.as_list() else { return function.clone() };
+    // Python takes defaults in a tuple alone, which Keras 3 makes of those that are in one list with the code.
+    let code = if defaults.is_null() { code.clone() } else { function.clone() };
+    let config = Attrs::new().with("code", code).with("defaults", Attr::Null).with("closure", closure.clone());
+    Attrs::new().with("class_name", "__lambda__").with("config", config).into()
+}
+
+/// Whether the modern configuration has bytecode.
+pub(super) fn has_bytecode(config: &Attrs) -> bool {
+    FUNCTIONS.iter().filter_map(|key| config.get(key)).any(is_bytecode)
+}
+
+fn is_bytecode(function: &Attr) -> bool {
+    function.get("class_name").and_then(Attr::as_str) == Some("__lambda__")
+}
+
+/// Why Keras 3 cannot load the modern configuration.
+pub(super) fn refused(config: &Attrs) -> Option<String> {
+    if config.get("mask").is_some_and(|mask| !mask.is_null()) {
+        return Some("Keras 3 reads no function that makes the mask of a `Lambda`".into());
+    }
+    if !config.get("function").is_some_and(|f| is_bytecode(f) || f.as_str().is_some()) {
+        return Some("its function is neither Python bytecode nor the name of a function".into());
+    }
+    let arguments = config.get("arguments").and_then(Attr::as_map);
+    let is_object = |value: &Attr| value.as_map().is_some();
+    let object = arguments.and_then(|all| all.iter().find(|(_, value)| is_object(value)));
+    object.map(|(key, _)| format!("its argument `{key}` is an object, which Keras 3 may take for another"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn function(defaults: Attr) -> Attr {
+        Attr::List(vec!["4wE=".into(), defaults, Attr::Null])
+    }
+
+    fn declared(function: Attr, kind: &str) -> Attrs {
+        Attrs::new()
+            .with("name", "l")
+            .with("function", function)
+            .with("function_type", kind)
+            .with("module", "__main__")
+            .with("output_shape", Attr::Null)
+            .with("output_shape_type", "raw")
+            .with("output_shape_module", Attr::Null)
+    }
+
+    fn code(config: &Attrs) -> Option<&Attr> {
+        config.get("function")?.get("config")?.get("code")
+    }
+
+    #[test]
+    fn bytecode_is_an_object_and_nothing_is_said_about_it() {
+        let modern = modern(&declared(function(Attr::Null), "lambda"));
+        assert_eq!(modern.iter().map(|(key, _)| &**key).collect::<Vec<_>>(), ["name", "function"]);
+        assert_eq!(code(&modern), Some(&"4wE=".into()));
+        assert!(has_bytecode(&modern));
+        assert_eq!(refused(&modern), None);
+    }
+
+    #[test]
+    fn defaults_stay_in_a_list_with_the_code() {
+        let with = function(Attr::List(vec![2.0.into()]));
+        assert_eq!(code(&modern(&declared(with.clone(), "lambda"))), Some(&with));
+    }
+
+    #[test]
+    fn a_function_that_has_a_name_keeps_it() {
+        let modern = modern(&declared("sin".into(), "function"));
+        assert_eq!(modern.get("function"), Some(&"sin".into()));
+        assert!(!has_bytecode(&modern));
+    }
+
+    #[test]
+    fn functions_of_masks_are_refused() {
+        let config = declared(function(Attr::Null), "lambda").with("mask", function(Attr::Null));
+        assert!(refused(&modern(&config)).is_some_and(|note| note.contains("mask")));
+    }
+}

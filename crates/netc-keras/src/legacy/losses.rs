@@ -1,0 +1,30 @@
+//! Losses and metrics that a model of Keras 2 adds by itself (`add_loss`, `add_metric`): layers that no output needs.
+
+use netc_ir::{Func, LayerId, Module, Name, OpId};
+
+use super::Era;
+
+/// The classes of the layers that Keras 2 makes of them.
+const CLASSES: &[&str] = &["keras.AddLoss", "keras.AddMetric"];
+
+fn adds(module: &Module, layer: Option<LayerId>) -> bool {
+    layer.is_some_and(|layer| CLASSES.contains(&&*module[layer].class))
+}
+
+/// The calls of `func` that add a loss or a metric.
+pub(crate) fn calls(module: &Module, func: &Func) -> Vec<OpId> {
+    func.ops().filter(|(_, op)| adds(module, op.kind.layer())).map(|(id, _)| id).collect()
+}
+
+/// The names of the layers that add losses and metrics to a model of Keras 2. Only an HDF5 file keeps them.
+pub fn losses(module: &Module) -> Vec<Name> {
+    if Era::of(&module.attrs) == Era::Keras3 {
+        return Vec::new();
+    }
+    let layers = module.funcs.iter().flat_map(|func| func.layers());
+    let mut names: Vec<Name> =
+        layers.filter(|layer| adds(module, Some(*layer))).map(|layer| module[layer].name.clone()).collect();
+    names.sort();
+    names.dedup();
+    names
+}

@@ -1,0 +1,224 @@
+//! Calls as Keras 2 writes them in `inbound_nodes`: the first argument, with `[layer, call, output, kwargs]` for each
+//! tensor in it. See `Node.serialize` and `process_node` of Keras 2.
+
+use netc_ir::{Attr, Attrs, Name};
+
+use super::Era;
+use super::tensorflow;
+use crate::call::{Call, TensorRef, call_attrs, history, number_leaves};
+use crate::error::Problem;
+
+/// What stands in the place of a layer where the first argument has a constant: `["_CONSTANT_VALUE", -1, value, kwargs]`.
+const CONSTANT: &str = "_CONSTANT_VALUE";
+
+/// The attribute of a call whose one tensor is not in a list, of a layer that does not say so by its class.
+pub(crate) const BARE: &str = "bare";
+
+/// Whether the entry is a call of before Keras 3, which may be a dict of tensors.
+pub(crate) fn is_old(node: &Attr, era: Era) -> bool {
+    let is_new =
+        || node.get("args").is_some_and(|a| !is_leaf(a)) && node.get("kwargs").is_some_and(|k| k.as_map().is_some());
+    match node {
+        Attr::List(_) => true,
+        Attr::Map(_) => era == Era::Before3 && !is_new(),
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => false,
+    }
+}
+
+/// Reads the call of a layer of the class `class`.
+pub(crate) fn read(node: &Attr, class: &str, place: &str) -> Result<Call, Problem> {
+    let mut reader = Reader { tensors: Vec::new(), named: Attrs::new(), place };
+    let mut first = reader.first(node)?;
+    let keeps_lists = tensorflow::is_operation(class);
+    if let (false, Some([one])) = (keeps_lists, node.as_list())
+        && is_leaf(one)
+        && let Attr::List(items) = &mut first
+        && let Some(tensor) = items.pop()
+    {
+        first = tensor;
+    }
+    let Reader { mut tensors, named, .. } = reader;
+    let is_tensor = |leaf: &Attr| Ok(leaf.as_list().filter(|items| items.len() == 3).and_then(history));
+    let kwargs = number_leaves(&Attr::Map(named), &mut tensors, &mut { is_tensor })?;
+    let mut attrs = call_attrs(Attr::List(vec![first]), kwargs);
+    if is_leaf(node) && !keeps_lists {
+        attrs.set(BARE, true);
+    }
+    Ok(Call { attrs, tensors })
+}
+
+struct Reader<'p> {
+    tensors: Vec<TensorRef>,
+    /// The arguments that have names. Each tensor has them all; Keras takes those of the last.
+    named: Attrs,
+    place: &'p str,
+}
+
+impl Reader<'_> {
+    /// The first argument, with tensors numbered as Keras flattens it.
+    fn first(&mut self, tree: &Attr) -> Result<Attr, Problem> {
+        let wrong = || Problem::config(self.place, "a tensor of the call is not [layer, node, tensor]");
+        if is_leaf(tree) {
+            let items = tree.as_list().unwrap_or_default();
+            if let Some(Attr::Map(map)) = items.get(3) {
+                self.named = map.clone();
+            }
+            return match constant_in(items) {
+                Some(value) => Ok(constant(value)),
+                None => {
+                    self.tensors.push(history(items).ok_or_else(wrong)?);
+                    Ok(Attr::Operand((self.tensors.len() - 1) as u32))
+                }
+            };
+        }
+        match tree {
+            Attr::List(items) => Ok(Attr::List(items.iter().map(|item| self.first(item)).collect::<Result<_, _>>()?)),
+            Attr::Map(map) => {
+                let mut keys: Vec<&Name> = map.iter().map(|(key, _)| key).collect();
+                keys.sort();
+                let mut read = map.clone();
+                for key in keys {
+                    if let Some(value) = map.get(key) {
+                        read.set(key.clone(), self.first(value)?);
+                    }
+                }
+                Ok(Attr::Map(read))
+            }
+            Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => {
+                Err(wrong())
+            }
+        }
+    }
+}
+
+/// Whether a part of the first argument is a tensor or a constant (`convert_inner_node_data` of Keras 2).
+fn is_leaf(tree: &Attr) -> bool {
+    matches!(tree.as_list(), Some([Attr::Str(_), _, _] | [Attr::Str(_), _, _, _]))
+}
+
+fn constant_in(leaf: &[Attr]) -> Option<&Attr> {
+    match leaf {
+        [Attr::Str(mark), _, value, ..] if &**mark == CONSTANT => Some(value),
+        _ => None,
+    }
+}
+
+/// A constant in the arguments of a call. One that is a list or a dict stays as it was written, so that no part of it is
+/// taken for an argument of its own.
+fn constant(value: &Attr) -> Attr {
+    match value {
+        Attr::List(_) | Attr::Map(_) => Attr::List(vec![CONSTANT.into(), Attr::Int(-1), value.clone()]),
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => value.clone(),
+    }
+}
+
+/// The constant that a part of the arguments is, where it is a list or a dict.
+pub(crate) fn constant_of(arg: &Attr) -> Option<&Attr> {
+    constant_in(arg.as_list().filter(|_| is_leaf(arg))?)
+}
+
+/// The entry of `inbound_nodes` for the call `call` of a layer of the class `class`, where `tensor` is what stands for
+/// `$i`. `None` where Keras 2 has no such call.
+pub(crate) fn write(call: &Attrs, class: &str, tensor: &impl Fn(u32) -> Attr, named: &Attr) -> Option<Attr> {
+    let Some([first]) = call.get("args").and_then(Attr::as_list) else { return None };
+    let is_bare = tensorflow::is_operation(class) || call.get(BARE).and_then(Attr::as_bool) == Some(true);
+    let written = entry(first, tensor, named);
+    Some(if is_leaf(&written) && !is_bare { Attr::List(vec![written]) } else { written })
+}
+
+fn entry(tree: &Attr, tensor: &impl Fn(u32) -> Attr, named: &Attr) -> Attr {
+    let leaf = |items: &[Attr]| Attr::List(items.iter().chain([named]).cloned().collect());
+    match tree {
+        Attr::Operand(i) => leaf(tensor(*i).as_list().unwrap_or_default()),
+        Attr::List(items) if is_leaf(tree) => leaf(items),
+        Attr::List(items) => Attr::List(items.iter().map(|item| entry(item, tensor, named)).collect()),
+        Attr::Map(map) => {
+            Attr::Map(map.iter().map(|(key, value)| (key.clone(), entry(value, tensor, named))).collect())
+        }
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) => {
+            leaf(&[CONSTANT.into(), Attr::Int(-1), tree.clone()])
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::fill;
+    use crate::json;
+
+    /// The arguments that are read, and the entry that is written of them, which must be the one that was read.
+    #[track_caller]
+    fn check(class: &str, node: &str, args: &str) -> Call {
+        let node = json::parse(node).unwrap();
+        let call = Call::read(&node, class, Era::Before3, "layer").unwrap();
+        let shown = fill(call.attrs.get("args").unwrap(), &|i| format!("${i}").as_str().into());
+        assert_eq!(shown, json::parse(args).unwrap());
+        let tensor = |i: u32| {
+            let TensorRef { layer, node, tensor, .. } = &call.tensors[i as usize];
+            Attr::List(vec![Attr::str(&**layer), Attr::Int(*node as i128), Attr::Int(*tensor as i128)])
+        };
+        let named = fill(call.attrs.get("kwargs").unwrap(), &tensor);
+        assert_eq!(write(&call.attrs, class, &tensor, &named), Some(node));
+        call
+    }
+
+    #[test]
+    fn one_tensor_is_in_a_list_of_its_own() {
+        let call = check("keras.Dense", r#"[["x", 0, 0, {}]]"#, r#"["$0"]"#);
+        assert_eq!(call.attrs.get(BARE), None);
+    }
+
+    #[test]
+    fn one_tensor_without_a_list_is_told_apart() {
+        let call = check("custom.Own", r#"["x", 0, 0, {}]"#, r#"["$0"]"#);
+        assert_eq!(call.attrs.get(BARE), Some(&Attr::Bool(true)));
+    }
+
+    #[test]
+    fn operations_of_tensorflow_take_lists_of_one() {
+        check("tf.nn.relu", r#"["x", 0, 0, {"name": null}]"#, r#"["$0"]"#);
+        check("tf.concat", r#"[["x", 0, 0, {"axis": 1}]]"#, r#"[["$0"]]"#);
+    }
+
+    #[test]
+    fn lists_and_dicts_keep_their_structure() {
+        check("keras.Add", r#"[["x", 0, 0, {}], ["y", 1, 2, {}]]"#, r#"[["$0", "$1"]]"#);
+        check("keras.RNN", r#"[["x", 0, 0, {}], [["y", 0, 1, {}], ["y", 0, 2, {}]]]"#, r#"[["$0", ["$1", "$2"]]]"#);
+        check("custom.Own", r#"[[["x", 0, 0, {}]]]"#, r#"[[["$0"]]]"#);
+        let call =
+            check("custom.Own", r#"{"b": ["x", 0, 0, {}], "a": [["y", 0, 0, {}]]}"#, r#"[{"b": "$1", "a": ["$0"]}]"#);
+        assert_eq!(call.tensors.iter().map(|t| &*t.layer).collect::<Vec<_>>(), ["y", "x"]);
+    }
+
+    #[test]
+    fn constants_stay_what_they_are() {
+        check("tf.math.subtract", r#"["_CONSTANT_VALUE", -1, 1.0, {"y": ["x", 0, 0], "name": null}]"#, "[1.0]");
+        check(
+            "tf.math.multiply",
+            r#"["_CONSTANT_VALUE", -1, [1.0, 2.0], {"y": ["x", 0, 0]}]"#,
+            r#"[["_CONSTANT_VALUE", -1, [1.0, 2.0]]]"#,
+        );
+        check(
+            "tf.stack",
+            r#"[["x", 0, 0, {}], [["_CONSTANT_VALUE", -1, 1, {}], ["_CONSTANT_VALUE", -1, 2, {}]]]"#,
+            r#"[["$0", [1, 2]]]"#,
+        );
+    }
+
+    #[test]
+    fn tensors_in_named_arguments_are_found_wherever_they_are() {
+        let slices = r#"["x", 0, 0, {"slice_spec": [{"start": null, "stop": ["n", 0, 0], "step": null}, 0]}]"#;
+        let call = check("tf.__operators__.getitem", slices, r#"["$0"]"#);
+        assert_eq!(call.tensors.iter().map(|t| &*t.layer).collect::<Vec<_>>(), ["x", "n"]);
+        check("tf.reshape", r#"["x", 0, 0, {"shape": [["n", 0, 0], 2, 2]}]"#, r#"["$0"]"#);
+    }
+
+    #[test]
+    fn what_is_no_tensor_is_refused() {
+        for node in [r#"[["x", 0]]"#, r#"[["x", "y", 0, {}]]"#, r#"["x"]"#, "[1]"] {
+            let node = json::parse(node).unwrap();
+            assert!(Call::read(&node, "keras.Dense", Era::Before3, "layer").is_err());
+        }
+    }
+}

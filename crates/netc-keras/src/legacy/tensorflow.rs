@@ -1,0 +1,333 @@
+//! Operations of TensorFlow in models of Keras 2, and what they are in `keras.ops`.
+//!
+//! Keras 2 makes a layer (`TFOpLambda`, `SlicingOpLambda`) of each operation or operator of TensorFlow that is applied to a
+//! tensor of a model. The layer says which one it is, its call has the arguments. Keras 3 makes an operation of its own
+//! (`keras.ops.Softmax`), whose declaration has most of the arguments. So the modern form is one of a declaration with its
+//! call: [`modern`].
+
+mod twins;
+
+use netc_ir::{Attr, Attrs, ElemType, Layer, Name, Type};
+
+use super::old_call;
+use crate::names::dtype_name;
+
+/// The classes of layers that Keras 2 makes of operations.
+const LAYERS: &[&str] = &["SlicingOpLambda", "TFOpLambda"];
+
+/// The dialect's name for the class of a layer that is an operation of TensorFlow: `tf.nn.relu`.
+pub(crate) fn class_of(entry: &Attrs) -> Option<Name> {
+    entry.get("class_name").and_then(Attr::as_str).filter(|class| LAYERS.contains(class))?;
+    let function = entry.get("config")?.get("function")?.as_str()?;
+    let is_word = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    function.split('.').all(is_word).then(|| format!("tf.{function}").into())
+}
+
+/// Whether the dialect's class is an operation of TensorFlow.
+pub(crate) fn is_operation(class: &str) -> bool {
+    class.starts_with("tf.")
+}
+
+/// Why a call of an operation is none of `keras.ops`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NoTwin {
+    /// `keras.ops` has no operation that computes the same.
+    Operation,
+    /// It has one, but not with this.
+    With(String),
+}
+
+/// An operation of TensorFlow that `keras.ops` has too.
+struct Twin {
+    /// What TensorFlow calls it, without `tf.`.
+    of: &'static str,
+    /// Where Keras 3 has it: a module of `keras.src.ops`.
+    module: &'static str,
+    /// Its class there.
+    class: &'static str,
+    /// Moves the arguments of the call to where the operation of Keras has them.
+    map: fn(&mut Mapping<'_>) -> Mapped,
+}
+
+type Mapped = Result<(), String>;
+
+/// The operation of `keras.ops` that computes what the layer does in the call `call` on tensors of the types `operands`: its
+/// declaration and its call.
+pub(crate) fn modern(layer: &Layer, call: &Attrs, operands: &[Type]) -> Result<(Layer, Attrs), NoTwin> {
+    let function = layer.class.strip_prefix("tf.").unwrap_or_default();
+    let twin = twins::ALL.iter().find(|twin| twin.of == function).ok_or(NoTwin::Operation)?;
+    let mut mapping = Mapping::new(call, operands);
+    (twin.map)(&mut mapping).and_then(|()| mapping.nothing_left()).map_err(NoTwin::With)?;
+    let Mapping { args, mut config, instead, .. } = mapping;
+    let class = instead.unwrap_or(twin.class);
+    config.set("name", &*layer.name);
+    let declared = Attrs::new()
+        .with("module", format!("keras.src.ops.{}", twin.module).as_str())
+        .with("class_name", class)
+        .with("config", config)
+        .with("registered_name", class)
+        .with("name", &*layer.name);
+    let class = format!("keras.ops.{class}").into();
+    let layer = Layer { class, config: declared, ..layer.clone() };
+    Ok((layer, crate::call::call_attrs(Attr::List(args), Attr::Map(Attrs::new()))))
+}
+
+/// The arguments of a call of TensorFlow's, on their way into a declaration of Keras 3 and its call.
+struct Mapping<'a> {
+    first: Option<&'a Attr>,
+    /// Those with names that are not moved yet.
+    named: Vec<(&'a str, &'a Attr)>,
+    operands: &'a [Type],
+    /// What the type of constants is: that of the tensors.
+    elem: Option<ElemType>,
+    args: Vec<Attr>,
+    config: Attrs,
+    /// Another class of the same module, where the arguments ask for it.
+    instead: Option<&'static str>,
+}
+
+impl<'a> Mapping<'a> {
+    fn new(call: &'a Attrs, operands: &'a [Type]) -> Self {
+        let first = call.get("args").and_then(Attr::as_list).and_then(<[Attr]>::first);
+        let named = call.get("kwargs").and_then(Attr::as_map).into_iter().flat_map(Attrs::iter);
+        // What the ops of a TensorFlow graph are called has no meaning.
+        let named = named.filter(|(key, value)| &**key != "name" && !value.is_null());
+        let named = named.map(|(key, value)| (&**key, value)).collect();
+        let elem = operands.first().map(|ty| ty.elem);
+        Self { first, named, operands, elem, args: Vec::new(), config: Attrs::new(), instead: None }
+    }
+
+    /// Takes the argument called `name`, if the call gives it.
+    fn take(&mut self, name: &str) -> Option<&'a Attr> {
+        let at = self.named.iter().position(|(key, _)| *key == name)?;
+        Some(self.named.remove(at).1)
+    }
+
+    fn require(&mut self, name: &str) -> Result<&'a Attr, String> {
+        self.take(name).ok_or_else(|| format!("no `{name}` in its call"))
+    }
+
+    fn nothing_left(&self) -> Mapped {
+        match self.named.first() {
+            Some((name, value)) => Err(format!("`{name}` = {}", shown(value))),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives the operation of Keras the first argument.
+    fn first(&mut self) -> Mapped {
+        let first = self.first.ok_or("no arguments in its call")?;
+        let value = self.tensor(first)?;
+        self.args.push(value);
+        Ok(())
+    }
+
+    /// Gives it the argument `name` too.
+    fn also(&mut self, name: &str) -> Mapped {
+        let value = self.require(name)?;
+        let value = self.tensor(value)?;
+        self.args.push(value);
+        Ok(())
+    }
+
+    /// Gives it the list of tensors that is the first argument.
+    fn list(&mut self) -> Mapped {
+        let items = self.first.filter(|first| old_call::constant_of(first).is_none()).and_then(Attr::as_list);
+        let items = items.ok_or("a tensor in place of a list")?;
+        let items = items.iter().map(|item| self.tensor(item)).collect::<Result<_, _>>()?;
+        self.args.push(Attr::List(items));
+        Ok(())
+    }
+
+    /// A tensor or a constant. TensorFlow makes one of the other tensors' type of a list of numbers, which Keras would take
+    /// for a tensor of its own default type.
+    fn tensor(&self, value: &Attr) -> Result<Attr, String> {
+        let value = old_call::constant_of(value).unwrap_or(value);
+        match value {
+            Attr::Operand(_) | Attr::Int(_) | Attr::Float(_) => Ok(value.clone()),
+            Attr::List(_) if is_of_numbers(value) => {
+                let elem = self.elem.filter(|elem| *elem != ElemType::Any).ok_or("a constant of unknown type")?;
+                Ok(array(value, dtype_name(elem)))
+            }
+            Attr::List(_) | Attr::Null | Attr::Bool(_) | Attr::Str(_) | Attr::Map(_) => {
+                Err(format!("{} in place of a tensor", shown(value)))
+            }
+        }
+    }
+
+    /// Says the argument `name` as `key` of the declaration, as `read` makes it; nothing where the call does not give it.
+    fn key(&mut self, name: &str, key: &str, read: fn(&Attr) -> Option<Attr>) -> Mapped {
+        let Some(value) = self.take(name) else { return Ok(()) };
+        let read = read(value).ok_or_else(|| format!("`{name}` = {}", shown(value)))?;
+        self.config.set(key, read);
+        Ok(())
+    }
+
+    /// The same with what TensorFlow takes where the call does not give it.
+    fn key_or(&mut self, name: &str, key: &str, read: fn(&Attr) -> Option<Attr>, default: impl Into<Attr>) -> Mapped {
+        self.config.set(key, default);
+        self.key(name, key, read)
+    }
+
+    /// The same of an argument that must be given.
+    fn key_of(&mut self, name: &str, key: &str, read: fn(&Attr) -> Option<Attr>) -> Mapped {
+        if self.named.iter().all(|(given, _)| *given != name) {
+            return Err(format!("no `{name}` in its call"));
+        }
+        self.key(name, key, read)
+    }
+
+    /// Takes an argument that has to be `default` where it is given: Keras has no other.
+    fn only(&mut self, name: &str, default: impl Into<Attr>) -> Mapped {
+        let default = default.into();
+        let is_default =
+            |value: &Attr| *value == default || value.as_f64().is_some() && value.as_f64() == default.as_f64();
+        match self.take(name) {
+            Some(value) if !is_default(value) => Err(format!("`{name}` = {}", shown(value))),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Takes arguments that say nothing of what is computed.
+    fn ignore(&mut self, names: &[&str]) {
+        self.named.retain(|(name, _)| !names.contains(name));
+    }
+
+    /// Refuses tensors of another type: TensorFlow computes something else of them than Keras does.
+    fn only_types(&self, is_same: impl Fn(ElemType) -> bool) -> Mapped {
+        match self.operands.iter().find(|ty| !is_same(ty.elem)) {
+            Some(ty) if ty.elem == ElemType::Any => Err("a tensor of unknown type".into()),
+            Some(ty) => Err(format!("a tensor of type {ty}")),
+            None => Ok(()),
+        }
+    }
+
+    fn only_floats(&self) -> Mapped {
+        self.only_types(ElemType::is_float)
+    }
+}
+
+/// A constant tensor, as Keras 3 writes a NumPy array.
+fn array(value: &Attr, dtype: &str) -> Attr {
+    let config = Attrs::new().with("value", value.clone()).with("dtype", dtype);
+    Attrs::new().with("class_name", "__numpy__").with("config", config).into()
+}
+
+/// Whether a list has numbers and lists of numbers alone.
+fn is_of_numbers(value: &Attr) -> bool {
+    match value {
+        Attr::List(items) => items.iter().all(is_of_numbers),
+        Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) => true,
+        Attr::Null | Attr::Str(_) | Attr::Map(_) | Attr::Operand(_) => false,
+    }
+}
+
+/// An argument in a message.
+fn shown(value: &Attr) -> String {
+    crate::lower::shown(old_call::constant_of(value).unwrap_or(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use netc_ir::Dim;
+
+    use super::*;
+
+    fn called(function: &str, first: Attr, kwargs: Attrs, elem: ElemType) -> Result<(Layer, Attrs), NoTwin> {
+        let config = Attrs::new().with("name", "l").with("function", function);
+        let declared = Attrs::new().with("class_name", "TFOpLambda").with("config", config);
+        let class = class_of(&declared).unwrap();
+        let layer = Layer { name: "l".into(), class, config: declared, weights: Vec::new(), assets: Vec::new() };
+        let call = crate::call::call_attrs(Attr::List(vec![first]), Attr::Map(kwargs));
+        modern(&layer, &call, &[Type::new(elem, [Dim::Known(2), Dim::Known(3)])])
+    }
+
+    fn x() -> Attr {
+        Attr::Operand(0)
+    }
+
+    /// The call of `function` on a matrix of floats with `kwargs` is one of `class` with `config`, besides its name.
+    #[track_caller]
+    fn check(function: &str, kwargs: Attrs, class: &str, config: Attrs, args: Vec<Attr>) {
+        let (layer, call) = called(function, x(), kwargs, ElemType::F32).unwrap();
+        assert_eq!(&*layer.class, class);
+        assert_eq!(layer.config.get("config"), Some(&Attr::Map(config.with("name", "l"))));
+        assert_eq!(call.get("args"), Some(&Attr::List(args)));
+    }
+
+    #[track_caller]
+    fn check_refused(function: &str, kwargs: Attrs, elem: ElemType, expected: &str) {
+        let found = called(function, x(), kwargs, elem).map(|(layer, _)| layer.class);
+        assert_eq!(found, Err(NoTwin::With(expected.into())));
+    }
+
+    #[test]
+    fn an_operation_has_one_twin() {
+        let mut names: Vec<&str> = twins::ALL.iter().map(|twin| twin.of).collect();
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
+    }
+
+    #[test]
+    fn arguments_go_where_keras_has_them() {
+        let none = Attrs::new;
+        check("nn.softmax", none(), "keras.ops.Softmax", none().with("axis", -1), vec![x()]);
+        check("nn.gelu", none(), "keras.ops.Gelu", none().with("approximate", false), vec![x()]);
+        check("math.multiply", none().with("y", 2.0), "keras.ops.Multiply", none(), vec![x(), 2.0.into()]);
+        check(
+            "math.reduce_sum",
+            none().with("axis", Attr::ints([1])),
+            "keras.ops.Sum",
+            none().with("axis", 1),
+            vec![x()],
+        );
+        let sizes = none().with("num_or_size_splits", Attr::ints([1, 2])).with("axis", 1);
+        let places = none().with("indices_or_sections", Attr::ints([1])).with("axis", 1);
+        check("split", sizes, "keras.ops.Split", places, vec![x()]);
+    }
+
+    #[test]
+    fn constant_arrays_have_the_type_of_the_tensor() {
+        let (_, call) = called("math.add", x(), Attrs::new().with("y", Attr::ints([1, 2, 3])), ElemType::F16).unwrap();
+        let array = call.get("args").and_then(|args| args.as_list()?.get(1)?.get("config")?.get("dtype"));
+        assert_eq!(array, Some(&"float16".into()));
+    }
+
+    #[test]
+    fn slices_are_those_of_keras_3() {
+        let slice = |start| Attrs::new().with("start", start).with("stop", Attr::Null).with("step", Attr::Null);
+        let spec = Attr::List(vec![slice(Attr::Int(1)).into(), Attr::Null]);
+        let (_, call) =
+            called("__operators__.getitem", x(), Attrs::new().with("slice_spec", spec), ElemType::F32).unwrap();
+        let new = Attrs::new().with("class_name", "__slice__").with("config", slice(Attr::Int(1)));
+        let key = Attr::List(vec![new.into(), Attr::Null]);
+        assert_eq!(call.get("args"), Some(&Attr::List(vec![x(), key])));
+    }
+
+    #[test]
+    fn what_keras_computes_otherwise_is_refused() {
+        let none = Attrs::new;
+        assert_eq!(called("nn.local_response_normalization", x(), none(), ElemType::F32), Err(NoTwin::Operation));
+        check_refused("math.truediv", none().with("y", 2), ElemType::I32, "a tensor of type i32[2,3]");
+        check_refused("math.reduce_mean", none(), ElemType::Any, "a tensor of unknown type");
+        check_refused("math.cumsum", none().with("reverse", true), ElemType::F32, "`reverse` = true");
+        check_refused(
+            "reshape",
+            none().with("shape", Attr::List(vec![x(), Attr::Int(2)])),
+            ElemType::F32,
+            "`shape` = [a tensor, 2]",
+        );
+        check_refused("__operators__.eq", none(), ElemType::F32, "no `y` in its call");
+    }
+
+    #[test]
+    fn only_words_name_an_operation() {
+        let class = |function: &str| {
+            class_of(
+                &Attrs::new().with("class_name", "TFOpLambda").with("config", Attrs::new().with("function", function)),
+            )
+        };
+        assert_eq!(class("nn.relu").as_deref(), Some("tf.nn.relu"));
+        assert_eq!(["", "a b", "a..b", "x{", "tf/x"].map(class), [const { None }; 5]);
+    }
+}
