@@ -20,6 +20,7 @@ mod import;
 mod json;
 mod legacy;
 pub mod lower;
+mod model_masks;
 mod names;
 mod order;
 mod read;

@@ -12,6 +12,7 @@ mod category;
 mod conv;
 mod conv_recurrent;
 mod conv_transpose;
+mod declared;
 mod dense;
 mod einsum;
 mod elementwise;
@@ -37,7 +38,7 @@ mod tests;
 mod wrapper;
 
 pub(crate) use mask::has_tensors;
-use netc_ir::{Builder, ElemType, Func, Module, OpId, ValueId};
+use netc_ir::{Attr, Builder, ElemType, Func, Module, OpId, ValueId};
 use netc_pass::{Dialect, LowerError, Meaning, OpContext};
 
 use crate::legacy::{self, Era};
@@ -65,7 +66,20 @@ impl Dialect for KerasDialect {
         if era == Era::Before3 {
             call.as_in_keras_3()?;
         }
-        meaning(&mut call, entry).map_err(|error| of_operands(builder, context, error))
+        let answer = meaning(&mut call, entry);
+        let types = if answer.is_err() { declared::types(&call) } else { Vec::new() };
+        answer.map_err(|error| {
+            let error = declared::of_integers(builder.module(), context.layer, of_operands(builder, context, error));
+            match &error {
+                LowerError::Unsupported { types: known, .. } if known.is_empty() => error.giving(types),
+                LowerError::Unsupported { .. }
+                | LowerError::Unknown { .. }
+                | LowerError::Config { .. }
+                | LowerError::Weight { .. }
+                | LowerError::Operands(_)
+                | LowerError::Infer(_) => error,
+            }
+        })
     }
 
     fn makes_masks(&self, module: &Module) -> bool {
@@ -74,6 +88,19 @@ impl Dialect for KerasDialect {
 
     fn order(&self, func: &Func) -> Option<Vec<OpId>> {
         mask::order(func)
+    }
+}
+
+/// Whether a layer of the class leaves the mask of its one tensor on its result.
+pub(crate) fn passes_mask(class: &str, config: Option<&Attr>) -> bool {
+    match class.strip_prefix("keras.") {
+        Some("LSTM" | "GRU" | "SimpleRNN" | "RNN" | "Bidirectional") => {
+            let inner = config.and_then(|config| config.get("layer")).and_then(|layer| layer.get("config"));
+            let says = |config: &Attr| config.get("return_sequences").and_then(Attr::as_bool);
+            inner.or(config).and_then(says) == Some(true)
+        }
+        Some(_) => entry(class).is_some_and(|entry| matches!(entry.attaches, Attaches::Given(_))),
+        None => false,
     }
 }
 
