@@ -28,6 +28,7 @@ mod sharded;
 mod stack;
 mod text;
 mod tfjs;
+mod ties;
 mod weights;
 mod write;
 

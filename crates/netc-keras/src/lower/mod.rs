@@ -38,10 +38,11 @@ mod tests;
 mod wrapper;
 
 pub(crate) use mask::has_tensors;
-use netc_ir::{Attr, Builder, ElemType, Func, Module, OpId, ValueId};
+use netc_ir::{Attr, Builder, ElemType, Func, LayerId, Module, OpId, ValueId};
 use netc_pass::{Dialect, LowerError, Meaning, OpContext};
 
 use crate::legacy::{self, Era};
+use crate::ties::ties;
 use call::Call;
 use mask::Attaches;
 
@@ -84,6 +85,10 @@ impl Dialect for KerasDialect {
 
     fn makes_masks(&self, module: &Module) -> bool {
         mask::makes_masks(module)
+    }
+
+    fn ties(&self, module: &Module) -> Vec<(LayerId, LayerId)> {
+        ties(module)
     }
 
     fn order(&self, func: &Func) -> Option<Vec<OpId>> {
