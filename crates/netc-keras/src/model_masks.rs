@@ -24,11 +24,10 @@ pub(crate) fn without_attached(
     if inputs.len() != masks.len() || kwargs.iter().any(is_other) {
         return None;
     }
+    let graph = Graph { module, func };
     let value = |leaf: &Attr| if let Attr::Operand(i) = leaf { operands.get(*i as usize).copied() } else { None };
     for (input, mask) in inputs.iter().zip(&masks).filter(|(_, mask)| !mask.is_null()) {
-        if !is_attached(module, func, value(input)?, value(mask)?) {
-            return None;
-        }
+        graph.is_attached(value(input)?, value(mask)?, 0)?;
     }
     let kept = inputs.iter().filter(|input| has_tensors(input)).count();
     let without = attrs.clone().with("kwargs", kwargs.clone().with("mask", Attr::Null));
@@ -48,44 +47,125 @@ fn leaves(tree: &Attr) -> Vec<&Attr> {
     }
 }
 
-/// Whether `mask` is what Keras attaches to `x`, as far as netc follows the layers that `x` comes through.
-fn is_attached(module: &Module, func: &Func, mut x: ValueId, mask: ValueId) -> bool {
-    loop {
-        let Some((op, source)) = made_by(func, x) else { return false };
-        let Some(input) = op.operands.first().copied() else { return false };
-        let config = source.layer.and_then(|id| module[id].config.get("config"));
-        let says = |key: &str| config.and_then(|config| config.get(key));
-        match &*source.name {
-            "keras.Embedding" => {
-                let zero = Attr::Int(0);
-                return says("mask_zero").and_then(Attr::as_bool) == Some(true) && differs(func, mask, input, &zero);
+/// More layers than a mask is followed through.
+const MAX_DEPTH: usize = 64;
+
+/// The graph that a mask is followed in.
+struct Graph<'a> {
+    module: &'a Module,
+    func: &'a Func,
+}
+
+/// An op of a layer or operation.
+#[derive(Clone, Copy)]
+struct Made<'a> {
+    op: &'a Op,
+    source: &'a SourceOp,
+    config: Option<&'a Attr>,
+}
+
+impl Made<'_> {
+    /// The tensor that is the argument at `position`, or the one called `name`.
+    fn argument(&self, position: usize, name: &str) -> Option<&Attr> {
+        let args = self.source.attrs.get("args").and_then(Attr::as_list);
+        let named = self.source.attrs.get("kwargs").and_then(|kwargs| kwargs.get(name));
+        args.and_then(|args| args.get(position)).or(named).filter(|argument| !argument.is_null())
+    }
+
+    fn tensor(&self, argument: Option<&Attr>) -> Option<ValueId> {
+        if let Some(Attr::Operand(i)) = argument { self.op.operands.get(*i as usize).copied() } else { None }
+    }
+
+    fn tensors(&self, argument: Option<&Attr>) -> Option<Vec<ValueId>> {
+        argument?.as_list()?.iter().map(|item| self.tensor(Some(item))).collect()
+    }
+
+    fn says(&self, key: &str) -> Option<&Attr> {
+        self.config.and_then(|config| config.get(key))
+    }
+
+    fn axis(&self) -> Option<i64> {
+        self.says("axis").and_then(axis)
+    }
+}
+
+impl<'a> Graph<'a> {
+    fn made(&self, value: ValueId) -> Option<Made<'a>> {
+        let op = &self.func[self.func.producer(value)?];
+        let OpKind::Source(source) = &op.kind else { return None };
+        let config = source.layer.and_then(|id| self.module[id].config.get("config"));
+        Some(Made { op, source, config })
+    }
+
+    /// What made `value`, if it is this operation of `keras.ops`.
+    fn made_by(&self, value: ValueId, operation: &str) -> Option<Made<'a>> {
+        self.made(value).filter(|made| made.source.name.strip_prefix("keras.ops.") == Some(operation))
+    }
+
+    /// Whether `mask` is what Keras attaches to `x`, as far as netc follows the layers that `x` comes through.
+    fn is_attached(&self, x: ValueId, mask: ValueId, depth: usize) -> Option<()> {
+        let made = self.made(x).filter(|_| depth < MAX_DEPTH)?;
+        let first = made.argument(0, "inputs");
+        match made.source.name.strip_prefix("keras.")? {
+            "Embedding" => {
+                made.says("mask_zero").filter(|zero| zero.as_bool() == Some(true))?;
+                self.differs(mask, made.tensor(first)?, &Attr::Int(0))
             }
-            "keras.Masking" => {
-                let Some(value) = says("mask_value") else { return false };
-                let any = made_by(func, mask).filter(|(_, source)| &*source.name == "keras.ops.Any");
-                let Some((op, source)) = any else { return false };
-                let config = source.layer.and_then(|id| module[id].config.get("config"));
-                let over_last = config.and_then(|config| config.get("axis")).and_then(axis) == Some(-1);
-                return over_last && op.operands.first().is_some_and(|ne| differs(func, *ne, input, value));
+            "Masking" => {
+                let any = self.made_by(mask, "Any").filter(|any| any.axis() == Some(-1))?;
+                self.differs(any.tensor(any.argument(0, "x"))?, made.tensor(first)?, made.says("mask_value")?)
             }
-            class if passes_mask(class, config) => {
-                let args = source.attrs.get("args").and_then(Attr::as_list).and_then(<[Attr]>::first);
-                if args != Some(&Attr::Operand(0)) {
-                    return false;
+            "Add" | "Subtract" | "Average" | "Maximum" | "Minimum" | "Multiply" => {
+                let (mut mask, inputs) = (mask, made.tensors(first)?);
+                let (first, others) = inputs.split_first()?;
+                for x in others.iter().rev() {
+                    let either = self.made_by(mask, "LogicalOr")?;
+                    self.is_attached(*x, either.tensor(either.argument(1, "x2"))?, depth + 1)?;
+                    mask = either.tensor(either.argument(0, "x1"))?;
                 }
+                self.is_attached(*first, mask, depth + 1)
+            }
+            "Concatenate" => {
+                let any = self.made_by(mask, "Any").filter(|any| any.axis() == Some(-1))?;
+                let joined = self.made_by(any.tensor(any.argument(0, "x"))?, "Concatenate")?;
+                let (inputs, masks) = (made.tensors(first)?, joined.tensors(joined.argument(0, "xs"))?);
+                let same = joined.axis() == made.axis() && inputs.len() == masks.len();
+                let mut pairs = inputs.iter().zip(&masks).filter(|_| same);
+                pairs.try_for_each(|(x, mask)| self.is_spread(*x, *mask, depth + 1))?;
+                same.then_some(())
+            }
+            _ if passes_mask(&made.source.name, made.config) => {
+                let x = made.tensor(made.source.attrs.get("args")?.as_list()?.first())?;
                 // The mask that the call gives it, or that of its only tensor.
-                match source.attrs.get("kwargs").and_then(|kwargs| kwargs.get("mask")) {
-                    None | Some(Attr::Null) => x = input,
-                    Some(Attr::Operand(i)) => return op.operands.get(*i as usize) == Some(&mask),
-                    Some(
-                        Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::List(_) | Attr::Map(_),
-                    ) => {
-                        return false;
-                    }
+                match made.source.attrs.get("kwargs").and_then(|kwargs| kwargs.get("mask")).filter(|m| !m.is_null()) {
+                    Some(given) => made.tensor(Some(given)).filter(|given| *given == mask).map(|_| ()),
+                    None => self.is_attached(x, mask, depth + 1),
                 }
             }
-            _ => return false,
+            _ => None,
         }
+    }
+
+    /// Whether `mask` is the one of `x`, for each of its numbers; true where it has none.
+    fn is_spread(&self, x: ValueId, mask: ValueId, depth: usize) -> Option<()> {
+        if let Some(ones) = self.made_by(mask, "OnesLike") {
+            // Of an input it is certain that it has no mask.
+            let is_input = self.func.producer(x).is_none();
+            return (is_input && ones.tensor(ones.argument(0, "x")) == Some(x)).then_some(());
+        }
+        let either = self.made_by(mask, "LogicalOr")?;
+        let spread = self.made_by(either.tensor(either.argument(0, "x1"))?, "ExpandDims")?;
+        let zeros = self.made_by(either.tensor(either.argument(1, "x2"))?, "ZerosLike")?;
+        let same = spread.axis() == Some(-1) && zeros.tensor(zeros.argument(0, "x")) == Some(x);
+        self.is_attached(x, spread.tensor(spread.argument(0, "x")).filter(|_| same)?, depth + 1)
+    }
+
+    /// Whether `value` says where `x` is not `number`.
+    fn differs(&self, value: ValueId, x: ValueId, number: &Attr) -> Option<()> {
+        let made = self.made_by(value, "NotEqual")?;
+        let (a, b) = (made.argument(1, "x2")?.as_f64()?, number.as_f64()?);
+        let same = a.to_bits() == b.to_bits() && made.tensor(made.argument(0, "x1")) == Some(x);
+        same.then_some(())
     }
 }
 
@@ -95,24 +175,4 @@ fn axis(attr: &Attr) -> Option<i64> {
         Some(_) => None,
         None => attr.as_int(),
     }
-}
-
-fn made_by(func: &Func, value: ValueId) -> Option<(&Op, &SourceOp)> {
-    let op = &func[func.producer(value)?];
-    match &op.kind {
-        OpKind::Source(source) => Some((op, source)),
-        OpKind::Call(_) | OpKind::Core(_) => None,
-    }
-}
-
-/// Whether `value` says where `x` is not `number`.
-fn differs(func: &Func, value: ValueId, x: ValueId, number: &Attr) -> bool {
-    let Some((op, source)) = made_by(func, value) else { return false };
-    let args = source.attrs.get("args").and_then(Attr::as_list);
-    let Some([Attr::Operand(0), other]) = args else { return false };
-    let same = match (other.as_f64(), number.as_f64()) {
-        (Some(a), Some(b)) => a.to_bits() == b.to_bits(),
-        (_, _) => false,
-    };
-    &*source.name == "keras.ops.NotEqual" && op.operands == [x] && same
 }
