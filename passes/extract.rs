@@ -88,7 +88,8 @@ fn check_masks(dissolved: &Dissolved<'_>, plan: &ExtractPlan, dialects: &Dialect
     let severed = MaskReads::of(&dissolved.module, dialects).severed(of_part);
     let Some(severed) = severed.filter(|severed| severed.certain) else { return Ok(()) };
     let text = severed.text(|op| dissolved.name(op));
-    Err(PassError(format!("the part severs a mask: {text}; let the part begin before that layer")))
+    let what = severed.what.words();
+    Err(PassError(format!("the part severs {what}: {text}; let the part begin before that layer")))
 }
 
 /// Makes `@main` of `module` the part that `plan`, which was made for it, says.

@@ -72,6 +72,14 @@ fn models_compute_what_keras_2_computed() {
 }
 
 #[test]
+fn archives_with_older_groups_compute_what_keras_2_computed() {
+    for name in ["groups_2_13", "groups_2_14"] {
+        let [inputs, outputs] = recorded(name);
+        assert_near(&run(&read(&file(&format!("{name}.keras"))), &inputs), &outputs, name);
+    }
+}
+
+#[test]
 fn a_keras_3_file_of_them_computes_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["nested", "spread_names", "chain", "bare_list", "recurrent", "slashes", "keras1_image"] {

@@ -1,32 +1,40 @@
-//! Which ops need each other for the masks that travel beside values.
+//! Which ops must stay in one model: for the masks that travel beside values, and for the layers that layers hold.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use netc_ir::{MAIN, Module, OpId};
+use netc_ir::{FuncId, LayerId, MAIN, Module, OpId, OpKind};
 use netc_pass::{Dialects, Fuel};
 
 use crate::lower::{MaskRead, OnError, lower_funcs};
 
-/// The masks of `@main` that are read by other ops than made them.
+/// The masks of `@main` that are read by other ops than made them, and the layers that others hold.
 ///
-/// No call mentions them, and models have no inputs for them: what makes a mask and what reads it must stay in one.
-pub(crate) struct MaskReads(Vec<MaskRead>);
+/// No call mentions masks, and models have no inputs for them: what makes a mask and what reads it must stay in one. So
+/// must a layer and one that holds it.
+pub(crate) struct MaskReads {
+    masks: Vec<MaskRead>,
+    /// An op that applies a layer which holds another one, with an op that applies that.
+    ties: Vec<(OpId, OpId)>,
+}
 
 impl MaskReads {
     /// Finds them by lowering `module`, if there are masks in it.
     pub(crate) fn of(module: &Module, dialects: &Dialects) -> Self {
+        let ties = ties(module, dialects);
         if !dialects.makes_masks(module) {
-            return Self(Vec::new());
+            return Self { masks: Vec::new(), ties };
         }
         // Keeping what cannot be lowered leaves nothing to fail.
         let lowered = lower_funcs(module, dialects, OnError::Keep, &mut Fuel::unlimited()).unwrap_or_default();
         let main = module.func_named(MAIN).and_then(|id| lowered.into_iter().nth(id.index()));
-        Self(main.map_or_else(Vec::new, |lowered| lowered.reads))
+        Self { masks: main.map_or_else(Vec::new, |lowered| lowered.reads), ties }
     }
 
-    /// The ops that make masks with those that are known to read them.
+    /// The ops that make masks with those that are known to read them, and the ops of layers that others hold with theirs.
     pub(crate) fn certain(&self) -> impl Iterator<Item = (OpId, OpId)> + '_ {
-        self.0.iter().filter(|read| read.certain).flat_map(|read| read.made_by.iter().map(|maker| (*maker, read.op)))
+        let certain = self.masks.iter().filter(|read| read.certain);
+        let masks = certain.flat_map(|read| read.made_by.iter().map(|maker| (*maker, read.op)));
+        masks.chain(self.ties.iter().map(|(holder, held)| (*held, *holder)))
     }
 
     /// The first read, certain ones before others, whose op has another part than one that made the mask. Ops without
@@ -36,26 +44,95 @@ impl MaskReads {
             let reader = part(read.op)?;
             let makers: BTreeSet<OpId> =
                 read.made_by.iter().copied().filter(|op| part(*op).as_ref() != Some(&reader)).collect();
-            Some(Severed { reader: read.op, maker: *makers.first()?, certain: read.certain })
+            Some(Severed { reader: read.op, maker: *makers.first()?, certain: read.certain, what: What::Mask })
         };
-        let all: Vec<Severed> = self.0.iter().filter_map(severed).collect();
-        all.iter().find(|severed| severed.certain).or(all.first()).copied()
+        let all: Vec<Severed> = self.masks.iter().filter_map(severed).collect();
+        let tie = self.ties.iter().find_map(|(holder, held)| {
+            let apart = part(*holder).is_some_and(|own| part(*held).as_ref() != Some(&own));
+            apart.then_some(Severed { reader: *holder, maker: *held, certain: true, what: What::Layer })
+        });
+        all.iter().find(|severed| severed.certain).copied().or(tie).or(all.first().copied())
     }
 }
 
-/// That a mask is made in one part and read in another.
+/// The ops of `@main` that apply layers which hold others, with those that apply these. A nested model counts as an op that
+/// applies all layers in it.
+fn ties(module: &Module, dialects: &Dialects) -> Vec<(OpId, OpId)> {
+    let ties = dialects.ties(module);
+    let Some(main) = module.func_named(MAIN).filter(|_| !ties.is_empty()) else { return Vec::new() };
+    let mut ops: BTreeMap<LayerId, Vec<OpId>> = BTreeMap::new();
+    for (op, kind) in module[main].ops().map(|(id, op)| (id, &op.kind)) {
+        let mut layers = BTreeSet::from_iter(kind.layer());
+        if let OpKind::Call(call) = kind {
+            add_layers(module, call.callee, &mut BTreeSet::new(), &mut layers);
+        }
+        layers.into_iter().for_each(|layer| ops.entry(layer).or_default().push(op));
+    }
+    let of = |layer: &LayerId| ops.get(layer).map_or(&[][..], Vec::as_slice);
+    let mut pairs = Vec::new();
+    for (holder, held) in &ties {
+        let (holders, held) = (of(holder), of(held));
+        // Those of either layer with one of the other: all must be in one part.
+        if let ([first, ..], [one, ..]) = (holders, held) {
+            pairs.extend(holders.iter().map(|op| (*op, *one)).chain(held.iter().map(|op| (*first, *op))));
+        }
+    }
+    pairs.retain(|(holder, held)| holder != held);
+    pairs
+}
+
+/// Adds the layers in a function and in those that it calls.
+fn add_layers(module: &Module, func: FuncId, seen: &mut BTreeSet<FuncId>, layers: &mut BTreeSet<LayerId>) {
+    if !seen.insert(func) {
+        return;
+    }
+    for (_, op) in module[func].ops() {
+        layers.extend(op.kind.layer());
+        if let OpKind::Call(call) = &op.kind {
+            add_layers(module, call.callee, seen, layers);
+        }
+    }
+}
+
+/// That a mask is made in one part and read in another, or a layer and one that holds it are in two parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Severed {
     pub(crate) maker: OpId,
     pub(crate) reader: OpId,
     /// Whether the reader is known to read masks; a layer without a meaning may.
     pub(crate) certain: bool,
+    pub(crate) what: What,
+}
+
+/// What is severed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum What {
+    /// A mask from what reads it.
+    Mask,
+    /// A layer from one that holds it.
+    Layer,
+}
+
+impl What {
+    /// In words: a cut severs it.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Mask => "a mask",
+            Self::Layer => "a layer from one that holds it",
+        }
+    }
 }
 
 impl Severed {
     /// What is severed, in words. `name` gives the name of an op.
     pub(crate) fn text(self, name: impl Fn(OpId) -> String) -> String {
         let (reader, maker) = (name(self.reader), name(self.maker));
+        if self.what == What::Layer {
+            return format!(
+                "`{reader}` and `{maker}` share a layer, which one of them has in its configuration, and Keras writes its \
+                 weights with `{maker}` alone"
+            );
+        }
         let reads = if self.certain { "reads" } else { "has no meaning to netc and may read" };
         format!("`{reader}` {reads} the mask that `{maker}` attaches to its result, and no mask leaves a model")
     }

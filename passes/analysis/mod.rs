@@ -26,7 +26,7 @@ pub use cost::{Cost, Costs};
 pub use cut_costs::{CutCost, cut_costs};
 pub(crate) use flat::Flat;
 pub(crate) use layers_alone::note_layers_alone;
-pub(crate) use masks::MaskReads;
+pub(crate) use masks::{MaskReads, What};
 pub(crate) use models::{Models, Slot, callee, sealed};
 pub use names::{CutError, CutPoint, OpNames, model_layers, resolve};
 pub(crate) use names::{CutPart, Names};

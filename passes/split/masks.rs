@@ -1,9 +1,9 @@
-//! Cuts that sever masks.
+//! Cuts that sever masks, or layers from those that hold them.
 
 use netc_pass::Dialects;
 
 use super::plan::SplitPlan;
-use crate::analysis::MaskReads;
+use crate::analysis::{MaskReads, What};
 use crate::dissolve::Dissolved;
 
 /// A mask that a stage would not find.
@@ -12,6 +12,7 @@ pub(super) struct SeveredMask {
     pub(super) boundary: usize,
     /// Whether the mask is known to be read.
     pub(super) certain: bool,
+    what: What,
     cut: String,
     text: String,
 }
@@ -24,9 +25,9 @@ pub(super) fn severed_mask(dissolved: &Dissolved<'_>, plan: &SplitPlan, dialects
         stage.ops.iter().for_each(|op| stage_of[op.index()] = Some(i));
     }
     let severed = reads.severed(|op| stage_of[op.index()])?;
-    let boundary = stage_of[severed.maker.index()]?;
+    let boundary = stage_of[severed.maker.index()].min(stage_of[severed.reader.index()])?;
     let (cut, text) = (plan.boundaries.get(boundary)?.spec.clone(), severed.text(|op| dissolved.name(op)));
-    Some(SeveredMask { boundary, certain: severed.certain, cut, text })
+    Some(SeveredMask { boundary, certain: severed.certain, what: severed.what, cut, text })
 }
 
 impl SeveredMask {
@@ -41,7 +42,7 @@ impl SeveredMask {
                 format!("the nearest one-tensor cuts that sever none are after `{a}` and after `{b}`")
             }
         };
-        format!("the cut `{}` severs a mask: {}; {nearest}", self.cut, self.text)
+        format!("the cut `{}` severs {}: {}; {nearest}", self.cut, self.what.words(), self.text)
     }
 
     /// What is said of a mask that may be read.

@@ -100,13 +100,13 @@ fn tiny_with(from: &str, to: &str) -> Vec<u8> {
 #[test]
 fn a_configuration_that_does_not_fit() {
     let folder = Folder::new()
-        .with("padding.keras", tiny_with(r#""padding": "same""#, r#""padding": "sideways""#))
+        .with("padding.keras", tiny_with(r#""padding": "same""#, r#""padding": 3"#))
         .with("filters.keras", tiny_with(r#""filters": 4"#, r#""filters": 5"#))
         .with("layer.keras", tiny_with(r#""keras_history": ["conv", 0, 0]"#, r#""keras_history": ["nowhere", 0, 0]"#))
         .with("call.keras", tiny_with(r#""keras_history": ["conv", 0, 0]"#, r#""keras_history": ["conv", 7, 0]"#))
         .with("cycle.keras", tiny_with(r#""keras_history": ["image", 0, 0]"#, r#""keras_history": ["norm", 0, 0]"#))
         .with("twice.keras", tiny_with(r#""name": "norm", "inbound"#, r#""name": "conv", "inbound"#));
-    check(&folder, "padding.keras", &["layer `conv`", "padding", "sideways"]);
+    check(&folder, "padding.keras", &["layer `conv`", "padding", "3"]);
     check(&folder, "layer.keras", &["`nowhere`"]);
     check(&folder, "call.keras", &["`conv`"]);
     check(&folder, "cycle.keras", &["cycle"]);

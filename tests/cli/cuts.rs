@@ -221,3 +221,33 @@ fn extract_reports_the_part() {
     let split = folder.netc(&["m.keras", "--pass", "split=masked"]).done();
     assert!(split.starts_with("model     net (Functional): 7 layers"), "{split}");
 }
+
+/// A head that holds the embedding in its configuration, as a user's class may.
+const TIED: &str = r#"netc 1
+weight w0 "emb/k" : f32[9,4] = rand(1, -0.5, 0.5)
+weight w1 "head/b" : f32[9] = rand(2, -0.5, 0.5)
+layer l0 "words" : keras.InputLayer {config = {batch_shape = [null, 5], dtype = "int32", name = "words"}}
+layer l1 "emb" : keras.Embedding {config = {name = "emb", trainable = true, input_dim = 9, output_dim = 4}, shared_object_id = 7} weights {vars/0 = w0}
+layer l2 "relu" : keras.ReLU {config = {name = "relu", trainable = true, max_value = null, negative_slope = 0.0, threshold = 0.0}}
+layer l3 "head" : custom.TiedHead {config = {name = "head", trainable = true, emb = {class_name = "Embedding", config = {name = "emb", trainable = true}, shared_object_id = 7}}} weights {vars/0 = w1}
+layer l4 "end" : keras.ReLU {config = {name = "end", trainable = true, max_value = null, negative_slope = 0.0, threshold = 0.0}}
+
+func @main(%words: i32[N,5] l0) -> (%end) attrs {class = "Functional", name = "net"} {
+  %emb = keras.Embedding l1(%words) {args = [$0], kwargs = {}} : f32[N,5,4] loc("emb")
+  %relu = keras.ReLU l2(%emb) {args = [$0], kwargs = {}} : f32[N,5,4] loc("relu")
+  %head = custom.TiedHead l3(%relu) {args = [$0], kwargs = {}} : f32[N,5,9] loc("head")
+  %end = keras.ReLU l4(%head) {args = [$0], kwargs = {}} : f32[N,5,9] loc("end")
+}
+"#;
+
+#[test]
+fn no_cut_parts_a_layer_from_one_that_holds_it() {
+    let folder = Folder::new().with("m.nir", TIED);
+    let table = folder.netc(&["cuts", "m.nir"]).out;
+    let names: Vec<&str> = table.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(names, ["head"]);
+    let reason = "`head` and `emb` share a layer";
+    folder.refuses(&["m.nir", "--pass", "split=relu", "-o", "s"], &[reason, "after `head`"]);
+    folder.refuses(&["m.nir", "--pass", "extract=relu..end", "-o", "s"], &[reason]);
+    folder.netc(&["m.nir", "--pass", "split=head"]).done();
+}

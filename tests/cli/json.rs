@@ -121,3 +121,106 @@ fn text_with_a_byte_order_mark_and_utf_16_are_read() {
     folder.refuses(&["inspect", "half.json"], &["half.json", "begins as UTF-16 text does"]);
     folder.refuses(&["inspect", "wide.json"], &["wide.json", "UTF-32"]);
 }
+
+/// The object of a layer in `config.json` with this configuration, built for this shape, that reads `from`.
+fn layer(class: &str, name: &str, config: &str, built_for: &str, from: &str) -> String {
+    let nodes = match from {
+        "" => "[]".into(),
+        _ => format!(
+            r#"[{{"args": [{{"class_name": "__keras_tensor__", "config": {{"keras_history": ["{from}", 0, 0]}}}}], "kwargs": {{}}}}]"#
+        ),
+    };
+    let module = if class.starts_with("My") { "mine" } else { "keras.layers" };
+    format!(
+        r#"{{"module": "{module}", "class_name": "{class}", "name": "{name}", "registered_name": null,
+            "config": {{"name": "{name}", "trainable": true, {config}}}, "build_config": {{"input_shape": {built_for}}},
+            "inbound_nodes": {nodes}}}"#
+    )
+}
+
+const INPUT: &str = r#""dtype": "float32", "batch_shape": [null, 4]"#;
+
+/// What `inspect` shows of the layers of a model.
+fn inspected(class: &str, layers: &[String]) -> String {
+    let last = r#""input_layers": [["x", 0, 0]], "output_layers": [["last", 0, 0]]"#;
+    let graph = if class == "Functional" { format!(", {last}") } else { String::new() };
+    let text = format!(
+        r#"{{"module": "keras", "class_name": "{class}", "registered_name": null,
+            "config": {{"name": "m", "layers": [{}]{graph}}}}}"#,
+        layers.join(", ")
+    );
+    Folder::new().with("m.json", &text).netc(&["inspect", "m.json"]).out
+}
+
+#[track_caller]
+fn assert_shows(table: &str, layer: &str, ty: &str) {
+    let row = table.lines().find(|line| line.starts_with(layer)).unwrap_or_default();
+    assert!(row.split_whitespace().any(|cell| cell == ty), "{layer}, expected {ty}:\n{table}");
+}
+
+#[test]
+fn a_shape_that_a_layer_was_first_built_for_overrides_nothing() {
+    for class in ["Sequential", "Functional"] {
+        let layers = [
+            layer("InputLayer", "x", INPUT, "null", ""),
+            layer("Flatten", "first", r#""data_format": "channels_last""#, "[null, 4]", "x"),
+            layer("Flatten", "last", r#""data_format": "channels_last""#, "[null, 7]", "first"),
+        ];
+        let table = inspected(class, &layers);
+        assert_shows(&table, "first", "f32[N,4]");
+        assert!(!table.contains('7'), "{table}");
+    }
+}
+
+#[test]
+fn an_unknown_layer_gives_what_its_reader_was_built_for() {
+    let layers = [
+        layer("InputLayer", "x", INPUT, "null", ""),
+        layer("MyScale", "first", r#""by": 2"#, "[null, 4]", "x"),
+        layer("Flatten", "last", r#""data_format": "channels_last""#, "[null, 3, 2]", "first"),
+    ];
+    for class in ["Sequential", "Functional"] {
+        assert_shows(&inspected(class, &layers), "first", "any[N,3,2]");
+    }
+}
+
+#[test]
+fn readers_that_were_built_for_other_shapes_agree_on_what_is_the_same() {
+    let flatten = r#""data_format": "channels_last""#;
+    let layers = [
+        layer("InputLayer", "x", INPUT, "null", ""),
+        layer("MyScale", "first", r#""by": 2"#, "[null, 4]", "x"),
+        layer("Flatten", "other", flatten, "[null, 3, 2]", "first"),
+        layer("Flatten", "last", flatten, "[null, 3, 5]", "first"),
+    ];
+    let table = inspected("Functional", &layers);
+    let row = table.lines().find(|line| line.starts_with("first")).unwrap();
+    assert!(row.contains("any[N,3,d"), "{table}");
+}
+
+#[test]
+fn stateful_layers_have_types_with_their_batch() {
+    let input = r#""dtype": "float32", "batch_shape": [2, 3, 5]"#;
+    let config = |more: &str| format!(r#""units": 4, "stateful": true, "return_sequences": true{more}"#);
+    let inner = format!(
+        r#""layer": {{"module": "keras.layers", "class_name": "GRU", "config": {{"name": "g", {}}}}}, "merge_mode": "concat""#,
+        config("")
+    );
+    for (input, class, config, ty) in [
+        (input, "LSTM", config(""), "f32[2,3,4]"),
+        (input, "GRU", config(r#", "dtype": "mixed_float16""#), "f16[2,3,4]"),
+        (input, "Bidirectional", inner, "f32[2,3,8]"),
+    ] {
+        let layers = [layer("InputLayer", "x", input, "null", ""), layer(class, "last", &config, "null", "x")];
+        assert_shows(&inspected("Sequential", &layers), "last", ty);
+    }
+}
+
+#[test]
+fn a_name_in_a_configuration_that_netc_does_not_know_does_not_refuse_the_file() {
+    let layers = [
+        layer("InputLayer", "x", r#""dtype": "float32", "batch_shape": [null, 8, 8, 1]"#, "null", ""),
+        layer("UpSampling2D", "last", r#""size": [2, 2], "interpolation": "of_tomorrow""#, "null", "x"),
+    ];
+    assert_shows(&inspected("Sequential", &layers), "last", "any[*]");
+}

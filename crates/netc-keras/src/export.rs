@@ -206,7 +206,15 @@ impl<'m> Exporter<'m> {
         let path = scope.next_group(&layer.class);
         let group = self.weights.at(&path);
         group.at("vars").set_text("name", &layer.name);
-        layer.weights.iter().for_each(|(place, weight)| group.add_weight(place, *weight));
+        let config = layer.config.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
+        // What is of before Keras 3 is written as the newest has it.
+        let is_older = self.era == Era::Keras3 && legacy::has_older_groups(&self.module.attrs);
+        for (place, weight) in &layer.weights {
+            match is_older {
+                true => group.add_weight(&legacy::older_place(&layer.class, &config, self.era, place), *weight),
+                false => group.add_weight(place, *weight),
+            }
+        }
         for (place, asset) in &layer.assets {
             let name = format!("{FOLDER}{}/{place}", path.trim_start_matches('/'));
             if self.assets.insert(name.clone(), *asset).is_some() {

@@ -1,17 +1,19 @@
 //! From the layers of one model, with their calls, to a function.
 
 use std::cmp::Reverse;
+use std::collections::btree_map;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use netc_ir::{
-    Attr, Attrs, Builder, CallOp, ElemType, FileId, Func, FuncId, LayerId, Loc, Module, Name, OpKind, SourceOp, Type,
-    UniqueNames, ValueId, call_types,
+    Attr, Attrs, Builder, CallOp, Dim, ElemType, FileId, Func, FuncId, LayerId, Loc, Module, Name, OpKind, SourceOp,
+    Type, UniqueNames, ValueId, call_types,
 };
 use netc_pass::{Dialects, LowerError};
 
-use crate::call::{Call, Recorded, Symbols, TensorRef};
+use crate::call::{Call, Recorded, Symbols, TensorRef, extents};
 use crate::error::Problem;
 use crate::legacy::Era;
+use crate::model_masks::without_attached;
 use crate::names::dtype_name;
 use crate::write::is_architecture;
 
@@ -56,10 +58,55 @@ pub(crate) struct Surroundings<'a> {
 /// What the calls of a graph refer to.
 #[derive(Default)]
 struct Links {
-    /// The type that some reader records for a tensor.
+    /// The type that some reader records for a tensor. Shapes alone are those that a reader was built for.
     recorded: BTreeMap<(NodeKey, usize), Recorded>,
     /// How many tensors of a call are referred to.
     arity: BTreeMap<NodeKey, usize>,
+}
+
+impl Links {
+    /// Takes note of what a reader records. The type in a call is certain; a shape that a reader was built for is not, and
+    /// counts where all readers say the same.
+    fn record(&mut self, tensor: (NodeKey, usize), new: Recorded) {
+        match self.recorded.entry(tensor) {
+            btree_map::Entry::Vacant(vacant) => {
+                vacant.insert(new);
+            }
+            btree_map::Entry::Occupied(mut known) => {
+                let (elem, extents) = known.get();
+                if new.0 != ElemType::Any {
+                    known.insert(new);
+                } else if *elem == ElemType::Any && *extents != new.1 {
+                    let same_rank = extents.len() == new.1.len();
+                    let agreed = extents.iter().zip(&new.1).map(|(a, b)| a.filter(|_| a == b)).collect();
+                    if same_rank {
+                        known.insert((ElemType::Any, agreed));
+                    } else {
+                        known.remove();
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The shape of the tensor that a model declares as its input `i`; Keras casts what it is given.
+fn declared_input(func: &Func, i: usize) -> Option<Recorded> {
+    let dims = func[func.params.get(i)?.value].ty.dims.as_ref()?;
+    let mut extents: Vec<Option<u64>> = dims.iter().map(Dim::known).collect();
+    if let Some(batch) = extents.first_mut() {
+        *batch = None;
+    }
+    Some((ElemType::Any, extents))
+}
+
+/// The shape that a layer was built for, with the batch left open: what was there then need not be what comes.
+fn built_shape(object: &Attrs) -> Option<Vec<Option<u64>>> {
+    let mut shape = extents(object.get("build_config")?.get("input_shape")?.as_list()?)?;
+    if let Some(batch) = shape.first_mut() {
+        *batch = None;
+    }
+    Some(shape)
 }
 
 impl Graph {
@@ -74,7 +121,7 @@ impl Graph {
         let index = self.entries.iter().enumerate().map(|(i, e)| (&*e.name, i)).collect();
         let resolver = Resolver { graph: self, index };
         let outputs = outputs.iter().map(|o| resolver.output(surroundings.module, o)).collect::<Result<Vec<_>, _>>()?;
-        let links = resolver.links(&outputs)?;
+        let links = resolver.links(surroundings.module, &outputs)?;
         let order = resolver.order()?;
         let builder = Builder::new(surroundings.module, name);
         let mut t = Translation { resolver, links, surroundings, builder, values: BTreeMap::new() };
@@ -155,16 +202,32 @@ impl Resolver<'_> {
         Ok(output)
     }
 
-    fn links(&self, outputs: &[TensorRef]) -> Result<Links, Problem> {
+    fn links(&self, module: &Module, outputs: &[TensorRef]) -> Result<Links, Problem> {
         let mut links = Links::default();
-        for tensor in self.graph.entries.iter().flat_map(|e| &e.calls).flat_map(|c| &c.tensors).chain(outputs) {
+        let mut add = |tensor: &TensorRef, recorded: Option<Recorded>| {
             let key = self.resolve(tensor)?;
             let arity = links.arity.entry(key).or_insert(0);
             *arity = (*arity).max(tensor.tensor + 1);
-            if let Some(recorded) = &tensor.recorded {
-                links.recorded.insert((key, tensor.tensor), recorded.clone());
+            if let Some(recorded) = recorded {
+                links.record((key, tensor.tensor), recorded);
+            }
+            Ok::<_, Problem>(())
+        };
+        for entry in &self.graph.entries {
+            for (number, call) in entry.calls.iter().enumerate() {
+                for (i, tensor) in call.tensors.iter().enumerate() {
+                    let recorded = tensor.recorded.clone().or_else(|| match entry.kind {
+                        EntryKind::Nested(func) => declared_input(&module[func], i),
+                        EntryKind::Layer if number == 0 && call.tensors.len() == 1 => {
+                            built_shape(&module[entry.layer].config).map(|extents| (ElemType::Any, extents))
+                        }
+                        EntryKind::Layer | EntryKind::Input(_) => None,
+                    });
+                    add(tensor, recorded)?;
+                }
             }
         }
+        outputs.iter().try_for_each(|output| add(output, output.recorded.clone()))?;
         Ok(links)
     }
 
@@ -268,9 +331,16 @@ impl Translation<'_, '_> {
     fn call(&mut self, key: NodeKey) -> Result<(), Problem> {
         let graph = self.resolver.graph;
         let (entry, call) = (&graph.entries[key.0], &graph.entries[key.0].calls[key.1]);
-        let operands = call.tensors.iter().map(|t| self.value(t)).collect::<Result<Vec<_>, _>>()?;
+        let mut operands = call.tensors.iter().map(|t| self.value(t)).collect::<Result<Vec<_>, _>>()?;
         let path: Name = join(&graph.path, &entry.name).into();
-        let kind = self.kind(entry, call);
+        let mut kind = self.kind(entry, call);
+        if let OpKind::Call(model) = &mut kind {
+            let (module, func) = (self.surroundings.module, self.builder.func());
+            if let Some((attrs, kept)) = without_attached(module, func, &model.attrs, &operands) {
+                operands.truncate(kept);
+                model.attrs = attrs;
+            }
+        }
         let types = self.types(key, &kind, &operands, &path)?;
         let stem = if key.1 == 0 { entry.name.to_string() } else { format!("{}.{}", entry.name, key.1) };
         let name = |i: usize| if i == 0 { stem.as_str().into() } else { format!("{stem}.out{i}").into() };
@@ -332,8 +402,9 @@ impl Translation<'_, '_> {
                     let (found, expected) = (operands.len(), callee.params.len());
                     let masked = call.attrs.get("kwargs").and_then(|k| k.get("mask")).is_some_and(|m| !m.is_null());
                     let note = if masked {
-                        "its call gives it a mask, which netc has no place for in the call of a model: make the mask in \
-                         that model, or give its layers to the model around it"
+                        "its call gives it a mask other than the one that is beside its tensor, which netc has no place \
+                         for in the call of a model: make the mask in that model, or give its layers to the model around \
+                         it"
                             .into()
                     } else {
                         format!("is called with {found} tensors, expected {expected}")

@@ -35,12 +35,14 @@ pub(crate) const MAX_INLINE: u64 = 256 << 20;
 const MAX_INFLATION: u64 = 1032;
 
 /// One dataset.
+#[derive(Clone)]
 pub(crate) struct Variable {
     pub(crate) ty: Type,
     pub(crate) bytes: Bytes,
 }
 
 /// Where the bytes of a dataset are.
+#[derive(Clone)]
 pub(crate) enum Bytes {
     /// In one piece, at an offset from the start of one of the files that hold the weights.
     At { file: usize, offset: u64, len: u64 },

@@ -1,6 +1,6 @@
 //! From `config.json` and the table of weights to a module.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -18,7 +18,7 @@ use crate::error::Problem;
 use crate::graph::{Entry, EntryKind, Graph, Surroundings, count_from_zero, counts_from_one, join};
 use crate::h5read::{Bytes, Variable};
 use crate::json::MAX_NESTING;
-use crate::legacy::{Era, tensorflow};
+use crate::legacy::{self, Era, is_model, tensorflow};
 use crate::names::{GroupNames, dialect_class, elem_type, is_layer_class, snake_case};
 use crate::read::Imported;
 use crate::weights::{Claim, Listed, WeightTable, Weights};
@@ -37,6 +37,8 @@ pub(crate) struct Importer<'a> {
     symbols: Symbols,
     /// How many models the one that is being read is in.
     depth: usize,
+    /// The weights of layers that are in several models, by the number that the file gives the layer.
+    shared: BTreeMap<i64, Vec<(Name, WeightId)>>,
 }
 
 /// Where a model stands.
@@ -71,7 +73,19 @@ impl<'a> Importer<'a> {
         let weights_files = weights.files.iter().map(|path| module.intern_file(&path.to_string_lossy())).collect();
         let (weights, symbols) = (weights.table, Symbols::new());
         let notes = Vec::new();
-        Self { module, notes, file, weights_files, weights, given, assets, dialects, symbols, depth: 0 }
+        Self {
+            module,
+            notes,
+            file,
+            weights_files,
+            weights,
+            given,
+            assets,
+            dialects,
+            symbols,
+            depth: 0,
+            shared: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn top_level(&mut self, object: &Attr) -> Result<(), Problem> {
@@ -214,7 +228,6 @@ impl<'a> Importer<'a> {
         let input = entries.first().map(|entry| entry.name.clone()).unwrap_or_default();
         let mut previous = TensorRef { layer: input.clone(), node: 0, tensor: 0, recorded: None };
         for entry in entries.iter_mut().filter(|e| e.name != input) {
-            previous.recorded = built_shape(&self.module[entry.layer].config).map(|extents| (ElemType::Any, extents));
             let next = TensorRef { layer: entry.name.clone(), node: 0, tensor: 0, recorded: None };
             entry.calls = vec![Call::of_one(std::mem::replace(&mut previous, next))];
         }
@@ -325,9 +338,11 @@ impl<'a> Importer<'a> {
             Some(group) => {
                 let nested = nested.is_some();
                 let listed = &*place.listed;
-                let claim = Claim { group, name: &name, class: &class, config, nested, path: &path, listed };
+                let era = self.era();
+                let claim = Claim { group, name: &name, class: &class, config, nested, path: &path, listed, era };
                 let claimed = self.weights.claim(&claim);
-                self.declare_weights(claimed, &path, &self.weights_files.clone())?
+                let weights = self.declare_weights(claimed, &path, &self.weights_files.clone())?;
+                self.shared_weights(object, weights)
             }
             None => Vec::new(),
         };
@@ -340,15 +355,17 @@ impl<'a> Importer<'a> {
         if nested.is_some() && self.era() == Era::Before3 && calls.iter().any(Call::trains) {
             self.notes.push(format!("`{path}` is called with training = true, which is not followed into it"));
         }
+        let is_outermost = nested.is_some() && place.group.is_empty();
+        let listed = match (nested, &group) {
+            (Some(inner), Some(group)) if is_outermost => {
+                Rc::new(self.weights.listed(inner, &class, self.era(), group, &path)?)
+            }
+            _ => place.listed.clone(),
+        };
         let layer = self.module.add_layer(Layer { name: name.clone(), class, config: declared, weights, assets });
         let kind = match (nested, &group) {
             _ if is_input => EntryKind::Input(self.input_type(config, &path)?),
             (Some(inner), Some(group)) => {
-                let listed = if place.group.is_empty() {
-                    Rc::new(self.weights.listed(inner, group, &path)?)
-                } else {
-                    place.listed.clone()
-                };
                 let folder = folder.unwrap_or_default();
                 let inner_place = Place { group: group.clone(), folder, path: path.clone(), listed };
                 let func = self.unique_func_name(&path);
@@ -426,6 +443,16 @@ impl<'a> Importer<'a> {
         Ok(declared)
     }
 
+    /// The weights of a layer, which are those that it has in another model if the file gives it none in this one: Keras
+    /// writes them once, where it comes upon the layer first.
+    fn shared_weights(&mut self, object: &Attrs, own: Vec<(Name, WeightId)>) -> Vec<(Name, WeightId)> {
+        match object.get(legacy::SHARED).and_then(Attr::as_int) {
+            Some(number) if own.is_empty() => self.shared.get(&number).cloned().unwrap_or_default(),
+            Some(number) => self.shared.entry(number).or_insert(own).clone(),
+            None => own,
+        }
+    }
+
     fn input_type(&mut self, config: Option<&Attrs>, path: &str) -> Result<Type, Problem> {
         let get = |key| config.and_then(|c| c.get(key));
         let shape = get("batch_shape").or_else(|| get("batch_input_shape")).and_then(Attr::as_list).and_then(extents);
@@ -460,23 +487,6 @@ fn flat_dict(tree: &Attr) -> Option<Vec<(Name, usize)>> {
         }
     };
     tree.as_map()?.iter().map(leaf).collect()
-}
-
-/// The shape that a layer was built for, with the batch left open: what was there then need not be what comes.
-fn built_shape(object: &Attrs) -> Option<Vec<Option<u64>>> {
-    let mut shape = extents(object.get("build_config")?.get("input_shape")?.as_list()?)?;
-    if let Some(batch) = shape.first_mut() {
-        *batch = None;
-    }
-    Some(shape)
-}
-
-/// Whether a layer with this configuration is a model with a graph. Layers may call anything `layers`.
-fn is_model(class: &str, config: &Attrs) -> bool {
-    let list = |key| config.get(key).is_some_and(|l| l.as_list().is_some());
-    list("layers")
-        && (class == "keras.Sequential"
-            || config.get("input_layers").is_some() && config.get("output_layers").is_some())
 }
 
 /// A model's object without its graph, which the function holds.

@@ -7,13 +7,14 @@ mod calls;
 mod changes;
 mod classes;
 mod gates;
+mod groups;
 pub(crate) mod keras1;
 mod lambda;
 mod listing;
 pub(crate) mod losses;
 pub(crate) mod old_call;
 mod older;
-mod places;
+mod parts;
 pub(crate) mod tensorflow;
 
 use std::borrow::Cow;
@@ -26,10 +27,11 @@ pub(crate) use calls::{Modern, modern_call};
 pub use changes::{changes, changes_for_hdf5, changes_for_tfjs};
 pub(crate) use classes::dialect_class;
 pub(crate) use gates::with_new_gates;
-pub(crate) use listing::{Listed, listing, trains};
+pub(crate) use groups::{has_older_groups, older_place, with_new_groups};
+pub(crate) use listing::{Listed, Places, exact_places, layers_of_model, listing, places};
 pub use losses::losses;
 pub(crate) use older::{KERAS_2, older};
-pub(crate) use places::places;
+pub(crate) use parts::{is_model, trains};
 
 /// Which Keras the declarations of a file are of.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -151,8 +153,8 @@ pub(crate) const OLD_HARD_SIGMOID: &str = "keras2>hard_sigmoid";
 /// Keys under which a layer has a function.
 pub(crate) const ACTIVATIONS: &[&str] = &["activation", "recurrent_activation"];
 
-/// Layers whose weights lie in a `.keras` file where [`places`] does not know.
-const OTHER_PLACES: &[&str] = &["RNN", "SpectralNormalization"];
+/// The number of an object that a file has in several places.
+pub(crate) const SHARED: &str = "shared_object_id";
 
 /// Keys under which a layer has layers of its own.
 pub(crate) const INNER: &[&str] = &["layer", "backward_layer", "forward_layer", "cell", "cells"];
@@ -167,10 +169,6 @@ pub(crate) fn not_in_keras_3(object: &Attrs) -> Option<String> {
     if is_own(object) && class == "Lambda" {
         return lambda::refused(config);
     }
-    let is_model = |key| config.get(key).and_then(|o| o.get("config")?.get("layers")).is_some();
-    if is_own(object) && (OTHER_PLACES.contains(&class) || is_model("layer")) {
-        return Some(format!("netc does not know where the weights of a `{class}` lie in a .keras file"));
-    }
     if config.get("time_major").is_some() {
         return Some("Keras 3 has no `time_major`: transpose what it is given".into());
     }
@@ -179,7 +177,8 @@ pub(crate) fn not_in_keras_3(object: &Attrs) -> Option<String> {
             "its `hard_sigmoid` is clip(0.2 * x + 0.5, 0, 1), and Keras 3 computes clip(x / 6 + 0.5, 0, 1)".into(),
         );
     }
-    let inner = INNER.iter().filter_map(|key| config.get(key));
+    let layers = is_graph(class).then_some(&"layers");
+    let inner = INNER.iter().chain(layers).filter_map(|key| config.get(key));
     inner
         .flat_map(|attr| attr.as_list().unwrap_or(std::slice::from_ref(attr)))
         .find_map(|o| not_in_keras_3(o.as_map()?))
@@ -210,7 +209,7 @@ pub(crate) fn modern_object(object: &Attrs, era: Era) -> Attrs {
             .with("registered_name", if known { Attr::Null } else { Attr::str(own) });
         object.iter().filter(|(key, _)| &**key != "class_name").for_each(|(k, v)| modern.set(k.clone(), v.clone()));
     }
-    if era == Era::Keras3 && !matches!(own, "Model" | "Functional" | "Sequential") || !is_own(&modern) {
+    if era == Era::Keras3 && !is_graph(own) || !is_own(&modern) {
         return modern;
     }
     let (class, module, registered) = match own {
@@ -219,15 +218,25 @@ pub(crate) fn modern_object(object: &Attrs, era: Era) -> Attrs {
         "ThresholdedReLU" => ("ReLU", "keras.layers", Attr::Null),
         class => (class, "keras.layers", Attr::Null),
     };
-    let modern = modern.with("module", module).with("class_name", class).with("registered_name", registered);
-    let modern = match object.get("build_config").filter(|_| calls::is_recurrent(own) && era == Era::Before3) {
-        Some(built) => modern.with("build_config", calls::of_sequence(built)),
-        None => modern,
-    };
+    let mut modern = modern.with("module", module).with("class_name", class).with("registered_name", registered);
+    if era == Era::Before3 {
+        if class == "MultiHeadAttention" {
+            // Keras 3 builds it from several shapes, and does so when it is called.
+            modern.remove("build_config");
+        }
+        if let Some(built) = object.get("build_config").filter(|_| calls::is_recurrent(own)) {
+            modern.set("build_config", calls::of_sequence(built));
+        }
+    }
     match object.get("config").and_then(Attr::as_map).filter(|_| era == Era::Before3) {
         Some(config) => modern.with("config", modern_config(own, config)),
         None => modern,
     }
+}
+
+/// Whether a class of Keras's has a graph of layers.
+fn is_graph(class: &str) -> bool {
+    matches!(class, "Functional" | "Model" | "Sequential")
 }
 
 /// Whether the object is of a class of Keras's own.
@@ -252,7 +261,7 @@ fn modern_config(class: &str, config: &Attrs) -> Attrs {
             (None, "axis") if class == "BatchNormalization" => modern.set("axis", the_only(value)),
             (None, key) if ACTIVATIONS.contains(&key) => modern.set(key, activation(value)),
             (None, "dtype") => modern.set("dtype", dtype(value)),
-            (None, key) if INNER.contains(&key) => modern.set(key, inner(value)),
+            (None, key) if INNER.contains(&key) || key == "layers" && is_graph(class) => modern.set(key, inner(value)),
             (None, _) => modern.set(key.clone(), value.clone()),
         }
     }

@@ -20,6 +20,7 @@ mod import;
 mod json;
 mod legacy;
 pub mod lower;
+mod model_masks;
 mod names;
 mod order;
 mod read;
@@ -27,6 +28,7 @@ mod sharded;
 mod stack;
 mod text;
 mod tfjs;
+mod ties;
 mod weights;
 mod write;
 

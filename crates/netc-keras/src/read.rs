@@ -239,10 +239,12 @@ impl Reader<'_> {
             metadata => metadata?,
         };
         let assets = Assets::of(&archive)?;
+        let attrs = module_attrs(&metadata);
+        legacy::with_new_groups(&config, &mut own.datasets, &attrs);
         let compiled = Compiled::of_object(&config, &mut own);
         let own = Weights::of_file(self.path, WeightTable::Groups(own));
         let is_own = metadata.get(WRITTEN_BY).and_then(Attr::as_str) == Some(NETC);
-        let imported = self.import(own, assets, module_attrs(&metadata), compiled, &config)?;
+        let imported = self.import(own, assets, attrs, compiled, &config)?;
         Ok(Imported { is_own, ..imported })
     }
 

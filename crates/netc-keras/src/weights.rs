@@ -11,7 +11,7 @@ use crate::graph::join;
 use crate::h5read::{Variable, Variables};
 use crate::h5whole::WeightLists;
 use crate::json::MAX_NESTING;
-use crate::legacy::places;
+use crate::legacy::{Era, Places, exact_places, layers_of_model, places};
 use crate::names::numeric_order;
 
 /// The weights of a model.
@@ -50,6 +50,8 @@ pub(crate) struct Claim<'a> {
     pub(crate) path: &'a str,
     /// The layers whose weights are in the same list; none where a layer has a list of its own.
     pub(crate) listed: &'a Listed,
+    /// The Keras that declares it.
+    pub(crate) era: Era,
 }
 
 /// The layers whose weights are in one list.
@@ -70,6 +72,23 @@ impl Listed {
     }
 }
 
+/// Renames the weights in the list of a model to begin with the paths of their layers, by the order in which Keras lists
+/// them; whether that is known.
+fn name_by_order(list: &mut [(String, Variable)], class: &str, config: &Attrs, era: Era, path: &str) -> bool {
+    let Some(Places { of_listed, .. }) = exact_places(class, config, era, list.len()) else { return false };
+    let groups: BTreeMap<String, String> =
+        layers_of_model(class, config, era, path).into_iter().map(|(path, group)| (group, path)).collect();
+    let layer = |place: &Name| {
+        let mut ends = place.match_indices('/').map(|(end, _)| &place[..end]);
+        ends.find_map(|group| groups.get(group))
+    };
+    let Some(layers) = of_listed.iter().map(layer).collect::<Option<Vec<_>>>() else { return false };
+    for (i, ((name, _), path)) in list.iter_mut().zip(layers).enumerate() {
+        *name = format!("{path}/{i}");
+    }
+    true
+}
+
 /// The longest of the paths that the name of a weight begins with.
 fn path_of<'w>(weight: &'w str, paths: &BTreeSet<String>) -> Option<&'w str> {
     let mut ends = weight.rmatch_indices('/').map(|(end, _)| &weight[..end]);
@@ -86,8 +105,18 @@ impl WeightTable {
         }
     }
 
-    /// The layers whose weights are in the list `group`, which is that of the model at `path` with this configuration.
-    pub(crate) fn listed(&self, config: &Attrs, group: &str, path: &str) -> Result<Listed, Problem> {
+    /// The layers whose weights are in the list `group`, which is that of the model at `path` of this class and with this
+    /// configuration.
+    ///
+    /// Their names tell whose they are. Where these do not, as with those of a layer in a wrapper, their order does.
+    pub(crate) fn listed(
+        &mut self,
+        config: &Attrs,
+        class: &str,
+        era: Era,
+        group: &str,
+        path: &str,
+    ) -> Result<Listed, Problem> {
         let Self::Lists(lists) = self else { return Ok(Listed::default()) };
         let (mut names, mut paths, mut twice) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         add_listed(config, path, 0, &mut |name: Name, path: String| {
@@ -96,11 +125,18 @@ impl WeightTable {
                 twice.insert(name);
             }
         })?;
-        let weights = lists.get(group).into_iter().flatten().map(|(weight, _)| weight);
-        if weights.clone().all(|weight| path_of(weight, &paths).is_some()) {
+        let Some(list) = lists.get_mut(group) else { return Ok(Listed { names, paths: None }) };
+        let weights = || list.iter().map(|(weight, _)| weight.as_str());
+        if weights().all(|weight| path_of(weight, &paths).is_some()) {
             return Ok(Listed { names, paths: Some(paths) });
         }
-        match weights.filter_map(|weight| owner(weight, &names)).find(|name| twice.contains(*name)) {
+        let owners: Option<Vec<&str>> = weights().map(|weight| owner(weight, &names)).collect();
+        let is_clear = owners.is_some_and(|owners| !owners.iter().any(|name| twice.contains(*name)));
+        if !is_clear && name_by_order(list, class, config, era, path) {
+            return Ok(Listed { names, paths: Some(paths) });
+        }
+        let found = list.iter().filter_map(|(weight, _)| owner(weight, &names)).find(|name| twice.contains(*name));
+        match found {
             Some(name) => {
                 let note =
                     format!("two layers in it are named `{name}`, and its weights are told apart by their names");
@@ -166,10 +202,13 @@ fn claim_list(lists: &mut WeightLists, claim: &Claim<'_>) -> Vec<(Name, Variable
         std::mem::take(list).into_iter().partition(|(name, _)| claim.listed.is_own(name, claim));
     *list = others;
     let names: Vec<&str> = own.iter().map(|(name, _)| name.as_str()).collect();
-    let class = claim.class.rsplit('.').next().unwrap_or(claim.class);
-    let places = places(class, claim.config.unwrap_or(&Attrs::new()), &names);
+    let Places { of_listed, twice } = places(claim.class, claim.config.unwrap_or(&Attrs::new()), claim.era, &names);
     let mut placed: Vec<(Name, Variable)> =
-        places.into_iter().zip(own.into_iter().map(|(_, variable)| variable)).collect();
+        of_listed.into_iter().zip(own.into_iter().map(|(_, variable)| variable)).collect();
+    for (place, first) in twice {
+        let same = placed.iter().find(|(place, _)| *place == first).map(|(_, variable)| variable.clone());
+        placed.extend(same.map(|variable| (place, variable)));
+    }
     placed.sort_by_cached_key(|(place, _)| numeric_order(place));
     placed
 }

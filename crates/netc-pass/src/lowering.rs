@@ -3,7 +3,7 @@
 //! The type of a source op is what its lowering yields, so shape inference is written once, in
 //! [`netc_ir::infer()`].
 
-use netc_ir::{Builder, Func, InferError, Layer, Module, Name, OpId, SourceOp, Type, ValueId};
+use netc_ir::{Builder, Func, InferError, Layer, LayerId, Module, Name, OpId, SourceOp, Type, ValueId};
 use thiserror::Error;
 
 /// What a lowered op leaves, or why it has no core ops.
@@ -110,6 +110,12 @@ pub trait Dialect: Sync {
         false
     }
 
+    /// The layers that need another one in their model: such a layer, and the one that has weights of it.
+    fn ties(&self, module: &Module) -> Vec<(LayerId, LayerId)> {
+        let _ = module;
+        Vec::new()
+    }
+
     /// The order in which the framework runs the ops of `func`, which counts where some take masks from their operands.
     fn order(&self, func: &Func) -> Option<Vec<OpId>> {
         let _ = func;
@@ -148,6 +154,11 @@ impl Dialects {
     /// Whether there are masks in `module`: if not, all ops can be looked at one by one.
     pub fn makes_masks(&self, module: &Module) -> bool {
         self.0.iter().any(|dialect| dialect.makes_masks(module))
+    }
+
+    /// The layers that need another one in their model: such a layer, and the one that has weights of it.
+    pub fn ties(&self, module: &Module) -> Vec<(LayerId, LayerId)> {
+        self.0.iter().flat_map(|dialect| dialect.ties(module)).collect()
     }
 
     /// The ops of `func`, in an order in which their lowerings find the masks that they find in the framework.

@@ -162,7 +162,14 @@ fn refused_object(object: &Attrs, rank: Option<usize>) -> Option<String> {
         .or_else(|| declared.other_axes())
         .or_else(|| declared.other_function())
         .or_else(|| declared.other_type())
-        .or_else(|| inner.find_map(|object| refused_object(object, below)))
+        .or_else(|| {
+            inner.find_map(|object| match object.get("class_name").and_then(Attr::as_str) {
+                Some("Functional" | "Model" | "Sequential") => {
+                    Some(format!("does not find the weights of a model in a `{class}`"))
+                }
+                Some(_) | None => refused_object(object, below),
+            })
+        })
 }
 
 /// What a layer of Keras's is declared as, and how many axes it reads.

@@ -154,7 +154,7 @@ fn object(old: &Attrs, new: &Attrs, found: &mut Vec<String>) {
             (_, Some(new)) => found.push(format!("`{key}` is called `{new}`")),
             (None, None) if value.is_null() => {}
             (None, None) => found.push(format!("`{key}` is left out")),
-            (Some(new), None) if INNER.contains(&&**key) => inner(value, new, found),
+            (Some(new), None) if INNER.contains(&&**key) || &**key == "layers" => inner(value, new, found),
             // What is done with `hard_sigmoid` is said of each layer.
             (Some(new), None) if new != value && !ACTIVATIONS.contains(&&**key) => {
                 found.push(format!("`{key}` is written as `{}`", json::print(new)));

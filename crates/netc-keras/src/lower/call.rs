@@ -139,8 +139,9 @@ impl<'a> Call<'a, '_> {
         let Some(value) = self.get(key) else {
             return names.first().copied().ok_or_else(|| self.bad(key, &expected()));
         };
-        let known = value.as_str().and_then(|v| names.iter().find(|n| **n == v));
-        known.copied().ok_or_else(|| self.bad(key, &expected()))
+        let name = value.as_str().ok_or_else(|| self.bad(key, &expected()))?;
+        // A name that netc does not know may be that of a newer Keras.
+        names.iter().find(|n| **n == name).copied().ok_or_else(|| self.unsupported_key(key))
     }
 
     /// `n` integers, or one that stands for all of them.

@@ -1,11 +1,11 @@
 //! Convolutional recurrent layers, step after step, as [recurrent ones](super::recurrent) are.
 
-use netc_ir::{Dim, Padding, SliceAxis, ValueId, Window};
+use netc_ir::{Dim, ElemType, Padding, SliceAxis, Type, ValueId, Window};
 
 use super::activation::activate_at;
 use super::call::Call;
 use super::conv::window;
-use super::recurrent::{MAX_STEPS, Sequence, results, sequence, step_at, zeros};
+use super::recurrent::{MAX_STEPS, Sequence, results, sequence, stateless, step_at, zeros};
 use super::{Done, Entry, Lowered, One, many};
 
 pub(super) const LAYERS: &[Entry] = &[
@@ -16,31 +16,34 @@ pub(super) const LAYERS: &[Entry] = &[
 
 fn conv_lstm(c: &mut Call<'_, '_>, n: usize) -> Lowered {
     let Sequence { x, states: given, mask } = sequence(c)?;
-    if mask.is_some() {
-        return Err(c.unsupported("a mask"));
-    }
     let dims = c.dims(x)?;
-    let (Some(steps), true) = (dims.get(1).and_then(Dim::known), dims.len() == n + 3) else {
+    let (Some(length), true) = (dims.get(1), dims.len() == n + 3) else {
         return Err(c.unsupported(format!("a tensor of type {}", c.ty(x))));
     };
-    if !(1..=MAX_STEPS).contains(&steps) {
-        return Err(c.unsupported(format!("a sequence of {steps} steps (1 to {MAX_STEPS} are)")));
-    }
     let window = window(c, n)?;
     let axis = netc_ir::infer::channel_axis(window.layout, n + 2);
     let same = Window { strides: vec![1; n], dilations: vec![1; n], padding: Padding::Same, layout: window.layout };
     let read = projected(c, x, window, axis)?;
+    let mut dims_of_state = c.dims(read)?;
+    dims_of_state.remove(1);
+    if let Some(channels) = dims_of_state.get_mut(axis) {
+        *channels = Dim::Known(c.count("filters")?);
+    }
+    let steps = match (stateless(c), length.known().filter(|n| (1..=MAX_STEPS).contains(n))) {
+        (Ok(()), Some(steps)) if mask.is_none() => steps,
+        (stateless, steps) => {
+            let error = match (stateless, steps) {
+                (Err(error), _) => error,
+                (Ok(()), Some(_)) => c.unsupported("a mask"),
+                (Ok(()), None) => c.unsupported(format!("a sequence of {length} steps (1 to {MAX_STEPS} are)")),
+            };
+            return Err(error.giving(result_types(c, c.elem(x), dims_of_state, length)?));
+        }
+    };
     let recurrent = c.weight("cell/vars/1", "the recurrent kernel")?;
     let given = given.concat();
     let mut states = match given[..] {
-        [] => {
-            let mut dims = c.dims(read)?;
-            dims.remove(1);
-            if let Some(channels) = dims.get_mut(axis) {
-                *channels = Dim::Known(c.count("filters")?);
-            }
-            [zeros(c, x, dims)?; 2]
-        }
+        [] => [zeros(c, x, dims_of_state)?; 2],
         [h, carry] => [h, carry],
         _ => return Err(c.unsupported(format!("{} initial states", given.len()))),
     };
@@ -52,6 +55,19 @@ fn conv_lstm(c: &mut Call<'_, '_>, n: usize) -> Lowered {
         outputs.push(states[0]);
     }
     results(c, &outputs, states.to_vec())
+}
+
+/// The types of what the layer gives, whose states have these extents.
+fn result_types(c: &Call<'_, '_>, elem: ElemType, state: Vec<Dim>, length: &Dim) -> Done<Vec<Type>> {
+    let mut sequence = state.clone();
+    sequence.insert(1, length.clone());
+    let state = Type::new(elem, state);
+    let of_sequence = c.flag("return_sequences", false)?;
+    let mut types = vec![if of_sequence { Type::new(elem, sequence) } else { state.clone() }];
+    if c.flag("return_state", false)? {
+        types.extend([state.clone(), state]);
+    }
+    Ok(types)
 }
 
 /// What all steps read, of all gates, with the bias: steps count as examples.

@@ -12,6 +12,7 @@ mod category;
 mod conv;
 mod conv_recurrent;
 mod conv_transpose;
+mod declared;
 mod dense;
 mod einsum;
 mod elementwise;
@@ -38,11 +39,12 @@ mod wrapper;
 
 pub(crate) use call::shown;
 pub(crate) use mask::{has_tensors, makes_mask};
-use netc_ir::{Builder, ElemType, Func, Layer, Module, OpId, SourceOp, Type, ValueId};
+use netc_ir::{Attr, Builder, ElemType, Func, Layer, LayerId, Module, OpId, SourceOp, Type, ValueId};
 use netc_pass::{Dialect, LowerError, Meaning, OpContext};
 
 use crate::legacy::tensorflow::{self, NoTwin};
 use crate::legacy::{self, Era, Modern};
+use crate::ties::ties;
 use call::Call;
 use mask::Attaches;
 
@@ -65,6 +67,10 @@ impl Dialect for KerasDialect {
         mask::makes_masks(module)
     }
 
+    fn ties(&self, module: &Module) -> Vec<(LayerId, LayerId)> {
+        ties(module)
+    }
+
     fn order(&self, func: &Func) -> Option<Vec<OpId>> {
         mask::order(func)
     }
@@ -83,7 +89,20 @@ fn lower(builder: &mut Builder<'_>, context: OpContext<'_>, era: Era) -> netc_pa
     if era == Era::Before3 {
         call.as_in_keras_3()?;
     }
-    meaning(&mut call, entry).map_err(|error| of_operands(builder, context, error))
+    let answer = meaning(&mut call, entry);
+    let types = if answer.is_err() { declared::types(&call) } else { Vec::new() };
+    answer.map_err(|error| {
+        let error = declared::of_integers(builder.module(), context.layer, of_operands(builder, context, error));
+        match &error {
+            LowerError::Unsupported { types: known, .. } if known.is_empty() => error.giving(types),
+            LowerError::Unsupported { .. }
+            | LowerError::Unknown { .. }
+            | LowerError::Config { .. }
+            | LowerError::Weight { .. }
+            | LowerError::Operands(_)
+            | LowerError::Infer(_) => error,
+        }
+    })
 }
 
 /// Lowers what Keras 3 has for a call of a layer of before.
@@ -111,6 +130,19 @@ fn lower_modern(builder: &mut Builder<'_>, context: OpContext<'_>, layer: &Layer
         LowerError::Unsupported { what, types, .. } if is_operation => unsupported(what, types),
         error => error,
     })
+}
+
+/// Whether a layer of the class leaves the mask of its one tensor on its result.
+pub(crate) fn passes_mask(class: &str, config: Option<&Attr>) -> bool {
+    match class.strip_prefix("keras.") {
+        Some("LSTM" | "GRU" | "SimpleRNN" | "RNN" | "Bidirectional") => {
+            let inner = config.and_then(|config| config.get("layer")).and_then(|layer| layer.get("config"));
+            let says = |config: &Attr| config.get("return_sequences").and_then(Attr::as_bool);
+            inner.or(config).and_then(says) == Some(true)
+        }
+        Some(_) => entry(class).is_some_and(|entry| matches!(entry.attaches, Attaches::Given(_))),
+        None => false,
+    }
 }
 
 fn meaning(call: &mut Call<'_, '_>, entry: &Entry) -> netc_pass::Lowered {

@@ -116,6 +116,9 @@ fn steps_of<'a>(c: &mut Call<'a, '_>, cells: &[Placed<'a>]) -> Lowered {
     let dims = c.dims(x)?;
     let [batch, length, _] = &dims[..] else { return Err(c.unsupported(format!("a tensor of type {}", c.ty(x)))) };
     let Some(last) = cells.last() else { return Err(c.unsupported("no cells")) };
+    if let Err(error) = stateless(c) {
+        return Err(error.giving(result_types(c, cells, last.units, [batch, length], c.elem(x))?));
+    }
     let Some(steps) = length.known().filter(|n| (1..=MAX_STEPS / cells.len() as u64).contains(n)) else {
         let error = c.unsupported(format!("a sequence of {length} steps (1 to {MAX_STEPS} are)"));
         return Err(error.giving(result_types(c, cells, last.units, [batch, length], c.elem(x))?));
@@ -210,9 +213,6 @@ pub(super) struct Sequence {
 
 /// What a recurrent layer that computes by steps is called with.
 pub(super) fn sequence(c: &mut Call<'_, '_>) -> Done<Sequence> {
-    if c.flag("stateful", false)? {
-        return Err(c.unsupported("`stateful`: what it computes depends on what it was given before,"));
-    }
     if c.flag("time_major", false)? {
         return Err(c.unsupported("`time_major`"));
     }
@@ -226,6 +226,14 @@ pub(super) fn sequence(c: &mut Call<'_, '_>) -> Done<Sequence> {
         c.attach(0, passed);
     }
     Ok(Sequence { x, states, mask })
+}
+
+/// Refuses a layer that goes on from the states that its last call left.
+pub(super) fn stateless(c: &Call<'_, '_>) -> Done {
+    match c.flag("stateful", false)? {
+        true => Err(c.unsupported("`stateful`: what it computes depends on what it was given before,")),
+        false => Ok(()),
+    }
 }
 
 /// What step `i` of `steps` reads of `sequence`.

@@ -29,13 +29,27 @@ fn time_distributed(c: &mut Call<'_, '_>) -> Lowered {
         Some(mask) if reads_mask(object) => Some(mask_of_examples(c, mask)?),
         Some(_) | None => None,
     };
-    let results = c.apply("layer", object, Given { x: flat, mask, states: &[] }, &[])?.results;
+    let results = c.apply("layer", object, Given { x: flat, mask, states: &[] }, &[]);
+    // What is known of the results of the layer is of all steps at once.
+    let results = results.map_err(|error| {
+        let LowerError::Unsupported { types, .. } = &error else { return error };
+        let types = types.iter().map(|ty| steps_apart(ty, batch, steps)).collect();
+        error.giving(types)
+    });
+    let results = results?.results;
     let back = |y: ValueId| {
         let dims = c.dims(y)?;
         let behind = dims.get(1..).unwrap_or_default();
         c.reshape(y, [&[batch.clone(), steps.clone()], behind].concat())
     };
     results.into_iter().map(back).collect()
+}
+
+/// The type with the steps as an axis of their own, of a tensor in which they count as examples.
+fn steps_apart(ty: &Type, batch: &Dim, steps: &Dim) -> Type {
+    let dims =
+        ty.dims.as_ref().map(|dims| [&[batch.clone(), steps.clone()], dims.get(1..).unwrap_or_default()].concat());
+    dims.map_or_else(|| ty.clone(), |dims| Type::new(ty.elem, dims))
 }
 
 /// What a layer in a layer is called with.

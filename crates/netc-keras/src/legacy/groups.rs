@@ -1,0 +1,158 @@
+//! The groups of weights in archives of before Keras 3.1, as later ones call them.
+//!
+//! Since 2.15 the layers of a model are in `layers`. Until then they were in `_layer_checkpoint_dependencies`, where until
+//! 2.13 a layer with weights counted twice. Until Keras 3.0 the projections of an attention had private names alone.
+
+use std::collections::BTreeMap;
+
+use netc_ir::{Attr, Attrs};
+
+use super::Era;
+use super::parts::{is_model, parts};
+use crate::graph::join;
+use crate::h5read::Variable;
+use crate::names::{GroupNames, dialect_class};
+use crate::weights::take_below;
+
+/// The key of the layers of a model until Keras 2.14.
+const DEPENDENCIES: &str = "_layer_checkpoint_dependencies";
+
+/// Whether a module with these attributes is of a Keras whose archives have other groups.
+pub(crate) fn has_older_groups(module: &Attrs) -> bool {
+    let version = version(module);
+    version.is_some_and(|version| version < (3, 1))
+}
+
+/// Major and minor version.
+fn version(module: &Attrs) -> Option<(u32, u32)> {
+    let mut numbers = module.get("keras_version")?.as_str()?.split('.').map_while(|n| n.parse().ok());
+    Some((numbers.next()?, numbers.next()?))
+}
+
+/// Gives the weights of the model `object`, in a file of a module with these attributes, the groups that they have since
+/// Keras 3.1.
+pub(crate) fn with_new_groups(object: &Attr, datasets: &mut BTreeMap<String, Variable>, module: &Attrs) {
+    let (Some(object), true) = (object.as_map(), has_older_groups(module)) else { return };
+    let era = Era::of(module);
+    let counts_twice = version(module).is_some_and(|version| version < (2, 14));
+    let mut renamer = Renamer { era, counts_twice, datasets, renamed: BTreeMap::new() };
+    let config = object.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
+    renamer.parts(&dialect_class(object, era), &config, "", "");
+    let mut renamed = renamer.renamed;
+    datasets.append(&mut renamed);
+}
+
+struct Renamer<'a> {
+    era: Era,
+    counts_twice: bool,
+    datasets: &'a mut BTreeMap<String, Variable>,
+    renamed: BTreeMap<String, Variable>,
+}
+
+impl Renamer<'_> {
+    /// Whether there is a weight below a group.
+    fn is_group(&self, group: &str) -> bool {
+        let prefix = format!("{group}/");
+        self.datasets.range(prefix.clone()..).next().is_some_and(|(path, _)| path.starts_with(&prefix))
+    }
+
+    /// Renames the weights of the layers in a layer, from the group `old` to `new`.
+    fn parts(&mut self, class: &str, config: &Attrs, old: &str, new: &str) {
+        let dependencies = join(old, DEPENDENCIES);
+        let listed = is_model(class, config) && self.is_group(&dependencies);
+        let mut groups = GroupNames::default();
+        for part in parts(class, config, self.era) {
+            let mut group = join(old, &part.group);
+            if listed {
+                let class = part.class.rsplit('.').next().unwrap_or_default();
+                group = join(&dependencies, &groups.next(class));
+                if self.counts_twice && self.is_group(&group) {
+                    groups.next(class);
+                }
+            } else if !self.is_group(&group) {
+                group = join(old, &part.older);
+            }
+            let new = join(new, &part.group);
+            self.parts(&part.class, &part.config, &group, &new);
+            if group != new {
+                let own = take_below(self.datasets, &group, |_| true);
+                self.renamed.extend(own.into_iter().map(|(place, weight)| (join(&new, &place), weight)));
+            }
+        }
+    }
+}
+
+/// The place in an archive of before Keras 3.1 of a weight at `place` in the group of a layer.
+pub(crate) fn older_place(class: &str, config: &Attrs, era: Era, place: &str) -> String {
+    for part in parts(class, config, era) {
+        let below = place.strip_prefix(part.group.as_str()).and_then(|rest| rest.strip_prefix('/'));
+        if let Some(below) = below {
+            return join(&part.older, &older_place(&part.class, &part.config, era, below));
+        }
+    }
+    place.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use netc_ir::{ElemType, Literal, Type};
+
+    use super::*;
+    use crate::h5read::Bytes;
+
+    fn object(class: &str, config: Attrs) -> Attr {
+        Attr::Map(Attrs::new().with("class_name", class).with("config", config))
+    }
+
+    fn model(layers: &[(&str, Attrs)]) -> Attrs {
+        let layers = layers.iter().map(|(class, config)| object(class, config.clone()));
+        Attrs::new().with("layers", Attr::List(layers.collect()))
+    }
+
+    /// The groups that weights in `old` groups get, of a file of the version.
+    #[track_caller]
+    fn check(version: &str, object: &Attr, old: &str, new: &str) {
+        let weight = || {
+            let literal = Literal::splat(ElemType::F32, &[], 0.0);
+            Variable { ty: Type::fixed(ElemType::F32, &[]), bytes: Bytes::Read(literal) }
+        };
+        let mut datasets = old.split_whitespace().map(|path| (path.to_string(), weight())).collect();
+        with_new_groups(object, &mut datasets, &Attrs::new().with("keras_version", version));
+        let found: Vec<&str> = datasets.keys().map(String::as_str).collect();
+        assert_eq!(found.join(" "), new, "{version}");
+    }
+
+    #[test]
+    fn layers_with_weights_counted_twice_until_2_13() {
+        let layers = [("Dense", Attrs::new()), ("Flatten", Attrs::new()), ("Dense", Attrs::new())];
+        let whole = object("Sequential", model(&[&layers[..], &[("Sequential", model(&layers))]].concat()));
+        let inner = |key: &str, last: &str| format!("{key}/dense/vars/0 {key}/dense{last}/vars/0");
+        let old = |last: &str| {
+            let key = DEPENDENCIES;
+            format!("{} {}", inner(key, last), inner(&format!("{key}/sequential/{key}"), last))
+        };
+        let new = "layers/dense/vars/0 layers/dense_1/vars/0 layers/sequential/layers/dense/vars/0 \
+                   layers/sequential/layers/dense_1/vars/0";
+        check("2.13.1", &whole, &old("_2"), new);
+        check("2.14.0", &whole, &old("_1"), new);
+        check("2.15.0", &whole, new, new);
+    }
+
+    #[test]
+    fn projections_had_private_names_until_keras_3_0() {
+        let layers = [("MultiHeadAttention", Attrs::new()), ("GroupQueryAttention", Attrs::new())];
+        let whole = object("Sequential", model(&layers));
+        let old = "layers/grouped_query_attention/_query_dense/vars/0 layers/multi_head_attention/_query_dense/vars/0";
+        let new = "layers/grouped_query_attention/_query_dense/vars/0 layers/multi_head_attention/query_dense/vars/0";
+        check("3.0.5", &whole, old, new);
+        check("3.1.0", &whole, new, new);
+    }
+
+    #[test]
+    fn a_file_of_an_older_keras_gets_its_own_groups_back() {
+        let wrapped = Attrs::new().with("layer", object("MultiHeadAttention", Attrs::new()));
+        let of = |place: &str| older_place("keras.TimeDistributed", &wrapped, Era::Keras3, place);
+        assert_eq!(of("layer/query_dense/vars/0"), "layer/_query_dense/vars/0");
+        assert_eq!(of("seed_generator/vars/0"), "seed_generator/vars/0");
+    }
+}

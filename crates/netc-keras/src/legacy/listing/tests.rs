@@ -1,0 +1,185 @@
+//! The lists of HDF5 files.
+
+use super::*;
+
+fn layer(class: &str) -> Attr {
+    Attr::Map(Attrs::new().with("class_name", class).with("config", Attrs::new().with("trainable", true)))
+}
+
+fn places_of(text: &str) -> Vec<Name> {
+    text.split(' ').map(Name::from).collect()
+}
+
+#[test]
+fn a_listed_weight_is_read_back_to_its_place() {
+    let none = Attrs::new();
+    let in_turn = Attrs::new().with("layer", layer("GRU"));
+    let gated = Attrs::new().with("use_gate", true);
+    for (class, config, text) in [
+        ("Dense", &none, "vars/0 vars/1"),
+        ("LSTM", &none, "cell/vars/0 cell/vars/1 cell/vars/2"),
+        ("TimeDistributed", &Attrs::new().with("layer", layer("BatchNormalization")), "layer/vars/0 layer/vars/1"),
+        ("Bidirectional", &in_turn, "forward_layer/cell/vars/0 backward_layer/cell/vars/0"),
+        (
+            "MultiHeadAttention",
+            &gated,
+            "query_dense/vars/0 key_dense/vars/0 _gate_dense/vars/0 value_dense/vars/0 output_dense/vars/0",
+        ),
+        (
+            "GroupQueryAttention",
+            &none,
+            "_query_dense/vars/0 _key_dense/vars/0 _value_dense/vars/0 _output_dense/vars/0",
+        ),
+    ] {
+        let mut shuffled = places_of(text);
+        shuffled.reverse();
+        let listed = listing(&format!("keras.{class}"), config, Era::Before3, &shuffled).unwrap();
+        assert_eq!(listed.iter().map(|l| l.place.clone()).collect::<Vec<_>>(), places_of(text), "{class}");
+        let names: Vec<String> = listed.iter().map(|l| format!("x/{}:0", l.name)).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let found = places(&format!("keras.{class}"), config, Era::Before3, &names);
+        assert_eq!(found.of_listed, places_of(text), "{class}");
+    }
+}
+
+#[test]
+fn trained_weights_come_first_as_the_configuration_says() {
+    let trained = |class: &str, config: &Attrs| {
+        let listed = listing(class, config, Era::Keras3, &places_of("vars/0 vars/1 vars/2")).unwrap();
+        listed.into_iter().map(|l| (l.name, l.trained)).collect::<Vec<_>>()
+    };
+    let known = |names: [&str; 3], trained: [bool; 3]| {
+        names.map(String::from).into_iter().zip(trained.map(Some)).collect::<Vec<_>>()
+    };
+    let names = ["beta", "moving_mean", "moving_variance"];
+    let config = Attrs::new().with("scale", false);
+    assert_eq!(trained("keras.BatchNormalization", &config), known(names, [true, false, false]));
+    let frozen = config.with("trainable", false);
+    assert_eq!(trained("keras.BatchNormalization", &frozen), known(names, [false; 3]));
+    let custom = ["variable_0", "variable_1", "variable_2"].map(|name| (name.to_string(), None));
+    assert_eq!(trained("custom.Scale", &Attrs::new()), custom);
+}
+
+#[test]
+fn in_keras_3_the_flags_of_the_innermost_layers_count() {
+    let frozen = Attrs::new().with("trainable", false);
+    let trained = |class: &str, config: &Attrs, places: &str, era| {
+        listing(class, config, era, &places_of(places))
+            .unwrap()
+            .into_iter()
+            .map(|l| l.trained.unwrap())
+            .collect::<Vec<_>>()
+    };
+    let wrapped = frozen.clone().with("layer", layer("Dense"));
+    for (class, config, places, in_keras_3) in [
+        ("keras.TimeDistributed", &wrapped, "layer/vars/0", true),
+        ("keras.MultiHeadAttention", &frozen, "query_dense/vars/0", true),
+        ("keras.LSTM", &frozen, "cell/vars/0", false),
+    ] {
+        assert_eq!(trained(class, config, places, Era::Keras3), [in_keras_3], "{class}");
+        assert_eq!(trained(class, config, places, Era::Before3), [false], "{class}");
+    }
+}
+
+#[test]
+fn weights_that_keras_would_not_make_are_not_listed() {
+    let three = places_of("vars/0 vars/1 vars/2");
+    assert_eq!(listing("keras.Dense", &Attrs::new(), Era::Keras3, &three), None);
+    let low_rank = Attrs::new().with("lora_rank", 2);
+    assert_eq!(listing("keras.Dense", &low_rank, Era::Keras3, &places_of("vars/0 vars/1")), None);
+}
+
+#[test]
+fn random_state_is_left_out_and_unknown_places_are_not_guessed() {
+    let dropout = listing("keras.Dropout", &Attrs::new(), Era::Keras3, &places_of("seed_generator/vars/0"));
+    assert_eq!(dropout, Some(Vec::new()));
+    assert_eq!(listing("custom.Block", &Attrs::new(), Era::Keras3, &places_of("conv/vars/0")), None);
+}
+
+/// The places of weights with these names, and after `|` those that they have besides.
+fn places_in(class: &str, config: &Attrs, era: Era, names: &[&str]) -> String {
+    let found = places(&format!("keras.{class}"), config, era, names);
+    let twice = found.twice.into_iter().map(|(place, first)| format!(" | {place} is {first}"));
+    found.of_listed.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ") + &twice.collect::<String>()
+}
+
+#[test]
+fn weights_have_the_places_that_keras_3_gives_them() {
+    // The names as tf_keras writes them, the places as Keras 3 saves the same layers.
+    let layer = |class: &str| Attrs::new().with("layer", Attr::Map(Attrs::new().with("class_name", class)));
+    let none = Attrs::new();
+    let of = |class: &str, config: &Attrs, names: &[&str]| places_in(class, config, Era::Before3, names);
+    assert_eq!(of("Dense", &none, &["d/kernel:0", "d/bias:0"]), "vars/0 vars/1");
+    assert_eq!(of("GRU", &none, &["g/c/kernel:0", "g/c/bias:0"]), "cell/vars/0 cell/vars/1");
+    assert_eq!(of("TimeDistributed", &layer("Dense"), &["t/kernel:0"]), "layer/vars/0");
+    assert_eq!(
+        of("Bidirectional", &layer("LSTM"), &["f/k", "f/b", "b/k", "b/b"]),
+        "forward_layer/cell/vars/0 forward_layer/cell/vars/1 backward_layer/cell/vars/0 backward_layer/cell/vars/1"
+    );
+    assert_eq!(
+        of("MultiHeadAttention", &none, &["m/query/kernel:0", "m/query/bias:0", "m/attention_output/kernel:0"]),
+        "query_dense/vars/0 query_dense/vars/1 output_dense/vars/0"
+    );
+}
+
+fn object(class: &str, config: Attrs) -> Attr {
+    Attr::Map(Attrs::new().with("class_name", class).with("config", config))
+}
+
+fn list(objects: impl IntoIterator<Item = Attr>) -> Attr {
+    Attr::List(objects.into_iter().collect())
+}
+
+#[test]
+fn cells_have_groups_named_after_their_classes() {
+    // The order that tf.keras 2.15 lists, and the groups that it and Keras 3.15 write.
+    let no_bias = Attrs::new().with("use_bias", false);
+    let cells = [object("LSTMCell", Attrs::new()), object("LSTMCell", no_bias), object("GRUCell", Attrs::new())];
+    let stacked = object("StackedRNNCells", Attrs::new().with("cells", list(cells)));
+    let config = Attrs::new().with("cell", stacked);
+    let expected = "cell/cells/lstm_cell/vars/0 cell/cells/lstm_cell/vars/1 cell/cells/lstm_cell/vars/2 \
+                    cell/cells/lstm_cell_1/vars/0 cell/cells/lstm_cell_1/vars/1 \
+                    cell/cells/gru_cell/vars/0 cell/cells/gru_cell/vars/1 cell/cells/gru_cell/vars/2";
+    for era in [Era::Before3, Era::Keras3] {
+        assert_eq!(places_in("RNN", &config, era, &["w"; 8]), expected);
+    }
+}
+
+#[test]
+fn the_kernel_of_spectral_normalization_has_two_places() {
+    let config = Attrs::new().with("layer", object("Dense", Attrs::new()));
+    let frozen = config.clone().with("trainable", false);
+    let twice = " | vars/0 is layer/vars/0";
+    for era in [Era::Before3, Era::Keras3] {
+        let of = |config: &Attrs| places_in("SpectralNormalization", config, era, &["w"; 3]);
+        assert_eq!(of(&config), format!("layer/vars/0 layer/vars/1 vars/1{twice}"));
+        // As both Keras list it: what is frozen comes in the order in which it was made.
+        assert_eq!(of(&frozen), format!("layer/vars/0 vars/1 layer/vars/1{twice}"));
+    }
+    let all = places_of("vars/0 vars/1 layer/vars/0 layer/vars/1");
+    let listed = listing("keras.SpectralNormalization", &config, Era::Keras3, &all).unwrap();
+    assert_eq!(listed.iter().map(|weight| &*weight.name).collect::<Vec<_>>(), ["kernel", "bias", "vector_u"]);
+}
+
+#[test]
+fn a_model_in_a_wrapper_lists_what_it_trains_first() {
+    let layers = ["Dense", "BatchNormalization", "Dropout", "Dense"].map(|class| object(class, Attrs::new()));
+    let model = object("Sequential", Attrs::new().with("layers", list(layers)));
+    let config = Attrs::new().with("layer", model);
+    let bn = "layer/layers/batch_normalization/vars/";
+    let dense = ["layer/layers/dense/vars/", "layer/layers/dense_1/vars/"];
+    let [first, last] = dense.map(|group| format!("{group}0 {group}1"));
+    let expected = format!("{first} {bn}0 {bn}1 {last} {bn}2 {bn}3");
+    for era in [Era::Before3, Era::Keras3] {
+        assert_eq!(places_in("TimeDistributed", &config, era, &["w"; 8]), expected);
+    }
+}
+
+#[test]
+fn layers_of_unknown_classes_share_what_is_left() {
+    let layers = [object("Dense", Attrs::new()), object("mine>Own", Attrs::new()), object("Flatten", Attrs::new())];
+    let model = object("Sequential", Attrs::new().with("layers", list(layers)));
+    let found = places_in("TimeDistributed", &Attrs::new().with("layer", model), Era::Before3, &["w"; 5]);
+    let own = "layer/layers/own/vars/";
+    assert_eq!(found, format!("layer/layers/dense/vars/0 layer/layers/dense/vars/1 {own}0 {own}1 {own}2"));
+}

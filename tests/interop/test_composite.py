@@ -1,0 +1,63 @@
+"""Layers in layers, as tf.keras 2.15 saves them: netc reads both of its formats, and what it writes loads and computes the same."""
+
+import subprocess
+import venv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness import assert_close, load, netc, run, run_chain, split
+
+HERE = Path(__file__).parent
+ENVIRONMENT = HERE.parent / ".cache/tf-2.15"
+MODELS = ["attention", "spectral", "cells", "wrapped", "inner"]
+# Where each is cut.
+CUT = "first"
+
+
+@pytest.fixture(scope="session")
+def tf_python():
+    """The Python of an environment with TensorFlow 2.15, which is made here if there is none."""
+    python, ready = ENVIRONMENT / "bin/python", ENVIRONMENT / "ready"
+    if not ready.exists():
+        venv.create(ENVIRONMENT, with_pip=True, clear=True)
+        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "-r", HERE / "requirements-tf215.txt"], check=True)
+        ready.touch()
+    return python
+
+
+def in_keras_2(python, what, folder):
+    done = subprocess.run([python, HERE / "composite_models.py", what, folder], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="session")
+def saved(tf_python, tmp_path_factory):
+    """The folder with the models as Keras 2 saves them."""
+    folder = tmp_path_factory.mktemp("composite")
+    in_keras_2(tf_python, "save", folder)
+    return folder
+
+
+def recorded(folder, name):
+    with np.load(folder / f"{name}.npz") as data:
+        return data["in0"], data["out0"]
+
+
+@pytest.mark.parametrize("format", ["keras", "h5"])
+@pytest.mark.parametrize("name", MODELS)
+def test_keras_3_computes_what_tf_keras_did(name, format, saved, tmp_path):
+    x, expected = recorded(saved, name)
+    netc(saved / f"{name}.{format}", "-o", tmp_path / "new.keras")
+    assert_close(run(load(tmp_path / "new.keras"), [x]), [expected])
+    split(saved / f"{name}.{format}", CUT, tmp_path / "stages", "--format", "keras")
+    assert_close(run_chain(tmp_path / "stages", {"x": x}), [expected])
+
+
+def test_tf_keras_loads_what_is_written_back(tf_python, saved):
+    for name in MODELS:
+        netc(saved / f"{name}.h5", "-o", saved / f"{name}.again.h5")
+        split(saved / f"{name}.h5", CUT, saved / f"{name}.stages", "--format", "h5")
+    in_keras_2(tf_python, "check", saved)
