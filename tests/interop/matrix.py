@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 import venv
+import zipfile
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -28,7 +29,8 @@ import matrix_page
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 CACHE = HERE.parent / ".cache"
-FOLDER = CACHE / "matrix"
+FAST = "fast" in sys.argv
+FOLDER = CACHE / ("matrix-fast" if FAST else "matrix")
 NETC = os.environ.get("NETC", str(ROOT / "target/release/netc"))
 TFJS_PACKAGES = [f"@tensorflow/tfjs-{part}@4.22.0" for part in ("core", "layers", "backend-cpu")]
 
@@ -36,7 +38,20 @@ TFJS_PACKAGES = [f"@tensorflow/tfjs-{part}@4.22.0" for part in ("core", "layers"
 TOLERANCE = 1e-5
 HALF_TOLERANCE = 4e-3
 
-TARGETS = ("keras", "h5", "tfjs")
+@dataclass(frozen=True)
+class Target:
+    """A format that netc writes: the file to load, options of netc, and the framework that judges, if always the same."""
+
+    file: str
+    options: tuple = ()
+    judge: str | None = None
+
+
+TARGETS = {
+    "keras": Target("to.keras", judge="k3"),
+    "h5": Target("to.h5"),
+    "tfjs": Target("to_tfjs/model.json", ("--format", "tfjs"), "tfjs"),
+}
 VERSIONS = {"k3": "3.15", "tf": "2.15", "tfjs": "4.22"}
 
 
@@ -59,7 +74,7 @@ class Source:
 
     def judge_of(self, target):
         """The framework that a file of this target is for: an `.h5` file is for the Keras that the model is of."""
-        return {"keras": "k3", "tfjs": "tfjs", "h5": self.maker}[target]
+        return TARGETS[target].judge or self.maker
 
 
 SOURCES = [
@@ -149,17 +164,17 @@ class Phase:
 # 1. The models.
 
 
-def make_models(run, part):
+def make_models(run):
     """Makes the models, unless those that are there were made by the same scripts."""
     scripts = [HERE / name for name in ("matrix_models.py", "matrix_keras.py", "matrix_tfjs.mjs")]
-    stamp = hashlib.sha256(b"".join(script.read_bytes() for script in scripts)).hexdigest() + "".join(part)
+    stamp = hashlib.sha256(b"".join(script.read_bytes() for script in scripts)).hexdigest()
     if (FOLDER / "stamp").exists() and (FOLDER / "stamp").read_text() == stamp:
         shutil.rmtree(FOLDER / "out", ignore_errors=True)
         return
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda name: call(run[name], "make", FOLDER / name, *part), ["tf", "k3"]))
+        list(pool.map(lambda name: call(run[name], "make", FOLDER / name, *(["fast"] if FAST else [])), ["tf", "k3"]))
     call(run["tfjs"], "make", FOLDER / "tf")
     (FOLDER / "stamp").write_text(stamp)
 
@@ -192,9 +207,10 @@ def cells():
 def conversion(source, target, place, values, given):
     folder = FOLDER / "out" / f"{source.framework}-{source.form}" / place.name
     folder.mkdir(parents=True, exist_ok=True)
-    output = folder / {"keras": "to.keras", "h5": "to.h5", "tfjs": "to_tfjs/model.json"}[target]
-    written = ["--format", "tfjs", "-o", str(output.parent)] if target == "tfjs" else ["-o", str(output)]
-    return Cell(f"{folder.parent.name}/{place.name}/{target}", source, target, place, values, [*given, *written], output)
+    output = folder / TARGETS[target].file
+    written = str(output.parent if output.name == "model.json" else output)
+    command = [*given, *TARGETS[target].options, "-o", written]
+    return Cell(f"{folder.parent.name}/{place.name}/{target}", source, target, place, values, command, output)
 
 
 def split(source, cut, place, values, given):
@@ -228,14 +244,14 @@ def convert(cell):
 
 
 # Every file is one that its framework loads, so none lacks a weight.
-CLAIMS_OF_DAMAGE = r"is missing|which is not for|lacks|has no weight|not for `"
+CLAIMS_OF_DAMAGE = r"is missing|which is not for|expected one of|do not fit layer"
 
 
 def names_subject(cell):
     """Whether the reason names the layer that the model is about, or a layer in it, or its class."""
     said = set(re.findall(r"[\w.]+", re.sub(r"^pass `[^`]*`: ", "", cell.reason)))
     layers = {name: kind for name, kind in cell.values["layers"].items() if not auxiliary(name, kind, cell)}
-    subjects = {word for name in layers for word in re.findall(r"[\w.]+", name)} | set(layers.values())
+    subjects = {word for name in layers for word in re.findall(r"[\w.]+", name)} | {*layers.values(), cell.values["class"]}
     return bool(said & (subjects | set(re.findall(r"[\w.]+", cell.values["text"]))))
 
 
@@ -254,30 +270,48 @@ ABOUT_DENSE = ("int8", "low-rank adapters", "`Sequential`", "custom activation")
 
 def judge(run, judged):
     """Asks each framework about the files for it, once about files with the same bytes for the same values."""
-    by_framework = defaultdict(dict)
+    by_framework = defaultdict(lambda: defaultdict(list))
     for cell in judged:
         target = cell.target if cell.target in TARGETS else cell.source.splits_to
-        key = (str(cell.source.values(cell.place)), contents(cell.output))
-        by_framework[cell.source.judge_of(target)].setdefault(key, []).append(cell)
+        key = f"{cell.source.values(cell.place).relative_to(FOLDER)} {contents(cell)}"
+        by_framework[cell.source.judge_of(target)][key].append(cell)
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda item: ask(run, *item), sorted(by_framework.items(), key=lambda item: -len(item[1]))))
 
 
-def contents(output):
-    """A checksum of the file, or of all files in its folder, without what names the sources."""
-    files = [output] if output.suffix in (".keras", ".h5") else sorted(p for p in output.parent.rglob("*") if p.is_file())
+def contents(cell):
+    """A checksum of what the framework reads of the file, or of all files in its folder."""
+    if cell.output.suffix == ".keras":
+        with zipfile.ZipFile(cell.output) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist() if name != "metadata.json"}
+        # What is shared matters in a configuration that has a layer, and nowhere else.
+        if "tied" not in cell.values["row"]:
+            parts["config.json"] = json.dumps(without_ids(json.loads(parts["config.json"])), sort_keys=True).encode()
+        return hashlib.sha256(b"".join(parts.values())).hexdigest()
+    files = [cell.output] if cell.output.suffix == ".h5" else sorted(p for p in cell.output.parent.rglob("*") if p.is_file())
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
+def without_ids(config):
+    if isinstance(config, dict):
+        return {key: without_ids(value) for key, value in config.items() if key != "shared_object_id"}
+    return [without_ids(item) for item in config] if isinstance(config, list) else config
+
+
 def ask(run, framework, groups):
-    jobs = [{"id": cells[0].id, "file": str(cells[0].output), "values": key[0]} for key, cells in groups.items()]
-    jobs_file, verdicts_file = FOLDER / f"jobs-{framework}.json", FOLDER / f"verdicts-{framework}.json"
-    jobs_file.write_text(json.dumps(jobs))
-    call(run[framework], "judge", jobs_file, verdicts_file)
-    verdicts = json.loads(verdicts_file.read_text())
-    for cells in groups.values():
+    """Asks a framework about the files that it has not judged in an earlier run, one of each group."""
+    jobs_file, new_file, known_file = (FOLDER / f"{name}-{framework}.json" for name in ("jobs", "new-verdicts", "verdicts"))
+    known = json.loads(known_file.read_text()) if known_file.exists() else {}
+    asked = [(key, cells[0]) for key, cells in groups.items() if key not in known]
+    if asked:
+        jobs = [{"id": key, "file": str(cell.output), "values": str(cell.source.values(cell.place))} for key, cell in asked]
+        jobs_file.write_text(json.dumps(jobs))
+        call(run[framework], "judge", jobs_file, new_file)
+        known |= json.loads(new_file.read_text())
+        known_file.write_text(json.dumps(known))
+    for key, cells in groups.items():
         for cell in cells:
-            decide(cell, verdicts[cells[0].id])
+            decide(cell, known[key])
 
 
 def decide(cell, verdict):
@@ -285,7 +319,9 @@ def decide(cell, verdict):
     lost = cell.values["losses"] - verdict.get("losses", cell.values["losses"])
     cell.error = verdict.get("error", 0.0)
     cell.verdict = "failure"
-    if "refuses" in verdict:
+    if "requires TensorFlow" in verdict.get("refuses", ""):
+        cell.verdict, cell.reason = "none", "cannot be judged: the layer needs TensorFlow next to Keras 3"
+    elif "refuses" in verdict:
         cell.reason = f"does not load: {verdict['refuses']}"
     elif "differs" in verdict:
         cell.reason = f"gives {verdict['differs']}"
@@ -305,16 +341,34 @@ def decide(cell, verdict):
 def normal(cell):
     """The reason without the names of this model."""
     text = re.sub(r"cannot (read|write) `[^`]*/?([^`/]*)`: ", "", cell.reason).replace(str(FOLDER), "")
-    text = re.sub(r"^pass `[^`]*`: ", "", text)
+    text = re.sub(r"^pass `[^`]*`: |cannot write the model `\w+`: |stage \d: ", "", text)
+    if cell.verdict == "failure":
+        text = coarse(text)
     names, classes = {}, set(cell.values["layers"].values())
     for path in cell.values["layers"]:
         names[path] = names[path.split("/")[-1]] = "LAYER"
     text = re.sub(r"`([^`]+)`", lambda m: f"`{names.get(m[1]) or ('CLASS' if m[1] in classes else m[1])}`", text)
-    text = re.sub(r"(no layer|no activation) `\w+`", r"\1 `NAME`", text)
+    text = re.sub(r"(no layer|no activation|weights of a) `[\w.]+`", r"\1 `CLASS`", text)
     text = re.sub(r"does not compute `\w+` with its `\w+`", "does not compute `CLASS` with its `OPTION`", text)
     text = re.sub(r"the call at \S+:", "the call at LAYER:", text)
+    text = re.sub(r"severs a mask: .*", "severs a mask", re.sub(r"the cut `[^`]*`", "the cut", text))
+    text = re.sub(r"another layer has a `[^`]*`", "another layer has a `NAME`", text)
     text = re.sub(r"%[\w./]+", "%VALUE", text)
-    return re.sub(r"\b\d+\b", "N", text)
+    return re.sub(r"(?<!Keras )\b\d+(\.\d+)?\b", "N", text)
+
+
+def coarse(text):
+    """A failure without what frameworks add to their messages."""
+    text = re.sub(r"gives shapes .*", "gives tensors of another shape", text)
+    text = re.sub(r"gives types .*", "gives tensors of another type", text)
+    text = re.sub(r"computes something else .*", "computes something else", text)
+    text = re.sub(r"gives its outputs as list, not \[.*\]", "gives its outputs as a list, not a dictionary", text)
+    text = re.sub(r"(the weight )`[^`]*`( is missing)", r"\1`WEIGHT`\2", re.sub(r"they do not fit layer.*", "`--weights` do not fit the layer", text))
+    text = re.sub(r"could not be deserialized properly.*Exception encountered: ", "", text)
+    text = re.sub(r"Exception encountered when calling layer .\S+. \(type (\w+)\)\..*", r"a call of \1 fails", text)
+    text = re.sub(r"'.*?'|\"[^\"]*\"|<.*?>|\{.*", "...", text)
+    text = re.split(r" Call arguments| \.\.\. |\. Please|\. Example| Inputs received|\. Expected| This may be|: \d of", text)[0]
+    return text[:160]
 
 
 def summary(conversions, splits):
@@ -347,20 +401,20 @@ def summary(conversions, splits):
     return "\n".join(out) + "\n"
 
 
-def main(part):
+def main():
     with Phase("environments"):
         run = frameworks()
     with Phase("models"):
-        make_models(run, part)
+        make_models(run)
     conversions, splits = cells()
     with Phase(f"netc, {len(conversions) + len(splits)} times"), ThreadPoolExecutor(2) as pool:
         list(pool.map(convert, conversions + splits))
-    splits = [cell for cell in splits if cell.verdict != "none"]
     with Phase("judges"):
         judge(run, [cell for cell in conversions + splits if not cell.verdict])
+    conversions, splits = ([cell for cell in group if cell.verdict != "none"] for group in (conversions, splits))
     text = summary(conversions, splits)
     (FOLDER / "summary.txt").write_text(text)
-    if not part:
+    if not FAST:
         models = len({cell.place for cell in conversions})
         written = matrix_page.page(conversions, splits, VERSIONS, models, TOLERANCE, normal)
         (ROOT / "docs/conversions.md").write_text(written)
@@ -369,4 +423,4 @@ def main(part):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

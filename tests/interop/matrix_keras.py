@@ -109,6 +109,7 @@ def make(place, case, model):
     subject = getattr(model, "subject", None) or case.cut
     values = {
         "row": case.row, "text": case.text, "kind": case.kind, "cut": subject, "layers": named_layers(model),
+        "class": type(model).__name__,
         "losses": len(model.losses), "structure": structure(outputs), "input_names": input_names(model),
         "inputs": [plain(x) for x in inputs], "outputs": [plain(y) for y in arrays(outputs)],
     }  # fmt: skip
@@ -268,10 +269,15 @@ def compare(outputs, values):
     expected, found = [array_of(y) for y in values["outputs"]], arrays(outputs)
     if [f.shape for f in found] != [e.shape for e in expected]:
         return {"differs": f"shapes {[f.shape for f in found]} for {[e.shape for e in expected]}"}
-    if [f.dtype.name for f in found] != [e.dtype.name for e in expected]:
+    if [kind(f) for f in found] != [kind(e) for e in expected]:
         return {"differs": f"types {[f.dtype.name for f in found]} for {[e.dtype.name for e in expected]}"}
     errors = [error(f, e) for f, e in zip(found, expected)]
     return {"error": max(errors, default=0.0), "structure": structure(outputs)}
+
+
+def kind(array):
+    """The type, where integers are one: those of jax have 32 bits, those of TensorFlow 64."""
+    return "integer" if array.dtype.kind in "iu" else array.dtype.name
 
 
 def error(found, expected):

@@ -31,7 +31,7 @@ cuts each with netc, loads the results in the frameworks, and compares what they
 
 def page(conversions, splits, versions, models, tolerance, normal):
     reasons = Letters(conversions + splits, normal)
-    out = [INTRODUCTION.format(tolerance=f"{tolerance:.0e}", models=models, **versions)]
+    out = [INTRODUCTION.format(tolerance=f"{tolerance:.0e}".replace("e-0", "e-"), models=models, **versions)]
     out += ["## Totals\n", totals(conversions, splits)]
     for framework, name in FRAMEWORKS.items():
         chosen = [cell for cell in conversions if cell.source.framework == framework]

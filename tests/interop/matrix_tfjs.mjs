@@ -29,8 +29,9 @@ function tensor({ shape, dtype, values }) {
 // The recorded inputs in the order of the model's: by name, or as they are where names differ.
 function inOrder(model, values) {
   const recorded = values.input_names;
-  const same = [...model.inputNames].sort().join() === [...recorded].sort().join();
-  return model.inputNames.map((name, i) => tensor(values.inputs[same ? recorded.indexOf(name) : i]));
+  const names = model.inputNames ?? model.model.inputNames;
+  const same = [...names].sort().join() === [...recorded].sort().join();
+  return names.map((name, i) => tensor(values.inputs[same ? recorded.indexOf(name) : i]));
 }
 
 function run(model, inputs) {
