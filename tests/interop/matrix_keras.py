@@ -5,6 +5,7 @@ what the framework computes of them, and the names of its layers. A form that th
 is removed. `judge` loads what netc wrote, listed in `FOLDER/jobs.json`, and says in `verdicts.json` how far it is from that.
 """
 
+import importlib.util
 import json
 import os
 import sys
@@ -78,7 +79,6 @@ def make_all(folder, fast):
                 log["not loaded"][f"{values['row']}: {values['text']}, {form}"] = reason(error)
                 for name in FORMS[form]:
                     (place / name).rename(place / f"unloaded_{name}")
-    # Last, because the import makes what comes after it slow.
     for path in [] if KERAS_3 else sorted(folder.glob("*/m.h5")):
         try:
             convert_to_tfjs(path.parent)
@@ -133,9 +133,12 @@ def make(place, case, model):
 
 
 def convert_to_tfjs(place):
-    """Writes the folder `tfjs` as `tensorflowjs_converter` does, without the packages that it needs for other files."""
-    for package in ("tensorflow_decision_forests", "tensorflow_hub"):
-        sys.modules.setdefault(package, ModuleType(package))
+    """Writes the folder `tfjs` as `tensorflowjs_converter` does."""
+    root = Path(importlib.util.find_spec("tensorflowjs").submodule_search_locations[0])
+    # Empty packages: what is in them imports frameworks that this part does without.
+    for name, path in (("tensorflowjs", root), ("tensorflowjs.converters", root / "converters")):
+        sys.modules[name] = ModuleType(name)
+        sys.modules[name].__path__ = [str(path)]
     from tensorflowjs.converters import keras_h5_conversion
 
     with h5py.File(place / "m.h5") as file:

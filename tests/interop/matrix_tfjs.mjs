@@ -29,7 +29,8 @@ function tensor({ shape, dtype, values }) {
 // The recorded inputs in the order of the model's: by name, or as they are where names differ.
 function inOrder(model, values) {
   const recorded = values.input_names;
-  const names = model.inputNames ?? model.model.inputNames;
+  // A Sequential model has one input, which it gives no name.
+  const names = model.inputNames.length ? model.inputNames : model.inputs.map((x) => x.name);
   const same = [...names].sort().join() === [...recorded].sort().join();
   return names.map((name, i) => tensor(values.inputs[same ? recorded.indexOf(name) : i]));
 }
