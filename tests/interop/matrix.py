@@ -38,6 +38,7 @@ TFJS_PACKAGES = [f"@tensorflow/tfjs-{part}@4.22.0" for part in ("core", "layers"
 TOLERANCE = 1e-5
 HALF_TOLERANCE = 4e-3
 
+
 @dataclass(frozen=True)
 class Target:
     """A format that netc writes: the file to load, options of netc, and the framework that judges, if always the same."""
@@ -366,7 +367,7 @@ def coarse(text):
     text = re.sub(r"(the weight )`[^`]*`( is missing)", r"\1`WEIGHT`\2", re.sub(r"they do not fit layer.*", "`--weights` do not fit the layer", text))
     text = re.sub(r"could not be deserialized properly.*Exception encountered: ", "", text)
     text = re.sub(r"Exception encountered when calling layer .\S+. \(type (\w+)\)\..*", r"a call of \1 fails", text)
-    text = re.sub(r"'.*?'|\"[^\"]*\"|<.*?>|\{.*", "...", text)
+    text = re.sub(r"'.*?'|\"[^\"]*\"|<.*?>|\{.*|\[.*?\]", "_", text)
     text = re.split(r" Call arguments| \.\.\. |\. Please|\. Example| Inputs received|\. Expected| This may be|: \d of", text)[0]
     return text[:160]
 
