@@ -360,6 +360,7 @@ def normal(cell):
 
 def coarse(text):
     """A failure without what frameworks add to their messages."""
+    text = re.sub(r"\x1b\[\d+m", "", text)
     text = re.sub(r"gives shapes .*", "gives tensors of another shape", text)
     text = re.sub(r"gives types .*", "gives tensors of another type", text)
     text = re.sub(r"computes something else .*", "computes something else", text)
