@@ -5,6 +5,8 @@
 #   tests/run.sh rust      formatting, lints, unit, file, spec, tidy, property, command and page tests
 #   tests/run.sh outsider  a crate with a pass of its own, in examples/my-netc
 #   tests/run.sh interop   the tests against the real Keras, in an environment that is made here
+#   tests/run.sh matrix    every layer class from every format to every other: writes docs/conversions.md; `matrix fast`
+#                          takes a part of the models
 set -euo pipefail
 cd "$(dirname "$0")/.."
 part="${1:-all}"
@@ -25,16 +27,30 @@ outsider() {
     zoo:tiny --pass strip-dropout --verify
 }
 
-interop() {
+# The environment with the newest Keras; prints its Python.
+keras() {
   local env=tests/.venv
   if ! "$env/bin/python" -c 'import keras, jax, pytest, xdist' 2>/dev/null; then
     python3 -m venv "$env"
     "$env/bin/pip" install --quiet --disable-pip-version-check -r tests/interop/requirements.txt
   fi
+  echo "$env/bin/python"
+}
+
+interop() {
+  local python
+  python="$(keras)"
   cargo build --release
   # The whole workspace, so that dependencies have the features that they were tested with.
   cargo build --workspace --examples
-  NETC="$PWD/target/release/netc" "$env/bin/python" -m pytest -q -n auto tests/interop
+  NETC="$PWD/target/release/netc" "$python" -m pytest -q -n auto tests/interop
+}
+
+matrix() {
+  local python
+  python="$(keras)"
+  cargo build --release
+  NETC="$PWD/target/release/netc" "$python" tests/interop/matrix.py "$@"
 }
 
 case "$part" in
@@ -45,5 +61,6 @@ case "$part" in
     NETC_FUZZ_SEED=1 bash fuzz/run.sh 5
     ;;
   rust | outsider | interop) "$part" ;;
-  *) echo "usage: tests/run.sh [rust|outsider|interop]" >&2; exit 2 ;;
+  matrix) matrix "${@:2}" ;;
+  *) echo "usage: tests/run.sh [rust|outsider|interop|matrix [fast]]" >&2; exit 2 ;;
 esac
