@@ -12,7 +12,7 @@ const FUNCTIONS: &[&str] = &["function", "output_shape"];
 pub(super) fn modern(config: &Attrs) -> Attrs {
     let is_bytecode = |key: &str| config.get(&format!("{key}_type")).and_then(Attr::as_str) == Some("lambda");
     let kept =
-        config.iter().filter(|(key, value)| !ABOUT.contains(&&**key) && !(&**key == "output_shape" && value.is_null()));
+        config.iter().filter(|(key, value)| !(ABOUT.contains(&&**key) || &**key == "output_shape" && value.is_null()));
     let now = |(key, value): &(_, Attr)| {
         let key: &netc_ir::Name = key;
         let value = if FUNCTIONS.contains(&&**key) && is_bytecode(key) { bytecode(value) } else { value.clone() };

@@ -128,7 +128,12 @@ fn lower_modern(builder: &mut Builder<'_>, context: OpContext<'_>, layer: &Layer
     lowered.map_err(|error| match error {
         LowerError::Unknown { .. } if is_operation => LowerError::Unknown { class: own.clone() },
         LowerError::Unsupported { what, types, .. } if is_operation => unsupported(what, types),
-        error => error,
+        LowerError::Unknown { .. }
+        | LowerError::Unsupported { .. }
+        | LowerError::Config { .. }
+        | LowerError::Weight { .. }
+        | LowerError::Operands(_)
+        | LowerError::Infer(_) => error,
     })
 }
 

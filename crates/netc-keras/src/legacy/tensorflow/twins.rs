@@ -337,14 +337,11 @@ fn gather(m: &mut Mapping<'_>) -> Mapped {
     m.only("batch_dims", 0)?;
     m.ignore(&["validate_indices"]);
     m.first()?;
-    match m.require("indices")? {
-        // What is out of bounds is an error in TensorFlow, and counts from the end in Keras.
-        list @ Attr::List(_) if is_of_numbers(list) => m.args.push(array(list, "int32")),
-        index => {
-            let index = m.tensor(index)?;
-            m.args.push(index);
-        }
-    }
+    let indices = m.require("indices")?;
+    // What is out of bounds is an error in TensorFlow, and counts from the end in Keras.
+    let is_constant = indices.as_list().is_some() && is_of_numbers(indices);
+    let indices = if is_constant { array(indices, "int32") } else { m.tensor(indices)? };
+    m.args.push(indices);
     m.key_or("axis", "axis", integer, 0)
 }
 
@@ -392,9 +389,9 @@ fn sections(a: &Attr) -> Option<Attr> {
 
 /// What is in brackets: an index, or one for each of several axes.
 fn key(a: &Attr) -> Option<Attr> {
-    match a {
-        Attr::List(items) => items.iter().map(index).collect::<Option<_>>().map(Attr::List),
-        one => Some(Attr::List(vec![index(one)?])),
+    match a.as_list() {
+        Some(items) => items.iter().map(index).collect::<Option<_>>().map(Attr::List),
+        None => Some(Attr::List(vec![index(a)?])),
     }
 }
 
@@ -406,9 +403,9 @@ fn index(a: &Attr) -> Option<Attr> {
             Some(Attrs::new().with("class_name", "__ellipsis__").with("config", Attrs::new()).into())
         }
         Attr::Map(map) => {
-            let bound = |key| match map.get(key)? {
-                Attr::Null => Some(Attr::Null),
-                value => integer(value),
+            let bound = |key| {
+                let value = map.get(key)?;
+                if value.is_null() { Some(Attr::Null) } else { integer(value) }
             };
             let config =
                 Attrs::new().with("start", bound("start")?).with("stop", bound("stop")?).with("step", bound("step")?);
