@@ -17,7 +17,6 @@ import shutil
 import subprocess
 import sys
 import time
-import venv
 import zipfile
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
@@ -25,10 +24,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import matrix_page
+from environments import CACHE, tf_keras
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-CACHE = HERE.parent / ".cache"
 FAST = "fast" in sys.argv
 FOLDER = CACHE / ("matrix-fast" if FAST else "matrix")
 NETC = os.environ.get("NETC", str(ROOT / "target/release/netc"))
@@ -115,28 +114,14 @@ class Cell:
 # Environments.
 
 
-def environment(name, requirements, extra=()):
-    """The Python of an environment in the cache, which is made if there is none."""
-    folder = CACHE / name
-    if not (folder / "ready").exists():
-        venv.create(folder, with_pip=True, clear=True)
-        pip = [folder / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "-r", HERE / requirements], check=True)
-        if extra:
-            subprocess.run([*pip, "--no-deps", *extra], check=True)
-        (folder / "ready").touch()
-    return folder / "bin/python"
-
-
 def frameworks():
     """The commands that run a framework's part, by framework."""
     packages = CACHE / "tfjs"
     if not (packages / "node_modules/@tensorflow/tfjs-backend-cpu").exists():
         packages.mkdir(parents=True, exist_ok=True)
         subprocess.run(["npm", "install", "--silent", "--prefix", packages, *TFJS_PACKAGES], check=True)
-    tf = environment("tf-2.15", "requirements-tf215.txt", ["tensorflowjs==4.22.0"])
     return {
-        "tf": [tf, HERE / "matrix_keras.py"],
+        "tf": [tf_keras(), HERE / "matrix_keras.py"],
         "k3": [sys.executable, HERE / "matrix_keras.py"],
         "tfjs": ["node", HERE / "matrix_tfjs.mjs", packages],
     }

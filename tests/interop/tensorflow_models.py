@@ -1,6 +1,6 @@
 """Models of tf.keras whose calls say more than which tensors are read: operations of TensorFlow, states, functions, losses.
 
-Usage: python tensorflow_models.py save|check FOLDER, in an environment with requirements-tensorflow.txt. `save` writes
+Usage: python tensorflow_models.py save|check FOLDER, in an environment with requirements-tf215.txt. `save` writes
 each model with inputs and the outputs that tf.keras computes. `check` compares the copy `NAME.copy.h5` of each with it, and
 the stages in the folder `NAME`.
 """

@@ -1,16 +1,15 @@
 """Layers in layers, as tf.keras 2.15 saves them: netc reads both of its formats, and what it writes loads and computes the same."""
 
 import subprocess
-import venv
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import environments
 from harness import assert_close, load, netc, run, run_chain, split
 
 HERE = Path(__file__).parent
-ENVIRONMENT = HERE.parent / ".cache/tf-2.15"
 MODELS = ["attention", "spectral", "cells", "wrapped", "inner"]
 # Where each is cut.
 CUT = "first"
@@ -18,14 +17,7 @@ CUT = "first"
 
 @pytest.fixture(scope="session")
 def tf_python():
-    """The Python of an environment with TensorFlow 2.15, which is made here if there is none."""
-    python, ready = ENVIRONMENT / "bin/python", ENVIRONMENT / "ready"
-    if not ready.exists():
-        venv.create(ENVIRONMENT, with_pip=True, clear=True)
-        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "-r", HERE / "requirements-tf215.txt"], check=True)
-        ready.touch()
-    return python
+    return environments.tf_keras()
 
 
 def in_keras_2(python, what, folder):

@@ -2,29 +2,20 @@
 Keras 3 that compute the same."""
 
 import subprocess
-import venv
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import environments
 from harness import assert_close, load, netc, netc_run, run, run_chain, split
 
 HERE = Path(__file__).parent
-ENVIRONMENT = HERE.parent / ".cache/tensorflow-2.15"
 
 
 @pytest.fixture(scope="session")
 def tf_python():
-    """The Python of an environment with TensorFlow 2.15, which is made here if there is none."""
-    python = ENVIRONMENT / "bin/python"
-    ready = ENVIRONMENT / "ready"
-    if not ready.exists():
-        venv.create(ENVIRONMENT, with_pip=True, clear=True)
-        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "-r", HERE / "requirements-tensorflow.txt"], check=True)
-        ready.touch()
-    return python
+    return environments.tf_keras()
 
 
 def tf_keras(python, what, folder):

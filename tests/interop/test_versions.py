@@ -1,30 +1,22 @@
 """Files of the first Keras 3 go through netc, and what comes out loads in the first and in the newest."""
 
 import subprocess
-import venv
 from pathlib import Path
 
 import pytest
 
+import environments
 import harness
 import versions_models
 from harness import assert_round_trip, netc
 
 HERE = Path(__file__).parent
-ENVIRONMENT = HERE.parent / ".cache/keras-3.0"
 
 
 @pytest.fixture(scope="session")
 def old_python():
-    """The Python of an environment with the first Keras 3, which is made here if there is none."""
-    python = ENVIRONMENT / "bin/python"
-    ready = ENVIRONMENT / "ready"
-    if not ready.exists():
-        venv.create(ENVIRONMENT, with_pip=True, clear=True)
-        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "-r", HERE / "requirements-old.txt"], check=True)
-        ready.touch()
-    return python
+    """The Python of an environment with the first Keras 3."""
+    return environments.environment("keras-3.0", "requirements-old.txt")
 
 
 def old(python, what, folder):
