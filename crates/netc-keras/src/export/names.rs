@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use netc_ir::{Attr, Attrs, Func, LayerId, Module, Op, OpId, Output, UniqueNames, ValueId};
+use netc_ir::{Attr, Attrs, ElemType, Func, LayerId, Module, Op, OpId, Output, UniqueNames, ValueId};
 
 use super::{fill, shape};
 use crate::names::dtype_name;
@@ -62,8 +62,8 @@ impl Names {
     fn tensor(&self, func: &Func, value: ValueId) -> Attr {
         let ty = &func[value].ty;
         // Keras reads the graph from the history, and takes anything that it can iterate over for a shape. A list would
-        // be read back as a shape that is known.
-        let shape = shape(ty).unwrap_or_else(|| Attr::Map(Attrs::new()));
+        // be read back as a shape that is known, with the type that Keras takes for one that is not.
+        let shape = shape(ty).filter(|_| ty.elem != ElemType::Any).unwrap_or_else(|| Attr::Map(Attrs::new()));
         let config = Attrs::new()
             .with("shape", shape)
             .with("dtype", dtype_name(ty.elem))

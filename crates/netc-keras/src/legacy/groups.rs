@@ -100,7 +100,9 @@ mod tests {
     use super::*;
     use crate::h5read::Bytes;
 
+    /// Only layers say in a configuration whether they are trained.
     fn object(class: &str, config: Attrs) -> Attr {
+        let config = config.with("trainable", true);
         Attr::Map(Attrs::new().with("class_name", class).with("config", config))
     }
 

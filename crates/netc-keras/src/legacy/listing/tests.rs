@@ -122,7 +122,9 @@ fn weights_have_the_places_that_keras_3_gives_them() {
     );
 }
 
+/// Only layers say in a configuration whether they are trained.
 fn object(class: &str, config: Attrs) -> Attr {
+    let config = config.with("trainable", true);
     Attr::Map(Attrs::new().with("class_name", class).with("config", config))
 }
 

@@ -318,7 +318,7 @@ fn shapes() {
     check(layer("keras.RepeatVector", "n = 5", &[], &["f32[N,3]"]), "f32[N,5,3]");
     check_error(
         on("keras.UpSampling2D", "size = 2, interpolation = \"area\""),
-        "`interpolation` is \"area\", expected one of bilinear, nearest, bicubic, lanczos3, lanczos5",
+        "`UpSampling2D` with `interpolation` = \"area\" is not supported",
     );
     check_error(
         layer("keras.CenterCrop", "height = 4, width = 5", &[], &["f32[N,H,W,3]"]),
@@ -442,9 +442,10 @@ fn masks_that_are_not_for_a_tensor_are_errors() {
         ..layer("keras.Softmax", "axis = -1", &[], &["f32[N,5,8]", "bool[N,5]"])
     };
     check_error(softmax, "the mask is bool[N,5], which is not for f32[N,5,8]");
+    let weights = [("cell/vars/0", "f32[2,2,8]"), ("cell/vars/1", "f32[2,2,8]"), ("cell/vars/2", "f32[8]")];
     let images = Case {
         call: "args = [$0], kwargs = {mask = $1}",
-        ..layer("keras.ConvLSTM1D", "filters = 2, kernel_size = 2", &[], &["f32[N,4,5,2]", "bool[N,4]"])
+        ..layer("keras.ConvLSTM1D", "filters = 2, kernel_size = 2", &weights, &["f32[N,4,5,2]", "bool[N,4]"])
     };
     check_error(images, "`ConvLSTM1D` with a mask is not supported");
 }
