@@ -20,6 +20,8 @@ pub(crate) enum Format {
     Keras,
     /// HDF5, which the Keras loads that the model is of; layers stay declared as they were read
     H5,
+    /// HDF5 that tf.keras 2.15 loads, of a model of any Keras
+    H5Keras2,
     /// A folder with model.json and its weights, which TensorFlow.js loads; layers are declared as in Keras 2
     Tfjs,
 }
@@ -46,7 +48,7 @@ impl Format {
     pub(crate) fn file_of(self, name: &str) -> String {
         match self {
             Self::Keras => format!("{name}.keras"),
-            Self::H5 => format!("{name}.h5"),
+            Self::H5 | Self::H5Keras2 => format!("{name}.h5"),
             Self::Tfjs => format!("{name}/{}", netc_keras::TFJS_MODEL),
         }
     }
@@ -70,6 +72,7 @@ impl Format {
         match self {
             Self::Keras => one_file(&|out| netc_keras::write(module, func, store, out)),
             Self::H5 => one_file(&|out| netc_keras::write_hdf5(module, func, store, out)),
+            Self::H5Keras2 => one_file(&|out| netc_keras::write_hdf5_of_keras_2(module, func, store, out)),
             Self::Tfjs => {
                 let mut files = Vec::new();
                 let create = |name: &str| {
@@ -90,6 +93,7 @@ impl Format {
             Self::Keras => netc_keras::changes(&model.module),
             Self::Tfjs => netc_keras::changes_for_tfjs(&model.module),
             Self::H5 => netc_keras::changes_for_hdf5(&model.module),
+            Self::H5Keras2 => netc_keras::changes_for_hdf5_of_keras_2(&model.module),
         };
         changes.extend(self.lost_losses(model));
         changes
@@ -98,13 +102,13 @@ impl Format {
     /// Names the losses and metrics of the model that are in no file.
     fn lost_losses(self, model: &Model) -> Option<String> {
         let kept = match self {
-            Self::H5 => netc_keras::losses(&model.module),
+            Self::H5 | Self::H5Keras2 => netc_keras::losses(&model.module),
             Self::Keras | Self::Tfjs => Vec::new(),
         };
         let lost = model.losses.iter().filter(|name| !kept.contains(name));
         let lost: Vec<String> = lost.map(|name| format!("`{name}`")).collect();
         let reason = match self {
-            Self::H5 => "the files have what their outputs need",
+            Self::H5 | Self::H5Keras2 => "the files have what their outputs need",
             Self::Keras => "Keras 3 has no layers for them",
             Self::Tfjs => "TensorFlow.js has no layers for them",
         };

@@ -37,7 +37,7 @@ pub(crate) const WRITTEN_BY: &str = "written_by";
 pub(crate) const NETC: &str = "netc";
 
 /// The backend whose layout of kernels netc has, as all that are alive.
-const BACKEND: &str = "tensorflow";
+pub(crate) const BACKEND: &str = "tensorflow";
 
 /// Writes the function `func` to `out` as a `.keras` file. The weights' bytes are streamed from `store`.
 ///
@@ -59,6 +59,22 @@ pub fn write(module: &Module, func: FuncId, store: &Store, out: impl Write) -> R
 pub fn write_hdf5(module: &Module, func: FuncId, store: &Store, out: impl Write) -> Result<Written, KerasError> {
     let place = |source| KerasError::Write { model: module[func].name.clone(), source };
     write_whole_model(module, func, store, out).map_err(place)
+}
+
+/// Writes the function `func` to `out` as an HDF5 file that tf.keras 2.15 loads, whichever Keras the model is of. The
+/// weights' bytes are streamed from `store`.
+///
+/// # Errors
+/// As for [`write_hdf5`], a layer or an operation that Keras 2 does not have, and one that it computes otherwise.
+pub fn write_hdf5_of_keras_2(
+    module: &Module,
+    func: FuncId,
+    store: &Store,
+    out: impl Write,
+) -> Result<Written, KerasError> {
+    let place = |source| KerasError::Write { model: module[func].name.clone(), source };
+    let older = legacy::as_keras_2(module).map_err(place)?;
+    write_whole_model(&older, func, store, out).map_err(place)
 }
 
 /// Writes the function `func` as a layers-model of TensorFlow.js: `model.json` and the shards of its weights, 4 MB each.

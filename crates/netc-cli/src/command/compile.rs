@@ -154,6 +154,10 @@ impl<'a> Target<'a> {
         if let (Some(format), None) = (format.filter(|format| format.is_folder()), chain) {
             return Self::folder(path, format, model);
         }
+        if (format, Format::of(path), chain.is_some()) == (Some(Format::H5Keras2), Some(Format::H5), false) {
+            refuse_input(model, path)?;
+            return Ok(Self::Whole(path.into(), Format::H5Keras2));
+        }
         let target = match (path.extension().and_then(|e| e.to_str()), chain) {
             (Some("nir"), _) => Self::Program(path),
             (Some("json"), None) => Self::Architecture(path),
@@ -320,7 +324,11 @@ fn leftover(model: &Model, folder: &Path, stages: &[StageFile], rest: &Rest) -> 
         (first..).map(move |i| stage_name(model, i, format)).take_while(|name| folder.join(name).exists())
     };
     let mut kept = rest.kept.clone();
-    kept.extend(Format::value_variants().iter().flat_map(further).filter(|name| !rest.kept.contains(name)));
+    for name in Format::value_variants().iter().flat_map(further) {
+        if !kept.contains(&name) {
+            kept.push(name);
+        }
+    }
     let removed: Vec<&str> = rest.removed.iter().map(|(file, _)| file.as_str()).collect();
     let folder = folder.display();
     let mut notes = Vec::new();

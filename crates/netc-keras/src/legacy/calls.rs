@@ -15,7 +15,7 @@ pub(crate) struct Modern<'a> {
 }
 
 /// Layers that Keras 2 calls with the states they begin from in one list with the sequence.
-const RECURRENT: &[&str] = &[
+pub(super) const RECURRENT: &[&str] = &[
     "keras.Bidirectional",
     "keras.ConvLSTM1D",
     "keras.ConvLSTM2D",

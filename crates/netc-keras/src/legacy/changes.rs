@@ -84,6 +84,14 @@ pub fn changes_for_hdf5(module: &Module) -> Vec<String> {
     compiled::omissions(module, Container::Hdf5)
 }
 
+/// What [`write_hdf5_of_keras_2`](crate::write_hdf5_of_keras_2) changes; for the user.
+pub fn changes_for_hdf5_of_keras_2(module: &Module) -> Vec<String> {
+    match Era::of(&module.attrs) {
+        Era::Before3 => changes_for_hdf5(module),
+        Era::Keras3 => changes_for_tfjs(module),
+    }
+}
+
 /// What [`write_tfjs`](crate::write_tfjs) changes, as TensorFlow.js reads no declarations of Keras 3; for the user.
 pub fn changes_for_tfjs(module: &Module) -> Vec<String> {
     let version = module.attrs.get("keras_version").and_then(Attr::as_str).unwrap_or("3");
