@@ -231,11 +231,12 @@ def test_nested_model(tmp_path):
     check(inputs, layers.Attention()([inner(inputs[0]), inner(inputs[1])]), tmp_path)
 
 
-def test_a_call_that_gives_a_nested_model_a_mask_is_refused(tmp_path):
+def test_a_call_that_gives_a_nested_model_another_mask_is_refused(tmp_path):
     inputs, named = sources()
     x = keras.Input((6, 4))
     inner = keras.Model(x, layers.GRU(4)(x), name="inner")
-    save(keras.Model(inputs, inner(named["e"])), tmp_path / "m.keras")
+    other = keras.ops.not_equal(inputs[1], 3)
+    save(keras.Model(inputs, inner(named["e"], mask=other)), tmp_path / "m.keras")
     assert "inner: its call gives it a mask" in netc("inspect", tmp_path / "m.keras", code=1).stderr
 
 
