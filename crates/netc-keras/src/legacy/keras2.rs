@@ -1,8 +1,9 @@
 //! A model of Keras 3 as tf.keras 2.15 loads it: what the older declarations need besides, and what Keras 2 does not have.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
-use netc_ir::{Attr, Attrs, Func, Module, OpId, OpKind, SourceOp};
+use netc_ir::{Attr, Attrs, ElemType, Func, Module, Name, OpId, OpKind, SourceOp};
 
 use super::calls::RECURRENT;
 use super::{Era, KERAS_2, classes, older};
@@ -117,30 +118,103 @@ pub(crate) fn as_keras_2(module: &Module) -> Result<Cow<'_, Module>, Problem> {
     if Era::of(&module.attrs) == Era::Before3 {
         return Ok(Cow::Borrowed(module));
     }
-    for layer in &module.layers {
-        let class = layer.class.rsplit('.').next().unwrap_or(&layer.class);
-        let note = match () {
-            () if layer.class.starts_with("keras.ops.") => format!("Keras 2 has no operation `{class}`"),
-            () if layer.class.starts_with("keras.") && !classes::is_known(class, Era::Before3) => {
-                format!("Keras 2 has no layer `{class}`")
-            }
-            () => continue,
-        };
-        return Err(Problem::NotKeras { place: format!("layer `{}`", layer.name), note });
-    }
     let mut older = older(module)?.into_owned();
     older.attrs.set("backend", BACKEND);
     for layer in &mut older.layers {
         let refuse = |note| Problem::NotKeras { place: format!("layer `{}`", layer.name), note };
-        layer.config = object(&layer.config).map_err(refuse)?;
+        let class = layer.class.rsplit('.').next().unwrap_or(&layer.class);
+        if layer.class.starts_with("keras.ops.") {
+            let twin = operation(&layer.class).ok_or_else(|| refuse(format!("Keras 2 has no operation `{class}`")))?;
+            if let Some(option) = option(&layer.config) {
+                return Err(refuse(format!("Keras 2 has no operation `{class}` with `{option}`")));
+            }
+            layer.class = format!("tf.{}", twin.function).into();
+            layer.config = twin.declaration(&layer.name);
+        } else if layer.class.starts_with("keras.") && !classes::is_known(class, Era::Before3) {
+            return Err(refuse(format!("Keras 2 has no layer `{class}`")));
+        } else {
+            layer.config = object(&layer.config).map_err(refuse)?;
+        }
     }
     for at in 0..older.funcs.len() {
-        let calls = old_calls(&older.funcs[at], module);
-        for (op, call) in calls {
+        for (op, call) in old_calls(&older.funcs[at], module)? {
             older.funcs[at].set_kind(op, OpKind::Source(Box::new(call)));
         }
     }
     Ok(Cow::Owned(older))
+}
+
+/// An operation of `keras.ops` that TensorFlow has too, computed element by element.
+struct Operation {
+    class: &'static str,
+    /// What TensorFlow calls it, without `tf.`.
+    function: &'static str,
+    /// The names of the arguments after the first.
+    more: &'static [&'static str],
+}
+
+const fn of_one(class: &'static str, function: &'static str) -> Operation {
+    Operation { class, function, more: &[] }
+}
+
+const fn of_two(class: &'static str, function: &'static str) -> Operation {
+    Operation { class, function, more: &["y"] }
+}
+
+const OPERATIONS: &[Operation] = &[
+    of_one("Absolute", "math.abs"),
+    of_two("Add", "__operators__.add"),
+    of_one("Cos", "math.cos"),
+    of_one("Elu", "nn.elu"),
+    of_one("Exp", "math.exp"),
+    of_one("Log", "math.log"),
+    of_two("Maximum", "math.maximum"),
+    of_two("Minimum", "math.minimum"),
+    of_two("Multiply", "math.multiply"),
+    of_one("Negative", "math.negative"),
+    of_one("Relu", "nn.relu"),
+    of_one("Relu6", "nn.relu6"),
+    of_one("Selu", "nn.selu"),
+    of_one("Sigmoid", "math.sigmoid"),
+    of_one("Silu", "nn.silu"),
+    of_one("Sin", "math.sin"),
+    of_one("Softplus", "math.softplus"),
+    of_one("Softsign", "nn.softsign"),
+    of_one("Sqrt", "math.sqrt"),
+    of_one("Square", "math.square"),
+    of_two("Subtract", "math.subtract"),
+    of_one("Tanh", "math.tanh"),
+    of_two("TrueDivide", "math.truediv"),
+];
+
+impl Operation {
+    /// The layer that Keras 2 makes of it. Which values its configuration has beside its name says nothing of what is
+    /// computed.
+    fn declaration(&self, name: &str) -> Attrs {
+        let config = Attrs::new()
+            .with("name", name)
+            .with("trainable", true)
+            .with("dtype", "float32")
+            .with("function", self.function);
+        Attrs::new().with("class_name", "TFOpLambda").with("config", config).with("name", name)
+    }
+}
+
+/// An entry in the configuration of an operation besides its name, and `alpha` = 1 of `Elu`.
+fn option(object: &Attrs) -> Option<&str> {
+    let config = object.get("config").and_then(Attr::as_map)?;
+    let says = |(key, value): &&(Name, Attr)| match &**key {
+        "name" => false,
+        "alpha" => value.as_f64().is_none_or(|alpha| (alpha - 1.0).abs() > 0.0),
+        _ => !value.is_null(),
+    };
+    config.iter().find(says).map(|(key, _)| &**key)
+}
+
+/// The operation that the dialect's class is, if Keras 2 has it.
+fn operation(class: &str) -> Option<&'static Operation> {
+    let class = class.strip_prefix("keras.ops.")?;
+    OPERATIONS.iter().find(|operation| operation.class == class)
 }
 
 /// An object of a configuration without the keys that are new in Keras 3, and those in it.
@@ -155,6 +229,10 @@ fn object(declared: &Attrs) -> Result<Attrs, String> {
             Some(_) => return Err(format!("`{class}` of Keras {KERAS_2} has no `{name}`")),
             None => kept.set(name.clone(), nested(value)?),
         }
+    }
+    if class == "MultiHeadAttention" {
+        // Where Keras 2 is told no shapes, it builds the layer when that is called.
+        ["query_shape", "key_shape", "value_shape"].into_iter().for_each(|key| kept.set(key, Attr::Null));
     }
     Ok(declared.clone().with("config", kept))
 }
@@ -173,16 +251,25 @@ fn nested(value: &Attr) -> Result<Attr, String> {
 const ARGUMENTS: &[(&str, &[&str])] =
     &[("keras.MultiHeadAttention", &["query", "value", "key"]), ("keras.Bidirectional", &["inputs"])];
 
-/// The calls of a function that Keras 2 makes otherwise.
-fn old_calls(func: &Func, module: &Module) -> Vec<(OpId, SourceOp)> {
+/// The calls of a function as Keras 2 makes them.
+fn old_calls(func: &Func, module: &Module) -> Result<Vec<(OpId, SourceOp)>, Problem> {
     let mut calls = Vec::new();
     for (id, op) in func.ops() {
         let OpKind::Source(source) = &op.kind else { continue };
         let attrs = &source.attrs;
         let class = op.kind.layer().map_or("", |layer| &*module[layer].class);
+        let operation = operation(class);
+        let types: BTreeSet<ElemType> = op.operands.iter().map(|value| func[*value].ty.elem).collect();
+        if operation.is_some() && types.len() > 1 {
+            let place = format!("layer `{}`", op.kind.layer().map_or("", |layer| &*module[layer].name));
+            let note = "TensorFlow computes with tensors of one type alone, and these have several".into();
+            return Err(Problem::NotKeras { place, note });
+        }
         let mut args = attrs.get("args").and_then(Attr::as_list).unwrap_or_default().to_vec();
         let mut named = attrs.get("kwargs").and_then(Attr::as_map).cloned().unwrap_or_default();
         let names = ARGUMENTS.iter().find(|(of, _)| *of == class).map_or(&[][..], |(_, names)| names);
+        let of_operation = operation.map(|operation| [&["x"], operation.more].concat());
+        let names = of_operation.as_deref().unwrap_or(names);
         if args.is_empty()
             && let Some(first) = names.first().and_then(|name| named.remove(name))
         {
@@ -200,9 +287,10 @@ fn old_calls(func: &Func, module: &Module) -> Vec<(OpId, SourceOp)> {
             args = vec![Attr::List([vec![sequence], states].concat())];
         }
         let attrs = attrs.clone().with("args", Attr::List(args)).with("kwargs", named);
-        calls.push((id, SourceOp { attrs, ..(**source).clone() }));
+        let name = operation.map_or_else(|| source.name.clone(), |it| format!("tf.{}", it.function).into());
+        calls.push((id, SourceOp { name, layer: source.layer, attrs }));
     }
-    calls
+    Ok(calls)
 }
 
 #[cfg(test)]
