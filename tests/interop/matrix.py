@@ -40,17 +40,20 @@ HALF_TOLERANCE = 4e-3
 
 @dataclass(frozen=True)
 class Target:
-    """A format that netc writes: the file to load, options of netc, and the framework that judges, if always the same."""
+    """A format that netc writes: the file to load, options of netc, the framework that judges, if always the same, and the
+    one whose models it is for, if not all."""
 
     file: str
     options: tuple = ()
     judge: str | None = None
+    maker: str | None = None
 
 
 TARGETS = {
     "keras": Target("to.keras", judge="k3"),
     "h5": Target("to.h5"),
     "tfjs": Target("to_tfjs/model.json", ("--format", "tfjs"), "tfjs"),
+    "h5-keras2": Target("to_keras2.h5", ("--format", "h5-keras2"), "tf", "k3"),
 }
 VERSIONS = {"k3": "3.15", "tf": "2.15", "tfjs": "4.22"}
 
@@ -182,7 +185,7 @@ def cells():
                 continue
             values = json.loads(source.values(place).read_text())
             given = [str(files[0])] + [word for weights in files[1:] for word in ("--weights", str(weights))]
-            for target in TARGETS:
+            for target in (name for name, it in TARGETS.items() if it.maker in (None, source.maker)):
                 conversions.append(conversion(source, target, place, values, given))
             if source.splits_to:
                 for cut in ("behind", "before"):

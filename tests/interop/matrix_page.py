@@ -36,8 +36,11 @@ def page(conversions, splits, versions, models, tolerance, normal):
     for framework, name in FRAMEWORKS.items():
         chosen = [cell for cell in conversions if cell.source.framework == framework]
         out.append(f"## From {name}\n")
-        out.append("Three signs for each file: what becomes of it as `.keras`, as `.h5` and for TensorFlow.js.\n")
-        out += tables(chosen, ("keras", "h5", "tfjs"), reasons)
+        targets = {"keras": "as `.keras`", "h5": "as `.h5`", "tfjs": "for TensorFlow.js"}
+        if framework == "k3":
+            targets["h5-keras2"] = "as `.h5` of Keras 2 (`--format h5-keras2`)"
+        out.append(f"The signs for each file: what becomes of it {', '.join(targets.values())}.\n")
+        out += tables(chosen, tuple(targets), reasons)
     out.append("## Cuts\n")
     out.append("Two signs for each file: for a cut behind the layer, and for one before it. The stages have the format of the file.\n")
     for framework, name in FRAMEWORKS.items():

@@ -45,11 +45,11 @@ impl Call {
         let (args, kwargs) = (part("args")?, part("kwargs")?);
         Ok(Self { attrs: call_attrs(args, kwargs), tensors })
     }
+}
 
-    /// Whether the call asks for what layers do in training.
-    pub(crate) fn trains(&self) -> bool {
-        self.attrs.get("kwargs").and_then(|k| k.get("training")).and_then(Attr::as_bool) == Some(true)
-    }
+/// Whether the call with these attributes asks for what layers do in training.
+pub(crate) fn trains(call: &Attrs) -> bool {
+    call.get("kwargs").and_then(|kwargs| kwargs.get("training")).and_then(Attr::as_bool) == Some(true)
 }
 
 pub(crate) fn call_attrs(args: Attr, kwargs: Attr) -> Attrs {

@@ -1,6 +1,6 @@
-//! Declarations of layers that a file does not have.
+//! Declarations of layers: those that a file does not have, and what is read of one.
 
-use netc_ir::{Attr, Attrs, Layer};
+use netc_ir::{Attr, Attrs, Layer, Name};
 
 use crate::legacy::Era;
 
@@ -27,4 +27,23 @@ pub(crate) fn input_declaration(name: &str, batch_shape: Attr, dtype: &str, like
         weights: Vec::new(),
         assets: Vec::new(),
     }
+}
+
+/// The name of the layer that the object declares.
+pub(crate) fn layer_name(object: &Attrs) -> Option<&str> {
+    object.get("name").or_else(|| object.get("config")?.get("name")).and_then(Attr::as_str)
+}
+
+/// A model's object without its graph, which the function holds.
+pub(crate) fn strip_graph(object: &Attrs) -> Attrs {
+    let is_graph = |key: &str| matches!(key, "layers" | "input_layers" | "output_layers");
+    // Without copies of the models inside: they may nest many levels deep.
+    let strip = |(key, value): &(Name, Attr)| {
+        let kept = match value.as_map().filter(|_| &**key == "config") {
+            Some(config) => Attr::Map(config.iter().filter(|(key, _)| !is_graph(key)).cloned().collect()),
+            None => value.clone(),
+        };
+        (key.clone(), kept)
+    };
+    object.iter().map(strip).collect()
 }

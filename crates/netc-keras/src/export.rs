@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use netc_ir::{Attr, Attrs, Func, FuncId, Layer, LayerId, MAIN, Module, Op, OpId, OpKind, Type, ValueId, WeightId};
 
 use crate::assets::FOLDER;
+use crate::call::trains;
 use crate::declaration::input_declaration;
 use crate::error::Problem;
 use crate::h5write::Tree;
@@ -151,6 +152,11 @@ impl<'m> Exporter<'m> {
         let names = &scope.names;
         let inputs: Vec<Attr> = func.params.iter().map(|p| names.history(p.value, false)).collect();
         let output = |value| names.history(value, self.counts_from_one(func, value));
+        let returned: BTreeSet<ValueId> = func.outputs.iter().map(|o| o.value).collect();
+        if self.container == Container::Tfjs && returned.len() < func.outputs.len() {
+            let note = "TensorFlow.js does not return one tensor twice".into();
+            return Err(Problem::NotKeras { place: format!("`@{}`", func.name), note });
+        }
         let outputs: Vec<Attr> = func.outputs.iter().map(|o| output(o.value)).collect();
         let graph = Attrs::new()
             .with("layers", Attr::List(layers))
@@ -232,9 +238,11 @@ impl<'m> Exporter<'m> {
             Container::Hdf5 | Container::Tfjs => self.declaration(id),
         };
         let layer = &*layer;
+        let of_tfjs = self.module.attrs.get("format").and_then(Attr::as_str) == Some("tfjs");
+        let differs = || tfjs::differs_in_keras(&self.module[id], scope.rank(id)).filter(|_| of_tfjs);
         let refused = match self.container {
-            Container::Archive => self.not_in_keras_3(scope, id, layer),
-            Container::Hdf5 => None,
+            Container::Archive => self.not_in_keras_3(scope, id, layer).or_else(differs),
+            Container::Hdf5 => differs(),
             Container::Tfjs => tfjs::refused(layer, scope.rank(id)),
         };
         if let Some(note) = refused {
@@ -266,8 +274,7 @@ impl<'m> Exporter<'m> {
                 .then(|| "the file does not say which operation it is; save the model as .keras with Keras".into());
         }
         let calls = scope.calls.get(&id).map_or(&[][..], |calls| calls);
-        let trains = |op: &OpId| scope.func[*op].kind.attrs().and_then(|a| a.get("kwargs")?.get("training")?.as_bool());
-        if calls.iter().any(|op| trains(op) == Some(true)) {
+        if calls.iter().any(|op| scope.func[*op].kind.attrs().is_some_and(trains)) {
             return Some("it is called with training = true, which `predict` of Keras 3 overrides".into());
         }
         legacy::not_in_keras_3(&modern.config)

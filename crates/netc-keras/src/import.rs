@@ -11,9 +11,9 @@ use netc_ir::{
 use netc_pass::Dialects;
 
 use crate::assets::Assets;
-use crate::call::{Call, Symbols, TensorRef, extents, structure};
+use crate::call::{Call, Symbols, TensorRef, extents, structure, trains};
 use crate::compiled::{self, COMPILE_CONFIG, Compiled, LEFT_OUT};
-use crate::declaration::input_declaration;
+use crate::declaration::{input_declaration, layer_name, strip_graph};
 use crate::error::Problem;
 use crate::graph::{Entry, EntryKind, Graph, Surroundings, count_from_zero, counts_from_one, join};
 use crate::h5read::{Bytes, Variable};
@@ -352,7 +352,7 @@ impl<'a> Importer<'a> {
         let read = |call| Call::read(call, &class, self.era(), &path);
         let calls: Vec<Call> = if is_input { Vec::new() } else { calls.iter().map(read).collect::<Result<_, _>>()? };
         calls.iter().try_for_each(|call| require_printable(&call.attrs, &path))?;
-        if nested.is_some() && self.era() == Era::Before3 && calls.iter().any(Call::trains) {
+        if nested.is_some() && self.era() == Era::Before3 && calls.iter().any(|call| trains(&call.attrs)) {
             self.notes.push(format!("`{path}` is called with training = true, which is not followed into it"));
         }
         let is_outermost = nested.is_some() && place.group.is_empty();
@@ -473,11 +473,6 @@ fn require_printable(attrs: &Attrs, place: &str) -> Result<(), Problem> {
     Err(Problem::config(place, note))
 }
 
-/// The name of the layer that the object declares.
-fn layer_name(object: &Attrs) -> Option<&str> {
-    object.get("name").or_else(|| object.get("config")?.get("name")).and_then(Attr::as_str)
-}
-
 /// The keys of a structure and the tensors that they stand for, if it is a dict of single tensors.
 fn flat_dict(tree: &Attr) -> Option<Vec<(Name, usize)>> {
     let leaf = |(key, leaf): &(Name, Attr)| match leaf {
@@ -487,18 +482,4 @@ fn flat_dict(tree: &Attr) -> Option<Vec<(Name, usize)>> {
         }
     };
     tree.as_map()?.iter().map(leaf).collect()
-}
-
-/// A model's object without its graph, which the function holds.
-fn strip_graph(object: &Attrs) -> Attrs {
-    let is_graph = |key: &str| matches!(key, "layers" | "input_layers" | "output_layers");
-    // Without copies of the models inside: they may nest many levels deep.
-    let strip = |(key, value): &(Name, Attr)| {
-        let kept = match value.as_map().filter(|_| &**key == "config") {
-            Some(config) => Attr::Map(config.iter().filter(|(key, _)| !is_graph(key)).cloned().collect()),
-            None => value.clone(),
-        };
-        (key.clone(), kept)
-    };
-    object.iter().map(strip).collect()
 }

@@ -72,6 +72,7 @@ pub(crate) fn model(object: Attr) -> Attr {
 /// Keys that Keras 3 does not take any more, by class. They say how to train, or what is the case anyway: see [`says`].
 const GONE: &[(&[&str], &[&str])] = &[
     (&["LSTM", "GRU", "SimpleRNN", "RNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"], &["time_major"]),
+    (&["ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"], &["implementation"]),
     (&["Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose", "DepthwiseConv1D", "DepthwiseConv2D"], &["groups"]),
     (
         &["SeparableConv1D", "SeparableConv2D"],

@@ -5,6 +5,7 @@ use hdf5_pure::AttrValue;
 use netc_ir::{Attr, Attrs, ElemType, Layer, Name, OpId, WeightId};
 
 use super::{Container, Exporter, Scope, fill};
+use crate::call::trains;
 use crate::error::Problem;
 use crate::graph::join;
 use crate::h5write::Tree;
@@ -152,6 +153,9 @@ impl<'m> Exporter<'m> {
             return Err(refuse(
                 "TensorFlow.js passes over tensors that a call gives a name, as `mask` and `initial_state`",
             ));
+        }
+        if self.container == Container::Tfjs && op.kind.attrs().is_some_and(trains) {
+            return Err(refuse("TensorFlow.js does not follow `training` = true in a call"));
         }
         let named = part("kwargs").map_or(Attr::Map(Attrs::new()), |kwargs| fill(kwargs, &tensor));
         let (class, call) = (op.kind.name(), op.kind.attrs().cloned().unwrap_or_default());

@@ -119,6 +119,7 @@ const FIXED: &[(&str, f64)] = &[
     ("reset_after", 0.0),
     ("rms_scaling", 0.0),
     ("threshold", 0.0),
+    ("time_major", 0.0),
 ];
 
 /// Keys that TensorFlow.js passes over, so that what they say is lost.
@@ -154,22 +155,35 @@ fn refused_object(object: &Attrs, rank: Option<usize>) -> Option<String> {
     }
     let config = object.get("config").and_then(Attr::as_map)?;
     let declared = Declared { class, config, rank };
-    let other = declared.other_key().map(|key| format!("does not compute `{class}` with its `{key}`"));
+    declared.otherwise().or_else(|| declared.other_function()).or_else(|| declared.other_type()).or_else(|| {
+        inner(class, config, rank).find_map(|(object, rank)| match object.get("class_name").and_then(Attr::as_str) {
+            Some("Functional" | "Model" | "Sequential") => {
+                Some(format!("does not find the weights of a model in a `{class}`"))
+            }
+            Some(_) | None => refused_object(object, rank),
+        })
+    })
+}
+
+/// The layers that a layer has in its configuration, each with the number of axes of what it reads.
+fn inner<'a>(class: &str, config: &'a Attrs, rank: Option<usize>) -> impl Iterator<Item = (&'a Attrs, Option<usize>)> {
     // A wrapper of one layer gives it steps, each of one axis less.
     let below = rank.filter(|_| class == "TimeDistributed").and_then(|rank| rank.checked_sub(1));
-    let mut inner = legacy::INNER.iter().filter_map(|key| config.get(key)).filter_map(Attr::as_map);
-    other
-        .or_else(|| declared.other_axes())
-        .or_else(|| declared.other_function())
-        .or_else(|| declared.other_type())
-        .or_else(|| {
-            inner.find_map(|object| match object.get("class_name").and_then(Attr::as_str) {
-                Some("Functional" | "Model" | "Sequential") => {
-                    Some(format!("does not find the weights of a model in a `{class}`"))
-                }
-                Some(_) | None => refused_object(object, below),
-            })
-        })
+    legacy::INNER.iter().filter_map(|key| config.get(key)).filter_map(Attr::as_map).map(move |object| (object, below))
+}
+
+/// Why Keras computes something else than TensorFlow.js with this layer of a layers-model. What its author meant is not
+/// known then.
+pub(super) fn differs_in_keras(layer: &Layer, rank: Option<usize>) -> Option<String> {
+    let note = differs(&layer.config, rank)?;
+    Some(format!("TensorFlow.js {note}, and Keras does; netc does not know which of the two the model was made for"))
+}
+
+fn differs(object: &Attrs, rank: Option<usize>) -> Option<String> {
+    let class = object.get("class_name").and_then(Attr::as_str).filter(|class| LAYERS.contains(class))?;
+    let config = object.get("config").and_then(Attr::as_map)?;
+    let declared = Declared { class, config, rank };
+    declared.otherwise().or_else(|| inner(class, config, rank).find_map(|(object, rank)| differs(object, rank)))
 }
 
 /// What a layer of Keras's is declared as, and how many axes it reads.
@@ -188,6 +202,12 @@ impl<'a> Declared<'a> {
         self.says(key).and_then(Attr::as_str)
     }
 
+    /// What Keras computes and TensorFlow.js does not.
+    fn otherwise(&self) -> Option<String> {
+        let key = self.other_key().map(|key| format!("does not compute `{}` with its `{key}`", self.class));
+        key.or_else(|| self.other_axes())
+    }
+
     /// A key whose value TensorFlow.js passes over or computes otherwise.
     fn other_key(&self) -> Option<&'static str> {
         let number = |attr: &Attr| attr.as_f64().or_else(|| attr.as_bool().map(f64::from));
@@ -198,6 +218,7 @@ impl<'a> Declared<'a> {
         let is_dilated = NEVER_DILATED.contains(&self.class) && dilations.iter().any(|d| d.as_int() != Some(1));
         let is_first = CHANNELS_LAST.contains(&self.class) && self.text("data_format") == Some("channels_first");
         let is_causal = self.class == "Conv1D" && self.text("padding") == Some("causal");
+        let has_slope = self.class == "ELU" && differs("alpha", 1.0);
         // It interpolates between other points than Keras does.
         let between = self.class == "UpSampling2D" && self.text("interpolation").is_some_and(|text| text != "nearest");
         fixed
@@ -205,18 +226,20 @@ impl<'a> Declared<'a> {
             .or(is_dilated.then_some("dilation_rate"))
             .or(is_first.then_some("data_format"))
             .or(is_causal.then_some("padding"))
+            .or(has_slope.then_some("alpha"))
             .or(between.then_some("interpolation"))
     }
 
     /// A number of axes that it does not take, or an axis.
     fn other_axes(&self) -> Option<String> {
         let class = self.class;
-        let most = match class {
-            "BatchNormalization" => 4,
-            "Dot" => 3,
-            _ => usize::MAX,
+        let (least, most) = match class {
+            "BatchNormalization" => (0, 4),
+            "Dot" => (0, 3),
+            "Flatten" => (3, usize::MAX),
+            _ => (0, usize::MAX),
         };
-        if let Some(rank) = self.rank.filter(|rank| *rank > most) {
+        if let Some(rank) = self.rank.filter(|rank| *rank < least || *rank > most) {
             return Some(format!("does not compute `{class}` of {rank} axes"));
         }
         let along_last = !matches!(class, "BatchNormalization" | "Softmax") || is_last(self.says("axis"), self.rank);
@@ -262,6 +285,9 @@ pub(super) fn declared(layer: &Layer) -> Cow<'_, Layer> {
 
 fn for_inference(object: &Attrs) -> Attrs {
     let Some(config) = object.get("config").and_then(Attr::as_map) else { return object.clone() };
+    let is_separable = object.get("class_name").and_then(Attr::as_str) == Some("SeparableConv2D");
+    // Keras 2 gives it the keys of a convolution too. It has two kernels, each with keys of its own.
+    let is_told_twice = |key: &str| is_separable && key.starts_with("kernel_") && key != "kernel_size";
     let entry = |(key, value): &(Name, Attr)| {
         let value = match (&**key, value) {
             ("activity_regularizer", _) => Attr::Null,
@@ -272,7 +298,7 @@ fn for_inference(object: &Attrs) -> Attrs {
         };
         (key.clone(), value)
     };
-    object.clone().with("config", config.iter().map(entry).collect::<Attrs>())
+    object.clone().with("config", config.iter().filter(|(key, _)| !is_told_twice(key)).map(entry).collect::<Attrs>())
 }
 
 fn regularizer(object: &Attrs) -> Attr {

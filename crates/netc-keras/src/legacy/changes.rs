@@ -101,6 +101,10 @@ pub fn changes_for_tfjs(module: &Module) -> Vec<String> {
             "the layers are declared as in Keras {version}, and are written as Keras {KERAS_2} has them"
         ));
     }
+    let is_dict = |key: &&str| module.main().and_then(|main| main.attrs.get(key)?.as_map()).is_some();
+    for key in ["inputs", "outputs"].into_iter().filter(is_dict) {
+        changes.push(format!("the {key} are a dict in Keras, and a list in TensorFlow.js, in the order of the keys"));
+    }
     changes
 }
 

@@ -28,6 +28,8 @@ enum Without {
     Null,
     /// For false, and null.
     False,
+    /// For false. Keras 2 takes it where it is true.
+    Unsaid,
     /// For one in each entry.
     Ones,
     /// For channels in the last place.
@@ -80,7 +82,7 @@ const KEYS: &[Key] = &[
     Key {
         name: "zero_output_for_mask",
         of: &["ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "GRU", "LSTM", "RNN", "SimpleRNN"],
-        without: Without::False,
+        without: Without::Unsaid,
     },
     Key { name: "input_axes", of: &["GlorotNormal", "GlorotUniform"], without: Without::Any },
     Key { name: "output_axes", of: &["GlorotNormal", "GlorotUniform"], without: Without::Any },
@@ -100,7 +102,7 @@ impl Without {
         match self {
             Self::Any => true,
             Self::Null => value.is_null(),
-            Self::False => value.is_null() || value.as_bool() == Some(false),
+            Self::False | Self::Unsaid => value.is_null() || value.as_bool() == Some(false),
             Self::Ones => {
                 let ones = value.as_list().unwrap_or(std::slice::from_ref(value));
                 ones.iter().all(|one| one.as_int() == Some(1))
@@ -226,6 +228,7 @@ fn object(declared: &Attrs) -> Result<Attrs, String> {
         let key = KEYS.iter().find(|key| key.name == &**name && (key.of.is_empty() || key.of.contains(&class)));
         match key {
             Some(key) if key.without.is_same(value) => {}
+            Some(Key { without: Without::Unsaid, .. }) => kept.set(name.clone(), value.clone()),
             Some(_) => return Err(format!("`{class}` of Keras {KERAS_2} has no `{name}`")),
             None => kept.set(name.clone(), nested(value)?),
         }
@@ -286,6 +289,10 @@ fn old_calls(func: &Func, module: &Module) -> Result<Vec<(OpId, SourceOp)>, Prob
             let sequence = args.pop().unwrap_or(Attr::Null);
             args = vec![Attr::List([vec![sequence], states].concat())];
         }
+        if crate::call::trains(attrs) {
+            // `predict` of Keras 3 overrides it, that of Keras 2 does not.
+            named.remove("training");
+        }
         let attrs = attrs.clone().with("args", Attr::List(args)).with("kwargs", named);
         let name = operation.map_or_else(|| source.name.clone(), |it| format!("tf.{}", it.function).into());
         calls.push((id, SourceOp { name, layer: source.layer, attrs }));
@@ -314,7 +321,6 @@ mod tests {
     #[test]
     fn new_keys_that_say_something_are_refused() {
         for (class, key, value) in [
-            ("LSTM", "zero_output_for_mask", Attr::Bool(true)),
             ("Dense", "lora_rank", Attr::Int(4)),
             ("Resizing", "data_format", "channels_first".into()),
             ("Conv3DTranspose", "dilation_rate", Attr::List(vec![Attr::Int(1), Attr::Int(2), Attr::Int(1)])),
