@@ -102,7 +102,8 @@ fn restricted(tree: &Attr, index: &impl Fn(&u32) -> Option<u32>) -> Option<Attr>
         Attr::List(items) => items.iter().map(|item| restricted(item, index)).collect::<Option<_>>().map(Attr::List),
         Attr::Map(map) => {
             let kept = map.iter().filter_map(|(key, item)| Some((key.clone(), restricted(item, index)?)));
-            Some(Attr::Map(kept.collect()))
+            let kept: Attrs = kept.collect();
+            (!kept.is_empty() || map.is_empty()).then_some(Attr::Map(kept))
         }
         Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) => Some(tree.clone()),
     }

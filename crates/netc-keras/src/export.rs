@@ -89,6 +89,7 @@ impl<'m> Exporter<'m> {
     fn declaration(&self, id: LayerId) -> Cow<'m, Layer> {
         match self.container {
             Container::Archive => legacy::modern(&self.module[id], self.era),
+            Container::Hdf5 if self.is_old() => legacy::with_named_functions(&self.module[id]),
             Container::Hdf5 => Cow::Borrowed(&self.module[id]),
             Container::Tfjs => tfjs::declared(&self.module[id]),
         }
@@ -239,7 +240,9 @@ impl<'m> Exporter<'m> {
         };
         let layer = &*layer;
         let of_tfjs = self.module.attrs.get("format").and_then(Attr::as_str) == Some("tfjs");
-        let differs = || tfjs::differs_in_keras(&self.module[id], scope.rank(id)).filter(|_| of_tfjs);
+        let calls = scope.calls.get(&id).map_or(&[][..], |calls| calls);
+        let calls = calls.iter().filter_map(|op| scope.func[*op].kind.attrs());
+        let differs = || tfjs::differs_in_keras(&self.module[id], scope.rank(id), calls).filter(|_| of_tfjs);
         let refused = match self.container {
             Container::Archive => self.not_in_keras_3(scope, id, layer).or_else(differs),
             Container::Hdf5 => differs(),

@@ -60,6 +60,8 @@ pub(crate) struct Surroundings<'a> {
 struct Links {
     /// The type that some reader records for a tensor. Shapes alone are those that a reader was built for.
     recorded: BTreeMap<(NodeKey, usize), Recorded>,
+    /// The tensors whose readers were built for different ranks.
+    contradicted: BTreeSet<(NodeKey, usize)>,
     /// How many tensors of a call are referred to.
     arity: BTreeMap<NodeKey, usize>,
 }
@@ -68,6 +70,9 @@ impl Links {
     /// Takes note of what a reader records. The type in a call is certain; a shape that a reader was built for is not, and
     /// counts where all readers say the same.
     fn record(&mut self, tensor: (NodeKey, usize), new: Recorded) {
+        if new.0 == ElemType::Any && self.contradicted.contains(&tensor) {
+            return;
+        }
         match self.recorded.entry(tensor) {
             btree_map::Entry::Vacant(vacant) => {
                 vacant.insert(new);
@@ -83,6 +88,7 @@ impl Links {
                         known.insert((ElemType::Any, agreed));
                     } else {
                         known.remove();
+                        self.contradicted.insert(tensor);
                     }
                 }
             }
@@ -482,7 +488,8 @@ fn is_shuffled(call: &Attrs, callee: &Func) -> bool {
     let (Some(given), None) = (first.and_then(Attr::as_map), callee.attrs.get("inputs").and_then(Attr::as_map)) else {
         return false;
     };
-    let is_named = callee.params.iter().all(|param| given.get(&param.name).is_some());
+    let names: BTreeSet<&Name> = given.iter().map(|(name, _)| name).collect();
+    let is_named = callee.params.iter().all(|param| names.contains(&param.name));
     is_named && !callee.params.is_sorted_by(|a, b| a.name < b.name)
 }
 

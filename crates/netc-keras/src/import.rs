@@ -37,9 +37,15 @@ pub(crate) struct Importer<'a> {
     symbols: Symbols,
     /// How many models the one that is being read is in.
     depth: usize,
-    /// The weights of layers that are in several models, by the number that the file gives the layer.
-    shared: BTreeMap<i64, Vec<(Name, WeightId)>>,
+    /// The weights of layers that are in several models, by the number that the file gives the layer, and
+    /// its class.
+    shared: BTreeMap<(i64, Name), Vec<(Name, WeightId)>>,
+    /// How many weights layers have of others.
+    num_shared: usize,
 }
+
+/// More weights than layers of a model share. Bounds what a file makes of few.
+const MAX_SHARED: usize = 1 << 20;
 
 /// Where a model stands.
 #[derive(Clone, Default)]
@@ -85,6 +91,7 @@ impl<'a> Importer<'a> {
             symbols,
             depth: 0,
             shared: BTreeMap::new(),
+            num_shared: 0,
         }
     }
 
@@ -342,7 +349,7 @@ impl<'a> Importer<'a> {
                 let claim = Claim { group, name: &name, class: &class, config, nested, path: &path, listed, era };
                 let claimed = self.weights.claim(&claim);
                 let weights = self.declare_weights(claimed, &path, &self.weights_files.clone())?;
-                self.shared_weights(object, weights)
+                self.shared_weights(object, &class, weights, &path)?
             }
             None => Vec::new(),
         };
@@ -443,14 +450,29 @@ impl<'a> Importer<'a> {
         Ok(declared)
     }
 
-    /// The weights of a layer, which are those that it has in another model if the file gives it none in this one: Keras
-    /// writes them once, where it comes upon the layer first.
-    fn shared_weights(&mut self, object: &Attrs, own: Vec<(Name, WeightId)>) -> Vec<(Name, WeightId)> {
-        match object.get(legacy::SHARED).and_then(Attr::as_int) {
-            Some(number) if own.is_empty() => self.shared.get(&number).cloned().unwrap_or_default(),
-            Some(number) => self.shared.entry(number).or_insert(own).clone(),
-            None => own,
+    /// The weights of a layer, which are those that it has in another model if the archive gives it none in this one: Keras
+    /// writes them once, where it comes upon the layer first. Lists of weights have them at each layer, and the numbers of
+    /// objects in such files are not unique.
+    fn shared_weights(
+        &mut self,
+        object: &Attrs,
+        class: &Name,
+        own: Vec<(Name, WeightId)>,
+        path: &str,
+    ) -> Result<Vec<(Name, WeightId)>, Problem> {
+        let number = object.get(legacy::SHARED).and_then(Attr::as_int);
+        let Some(number) = number.filter(|_| matches!(self.weights, WeightTable::Groups(_))) else { return Ok(own) };
+        let key = (number, class.clone());
+        if !own.is_empty() {
+            self.shared.entry(key).or_insert_with(|| own.clone());
+            return Ok(own);
         }
+        let shared = self.shared.get(&key).cloned().unwrap_or_default();
+        self.num_shared += shared.len();
+        if self.num_shared > MAX_SHARED {
+            return Err(Problem::config(path, format!("layers share more than {MAX_SHARED} weights")));
+        }
+        Ok(shared)
     }
 
     fn input_type(&mut self, config: Option<&Attrs>, path: &str) -> Result<Type, Problem> {

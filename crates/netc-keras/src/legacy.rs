@@ -32,7 +32,7 @@ pub(crate) use groups::{has_older_groups, older_place, with_new_groups};
 pub(crate) use keras2::as_keras_2;
 pub(crate) use listing::{Listed, Places, exact_places, layers_of_model, listing, places};
 pub use losses::losses;
-pub(crate) use older::{KERAS_2, older};
+pub(crate) use older::{KERAS_2, Reader, older, with_named_functions};
 pub(crate) use parts::{is_model, trains};
 
 /// Which Keras the declarations of a file are of.
@@ -171,6 +171,16 @@ pub(crate) fn not_in_keras_3(object: &Attrs) -> Option<String> {
     }
     if is_own(object) && class == "Lambda" {
         return lambda::refused(config);
+    }
+    let text = |key| config.get(key).and_then(Attr::as_str);
+    if is_own(object)
+        && class == "UpSampling2D"
+        && !matches!(text("interpolation"), None | Some("nearest" | "bilinear" | "bicubic" | "lanczos3" | "lanczos5"))
+    {
+        return Some(format!("Keras 3 has no interpolation `{}`", text("interpolation").unwrap_or_default()));
+    }
+    if is_own(object) && class == "RandomCrop" {
+        return Some("in inference it crops in Keras 2, and does not in Keras 3".into());
     }
     if config.get("time_major").is_some() {
         return Some("Keras 3 has no `time_major`: transpose what it is given".into());

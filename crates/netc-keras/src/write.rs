@@ -174,7 +174,7 @@ fn write_layers_model<W: Write>(
     mut create: impl FnMut(&str) -> io::Result<W>,
 ) -> Result<Written, Problem> {
     require_weights(module)?;
-    let module = &*legacy::older(module)?;
+    let module = &*legacy::older(module, legacy::Reader::TensorFlowJs)?;
     let version = module.attrs.get("keras_version").and_then(Attr::as_str).unwrap_or(KERAS_2);
     let mut exporter = Exporter::new(module, Container::Tfjs);
     let (object, mut written) = exporter.top_level(func)?;

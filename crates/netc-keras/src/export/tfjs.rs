@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use netc_ir::{Attr, Attrs, ElemType, Layer, Name};
 
+use crate::call::trains;
 use crate::legacy;
+use crate::lower::has_tensors;
 
 /// The layers of TensorFlow.js 4.22 (`className` in its `layers`), without those that fail on every input there:
 /// `CategoryEncoding`, `CenterCrop` and `Resizing`.
@@ -174,8 +176,26 @@ fn inner<'a>(class: &str, config: &'a Attrs, rank: Option<usize>) -> impl Iterat
 
 /// Why Keras computes something else than TensorFlow.js with this layer of a layers-model. What its author meant is not
 /// known then.
-pub(super) fn differs_in_keras(layer: &Layer, rank: Option<usize>) -> Option<String> {
-    let note = differs(&layer.config, rank)?;
+pub(super) fn differs_in_keras<'c>(
+    layer: &Layer,
+    rank: Option<usize>,
+    mut calls: impl Iterator<Item = &'c Attrs>,
+) -> Option<String> {
+    let config = layer.config.get("config").and_then(Attr::as_map)?;
+    if &*layer.class == "keras.RNN" && config.get("units").is_some() {
+        return Some("TensorFlow.js gives an `RNN` the keys of its cell, which Keras refuses".into());
+    }
+    if config.get("activation").and_then(Attr::as_str) == Some("leaky_re_lu") {
+        return Some(
+            "its activation `leaky_re_lu` is a layer of TensorFlow.js, whose slope the file does not say".into(),
+        );
+    }
+    let of_call = |call: &Attrs| trains(call) || call.get("kwargs").is_some_and(has_tensors);
+    let note = match differs(&layer.config, rank) {
+        Some(note) => note,
+        None if calls.any(of_call) => "passes over `training` and over tensors that its call gives a name".into(),
+        None => return None,
+    };
     Some(format!("TensorFlow.js {note}, and Keras does; netc does not know which of the two the model was made for"))
 }
 

@@ -1,13 +1,15 @@
 //! A model of Keras 3 as tf.keras 2.15 loads it: what the older declarations need besides, and what Keras 2 does not have.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
-use netc_ir::{Attr, Attrs, ElemType, Func, Module, Name, OpId, OpKind, SourceOp};
+use netc_ir::{Attr, Attrs, ElemType, Func, Module, Name, Op, OpId, OpKind, SourceOp};
 
 use super::calls::RECURRENT;
-use super::{Era, KERAS_2, classes, older};
+use super::older::Reader;
+use super::{Era, INNER, classes, old_call, older};
+use crate::call::trains;
 use crate::error::Problem;
+use crate::lower::makes_mask;
 use crate::write::BACKEND;
 
 /// A key of Keras 3 that tf.keras 2.15 refuses.
@@ -22,7 +24,7 @@ struct Key {
 /// For which values of a key the layer computes the same without it.
 #[derive(Clone, Copy)]
 enum Without {
-    /// All: it is for training.
+    /// All: it is for training, or does not change what is computed.
     Any,
     /// For null.
     Null,
@@ -120,7 +122,8 @@ pub(crate) fn as_keras_2(module: &Module) -> Result<Cow<'_, Module>, Problem> {
     if Era::of(&module.attrs) == Era::Before3 {
         return Ok(Cow::Borrowed(module));
     }
-    let mut older = older(module)?.into_owned();
+    refuse_masks_of_models(module)?;
+    let mut older = older(module, Reader::Keras2)?.into_owned();
     older.attrs.set("backend", BACKEND);
     for layer in &mut older.layers {
         let refuse = |note| Problem::NotKeras { place: format!("layer `{}`", layer.name), note };
@@ -134,8 +137,10 @@ pub(crate) fn as_keras_2(module: &Module) -> Result<Cow<'_, Module>, Problem> {
             layer.config = twin.declaration(&layer.name);
         } else if layer.class.starts_with("keras.") && !classes::is_known(class, Era::Before3) {
             return Err(refuse(format!("Keras 2 has no layer `{class}`")));
-        } else {
-            layer.config = object(&layer.config).map_err(refuse)?;
+        } else if &*layer.class == "keras.Lambda" {
+            return Err(refuse("netc does not know the form that the function of a `Lambda` has in Keras 2".into()));
+        } else if has_graph(&layer.config) {
+            return Err(refuse("the calls in the model that it has in it have the form of Keras 3".into()));
         }
     }
     for at in 0..older.funcs.len() {
@@ -144,6 +149,28 @@ pub(crate) fn as_keras_2(module: &Module) -> Result<Cow<'_, Module>, Problem> {
         }
     }
     Ok(Cow::Owned(older))
+}
+
+/// Refuses a module in which masks may go into nested models or come out of them, which is not the same in Keras 2.
+fn refuse_masks_of_models(module: &Module) -> Result<(), Problem> {
+    let nested = module.funcs.iter().flat_map(Func::ops).find_map(|(_, op)| match &op.kind {
+        OpKind::Call(call) => call.layer,
+        OpKind::Source(_) | OpKind::Core(_) => None,
+    });
+    let Some(layer) = nested.filter(|_| module.layers.iter().any(makes_mask)) else { return Ok(()) };
+    let note =
+        "netc does not know what Keras 2 does with masks in a nested model; `--pass inline` makes one model of both";
+    Err(Problem::NotKeras { place: format!("layer `{}`", module[layer].name), note: note.into() })
+}
+
+/// Whether a layer has a model with calls in its configuration.
+fn has_graph(object: &Attrs) -> bool {
+    let config = object.get("config").and_then(Attr::as_map);
+    let inner = INNER.iter().filter_map(|key| config?.get(key)?.as_map());
+    inner.into_iter().any(|object| {
+        let is_graph = object.get("config").is_some_and(|config| config.get("input_layers").is_some());
+        is_graph || has_graph(object)
+    })
 }
 
 /// An operation of `keras.ops` that TensorFlow has too, computed element by element.
@@ -190,8 +217,7 @@ const OPERATIONS: &[Operation] = &[
 ];
 
 impl Operation {
-    /// The layer that Keras 2 makes of it. Which values its configuration has beside its name says nothing of what is
-    /// computed.
+    /// The layer that Keras 2 makes of it. Only the function counts.
     fn declaration(&self, name: &str) -> Attrs {
         let config = Attrs::new()
             .with("name", name)
@@ -219,60 +245,56 @@ fn operation(class: &str) -> Option<&'static Operation> {
     OPERATIONS.iter().find(|operation| operation.class == class)
 }
 
-/// An object of a configuration without the keys that are new in Keras 3, and those in it.
-fn object(declared: &Attrs) -> Result<Attrs, String> {
-    let class = declared.get("class_name").and_then(Attr::as_str).unwrap_or_default();
-    let Some(config) = declared.get("config").and_then(Attr::as_map) else { return Ok(declared.clone()) };
-    let mut kept = Attrs::new();
-    for (name, value) in config.iter() {
-        let key = KEYS.iter().find(|key| key.name == &**name && (key.of.is_empty() || key.of.contains(&class)));
-        match key {
-            Some(key) if key.without.is_same(value) => {}
-            Some(Key { without: Without::Unsaid, .. }) => kept.set(name.clone(), value.clone()),
-            Some(_) => return Err(format!("`{class}` of Keras {KERAS_2} has no `{name}`")),
-            None => kept.set(name.clone(), nested(value)?),
-        }
-    }
-    if class == "MultiHeadAttention" {
-        // Where Keras 2 is told no shapes, it builds the layer when that is called.
-        ["query_shape", "key_shape", "value_shape"].into_iter().for_each(|key| kept.set(key, Attr::Null));
-    }
-    Ok(declared.clone().with("config", kept))
+/// What a key of a configuration says to Keras 2.
+pub(super) enum Said {
+    /// Nothing: the layer computes the same without it.
+    Nothing,
+    /// What it says to Keras 3.
+    Known,
+    /// Something that Keras 2 does not know.
+    Unknown,
 }
 
-fn nested(value: &Attr) -> Result<Attr, String> {
-    match value {
-        Attr::Map(map) if map.get("class_name").is_some() => Ok(object(map)?.into()),
-        Attr::List(items) => items.iter().map(nested).collect::<Result<_, _>>().map(Attr::List),
-        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Map(_) | Attr::Operand(_) => {
-            Ok(value.clone())
-        }
+/// What `key` = `value` of a layer of the class says to tf.keras 2.15.
+pub(super) fn said(class: &str, key: &str, value: &Attr) -> Said {
+    let key = KEYS.iter().find(|it| it.name == key && (it.of.is_empty() || it.of.contains(&class)));
+    match key {
+        None => Said::Known,
+        Some(key) if key.without.is_same(value) => Said::Nothing,
+        Some(Key { without: Without::Unsaid, .. }) => Said::Known,
+        Some(_) => Said::Unknown,
     }
 }
 
-/// The names of the arguments of `call`, of layers that take several tensors one by one.
-const ARGUMENTS: &[(&str, &[&str])] =
-    &[("keras.MultiHeadAttention", &["query", "value", "key"]), ("keras.Bidirectional", &["inputs"])];
+/// The names of the arguments of a layer's call that are tensors, of layers that are called with names or with several.
+fn arguments(class: &str) -> &'static [&'static str] {
+    match class {
+        "keras.MultiHeadAttention" => &["query", "value", "key"],
+        "keras.Bidirectional" => &["inputs"],
+        _ if RECURRENT.contains(&class) => &["sequences"],
+        _ => &[],
+    }
+}
 
 /// The calls of a function as Keras 2 makes them.
 fn old_calls(func: &Func, module: &Module) -> Result<Vec<(OpId, SourceOp)>, Problem> {
     let mut calls = Vec::new();
     for (id, op) in func.ops() {
         let OpKind::Source(source) = &op.kind else { continue };
-        let attrs = &source.attrs;
-        let class = op.kind.layer().map_or("", |layer| &*module[layer].class);
+        let layer = op.kind.layer().map(|layer| &module[layer]);
+        let refuse = |note: String| {
+            let place = layer.map_or_else(|| op.loc.to_string(), |layer| format!("layer `{}`", layer.name));
+            Problem::NotKeras { place, note }
+        };
+        let class = layer.map_or("", |layer| &*layer.class);
         let operation = operation(class);
-        let types: BTreeSet<ElemType> = op.operands.iter().map(|value| func[*value].ty.elem).collect();
-        if operation.is_some() && types.len() > 1 {
-            let place = format!("layer `{}`", op.kind.layer().map_or("", |layer| &*module[layer].name));
-            let note = "TensorFlow computes with tensors of one type alone, and these have several".into();
-            return Err(Problem::NotKeras { place, note });
+        if let Some(operation) = operation {
+            check_types(func, op, operation).map_err(refuse)?;
         }
-        let mut args = attrs.get("args").and_then(Attr::as_list).unwrap_or_default().to_vec();
-        let mut named = attrs.get("kwargs").and_then(Attr::as_map).cloned().unwrap_or_default();
-        let names = ARGUMENTS.iter().find(|(of, _)| *of == class).map_or(&[][..], |(_, names)| names);
+        let mut args = source.attrs.get("args").and_then(Attr::as_list).unwrap_or_default().to_vec();
+        let mut named = source.attrs.get("kwargs").and_then(Attr::as_map).cloned().unwrap_or_default();
         let of_operation = operation.map(|operation| [&["x"], operation.more].concat());
-        let names = of_operation.as_deref().unwrap_or(names);
+        let names = of_operation.as_deref().unwrap_or(arguments(class));
         if args.is_empty()
             && let Some(first) = names.first().and_then(|name| named.remove(name))
         {
@@ -282,51 +304,87 @@ fn old_calls(func: &Func, module: &Module) -> Result<Vec<(OpId, SourceOp)>, Prob
             let rest = args.split_off(1);
             names[1..].iter().zip(rest).for_each(|(name, arg)| named.set(*name, arg));
         }
-        if RECURRENT.contains(&class)
-            && let Some(states) = named.remove("initial_state").filter(|states| !states.is_null())
-        {
-            let states = states.as_list().map_or_else(|| vec![states.clone()], <[Attr]>::to_vec);
-            let sequence = args.pop().unwrap_or(Attr::Null);
-            args = vec![Attr::List([vec![sequence], states].concat())];
+        let states = named.get("initial_state").filter(|states| RECURRENT.contains(&class) && !states.is_null());
+        if let (Some(states), [sequence]) = (states, &args[..]) {
+            let states = states.as_list().unwrap_or(std::slice::from_ref(states));
+            args = vec![Attr::List([std::slice::from_ref(sequence), states].concat())];
+            named.remove("initial_state");
         }
-        if crate::call::trains(attrs) {
+        if trains(&source.attrs) {
             // `predict` of Keras 3 overrides it, that of Keras 2 does not.
             named.remove("training");
         }
-        let attrs = attrs.clone().with("args", Attr::List(args)).with("kwargs", named);
+        let args: Vec<Attr> = args.iter().map(|arg| constant(arg, true)).collect::<Result<_, _>>().map_err(refuse)?;
+        let named = constant(&named.into(), false).map_err(refuse)?;
+        let attrs = source.attrs.clone().with("args", Attr::List(args)).with("kwargs", named);
         let name = operation.map_or_else(|| source.name.clone(), |it| format!("tf.{}", it.function).into());
         calls.push((id, SourceOp { name, layer: source.layer, attrs }));
     }
     Ok(calls)
 }
 
+/// The operations that TensorFlow has for integers too.
+const OF_INTEGERS: &[&str] =
+    &["Absolute", "Add", "Maximum", "Minimum", "Multiply", "Negative", "Relu", "Square", "Subtract"];
+
+/// Refuses an operation on types that Keras 3 converts and TensorFlow does not.
+fn check_types(func: &Func, op: &Op, operation: &Operation) -> Result<(), String> {
+    let result = op.results.first().map_or(ElemType::Any, |value| func[*value].ty.elem);
+    let is_same = op.operands.iter().all(|value| func[*value].ty.elem == result);
+    if is_same && (result.is_float() || result.is_int() && OF_INTEGERS.contains(&operation.class)) {
+        return Ok(());
+    }
+    Err(format!("Keras 3 converts the types of what `{}` reads, and TensorFlow does not", operation.class))
+}
+
+/// An argument of a call, where arrays have the form of Keras 3. As part of the first argument, an array is marked.
+fn constant(arg: &Attr, is_first: bool) -> Result<Attr, String> {
+    match arg {
+        Attr::Map(map) => match (map.get("class_name").and_then(Attr::as_str), map.get("config")) {
+            (Some("__numpy__" | "__tensor__"), Some(config)) => {
+                let is_f32 = config.get("dtype").and_then(Attr::as_str) == Some("float32");
+                let value =
+                    config.get("value").filter(|_| is_f32).ok_or("a constant array of another type than float32")?;
+                Ok(if is_first { old_call::array(value) } else { value.clone() })
+            }
+            (Some(class), _) => Err(format!("Keras 2 has no argument of the class `{class}` in a call")),
+            (None, _) => {
+                let entries = map.iter().map(|(key, value)| Ok((key.clone(), constant(value, is_first)?)));
+                Ok(entries.collect::<Result<Attrs, String>>()?.into())
+            }
+        },
+        Attr::List(items) => {
+            items.iter().map(|item| constant(item, is_first)).collect::<Result<_, _>>().map(Attr::List)
+        }
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => Ok(arg.clone()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn declared(class: &str, key: &str, value: impl Into<Attr>) -> Attrs {
-        Attrs::new().with("class_name", class).with("config", Attrs::new().with("name", "l").with(key, value))
-    }
-
     #[test]
-    fn new_keys_are_left_out_where_they_say_nothing() {
-        let bare = Attrs::new().with("class_name", "LSTM").with("config", Attrs::new().with("name", "l"));
-        for (key, value) in [("zero_output_for_mask", false.into()), ("seed", Attr::Int(7)), ("seed", Attr::Null)] {
-            assert_eq!(object(&declared("LSTM", key, value)), Ok(bare.clone()), "{key}");
-        }
-        let dropout = declared("Dropout", "seed", 7);
-        assert_eq!(object(&dropout), Ok(dropout));
-    }
-
-    #[test]
-    fn new_keys_that_say_something_are_refused() {
-        for (class, key, value) in [
-            ("Dense", "lora_rank", Attr::Int(4)),
-            ("Resizing", "data_format", "channels_first".into()),
-            ("Conv3DTranspose", "dilation_rate", Attr::List(vec![Attr::Int(1), Attr::Int(2), Attr::Int(1)])),
+    fn new_keys_that_say_nothing_are_told_apart_from_those_that_do() {
+        let ones = |list: &[i64]| Attr::List(list.iter().map(|n| Attr::from(*n)).collect());
+        for (class, key, value, expected) in [
+            ("LSTM", "zero_output_for_mask", Attr::Bool(false), "nothing"),
+            ("LSTM", "zero_output_for_mask", Attr::Bool(true), "known"),
+            ("LSTM", "seed", Attr::Int(7), "nothing"),
+            ("Dropout", "seed", Attr::Int(7), "known"),
+            ("Dense", "lora_rank", Attr::Null, "nothing"),
+            ("Dense", "lora_rank", Attr::Int(4), "unknown"),
+            ("Resizing", "data_format", "channels_first".into(), "unknown"),
+            ("Conv2D", "data_format", "channels_first".into(), "known"),
+            ("Conv3DTranspose", "dilation_rate", ones(&[1, 1, 1]), "nothing"),
+            ("Conv3DTranspose", "dilation_rate", ones(&[1, 2, 1]), "unknown"),
         ] {
-            let wrapped = declared("TimeDistributed", "layer", declared(class, key, value));
-            assert!(object(&wrapped).is_err_and(|note| note.contains(key)), "{key}");
+            let found = match said(class, key, &value) {
+                Said::Nothing => "nothing",
+                Said::Known => "known",
+                Said::Unknown => "unknown",
+            };
+            assert_eq!(found, expected, "{class} {key}");
         }
     }
 }

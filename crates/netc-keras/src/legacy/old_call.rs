@@ -74,15 +74,14 @@ impl Reader<'_> {
         match tree {
             Attr::List(items) => Ok(Attr::List(items.iter().map(|item| self.first(item)).collect::<Result<_, _>>()?)),
             Attr::Map(map) => {
-                let mut keys: Vec<&Name> = map.iter().map(|(key, _)| key).collect();
-                keys.sort();
-                let mut read = map.clone();
-                for key in keys {
-                    if let Some(value) = map.get(key) {
-                        read.set(key.clone(), self.first(value)?);
-                    }
+                let entries: Vec<&(Name, Attr)> = map.iter().collect();
+                let mut order: Vec<usize> = (0..entries.len()).collect();
+                order.sort_by_key(|at| &entries[*at].0);
+                let mut read = vec![Attr::Null; entries.len()];
+                for at in order {
+                    read[at] = self.first(&entries[at].1)?;
                 }
-                Ok(Attr::Map(read))
+                Ok(Attr::Map(entries.into_iter().map(|(key, _)| key.clone()).zip(read).collect()))
             }
             Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => {
                 Err(wrong())
@@ -107,9 +106,14 @@ fn constant_in(leaf: &[Attr]) -> Option<&Attr> {
 /// taken for an argument of its own.
 fn constant(value: &Attr) -> Attr {
     match value {
-        Attr::List(_) | Attr::Map(_) => Attr::List(vec![CONSTANT.into(), Attr::Int(-1), value.clone()]),
+        Attr::List(_) | Attr::Map(_) => array(value),
         Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => value.clone(),
     }
+}
+
+/// A constant that is a list or a dict, as the attributes of a call have it.
+pub(super) fn array(value: &Attr) -> Attr {
+    Attr::List(vec![CONSTANT.into(), Attr::Int(-1), value.clone()])
 }
 
 /// The constant that a part of the arguments is, where it is a list or a dict.

@@ -130,8 +130,8 @@ fn steps_of<'a>(c: &mut Call<'a, '_>, cells: &[Placed<'a>]) -> Lowered {
             };
             cells.iter().map(zero).collect::<Done<_>>()?
         }
-        (n, [only]) if n == only.cell.states => vec![given.concat()],
-        (_, _) if given.iter().map(Vec::len).eq(cells.iter().map(|cell| cell.cell.states)) => given,
+        (_, [only]) if given.concat().len() == only.cell.states => vec![given.concat()],
+        (_, [_, _, ..]) if given.iter().map(Vec::len).eq(cells.iter().map(|cell| cell.cell.states)) => given,
         (n, _) => return Err(c.unsupported(format!("{n} initial states"))),
     };
     let weights = cells.iter().map(|cell| cell.of(c, |c| weights(c, cell))).collect::<Done<Vec<_>>>()?;

@@ -227,8 +227,9 @@ pub(super) const ALL: &[Twin] = &[
     twin("compat.v1.gather", numpy("Take"), gather),
     twin("one_hot", nn("OneHot"), |m| {
         m.first()?;
-        m.only("on_value", 1.0)?;
-        m.only("off_value", 0.0)?;
+        // Their type is that of the result.
+        m.only("on_value", Attr::Null)?;
+        m.only("off_value", Attr::Null)?;
         m.key_of("depth", "num_classes", integer)?;
         m.key_or("axis", "axis", integer, -1)?;
         m.key_or("dtype", "dtype", dtype, "float32")
@@ -249,7 +250,7 @@ fn two(m: &mut Mapping<'_>) -> Mapped {
     m.also("y")
 }
 
-/// Of integers TensorFlow makes doubles, or integers.
+/// With integers TensorFlow computes doubles, or integers, where Keras computes `float32`.
 fn two_floats(m: &mut Mapping<'_>) -> Mapped {
     m.only_floats()?;
     two(m)
@@ -283,12 +284,17 @@ fn arg_extreme(m: &mut Mapping<'_>) -> Mapped {
     m.key_or("axis", "axis", integer, 0)
 }
 
-/// Keras transposes nothing in a product, but has others.
+/// Keras's `Matmul` has no transpose flags; `Einsum` says the same.
 fn matmul(m: &mut Mapping<'_>) -> Mapped {
     for name in ["adjoint_a", "adjoint_b", "a_is_sparse", "b_is_sparse"] {
         m.only(name, false)?;
     }
-    let [a, b] = ["transpose_a", "transpose_b"].map(|name| m.take(name).and_then(Attr::as_bool).unwrap_or(false));
+    let mut is_transposed = |name| match m.take(name) {
+        None => Ok(false),
+        Some(Attr::Bool(transposed)) => Ok(*transposed),
+        Some(other) => Err(format!("`{name}` = {}", shown(other))),
+    };
+    let (a, b) = (is_transposed("transpose_a")?, is_transposed("transpose_b")?);
     m.first()?;
     m.also("b")?;
     if !a && !b {
@@ -319,9 +325,11 @@ fn pad(m: &mut Mapping<'_>) -> Mapped {
     m.first()?;
     m.key_of("paddings", "pad_width", |a| a.as_list()?.iter().map(integers).collect::<Option<_>>().map(Attr::List))?;
     m.key_or("mode", "mode", |a| Some(a.as_str()?.to_lowercase().as_str().into()), "constant")?;
-    match m.take("constant_values") {
-        Some(value) if value.as_f64() != Some(0.0) => m.args.push(number(value).ok_or("such a border")?),
-        Some(_) | None => {}
+    let value = m.take("constant_values").filter(|value| value.as_f64() != Some(0.0));
+    // TensorFlow passes over it in the other modes, and Keras refuses it.
+    let fills = m.config.get("mode").and_then(Attr::as_str) == Some("constant");
+    if let Some(value) = value.filter(|_| fills) {
+        m.args.push(number(value).ok_or_else(|| format!("`constant_values` = {}", shown(value)))?);
     }
     Ok(())
 }
@@ -384,7 +392,8 @@ fn sections(a: &Attr) -> Option<Attr> {
         places.push(Attr::from(at));
     }
     extents.last()?.as_int().filter(|n| *n >= 0)?;
-    Some(Attr::List(places))
+    // Keras takes an empty list for one of floats.
+    Some(if places.is_empty() { Attr::Int(1) } else { Attr::List(places) })
 }
 
 /// What is in brackets: an index, or one for each of several axes.
