@@ -48,6 +48,19 @@ def wrapped():
     return keras.Model(x, L.TimeDistributed(chain, name="chain")(y), name="wrapped")
 
 
+def graph():
+    """A model in a wrapper whose layers are called twice, in several branches, and one of which is a model."""
+    step, within = keras.Input((4,), name="step"), keras.Input((3,), name="within")
+    deep = keras.Model(within, L.Dense(3, name="deep_dense")(within), name="deep")
+    shared = L.Dense(3, activation="tanh", name="shared")
+    y = L.Concatenate(name="both")([deep(shared(step)), shared(L.ReLU(name="relu")(step))])
+    y = L.Multiply(name="product")([y, L.Dense(6, name="gate")(step)])
+    model = keras.Model(step, L.BatchNormalization(name="bn")(y), name="model")
+    x = keras.Input((5, 4), name="x")
+    y = L.TimeDistributed(model, name="each")(L.Dense(4, name="first")(x))
+    return keras.Model(x, L.LSTM(2, name="last")(y), name="graph")
+
+
 def inner():
     x, y = keras.Input((5, 4), name="x"), keras.Input((5, 4), name="y")
     z = L.SpectralNormalization(L.Dense(4), name="normal")(L.BatchNormalization(name="bn")(y))
@@ -68,7 +81,7 @@ def groups():
     return keras.Model(x, L.RNN([L.LSTMCell(2), L.LSTMCell(2)], name="stacked")(z), name="groups")
 
 
-MODELS = [attention, spectral, cells, wrapped, inner]
+MODELS = [attention, spectral, cells, wrapped, graph, inner]
 
 # Keras 2 does not know `SpectralNormalization` in its own `.h5` files.
 UNREADABLE = ["spectral", "inner"]

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import environments
-from harness import assert_close, load, netc, run, run_chain, split
+from harness import assert_close, load, netc, netc_run, run, run_chain, split
 
 HERE = Path(__file__).parent
-MODELS = ["attention", "spectral", "cells", "wrapped", "inner"]
+MODELS = ["attention", "spectral", "cells", "wrapped", "graph", "inner"]
 # Where each is cut.
 CUT = "first"
 
@@ -36,6 +36,12 @@ def saved(tf_python, tmp_path_factory):
 def recorded(folder, name):
     with np.load(folder / f"{name}.npz") as data:
         return data["in0"], data["out0"]
+
+
+@pytest.mark.parametrize("format", ["keras", "h5"])
+def test_netc_runs_a_model_in_a_wrapper(format, saved, tmp_path):
+    x, expected = recorded(saved, "graph")
+    assert_close(netc_run(saved / f"graph.{format}", {"x": x}, tmp_path), [expected])
 
 
 @pytest.mark.parametrize("format", ["keras", "h5"])

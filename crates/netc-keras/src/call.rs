@@ -137,6 +137,17 @@ pub(crate) fn structure(tree: &Attr, place: &str) -> Result<(Attr, Vec<TensorRef
     Ok((numbered, tensors))
 }
 
+/// The keys of a structure and the tensors that they stand for, if it is a dict of single tensors.
+pub(crate) fn flat_dict(tree: &Attr) -> Option<Vec<(Name, usize)>> {
+    let leaf = |(key, leaf): &(Name, Attr)| match leaf {
+        Attr::Operand(i) => Some((key.clone(), *i as usize)),
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::List(_) | Attr::Map(_) => {
+            None
+        }
+    };
+    tree.as_map()?.iter().map(leaf).collect()
+}
+
 /// Names the extents that a file leaves open: the batch is `N`, all others are different.
 pub(crate) struct Symbols(usize);
 

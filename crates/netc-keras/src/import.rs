@@ -11,7 +11,7 @@ use netc_ir::{
 use netc_pass::Dialects;
 
 use crate::assets::Assets;
-use crate::call::{Call, Symbols, TensorRef, extents, structure, trains};
+use crate::call::{Call, Symbols, TensorRef, extents, flat_dict, structure, trains};
 use crate::compiled::{self, COMPILE_CONFIG, Compiled, LEFT_OUT};
 use crate::declaration::{input_declaration, layer_name, strip_graph};
 use crate::error::Problem;
@@ -493,15 +493,4 @@ fn require_printable(attrs: &Attrs, place: &str) -> Result<(), Problem> {
     let note = "its configuration nests deeper than the 128 levels that netc keeps of one layer; a model in a wrapper \
                 counts five";
     Err(Problem::config(place, note))
-}
-
-/// The keys of a structure and the tensors that they stand for, if it is a dict of single tensors.
-fn flat_dict(tree: &Attr) -> Option<Vec<(Name, usize)>> {
-    let leaf = |(key, leaf): &(Name, Attr)| match leaf {
-        Attr::Operand(i) => Some((key.clone(), *i as usize)),
-        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::List(_) | Attr::Map(_) => {
-            None
-        }
-    };
-    tree.as_map()?.iter().map(leaf).collect()
 }

@@ -7,6 +7,7 @@ mod calls;
 mod changes;
 mod classes;
 mod gates;
+mod graphs;
 mod groups;
 pub(crate) mod keras1;
 mod keras2;
@@ -182,6 +183,9 @@ pub(crate) fn not_in_keras_3(object: &Attrs) -> Option<String> {
     if is_own(object) && class == "RandomCrop" {
         return Some("in inference it crops in Keras 2, and does not in Keras 3".into());
     }
+    if graphs::has_old_calls(object) {
+        return Some("Keras 3 has no such call of a layer in the model that it has in it".into());
+    }
     if config.get("time_major").is_some() {
         return Some("Keras 3 has no `time_major`: transpose what it is given".into());
     }
@@ -274,7 +278,8 @@ fn modern_config(class: &str, config: &Attrs) -> Attrs {
             (None, "axis") if class == "BatchNormalization" => modern.set("axis", the_only(value)),
             (None, key) if ACTIVATIONS.contains(&key) => modern.set(key, activation(value)),
             (None, "dtype") => modern.set("dtype", dtype(value)),
-            (None, key) if INNER.contains(&key) || key == "layers" && is_graph(class) => modern.set(key, inner(value)),
+            (None, key) if INNER.contains(&key) => modern.set(key, inner(value)),
+            (None, "layers") if is_graph(class) => modern.set("layers", graphs::modern_layers(value)),
             (None, _) => modern.set(key.clone(), value.clone()),
         }
     }

@@ -81,7 +81,12 @@ fn functions(module: &Module) -> Option<String> {
 
 /// What [`write_hdf5`](crate::write_hdf5) changes; for the user.
 pub fn changes_for_hdf5(module: &Module) -> Vec<String> {
-    compiled::omissions(module, Container::Hdf5)
+    let mut changes = compiled::omissions(module, Container::Hdf5);
+    let is_converted = module.attrs.get("format").and_then(Attr::as_str) != Some("keras-h5");
+    if is_converted && Era::of(&module.attrs) == Era::Keras3 {
+        changes.push(format!("the file is for Keras 3; `--format h5-keras2` makes one for tf.keras {KERAS_2}"));
+    }
+    changes
 }
 
 /// What [`write_hdf5_of_keras_2`](crate::write_hdf5_of_keras_2) changes; for the user.

@@ -21,6 +21,7 @@ mod index;
 mod literal;
 mod mask;
 mod merge;
+mod model;
 mod norm;
 mod op_index;
 mod op_shape;

@@ -5,7 +5,7 @@ use netc_pass::{Dialect, LowerError, Meaning, OpContext};
 
 use super::call::{Call, bad};
 use super::{Done, Entry, KerasDialect, Lowered, One, many};
-use crate::legacy::Era;
+use crate::legacy::{Era, is_model};
 use crate::names::dialect_class;
 
 pub(super) const LAYERS: &[Entry] = &[
@@ -206,6 +206,13 @@ impl<'a> Call<'a, '_> {
             weights,
             assets: Vec::new(),
         };
+        let config = object.get("config").and_then(Attr::as_map);
+        if let Some(config) = config.filter(|config| is_model(&class, config)) {
+            if given.mask.is_some() || !given.states.is_empty() || masks.iter().any(Option::is_some) {
+                return Err(self.unsupported("a mask for the model in it"));
+            }
+            return self.model(place, config, given.x);
+        }
         let mut operands = vec![given.x];
         let mut kwargs = Attrs::new();
         if let Some(mask) = given.mask {

@@ -1,0 +1,69 @@
+//! The graph of a model that a wrapper has in its configuration, with its calls as Keras 3 writes them.
+
+use std::collections::BTreeSet;
+
+use netc_ir::{Attr, Attrs, Layer, Name};
+
+use super::calls::modern_call;
+use super::{Era, is_graph, modern_object, tensorflow};
+use crate::call::Call;
+use crate::export::fill;
+use crate::names::dialect_class;
+
+/// The `layers` of a model of Keras 2. A call that Keras 3 does not have stays as it is: see [`has_old_calls`].
+pub(super) fn modern_layers(layers: &Attr) -> Attr {
+    let objects = layers.as_list().unwrap_or_default();
+    let is_model = |object: &&Attr| object.get("class_name").and_then(Attr::as_str).is_some_and(is_graph);
+    let name = |object: &Attr| object.get("name").and_then(Attr::as_str).map(Name::from);
+    let models: BTreeSet<Name> = objects.iter().filter(is_model).filter_map(name).collect();
+    let modern = |object: &Attr| match object.as_map() {
+        Some(object) => with_modern_calls(object, &models).into(),
+        None => object.clone(),
+    };
+    Attr::List(objects.iter().map(modern).collect())
+}
+
+fn with_modern_calls(object: &Attrs, models: &BTreeSet<Name>) -> Attrs {
+    let modern = modern_object(object, Era::Before3);
+    let Some(nodes) = object.get("inbound_nodes").and_then(Attr::as_list) else { return modern };
+    let class = dialect_class(object, Era::Before3);
+    let layer = Layer {
+        name: "".into(),
+        class: class.clone(),
+        config: object.clone(),
+        weights: Vec::new(),
+        assets: Vec::new(),
+    };
+    let node = |node: &Attr| modern_node(node, &layer, models);
+    match nodes.iter().map(node).collect::<Option<_>>() {
+        Some(nodes) if !tensorflow::is_operation(&class) => modern.with("inbound_nodes", Attr::List(nodes)),
+        Some(_) | None => modern,
+    }
+}
+
+fn modern_node(node: &Attr, layer: &Layer, models: &BTreeSet<Name>) -> Option<Attr> {
+    let call = Call::read(node, &layer.class, Era::Before3, "").ok()?;
+    let modern = modern_call(layer, &call.attrs, &[], Era::Before3).ok()?.call;
+    let mut tensors = Vec::new();
+    for tensor in &call.tensors {
+        // In Keras 2 the calls of nested models count from 1.
+        let node = tensor.node.checked_sub(usize::from(models.contains(&tensor.layer)))?;
+        let history = Attr::List(vec![Attr::str(&*tensor.layer), as_int(node), as_int(tensor.tensor)]);
+        // Keras reads the graph from the history, and takes anything that it can iterate over for a shape.
+        let config = Attrs::new().with("shape", Attrs::new()).with("dtype", "float32").with("keras_history", history);
+        tensors.push(Attr::Map(Attrs::new().with("class_name", "__keras_tensor__").with("config", config)));
+    }
+    let tensor = |i: u32| tensors.get(i as usize).cloned().unwrap_or(Attr::Null);
+    let part = |key| modern.get(key).map(|tree| fill(tree, &tensor));
+    Some(Attr::Map(Attrs::new().with("args", part("args")?).with("kwargs", part("kwargs")?)))
+}
+
+fn as_int(n: usize) -> Attr {
+    Attr::Int(n as i128)
+}
+
+/// Whether an entry of a graph has calls in the form of Keras 2.
+pub(super) fn has_old_calls(object: &Attrs) -> bool {
+    let nodes = object.get("inbound_nodes").and_then(Attr::as_list).unwrap_or_default();
+    nodes.iter().any(|node| node.get("args").is_none())
+}

@@ -1,0 +1,154 @@
+//! A model that a layer has in its configuration, such as that in a `TimeDistributed`.
+
+use std::collections::BTreeMap;
+
+use netc_ir::{Attr, Attrs, Layer, Name, SourceOp, ValueId};
+use netc_pass::{Dialect, LowerError, Meaning, OpContext};
+
+use super::call::{Call, bad};
+use super::{Done, KerasDialect};
+use crate::call::{Call as Node, TensorRef, structure};
+use crate::legacy::Era;
+use crate::names::{GroupNames, dialect_class, is_layer_class};
+
+/// A layer of the model.
+struct Inner<'o> {
+    name: &'o str,
+    class: Name,
+    object: &'o Attrs,
+    /// The group of its weights in that of the model.
+    group: String,
+}
+
+/// The values that the calls of layers give, by layer and call.
+type Values = BTreeMap<(Name, usize), Vec<ValueId>>;
+
+impl Call<'_, '_> {
+    /// What the model with this configuration, whose weights are below `place`, computes of `x`.
+    pub(super) fn model(&mut self, place: &str, config: &Attrs, x: ValueId) -> Done<Meaning> {
+        let era = Era::of(&self.b.module().attrs);
+        let layers = layers(config, era)?;
+        let results = match config.get("input_layers") {
+            Some(inputs) => self.graph(place, &layers, (inputs, config.get("output_layers")), x, era)?,
+            None => {
+                let mut y = vec![x];
+                let args = Attr::List(vec![Attr::Operand(0)]);
+                let call = Attrs::new().with("args", args).with("kwargs", Attrs::new());
+                for layer in layers.iter().filter(|layer| &*layer.class != "keras.InputLayer") {
+                    y = self.inner(place, layer, call.clone(), &y)?;
+                }
+                y
+            }
+        };
+        Ok(results.into())
+    }
+
+    /// The model with the inputs and outputs of `signature`.
+    fn graph(
+        &mut self,
+        place: &str,
+        layers: &[Inner<'_>],
+        signature: (&Attr, Option<&Attr>),
+        x: ValueId,
+        era: Era,
+    ) -> Done<Vec<ValueId>> {
+        let is_model = |name: &Name| {
+            let layer = layers.iter().find(|layer| *layer.name == **name);
+            layer.is_some_and(|layer| layer.object.get("config").is_some_and(|c| c.get("input_layers").is_some()))
+        };
+        let tensors = |key: &str, tree: Option<&Attr>| {
+            let found = tree.and_then(|tree| structure(tree, key).ok());
+            found.map(|(_, tensors)| tensors).ok_or_else(|| bad(key, tree, "tensors of the model"))
+        };
+        let [input] = &tensors("input_layers", Some(signature.0))?[..] else {
+            return Err(self.unsupported("a model of several inputs in it"));
+        };
+        let mut values = Values::from([((input.layer.clone(), input.node), vec![x])]);
+        let mut waiting = Vec::new();
+        for layer in layers {
+            let nodes = layer.object.get("inbound_nodes").and_then(Attr::as_list).unwrap_or_default();
+            for (i, node) in nodes.iter().enumerate() {
+                let node = Node::read(node, &layer.class, era, layer.name);
+                waiting.push((layer, i, node.map_err(|error| self.unsupported(format!("a call in it ({error})")))?));
+            }
+        }
+        // Keras writes layers after those that they read, but for layers that are called again.
+        while !waiting.is_empty() {
+            let before = waiting.len();
+            let mut later = Vec::new();
+            for (layer, i, node) in waiting {
+                match operands(&values, &node.tensors) {
+                    Some(operands) => {
+                        let results = self.inner(place, layer, node.attrs, &operands)?;
+                        values.insert((layer.name.into(), i), results);
+                    }
+                    None => later.push((layer, i, node)),
+                }
+            }
+            if later.len() == before {
+                return Err(self.unsupported("a model whose calls do not follow one another in it"));
+            }
+            waiting = later;
+        }
+        let mut outputs = tensors("output_layers", signature.1)?;
+        for output in outputs.iter_mut().filter(|output| is_model(&output.layer)) {
+            output.node = output.node.saturating_sub(1);
+        }
+        operands(&values, &outputs).ok_or_else(|| bad("output_layers", signature.1, "tensors of the model"))
+    }
+
+    /// What a layer of the model computes in a call.
+    fn inner(&mut self, place: &str, inner: &Inner<'_>, call: Attrs, operands: &[ValueId]) -> Done<Vec<ValueId>> {
+        let prefix = format!("{place}/{}/", inner.group);
+        let below = |at: &str| at.strip_prefix(&prefix).map(Into::into);
+        let weights = self.weights().iter().filter_map(|(at, weight)| Some((below(at)?, *weight))).collect();
+        let (class, config) = (inner.class.clone(), inner.object.clone());
+        let layer = Layer { name: self.class().into(), class: class.clone(), config, weights, assets: Vec::new() };
+        let Meaning { results, masks, .. } = match inner.object.get("config").and_then(Attr::as_map) {
+            Some(config)
+                if config.get("layers").is_some() && matches!(&*class, "keras.Functional" | "keras.Sequential") =>
+            {
+                let [x] = operands else { return Err(self.unsupported("a model of several inputs in it")) };
+                self.model(prefix.trim_end_matches('/'), config, *x)?
+            }
+            Some(_) | None => {
+                let op = SourceOp { name: class, layer: None, attrs: call };
+                let context = OpContext { op: &op, layer: Some(&layer), operands, masks: &[] };
+                KerasDialect.lower(self.b, context).map_err(|error| {
+                    let LowerError::Unknown { class } = error else { return error };
+                    self.unsupported(format!("the layer `{class}` in it,"))
+                })?
+            }
+        };
+        if masks.iter().any(Option::is_some) {
+            return Err(self.unsupported(format!("a mask of the layer `{}` in it", inner.name)));
+        }
+        Ok(results)
+    }
+}
+
+/// The layers of a model, with the groups that Keras gives them.
+fn layers(config: &Attrs, era: Era) -> Done<Vec<Inner<'_>>> {
+    let objects = config.get("layers").and_then(Attr::as_list).unwrap_or_default();
+    let is_functional = config.get("input_layers").is_some();
+    let mut groups = GroupNames::default();
+    let mut layers = Vec::new();
+    for object in objects {
+        let object = object.as_map().ok_or_else(|| bad("layers", Some(object), "declarations of layers"))?;
+        let class = dialect_class(object, era);
+        let name = object.get("name").or_else(|| object.get("config")?.get("name")).and_then(Attr::as_str);
+        let is_counted = is_layer_class(&class) && (is_functional || &*class != "keras.InputLayer");
+        let group = match is_counted {
+            true => format!("layers/{}", groups.next(class.rsplit('.').next().unwrap_or_default())),
+            false => String::new(),
+        };
+        layers.push(Inner { name: name.unwrap_or_default(), class, object, group });
+    }
+    Ok(layers)
+}
+
+/// The values that the tensors are; none if one is not computed yet.
+fn operands(values: &Values, tensors: &[TensorRef]) -> Option<Vec<ValueId>> {
+    let value = |tensor: &TensorRef| values.get(&(tensor.layer.clone(), tensor.node))?.get(tensor.tensor).copied();
+    tensors.iter().map(value).collect()
+}
