@@ -118,7 +118,7 @@ impl What {
     pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Mask => "a mask",
-            Self::Layer => "a layer from one that holds it",
+            Self::Layer => "two layers that share weights",
         }
     }
 }
@@ -128,10 +128,7 @@ impl Severed {
     pub(crate) fn text(self, name: impl Fn(OpId) -> String) -> String {
         let (reader, maker) = (name(self.reader), name(self.maker));
         if self.what == What::Layer {
-            return format!(
-                "`{reader}` and `{maker}` share a layer, which one of them has in its configuration, and Keras writes its \
-                 weights with `{maker}` alone"
-            );
+            return format!("`{reader}` and `{maker}` share weights, which Keras saves only with `{maker}`");
         }
         let reads = if self.certain { "reads" } else { "has no meaning to netc and may read" };
         format!("`{reader}` {reads} the mask that `{maker}` attaches to its result, and no mask leaves a model")

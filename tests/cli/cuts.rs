@@ -246,7 +246,7 @@ fn no_cut_parts_a_layer_from_one_that_holds_it() {
     let table = folder.netc(&["cuts", "m.nir"]).out;
     let names: Vec<&str> = table.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(names, ["head"]);
-    let reason = "`head` and `emb` share a layer";
+    let reason = "`head` and `emb` share weights";
     folder.refuses(&["m.nir", "--pass", "split=relu", "-o", "s"], &[reason, "after `head`"]);
     folder.refuses(&["m.nir", "--pass", "extract=relu..end", "-o", "s"], &[reason]);
     folder.netc(&["m.nir", "--pass", "split=head"]).done();

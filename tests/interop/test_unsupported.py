@@ -117,7 +117,7 @@ def test_a_layer_that_another_one_holds_stays_with_it(tmp_path):
     model.save(tmp_path / "m.keras")
     assert cuts(tmp_path / "m.keras") == ["head"]
     refused = netc(tmp_path / "m.keras", "--pass", "split=middle", "-o", tmp_path / "s", code=1)
-    assert "`head` and `embedding` share a layer" in refused.stderr
+    assert "`head` and `embedding` share weights" in refused.stderr
     values = inputs_of(model)
     split(tmp_path / "m.keras", "head", tmp_path / "s")
     assert_close(run_chain(tmp_path / "s", values), run(model, values.values()))

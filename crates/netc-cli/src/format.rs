@@ -108,7 +108,7 @@ impl Format {
         let lost = model.losses.iter().filter(|name| !kept.contains(name));
         let lost: Vec<String> = lost.map(|name| format!("`{name}`")).collect();
         let reason = match self {
-            Self::H5 | Self::H5Keras2 => "the files have what their outputs need",
+            Self::H5 | Self::H5Keras2 => "a file keeps only the layers that its outputs need",
             Self::Keras => "Keras 3 has no layers for them",
             Self::Tfjs => "TensorFlow.js has no layers for them",
         };

@@ -408,9 +408,8 @@ impl Translation<'_, '_> {
                     let (found, expected) = (operands.len(), callee.params.len());
                     let masked = call.attrs.get("kwargs").and_then(|k| k.get("mask")).is_some_and(|m| !m.is_null());
                     let note = if masked {
-                        "its call gives it a mask other than the one that is beside its tensor, which netc has no place \
-                         for in the call of a model: make the mask in that model, or give its layers to the model around \
-                         it"
+                        "its call passes a mask that netc cannot trace to its tensor; make the mask inside the model, or put \
+                         its layers into the model around it"
                             .into()
                     } else {
                         format!("is called with {found} tensors, expected {expected}")

@@ -4,6 +4,9 @@
 //! part of the graph. A call without the argument finds the same mask beside its tensor, in Keras and in netc, so it is
 //! left out where it is that one.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use netc_ir::{Attr, Attrs, Func, Module, Name, Op, OpKind, SourceOp, ValueId};
 
 use crate::lower::{has_tensors, passes_mask};
@@ -24,7 +27,7 @@ pub(crate) fn without_attached(
     if inputs.len() != masks.len() || kwargs.iter().any(is_other) {
         return None;
     }
-    let graph = Graph { module, func };
+    let graph = Graph { module, func, proved: RefCell::default() };
     let value = |leaf: &Attr| if let Attr::Operand(i) = leaf { operands.get(*i as usize).copied() } else { None };
     for (input, mask) in inputs.iter().zip(&masks).filter(|(_, mask)| !mask.is_null()) {
         graph.is_attached(value(input)?, value(mask)?, 0)?;
@@ -48,12 +51,14 @@ fn leaves(tree: &Attr) -> Vec<&Attr> {
 }
 
 /// More layers than a mask is followed through.
-const MAX_DEPTH: usize = 64;
+const MAX_DEPTH: usize = 1 << 12;
 
 /// The graph that a mask is followed in.
 struct Graph<'a> {
     module: &'a Module,
     func: &'a Func,
+    /// The tensors with masks that are proved to be theirs. Branches that meet again are followed once.
+    proved: RefCell<BTreeSet<(ValueId, ValueId)>>,
 }
 
 /// An op of a layer or operation.
@@ -102,8 +107,16 @@ impl<'a> Graph<'a> {
         self.made(value).filter(|made| made.source.name.strip_prefix("keras.ops.") == Some(operation))
     }
 
-    /// Whether `mask` is what Keras attaches to `x`, as far as netc follows the layers that `x` comes through.
+    /// Proves that `mask` is what Keras attaches to `x`, as far as netc follows the layers that `x` comes through.
     fn is_attached(&self, x: ValueId, mask: ValueId, depth: usize) -> Option<()> {
+        if !self.proved.borrow().contains(&(x, mask)) {
+            self.prove(x, mask, depth)?;
+            self.proved.borrow_mut().insert((x, mask));
+        }
+        Some(())
+    }
+
+    fn prove(&self, x: ValueId, mask: ValueId, depth: usize) -> Option<()> {
         let made = self.made(x).filter(|_| depth < MAX_DEPTH)?;
         let first = made.argument(0, "inputs");
         match made.source.name.strip_prefix("keras.")? {

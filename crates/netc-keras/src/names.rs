@@ -10,8 +10,8 @@ use crate::legacy::{self, Era};
 /// The dialect's name for the class of a layer entry of `config.json`.
 ///
 /// Classes of Keras itself are `keras.X`, operations made by calls of `keras.ops` and `keras.activations` are
-/// `keras.ops.X`, operations of TensorFlow in models of Keras 2 are `tf.x`, and everything else, registered or not, is `custom.X`, so that a user's class never passes for one of
-/// Keras's.
+/// `keras.ops.X`, operations of TensorFlow in models of Keras 2 are `tf.x`, and everything else, registered or not, is
+/// `custom.X`, so that a user's class never passes for one of Keras's.
 pub(crate) fn dialect_class(entry: &Attrs, era: Era) -> Name {
     if let Some(operation) = legacy::tensorflow::class_of(entry).filter(|_| era == Era::Before3) {
         return operation;

@@ -34,7 +34,7 @@ impl<'m> Exporter<'m> {
         let sequence =
             op.operands.first().filter(|_| self.era == Era::Before3 && gives("initial_state") && !gives("mask"));
         if sequence.is_some_and(|x| unknown::may_carry_mask(self.module, scope.func, *x)) {
-            let note = "it is called with initial states and reads a mask, which Keras 3 gives to no such call";
+            let note = "it has initial states and a masked input, and Keras 3 drops the mask in such a call";
             return Err(Problem::NotKeras { place: format!("layer `{}`", layer.name), note: note.into() });
         }
         Ok(modern)
@@ -49,7 +49,7 @@ impl<'m> Exporter<'m> {
         for op in scope.calls.get(&id).into_iter().flatten() {
             let layer = self.modern_call(scope, id, *op)?.layer;
             if found.as_ref().is_some_and(|found| *found != layer) {
-                let note = "its calls have different arguments, which are of the operation in Keras 3";
+                let note = "its calls differ in arguments that Keras 3 stores in the operation";
                 return Err(Problem::NotKeras { place: format!("layer `{}`", layer.name), note: note.into() });
             }
             found = Some(layer);
