@@ -26,6 +26,9 @@ from pathlib import Path
 import matrix_page
 from environments import CACHE, tf_keras
 
+# The layers of the models' own.
+CUSTOM = ("Affine", "Residual", "Twice", "TiedHead", "Halve", "SumCell", "Subclass")
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 FAST = "fast" in sys.argv
@@ -310,6 +313,8 @@ def decide(cell, verdict):
     cell.verdict = "failure"
     if "requires TensorFlow" in verdict.get("refuses", ""):
         cell.verdict, cell.reason = "none", "cannot be judged: the layer needs TensorFlow next to Keras 3"
+    elif cell.target == "tfjs" and re.match(rf"Unknown layer: (matrix>)?({'|'.join(CUSTOM)})\b", verdict.get("refuses", "")):
+        cell.verdict, cell.reason = "none", "cannot be judged: the layer is not registered in TensorFlow.js"
     elif "refuses" in verdict:
         cell.reason = f"does not load: {verdict['refuses']}"
     elif "differs" in verdict:

@@ -9,7 +9,9 @@ mod unknown;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use netc_ir::{Attr, Attrs, Func, FuncId, Layer, LayerId, MAIN, Module, Op, OpId, OpKind, Type, ValueId, WeightId};
+use netc_ir::{
+    Attr, Attrs, Func, FuncId, Layer, LayerId, MAIN, Module, Name, Op, OpId, OpKind, Type, ValueId, WeightId,
+};
 
 use crate::assets::FOLDER;
 use crate::call::trains;
@@ -20,6 +22,7 @@ use crate::json::MAX_NESTING;
 use crate::legacy::{self, Era};
 use crate::names::{GroupNames, dtype_name, is_layer_class};
 use crate::order::{Operation, keras_order, needed_calls};
+use crate::ties::ties;
 use crate::write::Written;
 
 pub(crate) use hdf5::{WeightList, add_list, group};
@@ -39,6 +42,8 @@ pub(crate) struct Exporter<'m> {
     nested: BTreeSet<FuncId>,
     /// The names of weights, of a file that finds them by these.
     taken: BTreeSet<String>,
+    /// The layers that hold another layer of the model in their configurations.
+    holders: BTreeSet<Name>,
 }
 
 /// What the model is written into.
@@ -73,7 +78,8 @@ impl<'m> Exporter<'m> {
     pub(crate) fn new(module: &'m Module, container: Container) -> Self {
         let (weights, assets, lists, nested) = (Tree::default(), BTreeMap::new(), Vec::new(), BTreeSet::new());
         let (era, taken) = (Era::of(&module.attrs), BTreeSet::new());
-        Self { module, era, container, weights, assets, lists, nested, taken }
+        let holders = ties(module).into_iter().map(|(holder, _)| module[holder].name.clone()).collect();
+        Self { module, era, container, weights, assets, lists, nested, taken, holders }
     }
 
     /// Whether the file has the form of those before Keras 3.

@@ -279,6 +279,10 @@ fn modern_config(class: &str, config: &Attrs) -> Attrs {
             (None, key) if ACTIVATIONS.contains(&key) => modern.set(key, activation(value)),
             (None, "dtype") => modern.set("dtype", dtype(value)),
             (None, key) if INNER.contains(&key) => modern.set(key, inner(value)),
+            // Before Keras 3 a list of one stands for the tensor alone.
+            (None, "input_layers" | "output_layers") if is_graph(class) => {
+                modern.set(key.clone(), the_only_tensor(value))
+            }
             (None, "layers") if is_graph(class) => modern.set("layers", graphs::modern_layers(value)),
             (None, _) => modern.set(key.clone(), value.clone()),
         }
@@ -313,6 +317,13 @@ fn activation(value: &Attr) -> Attr {
 fn the_only(value: &Attr) -> Attr {
     match value.as_list() {
         Some([one]) => one.clone(),
+        Some(_) | None => value.clone(),
+    }
+}
+
+fn the_only_tensor(value: &Attr) -> Attr {
+    match value.as_list() {
+        Some([one @ Attr::List(_)]) => one.clone(),
         Some(_) | None => value.clone(),
     }
 }

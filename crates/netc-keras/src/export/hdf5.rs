@@ -89,6 +89,9 @@ impl<'m> Exporter<'m> {
         if !layer.assets.is_empty() {
             return Err(refuse("it has assets, which only a .keras file has a place for"));
         }
+        if self.holders.contains(&layer.name) {
+            return Err(refuse("it holds another layer of the model, whose weights Keras lists here too"));
+        }
         if scope.place.depth == 0 {
             self.lists.push(WeightList { layer: layer.name.clone(), weights: Vec::new() });
         }

@@ -137,6 +137,8 @@ pub(crate) fn as_keras_2(module: &Module) -> Result<Cow<'_, Module>, Problem> {
             layer.config = twin.declaration(&layer.name);
         } else if layer.class.starts_with("keras.") && !classes::is_known(class, Era::Before3) {
             return Err(refuse(format!("Keras 2 has no layer `{class}`")));
+        } else if &*layer.class == "keras.RandomCrop" {
+            return Err(refuse("in inference it crops in Keras 2, and does not in Keras 3".into()));
         } else if &*layer.class == "keras.Lambda" {
             return Err(refuse("netc does not know the form that the function of a `Lambda` has in Keras 2".into()));
         } else if has_graph(&layer.config) {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use netc_ir::{Attr, Attrs, Layer, Module};
 
 use super::keras2::{self, Said};
-use super::{ACTIVATIONS, Era, RENAMED, is_own};
+use super::{ACTIVATIONS, Era, RENAMED, classes, is_legacy, is_own};
 use crate::error::Problem;
 
 /// The version of Keras 2 whose declarations these are.
@@ -57,7 +57,7 @@ fn object(modern: &Attrs, reader: Reader) -> Result<Attrs, String> {
                 _,
             ) => {}
             // What a user's class makes of its configuration is its own.
-            ("config", Attr::Map(config)) if !is_own(modern) => {
+            ("config", Attr::Map(config)) if is_users(modern, class) => {
                 let mut config = config.clone();
                 if let Some(dtype) = config.get("dtype").map(policy_name) {
                     config.set("dtype", dtype);
@@ -69,6 +69,11 @@ fn object(modern: &Attrs, reader: Reader) -> Result<Attrs, String> {
         }
     }
     Ok(older)
+}
+
+/// Whether the object is of a class of a user's.
+fn is_users(object: &Attrs, class: &str) -> bool {
+    if is_legacy(object) { !classes::is_known(class, Era::Keras3) } else { !is_own(object) }
 }
 
 fn configuration(class: &str, modern: &Attrs, reader: Reader) -> Result<Attrs, String> {
