@@ -87,7 +87,7 @@ fn lower(builder: &mut Builder<'_>, context: OpContext<'_>, era: Era) -> netc_pa
         return Err(call.unsupported("`training` = true in its call"));
     }
     if era == Era::Before3 {
-        call.as_in_keras_3()?;
+        call.has_masks_known_in_keras_2()?;
     }
     let answer = meaning(&mut call, entry);
     let types = if answer.is_err() { declared::types(&call) } else { Vec::new() };
