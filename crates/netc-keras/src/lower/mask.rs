@@ -176,17 +176,11 @@ impl<'a> Call<'a, '_> {
         }
         let class = self.class();
         let is_known = match class {
-            "MultiHeadAttention" => self.version() >= Some(ATTENTION_READS_MASKS),
+            "MultiHeadAttention" => reads_masks_in_keras_2(self.b.module()),
             _ if self.masks.len() > 1 => KNOWN_IN_KERAS_2.contains(&class),
             _ => !UNLIKE_KERAS_2.contains(&class),
         };
         if is_known { Ok(()) } else { Err(self.unsupported("a mask in a model of Keras 2")) }
-    }
-
-    /// The version of Keras that the model is of: its first two numbers.
-    fn version(&self) -> Option<(u32, u32)> {
-        let mut numbers = self.b.module().attrs.get("keras_version")?.as_str()?.split('.').map(|n| n.parse().ok());
-        Some((numbers.next()??, numbers.next()??))
     }
 
     /// True where both are, or where the only one is.
@@ -204,6 +198,13 @@ impl<'a> Call<'a, '_> {
     }
 }
 
+/// Whether `MultiHeadAttention` reads the masks of its tensors in the Keras that the module is of.
+pub(crate) fn reads_masks_in_keras_2(module: &Module) -> bool {
+    let version = module.attrs.get("keras_version").and_then(Attr::as_str).unwrap_or_default();
+    let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(ATTENTION_READS_MASKS.0), Some(ATTENTION_READS_MASKS.1))
+}
+
 /// Whether a tensor is in the argument of a call.
 pub(crate) fn has_tensors(argument: &Attr) -> bool {
     match argument {
@@ -215,7 +216,7 @@ pub(crate) fn has_tensors(argument: &Attr) -> bool {
 }
 
 /// Whether a layer that is applied in `module` makes masks, or a call gives one.
-pub(super) fn makes_masks(module: &Module) -> bool {
+pub(crate) fn makes_masks(module: &Module) -> bool {
     module.funcs.iter().flat_map(Func::ops).any(|(_, op)| match &op.kind {
         OpKind::Source(op) => gives_mask(op) || op.layer.is_some_and(|id| makes_mask(&module[id])),
         OpKind::Call(_) | OpKind::Core(_) => false,

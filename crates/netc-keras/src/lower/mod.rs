@@ -38,7 +38,7 @@ mod tests;
 mod wrapper;
 
 pub(crate) use call::shown;
-pub(crate) use mask::{has_tensors, makes_mask};
+pub(crate) use mask::{has_tensors, makes_mask, makes_masks, reads_masks_in_keras_2};
 use netc_ir::{Attr, Builder, ElemType, Func, Layer, LayerId, Module, OpId, SourceOp, Type, ValueId};
 use netc_pass::{Dialect, LowerError, Meaning, OpContext};
 
