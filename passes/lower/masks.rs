@@ -93,9 +93,16 @@ impl Masks {
         }
     }
 
-    /// Takes note of an op that stays: what it reads is not known.
+    /// Takes note of an op that stays: what it reads is not known. If its class is known (`certain`), it may pass a mask on;
+    /// one that it was given takes the place of that, so that later reads are found.
     pub(super) fn kept(&mut self, at: OpId, op: &Op, certain: bool) {
-        for mask in op.operands.iter().filter_map(|v| self.of(*v)).cloned().collect::<Vec<_>>() {
+        let given: Vec<Mask> = op.operands.iter().filter_map(|v| self.of(*v)).cloned().collect();
+        if let (Some(mask), Some(result), true) = (given.first(), op.results.first(), certain) {
+            let made_by = given.iter().flat_map(|mask| mask.made_by.iter().copied()).collect();
+            self.tensors.insert(*result, self.attached.len());
+            self.attached.push(Some(Mask { value: mask.value, made_by }));
+        }
+        for mask in given {
             self.reads.push(MaskRead { op: at, made_by: mask.made_by, certain });
         }
     }

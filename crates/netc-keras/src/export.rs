@@ -103,6 +103,9 @@ impl<'m> Exporter<'m> {
 
     /// The root object of `config.json` for the function.
     pub(crate) fn top_level(&mut self, id: FuncId) -> Result<(Attrs, Written), Problem> {
+        if self.container == Container::Archive && self.era == Era::Before3 {
+            legacy::masks::same_in_both(self.module, id)?;
+        }
         let func = &self.module[id];
         let title = func.attrs.get("name").and_then(Attr::as_str).unwrap_or(&func.name).to_string();
         let (kind, graph, written) = self.model(func, Place { group: String::new(), depth: 0 })?;

@@ -14,6 +14,7 @@ mod keras2;
 mod lambda;
 mod listing;
 pub(crate) mod losses;
+pub(crate) mod masks;
 pub(crate) mod old_call;
 mod older;
 mod parts;

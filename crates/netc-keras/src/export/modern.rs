@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use netc_ir::{Attrs, Func, Layer, LayerId, OpId, Type};
+use netc_ir::{Attr, Attrs, Func, Layer, LayerId, OpId, Type};
 
 use super::{Container, Exporter, Scope, is_chain, unknown};
 use crate::error::Problem;
@@ -35,6 +35,11 @@ impl<'m> Exporter<'m> {
             op.operands.first().filter(|_| self.era == Era::Before3 && gives("initial_state") && !gives("mask"));
         if sequence.is_some_and(|x| unknown::may_carry_mask(self.module, scope.func, *x)) {
             let note = "it has initial states and a masked input, and Keras 3 drops the mask in such a call";
+            return Err(Problem::NotKeras { place: format!("layer `{}`", layer.name), note: note.into() });
+        }
+        if self.era == Era::Before3 && self.container == Container::Archive && has_values_of_their_own(&modern) {
+            let note = "Keras 3 with JAX fails on attention whose `value_dim` differs from its `key_dim`; write the model \
+                        as .h5";
             return Err(Problem::NotKeras { place: format!("layer `{}`", layer.name), note: note.into() });
         }
         Ok(modern)
@@ -70,4 +75,14 @@ impl<'m> Exporter<'m> {
         let has_operations = || func.layers().iter().any(|id| tensorflow::is_operation(&self.module[*id].class));
         is_chain(self.module, func) && (self.is_old() || !has_operations())
     }
+}
+
+/// Whether it is a `MultiHeadAttention` with values of another size than its keys, which Keras 3 leaves to a function of the
+/// backend: where it needs the scores, it multiplies itself.
+fn has_values_of_their_own(modern: &Modern<'_>) -> bool {
+    let says = |key: &str| modern.layer.config.get("config").and_then(|c| c.get(key)).filter(|value| !value.is_null());
+    let other = says("value_dim").is_some_and(|values| Some(values) != says("key_dim"));
+    let drops = says("dropout").and_then(Attr::as_f64).is_some_and(|rate| rate > 0.0);
+    let with_scores = modern.call.get("kwargs").and_then(|k| k.get("return_attention_scores")).and_then(Attr::as_bool);
+    &*modern.layer.class == "keras.MultiHeadAttention" && other && !drops && with_scores != Some(true)
 }

@@ -26,9 +26,11 @@ fn multi_head(c: &mut Call<'_, '_>) -> Lowered {
     let key = project(c, z, "key_dense", "abc,cde->abde")?;
     let value = project(c, y, "value_dense", "abc,cde->abde")?;
     let scale = 1.0 / (c.count("key_dim")? as f64).sqrt();
-    // Keras looks at the tensor alone, whatever the call says, and takes the masks off those that it was given.
+    // Keras looks at the tensor alone, whatever the call says, and Keras 3 takes the masks off those that it was given.
     let of_query = c.attached_to(0, "query");
-    c.unmask(&[(0, "query"), (1, "value"), (2, "key")]);
+    if !c.is_before_3() {
+        c.unmask(&[(0, "query"), (1, "value"), (2, "key")]);
+    }
     let (mixed, weights) = mixed(c, [query, value, key], of_query, scale)?;
     c.attach(0, of_query);
     let mixed = gated(c, mixed, x)?;
@@ -69,13 +71,17 @@ fn mixed(
     let [query, value, key] = of;
     let with_scores = c.flag_arg(7, "return_attention_scores")?;
     // Keras has two ways, which round differently.
-    if c.float_or("dropout", 0.0)? > 0.0 || with_scores {
+    if c.float_or("dropout", 0.0)? > 0.0 || with_scores || c.is_before_3() {
         let query = c.mul(query, scale)?;
         let logits = einsum(c, "BSNH,BTNH->BNTS", key, query)?;
         let keep = attention_mask(c, logits, of_query)?;
         // The softmax leaves its mask on the scores.
         c.attach(1, keep.filter(|_| with_scores));
         let weights = match keep {
+            Some(keep) if c.is_before_3() => {
+                let logits = lowered_outside(c, logits, keep)?;
+                softmax(c, logits, &[3])?
+            }
             Some(keep) => masked_softmax(c, logits, keep, |c, x| softmax(c, x, &[3]))?,
             None => softmax(c, logits, &[3])?,
         };
@@ -210,8 +216,7 @@ fn attention(c: &mut Call<'_, '_>, scores: fn(&mut Call<'_, '_>, ValueId, ValueI
     let (of_query, of_value) = (masks.first().copied().flatten(), masks.get(1).copied().flatten());
     let mut logits = scores(c, query, key)?;
     if let Some(keep) = score_mask(c, logits, of_value)? {
-        let low = c.sub(logits, if c.elem(logits) == ElemType::F16 { 65504.0 } else { 1e9 })?;
-        logits = c.select(keep, logits, low)?;
+        logits = lowered_outside(c, logits, keep)?;
     }
     let last = c.rank(logits)?.saturating_sub(1) as u64;
     let weights = softmax(c, logits, &[last])?;
@@ -222,6 +227,12 @@ fn attention(c: &mut Call<'_, '_>, scores: fn(&mut Call<'_, '_>, ValueId, ValueI
     }
     c.attach(0, of_query);
     Ok(if c.flag_arg(3, "return_attention_scores")? { vec![out, weights] } else { vec![out] })
+}
+
+/// Scores, less a large number where a mask does not keep them: where it keeps none of a row, all still count.
+fn lowered_outside(c: &mut Call<'_, '_>, logits: ValueId, keep: ValueId) -> One {
+    let low = c.sub(logits, if c.elem(logits) == ElemType::F16 { 65504.0 } else { 1e9 })?;
+    c.select(keep, logits, low)
 }
 
 /// Which scores count: those of values that the mask keeps, and of none ahead of the query where the call says so.

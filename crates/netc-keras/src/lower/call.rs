@@ -6,6 +6,7 @@ use netc_pass::{LowerError, OpContext};
 use super::literal::literal;
 use super::promote::{Arg, dtype};
 use super::{Done, One};
+use crate::legacy::Era;
 
 /// One call of a layer or operation, with the builder that its meaning is added to.
 pub(super) struct Call<'a, 'm> {
@@ -20,13 +21,15 @@ pub(super) struct Call<'a, 'm> {
     pub(super) attached: Vec<Option<ValueId>>,
     /// The operands that it takes their masks off.
     pub(super) unmasked: Vec<usize>,
+    era: Era,
 }
 
 impl<'a, 'm> Call<'a, 'm> {
     pub(super) fn new(b: &'a mut Builder<'m>, context: OpContext<'a>) -> Self {
         let config = context.layer.and_then(|l| l.config.get("config"));
         let OpContext { op, layer, operands, masks } = context;
-        Self { b, op, layer, operands, config, masks, attached: Vec::new(), unmasked: Vec::new() }
+        let era = Era::of(&b.module().attrs);
+        Self { b, op, layer, operands, config, masks, attached: Vec::new(), unmasked: Vec::new(), era }
     }
 
     /// Reads `config` instead of the layer's own while `f` runs.
@@ -35,6 +38,11 @@ impl<'a, 'm> Call<'a, 'm> {
         let answer = f(self);
         self.config = own;
         answer
+    }
+
+    /// Whether the model is of Keras 1 or 2, which treat some masks otherwise than Keras 3.
+    pub(super) fn is_before_3(&self) -> bool {
+        self.era == Era::Before3
     }
 
     pub(super) fn class(&self) -> &'a str {

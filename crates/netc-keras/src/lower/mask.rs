@@ -25,6 +25,23 @@ pub(super) enum Attaches {
 const UNLIKE_KERAS_2: &[&str] =
     &["GroupNormalization", "Normalization", "Rescaling", "Softmax", "TimeDistributed", "UnitNormalization"];
 
+/// Layers of several tensors whose lowering knows what Keras 2 does with their masks.
+const KNOWN_IN_KERAS_2: &[&str] = &[
+    "Add",
+    "AdditiveAttention",
+    "Attention",
+    "Average",
+    "Concatenate",
+    "Maximum",
+    "Minimum",
+    "MultiHeadAttention",
+    "Multiply",
+    "Subtract",
+];
+
+/// The first Keras 2 whose `MultiHeadAttention` reads the masks of its tensors.
+const ATTENTION_READS_MASKS: (u32, u32) = (2, 10);
+
 /// What gives a tensor of its own in Keras where its lowering gives the one that it was called with.
 const MAKES_A_TENSOR: &[&str] =
     &["AugMix", "Copy", "CutMix", "MixUp", "RandAugment", "UpSampling1D", "UpSampling2D", "UpSampling3D"];
@@ -152,15 +169,18 @@ impl<'a> Call<'a, '_> {
         own
     }
 
-    /// Refuses masks that Keras 2 may treat otherwise than Keras 3.
-    pub(super) fn as_in_keras_3(&self) -> Done {
+    /// Refuses masks of which the lowering does not know what Keras 2 does with them.
+    pub(super) fn has_masks_known_in_keras_2(&self) -> Done {
         if self.masks.iter().all(Option::is_none) {
             return Ok(());
         }
-        if self.masks.len() > 1 || UNLIKE_KERAS_2.contains(&self.class()) {
-            return Err(self.unsupported("a mask in a model of Keras 2"));
-        }
-        Ok(())
+        let class = self.class();
+        let is_known = match class {
+            "MultiHeadAttention" => reads_masks_in_keras_2(self.b.module()),
+            _ if self.masks.len() > 1 => KNOWN_IN_KERAS_2.contains(&class),
+            _ => !UNLIKE_KERAS_2.contains(&class),
+        };
+        if is_known { Ok(()) } else { Err(self.unsupported("a mask in a model of Keras 2")) }
     }
 
     /// True where both are, or where the only one is.
@@ -178,6 +198,13 @@ impl<'a> Call<'a, '_> {
     }
 }
 
+/// Whether `MultiHeadAttention` reads the masks of its tensors in the Keras that the module is of.
+pub(crate) fn reads_masks_in_keras_2(module: &Module) -> bool {
+    let version = module.attrs.get("keras_version").and_then(Attr::as_str).unwrap_or_default();
+    let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(ATTENTION_READS_MASKS.0), Some(ATTENTION_READS_MASKS.1))
+}
+
 /// Whether a tensor is in the argument of a call.
 pub(crate) fn has_tensors(argument: &Attr) -> bool {
     match argument {
@@ -189,7 +216,7 @@ pub(crate) fn has_tensors(argument: &Attr) -> bool {
 }
 
 /// Whether a layer that is applied in `module` makes masks, or a call gives one.
-pub(super) fn makes_masks(module: &Module) -> bool {
+pub(crate) fn makes_masks(module: &Module) -> bool {
     module.funcs.iter().flat_map(Func::ops).any(|(_, op)| match &op.kind {
         OpKind::Source(op) => gives_mask(op) || op.layer.is_some_and(|id| makes_mask(&module[id])),
         OpKind::Call(_) | OpKind::Core(_) => false,

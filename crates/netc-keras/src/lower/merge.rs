@@ -1,13 +1,13 @@
 //! Layers that make one tensor of several.
 
-use netc_ir::{Binary, ElemType, Literal, ValueId};
+use netc_ir::{Binary, ElemType, Literal, Reduce, ValueId};
 use netc_pass::LowerError;
 
 use super::call::{Call, normal_axis};
 use super::dense::matmul;
-use super::identity::any;
 use super::norm::unit;
 use super::promote::{Arg, Kind};
+use super::reduce::logical;
 use super::{Done, Entry, One, one};
 
 pub(super) const LAYERS: &[Entry] = &[
@@ -41,12 +41,25 @@ fn aligned(c: &mut Call<'_, '_>) -> Done<Vec<ValueId>> {
 
 fn fold(c: &mut Call<'_, '_>, f: Binary) -> One {
     let inputs = aligned(c)?;
-    attach_either(c)?;
+    attach_merged(c)?;
     fold_all(c, f, &inputs)
 }
 
-/// Where all inputs carry masks, the result carries one that is true where any is.
-fn attach_either(c: &mut Call<'_, '_>) -> Done {
+/// Where all inputs carry masks, the result carries one that is true where any is; in Keras 2 where any input carries one,
+/// the result carries one that is true where all are.
+fn attach_merged(c: &mut Call<'_, '_>) -> Done {
+    if c.is_before_3() {
+        let mut all = None;
+        for mask in c.attached_to_first().into_iter().flatten() {
+            if all.map(|all| c.rank(all)).transpose()?.is_some_and(|rank| c.rank(mask).ok() != Some(rank)) {
+                return Err(c.unsupported("masks of different ranks"));
+            }
+            let mask = c.truth(mask)?;
+            all = Some(c.both(all, mask)?);
+        }
+        c.attach(0, all);
+        return Ok(());
+    }
     let masks = c.attached_to_first();
     if let Some((first, rest)) = masks.into_iter().collect::<Option<Vec<_>>>().as_deref().and_then(|m| m.split_first())
     {
@@ -63,11 +76,12 @@ fn attach_either(c: &mut Call<'_, '_>) -> Done {
     Ok(())
 }
 
-/// The inputs with the masks attached to them, if there are any. Keras loses masks where it adds axes.
+/// The inputs with the masks that the product or extreme of them heeds, if there are any: in Keras 2 it heeds none. Keras
+/// loses masks where it adds axes.
 fn masked(c: &mut Call<'_, '_>) -> Done<(Vec<ValueId>, Vec<Option<ValueId>>)> {
     let inputs = aligned(c)?;
     let masks = c.attached_to_first();
-    if masks.iter().all(Option::is_none) {
+    if c.is_before_3() || masks.iter().all(Option::is_none) {
         return Ok((inputs, Vec::new()));
     }
     let ranks = c.inputs()?.iter().map(|x| c.rank(*x)).collect::<Done<Vec<_>>>()?;
@@ -93,13 +107,13 @@ fn product(c: &mut Call<'_, '_>) -> One {
         }
     }
     let y = fold_all(c, Binary::Mul, &inputs)?;
-    attach_either(c)?;
+    attach_merged(c)?;
     match c.attached.first().copied().flatten() {
-        Some(either) => {
+        Some(either) if !c.is_before_3() => {
             let keep = of_elements(c, either)?;
             c.select(keep, y, 0.0)
         }
-        None => Ok(y),
+        Some(_) | None => Ok(y),
     }
 }
 
@@ -107,6 +121,7 @@ fn product(c: &mut Call<'_, '_>) -> One {
 fn extreme(c: &mut Call<'_, '_>, f: Binary) -> One {
     let (inputs, masks) = masked(c)?;
     if masks.is_empty() {
+        attach_merged(c)?;
         return fold_all(c, f, &inputs);
     }
     let keeps = masks.iter().map(|mask| mask.map(|mask| of_elements(c, mask)).transpose()).collect::<Done<Vec<_>>>()?;
@@ -126,7 +141,7 @@ fn extreme(c: &mut Call<'_, '_>, f: Binary) -> One {
         };
         y = c.b.binary(f, a, b)?;
     }
-    attach_either(c)?;
+    attach_merged(c)?;
     Ok(y)
 }
 
@@ -142,7 +157,7 @@ fn fold_all(c: &mut Call<'_, '_>, f: Binary, inputs: &[ValueId]) -> One {
 
 fn subtract(c: &mut Call<'_, '_>) -> One {
     let [a, b] = two(c, aligned)?;
-    attach_either(c)?;
+    attach_merged(c)?;
     fold_all(c, Binary::Sub, &[a, b])
 }
 
@@ -164,7 +179,7 @@ fn two(c: &mut Call<'_, '_>, inputs: fn(&mut Call<'_, '_>) -> Done<Vec<ValueId>>
 
 fn average(c: &mut Call<'_, '_>) -> One {
     let inputs = aligned(c)?;
-    attach_either(c)?;
+    attach_merged(c)?;
     let sum = fold_all(c, Binary::Add, &inputs)?;
     let (sum, count) = c.promote2(Arg::Tensor(sum), Arg::Int(inputs.len() as i128), &[Kind::WeakFloat])?;
     c.div(sum, count)
@@ -180,7 +195,7 @@ fn concatenate(c: &mut Call<'_, '_>) -> One {
 }
 
 /// Where any input carries a mask, the result has one: of the elements, one after the other, of which any along the last
-/// axis counts.
+/// axis counts; in Keras 2 only all together do.
 fn attach_concatenated(c: &mut Call<'_, '_>, inputs: &[ValueId], axis: u64) -> Done {
     let masks = c.attached_to_first();
     if masks.iter().all(Option::is_none) {
@@ -198,7 +213,8 @@ fn attach_concatenated(c: &mut Call<'_, '_>, inputs: &[ValueId], axis: u64) -> D
     }
     let whole = c.b.concat(&parts, axis)?;
     let last = c.rank(whole)?.saturating_sub(1) as u64;
-    let mask = any(c, whole, &[last], false)?;
+    let keeps = if c.is_before_3() { Reduce::Min } else { Reduce::Max };
+    let mask = logical(c, keeps, whole, &[last], false)?;
     c.attach(0, Some(mask));
     Ok(())
 }

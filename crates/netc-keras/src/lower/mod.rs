@@ -39,7 +39,7 @@ mod tests;
 mod wrapper;
 
 pub(crate) use call::shown;
-pub(crate) use mask::{has_tensors, makes_mask};
+pub(crate) use mask::{has_tensors, makes_mask, makes_masks, reads_masks_in_keras_2};
 use netc_ir::{Attr, Builder, ElemType, Func, Layer, LayerId, Module, OpId, SourceOp, Type, ValueId};
 use netc_pass::{Dialect, LowerError, Meaning, OpContext};
 
@@ -88,7 +88,7 @@ fn lower(builder: &mut Builder<'_>, context: OpContext<'_>, era: Era) -> netc_pa
         return Err(call.unsupported("`training` = true in its call"));
     }
     if era == Era::Before3 {
-        call.as_in_keras_3()?;
+        call.has_masks_known_in_keras_2()?;
     }
     let answer = meaning(&mut call, entry);
     let types = if answer.is_err() { declared::types(&call) } else { Vec::new() };
