@@ -114,9 +114,10 @@ impl Call<'_, '_> {
             Some(_) | None => {
                 let op = SourceOp { name: class, layer: None, attrs: call };
                 let context = OpContext { op: &op, layer: Some(&layer), operands, masks: &[] };
-                KerasDialect.lower(self.b, context).map_err(|error| {
-                    let LowerError::Unknown { class } = error else { return error };
-                    self.unsupported(format!("the layer `{class}` in it,"))
+                KerasDialect.lower(self.b, context).map_err(|error| match error {
+                    LowerError::Unknown { class } => self.unsupported(format!("the layer `{class}` in it,")),
+                    // What is known of its results is not of the model's.
+                    error => error.giving(Vec::new()),
                 })?
             }
         };
