@@ -1,6 +1,6 @@
 //! The call of a layer as `config.json` writes it: a tree of arguments with tensors in it.
 
-use netc_ir::{Attr, Attrs, Dim, ElemType, Name, Type};
+use netc_ir::{Attr, Attrs, Dim, ElemType, Name, OpKind, Type};
 
 use crate::error::Problem;
 use crate::legacy::{Era, old_call};
@@ -18,6 +18,16 @@ pub(crate) struct TensorRef {
 
 /// An element type, and extents with `None` where they are open.
 pub(crate) type Recorded = (ElemType, Vec<Option<u64>>);
+
+/// Whether the op is of a layer of which Keras 3 records another shape than it gives in inference.
+pub(crate) fn records_otherwise(kind: &OpKind, operand: Option<&Type>) -> bool {
+    match kind.name() {
+        "keras.RandomCrop" => true,
+        // Of several channels.
+        "keras.MelSpectrogram" => operand.and_then(|ty| ty.dims.as_ref()).is_none_or(|dims| dims.len() > 2),
+        _ => false,
+    }
+}
 
 /// One call: its argument tree, with `$i` where tensor `i` stands.
 pub(crate) struct Call {

@@ -10,7 +10,7 @@ use netc_ir::{
 };
 use netc_pass::{Dialects, LowerError};
 
-use crate::call::{Call, Recorded, Symbols, TensorRef, extents};
+use crate::call::{Call, Recorded, Symbols, TensorRef, extents, records_otherwise};
 use crate::error::Problem;
 use crate::legacy::Era;
 use crate::model_masks::without_attached;
@@ -374,7 +374,7 @@ impl Translation<'_, '_> {
     fn types(&mut self, key: NodeKey, kind: &OpKind, operands: &[ValueId], path: &Name) -> Result<Vec<Type>, Problem> {
         let used = self.links.arity.get(&key).copied().unwrap_or(1);
         let mut types = self.defined_types(kind, operands, path)?;
-        let defined = types.len();
+        let (defined, era) = (types.len(), Era::of(&self.surroundings.module.attrs));
         if defined > 0 && used > defined {
             return Err(Problem::config(&**path, format!("output {} is read, the layer has {defined}", used - 1)));
         }
@@ -382,12 +382,16 @@ impl Translation<'_, '_> {
         for (i, ty) in types.iter_mut().enumerate() {
             let Some((elem, extents)) = self.links.recorded.get(&(key, i)) else { continue };
             let recorded = self.surroundings.symbols.ty(*elem, extents);
-            if ty.agrees_with(&recorded) {
+            let own = kind.name().starts_with("keras.") && ty.dims.is_some() && ty.elem == recorded.elem;
+            if era == Era::Keras3 && records_otherwise(kind, operands.first().map(|x| self.builder.ty(*x))) {
+                // It says nothing of the tensor.
+            } else if ty.agrees_with(&recorded) {
                 *ty = ty.refined_by(&recorded);
             } else if *elem == ElemType::Any {
                 // The shape that the next layer was first built for, maybe as a layer of another model.
-            } else if matches!(kind, OpKind::Call(_)) {
-                let note = format!("`{path}`: its model gives {ty}, the file records {recorded}, which is left out");
+            } else if own || matches!(kind, OpKind::Call(_)) {
+                let by = if own { "netc infers" } else { "its model gives" };
+                let note = format!("`{path}`: {by} {ty}, the file records {recorded}, which is left out");
                 self.surroundings.notes.push(note);
             } else {
                 let note = format!("`{path}`: netc infers {ty}, the file records {recorded}, which is taken");

@@ -1,11 +1,11 @@
 //! Layers that make vectors of categories.
 
-use netc_ir::{Compare, ElemType, Reduce, Unary, ValueId};
+use netc_ir::{Attr, Compare, ElemType, Reduce, Unary, ValueId};
 
 use super::call::Call;
 use super::literal::literal;
 use super::op_shape::hot;
-use super::promote::Arg;
+use super::promote::{Arg, dtype};
 use super::{Done, Entry, One, one};
 use crate::legacy::Era;
 
@@ -43,11 +43,12 @@ fn category_encoding(c: &mut Call<'_, '_>) -> One {
 }
 
 fn discretization(c: &mut Call<'_, '_>) -> One {
-    if Era::of(&c.b.module().attrs) == Era::Before3 {
-        return Err(c.unsupported("the element types of Keras 2"));
-    }
     let x = c.input()?;
     let mode = mode(c, &["int", "one_hot", "multi_hot", "count"])?;
+    let is_before_3 = Era::of(&c.b.module().attrs) == Era::Before3;
+    if is_before_3 && mode != Mode::Int {
+        return Err(c.unsupported("the element types of Keras 2"));
+    }
     let bounds = match c.get("bin_boundaries") {
         Some(bounds) => literal("bin_boundaries", bounds)?,
         None => return Err(c.unsupported("no `bin_boundaries`")),
@@ -65,6 +66,11 @@ fn discretization(c: &mut Call<'_, '_>) -> One {
     let above = c.unary(Unary::Not, below)?;
     let above = c.b.cast(above, ElemType::I32)?;
     let index = c.reduce(Reduce::Sum, above, &[rank as u64], false)?;
+    if is_before_3 {
+        let name = c.get("dtype").and_then(Attr::as_str);
+        let elem = name.and_then(dtype).ok_or_else(|| c.unsupported_key("dtype"))?;
+        return Ok(c.b.cast(index, elem)?);
+    }
     encoded(c, index, mode, numbers.len() as u64 + 1)
 }
 
