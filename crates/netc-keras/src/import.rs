@@ -22,6 +22,7 @@ use crate::legacy::{self, Era, is_model, tensorflow};
 use crate::names::{GroupNames, dialect_class, elem_type, is_layer_class, snake_case};
 use crate::read::Imported;
 use crate::weights::{Claim, Listed, WeightTable, Weights};
+use crate::write;
 
 pub(crate) struct Importer<'a> {
     module: Module,
@@ -39,6 +40,8 @@ pub(crate) struct Importer<'a> {
     depth: usize,
     /// The weights of layers that are in several models, by the number that the file gives the layer.
     shared: BTreeMap<i64, Vec<(Name, WeightId)>>,
+    /// Says of layers that they lack weights.
+    lacking: Vec<Problem>,
 }
 
 /// Where a model stands.
@@ -85,6 +88,7 @@ impl<'a> Importer<'a> {
             symbols,
             depth: 0,
             shared: BTreeMap::new(),
+            lacking: Vec::new(),
         }
     }
 
@@ -132,8 +136,11 @@ impl<'a> Importer<'a> {
         Era::of(&self.module.attrs)
     }
 
-    pub(crate) fn finish(mut self) -> Imported {
+    pub(crate) fn finish(mut self) -> Result<Imported, Problem> {
         let unclaimed = self.weights.unclaimed();
+        if let Some(problem) = self.lacking.into_iter().next().filter(|_| !write::is_architecture(&self.module)) {
+            return Err(problem.with_unclaimed(&unclaimed));
+        }
         if !unclaimed.is_empty() {
             let shown: Vec<&str> = unclaimed.iter().take(4).copied().collect();
             self.notes.push(format!(
@@ -147,7 +154,7 @@ impl<'a> Importer<'a> {
             let (number, shown) = (unclaimed.len(), unclaimed.take(4).collect::<Vec<_>>().join(", "));
             self.notes.push(format!("{number} assets belong to no layer and are left out: {shown}"));
         }
-        Imported { module: self.module, notes: self.notes, is_own: false }
+        Ok(Imported { module: self.module, notes: self.notes, is_own: false })
     }
 
     /// Makes the function `name` from the configuration of a Functional or Sequential model.
@@ -342,7 +349,9 @@ impl<'a> Importer<'a> {
                 let claim = Claim { group, name: &name, class: &class, config, nested, path: &path, listed, era };
                 let claimed = self.weights.claim(&claim);
                 let weights = self.declare_weights(claimed, &path, &self.weights_files.clone())?;
-                self.shared_weights(object, weights)
+                let weights = self.shared_weights(object, weights);
+                self.lacking.extend(self.weights.lack(&claim, object, weights.len()));
+                weights
             }
             None => Vec::new(),
         };
