@@ -2,6 +2,7 @@
 
 use netc_ir::{Attr, Attrs, Layer, Name};
 
+use crate::error::Problem;
 use crate::legacy::Era;
 
 /// The declaration of an input layer that the model does not have, as Keras wrote it in that era; keys are those of
@@ -46,4 +47,14 @@ pub(crate) fn strip_graph(object: &Attrs) -> Attrs {
         (key.clone(), kept)
     };
     object.iter().map(strip).collect()
+}
+
+/// Refuses attributes that are too deep for the IR.
+pub(crate) fn require_printable(attrs: &Attrs, place: &str) -> Result<(), Problem> {
+    if attrs.is_printable() {
+        return Ok(());
+    }
+    let note = "its configuration nests deeper than the 128 levels that netc keeps of one layer; a model in a wrapper \
+                counts five";
+    Err(Problem::config(place, note))
 }

@@ -19,7 +19,7 @@ use crate::compiled::{Compiled, OPTIMIZER_WEIGHTS, TRAINING_CONFIG};
 use crate::error::Problem;
 use crate::graph::join;
 use crate::h5read::{self, Headers, Variable};
-use crate::weights::WeightTable;
+use crate::weights::{WeightTable, Weights};
 use crate::write::{NETC, WRITTEN_BY};
 use crate::{STACK, json, legacy};
 
@@ -104,7 +104,7 @@ fn with_hint(problem: Problem) -> Problem {
 }
 
 /// The weights of a file with or without a model: listed by layer, or in groups as in a `.keras` file.
-pub(crate) fn read_weights(file: Arc<File>) -> Result<WeightTable, Problem> {
+pub(crate) fn read_weights(file: Arc<File>, path: &Path) -> Result<Weights, Problem> {
     let len = file.metadata()?.len();
     let mut headers = Headers::open(file.clone(), 0, len).map_err(Problem::in_whole_model)?;
     let root = headers.root();
@@ -116,12 +116,21 @@ pub(crate) fn read_weights(file: Arc<File>) -> Result<WeightTable, Problem> {
         return Err(Problem::whole("/", note));
     }
     if groups.iter().any(|g| g == WEIGHTS) {
-        return weights_in(&mut headers, &root).map(WeightTable::Lists).map_err(Problem::in_whole_model);
+        let group = root.group(WEIGHTS).map_err(|e| broken(WEIGHTS, &e))?;
+        return lists_of(&mut headers, &group, WEIGHTS, path);
     }
     if attrs.contains_key("layer_names") || attrs.contains_key("layer_names0") {
-        return weights(&mut headers, &root, "/").map(WeightTable::Lists).map_err(Problem::in_whole_model);
+        return lists_of(&mut headers, &root, "/", path);
     }
-    h5read::read(file, 0, len, false).map(WeightTable::Groups).map_err(Problem::in_whole_model)
+    let groups = h5read::read(file, 0, len, false).map_err(Problem::in_whole_model)?;
+    Ok(Weights::of_file(path, WeightTable::Groups(groups)))
+}
+
+/// The lists below `group`, which is at `place`, with their order.
+fn lists_of(headers: &mut Headers, group: &Group, place: &str, path: &Path) -> Result<Weights, Problem> {
+    let lists = weights(headers, group, place).map_err(Problem::in_whole_model)?;
+    let order = names(&attrs(group, place)?, "layer_names");
+    Ok(Weights { order, ..Weights::of_file(path, WeightTable::Lists(lists)) })
 }
 
 /// Groups at the root of files with weights alone: those of Keras 3, and those of the last releases of Keras 2.

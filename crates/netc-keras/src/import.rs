@@ -13,7 +13,7 @@ use netc_pass::Dialects;
 use crate::assets::Assets;
 use crate::call::{Call, Symbols, TensorRef, extents, flat_dict, structure, trains};
 use crate::compiled::{self, COMPILE_CONFIG, Compiled, LEFT_OUT};
-use crate::declaration::{input_declaration, layer_name, strip_graph};
+use crate::declaration::{input_declaration, layer_name, require_printable, strip_graph};
 use crate::error::Problem;
 use crate::graph::{Entry, EntryKind, Graph, Surroundings, count_from_zero, counts_from_one, join};
 use crate::h5read::{Bytes, Variable};
@@ -22,6 +22,7 @@ use crate::legacy::{self, Era, is_model, tensorflow};
 use crate::names::{GroupNames, dialect_class, elem_type, is_layer_class, snake_case};
 use crate::read::Imported;
 use crate::weights::{Claim, Listed, WeightTable, Weights};
+use crate::write;
 
 pub(crate) struct Importer<'a> {
     module: Module,
@@ -42,6 +43,8 @@ pub(crate) struct Importer<'a> {
     shared: BTreeMap<(i64, Name), Vec<(Name, WeightId)>>,
     /// How many weights layers have of others.
     num_shared: usize,
+    /// Says of layers that they lack weights.
+    lacking: Vec<Problem>,
 }
 
 /// More weights than layers of a model share. Bounds what a file makes of few.
@@ -92,6 +95,7 @@ impl<'a> Importer<'a> {
             depth: 0,
             shared: BTreeMap::new(),
             num_shared: 0,
+            lacking: Vec::new(),
         }
     }
 
@@ -139,8 +143,11 @@ impl<'a> Importer<'a> {
         Era::of(&self.module.attrs)
     }
 
-    pub(crate) fn finish(mut self) -> Imported {
+    pub(crate) fn finish(mut self) -> Result<Imported, Problem> {
         let unclaimed = self.weights.unclaimed();
+        if let Some(problem) = self.lacking.into_iter().next().filter(|_| !write::is_architecture(&self.module)) {
+            return Err(problem.with_unclaimed(&unclaimed));
+        }
         if !unclaimed.is_empty() {
             let shown: Vec<&str> = unclaimed.iter().take(4).copied().collect();
             self.notes.push(format!(
@@ -154,7 +161,7 @@ impl<'a> Importer<'a> {
             let (number, shown) = (unclaimed.len(), unclaimed.take(4).collect::<Vec<_>>().join(", "));
             self.notes.push(format!("{number} assets belong to no layer and are left out: {shown}"));
         }
-        Imported { module: self.module, notes: self.notes, is_own: false }
+        Ok(Imported { module: self.module, notes: self.notes, is_own: false })
     }
 
     /// Makes the function `name` from the configuration of a Functional or Sequential model.
@@ -349,7 +356,9 @@ impl<'a> Importer<'a> {
                 let claim = Claim { group, name: &name, class: &class, config, nested, path: &path, listed, era };
                 let claimed = self.weights.claim(&claim);
                 let weights = self.declare_weights(claimed, &path, &self.weights_files.clone())?;
-                self.shared_weights(object, &class, weights, &path)?
+                let weights = self.shared_weights(object, &class, weights, &path)?;
+                self.lacking.extend(self.weights.lack(&claim, object, weights.len()));
+                weights
             }
             None => Vec::new(),
         };
@@ -483,14 +492,4 @@ impl<'a> Importer<'a> {
         let elem = elem_type(dtype).ok_or_else(|| Problem::config(path, format!("dtype `{dtype}` is not known")))?;
         Ok(self.symbols.ty(elem, &shape))
     }
-}
-
-/// Refuses attributes that are too deep for the IR.
-fn require_printable(attrs: &Attrs, place: &str) -> Result<(), Problem> {
-    if attrs.is_printable() {
-        return Ok(());
-    }
-    let note = "its configuration nests deeper than the 128 levels that netc keeps of one layer; a model in a wrapper \
-                counts five";
-    Err(Problem::config(place, note))
 }

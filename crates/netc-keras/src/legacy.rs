@@ -32,7 +32,9 @@ pub(crate) use classes::dialect_class;
 pub(crate) use gates::with_new_gates;
 pub(crate) use groups::{has_older_groups, older_place, with_new_groups};
 pub(crate) use keras2::as_keras_2;
-pub(crate) use listing::{Listed, Places, exact_places, layers_of_model, listing, places};
+pub(crate) use listing::{
+    LISTED, Listed, Places, exact_places, layers_of_model, layers_with_weights, least, listing, makes_weights, places,
+};
 pub use losses::losses;
 pub(crate) use older::{KERAS_2, Reader, older, with_named_functions};
 pub(crate) use parts::{is_model, trains};
@@ -215,7 +217,10 @@ pub(crate) fn modern_object(object: &Attrs, era: Era) -> Attrs {
     if era == Era::Keras3 && !is_legacy(object) {
         return object.clone();
     }
-    let own = object.get("class_name").and_then(Attr::as_str).unwrap_or_default();
+    let own = match object.get("class_name").and_then(Attr::as_str).unwrap_or_default() {
+        "GroupedQueryAttention" if era == Era::Keras3 => "GroupQueryAttention",
+        class => class,
+    };
     let mut modern = object.clone();
     if is_legacy(object) {
         let known = classes::is_known(own, era);

@@ -20,9 +20,10 @@ use crate::error::{KerasError, Problem};
 use crate::h5read::{self, Variables};
 use crate::h5whole::{self, WholeModel};
 use crate::import::Importer;
+use crate::legacy::Era;
 use crate::legacy::keras1;
 use crate::tfjs::{self, LayersModel};
-use crate::weights::{WeightTable, Weights};
+use crate::weights::{WeightTable, Weights, give_in_order};
 use crate::write::{NETC, WRITTEN_BY};
 use crate::{STACK, foreign, json, legacy, on_large_stack, sharded, text, write};
 
@@ -87,7 +88,7 @@ fn other_weights(path: &Path) -> Result<Weights, Problem> {
     let (file, container) = open(path)?;
     let table = match container {
         Container::Archive => WeightTable::Groups(weights(&open_archive(&file)?, &file, false)?),
-        Container::Hdf5 => h5whole::read_weights(file)?,
+        Container::Hdf5 => return h5whole::read_weights(file, path),
         Container::Json => return listed_weights(path, &file),
     };
     Ok(Weights::of_file(path, table))
@@ -218,7 +219,7 @@ impl Reader<'_> {
             return Err(Problem::config("keras_version", note));
         }
         let attrs = Attrs::new().with("format", "tfjs").with("keras_version", &*keras_version);
-        let own = Weights { table: WeightTable::Lists(weights), files: shards };
+        let own = Weights { table: WeightTable::Lists(weights), files: shards, order: Vec::new() };
         let is_own = json.get(tfjs::CONVERTED_BY).and_then(Attr::as_str) == Some(NETC);
         let imported = self.import(own, Assets::default(), attrs, None, &legacy::model(object))?;
         Ok(Imported { is_own, ..imported })
@@ -250,7 +251,7 @@ impl Reader<'_> {
 
     /// Makes given weights of Keras 1 those of Keras 2, for the layers of `model`.
     fn given_as_of_keras_2(&mut self, model: &Attr) -> Result<(), Problem> {
-        if let Some(Weights { table: WeightTable::Lists(lists), files }) = &mut self.given
+        if let Some(Weights { table: WeightTable::Lists(lists), files, .. }) = &mut self.given
             && let Some(path) = files.first()
         {
             *lists = keras1::weights(model, std::mem::take(lists), &File::open(path)?)?;
@@ -260,13 +261,14 @@ impl Reader<'_> {
 
     /// The module of the model `object`, with the weights that are given or else its `own`.
     fn import(
-        self,
+        mut self,
         own: Weights,
         assets: Assets,
         attrs: Attrs,
         compiled: Option<Compiled>,
         object: &Attr,
     ) -> Result<Imported, Problem> {
+        let notes = self.given.as_mut().map(|given| fit(given, object, &attrs)).unwrap_or_default();
         let import = || {
             let given = self.given.is_some();
             let weights = self.given.unwrap_or(own);
@@ -276,7 +278,8 @@ impl Reader<'_> {
             if let Some(compiled) = compiled.filter(|_| self.compiled) {
                 importer.compiled(compiled)?;
             }
-            let mut imported = importer.finish();
+            let mut imported = importer.finish()?;
+            imported.notes.splice(0..0, notes);
             if is_left_out {
                 imported.notes.push(LEFT_OUT.into());
             }
@@ -284,6 +287,24 @@ impl Reader<'_> {
             Ok(imported)
         };
         if json::is_deep(object) { on_large_stack(import)? } else { import() }
+    }
+}
+
+/// Gives weights the places that they have in the model `object` of a module with these attributes, and says which are
+/// not called as there.
+fn fit(given: &mut Weights, object: &Attr, attrs: &Attrs) -> Vec<String> {
+    match &mut given.table {
+        WeightTable::Groups(variables) => {
+            legacy::with_new_groups(object, &mut variables.datasets, attrs);
+            Vec::new()
+        }
+        WeightTable::Lists(lists) => {
+            let config = object.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
+            let renamed = give_in_order(lists, &given.order, &config, Era::of(attrs));
+            let note =
+                |(layer, list)| format!("`{layer}` takes the weights of `{list}`, which has its place in that file");
+            renamed.into_iter().map(note).collect()
+        }
     }
 }
 

@@ -47,7 +47,7 @@ pub(crate) fn read_beside(path: &Path, json: &Attr) -> Result<Weights, Problem> 
         merged.add(&map, shard, files.len(), variables)?;
         files.push(file);
     }
-    Ok(Weights { table: WeightTable::Groups(merged.found), files })
+    Ok(Weights { table: WeightTable::Groups(merged.found), files, order: Vec::new() })
 }
 
 fn read_file(path: &Path) -> Result<Variables, Problem> {

@@ -17,7 +17,7 @@ use crate::error::Problem;
 use crate::export::tfjs::dtype;
 use crate::h5read::{Bytes, MAX_INLINE, Variable};
 use crate::h5whole::WeightLists;
-use crate::legacy::KERAS_2;
+use crate::legacy::{Era, KERAS_2};
 use crate::names::{elem_type, is_file_name};
 use crate::weights::owners;
 use crate::write::NETC;
@@ -61,14 +61,15 @@ pub(crate) fn read(path: &Path, json: &Attr) -> Result<LayersModel, Problem> {
     for (i, group) in list(json.get("weightsManifest"), "weightsManifest")?.iter().enumerate() {
         shards.group(group, &format!("weightsManifest[{i}]"), &mut variables)?;
     }
-    let weights = by_layer(&object, variables)?;
+    let era = Era::of(&Attrs::new().with("keras_version", &*keras_version));
+    let weights = by_layer(&object, era, variables)?;
     Ok(LayersModel { object, keras_version, weights, shards: shards.paths })
 }
 
 /// The weights in a list for each outermost layer.
-fn by_layer(object: &Attr, variables: Vec<(String, Variable)>) -> Result<WeightLists, Problem> {
+fn by_layer(object: &Attr, era: Era, variables: Vec<(String, Variable)>) -> Result<WeightLists, Problem> {
     let config = object.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
-    let owners = owners(&config)?;
+    let owners = owners(&config, era)?;
     let mut lists = WeightLists::new();
     for (name, variable) in variables {
         let owner = owners.of(&name).unwrap_or_default().to_string();

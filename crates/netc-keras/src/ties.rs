@@ -47,6 +47,13 @@ fn has_weights_of(owner: &Layer, object: i64) -> bool {
     owner.weights.iter().any(|(place, _)| is_itself || !place.starts_with("vars/"))
 }
 
+/// Whether the object of a layer shows that other objects of the file are the same layer, or one in it.
+pub(crate) fn has_shared(object: &Attrs) -> bool {
+    let mut held = Vec::new();
+    object.get("config").into_iter().for_each(|config| add_held(config, &mut held));
+    number(object).is_some() || !held.is_empty()
+}
+
 fn number(object: &Attrs) -> Option<i64> {
     object.get(SHARED).and_then(Attr::as_int)
 }

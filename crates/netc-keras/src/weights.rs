@@ -11,20 +11,26 @@ use crate::graph::join;
 use crate::h5read::{Variable, Variables};
 use crate::h5whole::WeightLists;
 use crate::json::MAX_NESTING;
-use crate::legacy::{Era, Places, exact_places, layers_of_model, places};
+use crate::legacy::{
+    Era, Places, dialect_class, exact_places, is_model, layers_of_model, layers_with_weights, least, makes_weights,
+    places,
+};
 use crate::names::numeric_order;
+use crate::ties::has_shared;
 
 /// The weights of a model.
 pub(crate) struct Weights {
     pub(crate) table: WeightTable,
     /// The files that they are in, as the table numbers them.
     pub(crate) files: Vec<PathBuf>,
+    /// The names of the lists in the order of the file, where they are given apart from the model.
+    pub(crate) order: Vec<String>,
 }
 
 impl Weights {
     /// Those of one file.
     pub(crate) fn of_file(path: &Path, table: WeightTable) -> Self {
-        Self { table, files: vec![path.into()] }
+        Self { table, files: vec![path.into()], order: Vec::new() }
     }
 }
 
@@ -57,7 +63,8 @@ pub(crate) struct Claim<'a> {
 /// The layers whose weights are in one list.
 #[derive(Default)]
 pub(crate) struct Listed {
-    names: BTreeSet<Name>,
+    /// Each by its name; a wrapper by those of the layers of a model in it too.
+    names: BTreeMap<Name, Name>,
     /// Their paths, where the names of the weights begin with these.
     paths: Option<BTreeSet<String>>,
 }
@@ -67,9 +74,42 @@ impl Listed {
     fn is_own(&self, weight: &str, claim: &Claim<'_>) -> bool {
         match &self.paths {
             Some(paths) => path_of(weight, paths) == Some(claim.path),
-            None => self.names.is_empty() || owner(weight, &self.names) == Some(claim.name),
+            None => self.names.is_empty() || owner(weight, &self.names).is_some_and(|name| &**name == claim.name),
         }
     }
+}
+
+/// Gives the lists of a file, which are in this order there, to the layers of a model: Keras gives each layer that has
+/// weights the next list that has any, whatever it is called. What was called otherwise is returned, by the layers.
+///
+/// Where it is not known how many layers have weights, the lists stay with the layers that are called as they are.
+pub(crate) fn give_in_order(lists: &mut WeightLists, order: &[String], model: &Attrs, era: Era) -> Vec<(Name, String)> {
+    let given: Vec<&String> =
+        order.iter().filter(|name| lists.get(*name).is_some_and(|list| !list.is_empty())).collect();
+    let layers = |needs: fn(&str, &Attrs, Era) -> bool| {
+        let objects = model.get("layers").and_then(Attr::as_list).unwrap_or_default();
+        let mut layers = Vec::new();
+        for object in objects {
+            let (Some(layer), Some(config)) = (object.as_map(), object.get("config").and_then(Attr::as_map)) else {
+                continue;
+            };
+            if needs(&dialect_class(layer, era), config, era) {
+                layers.push(Name::from(name_of(object)));
+            }
+        }
+        layers
+    };
+    let mut takers = layers(makes_weights);
+    if takers.len() != given.len() {
+        takers = layers(|class, config, era| least(class, config, era) > 0);
+    }
+    if takers.len() != given.len() {
+        return Vec::new();
+    }
+    let pairs: Vec<(Name, String)> = takers.into_iter().zip(given.into_iter().cloned()).collect();
+    let taken: Vec<_> = pairs.iter().map(|(_, list)| lists.remove(list).unwrap_or_default()).collect();
+    lists.extend(pairs.iter().map(|(layer, _)| layer.to_string()).zip(taken));
+    pairs.into_iter().filter(|(layer, list)| **layer != **list).collect()
 }
 
 /// Renames the weights in the list of a model to begin with the paths of their layers, by the order in which Keras lists
@@ -118,19 +158,29 @@ impl WeightTable {
         path: &str,
     ) -> Result<Listed, Problem> {
         let Self::Lists(lists) = self else { return Ok(Listed::default()) };
-        let (mut names, mut paths, mut twice) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        add_listed(config, path, 0, &mut |name: Name, path: String| {
+        let (mut names, mut paths, mut twice) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        let mut others = Vec::new();
+        add_listed(config, (path, era), 0, &mut |Member { name, path, has_weights, in_wrapper }| {
             paths.insert(path);
-            if !names.insert(name.clone()) {
+            others.extend(in_wrapper.into_iter().map(|inner| (inner, name.clone())));
+            if !has_weights {
+                others.push((name.clone(), name));
+            } else if names.insert(name.clone(), name.clone()).is_some() {
                 twice.insert(name);
             }
         })?;
+        for (inner, layer) in others {
+            let first = names.entry(inner.clone()).or_insert_with(|| layer.clone());
+            if *first != layer && inner != layer {
+                twice.extend([first.clone(), layer]);
+            }
+        }
         let Some(list) = lists.get_mut(group) else { return Ok(Listed { names, paths: None }) };
         let weights = || list.iter().map(|(weight, _)| weight.as_str());
         if weights().all(|weight| path_of(weight, &paths).is_some()) {
             return Ok(Listed { names, paths: Some(paths) });
         }
-        let owners: Option<Vec<&str>> = weights().map(|weight| owner(weight, &names)).collect();
+        let owners: Option<Vec<&Name>> = weights().map(|weight| owner(weight, &names)).collect();
         let is_clear = owners.is_some_and(|owners| !owners.iter().any(|name| twice.contains(*name)));
         if !is_clear && name_by_order(list, class, config, era, path) {
             return Ok(Listed { names, paths: Some(paths) });
@@ -144,6 +194,16 @@ impl WeightTable {
             }
             None => Ok(Listed { names, paths: None }),
         }
+    }
+
+    /// Why a layer whose weights are so many is refused, if its configuration makes more.
+    pub(crate) fn lack(&self, claim: &Claim<'_>, object: &Attrs, number: usize) -> Option<Problem> {
+        let config = claim.config.filter(|_| !claim.nested)?;
+        let least = least(claim.class, config, claim.era);
+        // An archive has the weights of a layer in several layers where Keras comes upon it first.
+        let is_shared = matches!(self, Self::Groups(_)) && has_shared(object);
+        let note = || format!("its configuration makes {least} weights, and the file has {number} for it");
+        (number < least && !is_shared).then(|| Problem::config(format!("layer `{}`", claim.path), note()))
     }
 
     /// The layer whose the group is, where the file says it.
@@ -214,35 +274,41 @@ fn claim_list(lists: &mut WeightLists, claim: &Claim<'_>) -> Vec<(Name, Variable
 }
 
 /// The outermost layers of a model, by the layers in them that are no models.
-pub(crate) struct Owners {
-    names: BTreeSet<Name>,
-    outermost: BTreeMap<Name, Name>,
-}
+pub(crate) struct Owners(BTreeMap<Name, Name>);
 
 /// The owners of the weights of the model with this configuration.
-pub(crate) fn owners(config: &Attrs) -> Result<Owners, Problem> {
-    let mut outermost = BTreeMap::new();
+pub(crate) fn owners(config: &Attrs, era: Era) -> Result<Owners, Problem> {
+    let (mut outermost, mut wrapped, mut idle) = (BTreeMap::new(), Vec::new(), Vec::new());
     for layer in config.get("layers").and_then(Attr::as_list).unwrap_or_default() {
         let alone = Attrs::new().with("layers", Attr::List(vec![layer.clone()]));
-        let config = layer.get("config");
-        let name = layer.get("name").or_else(|| config?.get("name")).and_then(Attr::as_str).unwrap_or_default();
-        add_listed(&alone, name, 0, &mut |inner, _| drop(outermost.insert(inner, name.into())))?;
+        let name = Name::from(name_of(layer));
+        add_listed(&alone, ("", era), 0, &mut |member| {
+            wrapped.extend(member.in_wrapper.into_iter().map(|inner| (inner, name.clone())));
+            if member.has_weights {
+                outermost.insert(member.name, name.clone());
+            } else {
+                idle.push((member.name, name.clone()));
+            }
+        })?;
     }
-    Ok(Owners { names: outermost.keys().cloned().collect(), outermost })
+    for (inner, name) in wrapped.into_iter().chain(idle) {
+        outermost.entry(inner).or_insert(name);
+    }
+    Ok(Owners(outermost))
 }
 
 impl Owners {
     /// The outermost layer whose weight the name is, by the name of a layer in it.
     pub(crate) fn of(&self, weight: &str) -> Option<&str> {
-        self.outermost.get(owner(weight, &self.names)?).map(|name| &**name)
+        owner(weight, &self.0).map(|name| &**name)
     }
 }
 
 /// Longer names of weights name no layer: looking for one takes time by the square of the number of slashes.
 pub(crate) const MAX_WEIGHT_NAME: usize = 1024;
 
-/// The layer that the name of a weight names first. Names may have slashes.
-fn owner<'w>(weight: &'w str, listed: &BTreeSet<Name>) -> Option<&'w str> {
+/// The layer by the first name of one in the name of a weight. Names may have slashes.
+fn owner<'l>(weight: &str, layers: &'l BTreeMap<Name, Name>) -> Option<&'l Name> {
     if weight.len() > MAX_WEIGHT_NAME {
         return None;
     }
@@ -251,21 +317,104 @@ fn owner<'w>(weight: &'w str, listed: &BTreeSet<Name>) -> Option<&'w str> {
     let ends = |start: usize| {
         std::iter::once(weight.len()).chain(slashes.iter().rev().copied()).take_while(move |end| *end > start)
     };
-    starts.flat_map(|start| ends(start).map(move |end| &weight[start..end])).find(|name| listed.contains(*name))
+    starts.flat_map(|start| ends(start).map(move |end| &weight[start..end])).find_map(|name| layers.get(name))
 }
 
-/// Gives the names and paths of all layers in the model at `path` that are no models.
-fn add_listed(config: &Attrs, path: &str, depth: usize, add: &mut impl FnMut(Name, String)) -> Result<(), Problem> {
+/// A layer in a model that is no model.
+struct Member {
+    name: Name,
+    path: String,
+    /// Whether it may have weights.
+    has_weights: bool,
+    /// The names of the layers with weights of a model in it, if it is a wrapper of one: TensorFlow.js names weights after
+    /// them.
+    in_wrapper: BTreeSet<Name>,
+}
+
+/// Gives all layers in the model at the place, which is a path of an era, that are no models.
+fn add_listed(
+    config: &Attrs,
+    (path, era): (&str, Era),
+    depth: usize,
+    add: &mut impl FnMut(Member),
+) -> Result<(), Problem> {
     if depth > MAX_NESTING {
         return Err(Problem::config(path, format!("models nest deeper than {MAX_NESTING} levels")));
     }
     for layer in config.get("layers").and_then(Attr::as_list).unwrap_or_default() {
+        let (name, path) = (name_of(layer), join(path, name_of(layer)));
         let config = layer.get("config").and_then(Attr::as_map);
-        let name = layer.get("name").or_else(|| config?.get("name")).and_then(Attr::as_str).unwrap_or_default();
         match config.filter(|c| c.get("layers").is_some()) {
-            Some(model) => add_listed(model, &join(path, name), depth + 1, add)?,
-            None => add(name.into(), join(path, name)),
+            Some(model) => add_listed(model, (&path, era), depth + 1, add)?,
+            None => {
+                let class = layer.as_map().map_or_else(|| Name::from(""), |layer| dialect_class(layer, era));
+                let mut in_wrapper = BTreeSet::new();
+                add_wrapped(config, era, &mut in_wrapper);
+                let has_weights = makes_weights(&class, config.unwrap_or(&Attrs::new()), era);
+                add(Member { name: name.into(), path, has_weights, in_wrapper });
+            }
         }
     }
     Ok(())
+}
+
+/// Adds the names of the layers with weights of the model that a layer with this configuration wraps.
+fn add_wrapped(mut config: Option<&Attrs>, era: Era, names: &mut BTreeSet<Name>) {
+    while let Some(inner) = config.and_then(|config| config.get("layer")?.as_map()) {
+        config = inner.get("config").and_then(Attr::as_map);
+        if let Some(model) = config.filter(|config| is_model(&dialect_class(inner, era), config)) {
+            names.extend(layers_with_weights(model, era));
+        }
+    }
+}
+
+fn name_of(layer: &Attr) -> &str {
+    let name = layer.get("name").or_else(|| layer.get("config")?.get("name"));
+    name.and_then(Attr::as_str).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use netc_ir::{ElemType, Literal, Type};
+
+    use super::*;
+    use crate::h5read::Bytes;
+    use crate::json;
+
+    fn model(text: &str) -> Attrs {
+        json::parse(text).unwrap().as_map().unwrap().clone()
+    }
+
+    fn list(names: &[&str]) -> Vec<(String, Variable)> {
+        let literal = || Literal::splat(ElemType::F32, &[], 0.0);
+        let variable = || Variable { ty: Type::fixed(ElemType::F32, &[]), bytes: Bytes::Read(literal()) };
+        names.iter().map(|name| ((*name).to_string(), variable())).collect()
+    }
+
+    #[test]
+    fn a_wrapper_owns_the_weights_of_the_model_in_it() {
+        let dense = |name: &str| format!(r#"{{"class_name": "Dense", "config": {{"name": "{name}"}}}}"#);
+        let chain = format!(r#"{{"class_name": "Sequential", "config": {{"name": "s", "layers": [{}]}}}}"#, dense("a"));
+        let mid = format!(r#"{{"class_name": "TimeDistributed", "config": {{"name": "mid", "layer": {chain}}}}}"#);
+        let idle = r#"{"class_name": "Activation", "config": {"name": "a"}}"#;
+        let config = model(&format!(r#"{{"layers": [{idle}, {mid}, {}]}}"#, dense("b")));
+        let owners = owners(&config, Era::Before3).unwrap();
+        assert_eq!([owners.of("a/kernel"), owners.of("b/kernel")], [Some("mid"), Some("b")]);
+    }
+
+    #[test]
+    fn given_lists_go_to_layers_with_weights_in_order() {
+        let layer = |class: &str, name: &str| format!(r#"{{"class_name": "{class}", "config": {{"name": "{name}"}}}}"#);
+        let layers = [layer("Dense", "dense"), layer("ReLU", "relu"), layer("Dense", "dense_1")].join(", ");
+        let config = model(&format!(r#"{{"layers": [{layers}]}}"#));
+        let order = ["dense_1", "re_lu_7", "dense_2"].map(String::from);
+        let mut lists = WeightLists::new();
+        lists.insert("dense_1".into(), list(&["dense_1/kernel"]));
+        lists.insert("re_lu_7".into(), Vec::new());
+        lists.insert("dense_2".into(), list(&["dense_2/kernel"]));
+        let renamed = give_in_order(&mut lists, &order, &config, Era::Before3);
+        assert_eq!(renamed, [("dense".into(), "dense_1".into()), ("dense_1".into(), "dense_2".to_string())]);
+        let first = |layer: &str| lists[layer][0].0.clone();
+        assert_eq!([first("dense"), first("dense_1")], ["dense_1/kernel", "dense_2/kernel"]);
+    }
 }

@@ -195,6 +195,8 @@ pub(crate) fn dialect_class(entry: &Attrs, era: Era) -> Name {
     let class = entry.get("class_name").and_then(Attr::as_str).unwrap_or_default();
     match class {
         "Model" => "keras.Functional".into(),
+        // What Keras 3 calls the class itself, which it makes public under the other name.
+        "GroupedQueryAttention" if era == Era::Keras3 => "keras.GroupQueryAttention".into(),
         _ if era == Era::Keras3 && is_operation(entry, class) => format!("keras.ops.{class}").into(),
         _ if is_known(class, era) => format!("keras.{class}").into(),
         _ => format!("custom.{}", class.rsplit('>').next().unwrap_or(class)).into(),

@@ -3,7 +3,7 @@
 use netc_ir::{Attr, Attrs, Name, UniqueNames};
 
 use super::Era;
-use super::parts::{self, is_model, may_have_weights, own, parts, trains};
+use super::parts::{self, Part, is_model, may_have_weights, of_model, own, parts, trains};
 use crate::graph::join;
 
 /// A weight of a layer.
@@ -17,9 +17,17 @@ pub(crate) struct Listed {
     pub(crate) trained: Option<bool>,
 }
 
+/// Where a weight stands whose place in the layer's group of a `.keras` file its list does not say: below this, by its
+/// number in the list. A `.keras` file cannot have it.
+pub(crate) const LISTED: &str = "listed/";
+
 /// The weights of the layer of a class that have these places, in Keras's order; `None` if netc does not know the order,
 /// or Keras would make other weights. The states of random numbers are not listed, and a weight with two places once.
 pub(crate) fn listing(class: &str, config: &Attrs, era: Era, places: &[Name]) -> Option<Vec<Listed>> {
+    if !class.starts_with("keras.") && places.first().is_some_and(|place| place.starts_with(LISTED)) {
+        let listed = |place: &Name| place.starts_with(LISTED).then(|| by_number(place));
+        return places.iter().map(listed).collect();
+    }
     let count = |group: &str, _: &str| {
         let own = places.iter().filter_map(|place| place.strip_prefix(group)?.strip_prefix("vars/"));
         own.filter(|number| !number.contains('/')).count()
@@ -34,6 +42,11 @@ pub(crate) fn listing(class: &str, config: &Attrs, era: Era, places: &[Name]) ->
     (listed.len() == number).then_some(listed)
 }
 
+/// A weight of which the list says the number alone.
+fn by_number(place: &Name) -> Listed {
+    Listed { place: place.clone(), name: format!("variable_{}", &place[LISTED.len()..]), trained: None }
+}
+
 /// The places of the weights that a file lists.
 pub(crate) struct Places {
     /// That of each weight, in the order of the list.
@@ -45,12 +58,53 @@ pub(crate) struct Places {
 /// The place in the layer's group of a `.keras` file of each weight that the layer of a class lists, in order. `names`
 /// are what the file calls them.
 pub(crate) fn places(class: &str, config: &Attrs, era: Era, names: &[&str]) -> Places {
+    let numbered = || (0..names.len()).map(|i| format!("{LISTED}{i}").into()).collect();
+    if !class.starts_with("keras.") && holds_layers(config, era, names) {
+        return Places { of_listed: numbered(), twice: Vec::new() };
+    }
+    if is_quantized(config) && QUANTIZED.contains(&class) {
+        let of_listed = of_quantized(names).unwrap_or_else(numbered);
+        return Places { of_listed, twice: Vec::new() };
+    }
     let known = exact_places(class, config, era, names.len()).or_else(|| {
         let of_listed = of_projections(class, config, names).or_else(|| shared_out(class, config, era, names.len()))?;
         Some(Places { of_listed, twice: Vec::new() })
     });
     let own = || (0..names.len()).map(|i| format!("vars/{i}").into()).collect();
     known.unwrap_or_else(|| Places { of_listed: own(), twice: Vec::new() })
+}
+
+/// Whether the weights of a custom layer may be those of layers in it: a name has more parts than the layer's and its own,
+/// or, before Keras 3 where layers in a layer need not name theirs, the configuration declares a layer.
+fn holds_layers(config: &Attrs, era: Era, names: &[&str]) -> bool {
+    let layer = config.get("name").and_then(Attr::as_str).unwrap_or_default();
+    let is_own = |weight: &&str| match weight.rsplit_once('/') {
+        Some((scope, _)) => scope.strip_suffix(layer).is_some_and(|outer| outer.is_empty() || outer.ends_with('/')),
+        None => true,
+    };
+    let is_layer = |value: &Attr| value.get("config").is_some_and(|config| config.get("trainable").is_some());
+    let declares = |value: &Attr| is_layer(value) || value.as_list().unwrap_or_default().iter().any(is_layer);
+    let may_hide = era == Era::Before3 && config.iter().any(|(_, value)| declares(value));
+    !names.is_empty() && (may_hide || !names.iter().all(is_own))
+}
+
+/// Classes whose weights are listed in another order when they are integers or have adapters of low rank.
+const QUANTIZED: &[&str] = &["keras.Dense", "keras.EinsumDense", "keras.Embedding"];
+
+/// The weights of those in the order in which a `.keras` file has them. It has none of adapters: the kernel is the sum.
+const QUANTIZED_WEIGHTS: [&str; 5] = ["kernel", "embeddings", "bias", "kernel_scale", "embeddings_scale"];
+
+/// The places of the weights of a layer of integers or with adapters, by their names. `None` if it has others.
+fn of_quantized(names: &[&str]) -> Option<Vec<Name>> {
+    let last = |name: &str| name.rsplit('/').next().unwrap_or_default().trim_end_matches(":0").to_string();
+    let last: Vec<String> = names.iter().map(|name| last(name)).collect();
+    let present: Vec<&str> = QUANTIZED_WEIGHTS.into_iter().filter(|known| last.iter().any(|n| n == known)).collect();
+    let place = |(i, name): (usize, &String)| match present.iter().position(|known| known == name) {
+        Some(number) => Some(format!("vars/{number}").into()),
+        None if name.starts_with("lora_") => Some(format!("{LISTED}{i}").into()),
+        None => None,
+    };
+    last.iter().enumerate().map(place).collect()
 }
 
 /// The places of `n` weights by the rule of Keras, if the layer makes so many. What it does not know of the layers in it,
@@ -71,6 +125,36 @@ pub(crate) fn exact_places(class: &str, config: &Attrs, era: Era, n: usize) -> O
     };
     let of_listed = made.listed.into_iter().map(|weight| weight.place).collect();
     Some(Places { of_listed, twice: made.twice })
+}
+
+/// How many weights the layer of a class makes, as far as netc knows those of its class and of the layers in it.
+pub(crate) fn least(class: &str, config: &Attrs, era: Era) -> usize {
+    Lister { era, count: &|_, _| 0 }.list(class, config).map_or(0, |made| made.listed.len())
+}
+
+/// Whether the layer of a class may make weights.
+pub(crate) fn makes_weights(class: &str, config: &Attrs, era: Era) -> bool {
+    let count = |_: &str, class: &str| usize::from(may_have_weights(class));
+    Lister { era, count: &count }.list(class, config).is_none_or(|made| !made.listed.is_empty())
+}
+
+/// The names of the layers in a model that may have weights, and of those in models in it, wrapped ones too.
+pub(crate) fn layers_with_weights(model: &Attrs, era: Era) -> Vec<Name> {
+    let mut names = Vec::new();
+    let mut waiting = of_model(model, era);
+    while let Some(part) = waiting.pop() {
+        let is_model = |part: &Part| is_model(&part.class, &part.config);
+        let inner = parts(&part.class, &part.config, era);
+        if is_model(&part) {
+            waiting.extend(inner);
+        } else {
+            waiting.extend(inner.into_iter().filter(is_model));
+            if makes_weights(&part.class, &part.config, era) {
+                names.push(Name::from(part.scope));
+            }
+        }
+    }
+    names
 }
 
 /// The places of the weights of projections, which are told apart by their names: `.../query/kernel:0`.

@@ -86,6 +86,8 @@ pub(super) fn own(class: &str, config: &Attrs) -> Option<Vec<Own>> {
         "LayerNormalization" | "GroupNormalization" => norm().collect(),
         "RMSNormalization" => vec![trained("scale")],
         "LayerScale" => vec![trained("gamma")],
+        // It takes both from its configuration, or learns them.
+        "Normalization" if config.get("mean").is_some_and(|mean| !mean.is_null()) => Vec::new(),
         "Normalization" => vec![kept("mean"), kept("variance"), kept("count")],
         "Embedding" => vec![trained("embeddings")],
         "PReLU" => vec![trained("alpha")],
@@ -149,7 +151,7 @@ pub(super) fn parts(class: &str, config: &Attrs, era: Era) -> Vec<Part> {
             forward.into_iter().chain(of_config(config, backward, "backward_layer", "backward_", era)).collect()
         }
         name @ ("MultiHeadAttention" | "GroupQueryAttention") => projections(name, config),
-        _ if is_model(class, config) => of_list(config, "layers", era),
+        _ if is_model(class, config) => of_model(config, era),
         _ => Vec::new(),
     }
 }
@@ -184,6 +186,11 @@ fn of_config(config: &Attrs, key: &str, group: &str, prefix: &str, era: Era) -> 
         (None, _) => format!("{prefix}{}", snake_case(class.rsplit('.').next().unwrap_or_default())),
     };
     Some(part(group, scope, &class, config))
+}
+
+/// The layers of a model.
+pub(super) fn of_model(config: &Attrs, era: Era) -> Vec<Part> {
+    of_list(config, "layers", era)
 }
 
 /// The layers that are declared in a list at `key`, each with a group below `key`. A `Sequential` model does not count its

@@ -185,3 +185,26 @@ fn layers_of_unknown_classes_share_what_is_left() {
     let own = "layer/layers/own/vars/";
     assert_eq!(found, format!("layer/layers/dense/vars/0 layer/layers/dense/vars/1 {own}0 {own}1 {own}2"));
 }
+
+#[test]
+fn weights_of_layers_in_a_custom_layer_are_not_its_own() {
+    let named = Attrs::new().with("name", "mid");
+    let of = |config: &Attrs, era, name: &str| places("custom.Twice", config, era, &[name]).of_listed.join(" ");
+    assert_eq!(of(&named, Era::Keras3, "outer/mid/kernel"), "vars/0");
+    assert_eq!(of(&named, Era::Keras3, "mid/inside/kernel"), "listed/0");
+    assert_eq!(of(&named, Era::Keras3, "other/kernel"), "listed/0");
+    let declared = named.clone().with("layer", layer("Dense"));
+    assert_eq!(of(&declared, Era::Before3, "mid/kernel:0"), "listed/0");
+    assert_eq!(of(&declared, Era::Keras3, "mid/kernel"), "vars/0");
+    let listed = listing("custom.Twice", &named, Era::Keras3, &places_of("listed/0 listed/1")).unwrap();
+    assert_eq!(listed.iter().map(|l| &*l.place).collect::<Vec<_>>(), ["listed/0", "listed/1"]);
+}
+
+#[test]
+fn weights_of_integers_and_of_adapters_are_told_by_their_names() {
+    let of =
+        |key: &str, names: &[&str]| places("keras.Dense", &Attrs::new().with(key, 2), Era::Keras3, names).of_listed;
+    assert_eq!(of("quantization_config", &["d/bias", "d/kernel", "d/kernel_scale"]).join(" "), "vars/1 vars/0 vars/2");
+    let adapted = of("lora_rank", &["d/bias", "d/lora_kernel_a", "d/lora_kernel_b", "d/kernel"]);
+    assert_eq!(adapted.join(" "), "vars/1 listed/1 listed/2 vars/0");
+}
