@@ -220,8 +220,8 @@ impl<'m> Exporter<'m> {
             return self.list_weights(scope, layer);
         }
         if layer.weights.iter().any(|(place, _)| place.starts_with(legacy::LISTED)) {
-            let note = "the HDF5 file does not say where a .keras file has its weights, which are those of layers in it or \
-                        of adapters; save the model as .keras with Keras";
+            let note = "the HDF5 file does not say where a .keras file has its weights, which are those of layers in it; \
+                        save the model as .keras with Keras";
             return Err(Problem::NotKeras { place: format!("layer `{}`", layer.name), note: note.into() });
         }
         let path = scope.next_group(&layer.class);

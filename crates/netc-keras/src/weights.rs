@@ -199,6 +199,12 @@ impl WeightTable {
     /// Why a layer whose weights are so many is refused, if its configuration makes more.
     pub(crate) fn lack(&self, claim: &Claim<'_>, object: &Attrs, number: usize) -> Option<Problem> {
         let config = claim.config.filter(|_| !claim.nested)?;
+        let has_adapters = config.get("lora_rank").is_some_and(|rank| !rank.is_null());
+        if has_adapters && number > 0 && matches!(self, Self::Lists(_)) {
+            let note = "an HDF5 file keeps its adapters of low rank apart from the kernel, to which netc does not add them; \
+                        save the model as .keras with Keras, which does";
+            return Some(Problem::config(format!("layer `{}`", claim.path), note));
+        }
         let least = least(claim.class, config, claim.era);
         // An archive has the weights of a layer in several layers where Keras comes upon it first.
         let is_shared = matches!(self, Self::Groups(_)) && has_shared(object);
