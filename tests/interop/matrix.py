@@ -187,6 +187,9 @@ def cells():
             if not all(file.exists() for file in files):
                 continue
             values = json.loads(source.values(place).read_text())
+            # TensorFlow.js does not save such an input.
+            if source.form == "saved" and values["row"] == "input that no layer reads":
+                continue
             given = [str(files[0])] + [word for weights in files[1:] for word in ("--weights", str(weights))]
             for target in (name for name, it in TARGETS.items() if it.maker in (None, source.maker)):
                 conversions.append(conversion(source, target, place, values, given))
@@ -254,7 +257,7 @@ def auxiliary(name, kind, cell):
     return kind == "InputLayer" or name in ("first", "out") and cell.values["row"] not in ABOUT_DENSE
 
 
-ABOUT_DENSE = ("int8", "low-rank adapters", "`Sequential`", "custom activation")
+ABOUT_DENSE = ("weights tied through a configuration", "int8", "low-rank adapters", "`Sequential`", "custom activation")
 
 
 # 3. The judges.
@@ -315,6 +318,8 @@ def decide(cell, verdict):
         cell.verdict, cell.reason = "none", "cannot be judged: the layer needs TensorFlow next to Keras 3"
     elif cell.target == "tfjs" and re.match(rf"Unknown layer: (matrix>)?({'|'.join(CUSTOM)})\b", verdict.get("refuses", "")):
         cell.verdict, cell.reason = "none", "cannot be judged: the layer is not registered in TensorFlow.js"
+    elif "data type 'string' not understood" in verdict.get("refuses", ""):
+        cell.verdict, cell.reason = "none", "cannot be judged: JAX has no text"
     elif "refuses" in verdict:
         cell.reason = f"does not load: {verdict['refuses']}"
     elif "differs" in verdict:

@@ -174,13 +174,12 @@ impl Problem {
 
     /// A problem of weights that are missing, where the file has some that no layer takes.
     pub(crate) fn with_unclaimed(self, unclaimed: &[&str]) -> Self {
-        match self {
-            Self::Config { place, note } if !unclaimed.is_empty() => {
-                let shown = unclaimed.iter().take(4).copied().collect::<Vec<_>>().join(", ");
-                Self::Config { place, note: format!("{note}; no layer takes {shown}") }
-            }
-            problem => problem,
+        let Self::Config { place, note } = self else { return self };
+        if unclaimed.is_empty() {
+            return Self::Config { place, note };
         }
+        let shown = unclaimed.iter().take(4).copied().collect::<Vec<_>>().join(", ");
+        Self::Config { place, note: format!("{note}; no layer takes {shown}") }
     }
 
     pub(crate) fn whole(place: impl Into<String>, note: impl Into<String>) -> Self {

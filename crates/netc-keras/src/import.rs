@@ -283,7 +283,7 @@ impl<'a> Importer<'a> {
         let input = input_declaration(&name, batch_shape, "float32", None, self.era());
         let kind = EntryKind::Input(self.symbols.ty(ElemType::F32, &shape));
         let layer = self.module.add_layer(input);
-        Ok(Some(Entry { name: name.into(), layer, kind, calls: Vec::new() }))
+        Ok(Some(Entry { name, layer, kind, calls: Vec::new() }))
     }
 
     fn entries(&mut self, config: &Attrs, place: &Place, functional: bool) -> Result<Vec<Entry>, Problem> {

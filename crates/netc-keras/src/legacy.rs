@@ -31,7 +31,7 @@ pub use changes::{changes, changes_for_hdf5, changes_for_hdf5_of_keras_2, change
 pub(crate) use classes::dialect_class;
 pub(crate) use gates::with_new_gates;
 pub(crate) use groups::{has_older_groups, older_place, with_new_groups};
-pub(crate) use keras2::as_keras_2;
+pub(crate) use keras2::{as_keras_2, holds_object};
 pub(crate) use listing::{
     LISTED, Listed, Places, exact_places, layers_of_model, layers_with_weights, least, listing, makes_weights, places,
 };

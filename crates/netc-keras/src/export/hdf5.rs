@@ -89,6 +89,11 @@ impl<'m> Exporter<'m> {
         if !layer.assets.is_empty() {
             return Err(refuse("it has assets, which only a .keras file has a place for"));
         }
+        let format = self.module.attrs.get("format").and_then(Attr::as_str);
+        let is_copy = matches!(format, Some("keras-h5" | "tfjs"));
+        if self.is_old() && !is_copy && layer.class.starts_with("custom.") && legacy::holds_object(&layer.config) {
+            return Err(refuse("tf.keras does not find the class of the object in its configuration in an HDF5 file"));
+        }
         if self.holders.contains(&layer.name) {
             return Err(refuse("it holds another layer of the model, whose weights Keras lists here too"));
         }

@@ -141,6 +141,8 @@ pub(crate) fn as_keras_2(module: &Module) -> Result<Cow<'_, Module>, Problem> {
             return Err(refuse("in inference it crops in Keras 2, and does not in Keras 3".into()));
         } else if &*layer.class == "keras.Lambda" {
             return Err(refuse("netc does not know the form that the function of a `Lambda` has in Keras 2".into()));
+        } else if !layer.class.starts_with("keras.") && holds_object(&layer.config) {
+            return Err(refuse("it has an object in its configuration, whose form differs in Keras 2".into()));
         } else if has_graph(&layer.config) {
             return Err(refuse("the calls in the model that it has in it have the form of Keras 3".into()));
         }
@@ -163,6 +165,12 @@ fn refuse_masks_of_models(module: &Module) -> Result<(), Problem> {
     let note =
         "netc does not know what Keras 2 does with masks in a nested model; `--pass inline` makes one model of both";
     Err(Problem::NotKeras { place: format!("layer `{}`", module[layer].name), note: note.into() })
+}
+
+/// Whether an entry of a configuration is an object of Keras's.
+pub(crate) fn holds_object(object: &Attrs) -> bool {
+    let config = object.get("config").and_then(Attr::as_map).into_iter().flat_map(Attrs::iter);
+    config.filter(|(key, _)| &**key != "dtype").any(|(_, value)| value.get("class_name").is_some())
 }
 
 /// Whether a layer has a model with calls in its configuration.

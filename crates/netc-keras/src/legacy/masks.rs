@@ -129,7 +129,7 @@ impl<'m> Walk<'m> {
         let attached = if makes_mask(layer) {
             Some(Mask::Same(self.masks.len()))
         } else if of_call {
-            passes_mask(&layer.class, config).then(|| Mask::Same(self.masks.len()))
+            passes_mask(&layer.class, config).then_some(Mask::Same(self.masks.len()))
         } else if MERGES.contains(&class) {
             let masks: Vec<_> = op.operands.iter().map(|v| self.of(tensors, *v).cloned()).collect();
             if HEED_MASKS.contains(&class) && masks.iter().any(Option::is_some) {

@@ -114,10 +114,12 @@ impl Call<'_, '_> {
             Some(_) | None => {
                 let op = SourceOp { name: class, layer: None, attrs: call };
                 let context = OpContext { op: &op, layer: Some(&layer), operands, masks: &[] };
-                KerasDialect.lower(self.b, context).map_err(|error| match error {
-                    LowerError::Unknown { class } => self.unsupported(format!("the layer `{class}` in it,")),
-                    // What is known of its results is not of the model's.
-                    error => error.giving(Vec::new()),
+                KerasDialect.lower(self.b, context).map_err(|error| {
+                    let LowerError::Unknown { class } = error else {
+                        // What is known of its results is not of the model's.
+                        return error.giving(Vec::new());
+                    };
+                    self.unsupported(format!("the layer `{class}` in it,"))
                 })?
             }
         };
