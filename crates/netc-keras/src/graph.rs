@@ -410,10 +410,9 @@ impl Translation<'_, '_> {
                 let callee = &module[call.callee];
                 if operands.len() != callee.params.len() {
                     let (found, expected) = (operands.len(), callee.params.len());
-                    let masked = call.attrs.get("kwargs").and_then(|k| k.get("mask")).is_some_and(|m| !m.is_null());
-                    let note = if masked {
-                        "its call passes a mask that netc cannot trace to its tensor; make the mask inside the model, or put \
-                         its layers into the model around it"
+                    let mask = call.attrs.get("kwargs").and_then(|k| k.get("mask"));
+                    let note = if mask.is_some_and(|m| !m.is_null()) {
+                        "its call passes a mask that netc cannot trace to its tensor; make the mask inside the model"
                             .into()
                     } else {
                         format!("is called with {found} tensors, expected {expected}")
