@@ -58,6 +58,7 @@ case "$part" in
     rust
     outsider
     interop
+    matrix fast
     NETC_FUZZ_SEED=1 bash fuzz/run.sh 5
     ;;
   rust | outsider | interop) "$part" ;;
