@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every test of the project, from nothing but a Rust toolchain and Python 3.
+# Every test of the project, from nothing but a Rust toolchain, Python 3.11 and Node.js.
 #
 #   tests/run.sh           everything, and each fuzz target for a few seconds
 #   tests/run.sh rust      formatting, lints, unit, file, spec, tidy, property, command and page tests
