@@ -45,7 +45,7 @@ def recurrent():
 def attention():
     x = keras.Input((5, 4))
     y = L.MultiHeadAttention(2, 3)(x, x, use_causal_mask=True)
-    return keras.Model(x, L.Dense(2)(keras.ops.relu(1.0 - L.Add()([x, y]))))
+    return keras.Model(x, L.Dense(2)(keras.ops.relu(1 - L.Add()([x, y]))))
 
 
 def nested():
@@ -84,7 +84,9 @@ def test_stages_load_in_keras_2_and_compose(tmp_path):
 X = keras.Input((4,), name="x")
 REFUSED = {
     "layer": (L.RMSNormalization(name="own"), "layer `own`: Keras 2 has no layer `RMSNormalization`"),
-    "operation": (lambda x: keras.ops.roll(x, 1), "layer `roll`: Keras 2 has no operation `Roll`"),
+    "operation": (lambda x: keras.ops.roll(x, 1), "layer `roll`: netc does not write the operation `Roll` for Keras 2"),
+    "integers": (lambda x: L.Softmax(name="own")(keras.ops.cast(x, "int32")), "for Keras 2"),
+    "name": (L.Dense(2, name="my own"), "layer `my own`: Keras 2 takes no such name"),
     "option": (L.LayerNormalization(rms_scaling=True, name="own"), "`LayerNormalization` of Keras 2.15.0 has no `rms_scaling`"),
     "function": (L.Dense(2, activation="hard_sigmoid", name="own"), "layer `own`: its `hard_sigmoid`"),
 }

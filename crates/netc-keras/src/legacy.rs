@@ -170,6 +170,9 @@ pub(crate) const INNER: &[&str] = &["layer", "backward_layer", "forward_layer", 
 pub(crate) fn not_in_keras_3(object: &Attrs) -> Option<String> {
     let class = object.get("class_name").and_then(Attr::as_str)?;
     let config = object.get("config").and_then(Attr::as_map)?;
+    if object.get("inbound_nodes").is_some() && matches!(class, "TFOpLambda" | "SlicingOpLambda") {
+        return Some("netc does not convert operations of TensorFlow in the model that it has in it".into());
+    }
     if is_own(object) && NOT_IN_KERAS_3.contains(&class) {
         return Some(format!("Keras 3 has no layer `{class}`"));
     }

@@ -73,6 +73,9 @@ pub fn write_hdf5_of_keras_2(
     out: impl Write,
 ) -> Result<Written, KerasError> {
     let place = |source| KerasError::Write { model: module[func].name.clone(), source };
+    if Era::of(&module.attrs) == Era::Keras3 {
+        legacy::masks::same_in_both(module, func).map_err(place)?;
+    }
     let older = legacy::as_keras_2(module).map_err(place)?;
     write_whole_model(&older, func, store, out).map_err(place)
 }

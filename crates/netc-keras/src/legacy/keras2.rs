@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use netc_ir::{Attr, Attrs, ElemType, Func, Module, Name, Op, OpId, OpKind, SourceOp};
+use netc_ir::{Attr, Attrs, ElemType, Func, Module, Name, Op, OpId, OpKind, SourceOp, ValueId};
 
 use super::calls::RECURRENT;
 use super::older::Reader;
@@ -128,15 +128,23 @@ pub(crate) fn as_keras_2(module: &Module) -> Result<Cow<'_, Module>, Problem> {
     for layer in &mut older.layers {
         let refuse = |note| Problem::NotKeras { place: format!("layer `{}`", layer.name), note };
         let class = layer.class.rsplit('.').next().unwrap_or(&layer.class);
+        if !is_scope(&layer.name) {
+            return Err(refuse(
+                "Keras 2 takes no such name: it begins with a letter, a digit or a dot, without spaces".into(),
+            ));
+        }
         if layer.class.starts_with("keras.ops.") {
-            let twin = operation(&layer.class).ok_or_else(|| refuse(format!("Keras 2 has no operation `{class}`")))?;
+            let twin = operation(&layer.class)
+                .ok_or_else(|| refuse(format!("netc does not write the operation `{class}` for Keras 2")))?;
             if let Some(option) = option(&layer.config) {
-                return Err(refuse(format!("Keras 2 has no operation `{class}` with `{option}`")));
+                return Err(refuse(format!("netc does not write the operation `{class}` with `{option}` for Keras 2")));
             }
             layer.class = format!("tf.{}", twin.function).into();
             layer.config = twin.declaration(&layer.name);
         } else if layer.class.starts_with("keras.") && !classes::is_known(class, Era::Before3) {
             return Err(refuse(format!("Keras 2 has no layer `{class}`")));
+        } else if &*layer.class == "keras.SpectralNormalization" {
+            return Err(refuse("tf.keras does not find the class `SpectralNormalization` of an HDF5 file".into()));
         } else if &*layer.class == "keras.RandomCrop" {
             return Err(refuse("in inference it crops in Keras 2, and does not in Keras 3".into()));
         } else if &*layer.class == "keras.Lambda" {
@@ -153,6 +161,12 @@ pub(crate) fn as_keras_2(module: &Module) -> Result<Cow<'_, Module>, Problem> {
         }
     }
     Ok(Cow::Owned(older))
+}
+
+/// Whether TensorFlow takes the name for a scope.
+fn is_scope(name: &str) -> bool {
+    let is_first = |c: char| c.is_ascii_alphanumeric() || c == '.';
+    name.starts_with(is_first) && name.chars().all(|c| is_first(c) || "_\\/>-".contains(c))
 }
 
 /// Refuses a module in which masks may go into nested models or come out of them, which is not the same in Keras 2.
@@ -298,8 +312,10 @@ fn old_calls(func: &Func, module: &Module) -> Result<Vec<(OpId, SourceOp)>, Prob
         };
         let class = layer.map_or("", |layer| &*layer.class);
         let operation = operation(class);
-        if let Some(operation) = operation {
-            check_types(func, op, operation).map_err(refuse)?;
+        match operation {
+            Some(operation) => check_types(func, op, operation).map_err(refuse)?,
+            None if class.starts_with("keras.") => check_floats(func, op, class).map_err(refuse)?,
+            None => {}
         }
         let mut args = source.attrs.get("args").and_then(Attr::as_list).unwrap_or_default().to_vec();
         let mut named = source.attrs.get("kwargs").and_then(Attr::as_map).cloned().unwrap_or_default();
@@ -315,6 +331,9 @@ fn old_calls(func: &Func, module: &Module) -> Result<Vec<(OpId, SourceOp)>, Prob
             names[1..].iter().zip(rest).for_each(|(name, arg)| named.set(*name, arg));
         }
         let states = named.get("initial_state").filter(|states| RECURRENT.contains(&class) && !states.is_null());
+        if states.is_some() && module.layers.iter().any(makes_mask) {
+            return Err(refuse("Keras 3 drops masks in a call with initial states, and Keras 2 does not".into()));
+        }
         if let (Some(states), [sequence]) = (states, &args[..]) {
             let states = states.as_list().unwrap_or(std::slice::from_ref(states));
             args = vec![Attr::List([std::slice::from_ref(sequence), states].concat())];
@@ -323,6 +342,9 @@ fn old_calls(func: &Func, module: &Module) -> Result<Vec<(OpId, SourceOp)>, Prob
         if trains(&source.attrs) {
             // `predict` of Keras 3 overrides it, that of Keras 2 does not.
             named.remove("training");
+        }
+        if operation.is_some() && op.results.first().is_some_and(|value| func[*value].ty.elem.is_float()) {
+            args.iter_mut().for_each(as_float);
         }
         let args: Vec<Attr> = args.iter().map(|arg| constant(arg, true)).collect::<Result<_, _>>().map_err(refuse)?;
         let named = constant(&named.into(), false).map_err(refuse)?;
@@ -345,6 +367,29 @@ fn check_types(func: &Func, op: &Op, operation: &Operation) -> Result<(), String
         return Ok(());
     }
     Err(format!("Keras 3 converts the types of what `{}` reads, and TensorFlow does not", operation.class))
+}
+
+/// Layers that give floats for integers in Keras 2 too.
+const CAST: &[&str] =
+    &["keras.CategoryEncoding", "keras.Dense", "keras.Embedding", "keras.Normalization", "keras.Rescaling"];
+
+/// Refuses a layer that Keras 3 gives floats for integers.
+fn check_floats(func: &Func, op: &Op, class: &str) -> Result<(), String> {
+    let is_int = |value: &ValueId| func[*value].ty.elem.is_int() || func[*value].ty.elem == ElemType::Bool;
+    let gives_float = op.results.first().is_some_and(|value| func[*value].ty.elem.is_float());
+    let first = op.operands.first().is_some_and(is_int);
+    if first && gives_float && !CAST.contains(&class) {
+        return Err("Keras 3 makes floats of the integers that it reads, and Keras 2 does not".into());
+    }
+    Ok(())
+}
+
+/// Makes a number a float: TensorFlow takes the type of the first argument for that of all.
+fn as_float(arg: &mut Attr) {
+    let number = arg.as_f64().or_else(|| arg.as_bool().map(f64::from));
+    if let Some(number) = number {
+        *arg = number.into();
+    }
 }
 
 /// An argument of a call, where arrays have the form of Keras 3. As part of the first argument, an array is marked.

@@ -34,7 +34,8 @@ const GIVE_BACK: &[&str] = &[
 ];
 
 /// Layers that attach a mask in one of the two, or may.
-const ATTACH_OTHERWISE: &[&str] = &["Normalization", "Rescaling", "TimeDistributed", "UnitNormalization"];
+const ATTACH_OTHERWISE: &[&str] =
+    &["Normalization", "Permute", "Rescaling", "Reshape", "TimeDistributed", "UnitNormalization"];
 
 /// Layers of one tensor that compute with its mask.
 const READ: &[&str] = &[

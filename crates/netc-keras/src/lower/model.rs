@@ -8,7 +8,7 @@ use netc_pass::{Dialect, LowerError, Meaning, OpContext};
 use super::call::{Call, bad};
 use super::{Done, KerasDialect};
 use crate::call::{Call as Node, TensorRef, structure};
-use crate::legacy::Era;
+use crate::legacy::{Era, INNER};
 use crate::names::{GroupNames, dialect_class, is_layer_class};
 
 /// A layer of the model.
@@ -20,12 +20,30 @@ struct Inner<'o> {
     group: String,
 }
 
+/// More calls of layers than a model in a wrapper has. Bounds what models that are called twice in one another grow to.
+const MAX_CALLS: usize = 1 << 12;
+
+/// The number of calls of layers that computing what a configuration has in it takes.
+fn calls(config: &Attrs) -> usize {
+    let of_object = |object: &Attr| {
+        let config = object.get("config").and_then(Attr::as_map);
+        let times = object.get("inbound_nodes").and_then(Attr::as_list).map_or(1, |nodes| nodes.len().max(1));
+        config.map_or(0, calls).saturating_add(1).saturating_mul(times)
+    };
+    let layers = config.get("layers").and_then(Attr::as_list).unwrap_or_default();
+    let wrapped = INNER.iter().filter_map(|key| config.get(key)).filter(|value| value.as_map().is_some());
+    layers.iter().chain(wrapped).fold(0, |sum, object| sum.saturating_add(of_object(object)))
+}
+
 /// The values that the calls of layers give, by layer and call.
 type Values = BTreeMap<(Name, usize), Vec<ValueId>>;
 
 impl Call<'_, '_> {
     /// What the model with this configuration, whose weights are below `place`, computes of `x`.
     pub(super) fn model(&mut self, place: &str, config: &Attrs, x: ValueId) -> Done<Meaning> {
+        if calls(config) > MAX_CALLS {
+            return Err(self.unsupported(format!("a model of more than {MAX_CALLS} calls in it")));
+        }
         let era = Era::of(&self.b.module().attrs);
         let layers = layers(config, era)?;
         let results = match config.get("input_layers") {
@@ -100,10 +118,7 @@ impl Call<'_, '_> {
     /// What a layer of the model computes in a call.
     fn inner(&mut self, place: &str, inner: &Inner<'_>, call: Attrs, operands: &[ValueId]) -> Done<Vec<ValueId>> {
         let prefix = format!("{place}/{}/", inner.group);
-        let below = |at: &str| at.strip_prefix(&prefix).map(Into::into);
-        let weights = self.weights().iter().filter_map(|(at, weight)| Some((below(at)?, *weight))).collect();
-        let (class, config) = (inner.class.clone(), inner.object.clone());
-        let layer = Layer { name: self.class().into(), class: class.clone(), config, weights, assets: Vec::new() };
+        let class = inner.class.clone();
         let Meaning { results, masks, .. } = match inner.object.get("config").and_then(Attr::as_map) {
             Some(config)
                 if config.get("layers").is_some() && matches!(&*class, "keras.Functional" | "keras.Sequential") =>
@@ -112,6 +127,10 @@ impl Call<'_, '_> {
                 self.model(prefix.trim_end_matches('/'), config, *x)?
             }
             Some(_) | None => {
+                let below = |at: &str| at.strip_prefix(&prefix).map(Into::into);
+                let weights = self.weights().iter().filter_map(|(at, weight)| Some((below(at)?, *weight))).collect();
+                let (name, config) = (self.class().into(), inner.object.clone());
+                let layer = Layer { name, class: class.clone(), config, weights, assets: Vec::new() };
                 let op = SourceOp { name: class, layer: None, attrs: call };
                 let context = OpContext { op: &op, layer: Some(&layer), operands, masks: &[] };
                 KerasDialect.lower(self.b, context).map_err(|error| {
@@ -154,4 +173,22 @@ fn layers(config: &Attrs, era: Era) -> Done<Vec<Inner<'_>>> {
 fn operands(values: &Values, tensors: &[TensorRef]) -> Option<Vec<ValueId>> {
     let value = |tensor: &TensorRef| values.get(&(tensor.layer.clone(), tensor.node))?.get(tensor.tensor).copied();
     tensors.iter().map(value).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json;
+
+    #[test]
+    fn calls_of_models_in_models_multiply() {
+        let mut config = r#"{"layers": [{"config": {}, "inbound_nodes": [[], []]}]}"#.to_string();
+        let number = |config: &str| calls(json::parse(config).unwrap().as_map().unwrap());
+        assert_eq!(number(&config), 2);
+        for _ in 0..2 {
+            config = format!(r#"{{"layers": [{{"config": {config}, "inbound_nodes": [[], []]}}]}}"#);
+        }
+        assert_eq!(number(&config), 2 * (1 + 2 * (1 + 2)));
+        assert_eq!(number(&format!(r#"{{"layer": {{"config": {config}}}}}"#)), 15);
+    }
 }
