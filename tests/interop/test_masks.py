@@ -237,7 +237,7 @@ def test_a_call_that_gives_a_nested_model_another_mask_is_refused(tmp_path):
     inner = keras.Model(x, layers.GRU(4)(x), name="inner")
     other = keras.ops.not_equal(inputs[1], 3)
     save(keras.Model(inputs, inner(named["e"], mask=other)), tmp_path / "m.keras")
-    assert "inner: its call gives it a mask" in netc("inspect", tmp_path / "m.keras", code=1).stderr
+    assert "inner: its call passes a mask" in netc("inspect", tmp_path / "m.keras", code=1).stderr
 
 
 def test_masks_that_calls_mention_cross_cuts(tmp_path):

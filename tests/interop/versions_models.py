@@ -86,8 +86,15 @@ def chain_of_stages(folder, inputs):
 
     for stage in manifest["stages"]:
         model = keras.models.load_model(folder / stage["file"])
-        made.append([np.asarray(t) for t in flatten(model(one_or_all([value(p) for p in stage["inputs"]])))])
+        values = {p["name"]: value(p) for p in stage["inputs"]}
+        given = values if is_dict(model) else one_or_all(list(values.values()))
+        made.append([np.asarray(t) for t in flatten(model(given))])
     return [value(p) for p in manifest["outputs"]]
+
+
+def is_dict(model):
+    """Whether the model takes a dict of inputs."""
+    return isinstance(getattr(model, "_inputs_struct", None), dict)
 
 
 def input_names(model):
