@@ -19,11 +19,11 @@ pub(crate) struct TensorRef {
 /// An element type, and extents with `None` where they are open.
 pub(crate) type Recorded = (ElemType, Vec<Option<u64>>);
 
-/// Whether the op is of a layer of which Keras 3 records another shape than it gives in inference.
+/// Whether Keras 3 records a wrong output shape for this op.
 pub(crate) fn records_otherwise(kind: &OpKind, operand: Option<&Type>) -> bool {
     match kind.name() {
         "keras.RandomCrop" => true,
-        // Of several channels.
+        // Only with several channels.
         "keras.MelSpectrogram" => operand.and_then(|ty| ty.dims.as_ref()).is_none_or(|dims| dims.len() > 2),
         _ => false,
     }

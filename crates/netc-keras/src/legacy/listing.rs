@@ -42,7 +42,7 @@ pub(crate) fn listing(class: &str, config: &Attrs, era: Era, places: &[Name]) ->
     (listed.len() == number).then_some(listed)
 }
 
-/// A weight of which the list says the number alone.
+/// A weight known only by its number in the list.
 fn by_number(place: &Name) -> Listed {
     Listed { place: place.clone(), name: format!("variable_{}", &place[LISTED.len()..]), trained: None }
 }
@@ -305,7 +305,7 @@ fn is_quantized(config: &Attrs) -> bool {
     says("lora_rank") || says("quantization_config") || policy.is_some_and(|class| class.starts_with("Quantized"))
 }
 
-/// The innermost layers of a model at `path` with their groups in that of the model, but for those in wrappers.
+/// The path and weight group of each innermost layer of the model at `path`. Layers in wrappers are left out.
 pub(crate) fn layers_of_model(class: &str, config: &Attrs, era: Era, path: &str) -> Vec<(String, String)> {
     let mut layers = Vec::new();
     for part in parts(class, config, era) {

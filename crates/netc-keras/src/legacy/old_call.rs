@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn constants_stay_what_they_are() {
+    fn constants_round_trip() {
         check("tf.math.subtract", r#"["_CONSTANT_VALUE", -1, 1.0, {"y": ["x", 0, 0], "name": null}]"#, "[1.0]");
         check(
             "tf.math.multiply",
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_tensor_is_refused() {
+    fn malformed_tensors_are_rejected() {
         for node in [r#"[["x", 0]]"#, r#"[["x", "y", 0, {}]]"#, r#"["x"]"#, "[1]"] {
             let node = json::parse(node).unwrap();
             assert!(Call::read(&node, "keras.Dense", Era::Before3, "layer").is_err());

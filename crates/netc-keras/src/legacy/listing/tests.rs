@@ -164,7 +164,7 @@ fn the_kernel_of_spectral_normalization_has_two_places() {
 }
 
 #[test]
-fn a_model_in_a_wrapper_lists_what_it_trains_first() {
+fn a_wrapped_model_lists_trainable_weights_first() {
     let layers = ["Dense", "BatchNormalization", "Dropout", "Dense"].map(|class| object(class, Attrs::new()));
     let model = object("Sequential", Attrs::new().with("layers", list(layers)));
     let config = Attrs::new().with("layer", model);
@@ -178,7 +178,7 @@ fn a_model_in_a_wrapper_lists_what_it_trains_first() {
 }
 
 #[test]
-fn layers_of_unknown_classes_share_what_is_left() {
+fn unknown_layers_get_the_remaining_weights() {
     let layers = [object("Dense", Attrs::new()), object("mine>Own", Attrs::new()), object("Flatten", Attrs::new())];
     let model = object("Sequential", Attrs::new().with("layers", list(layers)));
     let found = places_in("TimeDistributed", &Attrs::new().with("layer", model), Era::Before3, &["w"; 5]);
