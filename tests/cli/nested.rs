@@ -108,3 +108,40 @@ fn a_configuration_too_deep_for_a_layer_names_the_layer() {
     let folder = Folder::new().with("deep.json", deep.to_string());
     folder.refuses(&["inspect", "deep.json"], &["deep.json", "y: its configuration nests deeper than the 128 levels"]);
 }
+
+/// A model of Keras 2 in a `TimeDistributed`, in `levels` models each of which calls the one in it twice.
+fn wrapped(levels: usize) -> Value {
+    let input = |name: &str, shape: Value| {
+        let config = json!({"name": name, "batch_input_shape": shape, "dtype": "float32"});
+        json!({"class_name": "InputLayer", "name": name, "config": config, "inbound_nodes": []})
+    };
+    let model = |layer: Value, call: usize| {
+        let config = json!({"name": "m", "layers": [input("a", json!([null, 4])), layer],
+            "input_layers": [["a", 0, 0]], "output_layers": [["m", call, 0]]});
+        json!({"class_name": "Functional", "config": config})
+    };
+    let relu =
+        json!({"class_name": "ReLU", "name": "m", "config": {"name": "m"}, "inbound_nodes": [[["a", 0, 0, {}]]]});
+    let mut inner = model(relu, 0);
+    for _ in 0..levels {
+        inner["name"] = json!("m");
+        inner["inbound_nodes"] = json!([[["a", 0, 0, {}]], [["m", 1, 0, {}]]]);
+        inner = model(inner, 2);
+    }
+    let wrapper = json!({"class_name": "TimeDistributed", "name": "td", "config": {"name": "td", "layer": inner},
+        "inbound_nodes": [[["x", 0, 0, {}]]]});
+    let config = json!({"name": "whole", "layers": [input("x", json!([null, 3, 4])), wrapper],
+        "input_layers": [["x", 0, 0]], "output_layers": [["td", 0, 0]]});
+    json!({"class_name": "Functional", "config": config, "keras_version": "2.15.0"})
+}
+
+#[test]
+fn models_in_a_wrapper_that_are_called_twice_do_not_multiply() {
+    let folder = Folder::new().with("few.json", wrapped(3).to_string()).with("many.json", wrapped(20).to_string());
+    let types = |file: &str| {
+        let out = folder.netc(&["inspect", file]).out;
+        out.lines().find(|line| line.starts_with("td")).unwrap().split_whitespace().nth(2).unwrap().to_string()
+    };
+    assert_eq!(types("few.json"), "f32[N,3,4]");
+    assert_eq!(types("many.json"), "any[*]", "more than a million calls are not followed");
+}

@@ -109,6 +109,15 @@ pub(crate) fn number_leaves(
     }
 }
 
+/// A tensor in the arguments of a call, as Keras 3 writes it.
+pub(crate) fn tensor_object(shape: Option<Attr>, dtype: &str, history: Attr) -> Attr {
+    // Keras reads the graph from the history, and takes anything that it can iterate over for a shape. A list would be
+    // read back as a shape that is known, with the type that Keras takes for one that is not.
+    let shape = shape.unwrap_or_else(|| Attr::Map(Attrs::new()));
+    let config = Attrs::new().with("shape", shape).with("dtype", dtype).with("keras_history", history);
+    Attr::Map(Attrs::new().with("class_name", "__keras_tensor__").with("config", config))
+}
+
 fn keras_tensor(config: &Attr) -> Option<TensorRef> {
     let mut tensor = history(config.get("keras_history")?.as_list()?)?;
     let shape = config.get("shape").and_then(Attr::as_list).and_then(extents);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use netc_ir::{Attr, Attrs, ElemType, Func, LayerId, Module, Op, OpId, Output, UniqueNames, ValueId};
 
 use super::{fill, shape};
+use crate::call::tensor_object;
 use crate::names::dtype_name;
 use crate::write::Written;
 
@@ -61,14 +62,8 @@ impl Names {
 
     fn tensor(&self, func: &Func, value: ValueId) -> Attr {
         let ty = &func[value].ty;
-        // Keras reads the graph from the history, and takes anything that it can iterate over for a shape. A list would
-        // be read back as a shape that is known, with the type that Keras takes for one that is not.
-        let shape = shape(ty).filter(|_| ty.elem != ElemType::Any).unwrap_or_else(|| Attr::Map(Attrs::new()));
-        let config = Attrs::new()
-            .with("shape", shape)
-            .with("dtype", dtype_name(ty.elem))
-            .with("keras_history", self.history(value, false));
-        Attr::Map(Attrs::new().with("class_name", "__keras_tensor__").with("config", config))
+        let shape = shape(ty).filter(|_| ty.elem != ElemType::Any);
+        tensor_object(shape, dtype_name(ty.elem), self.history(value, false))
     }
 
     pub(super) fn written(&self, func: &Func) -> Written {

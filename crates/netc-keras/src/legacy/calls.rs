@@ -57,9 +57,14 @@ pub(crate) fn modern_call<'a>(
         let (layer, call) = tensorflow::modern(layer, call, operands)?;
         return Ok(Modern { layer: Cow::Owned(layer), call: Cow::Owned(call) });
     }
-    let call =
-        if RECURRENT.contains(&&*layer.class) { recurrent(layer, call).map_err(NoTwin::With)? } else { call.clone() };
-    Ok(Modern { layer: modern(layer, era), call: Cow::Owned(plain(call)) })
+    let call = layer_call(layer, call).map_err(NoTwin::With)?;
+    Ok(Modern { layer: modern(layer, era), call: Cow::Owned(call) })
+}
+
+/// The call of a layer that is no operation of TensorFlow, as Keras 3 makes it.
+pub(super) fn layer_call(layer: &Layer, call: &Attrs) -> Result<Attrs, String> {
+    let call = if RECURRENT.contains(&&*layer.class) { recurrent(layer, call)? } else { call.clone() };
+    Ok(plain(call))
 }
 
 /// The call with its constants as they are.
@@ -72,10 +77,10 @@ fn plain(mut call: Attrs) -> Attrs {
 }
 
 fn without_marks(tree: &Attr) -> Attr {
+    if let Some(value) = old_call::constant_of(tree) {
+        return value.clone();
+    }
     match tree {
-        Attr::List(_) if old_call::constant_of(tree).is_some() => {
-            old_call::constant_of(tree).cloned().unwrap_or(Attr::Null)
-        }
         Attr::List(items) => Attr::List(items.iter().map(without_marks).collect()),
         Attr::Map(map) => Attr::Map(map.iter().map(|(key, value)| (key.clone(), without_marks(value))).collect()),
         Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => tree.clone(),

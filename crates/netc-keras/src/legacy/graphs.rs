@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use netc_ir::{Attr, Attrs, Layer, Name};
 
-use super::calls::modern_call;
+use super::calls::layer_call;
 use super::{Era, is_graph, modern_object, tensorflow};
-use crate::call::Call;
+use crate::call::{Call, tensor_object};
 use crate::export::fill;
 use crate::names::dialect_class;
 
@@ -27,31 +27,26 @@ fn with_modern_calls(object: &Attrs, models: &BTreeSet<Name>) -> Attrs {
     let modern = modern_object(object, Era::Before3);
     let Some(nodes) = object.get("inbound_nodes").and_then(Attr::as_list) else { return modern };
     let class = dialect_class(object, Era::Before3);
-    let layer = Layer {
-        name: "".into(),
-        class: class.clone(),
-        config: object.clone(),
-        weights: Vec::new(),
-        assets: Vec::new(),
-    };
-    let node = |node: &Attr| modern_node(node, &layer, models);
-    match nodes.iter().map(node).collect::<Option<_>>() {
-        Some(nodes) if !tensorflow::is_operation(&class) => modern.with("inbound_nodes", Attr::List(nodes)),
-        Some(_) | None => modern,
+    if tensorflow::is_operation(&class) {
+        return modern;
+    }
+    let (config, weights, assets) = (object.clone(), Vec::new(), Vec::new());
+    let layer = Layer { name: "".into(), class, config, weights, assets };
+    match nodes.iter().map(|node| modern_node(node, &layer, models)).collect() {
+        Some(nodes) => modern.with("inbound_nodes", Attr::List(nodes)),
+        None => modern,
     }
 }
 
 fn modern_node(node: &Attr, layer: &Layer, models: &BTreeSet<Name>) -> Option<Attr> {
     let call = Call::read(node, &layer.class, Era::Before3, "").ok()?;
-    let modern = modern_call(layer, &call.attrs, &[], Era::Before3).ok()?.call;
+    let modern = layer_call(layer, &call.attrs).ok()?;
     let mut tensors = Vec::new();
     for tensor in &call.tensors {
         // In Keras 2 the calls of nested models count from 1.
         let node = tensor.node.checked_sub(usize::from(models.contains(&tensor.layer)))?;
         let history = Attr::List(vec![Attr::str(&*tensor.layer), as_int(node), as_int(tensor.tensor)]);
-        // Keras reads the graph from the history, and takes anything that it can iterate over for a shape.
-        let config = Attrs::new().with("shape", Attrs::new()).with("dtype", "float32").with("keras_history", history);
-        tensors.push(Attr::Map(Attrs::new().with("class_name", "__keras_tensor__").with("config", config)));
+        tensors.push(tensor_object(None, "float32", history));
     }
     let tensor = |i: u32| tensors.get(i as usize).cloned().unwrap_or(Attr::Null);
     let part = |key| modern.get(key).map(|tree| fill(tree, &tensor));
