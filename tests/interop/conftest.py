@@ -12,6 +12,7 @@ import pytest
 from keras.src.backend.common import global_state
 from keras.src.initializers import random_initializers
 
+import environments
 import harness
 
 
@@ -29,6 +30,12 @@ random_initializers.random = types.SimpleNamespace(
 def fresh_names():
     """Each test names its layers as if it ran alone, without the slow rest of `clear_session`."""
     global_state.set_global_attribute("object_name_uids", None)
+
+
+@pytest.fixture(scope="session")
+def tf_python():
+    """The Python of TensorFlow 2.15, whose Keras is the last one before Keras 3."""
+    return environments.tf_keras()
 
 
 @pytest.fixture(scope="session")

@@ -6,18 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import environments
 from harness import assert_close, load, netc, netc_run, run, run_chain, split
 
 HERE = Path(__file__).parent
 MODELS = ["attention", "spectral", "cells", "wrapped", "graph", "inner"]
 # Where each is cut.
 CUT = "first"
-
-
-@pytest.fixture(scope="session")
-def tf_python():
-    return environments.tf_keras()
 
 
 def in_keras_2(python, what, folder):
