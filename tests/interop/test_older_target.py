@@ -81,6 +81,13 @@ def test_stages_load_in_keras_2_and_compose(tmp_path):
     judge(model, tmp_path, tmp_path / "s/m.stage0.h5", tmp_path / "s/m.stage1.h5")
 
 
+def test_an_average_of_integers_is_refused(tmp_path):
+    x = keras.Input((4, 3), dtype="int32")
+    path = save(keras.Model(x, L.GlobalAveragePooling1D(name="own")(x)), tmp_path / "m.keras")
+    error = netc(path, "--format", "h5-keras2", "-o", tmp_path / "m.h5", code=1).stderr
+    assert "layer `own`: Keras 3 makes floats of the integers that it reads" in error, error
+
+
 X = keras.Input((4,), name="x")
 REFUSED = {
     "layer": (L.RMSNormalization(name="own"), "layer `own`: Keras 2 has no layer `RMSNormalization`"),

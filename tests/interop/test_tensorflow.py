@@ -7,15 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import environments
 from harness import assert_close, load, netc, netc_run, run, run_chain, split
 
 HERE = Path(__file__).parent
-
-
-@pytest.fixture(scope="session")
-def tf_python():
-    return environments.tf_keras()
 
 
 def tf_keras(python, what, folder):
@@ -81,3 +75,16 @@ def test_what_is_left_out_is_named(folder, tmp_path):
     assert note in netc(folder / "losses.h5", "-o", tmp_path / "m.keras").stdout
     assert note in netc(folder / "losses.h5", "--pass", "split=cut", "--format", "h5", "-o", tmp_path / "s").stdout
     assert note not in netc(folder / "losses.h5", "-o", tmp_path / "m.h5").stdout
+
+
+INTEGERS = """
+import sys, keras
+x = keras.Input((4, 3), dtype="int32")
+keras.Model(x, keras.layers.GlobalAveragePooling1D(name="own")(x)).save(sys.argv[1], save_format="h5")
+"""
+
+
+def test_an_average_of_integers_is_refused_as_keras(tf_python, tmp_path):
+    subprocess.run([tf_python, "-c", INTEGERS, tmp_path / "m.h5"], check=True, capture_output=True)
+    error = netc(tmp_path / "m.h5", "-o", tmp_path / "m.keras", code=1).stderr
+    assert "layer `own`: Keras 3 makes floats of the integers that it reads" in error, error

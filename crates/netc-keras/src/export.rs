@@ -294,7 +294,8 @@ impl<'m> Exporter<'m> {
         if calls.iter().any(|op| scope.func[*op].kind.attrs().is_some_and(trains)) {
             return Some("it is called with training = true, which `predict` of Keras 3 overrides".into());
         }
-        legacy::not_in_keras_3(&modern.config)
+        let of_integers = |op: &OpId| legacy::check_floats(scope.func, &scope.func[*op], &modern.class).err();
+        legacy::not_in_keras_3(&modern.config).or_else(|| calls.iter().find_map(of_integers))
     }
 
     fn nested(&mut self, callee: FuncId, place: Place) -> Result<Attrs, Problem> {

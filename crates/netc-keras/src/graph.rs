@@ -1,8 +1,7 @@
 //! From the layers of one model, with their calls, to a function.
 
 use std::cmp::Reverse;
-use std::collections::btree_map;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, btree_map};
 
 use netc_ir::{
     Attr, Attrs, Builder, CallOp, Dim, ElemType, FileId, Func, FuncId, LayerId, Loc, Module, Name, OpKind, SourceOp,

@@ -31,13 +31,13 @@ pub use changes::{changes, changes_for_hdf5, changes_for_hdf5_of_keras_2, change
 pub(crate) use classes::dialect_class;
 pub(crate) use gates::with_new_gates;
 pub(crate) use groups::{has_older_groups, older_place, with_new_groups};
-pub(crate) use keras2::{as_keras_2, holds_object};
+pub(crate) use keras2::{as_keras_2, check_floats, holds_object};
 pub(crate) use listing::{
     LISTED, Listed, Places, exact_places, layers_of_model, layers_with_weights, least, listing, makes_weights, places,
 };
 pub use losses::losses;
 pub(crate) use older::{KERAS_2, Reader, older, with_named_functions};
-pub(crate) use parts::{is_model, trains};
+pub(crate) use parts::{grouped, is_model, trains};
 
 /// Which Keras the declarations of a file are of.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -261,7 +261,7 @@ pub(crate) fn modern_object(object: &Attrs, era: Era) -> Attrs {
 }
 
 /// Whether a class of Keras's has a graph of layers.
-fn is_graph(class: &str) -> bool {
+pub(crate) fn is_graph(class: &str) -> bool {
     matches!(class, "Functional" | "Model" | "Sequential")
 }
 

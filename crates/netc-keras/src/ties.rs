@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use netc_ir::{Attr, Attrs, Layer, LayerId, Module};
 
 use crate::legacy::SHARED;
+use crate::weights::has_lists;
 
 /// The layers of `module` that hold a layer whose weights another one has: the holder, then the owner.
 pub(crate) fn ties(module: &Module) -> Vec<(LayerId, LayerId)> {
-    let format = module.attrs.get("format").and_then(Attr::as_str);
-    if matches!(format, Some("keras-h5" | "tfjs")) {
+    if has_lists(&module.attrs) {
         // There a list has all weights of a layer.
         return Vec::new();
     }

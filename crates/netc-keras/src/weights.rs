@@ -18,6 +18,11 @@ use crate::legacy::{
 use crate::names::numeric_order;
 use crate::ties::has_shared;
 
+/// Whether the file of a module with these attributes has a list of weights for each outermost layer.
+pub(crate) fn has_lists(module: &Attrs) -> bool {
+    matches!(module.get("format").and_then(Attr::as_str), Some("keras-h5" | "tfjs"))
+}
+
 /// The weights of a model.
 pub(crate) struct Weights {
     pub(crate) table: WeightTable,

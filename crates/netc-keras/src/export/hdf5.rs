@@ -11,6 +11,7 @@ use crate::graph::join;
 use crate::h5write::Tree;
 use crate::legacy::{self, Listed, old_call};
 use crate::lower::has_tensors;
+use crate::weights::has_lists;
 
 /// The weights of an outermost layer.
 pub(crate) struct WeightList {
@@ -89,9 +90,11 @@ impl<'m> Exporter<'m> {
         if !layer.assets.is_empty() {
             return Err(refuse("it has assets, which only a .keras file has a place for"));
         }
-        let format = self.module.attrs.get("format").and_then(Attr::as_str);
-        let is_copy = matches!(format, Some("keras-h5" | "tfjs"));
-        if self.is_old() && !is_copy && layer.class.starts_with("custom.") && legacy::holds_object(&layer.config) {
+        if self.is_old()
+            && !has_lists(&self.module.attrs)
+            && layer.class.starts_with("custom.")
+            && legacy::holds_object(&layer.config)
+        {
             return Err(refuse("tf.keras does not find the class of the object in its configuration in an HDF5 file"));
         }
         if self.holders.contains(&layer.name) {

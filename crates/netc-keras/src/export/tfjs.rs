@@ -159,7 +159,7 @@ fn refused_object(object: &Attrs, rank: Option<usize>) -> Option<String> {
     let declared = Declared { class, config, rank };
     declared.otherwise().or_else(|| declared.other_function()).or_else(|| declared.other_type()).or_else(|| {
         inner(class, config, rank).find_map(|(object, rank)| match object.get("class_name").and_then(Attr::as_str) {
-            Some("Functional" | "Model" | "Sequential") => {
+            Some(inner) if legacy::is_graph(inner) => {
                 Some(format!("does not find the weights of a model in a `{class}`"))
             }
             Some(_) | None => refused_object(object, rank),

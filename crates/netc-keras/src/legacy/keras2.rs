@@ -6,6 +6,7 @@ use netc_ir::{Attr, Attrs, ElemType, Func, Module, Name, Op, OpId, OpKind, Sourc
 
 use super::calls::RECURRENT;
 use super::older::Reader;
+use super::tensorflow::{self, Twin};
 use super::{Era, INNER, classes, old_call, older};
 use crate::call::trains;
 use crate::error::Problem;
@@ -134,13 +135,13 @@ pub(crate) fn as_keras_2(module: &Module) -> Result<Cow<'_, Module>, Problem> {
             ));
         }
         if layer.class.starts_with("keras.ops.") {
-            let twin = operation(&layer.class)
+            let twin = tensorflow::back(&layer.class)
                 .ok_or_else(|| refuse(format!("netc does not write the operation `{class}` for Keras 2")))?;
             if let Some(option) = option(&layer.config) {
                 return Err(refuse(format!("netc does not write the operation `{class}` with `{option}` for Keras 2")));
             }
-            layer.class = format!("tf.{}", twin.function).into();
-            layer.config = twin.declaration(&layer.name);
+            layer.class = format!("tf.{}", twin.of).into();
+            layer.config = declaration(twin.of, &layer.name);
         } else if layer.class.starts_with("keras.") && !classes::is_known(class, Era::Before3) {
             return Err(refuse(format!("Keras 2 has no layer `{class}`")));
         } else if &*layer.class == "keras.SpectralNormalization" {
@@ -197,59 +198,11 @@ fn has_graph(object: &Attrs) -> bool {
     })
 }
 
-/// An operation of `keras.ops` that TensorFlow has too, computed element by element.
-struct Operation {
-    class: &'static str,
-    /// What TensorFlow calls it, without `tf.`.
-    function: &'static str,
-    /// The names of the arguments after the first.
-    more: &'static [&'static str],
-}
-
-const fn of_one(class: &'static str, function: &'static str) -> Operation {
-    Operation { class, function, more: &[] }
-}
-
-const fn of_two(class: &'static str, function: &'static str) -> Operation {
-    Operation { class, function, more: &["y"] }
-}
-
-const OPERATIONS: &[Operation] = &[
-    of_one("Absolute", "math.abs"),
-    of_two("Add", "__operators__.add"),
-    of_one("Cos", "math.cos"),
-    of_one("Elu", "nn.elu"),
-    of_one("Exp", "math.exp"),
-    of_one("Log", "math.log"),
-    of_two("Maximum", "math.maximum"),
-    of_two("Minimum", "math.minimum"),
-    of_two("Multiply", "math.multiply"),
-    of_one("Negative", "math.negative"),
-    of_one("Relu", "nn.relu"),
-    of_one("Relu6", "nn.relu6"),
-    of_one("Selu", "nn.selu"),
-    of_one("Sigmoid", "math.sigmoid"),
-    of_one("Silu", "nn.silu"),
-    of_one("Sin", "math.sin"),
-    of_one("Softplus", "math.softplus"),
-    of_one("Softsign", "nn.softsign"),
-    of_one("Sqrt", "math.sqrt"),
-    of_one("Square", "math.square"),
-    of_two("Subtract", "math.subtract"),
-    of_one("Tanh", "math.tanh"),
-    of_two("TrueDivide", "math.truediv"),
-];
-
-impl Operation {
-    /// The layer that Keras 2 makes of it. Only the function counts.
-    fn declaration(&self, name: &str) -> Attrs {
-        let config = Attrs::new()
-            .with("name", name)
-            .with("trainable", true)
-            .with("dtype", "float32")
-            .with("function", self.function);
-        Attrs::new().with("class_name", "TFOpLambda").with("config", config).with("name", name)
-    }
+/// The layer that Keras 2 makes of an operation of TensorFlow. Only the function counts.
+fn declaration(function: &str, name: &str) -> Attrs {
+    let config =
+        Attrs::new().with("name", name).with("trainable", true).with("dtype", "float32").with("function", function);
+    Attrs::new().with("class_name", "TFOpLambda").with("config", config).with("name", name)
 }
 
 /// An entry in the configuration of an operation besides its name, and `alpha` = 1 of `Elu`.
@@ -261,12 +214,6 @@ fn option(object: &Attrs) -> Option<&str> {
         _ => !value.is_null(),
     };
     config.iter().find(says).map(|(key, _)| &**key)
-}
-
-/// The operation that the dialect's class is, if Keras 2 has it.
-fn operation(class: &str) -> Option<&'static Operation> {
-    let class = class.strip_prefix("keras.ops.")?;
-    OPERATIONS.iter().find(|operation| operation.class == class)
 }
 
 /// What a key of a configuration says to Keras 2.
@@ -311,15 +258,14 @@ fn old_calls(func: &Func, module: &Module) -> Result<Vec<(OpId, SourceOp)>, Prob
             Problem::NotKeras { place, note }
         };
         let class = layer.map_or("", |layer| &*layer.class);
-        let operation = operation(class);
+        let operation = tensorflow::back(class);
         match operation {
             Some(operation) => check_types(func, op, operation).map_err(refuse)?,
-            None if class.starts_with("keras.") => check_floats(func, op, class).map_err(refuse)?,
-            None => {}
+            None => check_floats(func, op, class).map_err(refuse)?,
         }
         let mut args = source.attrs.get("args").and_then(Attr::as_list).unwrap_or_default().to_vec();
         let mut named = source.attrs.get("kwargs").and_then(Attr::as_map).cloned().unwrap_or_default();
-        let of_operation = operation.map(|operation| [&["x"], operation.more].concat());
+        let of_operation = operation.map(|twin| [&["x"], twin.more.unwrap_or_default()].concat());
         let names = of_operation.as_deref().unwrap_or(arguments(class));
         if args.is_empty()
             && let Some(first) = names.first().and_then(|name| named.remove(name))
@@ -349,7 +295,7 @@ fn old_calls(func: &Func, module: &Module) -> Result<Vec<(OpId, SourceOp)>, Prob
         let args: Vec<Attr> = args.iter().map(|arg| constant(arg, true)).collect::<Result<_, _>>().map_err(refuse)?;
         let named = constant(&named.into(), false).map_err(refuse)?;
         let attrs = source.attrs.clone().with("args", Attr::List(args)).with("kwargs", named);
-        let name = operation.map_or_else(|| source.name.clone(), |it| format!("tf.{}", it.function).into());
+        let name = operation.map_or_else(|| source.name.clone(), |it| format!("tf.{}", it.of).into());
         calls.push((id, SourceOp { name, layer: source.layer, attrs }));
     }
     Ok(calls)
@@ -360,7 +306,7 @@ const OF_INTEGERS: &[&str] =
     &["Absolute", "Add", "Maximum", "Minimum", "Multiply", "Negative", "Relu", "Square", "Subtract"];
 
 /// Refuses an operation on types that Keras 3 converts and TensorFlow does not.
-fn check_types(func: &Func, op: &Op, operation: &Operation) -> Result<(), String> {
+fn check_types(func: &Func, op: &Op, operation: &Twin) -> Result<(), String> {
     let result = op.results.first().map_or(ElemType::Any, |value| func[*value].ty.elem);
     let is_same = op.operands.iter().all(|value| func[*value].ty.elem == result);
     if is_same && (result.is_float() || result.is_int() && OF_INTEGERS.contains(&operation.class)) {
@@ -370,15 +316,28 @@ fn check_types(func: &Func, op: &Op, operation: &Operation) -> Result<(), String
 }
 
 /// Layers that give floats for integers in Keras 2 too.
-const CAST: &[&str] =
-    &["keras.CategoryEncoding", "keras.Dense", "keras.Embedding", "keras.Normalization", "keras.Rescaling"];
+const CAST: &[&str] = &[
+    "keras.CategoryEncoding",
+    "keras.CenterCrop",
+    "keras.Dense",
+    "keras.Embedding",
+    "keras.Normalization",
+    "keras.RandomBrightness",
+    "keras.RandomContrast",
+    "keras.RandomFlip",
+    "keras.RandomRotation",
+    "keras.RandomTranslation",
+    "keras.RandomZoom",
+    "keras.Rescaling",
+    "keras.Resizing",
+];
 
-/// Refuses a layer that Keras 3 gives floats for integers.
-fn check_floats(func: &Func, op: &Op, class: &str) -> Result<(), String> {
+/// Refuses a layer of Keras's that makes floats of integers in Keras 3 and not in Keras 2.
+pub(crate) fn check_floats(func: &Func, op: &Op, class: &str) -> Result<(), String> {
     let is_int = |value: &ValueId| func[*value].ty.elem.is_int() || func[*value].ty.elem == ElemType::Bool;
     let gives_float = op.results.first().is_some_and(|value| func[*value].ty.elem.is_float());
-    let first = op.operands.first().is_some_and(is_int);
-    if first && gives_float && !CAST.contains(&class) {
+    let is_layer = class.starts_with("keras.") && !class.starts_with("keras.ops.");
+    if is_layer && op.operands.first().is_some_and(is_int) && gives_float && !CAST.contains(&class) {
         return Err("Keras 3 makes floats of the integers that it reads, and Keras 2 does not".into());
     }
     Ok(())

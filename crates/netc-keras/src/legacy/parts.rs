@@ -4,7 +4,7 @@
 //! versions, and its number in the lists of an HDF5 file follow from it. Keras walks the attributes of a layer: those
 //! that hold a layer give a group, those that hold a list of layers give a group for each, named after its class.
 
-use netc_ir::{Attr, Attrs};
+use netc_ir::{Attr, Attrs, Name};
 
 use super::Era;
 use crate::names::{GroupNames, dialect_class, is_layer_class, snake_case};
@@ -193,19 +193,27 @@ pub(super) fn of_model(config: &Attrs, era: Era) -> Vec<Part> {
     of_list(config, "layers", era)
 }
 
-/// The layers that are declared in a list at `key`, each with a group below `key`. A `Sequential` model does not count its
-/// input, and operations are no layers.
-fn of_list(config: &Attrs, key: &str, era: Era) -> Vec<Part> {
+/// The objects in a list at `key`, each with its class and the group of its weights: operations have none, nor has the input
+/// of a `Sequential` model.
+pub(crate) fn grouped<'c>(config: &'c Attrs, key: &str, era: Era) -> Vec<(&'c Attrs, Name, Option<String>)> {
     let objects = config.get(key).and_then(Attr::as_list).unwrap_or_default();
     let is_functional = config.get("input_layers").is_some();
     let mut groups = GroupNames::default();
-    let mut parts = Vec::new();
-    for object in objects.iter().filter_map(Attr::as_map) {
+    let object = |object| {
         let class = dialect_class(object, era);
-        if !is_layer_class(&class) || &*class == "keras.InputLayer" && !is_functional {
-            continue;
-        }
-        let group = format!("{key}/{}", groups.next(class.rsplit('.').next().unwrap_or_default()));
+        let is_counted = is_layer_class(&class) && (is_functional || &*class != "keras.InputLayer");
+        let group = is_counted.then(|| format!("{key}/{}", groups.next(class.rsplit('.').next().unwrap_or_default())));
+        (object, class, group)
+    };
+    objects.iter().filter_map(Attr::as_map).map(object).collect()
+}
+
+/// The layers that are declared in a list at `key`, each with a group below `key`. A `Sequential` model does not count its
+/// input, and operations are no layers.
+fn of_list(config: &Attrs, key: &str, era: Era) -> Vec<Part> {
+    let mut parts = Vec::new();
+    for (object, class, group) in grouped(config, key, era) {
+        let Some(group) = group else { continue };
         let config = object.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
         let name = config.get("name").or_else(|| object.get("name")).and_then(Attr::as_str);
         let scope = name.map_or_else(|| group.replace('/', "_"), str::to_string);

@@ -38,13 +38,15 @@ pub(crate) enum NoTwin {
 }
 
 /// An operation of TensorFlow that `keras.ops` has too.
-struct Twin {
+pub(super) struct Twin {
     /// What TensorFlow calls it, without `tf.`.
-    of: &'static str,
+    pub(super) of: &'static str,
     /// Where Keras 3 has it: a module of `keras.src.ops`.
     module: &'static str,
     /// Its class there.
-    class: &'static str,
+    pub(super) class: &'static str,
+    /// The names of its arguments after the first in TensorFlow, if a call of Keras 3 can be one of TensorFlow.
+    pub(super) more: Option<&'static [&'static str]>,
     /// Moves the arguments of the call to where the operation of Keras has them.
     map: fn(&mut Mapping<'_>) -> Mapped,
 }
@@ -70,6 +72,12 @@ pub(crate) fn modern(layer: &Layer, call: &Attrs, operands: &[Type]) -> Result<(
     let class = format!("keras.ops.{class}").into();
     let layer = Layer { class, config: declared, ..layer.clone() };
     Ok((layer, crate::call::call_attrs(Attr::List(args), Attr::Map(Attrs::new()))))
+}
+
+/// The operation of TensorFlow that computes what the class of the dialect does, if a call of it can be one of TensorFlow.
+pub(super) fn back(class: &str) -> Option<&'static Twin> {
+    let class = class.strip_prefix("keras.ops.")?;
+    twins::ALL.iter().find(|twin| twin.class == class && twin.more.is_some())
 }
 
 /// The arguments of a call of TensorFlow's, on their way into a declaration of Keras 3 and its call.

@@ -8,8 +8,8 @@ use netc_pass::{Dialect, LowerError, Meaning, OpContext};
 use super::call::{Call, bad};
 use super::{Done, KerasDialect};
 use crate::call::{Call as Node, TensorRef, structure};
-use crate::legacy::{Era, INNER};
-use crate::names::{GroupNames, dialect_class, is_layer_class};
+use crate::declaration::layer_name;
+use crate::legacy::{Era, INNER, grouped, is_model};
 
 /// A layer of the model.
 struct Inner<'o> {
@@ -45,7 +45,7 @@ impl Call<'_, '_> {
             return Err(self.unsupported(format!("a model of more than {MAX_CALLS} calls in it")));
         }
         let era = Era::of(&self.b.module().attrs);
-        let layers = layers(config, era)?;
+        let layers = layers(config, era);
         let results = match config.get("input_layers") {
             Some(inputs) => self.graph(place, &layers, (inputs, config.get("output_layers")), x, era)?,
             None => {
@@ -70,7 +70,7 @@ impl Call<'_, '_> {
         x: ValueId,
         era: Era,
     ) -> Done<Vec<ValueId>> {
-        let is_model = |name: &Name| {
+        let is_functional = |name: &Name| {
             let layer = layers.iter().find(|layer| *layer.name == **name);
             layer.is_some_and(|layer| layer.object.get("config").is_some_and(|c| c.get("input_layers").is_some()))
         };
@@ -109,7 +109,7 @@ impl Call<'_, '_> {
             waiting = later;
         }
         let mut outputs = tensors("output_layers", signature.1)?;
-        for output in outputs.iter_mut().filter(|output| is_model(&output.layer)) {
+        for output in outputs.iter_mut().filter(|output| is_functional(&output.layer)) {
             output.node = output.node.saturating_sub(1);
         }
         operands(&values, &outputs).ok_or_else(|| bad("output_layers", signature.1, "tensors of the model"))
@@ -120,9 +120,7 @@ impl Call<'_, '_> {
         let prefix = format!("{place}/{}/", inner.group);
         let class = inner.class.clone();
         let Meaning { results, masks, .. } = match inner.object.get("config").and_then(Attr::as_map) {
-            Some(config)
-                if config.get("layers").is_some() && matches!(&*class, "keras.Functional" | "keras.Sequential") =>
-            {
+            Some(config) if is_model(&class, config) => {
                 let [x] = operands else { return Err(self.unsupported("a model of several inputs in it")) };
                 self.model(prefix.trim_end_matches('/'), config, *x)?
             }
@@ -150,23 +148,13 @@ impl Call<'_, '_> {
 }
 
 /// The layers of a model, with the groups that Keras gives them.
-fn layers(config: &Attrs, era: Era) -> Done<Vec<Inner<'_>>> {
-    let objects = config.get("layers").and_then(Attr::as_list).unwrap_or_default();
-    let is_functional = config.get("input_layers").is_some();
-    let mut groups = GroupNames::default();
+fn layers(config: &Attrs, era: Era) -> Vec<Inner<'_>> {
     let mut layers = Vec::new();
-    for object in objects {
-        let object = object.as_map().ok_or_else(|| bad("layers", Some(object), "declarations of layers"))?;
-        let class = dialect_class(object, era);
-        let name = object.get("name").or_else(|| object.get("config")?.get("name")).and_then(Attr::as_str);
-        let is_counted = is_layer_class(&class) && (is_functional || &*class != "keras.InputLayer");
-        let group = match is_counted {
-            true => format!("layers/{}", groups.next(class.rsplit('.').next().unwrap_or_default())),
-            false => String::new(),
-        };
-        layers.push(Inner { name: name.unwrap_or_default(), class, object, group });
+    for (object, class, group) in grouped(config, "layers", era) {
+        let name = layer_name(object).unwrap_or_default();
+        layers.push(Inner { name, class, object, group: group.unwrap_or_default() });
     }
-    Ok(layers)
+    layers
 }
 
 /// The values that the tensors are; none if one is not computed yet.

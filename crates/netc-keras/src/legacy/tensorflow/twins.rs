@@ -10,7 +10,17 @@ const fn twin(
     (module, class): (&'static str, &'static str),
     map: fn(&mut Mapping<'_>) -> Mapped,
 ) -> Twin {
-    Twin { of, module, class, map }
+    Twin { of, module, class, more: None, map }
+}
+
+/// One that computes the same the other way too, where its arguments after the first are called `more`.
+const fn both(
+    of: &'static str,
+    (module, class): (&'static str, &'static str),
+    more: &'static [&'static str],
+    map: fn(&mut Mapping<'_>) -> Mapped,
+) -> Twin {
+    Twin { of, module, class, more: Some(more), map }
 }
 
 const fn numpy(class: &'static str) -> (&'static str, &'static str) {
@@ -24,16 +34,16 @@ const fn nn(class: &'static str) -> (&'static str, &'static str) {
 /// The operations that have one. All others are refused by their names.
 pub(super) const ALL: &[Twin] = &[
     // Of two tensors, element by element.
-    twin("__operators__.add", numpy("Add"), two),
+    both("__operators__.add", numpy("Add"), &["y"], two),
     twin("math.add", numpy("Add"), two),
-    twin("math.subtract", numpy("Subtract"), two),
-    twin("math.multiply", numpy("Multiply"), two),
-    twin("math.truediv", numpy("TrueDivide"), two_floats),
+    both("math.subtract", numpy("Subtract"), &["y"], two),
+    both("math.multiply", numpy("Multiply"), &["y"], two),
+    both("math.truediv", numpy("TrueDivide"), &["y"], two_floats),
     twin("math.divide_no_nan", numpy("DivideNoNan"), two_floats),
     twin("math.pow", numpy("Power"), two_floats),
     twin("math.floormod", numpy("Mod"), two),
-    twin("math.maximum", numpy("Maximum"), two),
-    twin("math.minimum", numpy("Minimum"), two),
+    both("math.maximum", numpy("Maximum"), &["y"], two),
+    both("math.minimum", numpy("Minimum"), &["y"], two),
     twin("__operators__.eq", numpy("Equal"), two),
     twin("__operators__.ne", numpy("NotEqual"), two),
     twin("math.equal", numpy("Equal"), two),
@@ -57,22 +67,22 @@ pub(super) const ALL: &[Twin] = &[
         m.also("bias")
     }),
     // Of one tensor, element by element.
-    twin("math.negative", numpy("Negative"), one),
-    twin("math.abs", numpy("Absolute"), one),
+    both("math.negative", numpy("Negative"), &[], one),
+    both("math.abs", numpy("Absolute"), &[], one),
     twin("math.sign", numpy("Sign"), one),
-    twin("math.square", numpy("Square"), one),
+    both("math.square", numpy("Square"), &[], one),
     twin("math.reciprocal", numpy("Reciprocal"), floats),
-    twin("math.exp", numpy("Exp"), one),
+    both("math.exp", numpy("Exp"), &[], one),
     twin("math.expm1", numpy("Expm1"), one),
-    twin("math.log", numpy("Log"), one),
+    both("math.log", numpy("Log"), &[], one),
     twin("math.log1p", numpy("Log1p"), one),
-    twin("math.sqrt", numpy("Sqrt"), one),
+    both("math.sqrt", numpy("Sqrt"), &[], one),
     twin("math.rsqrt", ("math", "Rsqrt"), one),
     twin("math.erf", ("math", "Erf"), one),
-    twin("math.sin", numpy("Sin"), one),
-    twin("math.cos", numpy("Cos"), one),
+    both("math.sin", numpy("Sin"), &[], one),
+    both("math.cos", numpy("Cos"), &[], one),
     twin("math.tan", numpy("Tan"), one),
-    twin("math.tanh", numpy("Tanh"), one),
+    both("math.tanh", numpy("Tanh"), &[], one),
     twin("math.floor", numpy("Floor"), floats),
     twin("math.ceil", numpy("Ceil"), floats),
     twin("math.round", numpy("Round"), one),
@@ -101,26 +111,26 @@ pub(super) const ALL: &[Twin] = &[
         m.key("dtype", "dtype", dtype)
     }),
     // Activation functions.
-    twin("nn.relu", nn("Relu"), one),
-    twin("nn.relu6", nn("Relu6"), floats),
+    both("nn.relu", nn("Relu"), &[], one),
+    both("nn.relu6", nn("Relu6"), &[], floats),
     twin("nn.leaky_relu", nn("LeakyRelu"), |m| {
         m.only_floats()?;
         m.first()?;
         m.key_or("alpha", "negative_slope", number, 0.2)
     }),
-    twin("nn.elu", nn("Elu"), one),
-    twin("nn.selu", nn("Selu"), one),
+    both("nn.elu", nn("Elu"), &[], one),
+    both("nn.selu", nn("Selu"), &[], one),
     twin("nn.gelu", nn("Gelu"), |m| {
         m.first()?;
         m.key_or("approximate", "approximate", flag, false)
     }),
-    twin("nn.silu", nn("Silu"), |m| {
+    both("nn.silu", nn("Silu"), &[], |m| {
         m.only("beta", 1.0)?;
         m.first()
     }),
-    twin("math.softplus", nn("Softplus"), one),
-    twin("nn.softsign", nn("Softsign"), one),
-    twin("math.sigmoid", nn("Sigmoid"), one),
+    both("math.softplus", nn("Softplus"), &[], one),
+    both("nn.softsign", nn("Softsign"), &[], one),
+    both("math.sigmoid", nn("Sigmoid"), &[], one),
     twin("math.log_sigmoid", nn("LogSigmoid"), one),
     twin("nn.softmax", nn("Softmax"), softmax),
     twin("nn.log_softmax", nn("LogSoftmax"), softmax),
