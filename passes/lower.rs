@@ -159,7 +159,7 @@ struct Body<'m> {
     masks: Masks,
     /// The op of the old function that is lowered, also while ops of what it calls are.
     at: OpId,
-    /// Why ops of the new function have no meaning.
+    /// Why ops of the new function cannot be run.
     unknown: BTreeMap<OpId, PassError>,
 }
 

@@ -66,7 +66,7 @@ impl Part<'_> {
         named.collect()
     }
 
-    /// The whole's facts. Of the structures of its inputs and outputs the part has what it takes and returns.
+    /// The attributes of the whole model, with the structures of inputs and outputs reduced to those of the part.
     fn attrs(&self, suffix: &str) -> Attrs {
         let mut attrs = self.whole.attrs.clone();
         let params: Vec<ValueId> = self.whole.params.iter().map(|p| p.value).collect();
@@ -95,7 +95,7 @@ fn structure_of(tree: &Attr, all: &[ValueId], own: &[ValueId]) -> Option<Attr> {
     leaves.into_iter().eq(0..own.len() as u32).then_some(tree)
 }
 
-/// The tree with other leaves, without the entries of dicts that have none.
+/// The tree with new leaves, without dict entries that have none.
 fn restricted(tree: &Attr, index: &impl Fn(&u32) -> Option<u32>) -> Option<Attr> {
     match tree {
         Attr::Operand(i) => index(i).map(Attr::Operand),

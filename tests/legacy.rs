@@ -72,7 +72,7 @@ fn models_compute_what_keras_2_computed() {
 }
 
 #[test]
-fn archives_with_older_groups_compute_what_keras_2_computed() {
+fn archives_with_older_groups_compute_the_same_as_keras_2() {
     for name in ["groups_2_13", "groups_2_14"] {
         let [inputs, outputs] = recorded(name);
         assert_near(&run(&read(&file(&format!("{name}.keras"))), &inputs), &outputs, name);

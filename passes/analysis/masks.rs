@@ -104,12 +104,12 @@ pub(crate) struct Severed {
     pub(crate) what: What,
 }
 
-/// What is severed.
+/// What a cut severs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum What {
-    /// A mask from what reads it.
+    /// A mask from its reader.
     Mask,
-    /// A layer from one that holds it.
+    /// A layer from another that holds it.
     Layer,
 }
 

@@ -1,4 +1,4 @@
-//! Cuts that sever masks, or layers from those that hold them.
+//! Refuses cuts that sever masks, or layers from those that hold them.
 
 use netc_pass::Dialects;
 

@@ -89,7 +89,7 @@ pub struct StagePlan {
     /// What it computes for later stages or for the model's outputs, in the order of definition; the model's outputs in
     /// the model's order if it [ends](Self::ends) there.
     pub outputs: Vec<ValueId>,
-    /// Whether no later stage reads anything that it computes.
+    /// Whether no later stage reads its results.
     pub ends: bool,
 }
 

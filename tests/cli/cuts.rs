@@ -241,7 +241,7 @@ func @main(%words: i32[N,5] l0) -> (%end) attrs {class = "Functional", name = "n
 "#;
 
 #[test]
-fn no_cut_parts_a_layer_from_one_that_holds_it() {
+fn no_cut_separates_a_layer_from_one_that_holds_it() {
     let folder = Folder::new().with("m.nir", TIED);
     let table = folder.netc(&["cuts", "m.nir"]).out;
     let names: Vec<&str> = table.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();

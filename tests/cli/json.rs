@@ -173,7 +173,7 @@ fn a_shape_that_a_layer_was_first_built_for_overrides_nothing() {
 }
 
 #[test]
-fn an_unknown_layer_gives_what_its_reader_was_built_for() {
+fn an_unknown_layer_has_the_shape_that_its_reader_was_built_for() {
     let layers = [
         layer("InputLayer", "x", INPUT, "null", ""),
         layer("MyScale", "first", r#""by": 2"#, "[null, 4]", "x"),
@@ -185,7 +185,7 @@ fn an_unknown_layer_gives_what_its_reader_was_built_for() {
 }
 
 #[test]
-fn readers_that_were_built_for_other_shapes_agree_on_what_is_the_same() {
+fn only_extents_on_which_all_readers_agree_are_known() {
     let flatten = r#""data_format": "channels_last""#;
     let layers = [
         layer("InputLayer", "x", INPUT, "null", ""),
@@ -217,7 +217,7 @@ fn stateful_layers_have_types_with_their_batch() {
 }
 
 #[test]
-fn a_name_in_a_configuration_that_netc_does_not_know_does_not_refuse_the_file() {
+fn an_unknown_name_in_a_configuration_does_not_refuse_the_file() {
     let layers = [
         layer("InputLayer", "x", r#""dtype": "float32", "batch_shape": [null, 8, 8, 1]"#, "null", ""),
         layer("UpSampling2D", "last", r#""size": [2, 2], "interpolation": "of_tomorrow""#, "null", "x"),

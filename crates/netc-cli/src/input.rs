@@ -28,7 +28,7 @@ pub(crate) struct Model {
     source: Option<PathBuf>,
     /// Whether that file is a manifest.
     is_manifest: bool,
-    /// The layers that add losses and metrics to it: see [`netc_keras::losses`].
+    /// The layers for its `add_loss` and `add_metric`: see [`netc_keras::losses`].
     pub(crate) losses: Vec<Name>,
 }
 

@@ -1,19 +1,19 @@
-//! Names that are all different.
+//! Unique names.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Name;
 
-/// Gives out names that are all different: the wanted name if it is free, else with a number.
+/// Makes unique names: the wanted name if it is free, otherwise with a number appended.
 #[derive(Default)]
 pub struct UniqueNames {
     taken: BTreeSet<Name>,
-    /// The last number that each wanted name got, so that many equal names take no longer than different ones.
+    /// The last number given to each wanted name, so that repeated names take constant time.
     last: BTreeMap<Name, u32>,
 }
 
 impl UniqueNames {
-    /// No name in `taken` is given out.
+    /// Never returns a name in `taken`.
     pub fn without(taken: impl IntoIterator<Item = Name>) -> Self {
         Self { taken: taken.into_iter().collect(), last: BTreeMap::new() }
     }

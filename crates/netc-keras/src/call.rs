@@ -57,7 +57,7 @@ impl Call {
     }
 }
 
-/// Whether the call with these attributes asks for what layers do in training.
+/// Whether a call with these attributes has `training=True`.
 pub(crate) fn trains(call: &Attrs) -> bool {
     call.get("kwargs").and_then(|kwargs| kwargs.get("training")).and_then(Attr::as_bool) == Some(true)
 }

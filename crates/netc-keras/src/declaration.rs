@@ -1,4 +1,4 @@
-//! Declarations of layers: those that a file does not have, and what is read of one.
+//! Layer declarations: making the missing ones, and reading them.
 
 use netc_ir::{Attr, Attrs, Layer, Name};
 

@@ -172,7 +172,7 @@ impl Problem {
         Self::Config { place: place.into(), note: note.into() }
     }
 
-    /// A problem of weights that are missing, where the file has some that no layer takes.
+    /// Missing weights, in a file that has weights of no layer.
     pub(crate) fn with_unclaimed(self, unclaimed: &[&str]) -> Self {
         let Self::Config { place, note } = self else { return self };
         if unclaimed.is_empty() {

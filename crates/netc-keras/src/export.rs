@@ -228,7 +228,7 @@ impl<'m> Exporter<'m> {
         let group = self.weights.at(&path);
         group.at("vars").set_text("name", &layer.name);
         let config = layer.config.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
-        // What is of before Keras 3 is written as the newest has it.
+        // Older modules are written in the newest format.
         let is_older = self.era == Era::Keras3 && legacy::has_older_groups(&self.module.attrs);
         for (place, weight) in &layer.weights {
             match is_older {

@@ -59,7 +59,7 @@ pub(crate) struct Surroundings<'a> {
 struct Links {
     /// The type that some reader records for a tensor. Shapes alone are those that a reader was built for.
     recorded: BTreeMap<(NodeKey, usize), Recorded>,
-    /// The tensors whose readers were built for different ranks.
+    /// Tensors whose readers were built for different ranks.
     contradicted: BTreeSet<(NodeKey, usize)>,
     /// How many tensors of a call are referred to.
     arity: BTreeMap<NodeKey, usize>,
@@ -383,7 +383,7 @@ impl Translation<'_, '_> {
             let recorded = self.surroundings.symbols.ty(*elem, extents);
             let own = kind.name().starts_with("keras.") && ty.dims.is_some() && ty.elem == recorded.elem;
             if era == Era::Keras3 && records_otherwise(kind, operands.first().map(|x| self.builder.ty(*x))) {
-                // It says nothing of the tensor.
+                // This says nothing about the tensor.
             } else if ty.agrees_with(&recorded) {
                 *ty = ty.refined_by(&recorded);
             } else if *elem == ElemType::Any {

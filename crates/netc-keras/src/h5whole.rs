@@ -126,7 +126,7 @@ pub(crate) fn read_weights(file: Arc<File>, path: &Path) -> Result<Weights, Prob
     Ok(Weights::of_file(path, WeightTable::Groups(groups)))
 }
 
-/// The lists below `group`, which is at `place`, with their order.
+/// The lists in `group`, which is at `place`, and their order.
 fn lists_of(headers: &mut Headers, group: &Group, place: &str, path: &Path) -> Result<Weights, Problem> {
     let lists = weights(headers, group, place).map_err(Problem::in_whole_model)?;
     let order = names(&attrs(group, place)?, "layer_names");

@@ -41,13 +41,13 @@ pub(crate) struct Importer<'a> {
     /// The weights of layers that are in several models, by the number that the file gives the layer, and
     /// its class.
     shared: BTreeMap<(i64, Name), Vec<(Name, WeightId)>>,
-    /// How many weights layers have of others.
+    /// How many weights layers share with others.
     num_shared: usize,
-    /// Says of layers that they lack weights.
+    /// Reports the layers that lack weights.
     lacking: Vec<Problem>,
 }
 
-/// More weights than layers of a model share. Bounds what a file makes of few.
+/// The most shared weights in a model. Keeps a small file from making many.
 const MAX_SHARED: usize = 1 << 20;
 
 /// Where a model stands.

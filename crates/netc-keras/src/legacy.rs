@@ -113,7 +113,7 @@ const RENAMED: &[(&str, &str, &str)] = &[
 pub(crate) fn class_now(class: &str) -> &str {
     match class {
         "keras.ThresholdedReLU" => "keras.ReLU",
-        // They give what they are given.
+        // They return their input.
         "keras.AddLoss" | "keras.AddMetric" => "keras.Identity",
         class => class,
     }
@@ -160,7 +160,7 @@ pub(crate) const OLD_HARD_SIGMOID: &str = "keras2>hard_sigmoid";
 /// Keys under which a layer has a function.
 pub(crate) const ACTIVATIONS: &[&str] = &["activation", "recurrent_activation"];
 
-/// The number of an object that a file has in several places.
+/// The number of an object that appears several times in a file.
 pub(crate) const SHARED: &str = "shared_object_id";
 
 /// Keys under which a layer has layers of its own.

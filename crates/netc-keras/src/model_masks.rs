@@ -50,10 +50,10 @@ fn leaves(tree: &Attr) -> Vec<&Attr> {
     }
 }
 
-/// More layers than a mask is followed through.
+/// The most layers to follow a mask through.
 const MAX_DEPTH: usize = 1 << 12;
 
-/// The graph that a mask is followed in.
+/// The graph in which a mask is followed.
 struct Graph<'a> {
     module: &'a Module,
     func: &'a Func,
@@ -61,7 +61,7 @@ struct Graph<'a> {
     proved: RefCell<BTreeSet<(ValueId, ValueId)>>,
 }
 
-/// An op of a layer or operation.
+/// A call of a layer or operation.
 #[derive(Clone, Copy)]
 struct Made<'a> {
     op: &'a Op,
@@ -162,7 +162,7 @@ impl<'a> Graph<'a> {
     /// Whether `mask` is the one of `x`, for each of its numbers; true where it has none.
     fn is_spread(&self, x: ValueId, mask: ValueId, depth: usize) -> Option<()> {
         if let Some(ones) = self.made_by(mask, "OnesLike") {
-            // Of an input it is certain that it has no mask.
+            // An input never has a mask.
             let is_input = self.func.producer(x).is_none();
             return (is_input && ones.tensor(ones.argument(0, "x")) == Some(x)).then_some(());
         }

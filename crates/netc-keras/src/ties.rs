@@ -1,4 +1,4 @@
-//! Layers that hold other layers of the model in their configurations.
+//! Layers whose configurations contain other layers of the model.
 //!
 //! Keras writes the weights of such a layer once, in the group of the layer that it comes upon first. A file with the
 //! other one alone lacks them, and netc does not know the attribute that a user's class keeps the layer under, which would
@@ -14,7 +14,7 @@ use crate::weights::has_lists;
 /// The layers of `module` that hold a layer whose weights another one has: the holder, then the owner.
 pub(crate) fn ties(module: &Module) -> Vec<(LayerId, LayerId)> {
     if has_lists(&module.attrs) {
-        // There a list has all weights of a layer.
+        // An `.h5` list has all weights of a layer.
         return Vec::new();
     }
     let mut owners: BTreeMap<i64, LayerId> = BTreeMap::new();

@@ -318,7 +318,7 @@ impl Owners {
 /// Longer names of weights name no layer: looking for one takes time by the square of the number of slashes.
 pub(crate) const MAX_WEIGHT_NAME: usize = 1024;
 
-/// The layer by the first name of one in the name of a weight. Names may have slashes.
+/// The layer whose name comes first in the name of a weight. Names may have slashes.
 fn owner<'l>(weight: &str, layers: &'l BTreeMap<Name, Name>) -> Option<&'l Name> {
     if weight.len() > MAX_WEIGHT_NAME {
         return None;
@@ -331,7 +331,7 @@ fn owner<'l>(weight: &str, layers: &'l BTreeMap<Name, Name>) -> Option<&'l Name>
     starts.flat_map(|start| ends(start).map(move |end| &weight[start..end])).find_map(|name| layers.get(name))
 }
 
-/// A layer in a model that is no model.
+/// A layer in a model that is not itself a model.
 struct Member {
     name: Name,
     path: String,

@@ -208,7 +208,7 @@ fn a_forgotten_path_is_told() {
 }
 
 #[test]
-fn a_path_with_another_outer_model_case_or_separator_is_told() {
+fn a_path_with_a_wrong_outer_model_case_or_separator_gets_a_hint() {
     for text in ["tawer@0/td", "elsewhere/encoder/td", "Encoder/TD"] {
         let meant = "Layers in nested models are named by path; did you mean `tower@0/td` or `tower@1/td`?";
         check_nested(text, &format!("there is no layer `{text}`. {meant}"));

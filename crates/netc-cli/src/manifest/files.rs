@@ -118,7 +118,7 @@ pub(crate) struct Earlier<'a> {
     owner: Owner,
     /// What was decided of files: each is read once.
     allowed: BTreeMap<String, Option<Stamp>>,
-    /// The files that are replaced by force alone, with why.
+    /// The files that only `--force` replaces, each with the reason.
     forced: Vec<String>,
 }
 

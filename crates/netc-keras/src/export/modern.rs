@@ -12,7 +12,7 @@ use crate::legacy::{self, Era, Modern, losses};
 use crate::order::calls_beside;
 
 impl<'m> Exporter<'m> {
-    /// The declaration of a layer with its call `op`, as Keras 3 has both.
+    /// The declaration of a layer and its call `op` in Keras 3.
     pub(super) fn modern_call(&self, scope: &Scope<'m>, id: LayerId, op: OpId) -> Result<Modern<'m>, Problem> {
         let (layer, op) = (&self.module[id], &scope.func[op]);
         let operands: Vec<Type> = op.operands.iter().map(|x| scope.func[*x].ty.clone()).collect();
@@ -45,7 +45,7 @@ impl<'m> Exporter<'m> {
         Ok(modern)
     }
 
-    /// The declaration of a layer as an archive has it: that which all its calls have in common.
+    /// The declaration of a layer in an archive: it must fit all calls of the layer.
     pub(super) fn modern(&self, scope: &Scope<'m>, id: LayerId) -> Result<Cow<'m, Layer>, Problem> {
         if !tensorflow::is_operation(&self.module[id].class) {
             return Ok(self.declaration(id));
@@ -70,7 +70,7 @@ impl<'m> Exporter<'m> {
         }
     }
 
-    /// Whether the function is written as a Sequential model, in which Keras 3 has layers alone.
+    /// Whether the function is written as a Sequential model, which in Keras 3 holds only layers.
     pub(super) fn is_chain(&self, func: &Func) -> bool {
         let has_operations = || func.layers().iter().any(|id| tensorflow::is_operation(&self.module[*id].class));
         is_chain(self.module, func) && (self.is_old() || !has_operations())

@@ -1,4 +1,4 @@
-//! What a message says of tensors that netc does not know enough of.
+//! Messages about tensors of unknown type.
 
 use netc_ir::{Func, Module, OpId, OpKind, Type, ValueId};
 
@@ -29,7 +29,7 @@ pub(super) fn maker(module: &Module, name: &str) -> Option<(String, String)> {
     None
 }
 
-/// The op that reads known types alone and gives one that is not, from which `value` comes; or the parameter.
+/// The first op before `value` whose operands have known types and whose result does not; or the parameter.
 fn first_unknown(func: &Func, mut value: ValueId) -> Result<OpId, usize> {
     loop {
         let Some(op) = func.producer(value) else {

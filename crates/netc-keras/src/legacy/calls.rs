@@ -1,4 +1,4 @@
-//! Calls of layers of before Keras 3, as Keras 3 makes them.
+//! Layer calls of older Keras, converted to those of Keras 3.
 
 use std::borrow::Cow;
 
@@ -8,13 +8,13 @@ use super::old_call::{self, BARE};
 use super::tensorflow::{self, NoTwin};
 use super::{Era, modern};
 
-/// A declaration and a call of it, as Keras 3 has them.
+/// A layer's declaration and call in Keras 3.
 pub(crate) struct Modern<'a> {
     pub(crate) layer: Cow<'a, Layer>,
     pub(crate) call: Cow<'a, Attrs>,
 }
 
-/// Layers that Keras 2 calls with the states they begin from in one list with the sequence.
+/// Layers that Keras 2 calls with a list of the sequence and the initial states.
 pub(super) const RECURRENT: &[&str] = &[
     "keras.Bidirectional",
     "keras.ConvLSTM1D",
@@ -26,7 +26,7 @@ pub(super) const RECURRENT: &[&str] = &[
     "keras.SimpleRNN",
 ];
 
-/// Keys of calls and configurations for the constants of a recurrent layer.
+/// Keys for the constants of a recurrent layer, in calls and configurations.
 const CONSTANTS: &[&str] = &["constants", "num_constants"];
 
 /// Whether the class is one of recurrent layers.
@@ -43,7 +43,7 @@ pub(super) fn of_sequence(built: &Attr) -> Attr {
     }
 }
 
-/// The declaration `layer` with its call `call` on tensors of the types `operands`, as Keras 3 has both.
+/// What Keras 3 has for the declaration `layer` and its call `call` on operands of these types.
 pub(crate) fn modern_call<'a>(
     layer: &'a Layer,
     call: &'a Attrs,
@@ -61,13 +61,13 @@ pub(crate) fn modern_call<'a>(
     Ok(Modern { layer: modern(layer, era), call: Cow::Owned(call) })
 }
 
-/// The call of a layer that is no operation of TensorFlow, as Keras 3 makes it.
+/// The Keras 3 call of a layer that is not an operation of TensorFlow.
 pub(super) fn layer_call(layer: &Layer, call: &Attrs) -> Result<Attrs, String> {
     let call = if RECURRENT.contains(&&*layer.class) { recurrent(layer, call)? } else { call.clone() };
     Ok(plain(call))
 }
 
-/// The call with its constants as they are.
+/// The call with its constants unchanged.
 fn plain(mut call: Attrs) -> Attrs {
     call.remove(BARE);
     if let Some(args) = call.get("args").map(without_marks) {
@@ -87,7 +87,7 @@ fn without_marks(tree: &Attr) -> Attr {
     }
 }
 
-/// The call of a recurrent layer, with the states that it begins from in an argument of their own.
+/// The call of a recurrent layer, with its initial states as a separate argument.
 fn recurrent(layer: &Layer, call: &Attrs) -> Result<Attrs, String> {
     let (mut call, config) = (call.clone(), layer.config.get("config"));
     let mut named = call.get("kwargs").and_then(Attr::as_map).cloned().unwrap_or_default();
@@ -111,7 +111,7 @@ fn recurrent(layer: &Layer, call: &Attrs) -> Result<Attrs, String> {
     Ok(call.with("kwargs", named))
 }
 
-/// Whether there is nothing but tensors in an argument.
+/// Whether an argument contains only tensors.
 fn is_of_tensors(argument: &Attr) -> bool {
     match argument {
         Attr::Operand(_) => true,
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn initial_states_have_an_argument_of_their_own() {
+    fn initial_states_become_an_argument() {
         let null = Attrs::new().with("initial_state", Attr::Null).with("constants", Attr::Null);
         for (class, kwargs) in [("LSTM", Attrs::new()), ("ConvLSTM2D", Attrs::new()), ("Bidirectional", null)] {
             let call = called(class, Attrs::new(), vec![tensors(0..3)], kwargs).unwrap();
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn other_lists_of_tensors_stay() {
+    fn other_lists_of_tensors_are_unchanged() {
         let call = called("Add", Attrs::new(), vec![tensors(0..3)], Attrs::new()).unwrap();
         assert_eq!(call.get("args"), Some(&Attr::List(vec![tensors(0..3)])));
     }

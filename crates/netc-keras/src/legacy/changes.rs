@@ -53,7 +53,7 @@ pub fn changes(module: &Module) -> Vec<String> {
     changes
 }
 
-/// Says that operations of TensorFlow are those of Keras 3 there.
+/// Notes that operations of TensorFlow became operations of Keras 3.
 fn operations(module: &Module) -> Option<String> {
     let mut named = module.layers.iter().filter(|layer| tensorflow::is_operation(&layer.class));
     let first = named.next()?;
@@ -64,7 +64,7 @@ fn operations(module: &Module) -> Option<String> {
     Some(format!("`{}` is written as the operation of `keras.ops` that computes the same{others}", first.class))
 }
 
-/// Says what Keras 3 needs to load bytecode.
+/// Notes what Keras 3 needs to load bytecode.
 fn functions(module: &Module) -> Option<String> {
     let has_bytecode = |layer: &&Layer| {
         let modern = modern(layer, Era::Before3);

@@ -1,4 +1,4 @@
-//! The graph of a model that a wrapper has in its configuration, with its calls as Keras 3 writes them.
+//! The graph of a model inside a wrapper's configuration, with its calls converted to Keras 3.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::call::{Call, tensor_object};
 use crate::export::fill;
 use crate::names::dialect_class;
 
-/// The `layers` of a model of Keras 2. A call that Keras 3 does not have stays as it is: see [`has_old_calls`].
+/// The `layers` of a model of Keras 2. Calls unknown to Keras 3 are left unchanged: see [`has_old_calls`].
 pub(super) fn modern_layers(layers: &Attr) -> Attr {
     let objects = layers.as_list().unwrap_or_default();
     let is_model = |object: &&Attr| object.get("class_name").and_then(Attr::as_str).is_some_and(is_graph);

@@ -1,4 +1,4 @@
-//! The groups of weights in archives of before Keras 3.1, as later ones call them.
+//! Converts the groups of weights in archives from before Keras 3.1 to the current names.
 //!
 //! Since 2.15 the layers of a model are in `layers`. Until then they were in `_layer_checkpoint_dependencies`, where until
 //! 2.13 a layer with weights counted twice. Until Keras 3.0 the projections of an attention had private names alone.
@@ -17,7 +17,7 @@ use crate::weights::take_below;
 /// The key of the layers of a model until Keras 2.14.
 const DEPENDENCIES: &str = "_layer_checkpoint_dependencies";
 
-/// Whether a module with these attributes is of a Keras whose archives have other groups.
+/// Whether a module with these attributes is from a Keras with older group names.
 pub(crate) fn has_older_groups(module: &Attrs) -> bool {
     let version = version(module);
     version.is_some_and(|version| version < (3, 1))
@@ -29,7 +29,7 @@ fn version(module: &Attrs) -> Option<(u32, u32)> {
     Some((numbers.next()?, numbers.next()?))
 }
 
-/// Gives the weights of the model `object`, in a file of a module with these attributes, the groups that they have since
+/// Moves the weights of the model `object`, in a file of a module with these attributes, to the groups used since
 /// Keras 3.1.
 pub(crate) fn with_new_groups(object: &Attr, datasets: &mut BTreeMap<String, Variable>, module: &Attrs) {
     let (Some(object), true) = (object.as_map(), has_older_groups(module)) else { return };
@@ -82,7 +82,7 @@ impl Renamer<'_> {
     }
 }
 
-/// The place in an archive of before Keras 3.1 of a weight at `place` in the group of a layer.
+/// Where an archive from before Keras 3.1 has the weight at `place` in a layer's group.
 pub(crate) fn older_place(class: &str, config: &Attrs, era: Era, place: &str) -> String {
     for part in parts(class, config, era) {
         let below = place.strip_prefix(part.group.as_str()).and_then(|rest| rest.strip_prefix('/'));
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
     use crate::h5read::Bytes;
 
-    /// Only layers say in a configuration whether they are trained.
+    /// Only the configurations of layers have `trainable`.
     fn object(class: &str, config: Attrs) -> Attr {
         let config = config.with("trainable", true);
         Attr::Map(Attrs::new().with("class_name", class).with("config", config))

@@ -22,10 +22,10 @@ struct Key {
     without: Without,
 }
 
-/// For which values of a key the layer computes the same without it.
+/// When a layer computes the same without a key.
 #[derive(Clone, Copy)]
 enum Without {
-    /// All: it is for training, or does not change what is computed.
+    /// For any value: it is for training, or does not change the result.
     Any,
     /// For null.
     Null,
@@ -33,9 +33,9 @@ enum Without {
     False,
     /// For false. Keras 2 takes it where it is true.
     Unsaid,
-    /// For one in each entry.
+    /// If all entries are 1.
     Ones,
-    /// For channels in the last place.
+    /// For `channels_last`.
     ChannelsLast,
 }
 
@@ -115,10 +115,10 @@ impl Without {
     }
 }
 
-/// The module as one of tf.keras 2.15, which it is already if it is of before Keras 3.
+/// The module as one of tf.keras 2.15. A module of older Keras is returned unchanged.
 ///
 /// # Errors
-/// A layer that Keras 2 does not have, or that it computes otherwise.
+/// A layer that Keras 2 does not have or computes differently.
 pub(crate) fn as_keras_2(module: &Module) -> Result<Cow<'_, Module>, Problem> {
     if Era::of(&module.attrs) == Era::Before3 {
         return Ok(Cow::Borrowed(module));
@@ -164,7 +164,7 @@ pub(crate) fn as_keras_2(module: &Module) -> Result<Cow<'_, Module>, Problem> {
     Ok(Cow::Owned(older))
 }
 
-/// Whether TensorFlow takes the name for a scope.
+/// Whether TensorFlow accepts the name as a scope.
 fn is_scope(name: &str) -> bool {
     let is_first = |c: char| c.is_ascii_alphanumeric() || c == '.';
     name.starts_with(is_first) && name.chars().all(|c| is_first(c) || "_\\/>-".contains(c))
@@ -216,17 +216,17 @@ fn option(object: &Attrs) -> Option<&str> {
     config.iter().find(says).map(|(key, _)| &**key)
 }
 
-/// What a key of a configuration says to Keras 2.
+/// What a key of a configuration means for Keras 2.
 pub(super) enum Said {
-    /// Nothing: the layer computes the same without it.
+    /// It can be dropped: the layer computes the same without it.
     Nothing,
-    /// What it says to Keras 3.
+    /// The same as for Keras 3.
     Known,
-    /// Something that Keras 2 does not know.
+    /// Keras 2 does not support this value.
     Unknown,
 }
 
-/// What `key` = `value` of a layer of the class says to tf.keras 2.15.
+/// What `key` = `value` in a layer of the class means for tf.keras 2.15.
 pub(super) fn said(class: &str, key: &str, value: &Attr) -> Said {
     let key = KEYS.iter().find(|it| it.name == key && (it.of.is_empty() || it.of.contains(&class)));
     match key {
@@ -247,7 +247,7 @@ fn arguments(class: &str) -> &'static [&'static str] {
     }
 }
 
-/// The calls of a function as Keras 2 makes them.
+/// Converts the calls of a function to those of Keras 2.
 fn old_calls(func: &Func, module: &Module) -> Result<Vec<(OpId, SourceOp)>, Problem> {
     let mut calls = Vec::new();
     for (id, op) in func.ops() {
@@ -301,7 +301,7 @@ fn old_calls(func: &Func, module: &Module) -> Result<Vec<(OpId, SourceOp)>, Prob
     Ok(calls)
 }
 
-/// The operations that TensorFlow has for integers too.
+/// Operations that TensorFlow also computes for integers.
 const OF_INTEGERS: &[&str] =
     &["Absolute", "Add", "Maximum", "Minimum", "Multiply", "Negative", "Relu", "Square", "Subtract"];
 
@@ -315,7 +315,7 @@ fn check_types(func: &Func, op: &Op, operation: &Twin) -> Result<(), String> {
     Err(format!("Keras 3 converts the types of what `{}` reads, and TensorFlow does not", operation.class))
 }
 
-/// Layers that give floats for integers in Keras 2 too.
+/// Layers that return floats for integers in Keras 2 too.
 const CAST: &[&str] = &[
     "keras.CategoryEncoding",
     "keras.CenterCrop",
@@ -379,7 +379,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn new_keys_that_say_nothing_are_told_apart_from_those_that_do() {
+    fn only_new_keys_without_effect_are_dropped() {
         let ones = |list: &[i64]| Attr::List(list.iter().map(|n| Attr::from(*n)).collect());
         for (class, key, value, expected) in [
             ("LSTM", "zero_output_for_mask", Attr::Bool(false), "nothing"),

@@ -30,7 +30,7 @@ fn bytecode(function: &Attr) -> Attr {
     Attrs::new().with("class_name", "__lambda__").with("config", config).into()
 }
 
-/// Whether the modern configuration has bytecode.
+/// Whether the Keras 3 configuration has bytecode.
 pub(super) fn has_bytecode(config: &Attrs) -> bool {
     FUNCTIONS.iter().filter_map(|key| config.get(key)).any(is_bytecode)
 }
@@ -39,7 +39,7 @@ fn is_bytecode(function: &Attr) -> bool {
     function.get("class_name").and_then(Attr::as_str) == Some("__lambda__")
 }
 
-/// Why Keras 3 cannot load the modern configuration.
+/// Why Keras 3 cannot load the converted configuration.
 pub(super) fn refused(config: &Attrs) -> Option<String> {
     if config.get("mask").is_some_and(|mask| !mask.is_null()) {
         return Some("Keras 3 reads no function that makes the mask of a `Lambda`".into());
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn bytecode_is_an_object_and_nothing_is_said_about_it() {
+    fn bytecode_becomes_an_object_without_a_note() {
         let modern = modern(&declared(function(Attr::Null), "lambda"));
         assert_eq!(modern.iter().map(|(key, _)| &**key).collect::<Vec<_>>(), ["name", "function"]);
         assert_eq!(code(&modern), Some(&"4wE=".into()));
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_function_that_has_a_name_keeps_it() {
+    fn named_functions_keep_their_names() {
         let modern = modern(&declared("sin".into(), "function"));
         assert_eq!(modern.get("function"), Some(&"sin".into()));
         assert!(!has_bytecode(&modern));

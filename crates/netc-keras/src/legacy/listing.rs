@@ -49,7 +49,7 @@ fn by_number(place: &Name) -> Listed {
 
 /// The places of the weights that a file lists.
 pub(crate) struct Places {
-    /// That of each weight, in the order of the list.
+    /// The place of each weight, in the order of the list.
     pub(crate) of_listed: Vec<Name>,
     /// Other places of some weights, with the first.
     pub(crate) twice: Vec<(Name, Name)>,
@@ -88,13 +88,13 @@ fn holds_layers(config: &Attrs, era: Era, names: &[&str]) -> bool {
     !names.is_empty() && (may_hide || !names.iter().all(is_own))
 }
 
-/// Classes whose weights are listed in another order when they are integers or have adapters of low rank.
+/// Classes that list their weights in a different order when quantised or with LoRA adapters.
 const QUANTIZED: &[&str] = &["keras.Dense", "keras.EinsumDense", "keras.Embedding"];
 
 /// The weights of those in the order in which a `.keras` file has them. It has none of adapters: the kernel is the sum.
 const QUANTIZED_WEIGHTS: [&str; 5] = ["kernel", "embeddings", "bias", "kernel_scale", "embeddings_scale"];
 
-/// The places of the weights of a layer of integers or with adapters, by their names. `None` if it has others.
+/// The places of the weights of a quantised or LoRA layer, by their names. `None` if it has others.
 fn of_quantized(names: &[&str]) -> Option<Vec<Name>> {
     let last = |name: &str| name.rsplit('/').next().unwrap_or_default().trim_end_matches(":0").to_string();
     let last: Vec<String> = names.iter().map(|name| last(name)).collect();
@@ -191,7 +191,7 @@ fn innermost(class: &str, config: &Attrs, era: Era, group: &str, groups: &mut Ve
     }
 }
 
-/// Lists the weights of layers.
+/// Lists the weights of layers in Keras's order.
 struct Lister<'a> {
     era: Era,
     /// How many weights a layer makes itself that [`own`] does not know, by its group with a slash, and its class.
@@ -220,7 +220,7 @@ impl Lister<'_> {
         for weight in trained.into_iter().chain(others) {
             let is_again = twice.iter().any(|(_, place)| *place == weight.place);
             match listed.iter_mut().find(|other| is_again && other.place == weight.place) {
-                // The layer that makes it knows best.
+                // The layer that makes the weight decides.
                 Some(other) if self.era == Era::Keras3 => other.trained = weight.trained,
                 Some(_) => {}
                 None => listed.push(weight),
@@ -298,7 +298,7 @@ impl Lister<'_> {
     }
 }
 
-/// Whether the layer has other weights than its class: those of integers, or of low rank besides.
+/// Whether the layer's weights are not those of its class: it is quantised or has LoRA adapters.
 fn is_quantized(config: &Attrs) -> bool {
     let says = |key| config.get(key).is_some_and(|value| !value.is_null());
     let policy = config.get("dtype").and_then(|dtype| dtype.get("class_name")).and_then(Attr::as_str);

@@ -1,10 +1,10 @@
-//! Losses and metrics that a model of Keras 2 adds by itself (`add_loss`, `add_metric`): layers that no output needs.
+//! Losses and metrics that a model of Keras 2 adds with `add_loss` and `add_metric`: layers that no output needs.
 
 use netc_ir::{Func, LayerId, Module, Name, OpId};
 
 use super::Era;
 
-/// The classes of the layers that Keras 2 makes of them.
+/// The layer classes that Keras 2 uses for them.
 const CLASSES: &[&str] = &["keras.AddLoss", "keras.AddMetric"];
 
 fn adds(module: &Module, layer: Option<LayerId>) -> bool {

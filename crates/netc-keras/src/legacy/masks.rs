@@ -13,7 +13,7 @@ use crate::error::Problem;
 use crate::lower::{has_tensors, makes_mask, makes_masks, passes_mask, reads_masks_in_keras_2};
 use crate::order::run_order;
 
-/// More ops than are looked at, where nested models are applied many times.
+/// The most ops to look at, since nested models may be applied many times.
 const MAX_OPS: usize = 1 << 20;
 
 const MERGES: &[&str] = &["Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "Subtract"];
@@ -21,7 +21,7 @@ const MERGES: &[&str] = &["Add", "Average", "Concatenate", "Maximum", "Minimum",
 /// Merges of Keras 3 whose numbers depend on the masks of their inputs.
 const HEED_MASKS: &[&str] = &["Maximum", "Minimum", "Multiply"];
 
-/// Layers that give back the tensor that they are called with.
+/// Layers that return their input tensor.
 const GIVE_BACK: &[&str] = &[
     "ActivityRegularization",
     "AlphaDropout",
@@ -33,11 +33,11 @@ const GIVE_BACK: &[&str] = &[
     "SpatialDropout3D",
 ];
 
-/// Layers that attach a mask in one of the two, or may.
+/// Layers that may attach a mask in only one of the two.
 const ATTACH_OTHERWISE: &[&str] =
     &["Normalization", "Permute", "Rescaling", "Reshape", "TimeDistributed", "UnitNormalization"];
 
-/// Layers of one tensor that compute with its mask.
+/// Layers of one tensor whose result depends on its mask.
 const READ: &[&str] = &[
     "Bidirectional",
     "ConvLSTM1D",
@@ -67,9 +67,9 @@ pub(crate) fn same_in_both(module: &Module, func: FuncId) -> Result<(), Problem>
 /// The masks of one tensor in both.
 #[derive(Clone, PartialEq, Eq)]
 enum Mask {
-    /// The same, by number.
+    /// The same mask, by number.
     Same(usize),
-    /// Not the same, behind the layer.
+    /// Different masks, after this layer.
     Differs(String),
 }
 

@@ -14,7 +14,7 @@ const CONSTANT: &str = "_CONSTANT_VALUE";
 /// The attribute of a call whose one tensor is not in a list, of a layer that does not say so by its class.
 pub(crate) const BARE: &str = "bare";
 
-/// Whether the entry is a call of before Keras 3, which may be a dict of tensors.
+/// Whether the entry is a call of older Keras, which may be a dict of tensors.
 pub(crate) fn is_old(node: &Attr, era: Era) -> bool {
     let is_new =
         || node.get("args").is_some_and(|a| !is_leaf(a)) && node.get("kwargs").is_some_and(|k| k.as_map().is_some());
@@ -49,7 +49,7 @@ pub(crate) fn read(node: &Attr, class: &str, place: &str) -> Result<Call, Proble
 
 struct Reader<'p> {
     tensors: Vec<TensorRef>,
-    /// The arguments that have names. Each tensor has them all; Keras takes those of the last.
+    /// The keyword arguments. Each tensor has them all; Keras uses those of the last.
     named: Attrs,
     place: &'p str,
 }
@@ -168,13 +168,13 @@ mod tests {
     }
 
     #[test]
-    fn one_tensor_is_in_a_list_of_its_own() {
+    fn a_single_tensor_is_in_a_list() {
         let call = check("keras.Dense", r#"[["x", 0, 0, {}]]"#, r#"["$0"]"#);
         assert_eq!(call.attrs.get(BARE), None);
     }
 
     #[test]
-    fn one_tensor_without_a_list_is_told_apart() {
+    fn a_single_tensor_without_a_list_is_bare() {
         let call = check("custom.Own", r#"["x", 0, 0, {}]"#, r#"["$0"]"#);
         assert_eq!(call.attrs.get(BARE), Some(&Attr::Bool(true)));
     }
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn tensors_in_named_arguments_are_found_wherever_they_are() {
+    fn tensors_in_keyword_arguments_are_found_at_any_depth() {
         let slices = r#"["x", 0, 0, {"slice_spec": [{"start": null, "stop": ["n", 0, 0], "step": null}, 0]}]"#;
         let call = check("tf.__operators__.getitem", slices, r#"["$0"]"#);
         assert_eq!(call.tensors.iter().map(|t| &*t.layer).collect::<Vec<_>>(), ["x", "n"]);

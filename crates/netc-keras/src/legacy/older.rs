@@ -16,7 +16,7 @@ pub(crate) const KERAS_2: &str = "2.15.0";
 pub(crate) enum Reader {
     /// tf.keras 2.15, which refuses keys that it does not know.
     Keras2,
-    /// TensorFlow.js, which passes over them. Its own table says what it does not compute.
+    /// TensorFlow.js, which ignores them. Its own table says what it does not compute.
     TensorFlowJs,
 }
 
@@ -56,7 +56,7 @@ fn object(modern: &Attrs, reader: Reader) -> Result<Attrs, String> {
                 "class_name" | "module" | "registered_name" | "shared_object_id" | "build_config" | "compile_config",
                 _,
             ) => {}
-            // What a user's class makes of its configuration is its own.
+            // A user's class may have any keys.
             ("config", Attr::Map(config)) if is_users(modern, class) => {
                 let mut config = config.clone();
                 if let Some(dtype) = config.get("dtype").map(policy_name) {
@@ -71,7 +71,7 @@ fn object(modern: &Attrs, reader: Reader) -> Result<Attrs, String> {
     Ok(older)
 }
 
-/// Whether the object is of a class of a user's.
+/// Whether the object is of a user-defined class.
 fn is_users(object: &Attrs, class: &str) -> bool {
     if is_legacy(object) { !classes::is_known(class, Era::Keras3) } else { !is_own(object) }
 }
@@ -95,7 +95,7 @@ fn configuration(class: &str, modern: &Attrs, reader: Reader) -> Result<Attrs, S
         older.set(renamed.map_or_else(|| key.clone(), Into::into), value);
     }
     if class == "MultiHeadAttention" && reader == Reader::Keras2 {
-        // Where Keras 2 is told no shapes, it builds the layer when that is called.
+        // Without a shape, Keras 2 builds the layer when it is called.
         ["query_shape", "key_shape", "value_shape"].into_iter().for_each(|key| older.set(key, Attr::Null));
     }
     if class == "Bidirectional" && is_mirrored(&older) {
@@ -173,7 +173,7 @@ pub(crate) fn with_named_functions(layer: &Layer) -> Cow<'_, Layer> {
     Cow::Owned(Layer { config: layer.config.clone().with("config", named), ..layer.clone() })
 }
 
-/// The name under which files that say no packages have a function of a user.
+/// The name of a user's function in files without package names.
 fn function_name(value: &Attr) -> Option<Attr> {
     let text = |key| value.get(key).and_then(Attr::as_str);
     let function = text("config").filter(|_| text("class_name") == Some("function"))?;

@@ -33,7 +33,7 @@ pub(super) struct Part {
     pub(super) config: Attrs,
 }
 
-/// Whether a configuration lets the layer be trained.
+/// Whether the layer with this configuration is trainable.
 pub(crate) fn trains(config: &Attrs) -> bool {
     config.get("trainable").and_then(Attr::as_bool) != Some(false)
 }
@@ -47,7 +47,7 @@ pub(crate) fn is_model(class: &str, config: &Attrs) -> bool {
             || config.get("input_layers").is_some() && config.get("output_layers").is_some())
 }
 
-/// Classes of Keras's whose weights netc does not know: they may have any.
+/// Keras classes whose weights netc does not know.
 const UNKNOWN: &[&str] = &[
     "keras.DenseFeatures",
     "keras.FlaxLayer",
@@ -86,7 +86,7 @@ pub(super) fn own(class: &str, config: &Attrs) -> Option<Vec<Own>> {
         "LayerNormalization" | "GroupNormalization" => norm().collect(),
         "RMSNormalization" => vec![trained("scale")],
         "LayerScale" => vec![trained("gamma")],
-        // It takes both from its configuration, or learns them.
+        // Both are in its configuration, or learned by `adapt`.
         "Normalization" if config.get("mean").is_some_and(|mean| !mean.is_null()) => Vec::new(),
         "Normalization" => vec![kept("mean"), kept("variance"), kept("count")],
         "Embedding" => vec![trained("embeddings")],
@@ -109,7 +109,7 @@ pub(super) fn own(class: &str, config: &Attrs) -> Option<Vec<Own>> {
         | "Conv2DTranspose" | "Conv3DTranspose" | "DepthwiseConv1D" | "DepthwiseConv2D" => {
             [trained("kernel")].into_iter().chain(bias).collect()
         }
-        // It keeps the kernel of its layer as its own too.
+        // It also keeps its layer's kernel as an attribute.
         "SpectralNormalization" => {
             vec![Own { same_as: Some("layer/vars/0"), ..trained("kernel") }, kept("vector_u")]
         }
@@ -175,7 +175,7 @@ fn projections(class: &str, config: &Attrs) -> Vec<Part> {
     .collect()
 }
 
-/// The layer that is declared at `key` of a configuration.
+/// The layer at `key` of a configuration.
 fn of_config(config: &Attrs, key: &str, group: &str, prefix: &str, era: Era) -> Option<Part> {
     let object = config.get(key).and_then(Attr::as_map)?;
     let class = dialect_class(object, era);

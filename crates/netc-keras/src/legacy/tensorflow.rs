@@ -12,7 +12,7 @@ use netc_ir::{Attr, Attrs, ElemType, Layer, Name, Type};
 use super::old_call;
 use crate::names::dtype_name;
 
-/// The classes of layers that Keras 2 makes of operations.
+/// The layer classes that Keras 2 uses for operations.
 const LAYERS: &[&str] = &["SlicingOpLambda", "TFOpLambda"];
 
 /// The dialect's name for the class of a layer that is an operation of TensorFlow: `tf.nn.relu`.
@@ -28,12 +28,12 @@ pub(crate) fn is_operation(class: &str) -> bool {
     class.starts_with("tf.")
 }
 
-/// Why a call of an operation is none of `keras.ops`.
+/// Why `keras.ops` has no equivalent of a call.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NoTwin {
     /// `keras.ops` has no operation that computes the same.
     Operation,
-    /// It has one, but not with this.
+    /// It has one, but not with this argument.
     With(String),
 }
 
@@ -41,9 +41,9 @@ pub(crate) enum NoTwin {
 pub(super) struct Twin {
     /// What TensorFlow calls it, without `tf.`.
     pub(super) of: &'static str,
-    /// Where Keras 3 has it: a module of `keras.src.ops`.
+    /// Its module in `keras.src.ops`.
     module: &'static str,
-    /// Its class there.
+    /// Its class in that module.
     pub(super) class: &'static str,
     /// The names of its arguments after the first in TensorFlow, if a call of Keras 3 can be one of TensorFlow.
     pub(super) more: Option<&'static [&'static str]>,
@@ -83,14 +83,14 @@ pub(super) fn back(class: &str) -> Option<&'static Twin> {
 /// The arguments of a call of TensorFlow's, on their way into a declaration of Keras 3 and its call.
 struct Mapping<'a> {
     first: Option<&'a Attr>,
-    /// Those with names that are not moved yet.
+    /// The keyword arguments that are not moved yet.
     named: Vec<(&'a str, &'a Attr)>,
     operands: &'a [Type],
-    /// What the type of constants is: that of the tensors.
+    /// The type of constants, which is that of the tensors.
     elem: Option<ElemType>,
     args: Vec<Attr>,
     config: Attrs,
-    /// Another class of the same module, where the arguments ask for it.
+    /// Another class of the same module, if the arguments require it.
     instead: Option<&'static str>,
 }
 
@@ -98,14 +98,14 @@ impl<'a> Mapping<'a> {
     fn new(call: &'a Attrs, operands: &'a [Type]) -> Self {
         let first = call.get("args").and_then(Attr::as_list).and_then(<[Attr]>::first);
         let named = call.get("kwargs").and_then(Attr::as_map).into_iter().flat_map(Attrs::iter);
-        // What the ops of a TensorFlow graph are called has no meaning.
+        // The names of TensorFlow ops do not matter.
         let named = named.filter(|(key, value)| &**key != "name" && !value.is_null());
         let named = named.map(|(key, value)| (&**key, value)).collect();
         let elem = operands.first().map(|ty| ty.elem);
         Self { first, named, operands, elem, args: Vec::new(), config: Attrs::new(), instead: None }
     }
 
-    /// Takes the argument called `name`, if the call gives it.
+    /// Removes and returns the argument `name`, if the call has it.
     fn take(&mut self, name: &str) -> Option<&'a Attr> {
         let at = self.named.iter().position(|(key, _)| *key == name)?;
         Some(self.named.remove(at).1)
@@ -122,7 +122,7 @@ impl<'a> Mapping<'a> {
         }
     }
 
-    /// Gives the operation of Keras the first argument.
+    /// Passes the first argument to the Keras operation.
     fn first(&mut self) -> Mapped {
         let first = self.first.ok_or("no arguments in its call")?;
         let value = self.tensor(first)?;
@@ -130,7 +130,7 @@ impl<'a> Mapping<'a> {
         Ok(())
     }
 
-    /// Gives it the argument `name` too.
+    /// Passes the argument `name` to it.
     fn also(&mut self, name: &str) -> Mapped {
         let value = self.require(name)?;
         let value = self.tensor(value)?;
@@ -138,7 +138,7 @@ impl<'a> Mapping<'a> {
         Ok(())
     }
 
-    /// Gives it the list of tensors that is the first argument.
+    /// Passes the first argument, a list of tensors, to it.
     fn list(&mut self) -> Mapped {
         let items = self.first.filter(|first| old_call::constant_of(first).is_none()).and_then(Attr::as_list);
         let items = items.ok_or("a tensor in place of a list")?;
@@ -171,13 +171,13 @@ impl<'a> Mapping<'a> {
         Ok(())
     }
 
-    /// The same with what TensorFlow takes where the call does not give it.
+    /// The same with TensorFlow's default if the call does not give it.
     fn key_or(&mut self, name: &str, key: &str, read: fn(&Attr) -> Option<Attr>, default: impl Into<Attr>) -> Mapped {
         self.config.set(key, default);
         self.key(name, key, read)
     }
 
-    /// The same of an argument that must be given.
+    /// The same for a required argument.
     fn key_of(&mut self, name: &str, key: &str, read: fn(&Attr) -> Option<Attr>) -> Mapped {
         if self.named.iter().all(|(given, _)| *given != name) {
             return Err(format!("no `{name}` in its call"));
@@ -185,7 +185,7 @@ impl<'a> Mapping<'a> {
         self.key(name, key, read)
     }
 
-    /// Takes an argument that has to be `default` where it is given: Keras has no other.
+    /// Removes an argument that must be `default` if given: Keras has no other value.
     fn only(&mut self, name: &str, default: impl Into<Attr>) -> Mapped {
         let default = default.into();
         let is_default =
@@ -196,12 +196,12 @@ impl<'a> Mapping<'a> {
         }
     }
 
-    /// Takes arguments that say nothing of what is computed.
+    /// Removes arguments that do not change the result.
     fn ignore(&mut self, names: &[&str]) {
         self.named.retain(|(name, _)| !names.contains(name));
     }
 
-    /// Refuses tensors of another type: TensorFlow computes something else of them than Keras does.
+    /// Refuses tensors of another type, for which TensorFlow and Keras compute different results.
     fn only_types(&self, is_same: impl Fn(ElemType) -> bool) -> Mapped {
         match self.operands.iter().find(|ty| !is_same(ty.elem)) {
             Some(ty) if ty.elem == ElemType::Any => Err("a tensor of unknown type".into()),
@@ -221,7 +221,7 @@ fn array(value: &Attr, dtype: &str) -> Attr {
     Attrs::new().with("class_name", "__numpy__").with("config", config).into()
 }
 
-/// Whether a list has numbers and lists of numbers alone.
+/// Whether a list has only numbers and lists of numbers.
 fn is_of_numbers(value: &Attr) -> bool {
     match value {
         Attr::List(items) => items.iter().all(is_of_numbers),
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_go_where_keras_has_them() {
+    fn arguments_move_to_their_places_in_keras() {
         let none = Attrs::new;
         check("nn.softmax", none(), "keras.ops.Softmax", none().with("axis", -1), vec![x()]);
         check("nn.gelu", none(), "keras.ops.Gelu", none().with("approximate", false), vec![x()]);
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn slices_are_those_of_keras_3() {
+    fn slices_become_those_of_keras_3() {
         let slice = |start| Attrs::new().with("start", start).with("stop", Attr::Null).with("step", Attr::Null);
         let spec = Attr::List(vec![slice(Attr::Int(1)).into(), Attr::Null]);
         let (_, call) =
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn what_keras_computes_otherwise_is_refused() {
+    fn operations_that_keras_computes_differently_are_refused() {
         let none = Attrs::new;
         assert_eq!(called("nn.local_response_normalization", x(), none(), ElemType::F32), Err(NoTwin::Operation));
         check_refused("math.truediv", none().with("y", 2), ElemType::I32, "a tensor of type i32[2,3]");
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn only_words_name_an_operation() {
+    fn names_of_operations_have_only_words() {
         let class = |function: &str| {
             class_of(
                 &Attrs::new().with("class_name", "TFOpLambda").with("config", Attrs::new().with("function", function)),

@@ -57,7 +57,7 @@ fn conv_lstm(c: &mut Call<'_, '_>, n: usize) -> Lowered {
     results(c, &outputs, states.to_vec())
 }
 
-/// The types of what the layer gives, whose states have these extents.
+/// The result types of the layer whose states have these extents.
 fn result_types(c: &Call<'_, '_>, elem: ElemType, state: Vec<Dim>, length: &Dim) -> Done<Vec<Type>> {
     let mut sequence = state.clone();
     sequence.insert(1, length.clone());

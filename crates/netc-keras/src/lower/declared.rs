@@ -1,4 +1,4 @@
-//! The types of what layers give, of layers that cannot be run as they are.
+//! Result types of layers that netc cannot run.
 
 use netc_ir::{Attr, Dim, ElemType, Layer, Module, Type};
 use netc_pass::LowerError;
@@ -46,7 +46,7 @@ fn known(c: &Call<'_, '_>) -> Option<Vec<Type>> {
                 let [Attr::Int(last)] = extents else { return None };
                 *dims.last_mut()? = Dim::Known(u64::try_from(*last).ok()?);
             }
-            // The type of the scores depends on more.
+            // The type of the scores is not known from this.
             if c.flag_arg(7, "return_attention_scores").ok()? {
                 return None;
             }

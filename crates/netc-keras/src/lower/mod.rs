@@ -106,7 +106,7 @@ fn lower(builder: &mut Builder<'_>, context: OpContext<'_>, era: Era) -> netc_pa
     })
 }
 
-/// Lowers what Keras 3 has for a call of a layer of before.
+/// Lowers the Keras 3 equivalent of an older layer's call.
 fn lower_modern(builder: &mut Builder<'_>, context: OpContext<'_>, layer: &Layer, era: Era) -> netc_pass::Lowered {
     let own = &context.op.name;
     let unsupported = |what: String, types| LowerError::Unsupported { class: own.clone(), what, types };
@@ -138,7 +138,7 @@ fn lower_modern(builder: &mut Builder<'_>, context: OpContext<'_>, layer: &Layer
     })
 }
 
-/// Whether a layer of the class leaves the mask of its one tensor on its result.
+/// Whether a layer of the class passes its input's mask to its result.
 pub(crate) fn passes_mask(class: &str, config: Option<&Attr>) -> bool {
     match class.strip_prefix("keras.") {
         Some("LSTM" | "GRU" | "SimpleRNN" | "RNN" | "Bidirectional") => {

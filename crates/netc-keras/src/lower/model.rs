@@ -16,14 +16,14 @@ struct Inner<'o> {
     name: &'o str,
     class: Name,
     object: &'o Attrs,
-    /// The group of its weights in that of the model.
+    /// The group of its weights, relative to the model's.
     group: String,
 }
 
 /// More calls of layers than a model in a wrapper has. Bounds what models that are called twice in one another grow to.
 const MAX_CALLS: usize = 1 << 12;
 
-/// The number of calls of layers that computing what a configuration has in it takes.
+/// The number of layer calls in a model with this configuration.
 fn calls(config: &Attrs) -> usize {
     let of_object = |object: &Attr| {
         let config = object.get("config").and_then(Attr::as_map);
@@ -35,7 +35,7 @@ fn calls(config: &Attrs) -> usize {
     layers.iter().chain(wrapped).fold(0, |sum, object| sum.saturating_add(of_object(object)))
 }
 
-/// The values that the calls of layers give, by layer and call.
+/// The results of calls, by layer and call.
 type Values = BTreeMap<(Name, usize), Vec<ValueId>>;
 
 impl Call<'_, '_> {
@@ -133,7 +133,7 @@ impl Call<'_, '_> {
                 let context = OpContext { op: &op, layer: Some(&layer), operands, masks: &[] };
                 KerasDialect.lower(self.b, context).map_err(|error| {
                     let LowerError::Unknown { class } = error else {
-                        // What is known of its results is not of the model's.
+                        // The known result types belong to the wrapper, not to this layer.
                         return error.giving(Vec::new());
                     };
                     self.unsupported(format!("the layer `{class}` in it,"))
@@ -157,7 +157,7 @@ fn layers(config: &Attrs, era: Era) -> Vec<Inner<'_>> {
     layers
 }
 
-/// The values that the tensors are; none if one is not computed yet.
+/// The values of the tensors; `None` if one is not computed yet.
 fn operands(values: &Values, tensors: &[TensorRef]) -> Option<Vec<ValueId>> {
     let value = |tensor: &TensorRef| values.get(&(tensor.layer.clone(), tensor.node))?.get(tensor.tensor).copied();
     tensors.iter().map(value).collect()

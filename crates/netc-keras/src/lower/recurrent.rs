@@ -206,7 +206,7 @@ fn kept(
 /// What a recurrent layer is called with.
 pub(super) struct Sequence {
     pub(super) x: ValueId,
-    /// What it starts from, as the call groups it; nothing where it starts from zeros.
+    /// The initial states, grouped as in the call; empty if they are zeros.
     pub(super) states: Vec<Vec<ValueId>>,
     pub(super) mask: Option<ValueId>,
 }
@@ -228,7 +228,7 @@ pub(super) fn sequence(c: &mut Call<'_, '_>) -> Done<Sequence> {
     Ok(Sequence { x, states, mask })
 }
 
-/// Refuses a layer that goes on from the states that its last call left.
+/// Refuses a stateful layer, whose result depends on earlier calls.
 pub(super) fn stateless(c: &Call<'_, '_>) -> Done {
     match c.flag("stateful", false)? {
         true => Err(c.unsupported("`stateful`: what it computes depends on what it was given before,")),

@@ -30,7 +30,7 @@ fn time_distributed(c: &mut Call<'_, '_>) -> Lowered {
         Some(_) | None => None,
     };
     let results = c.apply("layer", object, Given { x: flat, mask, states: &[] }, &[]);
-    // What is known of the results of the layer is of all steps at once.
+    // The known result types are for all steps at once.
     let results = results.map_err(|error| {
         let LowerError::Unsupported { types, .. } = &error else { return error };
         let types = types.iter().map(|ty| steps_apart(ty, batch, steps)).collect();
@@ -57,7 +57,7 @@ fn steps_apart(ty: &Type, batch: &Dim, steps: &Dim) -> Type {
 struct Given<'s> {
     x: ValueId,
     mask: Option<ValueId>,
-    /// The states that a recurrent layer begins from; none where it begins from zeros.
+    /// The initial states of a recurrent layer; none if they are zeros.
     states: &'s [ValueId],
 }
 

@@ -11,7 +11,7 @@ fn places_of(text: &str) -> Vec<Name> {
 }
 
 #[test]
-fn a_listed_weight_is_read_back_to_its_place() {
+fn listed_weights_are_read_back_to_their_places() {
     let none = Attrs::new();
     let in_turn = Attrs::new().with("layer", layer("GRU"));
     let gated = Attrs::new().with("use_gate", true);
@@ -122,7 +122,7 @@ fn weights_have_the_places_that_keras_3_gives_them() {
     );
 }
 
-/// Only layers say in a configuration whether they are trained.
+/// Only the configurations of layers have `trainable`.
 fn object(class: &str, config: Attrs) -> Attr {
     let config = config.with("trainable", true);
     Attr::Map(Attrs::new().with("class_name", class).with("config", config))
@@ -201,7 +201,7 @@ fn weights_of_layers_in_a_custom_layer_are_not_its_own() {
 }
 
 #[test]
-fn weights_of_integers_and_of_adapters_are_told_by_their_names() {
+fn quantised_and_lora_weights_are_identified_by_name() {
     let of =
         |key: &str, names: &[&str]| places("keras.Dense", &Attrs::new().with(key, 2), Era::Keras3, names).of_listed;
     assert_eq!(of("quantization_config", &["d/bias", "d/kernel", "d/kernel_scale"]).join(" "), "vars/1 vars/0 vars/2");

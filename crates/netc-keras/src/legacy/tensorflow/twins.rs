@@ -31,7 +31,7 @@ const fn nn(class: &'static str) -> (&'static str, &'static str) {
     ("nn", class)
 }
 
-/// The operations that have one. All others are refused by their names.
+/// The operations with an equivalent. All others are refused by name.
 pub(super) const ALL: &[Twin] = &[
     // Of two tensors, element by element.
     both("__operators__.add", numpy("Add"), &["y"], two),
@@ -406,7 +406,7 @@ fn sections(a: &Attr) -> Option<Attr> {
     Some(if places.is_empty() { Attr::Int(1) } else { Attr::List(places) })
 }
 
-/// What is in brackets: an index, or one for each of several axes.
+/// The subscript of a slice: one index, or one for each of several axes.
 fn key(a: &Attr) -> Option<Attr> {
     match a.as_list() {
         Some(items) => items.iter().map(index).collect::<Option<_>>().map(Attr::List),
