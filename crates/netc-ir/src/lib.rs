@@ -16,6 +16,7 @@
 //! ```
 
 pub mod attr;
+pub mod budget;
 pub mod build;
 pub mod call;
 pub mod core_attrs;
@@ -38,6 +39,7 @@ pub mod uses;
 pub mod verify;
 
 pub use attr::{Attr, Attrs, F64};
+pub use budget::{Budget, Exceeded, Resource};
 pub use build::Builder;
 pub use call::{call_symbols, call_types};
 pub use dim::{Bindings, Dim};
