@@ -182,10 +182,12 @@ def cells():
     """Every conversion, and every split, of every model that could be made."""
     conversions, splits = [], []
     for source in SOURCES:
-        for place in places(source.maker):
+        made = places(source.maker)
+        saved = [place for place in made if all((place / name).exists() for name in source.files)]
+        if 4 * len(saved) < len(made):
+            sys.exit(f"{source.name}: {len(saved)} of {len(made)} models were saved; see log.json in {FOLDER / source.maker}")
+        for place in saved:
             files = [place / name for name in source.files]
-            if not all(file.exists() for file in files):
-                continue
             values = json.loads(source.values(place).read_text())
             # TensorFlow.js does not save such an input.
             if source.form == "saved" and values["row"] == "input that no layer reads":

@@ -79,11 +79,13 @@ def make_all(folder, fast):
                 log["not loaded"][f"{values['row']}: {values['text']}, {form}"] = reason(error)
                 for name in FORMS[form]:
                     (place / name).rename(place / f"unloaded_{name}")
-    for path in [] if KERAS_3 else sorted(folder.glob("*/m.h5")):
-        try:
-            convert_to_tfjs(path.parent)
-        except Exception as error:
-            log["not loaded"][f"{path.parent.name}, tfjs"] = reason(error)
+    if not KERAS_3:
+        converter = tfjs_converter()
+        for path in sorted(folder.glob("*/m.h5")):
+            try:
+                convert_to_tfjs(converter, path.parent)
+            except Exception as error:  # Such as two weights of one name.
+                log["not loaded"][f"{path.parent.name}, tfjs"] = reason(error)
     (folder / "log.json").write_text(json.dumps(log, indent=1))
 
 
@@ -132,19 +134,22 @@ def make(place, case, model):
     (place / "values.json").write_text(json.dumps(values))
 
 
-def convert_to_tfjs(place):
-    """Writes the folder `tfjs` as `tensorflowjs_converter` does."""
+def tfjs_converter():
+    """The part of `tensorflowjs_converter` that reads `.h5` files."""
     root = Path(importlib.util.find_spec("tensorflowjs").submodule_search_locations[0])
     # Empty packages: what is in them imports frameworks that this part does without.
     for name, path in (("tensorflowjs", root), ("tensorflowjs.converters", root / "converters")):
         sys.modules[name] = ModuleType(name)
         sys.modules[name].__path__ = [str(path)]
-    from tensorflowjs.converters import keras_h5_conversion
+    return importlib.import_module("tensorflowjs.converters.keras_h5_conversion")
 
+
+def convert_to_tfjs(converter, place):
+    """Writes the folder `tfjs` as `tensorflowjs_converter` does."""
     with h5py.File(place / "m.h5") as file:
-        topology, groups = keras_h5_conversion.h5_merged_saved_model_to_tfjs_format(file)
+        topology, groups = converter.h5_merged_saved_model_to_tfjs_format(file)
     (place / "tfjs").mkdir()
-    keras_h5_conversion.write_artifacts(topology, groups, str(place / "tfjs"))
+    converter.write_artifacts(topology, groups, str(place / "tfjs"))
 
 
 def load_form(place, form):
