@@ -26,3 +26,4 @@ mod signals;
 mod split;
 mod streams;
 mod support;
+mod untrusted;

@@ -228,6 +228,9 @@ pub(crate) struct CheckArgs {
 pub(crate) struct ReproArgs {
     /// A file that netc wrote when a pass failed
     pub(crate) file: PathBuf,
+    /// A folder in which files that it names may be, besides its own; may be repeated
+    #[arg(long = "allow-path", value_name = "DIR")]
+    pub(crate) allowed: Vec<PathBuf>,
 }
 
 #[derive(Args)]
@@ -243,8 +246,8 @@ pub(crate) struct ModelArgs {
 impl ModelArgs {
     /// The model `input`, with the weights that are given for it.
     pub(crate) fn given<'a>(&'a self, input: &'a str) -> Given<'a> {
-        let options = ReadOptions { weights: self.weights.as_deref(), ..ReadOptions::default() };
-        Given { input, options }
+        let given = self.library.given(input);
+        Given { options: ReadOptions { weights: self.weights.as_deref(), ..given.options }, ..given }
     }
 }
 
@@ -253,6 +256,16 @@ pub(crate) struct LayerArgs {
     /// A .nir file that gives layers a meaning, as functions named after their classes; may be repeated
     #[arg(long = "layers", value_name = "FILE")]
     pub(crate) layers: Vec<PathBuf>,
+    /// A folder in which files that a model names may be, besides the model's own; may be repeated
+    #[arg(long = "allow-path", value_name = "DIR")]
+    pub(crate) allowed: Vec<PathBuf>,
+}
+
+impl LayerArgs {
+    /// The model `input`, with its own weights.
+    pub(crate) fn given<'a>(&'a self, input: &'a str) -> Given<'a> {
+        Given { input, options: ReadOptions { allowed: &self.allowed, ..ReadOptions::default() } }
+    }
 }
 
 #[derive(Args, Clone)]

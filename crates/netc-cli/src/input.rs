@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use netc_data::Store;
+use netc_data::{Folders, Store};
 use netc_ir::{Attr, FileId, FuncId, LayerId, MAIN, Module, Name, WeightData, WeightId};
 use netc_keras::ReadOptions;
 use netc_keras::lower::KerasDialect;
@@ -57,12 +57,6 @@ pub(crate) struct Given<'a> {
     pub(crate) options: ReadOptions<'a>,
 }
 
-impl<'a> From<&'a str> for Given<'a> {
-    fn from(input: &'a str) -> Self {
-        Self { input, options: ReadOptions::default() }
-    }
-}
-
 /// Loads the model `input`. What was noticed is left in the model's notes.
 ///
 /// Without an input, passes run on the default architecture, with a note on standard error.
@@ -90,8 +84,8 @@ pub(crate) fn load_or_default(
 }
 
 /// Loads the model and tells the user what was noticed.
-pub(crate) fn load<'a>(given: impl Into<Given<'a>>, dialects: &Dialects) -> Result<Model, CliError> {
-    let model = load_quietly(given.into(), dialects)?;
+pub(crate) fn load(given: Given<'_>, dialects: &Dialects) -> Result<Model, CliError> {
+    let model = load_quietly(given, dialects)?;
     // Nothing is left out where nothing is written.
     let notes = model.notes.iter().filter(|note| !note.ends_with(netc_keras::LEFT_OUT));
     notes.for_each(|note| text::note(note));
@@ -172,16 +166,18 @@ fn load_input(given: Given<'_>, dialects: &Dialects) -> Result<Model, CliError> 
     if input == "-" {
         let mut program = String::new();
         io::stdin().read_to_string(&mut program).map_err(|e| CliError::because("cannot read standard input", e))?;
-        return program_model(&program, Path::new(""), "standard input", "model");
+        let folders = Folders::of_model(Path::new("."), given.options.allowed);
+        return program_model(&program, (Path::new(""), &folders), "standard input", "model");
     }
     if !is_program {
-        return Ok(Model { is_manifest: true, ..manifest::load(path, dialects)? });
+        return Ok(Model { is_manifest: true, ..manifest::load(path, given.options.allowed, dialects)? });
     }
     if let Some(note) = netc_keras::foreign(path) {
         return Err(CliError::input(format!("cannot read `{input}`: {note}")));
     }
     let program = fs::read_to_string(path).map_err(|e| CliError::because(format!("cannot read `{input}`"), e))?;
-    program_model(&program, path.parent().unwrap_or(Path::new("")), input, &stem)
+    let folders = Folders::of_model(path, given.options.allowed);
+    program_model(&program, (path.parent().unwrap_or(Path::new("")), &folders), input, &stem)
 }
 
 fn keras(path: &Path, options: ReadOptions<'_>, stem: String, dialects: &Dialects) -> Result<Model, CliError> {
@@ -214,11 +210,19 @@ fn zoo(name: &str) -> Result<Model, CliError> {
     model(module, name.into(), Vec::new(), name)
 }
 
-/// A program in text. Relative paths of weight files count from the folder of the program.
-fn program_model(program: &str, folder: &Path, place: &str, stem: &str) -> Result<Model, CliError> {
+/// A program in text. Relative paths of weight files count from the folder of the program; the files must be in folders
+/// that are allowed.
+fn program_model(
+    program: &str,
+    (folder, allowed): (&Path, &Folders),
+    place: &str,
+    stem: &str,
+) -> Result<Model, CliError> {
     let mut module = netc_ir::parse(program).map_err(|e| CliError::because(format!("cannot parse `{place}`"), e))?;
     for file in &mut module.files {
-        *file = folder.join(&**file).to_string_lossy().into();
+        let path = folder.join(&**file);
+        allowed.check(&path).map_err(|e| CliError::because(format!("cannot read `{place}`"), e))?;
+        *file = path.to_string_lossy().into();
     }
     netc_ir::verify(&module).map_err(|e| CliError::because(format!("`{place}` breaks the rules of the IR"), e))?;
     model(module, stem.into(), Vec::new(), place)

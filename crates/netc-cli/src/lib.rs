@@ -151,6 +151,6 @@ fn fail(error: &CliError) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let style = text::Styles::for_stderr(io::stderr().is_terminal());
-    let _ = writeln!(io::stderr(), "{}error{}: {}", style.error, style.reset, error.chain());
+    let _ = writeln!(io::stderr(), "{}error{}: {}", style.error, style.reset, text::message(&error.chain()));
     ExitCode::from(error.exit_code())
 }

@@ -20,6 +20,7 @@ mod text;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
+use netc_data::Folders;
 use netc_ir::{
     Attrs, Builder, CallOp, Dim, ElemType, Func, FuncId, Layer, LayerId, Loc, MAIN, Module, Name, OpId, OpKind, Type,
     ValueId, call_types,
@@ -195,12 +196,15 @@ pub(crate) fn verification_json(v: &Verification) -> Value {
 }
 
 /// Loads the chain of stages that the manifest at `path` describes, as one model.
-pub(crate) fn load(path: &Path, dialects: &Dialects) -> Result<Model, CliError> {
+///
+/// Files are in the folder of the manifest, links followed, or in one of those that are `allowed`.
+pub(crate) fn load(path: &Path, allowed: &[PathBuf], dialects: &Dialects) -> Result<Model, CliError> {
     let shown = path.display();
     recover(folder_of(path), Intent::Read)?;
     let text = Text::read(path).map_err(|e| CliError::because(format!("cannot read `{shown}`"), e))?;
     let json = text.json().map_err(|e| CliError::because(format!("`{shown}` is not JSON"), e))?;
-    let reader = Reader { path, folder: path.parent().unwrap_or(Path::new("")), json: &json };
+    let folders = Folders::of_model(path, allowed);
+    let reader = Reader { path, folder: path.parent().unwrap_or(Path::new("")), folders, json: &json };
     let (module, notes) = reader.module(dialects)?;
     let name = json.get("model").and_then(Value::as_str).unwrap_or("model");
     if !is_plain_name(name) {
@@ -220,6 +224,8 @@ fn is_plain_name(name: &str) -> bool {
 struct Reader<'a> {
     path: &'a Path,
     folder: &'a Path,
+    /// Where files may be.
+    folders: Folders,
     json: &'a Value,
 }
 
@@ -350,7 +356,10 @@ impl Reader<'_> {
         if !is_inside(Path::new(file)) {
             return Err(self.error(&place, &format!("a file in the folder of the manifest, found `{file}`")));
         }
-        Ok(self.folder.join(file))
+        let file = self.folder.join(file);
+        let checked = self.folders.check(&file);
+        checked.map_err(|e| CliError::because(format!("cannot read `{}`: {place}", self.path.display()), e))?;
+        Ok(file)
     }
 
     fn main(

@@ -127,11 +127,11 @@ pub(crate) fn run(module: &mut Module, settings: &Settings<'_>, tools: Tools<'_>
 fn report_on(record: &Record, watch: &WatchArgs) {
     let mut err = io::stderr().lock();
     if watch.timing {
-        let _ = write!(err, "{}", record::timing(record));
+        let _ = write!(err, "{}", text::printable(&record::timing(record)));
     }
     let _ = match watch.stats {
-        Some(Stats::Text) => write!(err, "{}", record::stats(record)),
-        Some(Stats::Json) => writeln!(err, "{:#}", record::json(record)),
+        Some(Stats::Text) => write!(err, "{}", text::printable(&record::stats(record))),
+        Some(Stats::Json) => writeln!(err, "{}", text::printable(&format!("{:#}", record::json(record)))),
         None => Ok(()),
     };
     if record.interrupted {

@@ -1,10 +1,11 @@
 //! How numbers, types and tables are written for people.
 
+use std::borrow::Cow;
 use std::env;
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Reset, Style};
-use netc_ir::Type;
+use netc_ir::{Type, is_unprintable};
 use netc_pass::counted;
 pub(crate) use netc_pass::thousands;
 
@@ -29,17 +30,61 @@ impl Styles {
     }
 }
 
-/// Prints a result.
+/// Longer words are cut in the middle where people read them: names come from model files.
+const MAX_WORD: usize = 300;
+
+/// Longer cells of tables, which may be lists of names, are cut in the middle.
+const MAX_CELL: usize = 2_000;
+
+/// Longer messages are cut in the middle.
+const MAX_MESSAGE: usize = 8_000;
+
+/// Prints a result for people.
 pub(crate) fn print(text: &str) -> Result<(), CliError> {
+    print_data(&with_short_words(text))
+}
+
+/// Prints a result for programs: JSON, a program, names. No word is cut.
+pub(crate) fn print_data(text: &str) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(CliError::Stdout)
+    out.write_all(printable(text).as_bytes()).and_then(|()| out.flush()).map_err(CliError::Stdout)
+}
+
+/// The text with characters that would steer a terminal spelled as JSON spells them, `\u001b`. Lines and tabs stay.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    let is_kept = |c: char| matches!(c, '\n' | '\t') || !is_unprintable(c);
+    if text.chars().all(is_kept) {
+        return text.into();
+    }
+    text.chars().map(|c| if is_kept(c) { c.to_string() } else { format!("\\u{:04x}", c as u32) }).collect()
+}
+
+/// A message for people: printable, and with what is very long cut in the middle.
+pub(crate) fn message(text: &str) -> String {
+    cut(&printable(&with_short_words(text)), MAX_MESSAGE)
+}
+
+fn with_short_words(text: &str) -> Cow<'_, str> {
+    if text.split_whitespace().all(|word| word.len() <= MAX_WORD) {
+        return text.into();
+    }
+    text.split_inclusive(char::is_whitespace).map(|word| cut(word, MAX_WORD)).collect()
+}
+
+/// The text, or its beginning and end with `…` between them if it is longer than `limit` bytes.
+fn cut(text: &str, limit: usize) -> String {
+    if text.len() <= limit {
+        return text.into();
+    }
+    let (start, end) = (text.floor_char_boundary(limit * 2 / 3), text.ceil_char_boundary(text.len() - limit / 4));
+    format!("{}…{}", &text[..start], &text[end..])
 }
 
 /// Prints a remark on standard error. Standard error that is closed is no reason to stop.
 pub(crate) fn note(text: &str) {
     use std::io::IsTerminal;
     let style = Styles::for_stderr(io::stderr().is_terminal());
-    let _ = writeln!(io::stderr(), "{}note{}: {text}", style.note, style.reset);
+    let _ = writeln!(io::stderr(), "{}note{}: {}", style.note, style.reset, message(text));
 }
 
 /// The columns of the terminal that standard output is, if they are known.
@@ -110,7 +155,10 @@ pub(crate) fn count_of(n: usize, one: &str, many: &str) -> String {
 pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     let right: Vec<bool> = headings.iter().map(|h| h.starts_with('>')).collect();
     let head: Vec<String> = headings.iter().map(|h| h.trim_start_matches('>').to_string()).collect();
-    let all = || std::iter::once(&head).chain(rows);
+    // A cell is one line, whatever it holds.
+    let cell = |cell: &String| cut(&printable(cell).replace('\n', "\\n").replace('\t', "\\t"), MAX_CELL);
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(cell).collect()).collect();
+    let all = || std::iter::once(&head).chain(&rows);
     let width = |i: usize| all().filter_map(|r| r.get(i)).map(|c| c.chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let mut out = String::new();
@@ -150,6 +198,26 @@ mod tests {
         let shown = [0.0, -0.5, 1.5e-9, 2e30, f64::NAN, f64::INFINITY].map(decimal);
         assert_eq!(shown, ["0.000000", "-0.500000", "1.500000e-9", "2.000000e30", "NaN", "inf"]);
         assert_eq!([0.0, 1.0 / 3.0].map(difference), ["0", "3.333e-1"]);
+    }
+
+    #[test]
+    fn nothing_steers_the_terminal() {
+        let hostile = "\u{1b}]0;title\u{7}\u{1b}[2J\u{9b}31m\r\u{202e}abc\n\tä";
+        let shown = printable(hostile);
+        assert_eq!(shown, "\\u001b]0;title\\u0007\\u001b[2J\\u009b31m\\u000d\\u202eabc\n\tä");
+        let rows = [vec!["a\nnote: b".to_string(), "\u{1b}".to_string()]];
+        assert_eq!(table(&["x", "y"], &rows), "x           y\na\\nnote: b  \\u001b\n");
+    }
+
+    #[test]
+    fn long_names_are_cut_in_the_middle() {
+        let long = "ä".repeat(1 << 20);
+        let shown = message(&format!("layer `{long}` and `b`"));
+        assert!(shown.len() < 400 && shown.starts_with("layer `ä") && shown.ends_with("ä` and `b`"), "{shown}");
+        let many = "word ".repeat(1 << 20);
+        assert!(message(&many).len() <= MAX_MESSAGE);
+        assert_eq!(message("a `b` c"), "a `b` c");
+        assert!(table(&["x"], &[vec![long]]).len() < 2 * MAX_CELL);
     }
 
     #[test]

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use netc_ir::{FileId, Name};
 
+use crate::place::open_file;
 use crate::store::{DataError, lock};
 
 /// Files that are open at a time: more than the threads that read, and far fewer than a process may have.
@@ -101,8 +103,8 @@ impl Open {
 }
 
 fn open(path: &Name) -> Result<(File, Identity), DataError> {
-    let opened = File::open(&**path).and_then(|file| file.metadata().map(|metadata| (file, metadata)));
-    let (file, metadata) = opened.map_err(|source| DataError::Open { path: path.clone(), source })?;
+    let file = open_file(Path::new(&**path))?;
+    let metadata = file.metadata().map_err(|source| DataError::Open { path: path.clone(), source })?;
     let identity = Identity {
         device: metadata.dev(),
         inode: metadata.ino(),

@@ -6,10 +6,12 @@
 mod ahead;
 mod checksum;
 mod files;
+mod place;
 pub mod random;
 pub mod store;
 
 pub use ahead::Ahead;
 pub use checksum::{Checksum, hash};
+pub use place::{Folders, PlaceError, open_file};
 pub use random::Rng;
 pub use store::{DataError, Hashed, Span, Store};

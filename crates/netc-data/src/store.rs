@@ -10,6 +10,7 @@ use netc_ir::{ElemType, FileId, Literal, Module, Name, Number, Weight, WeightDat
 use thiserror::Error;
 
 use crate::files::Files;
+use crate::place::PlaceError;
 use crate::random::Rng;
 
 /// Bytes copied at a time: large enough to make calls of the system rare.
@@ -26,6 +27,9 @@ pub enum DataError {
         /// Why.
         source: io::Error,
     },
+    /// It is no file that is read.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// The file is not the one that was opened first.
     #[error("`{path}`, which holds the weights, was changed while netc was reading it; run the command again")]
     Changed {

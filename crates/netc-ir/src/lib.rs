@@ -53,7 +53,7 @@ pub use op::{
     Unary, Window,
 };
 pub use parse::{ParseError, parse};
-pub use print::print;
+pub use print::{is_unprintable, print};
 pub use types::{ElemType, Type};
 pub use unique::UniqueNames;
 pub use uses::Uses;

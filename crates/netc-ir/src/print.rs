@@ -260,6 +260,14 @@ pub(crate) fn is_word_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '/' | '-')
 }
 
+/// Whether a character does something to a terminal, or to the order of the text around it, and is not seen itself.
+pub fn is_unprintable(c: char) -> bool {
+    // Marks, embeddings, overrides and isolates of the bidirectional algorithm.
+    let is_direction =
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || is_direction
+}
+
 struct Quoted<'a>(&'a str);
 
 impl Display for Quoted<'_> {
@@ -271,7 +279,7 @@ impl Display for Quoted<'_> {
                 '\\' => f.write_str("\\\\")?,
                 '\n' => f.write_str("\\n")?,
                 '\t' => f.write_str("\\t")?,
-                c if c.is_control() => write!(f, "\\u{{{:x}}}", c as u32)?,
+                c if is_unprintable(c) => write!(f, "\\u{{{:x}}}", c as u32)?,
                 c => f.write_char(c)?,
             }
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crc32fast::Hasher;
 use netc_data::{Hashed, Span};
+use netc_ir::{Budget, Resource};
 use rawzip::{CompressionMethod, ReaderAt, ZipArchive, ZipLocator};
 
 use crate::error::Problem;
@@ -16,6 +17,9 @@ use crate::text;
 
 /// Members that are read whole, which texts and compressed weights are, are refused if they are larger.
 pub(crate) const MAX_MEMBER: u64 = 256 << 20;
+
+/// Bytes that are inflated at a time.
+const PIECE: u64 = 1 << 20;
 
 /// A member of an archive.
 pub(crate) struct Member {
@@ -33,6 +37,8 @@ pub(crate) struct Member {
 pub(crate) struct Archive {
     file: Arc<File>,
     pub(crate) members: Vec<Member>,
+    /// What may be read and held of the file.
+    pub(crate) budget: Arc<Budget>,
 }
 
 struct FileAt(Arc<File>);
@@ -51,7 +57,7 @@ impl Archive {
             .locate_in_reader(FileAt(file.clone()), &mut buffer, len)
             .map_err(|(_, e)| not_found(&file, e))?;
         let members = members(&archive, &mut buffer, len)?;
-        Ok(Self { file, members })
+        Ok(Self { file, members, budget: Arc::new(Budget::for_file(len)) })
     }
 
     /// The member called `name`; of several, the last, which Python takes too.
@@ -106,16 +112,7 @@ impl Archive {
         let mut bytes = vec![0u8; member.stored as usize];
         self.file.read_exact_at(&mut bytes, member.offset)?;
         if member.method == CompressionMethod::DEFLATE {
-            let mut inflated = Vec::new();
-            flate2::read::DeflateDecoder::new(&bytes[..])
-                .take(MAX_MEMBER + 1)
-                .read_to_end(&mut inflated)
-                .map_err(|e| Problem::Archive(format!("`{name}` cannot be inflated: {e}")))?;
-            if inflated.len() as u64 > MAX_MEMBER {
-                let note = "write the archive anew with `zip -0`";
-                return Err(Problem::Archive(format!("`{name}` inflates to more than {MAX_MEMBER} bytes; {note}")));
-            }
-            bytes = inflated;
+            bytes = self.inflated(name, &bytes)?;
         } else if member.method != CompressionMethod::STORE {
             let note = "write the archive anew with `zip -0`";
             return Err(Problem::Archive(format!(
@@ -125,28 +122,26 @@ impl Archive {
         member.require_checksum(crc32fast::hash(&bytes))?;
         Ok(bytes)
     }
-}
 
-/// Reads members whole, as long as they are together no larger than one may be.
-pub(crate) struct Inflater<'a> {
-    archive: &'a Archive,
-    left: u64,
-}
-
-impl<'a> Inflater<'a> {
-    pub(crate) fn new(archive: &'a Archive) -> Self {
-        Self { archive, left: MAX_MEMBER }
-    }
-
-    /// The bytes of a member.
-    pub(crate) fn bytes(&mut self, member: &Member) -> Result<Vec<u8>, Problem> {
-        let bytes = self.archive.bytes(member)?;
-        let left = self.left.checked_sub(bytes.len() as u64);
-        self.left = left.ok_or_else(|| {
-            let note = format!("with `{}` its members inflate to more than {MAX_MEMBER} bytes in all", member.name);
-            Problem::Archive(format!("{note}; write the archive anew with `zip -0`"))
-        })?;
-        Ok(bytes)
+    /// Inflates a member, piece by piece, each charged before the next is made.
+    fn inflated(&self, name: &str, bytes: &[u8]) -> Result<Vec<u8>, Problem> {
+        let mut inflated = Vec::new();
+        let mut decoder = flate2::read::DeflateDecoder::new(bytes);
+        loop {
+            let read = decoder.by_ref().take(PIECE).read_to_end(&mut inflated);
+            let len = read.map_err(|e| Problem::Archive(format!("`{name}` cannot be inflated: {e}")))?;
+            let charged = self.budget.charge(Resource::Memory, len as u64).map_err(|exceeded| exceeded.to_string());
+            let note = match charged {
+                Ok(()) if inflated.len() as u64 > MAX_MEMBER => format!("it takes more than {MAX_MEMBER} bytes"),
+                Ok(()) if len == 0 => return Ok(inflated),
+                Ok(()) => continue,
+                Err(exceeded) => exceeded,
+            };
+            let hint = "write the archive anew with `zip -0`";
+            return Err(Problem::Archive(format!(
+                "`{name}` inflates to too much for the size of the file: {note}; {hint}"
+            )));
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use netc_ir::{ElemType, Literal, Name, Type, is_path};
 
-use crate::archive::{Archive, Inflater, Member};
+use crate::archive::{Archive, Member};
 use crate::error::Problem;
 use crate::h5read::{Bytes, Variable};
 
@@ -21,7 +21,6 @@ pub(crate) struct Assets(BTreeMap<String, Variable>);
 impl Assets {
     /// Those of an archive. What is compressed there is read.
     pub(crate) fn of(archive: &Archive) -> Result<Self, Problem> {
-        let mut inflater = Inflater::new(archive);
         let mut found = BTreeMap::new();
         for member in &archive.members {
             let path = member.name.strip_prefix(FOLDER).unwrap_or_default();
@@ -33,7 +32,7 @@ impl Assets {
                 let note = "is not a path in a folder: assets are refused that lead out of theirs";
                 return Err(Problem::Archive(format!("`{}` {note}", member.name)));
             }
-            found.insert(path.to_string(), variable(member, &mut inflater)?);
+            found.insert(path.to_string(), variable(member, archive)?);
         }
         Ok(Self(found))
     }
@@ -57,11 +56,11 @@ impl Assets {
 }
 
 /// The bytes of a member, where they are unless they are compressed.
-fn variable(member: &Member, inflater: &mut Inflater<'_>) -> Result<Variable, Problem> {
+fn variable(member: &Member, archive: &Archive) -> Result<Variable, Problem> {
     let bytes = match member.is_stored() {
         true => Bytes::At { file: 0, offset: member.offset, len: member.stored },
         false => {
-            let bytes = inflater.bytes(member)?;
+            let bytes = archive.bytes(member)?;
             Bytes::Read(Literal { elem: ElemType::U8, dims: vec![bytes.len() as u64], bytes: bytes.into() })
         }
     };

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use netc_data::DataError;
+use netc_data::{DataError, PlaceError};
 use netc_ir::Name;
 use netc_pass::LowerError;
 use thiserror::Error;
@@ -157,6 +157,9 @@ pub enum Problem {
     /// Bytes of a weight cannot be had.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// A file that the model names may not be read.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// The program holds something that Keras files cannot say.
     #[error("{place}: {note}")]
     NotKeras {

@@ -379,7 +379,7 @@ mod tests {
             ("{}", "its keys are none"),
             ("[1]", "not an object"),
         ] {
-            let found = json(&crate::json::parse(text).unwrap());
+            let found = json(&crate::json::parsed(text));
             assert!(found.contains(part), "{found}");
         }
     }

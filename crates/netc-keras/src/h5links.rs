@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use hdf5_pure::{Source, Superblock};
+use netc_ir::{Budget, Resource};
 
 use crate::error::Problem;
 use crate::graph::join;
@@ -20,9 +21,6 @@ const SYMBOL_TABLE: u16 = 0x11;
 
 /// Deeper B-trees than any file has; a cycle of nodes ends here.
 const MAX_LEVELS: usize = 16;
-
-/// Bytes that may be read or copied for a byte of the file: paths in nested models are long.
-const COST: u64 = 12;
 
 /// A link that leads to no object of the file.
 pub(crate) struct Stray {
@@ -54,12 +52,17 @@ impl Links {
 }
 
 /// Looks for a soft or external link in the group at `place`, or in a group below it, but not in the group `skipped`
-/// of the root.
-pub(crate) fn stray(source: &dyn Source, superblock: &Superblock, place: &str, skipped: Option<&str>) -> Links {
+/// of the root. Names and paths are charged to `budget`, as parts of a file may be in each other.
+pub(crate) fn stray(
+    source: &dyn Source,
+    budget: &Budget,
+    superblock: &Superblock,
+    place: &str,
+    skipped: Option<&str>,
+) -> Links {
     let (offsets, lengths) = (superblock.offset_size.into(), superblock.length_size.into());
     let base = superblock.base_address.get();
-    let left = source.len().saturating_mul(COST);
-    let mut walk = Walk { source, offsets, lengths, base, left, seen: BTreeSet::new() };
+    let mut walk = Walk { source, budget, offsets, lengths, base, seen: BTreeSet::new() };
     let mut at = superblock.root_group_address;
     for part in place.split('/').filter(|part| !part.is_empty()) {
         let links = walk.links(at).unwrap_or_default();
@@ -119,25 +122,22 @@ enum Target {
 
 struct Walk<'s> {
     source: &'s dyn Source,
+    budget: &'s Budget,
     /// Bytes of an address, and of a length.
     offsets: usize,
     lengths: usize,
     /// The place that addresses count from.
     base: u64,
-    /// How many bytes may still be read, or copied as names and paths: parts of a file may be in each other.
-    left: u64,
     /// The headers that were looked at.
     seen: BTreeSet<u64>,
 }
 
 impl Walk<'_> {
-    fn charge(&mut self, len: usize) -> Option<()> {
-        self.left = self.left.checked_sub(len as u64)?;
-        Some(())
+    fn charge(&self, len: usize) -> Option<()> {
+        self.budget.charge(Resource::Memory, len as u64).ok()
     }
 
     fn bytes(&mut self, at: u64, len: usize) -> Option<Vec<u8>> {
-        self.charge(len)?;
         self.source.read_exact_at(self.base.checked_add(at)?, len).ok()
     }
 

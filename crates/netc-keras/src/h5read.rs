@@ -5,13 +5,13 @@ use std::fs::File;
 use std::sync::Arc;
 
 use hdf5_pure::{ChunkIndex, Dataset, Error, FormatError, Group, Layout, Source};
-use netc_ir::{ElemType, Literal, Type};
+use netc_ir::{Budget, ElemType, Exceeded, Literal, Resource, Type};
 
 use crate::compiled;
 use crate::error::Problem;
 use crate::graph::join;
 use crate::h5links::{self, Links};
-use crate::h5source::{InMemory, Part};
+use crate::h5source::{InMemory, Metered, Part};
 use crate::h5types::{Stored, from_hdf5};
 use crate::json::MAX_NESTING;
 
@@ -19,20 +19,12 @@ use crate::json::MAX_NESTING;
 /// cycle ends here.
 const MAX_DEPTH: usize = 2 * MAX_NESTING + 64;
 
-/// The smallest object header. What an object costs at least, and the length of its path, are bounded by the file's size.
-const MIN_OBJECT: u64 = 16;
+/// What a dataset takes in a table besides its path.
+const ENTRY: u64 = 128;
 
-/// Bytes of paths for a byte of the file: those of models in models are longer than what the file has for an object.
-const PATHS: u64 = 8;
-
-/// Longer paths cost less than their length: those of models that are not nested are no longer.
-const SHORT_PATH: u64 = 64;
-
-/// Datasets that do not lie in one piece are read into memory, up to this size in all.
-pub(crate) const MAX_INLINE: u64 = 256 << 20;
-
-/// A byte of the file cannot inflate to more bytes of a dataset: deflate's best is 258 bytes for two bits.
-const MAX_INFLATION: u64 = 1032;
+/// The bytes of datasets that were never written, in all: they have one value, and are as large as they like where they
+/// are written.
+const MAX_FILLED: u64 = 256 << 20;
 
 /// One dataset.
 #[derive(Clone)]
@@ -59,23 +51,30 @@ pub(crate) struct Variables {
 }
 
 /// Reads the headers of the HDF5 file that is `len` bytes from `offset` on, those of the optimizer if `optimizer` is set.
-pub(crate) fn read(file: Arc<File>, offset: u64, len: u64, optimizer: bool) -> Result<Variables, Problem> {
-    Headers::open(file, offset, len)?.all(optimizer)
+pub(crate) fn read(
+    file: Arc<File>,
+    offset: u64,
+    len: u64,
+    optimizer: bool,
+    budget: &Arc<Budget>,
+) -> Result<Variables, Problem> {
+    Headers::open(file, offset, len, budget)?.all(optimizer)
 }
 
 /// Reads an HDF5 file that is in memory; so are its weights then.
-pub(crate) fn read_bytes(bytes: Vec<u8>, optimizer: bool) -> Result<Variables, Problem> {
-    Headers::of_bytes(bytes)?.all(optimizer)
+pub(crate) fn read_bytes(bytes: Vec<u8>, optimizer: bool, budget: &Arc<Budget>) -> Result<Variables, Problem> {
+    let bytes: Arc<[u8]> = bytes.into();
+    let headers = Headers::of_source(Metered::new(InMemory(bytes.clone()), budget.clone()), budget)?;
+    Headers { bytes: Some(bytes), ..headers }.all(optimizer)
 }
 
-/// The headers of a file that is being read, with what may still be read of it.
+/// The headers of a file that is being read.
 pub(crate) struct Headers {
     h5: hdf5_pure::File,
     /// The bytes that `h5` reads.
-    source: Arc<dyn Source + Send + Sync>,
+    source: Metered,
     found: Variables,
-    budget: u64,
-    inline: u64,
+    budget: Arc<Budget>,
     /// How many bytes of datasets may still be filled with one value.
     filled: u64,
     base: u64,
@@ -87,36 +86,31 @@ pub(crate) struct Headers {
 }
 
 impl Headers {
-    /// The HDF5 file that is `len` bytes from `offset` on.
-    pub(crate) fn open(file: Arc<File>, offset: u64, len: u64) -> Result<Self, Problem> {
-        let inline = MAX_INLINE.min(len.saturating_mul(MAX_INFLATION));
-        let headers = Self::of_source(Arc::new(Part::new(file, offset, len)), inline)?;
+    /// The HDF5 file that is `len` bytes from `offset` on. What is read of it, and held, is charged to `budget`.
+    pub(crate) fn open(file: Arc<File>, offset: u64, len: u64, budget: &Arc<Budget>) -> Result<Self, Problem> {
+        let headers = Self::of_source(Metered::new(Part::new(file, offset, len), budget.clone()), budget)?;
         Ok(Self { base: offset, end: offset + len, ..headers })
     }
 
-    fn of_bytes(bytes: Vec<u8>) -> Result<Self, Problem> {
-        let bytes: Arc<[u8]> = bytes.into();
-        let inline = MAX_INLINE.min(bytes.len() as u64);
-        let headers = Self::of_source(Arc::new(InMemory(bytes.clone())), inline)?;
-        Ok(Self { bytes: Some(bytes), ..headers })
-    }
-
-    fn of_source(source: Arc<dyn Source + Send + Sync>, inline: u64) -> Result<Self, Problem> {
-        let h5 = hdf5_pure::File::from_source(Shared(source.clone())).map_err(|e| broken("file", &e))?;
+    fn of_source(source: Metered, budget: &Arc<Budget>) -> Result<Self, Problem> {
+        let h5 = hdf5_pure::File::from_source(source.clone()).map_err(|e| broken("file", &e))?;
         let len = source.len();
         require_whole(&h5, len)?;
         Ok(Self {
             h5,
             source,
             found: Variables::default(),
-            budget: len.saturating_mul(PATHS),
-            inline,
-            filled: MAX_INLINE,
+            budget: budget.clone(),
+            filled: MAX_FILLED,
             base: 0,
             end: len,
             bytes: None,
             skips_optimizer: false,
         })
+    }
+
+    pub(crate) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
     }
 
     pub(crate) fn root(&self) -> Group {
@@ -142,7 +136,7 @@ impl Headers {
     /// Refuses links below the group at `place` that lead to no object of the file.
     fn require_own(&self, place: &str) -> Result<Links, Problem> {
         let skipped = self.skips_optimizer.then_some(compiled::GROUP);
-        match h5links::stray(&*self.source, self.h5.superblock(), place, skipped) {
+        match h5links::stray(&self.source, &self.budget, self.h5.superblock(), place, skipped) {
             Links::Stray(stray) => Err(Problem::weights(
                 join(place, &stray.path),
                 format!("it is {}, which netc does not follow; store the dataset itself there", stray.what),
@@ -188,12 +182,9 @@ impl Headers {
         Ok(())
     }
 
-    fn spend(&mut self, path: &str) -> Result<(), Problem> {
-        let len = path.len() as u64;
-        let cost = len.max(PATHS * len.clamp(MIN_OBJECT, SHORT_PATH));
-        let left = self.budget.checked_sub(cost);
-        self.budget = left.ok_or_else(|| Problem::weights(path, "the file lists more objects than it has room for"))?;
-        Ok(())
+    /// Charges an object at a path.
+    fn spend(&self, path: &str) -> Result<(), Problem> {
+        self.charge(path, ENTRY + path.len() as u64)
     }
 
     fn dataset(&mut self, path: &str, dataset: &Dataset) -> Result<Variable, Problem> {
@@ -219,7 +210,7 @@ impl Headers {
                 require_known_filters(path, dataset)?;
                 let of_chunk = chunk_shape.iter().try_fold(elem.size(), |n, extent| n.checked_mul(*extent));
                 // To list the chunks of such an index fails where there are any.
-                let is_unwritten = match (index, size > self.inline) {
+                let is_unwritten = match (index, self.require_room(path, size).is_err()) {
                     (ChunkIndex::BTreeV2, _) => {
                         if dataset.chunks().is_err() {
                             let note = "its chunks are listed in a version 2 B-tree, as those of datasets with several \
@@ -235,6 +226,7 @@ impl Headers {
                     true => Bytes::Read(self.unwritten(&header)?),
                     false => {
                         self.require_room(path, of_chunk.unwrap_or(u64::MAX))?;
+                        self.require_chunks(path, dataset, of_chunk.unwrap_or(u64::MAX))?;
                         Bytes::Read(self.in_pieces(&header)?)
                     }
                 }
@@ -253,7 +245,7 @@ impl Headers {
     fn unwritten(&mut self, header: &Header<'_>) -> Result<Literal, Problem> {
         let Header { path, dataset, stored, ref ty, size } = *header;
         let (elem, dims) = (stored.elem, dims(ty));
-        let note = || format!("the datasets that were never written are larger than {MAX_INLINE} bytes in all");
+        let note = || format!("the datasets that were never written are larger than {MAX_FILLED} bytes in all");
         self.filled = self.filled.checked_sub(size).ok_or_else(|| Problem::weights(path, note()))?;
         self.require_room(path, size / dims.first().copied().unwrap_or(1).max(1))?;
         // A row is read even of a dataset without elements: numbers in other files are refused then.
@@ -289,22 +281,30 @@ impl Headers {
         }
     }
 
-    /// Takes what is read into memory from what may be: datasets may share bytes.
-    fn charge(&mut self, path: &str, size: u64) -> Result<(), Problem> {
-        self.require_room(path, size)?;
-        self.inline -= size;
+    /// Charges bytes that are held in memory: datasets may share those of the file.
+    fn charge(&self, path: &str, size: u64) -> Result<(), Problem> {
+        self.budget.charge(Resource::Memory, size).map_err(|exceeded| too_large(path, exceeded))
+    }
+
+    /// Refuses what `hdf5-pure` could not hold in memory while it reads a dataset.
+    fn require_room(&self, path: &str, size: u64) -> Result<(), Problem> {
+        self.charge(path, size)?;
+        self.budget.release(Resource::Memory, size);
         Ok(())
     }
 
-    fn require_room(&self, path: &str, size: u64) -> Result<(), Problem> {
-        if size <= self.inline {
-            return Ok(());
+    /// Charges the chunks of a dataset, each of `inflated` bytes as it is read, and refuses those that are longer than the
+    /// file: `hdf5-pure` reserves what the index says.
+    fn require_chunks(&self, path: &str, dataset: &Dataset, inflated: u64) -> Result<(), Problem> {
+        let chunks = dataset.chunks().map_err(|e| broken(path, &e))?;
+        let all = inflated.saturating_mul(chunks.len() as u64);
+        self.budget.charge(Resource::Read, all).map_err(|exceeded| too_large(path, exceeded))?;
+        match chunks.iter().map(|chunk| chunk.storage_size).find(|size| *size > self.source.len()) {
+            Some(size) => {
+                Err(Problem::weights(path, format!("a chunk of {size} bytes reaches beyond the end of the file")))
+            }
+            None => Ok(()),
         }
-        let note = format!(
-            "the weights that are compressed or chunked are larger than {MAX_INLINE} bytes in all, or than the file can \
-             hold"
-        );
-        Err(Problem::weights(path, note))
     }
 
     fn in_pieces(&mut self, header: &Header<'_>) -> Result<Literal, Problem> {
@@ -328,17 +328,8 @@ struct Header<'d> {
     size: u64,
 }
 
-/// A source that is read by others too.
-struct Shared(Arc<dyn Source + Send + Sync>);
-
-impl Source for Shared {
-    fn len(&self) -> u64 {
-        self.0.len()
-    }
-
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), FormatError> {
-        self.0.read_at(offset, buf)
-    }
+fn too_large(path: &str, exceeded: Exceeded) -> Problem {
+    Problem::weights(path, format!("its datasets are too large for the size of the file: {exceeded}"))
 }
 
 /// Filters that `hdf5-pure` undoes.

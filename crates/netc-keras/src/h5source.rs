@@ -1,12 +1,14 @@
 //! The bytes of an HDF5 file: inside another file, read in blocks, or in memory.
 //!
-//! Headers are read in many small pieces, each near to the last: a few blocks save most calls of the system.
+//! Headers are read in many small pieces, each near to the last: a few blocks save most calls of the system. Every
+//! reader of the file goes through [`Metered`], which bounds how much they read together.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hdf5_pure::{FormatError, Source};
+use netc_ir::{Budget, Resource};
 
 /// Bytes per block.
 const BLOCK: u64 = 4096;
@@ -73,6 +75,51 @@ impl Source for Part {
         }
         Ok(())
     }
+}
+
+/// A source whose reads are charged to a budget. The links of a file may lead to one header in thousands of ways, and
+/// `hdf5-pure` reads, and keeps, a header for each.
+#[derive(Clone)]
+pub(crate) struct Metered {
+    source: Arc<dyn Source + Send + Sync>,
+    budget: Arc<Budget>,
+}
+
+impl Metered {
+    pub(crate) fn new(source: impl Source + Send + Sync + 'static, budget: Arc<Budget>) -> Self {
+        Self { source: Arc::new(source), budget }
+    }
+}
+
+impl Source for Metered {
+    fn len(&self) -> u64 {
+        self.source.len()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), FormatError> {
+        let charged = self.budget.charge(Resource::Read, buf.len() as u64);
+        charged
+            .map_err(|exceeded| FormatError::Source(format!("its links lead to one place too often: {exceeded}")))?;
+        self.source.read_at(offset, buf)?;
+        require_known_array(buf)
+    }
+}
+
+/// The header of an extensible array, which lists the chunks of a dataset with one unlimited axis.
+const ARRAY: &[u8; 4] = b"EAHD";
+
+/// Refuses the header of an extensible array whose numbers are not those that HDF5 always writes: `hdf5-pure` makes as
+/// many entries as the header says, up to two to the power of 255 (format specification 3.0, section VII.D).
+fn require_known_array(read: &[u8]) -> Result<(), FormatError> {
+    let Some([_version, _client, _element_size, bits, _in_index, smallest, pointers, _page_bits, ..]) =
+        read.strip_prefix(ARRAY)
+    else {
+        return Ok(());
+    };
+    // HDF5 writes 32, 16 and 4. Blocks double after the first few, so these bound their number by a few thousand.
+    let is_known = *bits <= 64 && smallest.is_power_of_two() && *pointers <= 16;
+    let note = "the header of an extensible array of chunks has numbers that HDF5 does not write";
+    if is_known { Ok(()) } else { Err(FormatError::ChunkedReadError(note.into())) }
 }
 
 /// A file that is in memory.

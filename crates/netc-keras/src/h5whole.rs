@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::thread::{self, Builder};
 
 use hdf5_pure::{AttrValue, Group};
-use netc_ir::Attr;
+use netc_ir::{Attr, Budget};
 
 use crate::compiled::{Compiled, OPTIMIZER_WEIGHTS, TRAINING_CONFIG};
 use crate::error::Problem;
@@ -47,7 +47,7 @@ pub(crate) const WEIGHTS: &str = "model_weights";
 /// Reads the headers of the file; with `compiled`, how the model was compiled too.
 pub(crate) fn read(file: Arc<File>, path: &Path, compiled: bool) -> Result<WholeModel, Problem> {
     let len = file.metadata()?.len();
-    let headers = Headers::open(file, 0, len);
+    let headers = Headers::open(file, 0, len, &Arc::new(Budget::for_file(len)));
     headers.and_then(|headers| read_headers(headers, path, compiled)).map_err(Problem::in_whole_model)
 }
 
@@ -56,6 +56,7 @@ fn read_headers(mut headers: Headers, path: &Path, compiled: bool) -> Result<Who
     let root = headers.root();
     let attrs = attrs(&root, "/")?;
     let text = |key: &str| attrs.get(key).and_then(AttrValue::as_str).map(str::to_string);
+    let budget = headers.budget().clone();
     let config = text(CONFIG).ok_or_else(|| no_config(&root, path))?;
     let groups = root.groups().map_err(|e| broken("/", &e))?;
     let training_config = text(TRAINING_CONFIG);
@@ -66,7 +67,7 @@ fn read_headers(mut headers: Headers, path: &Path, compiled: bool) -> Result<Who
             false => Ok(WeightLists::new()),
         };
         let weights = Builder::new().stack_size(STACK).spawn_scoped(scope, weights)?;
-        let object = json::parse(&config).map(legacy::model);
+        let object = json::parse(&config, &budget).map(legacy::model);
         Ok::<_, Problem>((object, weights.join().unwrap_or_else(|panic| resume_unwind(panic))))
     })?;
     let object = object.map_err(|source| Problem::Json { member: CONFIG, source })?;
@@ -82,7 +83,7 @@ fn read_headers(mut headers: Headers, path: &Path, compiled: bool) -> Result<Who
 
 /// How the model was compiled, as `config` says, with the variables of the optimizer, if it has any.
 fn read_compiled(headers: &mut Headers, root: &Group, config: &str, has_state: bool) -> Result<Compiled, Problem> {
-    let config = json::parse(config);
+    let config = json::parse(config, headers.budget());
     let config = config.map_err(|e| Problem::whole(TRAINING_CONFIG, format!("it is not JSON: {e}")))?;
     let variables = if has_state { optimizer_weights(headers, root)? } else { Vec::new() };
     Ok(Compiled::of_hdf5(config, variables))
@@ -106,7 +107,8 @@ fn with_hint(problem: Problem) -> Problem {
 /// The weights of a file with or without a model: listed by layer, or in groups as in a `.keras` file.
 pub(crate) fn read_weights(file: Arc<File>, path: &Path) -> Result<Weights, Problem> {
     let len = file.metadata()?.len();
-    let mut headers = Headers::open(file.clone(), 0, len).map_err(Problem::in_whole_model)?;
+    let budget = Arc::new(Budget::for_file(len));
+    let mut headers = Headers::open(file.clone(), 0, len, &budget).map_err(Problem::in_whole_model)?;
     let root = headers.root();
     let groups = root.groups().map_err(|e| broken("/", &e))?;
     let attrs = attrs(&root, "/")?;
@@ -122,7 +124,7 @@ pub(crate) fn read_weights(file: Arc<File>, path: &Path) -> Result<Weights, Prob
     if attrs.contains_key("layer_names") || attrs.contains_key("layer_names0") {
         return lists_of(&mut headers, &root, "/", path);
     }
-    let groups = h5read::read(file, 0, len, false).map_err(Problem::in_whole_model)?;
+    let groups = h5read::read(file, 0, len, false, &budget).map_err(Problem::in_whole_model)?;
     Ok(Weights::of_file(path, WeightTable::Groups(groups)))
 }
 

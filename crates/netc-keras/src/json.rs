@@ -1,18 +1,17 @@
 //! JSON as attributes and back, without loss.
 //!
-//! Python's `json` writes `NaN`, `Infinity` and `-Infinity`, which JSON does not have; they are read and written
-//! as Python does. Integers of any size that `i128` holds stay integers, `1.0` stays a float.
+//! Python's `json` writes `NaN`, `Infinity` and `-Infinity`, which JSON does not have, and integers of any size. They are
+//! read and written as Python does: integers that `i128` holds stay integers, `1.0` stays a float. The reader does not
+//! recurse, so text may nest as deep as models do, and it charges what it makes to a budget, because text of one
+//! byte per value takes many times its length as attributes.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fmt::Write;
+use std::mem::size_of;
 
-use netc_ir::{Attr, Attrs, F64, Name};
+use netc_ir::{Attr, Attrs, Budget, Exceeded, F64, Name, Resource};
 use serde_json::Value;
 use thiserror::Error;
-
-/// Stands for a number that JSON does not have, on its way through the parser. No Keras key begins like it.
-const NON_FINITE: &str = "\u{1}netc-float:";
 
 /// Models in models that are read and written. More would overflow the stack of a thread somewhere.
 pub(crate) const MAX_NESTING: usize = 256;
@@ -20,33 +19,278 @@ pub(crate) const MAX_NESTING: usize = 256;
 /// Levels of lists and objects that are read: a model in a model has three.
 const MAX_LEVELS: usize = 4 * MAX_NESTING;
 
-/// Levels that `serde_json` reads on any stack.
+/// Levels that recursion follows on any stack.
 const SHALLOW: usize = 100;
+
+/// What a shared text takes besides its characters: two counters, and what the allocator adds.
+const NAME_OVERHEAD: usize = 32;
 
 /// Why a text is no JSON that is read.
 #[derive(Debug, Error)]
 pub enum JsonError {
-    /// It is no JSON; with the cause, and line and column in the part that was read at once.
-    #[error("not JSON: {0}")]
-    Syntax(#[from] serde_json::Error),
+    /// It is no JSON.
+    #[error("not JSON: expected {expected} at line {line} column {column}")]
+    Syntax {
+        /// What would have been right.
+        expected: &'static str,
+        /// The line, from 1.
+        line: usize,
+        /// The byte in the line, from 1.
+        column: usize,
+    },
     /// It nests too deep.
     #[error("nested deeper than {MAX_LEVELS} levels; netc reads at most {MAX_NESTING} levels of nested models")]
     Depth,
-    /// Deep down, an object has a list or an object as a key, or a key twice.
-    #[error(
-        "not JSON: more than {SHALLOW} levels deep, an object has a list or an object as a key, or the same key twice"
-    )]
-    Key,
+    /// Its values take more memory than the file justifies.
+    #[error("JSON of too many values for its file: {0}")]
+    Budget(#[from] Exceeded),
+    /// Its values take more memory than there is.
+    #[error("JSON of more values than fit into memory")]
+    Memory,
 }
 
-/// Reads JSON text.
-pub(crate) fn parse(text: &str) -> Result<Attr, JsonError> {
-    let text = quote_non_finite(text);
-    let levels = levels(&text);
-    if levels > MAX_LEVELS {
-        return Err(JsonError::Depth);
+/// Reads JSON text. What it holds is charged to `budget`.
+pub(crate) fn parse(text: &str, budget: &Budget) -> Result<Attr, JsonError> {
+    Reader { text, at: 0, budget, keys: HashSet::new() }.document()
+}
+
+/// What a text of a test holds.
+#[cfg(test)]
+pub(crate) fn parsed(text: &str) -> Attr {
+    parse(text, &Budget::unlimited()).unwrap()
+}
+
+/// A list or object that is not read to its end.
+enum Open {
+    List(Vec<Attr>),
+    /// The entries, and the key of the next.
+    Map(Vec<(Name, Attr)>, Name),
+}
+
+struct Reader<'t> {
+    text: &'t str,
+    /// The place of the next byte.
+    at: usize,
+    budget: &'t Budget,
+    /// Shares the text of keys: a configuration has thousands of entries under a few dozen keys.
+    keys: HashSet<Name>,
+}
+
+impl Reader<'_> {
+    fn document(mut self) -> Result<Attr, JsonError> {
+        let mut open = Vec::new();
+        loop {
+            // A value begins here. Of a list or object, go on with the first value in it.
+            let mut value = match self.peek() {
+                Some(b'[' | b'{') if open.len() == MAX_LEVELS => return Err(JsonError::Depth),
+                Some(b'[') => {
+                    self.at += 1;
+                    if self.peek() != Some(b']') {
+                        open.push(Open::List(Vec::new()));
+                        continue;
+                    }
+                    self.at += 1;
+                    Attr::List(Vec::new())
+                }
+                Some(b'{') => {
+                    self.at += 1;
+                    if self.peek() != Some(b'}') {
+                        open.push(Open::Map(Vec::new(), self.key()?));
+                        continue;
+                    }
+                    self.at += 1;
+                    Attr::Map(Attrs::new())
+                }
+                _ => self.scalar()?,
+            };
+            // It ends here, and with it perhaps what it is in.
+            loop {
+                match open.pop() {
+                    None => return if self.peek().is_none() { Ok(value) } else { Err(self.expected("the end")) },
+                    Some(Open::List(mut items)) => {
+                        self.push(&mut items, value)?;
+                        match self.peek() {
+                            Some(b',') => {
+                                self.at += 1;
+                                open.push(Open::List(items));
+                                break;
+                            }
+                            Some(b']') => {
+                                self.at += 1;
+                                self.shrink(&mut items);
+                                value = Attr::List(items);
+                            }
+                            _ => return Err(self.expected("`,` or `]`")),
+                        }
+                    }
+                    Some(Open::Map(mut entries, key)) => {
+                        self.push(&mut entries, (key, value))?;
+                        match self.peek() {
+                            Some(b',') => {
+                                self.at += 1;
+                                open.push(Open::Map(entries, self.key()?));
+                                break;
+                            }
+                            Some(b'}') => {
+                                self.at += 1;
+                                self.shrink(&mut entries);
+                                value = Attr::Map(map(entries));
+                            }
+                            _ => return Err(self.expected("`,` or `}`")),
+                        }
+                    }
+                }
+            }
+        }
     }
-    Reader::default().parse(&text, levels)
+
+    /// The next byte after white space.
+    fn peek(&mut self) -> Option<u8> {
+        let rest = &self.text.as_bytes()[self.at..];
+        self.at += rest.iter().take_while(|byte| matches!(byte, b' ' | b'\n' | b'\r' | b'\t')).count();
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// Makes room by doubling, charges that, and adds an item.
+    fn push<T>(&self, items: &mut Vec<T>, item: T) -> Result<(), JsonError> {
+        if items.len() == items.capacity() {
+            let more = items.len().max(1);
+            self.budget.charge(Resource::Memory, (more * size_of::<T>()) as u64)?;
+            items.try_reserve_exact(more).map_err(|_| JsonError::Memory)?;
+        }
+        items.push(item);
+        Ok(())
+    }
+
+    fn shrink<T>(&self, items: &mut Vec<T>) {
+        let unused = items.capacity() - items.len();
+        if unused > 0 {
+            items.shrink_to_fit();
+            self.budget.release(Resource::Memory, (unused * size_of::<T>()) as u64);
+        }
+    }
+
+    /// A key and the colon after it.
+    fn key(&mut self) -> Result<Name, JsonError> {
+        if self.peek() != Some(b'"') {
+            return Err(self.expected("a key in quotes"));
+        }
+        let key = self.string()?;
+        if self.peek() != Some(b':') {
+            return Err(self.expected("`:`"));
+        }
+        self.at += 1;
+        if let Some(known) = self.keys.get(&*key) {
+            return Ok(known.clone());
+        }
+        // The text, and its place in the table.
+        self.budget.charge(Resource::Memory, (NAME_OVERHEAD + key.len() + 2 * size_of::<Name>()) as u64)?;
+        let name: Name = key.into();
+        self.keys.insert(name.clone());
+        Ok(name)
+    }
+
+    fn scalar(&mut self) -> Result<Attr, JsonError> {
+        let rest = &self.text[self.at..];
+        if rest.starts_with('"') {
+            let text = self.string()?;
+            self.budget.charge(Resource::Memory, (NAME_OVERHEAD + text.len()) as u64)?;
+            return Ok(Attr::Str(text.into()));
+        }
+        let words = [
+            ("null", Attr::Null),
+            ("true", Attr::Bool(true)),
+            ("false", Attr::Bool(false)),
+            ("NaN", Attr::Float(F64::new(f64::NAN))),
+            ("Infinity", Attr::Float(F64::new(f64::INFINITY))),
+            ("-Infinity", Attr::Float(F64::new(f64::NEG_INFINITY))),
+        ];
+        if let Some((word, value)) = words.into_iter().find(|(word, _)| rest.starts_with(word)) {
+            self.at += word.len();
+            return Ok(value);
+        }
+        let is_of_number = |byte: &u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
+        let number = &rest[..rest.bytes().take_while(is_of_number).count()];
+        if !is_number(number) {
+            return Err(self.expected("a value"));
+        }
+        self.at += number.len();
+        Ok(match number.parse::<i128>() {
+            Ok(i) => Attr::Int(i),
+            Err(_) => Attr::Float(F64::new(number.parse().unwrap_or(f64::NAN))),
+        })
+    }
+
+    /// The text in the quotes that begin here.
+    fn string(&mut self) -> Result<String, JsonError> {
+        let start = self.at;
+        let (mut end, mut is_escaped) = (start + 1, false);
+        loop {
+            match self.text.as_bytes().get(end) {
+                Some(b'"') => break,
+                Some(b'\\') => (end, is_escaped) = (end + 2, true),
+                Some(0..=0x1f) => {
+                    self.at = end;
+                    return Err(self.expected("no control character in quotes"));
+                }
+                Some(_) => end += 1,
+                None => return Err(self.expected("quotes that are closed")),
+            }
+        }
+        self.at = end + 1;
+        if !is_escaped {
+            return Ok(self.text[start + 1..end].into());
+        }
+        serde_json::from_str(&self.text[start..=end]).map_err(|_| {
+            self.at = start;
+            self.expected("escapes that JSON has")
+        })
+    }
+
+    fn expected(&self, expected: &'static str) -> JsonError {
+        let before = &self.text.as_bytes()[..self.at.min(self.text.len())];
+        let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        JsonError::Syntax { expected, line, column: 1 + before.len() - line_start }
+    }
+}
+
+/// Whether the text is a number by JSON's grammar.
+fn is_number(text: &str) -> bool {
+    let digits = |text: &str| text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let text = text.strip_prefix('-').unwrap_or(text);
+    let integer = digits(text);
+    if integer == 0 || integer > 1 && text.starts_with('0') {
+        return false;
+    }
+    let mut rest = &text[integer..];
+    if let Some(fraction) = rest.strip_prefix('.') {
+        let len = digits(fraction);
+        if len == 0 {
+            return false;
+        }
+        rest = &fraction[len..];
+    }
+    if let Some(exponent) = rest.strip_prefix(['e', 'E']) {
+        let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+        return !exponent.is_empty() && digits(exponent) == exponent.len();
+    }
+    rest.is_empty()
+}
+
+/// The entries of an object. Of a key that repeats, the last value counts, in the place of the first, as in Python.
+fn map(entries: Vec<(Name, Attr)>) -> Attrs {
+    let mut order: Vec<usize> = (0..entries.len()).collect();
+    // Stable: places of equal keys stay in order.
+    order.sort_by(|a, b| entries[*a].0.cmp(&entries[*b].0));
+    if order.windows(2).all(|pair| entries[pair[0]].0 != entries[pair[1]].0) {
+        return entries.into_iter().collect();
+    }
+    let mut last: Vec<Option<usize>> = vec![None; entries.len()];
+    for same in order.chunk_by(|a, b| entries[*a].0 == entries[*b].0) {
+        last[same[0]] = same.last().copied();
+    }
+    last.into_iter().flatten().map(|at| entries[at].clone()).collect()
 }
 
 /// Whether there are more than [`SHALLOW`] levels of lists and objects: what follows them needs a large stack.
@@ -63,62 +307,6 @@ fn is_deeper(attr: &Attr, levels: usize) -> bool {
     }
 }
 
-/// The text with the lists and objects that are more than [`SHALLOW`] levels deep cut out, each with a marked string in
-/// its place, and what was cut out.
-fn cut(text: &str, levels: usize) -> (Cow<'_, str>, Vec<&str>) {
-    let mut parts = Vec::new();
-    if levels <= SHALLOW {
-        return (text.into(), parts);
-    }
-    // Where the text goes on that is kept, and where the part begins that is being cut out.
-    let (mut outer, mut kept, mut begun) = (String::new(), 0, None);
-    for (at, depth, opens) in brackets(text) {
-        if opens && depth == SHALLOW + 1 {
-            let _ = write!(outer, "{}\"\\u0001{}{}\"", &text[kept..at], &PART[1..], parts.len());
-            begun = Some(at);
-        } else if !opens
-            && depth == SHALLOW
-            && let Some(start) = begun.take()
-        {
-            kept = at + 1;
-            parts.push(&text[start..kept]);
-        }
-    }
-    match begun {
-        Some(start) => parts.push(&text[start..]),
-        None => outer.push_str(&text[kept..]),
-    }
-    (outer.into(), parts)
-}
-
-/// How many levels of lists and objects there are at most around a place in the text.
-fn levels(text: &str) -> usize {
-    brackets(text).map(|(_, depth, _)| depth).max().unwrap_or(0)
-}
-
-/// The brackets outside of strings: the place of each, how many are open after it, and whether it opens.
-fn brackets(text: &str) -> impl Iterator<Item = (usize, usize, bool)> {
-    let mut bytes = text.bytes().enumerate();
-    let (mut depth, mut in_string) = (0usize, false);
-    std::iter::from_fn(move || {
-        loop {
-            match bytes.next()? {
-                (_, b'"') => in_string = !in_string,
-                (_, b'\\') if in_string => drop(bytes.next()),
-                (at, b'[' | b'{') if !in_string => {
-                    depth += 1;
-                    return Some((at, depth, true));
-                }
-                (at, b']' | b'}') if !in_string => {
-                    depth = depth.saturating_sub(1);
-                    return Some((at, depth, false));
-                }
-                _ => {}
-            }
-        }
-    })
-}
-
 /// JSON text in which every character beyond ASCII is escaped, as Python's `json` writes it.
 pub(crate) fn print_ascii(attr: &Attr) -> String {
     let mut out = String::new();
@@ -132,105 +320,6 @@ pub(crate) fn print_ascii(attr: &Attr) -> String {
         }
     }
     out
-}
-
-/// Puts `NaN`, `Infinity` and `-Infinity` outside of strings into marked strings.
-fn quote_non_finite(text: &str) -> Cow<'_, str> {
-    if !text.contains("NaN") && !text.contains("Infinity") {
-        return text.into();
-    }
-    let mut out = String::with_capacity(text.len());
-    let (mut rest, mut in_string) = (text, false);
-    while let Some(c) = rest.chars().next() {
-        let word = ["NaN", "-Infinity", "Infinity"].into_iter().find(|w| !in_string && rest.starts_with(w));
-        let taken = match word {
-            Some(word) => {
-                out.push('"');
-                out.push_str("\\u0001netc-float:");
-                out.push_str(word);
-                out.push('"');
-                word.len()
-            }
-            None => {
-                in_string ^= c == '"';
-                let escaped = if in_string && c == '\\' { rest[1..].chars().next() } else { None };
-                let len = c.len_utf8() + escaped.map_or(0, char::len_utf8);
-                out.push_str(&rest[..len]);
-                len
-            }
-        };
-        rest = &rest[taken..];
-    }
-    out.into()
-}
-
-/// Stands for a list or object that is read apart, with its number.
-const PART: &str = "\u{1}netc-part:";
-
-/// Shares the text of keys: a configuration has thousands of entries under a few dozen keys.
-#[derive(Default)]
-struct Reader {
-    keys: HashMap<String, Name>,
-    /// Lists and objects that were read apart, until they are put into their places.
-    parts: Vec<Option<Attr>>,
-    /// Whether two strings stood for one part.
-    is_ambiguous: bool,
-}
-
-impl Reader {
-    fn key(&mut self, key: String) -> Name {
-        if let Some(known) = self.keys.get(&key) {
-            return known.clone();
-        }
-        let name: Name = key.as_str().into();
-        self.keys.insert(key, name.clone());
-        name
-    }
-
-    /// Reads text as deep as it may be: `serde_json` reads no more than 128 levels at once.
-    /// The text has at most `levels` levels.
-    fn parse(&mut self, text: &str, levels: usize) -> Result<Attr, JsonError> {
-        let (outer, parts) = cut(text, levels);
-        let inner = levels.saturating_sub(SHALLOW);
-        let parts = parts.into_iter().map(|part| self.parse(part, inner).map(Some)).collect::<Result<Vec<_>, _>>()?;
-        let value = serde_json::from_str(&outer)?;
-        self.parts = parts;
-        self.is_ambiguous = false;
-        let attr = self.attr(value);
-        // A string of the input can look like the mark of a part. Then one of the two finds the part taken.
-        let is_left = self.parts.iter().any(Option::is_some);
-        if is_left || self.is_ambiguous { Err(JsonError::Key) } else { Ok(attr) }
-    }
-
-    /// The part that a marked string stands for.
-    fn part(&mut self, text: &str) -> Option<Attr> {
-        let part = self.parts.get_mut(text.strip_prefix(PART)?.parse::<usize>().ok()?)?.take();
-        self.is_ambiguous |= part.is_none();
-        part
-    }
-
-    fn attr(&mut self, value: Value) -> Attr {
-        match value {
-            Value::Null => Attr::Null,
-            Value::Bool(b) => Attr::Bool(b),
-            Value::Number(n) => number(n.as_str()),
-            Value::String(s) => match s.strip_prefix(NON_FINITE) {
-                Some("NaN") => Attr::Float(F64::new(f64::NAN)),
-                Some("Infinity") => Attr::Float(F64::new(f64::INFINITY)),
-                Some("-Infinity") => Attr::Float(F64::new(f64::NEG_INFINITY)),
-                Some(_) | None => self.part(&s).unwrap_or_else(|| Attr::Str(s.into())),
-            },
-            Value::Array(items) => Attr::List(items.into_iter().map(|item| self.attr(item)).collect()),
-            Value::Object(map) => Attr::Map(map.into_iter().map(|(k, v)| (self.key(k), self.attr(v))).collect()),
-        }
-    }
-}
-
-fn number(text: &str) -> Attr {
-    match text.parse::<i128>() {
-        Ok(i) => Attr::Int(i),
-        Err(_) => Attr::Float(F64::new(text.parse().unwrap_or(f64::NAN))),
-    }
 }
 
 /// Writes JSON text as Python's `json.dumps` does.
@@ -284,6 +373,10 @@ fn write_float(x: f64, out: &mut String) {
 mod tests {
     use super::*;
 
+    fn parse(text: &str) -> Result<Attr, JsonError> {
+        super::parse(text, &Budget::unlimited())
+    }
+
     #[test]
     fn nothing_is_lost() {
         for text in [
@@ -306,19 +399,81 @@ mod tests {
             assert!(matches!(parse(&nested(levels)), Err(JsonError::Depth)));
         }
         for wrong in [nested(200) + " 1", "[".repeat(200), "[".repeat(150) + &"]".repeat(149), nested(150) + "]"] {
-            assert!(matches!(parse(&wrong), Err(JsonError::Syntax(_))), "{wrong}");
+            assert!(matches!(parse(&wrong), Err(JsonError::Syntax { .. })), "{wrong}");
         }
-        let around = |text: &str| "[".repeat(SHALLOW) + text + &"]".repeat(SHALLOW);
-        for wrong in ["{[1]: 2}", "{[[1]]: [2]}"].map(around) {
-            assert!(parse(&wrong).is_err(), "{wrong}");
+    }
+
+    #[test]
+    fn what_is_no_json_is_an_error_with_its_place() {
+        for wrong in [
+            "",
+            " ",
+            "[",
+            "{",
+            "[1",
+            "[1,",
+            "[1,]",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "{1:2}",
+            "{[1]:2}",
+            "01",
+            "+1",
+            "1.",
+            ".5",
+            "1e",
+            "1e+",
+            "--1",
+            "-",
+            "nul",
+            "\"",
+            "\"\\",
+            "\"\\\"",
+            "\"\\x\"",
+            "\"\\ud800\"",
+            "\"\n\"",
+            "1 2",
+            "]",
+            "[1}",
+            "{\"a\":1]",
+        ] {
+            assert!(matches!(parse(wrong), Err(JsonError::Syntax { .. })), "{wrong}");
+            assert!(serde_json::from_str::<Value>(wrong).is_err(), "{wrong}");
         }
-        let marked = r#""\u0001netc-part:0""#;
-        assert!(parse(&format!("[{marked}, {}]", around("[1]"))).is_err());
-        assert!(parse(&format!("[{}, {marked}]", around("[1]"))).is_err());
-        assert_eq!(print(&parse(marked).unwrap()), marked);
-        // The key of an object on the last level that is read at once.
-        let key = "[".repeat(SHALLOW - 1) + "{[1]: 2}" + &"]".repeat(SHALLOW - 1);
-        assert!(matches!(parse(&key), Err(JsonError::Key)));
-        assert_eq!(levels(r#"["[[[", "\\[[", {}]"#), 2);
+        let message = parse("{\n  \"a\": ?}").unwrap_err().to_string();
+        assert_eq!(message, "not JSON: expected a value at line 2 column 8");
+    }
+
+    #[test]
+    fn the_last_value_of_a_repeated_key_counts_as_in_python() {
+        let printed = print(&parse(r#"{"a": 1, "b": 2, "a": 3, "c": 4, "b": {"a": 5}}"#).unwrap());
+        assert_eq!(printed, r#"{"a": 3, "b": {"a": 5}, "c": 4}"#);
+    }
+
+    #[test]
+    fn escapes_are_undone() {
+        let parsed = parse(r#"{"\u0061\n\"": "\ud83d\ude00 \\ \/"}"#).unwrap();
+        assert_eq!(parsed.get("a\n\""), Some(&Attr::str("\u{1f600} \\ /")));
+    }
+
+    #[test]
+    fn memory_is_at_most_twenty_times_the_text() {
+        let keys: String = (0..10_000).map(|i| format!("\"{i:x}\":0,")).collect();
+        for text in [
+            format!("[{}0]", "0,".repeat(100_000)),
+            format!("[{}0]", "[],".repeat(100_000)),
+            format!("[{}0]", "[0],".repeat(100_000)),
+            format!("[{}0]", "{},".repeat(100_000)),
+            format!("[{}0]", "\"\",".repeat(100_000)),
+            format!("[{}0]", "{\"\":0},".repeat(100_000)),
+            format!("{{{keys}\"\":0}}"),
+        ] {
+            let used = |limit: u64| super::parse(&text, &Budget::unlimited().with(Resource::Memory, limit)).is_ok();
+            // While a list grows, as much again is reserved, and not touched.
+            let len = text.len() as u64;
+            assert!(used(40 * len), "{}", &text[..20]);
+            assert!(!used(3 * len), "{}", &text[..20]);
+        }
     }
 }

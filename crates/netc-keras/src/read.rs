@@ -5,12 +5,12 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::panic::resume_unwind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, Builder};
 
-use netc_data::{Checksum, Span};
-use netc_ir::{Attr, Attrs, Module, verify};
+use netc_data::{Checksum, Folders, Span};
+use netc_ir::{Attr, Attrs, Budget, Module, verify};
 use netc_pass::Dialects;
 
 use crate::archive::{Archive, MAX_MEMBER};
@@ -63,6 +63,8 @@ pub struct ReadOptions<'a> {
     /// [`compiled`](crate::compiled()) finds. They belong to the model exactly as it is in the file: do not ask for them
     /// where passes follow. With other weights there are none, nor of models of Keras 1 and of TensorFlow.js.
     pub compiled: bool,
+    /// Folders in which files that the model names may be, besides its own: see [`Folders`].
+    pub allowed: &'a [PathBuf],
 }
 
 /// Reads the model at `path` as [`read`] does, as `options` say.
@@ -71,10 +73,13 @@ pub struct ReadOptions<'a> {
 /// As for [`read`], of either file.
 pub fn read_with(path: &Path, options: ReadOptions<'_>, dialects: &Dialects) -> Result<Imported, KerasError> {
     let failed = |path: &Path, source| KerasError::Read { path: path.into(), source };
-    let given = options.weights.map(|weights| other_weights(weights).map_err(|source| failed(weights, source)));
+    let given = options
+        .weights
+        .map(|weights| other_weights(weights, options.allowed).map_err(|source| failed(weights, source)));
     let given = given.transpose()?;
     let compiled = options.compiled && given.is_none();
-    Reader { path, given, compiled, dialects }.read().map_err(|source| {
+    let folders = Folders::of_model(path, options.allowed);
+    Reader { path, folders, given, compiled, dialects }.read().map_err(|source| {
         let of_weights = matches!(source, Problem::Weights { .. } | Problem::Unfit { .. });
         match options.weights.filter(|_| of_weights) {
             Some(weights) => failed(weights, source.in_whole_model()),
@@ -84,21 +89,21 @@ pub fn read_with(path: &Path, options: ReadOptions<'_>, dialects: &Dialects) -> 
 }
 
 /// The weights of a file that need not have a model.
-fn other_weights(path: &Path) -> Result<Weights, Problem> {
+fn other_weights(path: &Path, allowed: &[PathBuf]) -> Result<Weights, Problem> {
     let (file, container) = open(path)?;
     let table = match container {
         Container::Archive => WeightTable::Groups(weights(&open_archive(&file)?, &file, false)?),
         Container::Hdf5 => return h5whole::read_weights(file, path),
-        Container::Json => return listed_weights(path, &file),
+        Container::Json => return listed_weights(path, &Folders::of_model(path, allowed), &file),
     };
     Ok(Weights::of_file(path, table))
 }
 
 /// The weights that a text lists.
-fn listed_weights(path: &Path, file: &File) -> Result<Weights, Problem> {
+fn listed_weights(path: &Path, folders: &Folders, file: &File) -> Result<Weights, Problem> {
     let json = json_in(file)?;
     if sharded::is_map(&json) {
-        return sharded::read_beside(path, &json);
+        return sharded::read_beside(path, folders, &json);
     }
     let note = "it is text that lists no shards; weights are in a .weights.h5, .weights.json, .h5 or .keras file";
     Err(Problem::Unknown(note))
@@ -118,6 +123,8 @@ fn open_archive(file: &Arc<File>) -> Result<Archive, Problem> {
 /// A model that is being read.
 struct Reader<'a> {
     path: &'a Path,
+    /// Where files that the model names may be.
+    folders: Folders,
     /// Weights that are given apart from the model.
     given: Option<Weights>,
     compiled: bool,
@@ -212,7 +219,7 @@ impl Reader<'_> {
 
     /// A layers-model of TensorFlow.js.
     fn tfjs(self, json: &Attr) -> Result<Imported, Problem> {
-        let LayersModel { object, keras_version, weights, shards } = tfjs::read(self.path, json)?;
+        let LayersModel { object, keras_version, weights, shards } = tfjs::read(self.path, &self.folders, json)?;
         if keras1::is_of(Some(&keras_version)) {
             let note =
                 format!("it is of Keras {keras_version}, which TensorFlow.js does not read; convert it of Keras 2");
@@ -319,7 +326,7 @@ fn json_in(mut file: &File) -> Result<Attr, Problem> {
 }
 
 fn parse_file(text: &str) -> Result<Attr, Problem> {
-    json::parse(text).map_err(Problem::NotJson)
+    json::parse(text, &Budget::for_file(text.len() as u64)).map_err(Problem::NotJson)
 }
 
 /// Compares the weights and assets of the model at `path` with their checksums, which [`read`] does not, as it reads none of them.
@@ -428,7 +435,7 @@ fn has_user_block(file: &File) -> Result<bool, Problem> {
 }
 
 fn parse_member(archive: &Archive, member: &'static str) -> Result<Attr, Problem> {
-    json::parse(&archive.text(member)?).map_err(|source| Problem::Json { member, source })
+    json::parse(&archive.text(member)?, &archive.budget).map_err(|source| Problem::Json { member, source })
 }
 
 fn weights(archive: &Archive, file: &Arc<File>, optimizer: bool) -> Result<Variables, Problem> {
@@ -442,8 +449,8 @@ fn weights(archive: &Archive, file: &Arc<File>, optimizer: bool) -> Result<Varia
         return Err(Problem::Missing(WEIGHTS));
     };
     match member.is_stored() {
-        true => h5read::read(file.clone(), member.offset, member.stored, optimizer),
-        false => h5read::read_bytes(archive.bytes(member)?, optimizer),
+        true => h5read::read(file.clone(), member.offset, member.stored, optimizer, &archive.budget),
+        false => h5read::read_bytes(archive.bytes(member)?, optimizer, &archive.budget),
     }
 }
 

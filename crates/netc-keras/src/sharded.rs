@@ -9,11 +9,12 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use netc_ir::Attr;
+use netc_data::Folders;
+use netc_ir::{Attr, Budget};
 
-use crate::archive::{Archive, Inflater};
+use crate::archive::Archive;
 use crate::error::Problem;
-use crate::h5read::{self, Bytes, MAX_INLINE, Variable, Variables};
+use crate::h5read::{self, Bytes, Variable, Variables};
 use crate::json;
 use crate::names::is_file_name;
 use crate::weights::{WeightTable, Weights};
@@ -38,12 +39,13 @@ pub(crate) fn without_model(path: &Path, json: &Attr) -> String {
 }
 
 /// The weights in the shards beside the file at `path`, which holds `json`.
-pub(crate) fn read_beside(path: &Path, json: &Attr) -> Result<Weights, Problem> {
+pub(crate) fn read_beside(path: &Path, folders: &Folders, json: &Attr) -> Result<Weights, Problem> {
     let map = Map::of(json)?;
     let (mut merged, mut files) = (Merged::default(), Vec::new());
     for shard in map.0.keys() {
         let file = path.with_file_name(shard);
-        let variables = read_file(&file).map_err(|problem| problem.in_shard(shard))?;
+        let variables = folders.check(&file).map_err(Problem::from).and_then(|()| read_file(&file));
+        let variables = variables.map_err(|problem| problem.in_shard(shard))?;
         merged.add(&map, shard, files.len(), variables)?;
         files.push(file);
     }
@@ -53,20 +55,21 @@ pub(crate) fn read_beside(path: &Path, json: &Attr) -> Result<Weights, Problem> 
 fn read_file(path: &Path) -> Result<Variables, Problem> {
     let file = Arc::new(File::open(path)?);
     let len = file.metadata()?.len();
-    h5read::read(file, 0, len, false)
+    h5read::read(file, 0, len, false, &Arc::new(Budget::for_file(len)))
 }
 
 /// The weights in the shards of the archive `file`, those of the optimizer if `optimizer` is set.
 pub(crate) fn read_archive(archive: &Archive, file: &Arc<File>, optimizer: bool) -> Result<Variables, Problem> {
-    let json = json::parse(&archive.text(MAP)?).map_err(|source| Problem::Json { member: MAP, source })?;
+    let json =
+        json::parse(&archive.text(MAP)?, &archive.budget).map_err(|source| Problem::Json { member: MAP, source })?;
     let map = Map::of(&json)?;
-    let (mut merged, mut inflater) = (Merged::default(), Inflater::new(archive));
+    let mut merged = Merged::default();
     for shard in map.0.keys() {
         let missing = || Problem::config(MAP, format!("there is no member `{shard}`"));
         let member = archive.member(shard).ok_or_else(missing)?;
         let variables = match member.is_stored() {
-            true => h5read::read(file.clone(), member.offset, member.stored, optimizer),
-            false => inflater.bytes(member).and_then(|bytes| h5read::read_bytes(bytes, optimizer)),
+            true => h5read::read(file.clone(), member.offset, member.stored, optimizer, &archive.budget),
+            false => archive.bytes(member).and_then(|bytes| h5read::read_bytes(bytes, optimizer, &archive.budget)),
         };
         merged.add(&map, shard, 0, variables.map_err(|problem| problem.in_shard(shard))?)?;
     }
@@ -105,8 +108,6 @@ impl Map {
 #[derive(Default)]
 struct Merged {
     found: Variables,
-    /// Bytes of the weights that are in memory.
-    inline: u64,
 }
 
 impl Merged {
@@ -131,21 +132,12 @@ impl Merged {
             }
             let bytes = match variable.bytes {
                 Bytes::At { offset, len, .. } => Bytes::At { file, offset, len },
-                Bytes::Read(literal) => {
-                    self.inline += literal.bytes.len() as u64;
-                    Bytes::Read(literal)
-                }
+                Bytes::Read(literal) => Bytes::Read(literal),
             };
             self.found.datasets.insert(path, Variable { ty: variable.ty, bytes });
         }
         let names = variables.names.into_iter().filter(|(group, _)| map.says(shard, &format!("{group}/vars/")));
         self.found.names.extend(names);
-        if self.inline > MAX_INLINE {
-            return wrong(
-                "/",
-                format!("the compressed weights of the shards are larger than {MAX_INLINE} bytes in all"),
-            );
-        }
         Ok(())
     }
 }

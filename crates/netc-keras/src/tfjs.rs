@@ -4,18 +4,20 @@
 //! The format is that of `io.ModelJSON` of TensorFlow.js and of its converter. Weights can be stored with fewer bits:
 //! halves, or integers that stand for `integer * scale + min`.
 
-use std::fs::File;
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crc32fast::Hasher;
-use netc_data::{Checksum, Store};
+use netc_data::{Checksum, Folders, Store};
 use netc_ir::{Attr, Attrs, ElemType, Literal, Module, Number, Type, WeightId};
 
 use crate::error::Problem;
 use crate::export::tfjs::dtype;
-use crate::h5read::{Bytes, MAX_INLINE, Variable};
+use crate::h5read::{Bytes, Variable};
 use crate::h5whole::WeightLists;
 use crate::legacy::{Era, KERAS_2};
 use crate::names::{elem_type, is_file_name};
@@ -41,7 +43,7 @@ pub(crate) fn is_model(object: &Attr) -> bool {
 }
 
 /// The model of the `model.json` at `path`, which holds `json`.
-pub(crate) fn read(path: &Path, json: &Attr) -> Result<LayersModel, Problem> {
+pub(crate) fn read(path: &Path, folders: &Folders, json: &Attr) -> Result<LayersModel, Problem> {
     if json.get("format").and_then(Attr::as_str) == Some("graph-model") {
         let note = "it is a graph model of TensorFlow.js, which has no layers; convert the Keras model that it is from as a \
                     layers model, or give that model";
@@ -56,7 +58,8 @@ pub(crate) fn read(path: &Path, json: &Attr) -> Result<LayersModel, Problem> {
     let version = topology.get("keras_version").and_then(Attr::as_str).unwrap_or(KERAS_2);
     // That of TensorFlow.js itself, where it saved the model.
     let keras_version = if version.starts_with("tfjs") { KERAS_2 } else { version }.to_string();
-    let mut shards = Shards { folder: path.parent().unwrap_or(Path::new("")), paths: Vec::new(), inline: MAX_INLINE };
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut shards = Shards { folder, folders, paths: Vec::new(), known: BTreeSet::new(), inline: MAX_READ };
     let mut variables = Vec::new();
     for (i, group) in list(json.get("weightsManifest"), "weightsManifest")?.iter().enumerate() {
         shards.group(group, &format!("weightsManifest[{i}]"), &mut variables)?;
@@ -82,10 +85,16 @@ fn list<'a>(attr: Option<&'a Attr>, place: &str) -> Result<&'a [Attr], Problem> 
     attr.and_then(Attr::as_list).ok_or_else(|| Problem::config(place, "expected a list"))
 }
 
+/// Bytes of weights that are cut between files, or stored with fewer bits, in all.
+const MAX_READ: u64 = 256 << 20;
+
 /// The files of weights, as they are met.
 struct Shards<'p> {
     folder: &'p Path,
+    /// Where they may be.
+    folders: &'p Folders,
     paths: Vec<PathBuf>,
+    known: BTreeSet<PathBuf>,
     /// How many bytes may still be read into memory.
     inline: u64,
 }
@@ -117,13 +126,15 @@ impl Shards<'_> {
             let size = stored.ty.num_bytes().filter(|size| *size <= end - at).ok_or_else(|| {
                 problem(format!("its bytes begin at {at} of {end} that the files of the group have, and do not fit"))
             })?;
-            let whole = files.iter().find(|f| f.start <= at && at + size <= f.start + f.len);
+            // Files without bytes begin where the next one does.
+            let first = files.partition_point(|f| f.start + f.len <= at);
+            let whole = files[first..].first().filter(|f| f.start <= at && at + size <= f.start + f.len);
             let bytes = match (whole, &stored.quantization) {
                 (Some(shard), None) => Bytes::At { file: shard.number, offset: at - shard.start, len: size },
                 (_, _) if self.spend(size) => Bytes::Read(stored.read(bytes(&files, at, size)?)),
                 (_, _) => {
                     let note = "what is cut between files or stored with fewer bits is more than";
-                    return Err(problem(format!("{note} {MAX_INLINE} bytes in all")));
+                    return Err(problem(format!("{note} {MAX_READ} bytes in all")));
                 }
             };
             found.push((name, Variable { ty: stored.read_type(), bytes }));
@@ -141,8 +152,14 @@ impl Shards<'_> {
             return Err(Problem::config(place, format!("`{name}` is not the name of a file beside the model's")));
         }
         let path = self.folder.join(name);
-        let missing = |e| Problem::config(place, format!("its weights are in `{name}`, which cannot be read: {e}"));
-        let len = File::open(&path).and_then(|file| file.metadata()).map_err(missing)?.len();
+        let missing = |why: &dyn Display| {
+            Problem::config(place, format!("its weights are in `{name}`, which cannot be read: {why}"))
+        };
+        self.folders.check(&path).map_err(|e| missing(&e))?;
+        if !self.known.insert(path.clone()) {
+            return Err(Problem::config(place, format!("the file `{name}` is listed twice")));
+        }
+        let len = fs::metadata(&path).map_err(|e| missing(&e))?.len();
         self.paths.push(path.clone());
         Ok(Shard { number: self.paths.len() - 1, path, start, len })
     }

@@ -393,7 +393,7 @@ mod tests {
     use crate::json;
 
     fn model(text: &str) -> Attrs {
-        json::parse(text).unwrap().as_map().unwrap().clone()
+        json::parsed(text).as_map().unwrap().clone()
     }
 
     fn list(names: &[&str]) -> Vec<(String, Variable)> {

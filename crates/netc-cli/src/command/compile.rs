@@ -33,7 +33,8 @@ pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliErro
     let dialects = input::dialects(&args.model.library)?;
     // The state of an optimizer is of no use to what passes make of the model.
     let compiled = pipeline.0.is_empty() && !args.no_optimizer;
-    let options = ReadOptions { weights: args.model.weights.as_deref(), compiled };
+    let options =
+        ReadOptions { weights: args.model.weights.as_deref(), compiled, allowed: &args.model.library.allowed };
     let mut model = input::load_or_default(args.input.as_deref(), !pipeline.0.is_empty(), options, &dialects)?;
     if args.verify.is_some() {
         model.check_weights()?;
@@ -85,12 +86,12 @@ pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliErro
         written: &written,
         hint: args.output.is_none().then(|| hint(chain.as_ref(), args.format)),
     };
-    text::print(&match args.emit {
-        Emit::Report => report.text(),
-        Emit::Ir => netc_ir::print(&model.module),
-        Emit::Json => format!("{:#}\n", report.json()),
-        Emit::Dot => dot(&model.module, &model.module[model.main]),
-    })?;
+    match args.emit {
+        Emit::Report => text::print(&report.text()),
+        Emit::Ir => text::print_data(&netc_ir::print(&model.module)),
+        Emit::Json => text::print_data(&format!("{:#}\n", report.json())),
+        Emit::Dot => text::print_data(&dot(&model.module, &model.module[model.main])),
+    }?;
     let result = match &verification {
         Some(v) if failed => {
             Err(CliError::Verification(format!("verification failed, nothing is written: {}", report::verdict(v))))

@@ -9,5 +9,5 @@ use crate::text;
 pub(crate) fn run(args: &CompletionsArgs) -> Result<(), CliError> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "netc", &mut script);
-    text::print(&String::from_utf8_lossy(&script))
+    text::print_data(&String::from_utf8_lossy(&script))
 }

@@ -22,7 +22,7 @@ pub(crate) fn run(args: &CutsArgs) -> Result<(), CliError> {
     cuts.truncate(args.top.map_or(usize::MAX, |top| usize::try_from(top).unwrap_or(usize::MAX)));
     if args.json {
         let rows: Vec<Value> = cuts.iter().map(|c| json_row(&model, c)).collect();
-        return text::print(&format!("{:#}\n", Value::from(rows)));
+        return text::print_data(&format!("{:#}\n", Value::from(rows)));
     }
     if cuts.is_empty() {
         text::note("no single tensor separates this model in two; cuts through several tensors are possible");

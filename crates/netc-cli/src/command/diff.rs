@@ -13,12 +13,16 @@ use crate::verify::{Executable, Given, Verification, verify};
 
 pub(crate) fn run(args: &DiffArgs) -> Result<(), CliError> {
     let dialects = input::dialects(&args.model)?;
-    let (a, b) = (input::load(&*args.a, &dialects)?, input::load(&*args.b, &dialects)?);
+    let (a, b) =
+        (input::load(args.model.given(&args.a), &dialects)?, input::load(args.model.given(&args.b), &dialects)?);
     [&a, &b].into_iter().try_for_each(Model::check_weights)?;
     let given = Given::Random(args.random.batch);
     let (a, b) = (Executable::new(&a.module, &dialects, given)?, Executable::new(&b.module, &dialects, given)?);
     let found = verify(&a, &b, Fidelity::Exact, args.inputs, &args.random)?;
-    text::print(&if args.json { json_text(&found, args.tolerance) } else { report(&found, args.tolerance) })?;
+    match args.json {
+        true => text::print_data(&json_text(&found, args.tolerance)),
+        false => text::print(&report(&found, args.tolerance)),
+    }?;
     if found.within(args.tolerance) {
         return Ok(());
     }

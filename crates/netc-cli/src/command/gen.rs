@@ -58,7 +58,7 @@ pub(crate) fn run(args: &GenArgs) -> Result<(), CliError> {
             program::write(&model.module, "", path)?;
             path
         }
-        None => return text::print(&netc_ir::print(&model.module)),
+        None => return text::print_data(&netc_ir::print(&model.module)),
     };
     text::print(&format!("{:<10}{}\n", "wrote", path.display()))
 }

@@ -41,7 +41,7 @@ pub(crate) fn run(args: &InspectArgs) -> Result<(), CliError> {
         func = first.callee.unwrap_or(func);
     }
     if args.json {
-        return text::print(&format!("{:#}\n", json_rows(&model, &costs, &rows, func)));
+        return text::print_data(&format!("{:#}\n", json_rows(&model, &costs, &rows, func)));
     }
     let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
     let mut out = table(&["layer", "class", "output", ">params", "reads"], &cells);

@@ -21,9 +21,9 @@ pub(crate) fn run(args: &LayersArgs) -> Result<(), CliError> {
     if args.json {
         let row = |path: &LayerPath| json!({"name": path.name, "class": short(&model.module[path.layer].class)});
         let rows: Vec<Value> = layers.iter().map(row).collect();
-        return text::print(&format!("{:#}\n", Value::from(rows)));
+        return text::print_data(&format!("{:#}\n", Value::from(rows)));
     }
-    text::print(&layers.iter().map(|path| format!("{}\n", path.name)).collect::<String>())
+    text::print_data(&layers.iter().map(|path| format!("{}\n", path.name)).collect::<String>())
 }
 
 /// The error for a place that has no layers above and below, which a cut names in other words.

@@ -15,8 +15,9 @@ pub(crate) fn run(args: &ReproArgs, registry: &Registry) -> Result<(), CliError>
     if saved.version != version {
         text::note(&format!("the reproducer was written by netc {}, this is {version}", saved.version));
     }
-    let dialects = input::dialects(&LayerArgs { layers: saved.layers.iter().map(Into::into).collect() })?;
-    let mut model = input::load(&*args.file.to_string_lossy(), &dialects)?;
+    let library = LayerArgs { layers: saved.layers.iter().map(Into::into).collect(), allowed: args.allowed.clone() };
+    let dialects = input::dialects(&library)?;
+    let mut model = input::load(library.given(&args.file.to_string_lossy()), &dialects)?;
     model.check_weights()?;
     let pipeline =
         saved.pipeline.parse().map_err(|e: netc_pass::PipelineSyntaxError| CliError::input(e.to_string()))?;

@@ -12,6 +12,7 @@ use similar::TextDiff;
 use crate::args::{PrintIr, WatchArgs};
 use crate::error::CliError;
 use crate::output::{cannot_write, make_folder};
+use crate::text;
 
 /// Prints programs before and after passes.
 pub(super) struct IrPrinter {
@@ -56,6 +57,7 @@ impl IrPrinter {
 
     fn emit(&self, event: Event<'_>, when: &str, text: &str) -> Result<(), String> {
         let Some(folder) = &self.folder else {
+            let text = text::printable(text);
             let _ = write!(io::stderr(), "; {when} {}, pass {}\n{text}", event.call, event.number);
             return Ok(());
         };

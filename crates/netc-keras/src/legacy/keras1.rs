@@ -375,7 +375,7 @@ mod tests {
     use crate::json;
 
     fn keras_2(text: &str) -> Result<String, String> {
-        let translated = object(json::parse(text).unwrap()).map_err(|e| e.to_string())?;
+        let translated = object(json::parsed(text)).map_err(|e| e.to_string())?;
         Ok(json::print(&translated))
     }
 

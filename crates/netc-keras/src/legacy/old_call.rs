@@ -154,10 +154,10 @@ mod tests {
     /// The arguments that are read, and the entry that is written of them, which must be the one that was read.
     #[track_caller]
     fn check(class: &str, node: &str, args: &str) -> Call {
-        let node = json::parse(node).unwrap();
+        let node = json::parsed(node);
         let call = Call::read(&node, class, Era::Before3, "layer").unwrap();
         let shown = fill(call.attrs.get("args").unwrap(), &|i| format!("${i}").as_str().into());
-        assert_eq!(shown, json::parse(args).unwrap());
+        assert_eq!(shown, json::parsed(args));
         let tensor = |i: u32| {
             let TensorRef { layer, node, tensor, .. } = &call.tensors[i as usize];
             Attr::List(vec![Attr::str(&**layer), Attr::Int(*node as i128), Attr::Int(*tensor as i128)])
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn malformed_tensors_are_rejected() {
         for node in [r#"[["x", 0]]"#, r#"[["x", "y", 0, {}]]"#, r#"["x"]"#, "[1]"] {
-            let node = json::parse(node).unwrap();
+            let node = json::parsed(node);
             assert!(Call::read(&node, "keras.Dense", Era::Before3, "layer").is_err());
         }
     }

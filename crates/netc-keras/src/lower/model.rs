@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn calls_of_models_in_models_multiply() {
         let mut config = r#"{"layers": [{"config": {}, "inbound_nodes": [[], []]}]}"#.to_string();
-        let number = |config: &str| calls(json::parse(config).unwrap().as_map().unwrap());
+        let number = |config: &str| calls(json::parsed(config).as_map().unwrap());
         assert_eq!(number(&config), 2);
         for _ in 0..2 {
             config = format!(r#"{{"layers": [{{"config": {config}, "inbound_nodes": [[], []]}}]}}"#);

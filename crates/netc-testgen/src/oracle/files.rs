@@ -129,7 +129,7 @@ pub fn file_bytes(module: &Module, id: FuncId) -> Result<Vec<u8>, Wrong> {
 }
 
 /// All that a file holds, how its model was compiled too.
-pub(super) const WHOLE: ReadOptions<'_> = ReadOptions { weights: None, compiled: true };
+pub(super) const WHOLE: ReadOptions<'_> = ReadOptions { weights: None, compiled: true, allowed: &[] };
 
 /// The function written as a `.keras` file and read back, with the folder that holds the file and its weights.
 pub fn through_file(module: &Module, id: FuncId, dialects: &Dialects) -> Result<(Module, TempDir), Wrong> {

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use netc_ir::{Attr, Literal, Type};
+use netc_ir::{Attr, Budget, Literal, Resource, Type};
 
 use crate::error::Problem;
-use crate::h5read::{Bytes, MAX_INLINE, Variable};
+use crate::h5read::{Bytes, Variable};
 use crate::h5whole::WeightLists;
 use crate::weights::MAX_WEIGHT_NAME;
 
@@ -20,7 +20,7 @@ const CELLS: &[(&str, &[&str])] =
 pub(crate) fn weights(object: &Attr, lists: WeightLists, file: &File) -> Result<WeightLists, Problem> {
     let mut layers = Layers::default();
     layers.add_all(object, None, None);
-    let mut reader = Reader { file, inline: MAX_INLINE };
+    let mut reader = Reader { file, budget: Budget::for_file(file.metadata()?.len()) };
     let mut new = WeightLists::new();
     for (group, list) in lists {
         let named = list.into_iter().map(|(name, variable)| layers.own(&group, &name, variable));
@@ -239,8 +239,8 @@ fn literal(of: &Literal, dims: Vec<u64>, bytes: Vec<u8>) -> Variable {
 /// Reads weights into memory.
 struct Reader<'f> {
     file: &'f File,
-    /// How many bytes may still be read.
-    inline: u64,
+    /// Several weights may be the same bytes of the file.
+    budget: Budget,
 }
 
 impl Reader<'_> {
@@ -249,9 +249,8 @@ impl Reader<'_> {
             Bytes::Read(literal) => return Ok(literal.clone()),
             Bytes::At { offset, len, .. } => (*offset, *len),
         };
-        self.inline = self.inline.checked_sub(len).ok_or_else(|| {
-            let note = format!("the weights that Keras 2 has otherwise are more than {MAX_INLINE} bytes in all");
-            Problem::whole("model_weights", note)
+        self.budget.charge(Resource::Memory, len).map_err(|exceeded| {
+            Problem::whole("model_weights", format!("its weights are too large for the size of the file: {exceeded}"))
         })?;
         let mut bytes = vec![0; len as usize];
         self.file.read_exact_at(&mut bytes, offset)?;
@@ -268,7 +267,7 @@ mod tests {
     use crate::json;
 
     fn model(layers: &str) -> Attr {
-        json::parse(&format!(r#"{{"class_name": "Model", "config": {{"layers": [{layers}]}}}}"#)).unwrap()
+        json::parsed(&format!(r#"{{"class_name": "Model", "config": {{"layers": [{layers}]}}}}"#))
     }
 
     fn variable(dims: &[u64], bytes: &[u8]) -> Variable {

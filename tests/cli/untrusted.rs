@@ -1,0 +1,113 @@
+//! What a model file must not make netc do: read files outside of its folder, wait, steer the terminal.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use crate::support::Folder;
+
+/// A program whose output is 32 bytes of a file.
+fn reads(file: &str) -> String {
+    format!(
+        "netc 1
+file file0 = \"{file}\"
+weight w0 \"v\" : u8[32] = bytes(file0, 0, 32)
+func @main() -> (%y) {{
+  %y = weight w0() : u8[32]
+}}
+"
+    )
+}
+
+/// A folder `in` with a model, and files in it and next to it.
+fn folder() -> Folder {
+    let folder = Folder::new();
+    fs::create_dir(folder.path("in")).unwrap();
+    fs::create_dir(folder.path("out")).unwrap();
+    folder.with("in/own.bin", [1; 32]).with("out/other.bin", [2; 32])
+}
+
+#[test]
+fn a_program_reads_only_files_below_its_folder() {
+    let folder = folder();
+    symlink(folder.path("out/other.bin"), folder.path("in/link.bin")).unwrap();
+    let outside = folder.path("out/other.bin").to_string_lossy().into_owned();
+    for file in ["../out/other.bin", "link.bin", "./../in/../out/other.bin", &outside] {
+        folder.write("in/m.nir", reads(file));
+        for args in [&["run", "in/m.nir", "-o", "y.npy"][..], &["in/m.nir", "-o", "copy.nir"], &["inspect", "in/m.nir"]]
+        {
+            folder.refuses(args, &["in/m.nir", "other.bin` is outside of the model's folder", "--allow-path"]);
+        }
+    }
+    folder.write("in/m.nir", reads("own.bin"));
+    folder.netc(&["run", "in/m.nir", "-o", "y.npy"]);
+    assert!(folder.read("y.npy").ends_with(&[1; 32]));
+}
+
+#[test]
+fn a_folder_that_the_user_allows_is_read() {
+    let folder = folder().with("in/m.nir", reads("../out/other.bin"));
+    let ran = folder.netc(&["run", "in/m.nir", "--allow-path", "out", "-o", "y.npy"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(folder.read("y.npy").ends_with(&[2; 32]));
+    folder.netc(&["diff", "in/m.nir", "in/m.nir", "--allow-path", "out"]).done();
+    let text = String::from_utf8(folder.read("in/m.nir")).unwrap();
+    folder.netc_reading(&text, &["inspect", "-"]).failed(1, &["standard input"]);
+}
+
+#[test]
+fn shards_and_stages_behind_a_link_are_outside() {
+    let folder = Folder::with_tiny();
+    folder.netc(&["tiny.keras", "--pass", "split=conv", "-o", "s"]).done();
+    folder.netc(&["tiny.keras", "--format", "tfjs", "-o", "js"]);
+    fs::create_dir(folder.path("other")).unwrap();
+    for (model, file) in [("s/manifest.json", "tiny.stage0.keras"), ("js/model.json", "group1-shard1of1.bin")] {
+        let place = folder.path(model).with_file_name(file);
+        assert!(place.exists(), "{file}");
+        fs::rename(&place, folder.path("other").join(file)).unwrap();
+        symlink(folder.path("other").join(file), &place).unwrap();
+        folder.refuses(&["inspect", model], &["outside of the model's folder"]);
+        folder.netc(&["inspect", model, "--allow-path", "other"]).done();
+    }
+}
+
+#[test]
+fn pipes_and_devices_are_not_opened() {
+    let folder = folder();
+    folder.shell("mkfifo in/pipe").done();
+    for (file, found) in [("pipe", "a pipe or a device"), (".", "a folder")] {
+        folder.write("in/m.nir", reads(file));
+        folder.netc(&["run", "in/m.nir"]).failed(1, &["in/m.nir", found]);
+    }
+    folder.write("in/m.nir", reads("/dev/zero"));
+    folder
+        .netc(&["run", "in/m.nir", "--allow-path", "/dev"])
+        .failed(1, &["`/dev/zero` is a pipe or a device, not a file"]);
+}
+
+#[test]
+fn names_do_not_steer_the_terminal() {
+    let name = r"\u{1b}]0;title\u{7}\u{9b}2J\u{202e}";
+    let program = format!(
+        "netc 1
+layer l0 \"{name}\" : keras.ReLU {{config = {{max_value = null, negative_slope = 0.0, threshold = 0.0}}}}
+func @main(%x: f32[N,2]) -> (%y \"{name}\") {{
+  %y = keras.ReLU l0(%x) {{args = [$0], kwargs = {{}}}} : f32[N,2] loc(\"{name}\")
+}}
+"
+    );
+    let folder = Folder::new().with("m.nir", program);
+    let commands = [
+        &["inspect", "m.nir"][..],
+        &["m.nir"],
+        &["run", "m.nir"],
+        &["cuts", "m.nir"],
+        &["m.nir", "--pass", "split=nope"],
+    ];
+    for args in commands.into_iter().chain([&["m.nir", "--emit", "json"][..], &["m.nir", "--emit", "ir"]]) {
+        let ran = folder.netc(args);
+        assert!(!ran.err.contains("cannot parse"), "{}", ran.err);
+        let text = ran.out + &ran.err;
+        let steers = |c: &char| matches!(c, '\u{0}'..='\u{8}' | '\u{b}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{202e}');
+        assert_eq!(text.chars().find(steers), None, "{args:?}: {text}");
+    }
+}
