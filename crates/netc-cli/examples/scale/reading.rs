@@ -28,8 +28,8 @@ struct Case {
 
 type Failed = Box<dyn Error>;
 
-const MANY: [usize; 3] = [1_000, 10_000, 100_000];
-const FEW: [usize; 3] = [100, 1_000, 10_000];
+const MANY: [usize; 3] = [1_000, 4_000, 16_000];
+const FEW: [usize; 3] = [100, 400, 1_600];
 
 const fn inspect(
     name: &'static str,
