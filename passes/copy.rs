@@ -1,5 +1,7 @@
 //! Rebuilding a function: which new value stands for which old one.
 
+use std::collections::BTreeMap;
+
 use netc_ir::{Builder, Func, Module, Name, Op, Output, Param, Type, ValueId};
 
 /// A function that is being built from the ops of another.
@@ -43,12 +45,6 @@ impl<'m> Copy<'m> {
     pub(crate) fn param(&mut self, param: &Param) {
         let value = self.builder.param(param.name.clone(), self.old[param.value].ty.clone(), param.layer);
         self.set(param.value, value);
-    }
-
-    /// Adds a parameter that stands for any value of the old function.
-    pub(crate) fn param_for(&mut self, old: ValueId, name: Name) {
-        let value = self.builder.param(name, self.old[old].ty.clone(), None);
-        self.set(old, value);
     }
 
     /// Adds an op of the old function as it is.
@@ -95,6 +91,51 @@ impl<'m> Copy<'m> {
             {
                 func[new].name = self.old[old].name.clone();
             }
+        }
+        func
+    }
+}
+
+/// A function that is being built from some ops of another, in time in proportion to their number: a function may have
+/// as many parts as ops.
+pub(crate) struct PartCopy<'m> {
+    old: &'m Func,
+    new_of: BTreeMap<ValueId, ValueId>,
+    builder: Builder<'m>,
+}
+
+impl<'m> PartCopy<'m> {
+    pub(crate) fn new(module: &'m Module, old: &'m Func, name: impl Into<Name>) -> Self {
+        Self { old, new_of: BTreeMap::new(), builder: Builder::new(module, name) }
+    }
+
+    /// Adds `param`, a parameter of the old function, as it is.
+    pub(crate) fn param(&mut self, param: &Param) {
+        let value = self.builder.param(param.name.clone(), self.old[param.value].ty.clone(), param.layer);
+        self.new_of.insert(param.value, value);
+    }
+
+    /// Adds a parameter that stands for any value of the old function.
+    pub(crate) fn param_for(&mut self, old: ValueId, name: Name) {
+        let value = self.builder.param(name, self.old[old].ty.clone(), None);
+        self.new_of.insert(old, value);
+    }
+
+    /// Adds an op of the old function as it is. In a verified function every operand has a new value by then.
+    pub(crate) fn op(&mut self, op: &Op) {
+        let operands: Vec<ValueId> = op.operands.iter().filter_map(|v| self.new_of.get(v).copied()).collect();
+        let types = op.results.iter().map(|v| (self.old[*v].ty.clone(), None));
+        let new = self.builder.at(op.loc.clone()).op(op.kind.clone(), &operands, types);
+        self.new_of.extend(op.results.iter().copied().zip(self.builder.results(new).iter().copied()));
+    }
+
+    /// Returns the named old values and ends the function. Values have the names of the old function and no others.
+    pub(crate) fn finish(self, outputs: impl IntoIterator<Item = (Name, ValueId)>) -> Func {
+        let Self { old, new_of, builder } = self;
+        let outputs = outputs.into_iter().filter_map(|(name, value)| Some((name, *new_of.get(&value)?)));
+        let mut func = builder.finish(outputs);
+        for (value, new) in new_of {
+            func[new].name = old[value].name.clone();
         }
         func
     }

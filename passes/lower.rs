@@ -5,7 +5,9 @@ mod masks;
 use std::collections::{BTreeMap, BTreeSet};
 
 use netc_ir::{CallOp, ElemType, Func, Loc, Module, Name, Op, OpId, OpKind, SourceOp, ValueId, call_types};
-use netc_pass::{Context, Dialects, Fidelity, Fuel, LowerError, Meaning, OpContext, Pass, PassError, PassInfo};
+use netc_pass::{
+    Context, Dialects, Fidelity, Fuel, LowerError, Meaning, OpContext, Pass, PassError, PassInfo, Purpose, Repeat,
+};
 
 use crate::analysis::calls::callees_first;
 use crate::copy::{Copy, named};
@@ -34,13 +36,13 @@ impl Pass for Lower {
         let lowered = if dialects.makes_masks(module) {
             // A layer finds no mask of a layer that is lowered: they go together, as one rewrite.
             let mut each = Fuel::unlimited();
-            let lowered = lower_funcs(module, dialects, OnError::Fail, &mut each)?;
+            let lowered = lower_funcs(module, dialects, Goal::RUN, &mut each)?;
             if each.burnt() > 0 && !context.fuel.burn() {
                 return Ok(());
             }
             lowered
         } else {
-            lower_funcs(module, dialects, OnError::Fail, &mut context.fuel)?
+            lower_funcs(module, dialects, Goal::RUN, &mut context.fuel)?
         };
         module.funcs = lowered.into_iter().map(|l| l.func).collect();
         if !context.fuel.is_left() {
@@ -62,7 +64,7 @@ impl Pass for Lower {
 ///
 /// An op that is in none of them stays. An op whose class is known and whose configuration is not is an error.
 pub fn lower_module(module: &Module, dialects: &Dialects) -> Result<Module, PassError> {
-    let lowered = lower_funcs(module, dialects, OnError::Fail, &mut Fuel::unlimited())?;
+    let lowered = lower_funcs(module, dialects, Goal::RUN, &mut Fuel::unlimited())?;
     Ok(Module {
         files: module.files.clone(),
         weights: module.weights.clone(),
@@ -108,11 +110,25 @@ pub fn unknown_layers(module: &Module) -> Vec<UnknownLayer> {
 
 /// What becomes of an op that cannot be lowered although its class is known.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OnError {
+enum OnError {
     /// It is an error.
     Fail,
     /// It stays as it is.
     Keep,
+}
+
+/// What functions are lowered for.
+#[derive(Clone, Copy)]
+pub(crate) struct Goal {
+    on_error: OnError,
+    purpose: Purpose,
+}
+
+impl Goal {
+    /// To run them.
+    const RUN: Self = Self { on_error: OnError::Fail, purpose: Purpose::Run };
+    /// To look at types, masks and costs. Nothing fails.
+    pub(crate) const LOOK: Self = Self { on_error: OnError::Keep, purpose: Purpose::Types };
 }
 
 /// A lowered function.
@@ -122,6 +138,8 @@ pub(crate) struct LoweredFunc {
     pub(crate) origin: Vec<OpId>,
     /// Which ops read masks.
     pub(crate) reads: Vec<MaskRead>,
+    /// New ops that stand for themselves several times.
+    pub(crate) repeats: Vec<Repeat>,
     /// Whether an output carries a mask.
     carries: bool,
 }
@@ -130,11 +148,11 @@ pub(crate) struct LoweredFunc {
 pub(crate) fn lower_funcs(
     module: &Module,
     dialects: &Dialects,
-    on_error: OnError,
+    goal: Goal,
     fuel: &mut Fuel,
 ) -> Result<Vec<LoweredFunc>, PassError> {
     let masked = dialects.makes_masks(module);
-    let mut lowering = Lowering { module, dialects, on_error, fuel, masked, done: Vec::new() };
+    let mut lowering = Lowering { module, dialects, goal, fuel, masked, done: Vec::new() };
     lowering.done.resize_with(module.funcs.len(), || None);
     for id in callees_first(module) {
         let lowered = lowering.func(&module[id])?;
@@ -146,7 +164,7 @@ pub(crate) fn lower_funcs(
 struct Lowering<'m> {
     module: &'m Module,
     dialects: &'m Dialects,
-    on_error: OnError,
+    goal: Goal,
     fuel: &'m mut Fuel,
     /// Whether there are masks in the module.
     masked: bool,
@@ -157,6 +175,7 @@ struct Lowering<'m> {
 struct Body<'m> {
     copy: Copy<'m>,
     masks: Masks,
+    repeats: Vec<Repeat>,
     /// The op of the old function that is lowered, also while ops of what it calls are.
     at: OpId,
     /// Why ops of the new function cannot be run.
@@ -184,7 +203,8 @@ impl Body<'_> {
 impl<'m> Lowering<'m> {
     fn func(&mut self, old: &'m Func) -> Result<LoweredFunc, PassError> {
         let copy = Copy::new(self.module, old, old.name.clone());
-        let mut body = Body { copy, masks: Masks::default(), at: OpId::new(0), unknown: BTreeMap::new() };
+        let mut body =
+            Body { copy, masks: Masks::default(), repeats: Vec::new(), at: OpId::new(0), unknown: BTreeMap::new() };
         old.params.iter().for_each(|p| body.copy.param(p));
         let mut origin = Vec::new();
         for id in self.order(old) {
@@ -195,7 +215,7 @@ impl<'m> Lowering<'m> {
         let carries = old.outputs.iter().any(|o| body.masks.of(o.value).is_some());
         let mut func = body.copy.finish(named(&old.outputs));
         func.attrs = old.attrs.clone();
-        Ok(LoweredFunc { func, origin, reads: body.masks.reads, carries })
+        Ok(LoweredFunc { func, origin, reads: body.masks.reads, repeats: body.repeats, carries })
     }
 
     fn order(&self, func: &Func) -> Vec<OpId> {
@@ -212,6 +232,7 @@ impl<'m> Lowering<'m> {
                 let start = body.copy.builder.func().num_op_slots();
                 match self.source(body, source, op, &operands) {
                     Ok(meaning) => {
+                        body.repeats.extend(meaning.repeats.iter().cloned());
                         body.masks.lowered(body.copy.builder.func(), start, body.at, op, &operands, &meaning);
                         Ok(meaning)
                     }
@@ -233,7 +254,7 @@ impl<'m> Lowering<'m> {
     /// What becomes of an op that cannot be lowered.
     fn without_meaning(&self, body: &mut Body<'m>, op: &Op, error: &LowerError) -> Result<(), PassError> {
         let known = !matches!(error, LowerError::Unknown { .. });
-        if self.on_error == OnError::Fail && known {
+        if self.goal.on_error == OnError::Fail && known {
             return Err(body.unknown_before(op).cloned().unwrap_or_else(|| at(self.module, op, error)));
         }
         body.masks.kept(body.at, op, known);
@@ -253,7 +274,7 @@ impl<'m> Lowering<'m> {
     ) -> Result<Meaning, LowerError> {
         let layer = source.layer.map(|id| &self.module[id]);
         let masks = body.masks.beside(&op.operands);
-        let context = OpContext { op: source, layer, operands, masks: &masks };
+        let context = OpContext { op: source, layer, operands, masks: &masks, purpose: self.goal.purpose };
         let meaning = self.dialects.lower(&mut body.copy.builder, context)?;
         if meaning.results.len() == op.results.len() {
             self.fuel.burn();

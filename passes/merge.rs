@@ -70,21 +70,24 @@ fn apply(module: &mut Module, main: FuncId, merged: Func, stages: &[FuncId], joi
     let prefixes: BTreeSet<String> = stages.iter().map(|id| format!("{}/", module[*id].name)).collect();
     let mut funcs = module.funcs.clone();
     funcs[main.index()] = merged;
+    let stages: BTreeSet<FuncId> = stages.iter().copied().collect();
     let gone = |id: &FuncId| stages.contains(id) || joined.funcs.contains_key(id);
-    let keep = reachable(&funcs, module.func_ids().filter(|id| !gone(id) && !is_inside(module, *id, &prefixes)));
+    let is_inside = |id: &FuncId| own_name(&module[*id].name, &prefixes).is_some();
+    let keep = reachable(&funcs, module.func_ids().filter(|id| !gone(id) && !is_inside(id)));
     replace_funcs(module, funcs, &keep);
     // A function of a stage's file has the stage's name before its own.
     let mut names = UniqueNames::without(module.funcs.iter().map(|f| f.name.clone()));
     for func in &mut module.funcs {
-        if let Some(own) = prefixes.iter().find_map(|p| func.name.strip_prefix(p.as_str())) {
+        if let Some(own) = own_name(&func.name, &prefixes) {
             func.name = names.take(own);
         }
     }
 }
 
-/// Whether the function came from the file of a stage.
-fn is_inside(module: &Module, id: FuncId, prefixes: &BTreeSet<String>) -> bool {
-    prefixes.iter().any(|p| module[id].name.starts_with(p.as_str()))
+/// What a function was called in the file of the stage that it came from, if it came from one.
+fn own_name<'n>(name: &'n str, prefixes: &BTreeSet<String>) -> Option<&'n str> {
+    let mut ends = name.match_indices('/').map(|(at, _)| at + 1);
+    ends.find(|end| prefixes.contains(&name[..*end])).map(|end| &name[end..])
 }
 
 /// `func` without the ops that no output needs, in the order that the graph gives. Weights and constants that are alike

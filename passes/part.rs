@@ -7,7 +7,7 @@ use netc_ir::{Attr, Attrs, Def, Func, Module, Name, OpId, Type, UniqueNames, Val
 use netc_pass::thousands;
 
 use crate::analysis::OpNames;
-use crate::copy::Copy;
+use crate::copy::PartCopy;
 
 /// A part of a function.
 pub(crate) struct Part<'m> {
@@ -30,7 +30,7 @@ pub(crate) struct Part<'m> {
 impl Part<'_> {
     /// The part as the function `name`. Where the whole has a name in its framework, the part's has `suffix` behind it.
     pub(crate) fn func(&self, name: Name, suffix: &str) -> Func {
-        let mut copy = Copy::new(self.module, self.whole, name);
+        let mut copy = PartCopy::new(self.module, self.whole, name);
         let mut names = UniqueNames::without(self.reserved_param_names());
         for value in self.inputs {
             match self.whole[*value].def {
@@ -54,13 +54,13 @@ impl Part<'_> {
 
     /// The whole's outputs under their names, what crosses under the name of the tensor.
     fn named_outputs(&self) -> Vec<(Name, ValueId)> {
-        let mut names: Vec<Option<Name>> = vec![None; self.whole.num_values()];
+        let mut names: BTreeMap<ValueId, Name> = BTreeMap::new();
         for output in self.whole.outputs.iter().rev() {
-            names[output.value.index()] = Some(output.name.clone());
+            names.insert(output.value, output.name.clone());
         }
         let mut unique = UniqueNames::without(self.whole.outputs.iter().map(|o| o.name.clone()));
         let named = self.outputs.iter().map(|v| {
-            let name = names[v.index()].take().unwrap_or_else(|| unique.take(&self.names.tensor(*v)));
+            let name = names.remove(v).unwrap_or_else(|| unique.take(&self.names.tensor(*v)));
             (name, *v)
         });
         named.collect()

@@ -13,7 +13,7 @@ use netc_keras::lower::KerasDialect;
 use netc_pass::Dialects;
 use netc_passes::analysis::one_tensor_cuts;
 use netc_testgen::oracle::{self, Split, Subject, Wrong};
-use netc_testgen::{CoreRecipe, Cuts, Feature, KerasRecipe, dialects, property};
+use netc_testgen::{CoreRecipe, Cuts, Feature, KerasClass, KerasRecipe, dialects, property};
 use proptest::prelude::*;
 
 const CORE_OPS: usize = 24;
@@ -87,6 +87,20 @@ fn passes_in_any_order_keep_values() {
         let module = recipe.build();
         oracle::keeps_values_by(&module, &oracle::random_pipeline(&module, &passes))
     });
+}
+
+#[test]
+fn types_and_costs_of_layers_of_many_steps_are_those_of_the_steps_that_run() {
+    let shorter = Cell::new(0);
+    check(400, KerasRecipe::strategy(LAYERS), |mut recipe| {
+        let of_steps = [KerasClass::Recurrent, KerasClass::Bidirectional, KerasClass::ConvRecurrent];
+        for step in recipe.steps.iter_mut().step_by(2) {
+            step.class = of_steps[usize::from(step.knobs[3]) % of_steps.len()];
+        }
+        shorter.set(shorter.get() + oracle::looks_are_what_runs(&recipe.build(), &dialects())?);
+        Ok(())
+    });
+    assert!(shorter.get() > 100, "{} layers are fewer ops", shorter.get());
 }
 
 #[test]

@@ -11,7 +11,7 @@ use netc_pass::{Dialects, Fuel};
 
 use super::calls::callees_first;
 use super::names::{model_layers, undeclared_inputs};
-use crate::lower::{LoweredFunc, OnError, lower_funcs};
+use crate::lower::{Goal, LoweredFunc, lower_funcs};
 
 /// What a function or a part of it costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,7 +44,7 @@ impl<'m> Costs<'m> {
     /// Computes the costs of the ops of `module` from what they mean in `dialects`.
     pub fn of(module: &'m Module, dialects: &Dialects) -> Self {
         // Keeping what cannot be lowered leaves nothing to fail; if it did, nothing would be known.
-        let lowered = lower_funcs(module, dialects, OnError::Keep, &mut Fuel::unlimited()).unwrap_or_default();
+        let lowered = lower_funcs(module, dialects, Goal::LOOK, &mut Fuel::unlimited()).unwrap_or_default();
         let n = module.funcs.len();
         let (macs, total_macs) = (vec![Vec::new(); n], vec![None; n]);
         let mut costs = Self { module, macs, total_macs, weights: WeightUse::of(module) };
@@ -84,6 +84,10 @@ impl<'m> Costs<'m> {
         let Some(lowered) = lowered else { return vec![None; func.num_op_slots()] };
         let mut macs = vec![Some(0u64); func.num_op_slots()];
         let batch = batch_symbols(&lowered.func);
+        let mut times = vec![1u64; lowered.func.num_op_slots()];
+        for repeat in &lowered.repeats {
+            times[repeat.ops.clone()].iter_mut().for_each(|n| *n = n.saturating_mul(repeat.times));
+        }
         for (id, op) in lowered.func.ops() {
             let cost = match &op.kind {
                 OpKind::Core(core) => core_macs(&lowered.func, core, op, &batch),
@@ -91,6 +95,7 @@ impl<'m> Costs<'m> {
                 OpKind::Source(_) => None,
             };
             let total = &mut macs[lowered.origin[id.index()].index()];
+            let cost = cost.map(|one| one.saturating_mul(times[id.index()]));
             *total = total.zip(cost).map(|(a, b)| a.saturating_add(b));
         }
         macs

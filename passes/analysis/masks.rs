@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use netc_ir::{FuncId, LayerId, MAIN, Module, OpId, OpKind};
+use netc_ir::{LayerId, MAIN, Module, OpId, OpKind};
 use netc_pass::{Dialects, Fuel};
 
-use crate::lower::{MaskRead, OnError, lower_funcs};
+use super::calls::callees_first;
+use crate::lower::{Goal, MaskRead, lower_funcs};
 
 /// The masks of `@main` that are read by other ops than made them, and the layers that others hold.
 ///
@@ -25,7 +26,7 @@ impl MaskReads {
             return Self { masks: Vec::new(), ties };
         }
         // Keeping what cannot be lowered leaves nothing to fail.
-        let lowered = lower_funcs(module, dialects, OnError::Keep, &mut Fuel::unlimited()).unwrap_or_default();
+        let lowered = lower_funcs(module, dialects, Goal::LOOK, &mut Fuel::unlimited()).unwrap_or_default();
         let main = module.func_named(MAIN).and_then(|id| lowered.into_iter().nth(id.index()));
         Self { masks: main.map_or_else(Vec::new, |lowered| lowered.reads), ties }
     }
@@ -60,13 +61,23 @@ impl MaskReads {
 fn ties(module: &Module, dialects: &Dialects) -> Vec<(OpId, OpId)> {
     let ties = dialects.ties(module);
     let Some(main) = module.func_named(MAIN).filter(|_| !ties.is_empty()) else { return Vec::new() };
+    let tied: BTreeSet<LayerId> = ties.iter().flat_map(|(holder, held)| [*holder, *held]).collect();
     let mut ops: BTreeMap<LayerId, Vec<OpId>> = BTreeMap::new();
-    for (op, kind) in module[main].ops().map(|(id, op)| (id, &op.kind)) {
-        let mut layers = BTreeSet::from_iter(kind.layer());
-        if let OpKind::Call(call) = kind {
-            add_layers(module, call.callee, &mut BTreeSet::new(), &mut layers);
+    // The tied layers in each function and in those that it calls.
+    let mut inside: Vec<BTreeSet<LayerId>> = vec![BTreeSet::new(); module.funcs.len()];
+    for id in callees_first(module) {
+        let mut layers = BTreeSet::new();
+        for (op, kind) in module[id].ops().map(|(op, entry)| (op, &entry.kind)) {
+            let mut of_op: BTreeSet<LayerId> = kind.layer().filter(|layer| tied.contains(layer)).into_iter().collect();
+            if let OpKind::Call(call) = kind {
+                of_op.extend(&inside[call.callee.index()]);
+            }
+            if id == main {
+                of_op.iter().for_each(|layer| ops.entry(*layer).or_default().push(op));
+            }
+            layers.extend(of_op);
         }
-        layers.into_iter().for_each(|layer| ops.entry(layer).or_default().push(op));
+        inside[id.index()] = layers;
     }
     let of = |layer: &LayerId| ops.get(layer).map_or(&[][..], Vec::as_slice);
     let mut pairs = Vec::new();
@@ -79,19 +90,6 @@ fn ties(module: &Module, dialects: &Dialects) -> Vec<(OpId, OpId)> {
     }
     pairs.retain(|(holder, held)| holder != held);
     pairs
-}
-
-/// Adds the layers in a function and in those that it calls.
-fn add_layers(module: &Module, func: FuncId, seen: &mut BTreeSet<FuncId>, layers: &mut BTreeSet<LayerId>) {
-    if !seen.insert(func) {
-        return;
-    }
-    for (_, op) in module[func].ops() {
-        layers.extend(op.kind.layer());
-        if let OpKind::Call(call) = &op.kind {
-            add_layers(module, call.callee, seen, layers);
-        }
-    }
 }
 
 /// That a mask is made in one part and read in another, or a layer and one that holds it are in two parts.

@@ -6,7 +6,7 @@ use netc_ir::{Attrs, CallOp, FUSED, Func, FuncId, Loc, Module, Name, OpKind, Uni
 
 use super::group::Group;
 use crate::analysis::OpNames;
-use crate::copy::{Copy, named};
+use crate::copy::{Copy, PartCopy, named};
 
 /// The names of new functions: `fused0`, `fused1`, ..., as far as they are free.
 pub(super) struct Names {
@@ -69,7 +69,7 @@ impl<'f> Part<'f> {
 
     /// The group as the function `name`.
     fn func(&self, module: &Module, tensors: &OpNames<'_>, name: Name) -> Func {
-        let mut copy = Copy::new(module, self.whole, name);
+        let mut copy = PartCopy::new(module, self.whole, name);
         let mut names = UniqueNames::default();
         for value in &self.inputs {
             copy.param_for(*value, names.take(&tensors.tensor(*value)));

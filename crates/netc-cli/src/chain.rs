@@ -29,24 +29,27 @@ impl Chain {
     pub(crate) fn of(module: &Module, main: FuncId) -> Option<Self> {
         let main = &module[main];
         let calls: Vec<OpId> = main.op_ids().collect();
+        // The number of each call, by op id.
+        let mut numbers = vec![0; main.num_op_slots()];
+        calls.iter().enumerate().for_each(|(i, op)| numbers[op.index()] = i);
         let callee = |op: &OpId| match &main[*op].kind {
             OpKind::Call(call) if call.layer.is_none() && !module[call.callee].is_fused() => Some(call.callee),
             OpKind::Call(_) | OpKind::Source(_) | OpKind::Core(_) => None,
         };
-        let source = |value: ValueId| source(main, &calls, value);
+        let source = |value: ValueId| source(main, &numbers, value);
         let stages = calls.iter().map(|op| {
-            let inputs = main[*op].operands.iter().map(|v| source(*v)).collect::<Option<_>>()?;
+            let inputs = main[*op].operands.iter().map(|v| source(*v)).collect();
             Some(Stage { func: callee(op)?, inputs })
         });
         let stages: Vec<Stage> = stages.collect::<Option<_>>()?;
-        let outputs = main.outputs.iter().map(|o| source(o.value)).collect::<Option<_>>()?;
+        let outputs = main.outputs.iter().map(|o| source(o.value)).collect();
         (!stages.is_empty()).then_some(Self { stages, outputs })
     }
 }
 
-fn source(main: &Func, calls: &[OpId], value: ValueId) -> Option<Source> {
+fn source(main: &Func, numbers: &[usize], value: ValueId) -> Source {
     match main[value].def {
-        Def::Param(i) => Some(Source::Input(i as usize)),
-        Def::Result(op, i) => Some(Source::Stage(calls.iter().position(|c| *c == op)?, i as usize)),
+        Def::Param(i) => Source::Input(i as usize),
+        Def::Result(op, i) => Source::Stage(numbers[op.index()], i as usize),
     }
 }

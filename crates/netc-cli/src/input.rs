@@ -126,6 +126,9 @@ fn model_in(input: &str) -> Option<String> {
 /// Removes from a program what was not to be read of a model, and says whether there was any.
 fn remove_compiled(module: &mut Module) -> bool {
     let declared: Vec<LayerId> = netc_keras::compiled(module).collect();
+    if declared.is_empty() {
+        return false;
+    }
     let weights: Vec<WeightId> = declared.iter().flat_map(|layer| module[*layer].data()).collect();
     let files = weights.iter().filter_map(|weight| match module[*weight].data {
         WeightData::File { file, .. } => Some(Entry::File(file)),
@@ -138,7 +141,7 @@ fn remove_compiled(module: &mut Module) -> bool {
         .chain(files)
         .collect();
     remove_unused(module, &entries);
-    !declared.is_empty()
+    true
 }
 
 fn load_input(given: Given<'_>, dialects: &Dialects) -> Result<Model, CliError> {

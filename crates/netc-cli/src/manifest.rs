@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use netc_data::Folders;
+use netc_ir::link::Linker;
 use netc_ir::{
     Attrs, Builder, CallOp, Dim, ElemType, Func, FuncId, Layer, LayerId, Loc, MAIN, Module, Name, OpId, OpKind, Type,
     ValueId, call_types,
@@ -248,6 +249,7 @@ impl Reader<'_> {
     fn module(&self, dialects: &Dialects) -> Result<(Module, Vec<String>), CliError> {
         let stages = self.list(self.json, "stages", "the manifest")?;
         let mut module = Module::new();
+        let mut linker = Linker::new(&mut module);
         let (mut funcs, mut notes) = (Vec::new(), Vec::new());
         for (i, stage) in stages.iter().enumerate() {
             let file = self.stage_file(stage, i)?;
@@ -257,8 +259,8 @@ impl Reader<'_> {
                 notes.push(format!("`{}` {note}", file.display()));
             }
             notes.extend(imported.notes);
-            if module.attrs.is_empty() {
-                module.attrs = imported.module.attrs.clone();
+            if linker.module().attrs.is_empty() {
+                linker.module().attrs = imported.module.attrs.clone();
             }
             let main = imported.module.func_named(MAIN);
             let rename = |name: &str| -> Name {
@@ -266,9 +268,9 @@ impl Reader<'_> {
             };
             // Each file numbers its open extents anew; the batch is common to all.
             let symbol = |name: &Name| (&**name != "N").then(|| Dim::symbol(format!("s{i}_{name}")));
-            let ids = module.append(imported.module, rename, symbol);
+            let ids = linker.append(imported.module, rename, symbol);
             let main = main.map(|m| ids[m.index()]).ok_or_else(|| self.error(&format!("stages[{i}]"), "a model"))?;
-            self.number_calls(&mut module, main, stage, i, is_trained)?;
+            self.number_calls(linker.module(), main, stage, i, is_trained)?;
             funcs.push(main);
         }
         shared::share_weights(&mut module)?;

@@ -165,7 +165,10 @@ pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     for row in all() {
         let mut line = String::new();
         for (i, cell) in row.iter().enumerate() {
-            let pad = " ".repeat(widths[i].saturating_sub(cell.chars().count()));
+            // Nothing follows the last column. One long cell in it must not make each line as long.
+            let ends = i + 1 == row.len() && !right[i];
+            let pad = if ends { 0 } else { widths[i].saturating_sub(cell.chars().count()) };
+            let pad = " ".repeat(pad);
             line.push_str(if i == 0 { "" } else { "  " });
             line.push_str(&if right[i] { format!("{pad}{cell}") } else { format!("{cell}{pad}") });
         }
@@ -178,6 +181,13 @@ pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_cell_in_the_last_column_costs_its_own_line_alone() {
+        let mut rows = vec![vec!["a".to_string(), "b".into()]; 100_000];
+        rows.push(vec!["c".into(), "d".repeat(1_000_000)]);
+        assert_eq!(table(&[">x", "y"], &rows).len(), 5 * 100_001 + 4 + 1_000_000);
+    }
 
     #[test]
     fn digits_are_grouped() {

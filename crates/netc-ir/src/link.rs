@@ -1,5 +1,7 @@
 //! Putting the tables of one module behind those of another.
 
+use std::collections::BTreeMap;
+
 use crate::Name;
 use crate::dim::Dim;
 use crate::id::{FileId, FuncId, LayerId, WeightId};
@@ -7,28 +9,46 @@ use crate::module::{Loc, Module, WeightData};
 use crate::op::{CoreOp, OpKind};
 use crate::seen::Seen;
 
-impl Module {
+/// Puts modules behind one, however many: it looks files up in an index.
+pub struct Linker<'m> {
+    module: &'m mut Module,
+    files: BTreeMap<Name, FileId>,
+}
+
+impl<'m> Linker<'m> {
+    /// Adds to `module`.
+    pub fn new(module: &'m mut Module) -> Self {
+        let files = module.files.iter().enumerate().map(|(i, file)| (file.clone(), FileId::new(i))).rev().collect();
+        Self { module, files }
+    }
+
+    /// The module so far. Its table of files must stay as it is.
+    pub fn module(&mut self) -> &mut Module {
+        self.module
+    }
+
     /// Adds everything of `other` but its attributes, with functions renamed by `rename` and symbols replaced by what
     /// `symbol` gives for them; returns the functions' ids here.
     ///
     /// Files are shared by path. The new names must be free.
     pub fn append(
         &mut self,
-        mut other: Self,
+        mut other: Module,
         rename: impl Fn(&str) -> Name,
         symbol: impl Fn(&Name) -> Option<Dim>,
     ) -> Vec<FuncId> {
-        let files: Vec<FileId> = other.files.iter().map(|f| self.intern_file(f)).collect();
-        let offset = Offsets { files, weights: self.weights.len(), layers: self.layers.len(), funcs: self.funcs.len() };
+        let files: Vec<FileId> = other.files.iter().map(|file| self.file(file)).collect();
+        let this = &mut *self.module;
+        let offset = Offsets { files, weights: this.weights.len(), layers: this.layers.len(), funcs: this.funcs.len() };
         for mut weight in other.weights {
             if let WeightData::File { file, .. } = &mut weight.data {
                 *file = offset.file(*file);
             }
-            self.weights.push(weight);
+            this.weights.push(weight);
         }
         for mut layer in other.layers {
             layer.data_mut().for_each(|w| *w = offset.weight(*w));
-            self.layers.push(layer);
+            this.layers.push(layer);
         }
         for func in &mut other.funcs {
             func.name = rename(&func.name);
@@ -41,8 +61,17 @@ impl Module {
                 offset.loc(&mut op.loc);
             }
         }
-        self.funcs.append(&mut other.funcs);
-        (offset.funcs..self.funcs.len()).map(FuncId::new).collect()
+        this.funcs.append(&mut other.funcs);
+        (offset.funcs..this.funcs.len()).map(FuncId::new).collect()
+    }
+
+    fn file(&mut self, path: &Name) -> FileId {
+        let next = FileId::new(self.module.files.len());
+        let id = *self.files.entry(path.clone()).or_insert(next);
+        if id == next {
+            self.module.files.push(path.clone());
+        }
+        id
     }
 }
 
@@ -89,7 +118,8 @@ impl Offsets {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Dim, parse, print, verify};
+    use super::Linker;
+    use crate::{Dim, Module, parse, print, verify};
 
     #[test]
     fn references_move_with_their_tables() {
@@ -104,12 +134,22 @@ func @main(%x: f32[N,4]) -> (%y) {
 }";
         let one = parse(text).unwrap();
         let mut two = one.clone();
-        let ids = two.append(one, |_| "second".into(), |_| Some(Dim::symbol("M")));
+        let ids = Linker::new(&mut two).append(one, |_| "second".into(), |_| Some(Dim::symbol("M")));
         verify(&two).unwrap();
         assert_eq!(ids.len(), 1);
         let printed = print(&two);
         assert!(printed.contains("%w = weight w1()") && printed.contains("custom.Scale l1(%x)"), "{printed}");
         assert!(printed.contains("func @second(%x: f32[M,4])"), "{printed}");
         assert_eq!(two.files.len(), 1);
+    }
+    #[test]
+    fn files_of_many_modules_are_looked_up_in_an_index() {
+        let mut whole = Module::new();
+        let mut linker = Linker::new(&mut whole);
+        for i in 0..100_000 {
+            let files = vec![format!("stage{i}").into(), "shared".into()];
+            linker.append(Module { files, ..Module::new() }, |name| name.into(), |_| None);
+        }
+        assert_eq!(whole.files.len(), 100_001);
     }
 }

@@ -40,6 +40,9 @@ impl Assets {
     /// Takes those of the layer whose weights are in `group`, each with its path in the layer's folder. The layers in a
     /// layer that is `nested`, a model, have their own.
     pub(crate) fn claim(&mut self, group: &str, nested: bool) -> Vec<(Name, Variable)> {
+        if self.0.is_empty() {
+            return Vec::new();
+        }
         let prefix = format!("{group}/");
         let inner = format!("{group}/layers/");
         let range = self.0.range(prefix.clone()..);

@@ -168,21 +168,25 @@ pub(crate) fn flat_dict(tree: &Attr) -> Option<Vec<(Name, usize)>> {
 }
 
 /// Names the extents that a file leaves open: the batch is `N`, all others are different.
-pub(crate) struct Symbols(usize);
+pub(crate) struct Symbols {
+    batch: Dim,
+    /// How many others there are.
+    others: usize,
+}
 
 impl Symbols {
     pub(crate) fn new() -> Self {
-        Self(0)
+        Self { batch: Dim::symbol("N"), others: 0 }
     }
 
     /// The type with the recorded extents; open ones other than the batch get new symbols.
     pub(crate) fn ty(&mut self, elem: ElemType, extents: &[Option<u64>]) -> Type {
         let dims = extents.iter().enumerate().map(|(axis, extent)| match extent {
             Some(n) => Dim::Known(*n),
-            None if axis == 0 => Dim::symbol("N"),
+            None if axis == 0 => self.batch.clone(),
             None => {
-                self.0 += 1;
-                Dim::symbol(format!("d{}", self.0))
+                self.others += 1;
+                Dim::symbol(format!("d{}", self.others))
             }
         });
         Type::new(elem, dims.collect::<Vec<_>>())

@@ -78,7 +78,9 @@ impl<'m> Exporter<'m> {
     pub(crate) fn new(module: &'m Module, container: Container) -> Self {
         let (weights, assets, lists, nested) = (Tree::default(), BTreeMap::new(), Vec::new(), BTreeSet::new());
         let (era, taken) = (Era::of(&module.attrs), BTreeSet::new());
-        let holders = ties(module).into_iter().map(|(holder, _)| module[holder].name.clone()).collect();
+        // Only lists have the weights of a layer at each that holds it.
+        let ties = if container == Container::Archive { Vec::new() } else { ties(module) };
+        let holders = ties.into_iter().map(|(holder, _)| module[holder].name.clone()).collect();
         Self { module, era, container, weights, assets, lists, nested, taken, holders }
     }
 
@@ -230,11 +232,12 @@ impl<'m> Exporter<'m> {
         let config = layer.config.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
         // Older modules are written in the newest format.
         let is_older = self.era == Era::Keras3 && legacy::has_older_groups(&self.module.attrs);
-        for (place, weight) in &layer.weights {
-            match is_older {
-                true => group.add_weight(&legacy::older_place(&layer.class, &config, self.era, place), *weight),
-                false => group.add_weight(place, *weight),
-            }
+        if is_older {
+            let places = layer.weights.iter().map(|(place, _)| place);
+            let older = legacy::older_places(&layer.class, &config, self.era, places);
+            older.iter().zip(&layer.weights).for_each(|(place, (_, weight))| group.add_weight(place, *weight));
+        } else {
+            layer.weights.iter().for_each(|(place, weight)| group.add_weight(place, *weight));
         }
         for (place, asset) in &layer.assets {
             let name = format!("{FOLDER}{}/{place}", path.trim_start_matches('/'));

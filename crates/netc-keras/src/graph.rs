@@ -1,7 +1,7 @@
 //! From the layers of one model, with their calls, to a function.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, btree_map};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, hash_map};
 
 use netc_ir::{
     Attr, Attrs, Builder, CallOp, Dim, ElemType, FileId, Func, FuncId, LayerId, Loc, Module, Name, OpKind, SourceOp,
@@ -58,11 +58,11 @@ pub(crate) struct Surroundings<'a> {
 #[derive(Default)]
 struct Links {
     /// The type that some reader records for a tensor. Shapes alone are those that a reader was built for.
-    recorded: BTreeMap<(NodeKey, usize), Recorded>,
+    recorded: HashMap<(NodeKey, usize), Recorded>,
     /// Tensors whose readers were built for different ranks.
     contradicted: BTreeSet<(NodeKey, usize)>,
     /// How many tensors of a call are referred to.
-    arity: BTreeMap<NodeKey, usize>,
+    arity: HashMap<NodeKey, usize>,
 }
 
 impl Links {
@@ -73,10 +73,10 @@ impl Links {
             return;
         }
         match self.recorded.entry(tensor) {
-            btree_map::Entry::Vacant(vacant) => {
+            hash_map::Entry::Vacant(vacant) => {
                 vacant.insert(new);
             }
-            btree_map::Entry::Occupied(mut known) => {
+            hash_map::Entry::Occupied(mut known) => {
                 let (elem, extents) = known.get();
                 if new.0 != ElemType::Any {
                     known.insert(new);
@@ -129,7 +129,7 @@ impl Graph {
         let links = resolver.links(surroundings.module, &outputs)?;
         let order = resolver.order()?;
         let builder = Builder::new(surroundings.module, name);
-        let mut t = Translation { resolver, links, surroundings, builder, values: BTreeMap::new() };
+        let mut t = Translation { resolver, links, surroundings, builder, values: HashMap::new() };
         t.params(inputs)?;
         order.into_iter().try_for_each(|node| t.call(node))?;
         t.finish(&outputs)
@@ -171,7 +171,7 @@ pub(crate) fn count_from_zero(module: &Module, entries: &mut [Entry]) -> Result<
 
 struct Resolver<'g> {
     graph: &'g Graph,
-    index: BTreeMap<&'g str, usize>,
+    index: HashMap<&'g str, usize>,
 }
 
 impl Resolver<'_> {
@@ -239,7 +239,7 @@ impl Resolver<'_> {
     /// The calls in an order in which each reads only results of earlier ones, as near to the file's as that allows.
     fn order(&self) -> Result<Vec<NodeKey>, Problem> {
         let mut waiting: BTreeMap<NodeKey, usize> = BTreeMap::new();
-        let mut readers: BTreeMap<NodeKey, Vec<NodeKey>> = BTreeMap::new();
+        let mut readers: HashMap<NodeKey, Vec<NodeKey>> = HashMap::new();
         let mut ready = BinaryHeap::new();
         for (i, entry) in self.graph.entries.iter().enumerate() {
             for (k, call) in entry.calls.iter().enumerate() {
@@ -297,7 +297,7 @@ struct Translation<'g, 'm> {
     links: Links,
     surroundings: Surroundings<'m>,
     builder: Builder<'m>,
-    values: BTreeMap<(NodeKey, usize), ValueId>,
+    values: HashMap<(NodeKey, usize), ValueId>,
 }
 
 impl Translation<'_, '_> {

@@ -165,19 +165,48 @@ fn weights(headers: &mut Headers, group: &Group, place: &str) -> Result<WeightLi
     }
     let mut datasets = headers.datasets(group, place)?;
     let mut lists = WeightLists::new();
-    // To look a group up by name reads all of its parent's links.
-    let layers: HashMap<String, Group> = group.iter_groups().map_err(|e| broken(place, &e))?.collect();
+    let mut layers = Layers { root: group, children: HashMap::new() };
     for name in names(&of_group, "layer_names") {
         let place = join(place, &name);
-        let layer = match layers.get(&name) {
-            Some(layer) => layer,
-            // A layer whose name has slashes is a group in groups.
-            None => &group.group(&name).map_err(|e| broken(&place, &e))?,
-        };
-        let list = names(&attrs(layer, &place)?, "weight_names");
+        if let Some(list) = lists.get(&name) {
+            // The first took its weights. Reading its attributes again could take hours.
+            if let Some((weight, _)) = list.first() {
+                return Err(not_there(weight, &place));
+            }
+            continue;
+        }
+        let layer = layers.group(&name).map_err(|e| broken(&place, &e))?;
+        let list = names(&attrs(&layer, &place)?, "weight_names");
         lists.insert(name.clone(), take_listed(&mut datasets, &name, list, &place)?);
     }
     Ok(lists)
+}
+
+/// The groups of layers. To look a group up by name reads all of its parent's links, so each parent is read once.
+struct Layers<'g> {
+    root: &'g Group,
+    /// The groups in a group, by its path; the path of the root is empty.
+    children: HashMap<String, HashMap<String, Group>>,
+}
+
+impl Layers<'_> {
+    /// The group of a layer. A layer whose name has slashes is a group in groups.
+    fn group(&mut self, name: &str) -> Result<Group, hdf5_pure::Error> {
+        let mut found = self.root.clone();
+        let mut path = String::new();
+        for part in name.split('/') {
+            if !self.children.contains_key(&path) {
+                self.children.insert(path.clone(), found.iter_groups()?.collect());
+            }
+            match self.children.get(&path).and_then(|groups| groups.get(part)) {
+                Some(group) => found = group.clone(),
+                // The library may read the name otherwise, or says what is wrong.
+                None => return self.root.group(name),
+            }
+            path = join(&path, part);
+        }
+        Ok(found)
+    }
 }
 
 /// Takes the weights out of `datasets` that the group at `place` lists, whose path is `group` there.
@@ -189,11 +218,13 @@ fn take_listed(
 ) -> Result<Vec<(String, Variable)>, Problem> {
     let take = |name: String| match datasets.remove(&join(group, &name)) {
         Some(variable) => Ok((name, variable)),
-        None => {
-            Err(Problem::whole(place, format!("lists the weight `{name}`, which is not there, or is listed twice")))
-        }
+        None => Err(not_there(&name, place)),
     };
     names.into_iter().map(take).collect()
+}
+
+fn not_there(weight: &str, place: &str) -> Problem {
+    Problem::whole(place, format!("lists the weight `{weight}`, which is not there, or is listed twice"))
 }
 
 /// The texts of a list that may be spread over several attributes.
@@ -211,4 +242,44 @@ fn attrs(group: &Group, place: &str) -> Result<HashMap<String, AttrValue>, Probl
 
 fn broken(place: &str, error: &hdf5_pure::Error) -> Problem {
     h5read::broken(place, error).in_whole_model()
+}
+
+#[cfg(test)]
+mod tests {
+    use hdf5_pure::FileBuilder;
+
+    use super::*;
+
+    /// A file whose list of layers is this, in which the layer `q` has attributes of 1 MB.
+    fn file(names: Vec<String>, weights: &[&str]) -> Result<WeightLists, Problem> {
+        let mut builder = FileBuilder::new();
+        let mut group = builder.create_group(WEIGHTS);
+        for (i, names) in names.chunks(30_000).enumerate() {
+            group.set_attr(&format!("layer_names{i}"), AttrValue::StringArray(names.to_vec()));
+        }
+        let mut layer = group.create_group("q");
+        for i in 0..20 {
+            layer.set_attr(&format!("a{i}"), AttrValue::AsciiString("x".repeat(50_000)));
+        }
+        let listed: Vec<String> = weights.iter().map(|name| (*name).to_string()).collect();
+        layer.set_attr("weight_names", AttrValue::StringArray(listed));
+        for name in weights {
+            layer.create_dataset(name).with_f32_data(&[1.0]);
+        }
+        group.add_group(layer.finish());
+        builder.add_group(group.finish());
+        let mut temporary = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut temporary, &builder.finish().unwrap()).unwrap();
+        let len = temporary.metadata().unwrap().len();
+        let mut headers = Headers::open(Arc::new(temporary), 0, len).unwrap();
+        let root = headers.root();
+        weights_in(&mut headers, &root)
+    }
+
+    #[test]
+    fn a_layer_that_is_listed_often_is_read_once() {
+        assert_eq!(file(vec!["q".into(); 60_000], &[]).unwrap().len(), 1);
+        let twice = file(vec!["q".into(); 2], &["w"]).map(drop).unwrap_err().to_string();
+        assert!(twice.contains("lists the weight `w`, which is not there, or is listed twice"), "{twice}");
+    }
 }

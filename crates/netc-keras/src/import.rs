@@ -1,13 +1,12 @@
 //! From `config.json` and the table of weights to a module.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod weights;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::rc::Rc;
 
-use netc_ir::{
-    Attr, Attrs, ElemType, FileId, Func, FuncId, Layer, MAIN, Module, Name, Type, UniqueNames, Weight, WeightData,
-    WeightId,
-};
+use netc_ir::{Attr, Attrs, ElemType, FileId, Func, FuncId, Layer, MAIN, Module, Name, Type, UniqueNames, WeightId};
 use netc_pass::Dialects;
 
 use crate::assets::Assets;
@@ -16,9 +15,8 @@ use crate::compiled::{self, COMPILE_CONFIG, Compiled, LEFT_OUT};
 use crate::declaration::{input_declaration, layer_name, require_printable, strip_graph};
 use crate::error::Problem;
 use crate::graph::{Entry, EntryKind, Graph, Surroundings, count_from_zero, counts_from_one, join};
-use crate::h5read::{Bytes, Variable};
 use crate::json::MAX_NESTING;
-use crate::legacy::{self, Era, is_model, tensorflow};
+use crate::legacy::{Era, is_model, tensorflow};
 use crate::names::{GroupNames, dialect_class, elem_type, is_layer_class, snake_case};
 use crate::read::Imported;
 use crate::weights::{Claim, Listed, WeightTable, Weights};
@@ -29,13 +27,15 @@ pub(crate) struct Importer<'a> {
     notes: Vec<String>,
     file: FileId,
     /// The files that the weights are in, as they are numbered there.
-    weights_files: Vec<FileId>,
+    weights_files: Rc<[FileId]>,
     weights: WeightTable,
     /// Whether they were given apart from the model.
     given: bool,
     assets: Assets,
     dialects: &'a Dialects,
     symbols: Symbols,
+    /// The names of the functions so far.
+    funcs: BTreeSet<Name>,
     /// How many models the one that is being read is in.
     depth: usize,
     /// The weights of layers that are in several models, by the number that the file gives the layer, and
@@ -46,9 +46,6 @@ pub(crate) struct Importer<'a> {
     /// Reports the layers that lack weights.
     lacking: Vec<Problem>,
 }
-
-/// The most shared weights in a model. Keeps a small file from making many.
-const MAX_SHARED: usize = 1 << 20;
 
 /// Where a model stands.
 #[derive(Clone, Default)]
@@ -92,6 +89,7 @@ impl<'a> Importer<'a> {
             assets,
             dialects,
             symbols,
+            funcs: BTreeSet::new(),
             depth: 0,
             shared: BTreeMap::new(),
             num_shared: 0,
@@ -99,21 +97,25 @@ impl<'a> Importer<'a> {
         }
     }
 
-    pub(crate) fn top_level(&mut self, object: &Attr) -> Result<(), Problem> {
+    /// Declares the model `object`. What it holds becomes part of the module without copies.
+    pub(crate) fn top_level(&mut self, object: Attr) -> Result<(), Problem> {
+        let expected = || Problem::config("config.json", "expected a model: an object with `class_name` and `config`");
+        let Attr::Map(mut object) = object else { return Err(expected()) };
         let class = object.get("class_name").and_then(Attr::as_str);
         let (Some(class), Some(config)) = (class, object.get("config").and_then(Attr::as_map)) else {
-            return Err(Problem::config("config.json", "expected a model: an object with `class_name` and `config`"));
+            return Err(expected());
         };
         if config.get("layers").and_then(Attr::as_list).is_none() {
-            return Err(self.without_graph(object.as_map().unwrap_or(&Attrs::new()), class));
+            return Err(self.without_graph(&object, class));
         }
         if !matches!(class, "Functional" | "Sequential" | "Model") {
             self.notes
                 .push(format!("`{class}` is a class of the user: what its own `call` does besides is not in the file"));
         }
-        let mut shell = strip_graph(object.as_map().unwrap_or(&Attrs::new()));
+        let mut shell = strip_graph(&object);
         shell.remove(COMPILE_CONFIG);
         require_printable(&Attrs::new().with("object", shell.clone()), "the model")?;
+        let config = map_at(&mut object, "config").unwrap_or_default();
         self.model(config, &Place::default(), MAIN, Some(shell))?;
         Ok(())
     }
@@ -165,14 +167,14 @@ impl<'a> Importer<'a> {
     }
 
     /// Makes the function `name` from the configuration of a Functional or Sequential model.
-    fn model(&mut self, config: &Attrs, place: &Place, name: &str, shell: Option<Attrs>) -> Result<FuncId, Problem> {
+    fn model(&mut self, config: Attrs, place: &Place, name: &str, shell: Option<Attrs>) -> Result<FuncId, Problem> {
         let functional = config.get("input_layers").is_some();
         if self.depth > MAX_NESTING {
             return Err(Problem::config(&*place.path, format!("models nest deeper than {MAX_NESTING} levels")));
         }
-        let title = config.get("name").and_then(Attr::as_str).unwrap_or(name);
+        let title = config.get("name").and_then(Attr::as_str).unwrap_or(name).to_string();
         let class = if functional { "Functional" } else { "Sequential" };
-        let attrs = Attrs::new().with("class", class).with("name", title);
+        let attrs = Attrs::new().with("class", class).with("name", &*title);
         self.depth += 1;
         let func = if functional {
             self.functional(config, place, name, attrs)?
@@ -181,6 +183,7 @@ impl<'a> Importer<'a> {
         };
         self.depth -= 1;
         require_printable(&func.attrs, &format!("{title}, inputs or outputs"))?;
+        self.funcs.insert(func.name.clone());
         let id = self.module.add_func(func);
         if let Some(shell) = shell {
             self.module[id].attrs.set("object", shell);
@@ -188,11 +191,11 @@ impl<'a> Importer<'a> {
         Ok(id)
     }
 
-    fn functional(&mut self, config: &Attrs, place: &Place, name: &str, mut attrs: Attrs) -> Result<Func, Problem> {
-        let mut entries = self.entries(config, place, true)?;
+    fn functional(&mut self, mut config: Attrs, place: &Place, name: &str, mut attrs: Attrs) -> Result<Func, Problem> {
+        let mut entries = self.entries(layers_of(&mut config), place, true)?;
         count_from_zero(&self.module, &mut entries)?;
-        let (input_tree, inputs) = self.signature(config, "input_layers", place)?;
-        let (output_tree, outputs) = self.signature(config, "output_layers", place)?;
+        let (input_tree, inputs) = self.signature(&config, "input_layers", place)?;
+        let (output_tree, outputs) = self.signature(&config, "output_layers", place)?;
         attrs.set("inputs", input_tree);
         attrs.set("outputs", output_tree.clone());
         let mut func = self.translate(entries, place, name, attrs, (&inputs, &outputs))?;
@@ -236,9 +239,9 @@ impl<'a> Importer<'a> {
     }
 
     /// A chain: each layer reads what the one before yields.
-    fn sequential(&mut self, config: &Attrs, place: &Place, name: &str, attrs: Attrs) -> Result<Func, Problem> {
-        let mut entries: Vec<Entry> = self.sequential_input(config, place)?.into_iter().collect();
-        entries.extend(self.entries(config, place, false)?);
+    fn sequential(&mut self, mut config: Attrs, place: &Place, name: &str, attrs: Attrs) -> Result<Func, Problem> {
+        let mut entries: Vec<Entry> = self.sequential_input(&config, place)?.into_iter().collect();
+        entries.extend(self.entries(layers_of(&mut config), place, false)?);
         let input = entries.first().map(|entry| entry.name.clone()).unwrap_or_default();
         let mut previous = TensorRef { layer: input.clone(), node: 0, tensor: 0, recorded: None };
         for entry in entries.iter_mut().filter(|e| e.name != input) {
@@ -286,19 +289,19 @@ impl<'a> Importer<'a> {
         Ok(Some(Entry { name, layer, kind, calls: Vec::new() }))
     }
 
-    fn entries(&mut self, config: &Attrs, place: &Place, functional: bool) -> Result<Vec<Entry>, Problem> {
+    fn entries(&mut self, layers: Vec<Attr>, place: &Place, functional: bool) -> Result<Vec<Entry>, Problem> {
         let mut groups = GroupNames::default();
-        let mut names = BTreeSet::new();
+        let mut names = HashSet::new();
         let mut entries = Vec::new();
-        for (i, object) in config.get("layers").and_then(Attr::as_list).unwrap_or_default().iter().enumerate() {
+        for (i, object) in layers.into_iter().enumerate() {
             let at = || {
                 format!(
                     "{}layers[{i}]",
                     if place.path.is_empty() { String::new() } else { format!("{}, ", place.path) }
                 )
             };
-            let object = object.as_map().ok_or_else(|| Problem::config(at(), "expected an object"))?;
-            let name: Name = layer_name(object).ok_or_else(|| Problem::config(at(), "the layer has no name"))?.into();
+            let Attr::Map(object) = object else { return Err(Problem::config(at(), "expected an object")) };
+            let name: Name = layer_name(&object).ok_or_else(|| Problem::config(at(), "the layer has no name"))?.into();
             let class = object.get("class_name").and_then(Attr::as_str).unwrap_or_default();
             if snake_case(class).is_empty() {
                 return Err(Problem::config(at(), format!("the layer `{name}` has no class_name")));
@@ -313,13 +316,13 @@ impl<'a> Importer<'a> {
 
     fn entry(
         &mut self,
-        object: &Attrs,
+        mut object: Attrs,
         name: Name,
         place: &Place,
         groups: &mut GroupNames,
         functional: bool,
     ) -> Result<Entry, Problem> {
-        let class = dialect_class(object, self.era());
+        let class = dialect_class(&object, self.era());
         let path = join(&place.path, &name);
         let is_input = &*class == "keras.InputLayer";
         let counted = is_layer_class(&class) && (functional || !is_input);
@@ -331,12 +334,13 @@ impl<'a> Importer<'a> {
             join(&join(&place.folder, "layers"), &groups.next(class))
         });
         let group = folder.as_ref().map(|folder| self.group(folder, place, &name)).transpose()?;
-        let config = object.get("config").and_then(Attr::as_map);
-        let nested = config.filter(|c| is_model(&class, c));
-
-        let mut declared = if nested.is_some() { strip_graph(object) } else { object.clone() };
-        declared.remove("inbound_nodes");
-        if nested.is_some() && compiled::config_of(&declared).is_some() {
+        let nodes = object.remove("inbound_nodes");
+        let is_nested = object.get("config").and_then(Attr::as_map).is_some_and(|c| is_model(&class, c));
+        let (mut declared, nested) = match is_nested {
+            true => (strip_graph(&object), map_at(&mut object, "config")),
+            false => (object, None),
+        };
+        if is_nested && compiled::config_of(&declared).is_some() {
             declared.remove(COMPILE_CONFIG);
             self.notes.push(format!("of the model `{path}` {LEFT_OUT}"));
         }
@@ -348,74 +352,59 @@ impl<'a> Importer<'a> {
         if nested.is_none() {
             self.notes.extend(group.as_ref().and_then(|group| self.opaque_model(&declared, group, &path, &name)));
         }
+        let config = nested.as_ref().or_else(|| declared.get("config").and_then(Attr::as_map));
         let weights = match &group {
             Some(group) => {
-                let nested = nested.is_some();
+                let nested = is_nested;
                 let listed = &*place.listed;
                 let era = self.era();
                 let claim = Claim { group, name: &name, class: &class, config, nested, path: &path, listed, era };
                 let claimed = self.weights.claim(&claim);
-                let weights = self.declare_weights(claimed, &path, &self.weights_files.clone())?;
-                let weights = self.shared_weights(object, &class, weights, &path)?;
-                self.lacking.extend(self.weights.lack(&claim, object, weights.len()));
+                let weights = self.declare_weights(claimed, &path, &Rc::clone(&self.weights_files))?;
+                let weights = self.shared_weights(&declared, &class, weights, &path)?;
+                self.lacking.extend(self.weights.lack(&claim, &declared, weights.len()));
                 weights
             }
             None => Vec::new(),
         };
-        let assets = folder.as_ref().map(|folder| self.assets.claim(folder, nested.is_some())).unwrap_or_default();
+        let assets = folder.as_ref().map(|folder| self.assets.claim(folder, is_nested)).unwrap_or_default();
         let assets = self.declare_weights(assets, &join(&path, "assets"), &[self.file])?;
-        let calls = object.get("inbound_nodes").and_then(Attr::as_list).unwrap_or_default();
+        let calls = nodes.as_ref().and_then(Attr::as_list).unwrap_or_default();
         let read = |call| Call::read(call, &class, self.era(), &path);
         let calls: Vec<Call> = if is_input { Vec::new() } else { calls.iter().map(read).collect::<Result<_, _>>()? };
         calls.iter().try_for_each(|call| require_printable(&call.attrs, &path))?;
-        if nested.is_some() && self.era() == Era::Before3 && calls.iter().any(|call| trains(&call.attrs)) {
+        if is_nested && self.era() == Era::Before3 && calls.iter().any(|call| trains(&call.attrs)) {
             self.notes.push(format!("`{path}` is called with training = true, which is not followed into it"));
         }
-        let is_outermost = nested.is_some() && place.group.is_empty();
-        let listed = match (nested, &group) {
+        let is_outermost = is_nested && place.group.is_empty();
+        let listed = match (&nested, &group) {
             (Some(inner), Some(group)) if is_outermost => {
                 Rc::new(self.weights.listed(inner, &class, self.era(), group, &path)?)
             }
             _ => place.listed.clone(),
         };
+        let input = is_input.then(|| self.input_type(config, &path)).transpose()?;
         let layer = self.module.add_layer(Layer { name: name.clone(), class, config: declared, weights, assets });
-        let kind = match (nested, &group) {
-            _ if is_input => EntryKind::Input(self.input_type(config, &path)?),
-            (Some(inner), Some(group)) => {
+        let kind = match (input, nested, &group) {
+            (Some(ty), ..) => EntryKind::Input(ty),
+            (None, Some(inner), Some(group)) => {
                 let folder = folder.unwrap_or_default();
                 let inner_place = Place { group: group.clone(), folder, path: path.clone(), listed };
                 let func = self.unique_func_name(&path);
-                EntryKind::Nested(self.model(inner, &inner_place, &func, None)?)
+                let func = self.model(inner, &inner_place, &func, None)?;
+                if is_outermost {
+                    self.weights.give_back(group, &inner_place.listed);
+                }
+                EntryKind::Nested(func)
             }
             _ => EntryKind::Layer,
         };
         Ok(Entry { name, layer, kind, calls })
     }
 
-    /// The layer's group in the weights file: that which is called as its folder of assets, or in a list by layers that of
-    /// the outermost layer it is in.
-    fn group(&mut self, folder: &str, place: &Place, name: &str) -> Result<String, Problem> {
-        if let WeightTable::Lists(_) = &self.weights {
-            return Ok(if place.group.is_empty() { name.into() } else { place.group.clone() });
-        }
-        match self.weights.owner(folder) {
-            // Keras loads weights by their places and does not compare names, which it numbers anew in each session.
-            Some(other) if other != name && self.given => {
-                let path = join(&place.path, name);
-                self.notes.push(format!("`{path}` takes the weights of `{other}`, which has its place in that file"));
-                Ok(folder.into())
-            }
-            Some(other) if other != name => {
-                let note = format!("it belongs to layer `{name}` by its place, but says that it is `{other}`'s");
-                Err(Problem::weights(folder, note))
-            }
-            Some(_) | None => Ok(folder.into()),
-        }
-    }
-
     fn unique_func_name(&self, path: &str) -> String {
         let mut name = path.to_string();
-        while name == MAIN || self.module.func_named(&name).is_some() {
+        while name == MAIN || self.funcs.contains(&*name) {
             name.push('_');
         }
         name
@@ -437,53 +426,6 @@ impl<'a> Importer<'a> {
         ))
     }
 
-    /// Declares the weights of the layer at `path`, whose bytes are in `files`.
-    fn declare_weights(
-        &mut self,
-        claimed: Vec<(Name, Variable)>,
-        path: &str,
-        files: &[FileId],
-    ) -> Result<Vec<(Name, WeightId)>, Problem> {
-        let mut declared: Vec<(Name, WeightId)> = Vec::new();
-        for (place, variable) in claimed {
-            let data = match variable.bytes {
-                Bytes::At { file, offset, len } => WeightData::File { file: files[file], offset, len },
-                Bytes::Read(literal) if !literal.is_well_formed() => {
-                    return Err(Problem::weights(join(path, &place), "it holds truth values other than 0 and 1"));
-                }
-                Bytes::Read(literal) => WeightData::Inline(literal),
-            };
-            let name = join(path, &place).into();
-            declared.push((place, self.module.add_weight(Weight { name, ty: variable.ty, data })));
-        }
-        Ok(declared)
-    }
-
-    /// The weights of a layer, which are those that it has in another model if the archive gives it none in this one: Keras
-    /// writes them once, where it comes upon the layer first. Lists of weights have them at each layer, and the numbers of
-    /// objects in such files are not unique.
-    fn shared_weights(
-        &mut self,
-        object: &Attrs,
-        class: &Name,
-        own: Vec<(Name, WeightId)>,
-        path: &str,
-    ) -> Result<Vec<(Name, WeightId)>, Problem> {
-        let number = object.get(legacy::SHARED).and_then(Attr::as_int);
-        let Some(number) = number.filter(|_| matches!(self.weights, WeightTable::Groups(_))) else { return Ok(own) };
-        let key = (number, class.clone());
-        if !own.is_empty() {
-            self.shared.entry(key).or_insert_with(|| own.clone());
-            return Ok(own);
-        }
-        let shared = self.shared.get(&key).cloned().unwrap_or_default();
-        self.num_shared += shared.len();
-        if self.num_shared > MAX_SHARED {
-            return Err(Problem::config(path, format!("layers share more than {MAX_SHARED} weights")));
-        }
-        Ok(shared)
-    }
-
     fn input_type(&mut self, config: Option<&Attrs>, path: &str) -> Result<Type, Problem> {
         let get = |key| config.and_then(|c| c.get(key));
         let shape = get("batch_shape").or_else(|| get("batch_input_shape")).and_then(Attr::as_list).and_then(extents);
@@ -492,4 +434,14 @@ impl<'a> Importer<'a> {
         let elem = elem_type(dtype).ok_or_else(|| Problem::config(path, format!("dtype `{dtype}` is not known")))?;
         Ok(self.symbols.ty(elem, &shape))
     }
+}
+
+/// Takes the map at `key` out of `attrs`.
+fn map_at(attrs: &mut Attrs, key: &str) -> Option<Attrs> {
+    if let Some(Attr::Map(map)) = attrs.remove(key) { Some(map) } else { None }
+}
+
+/// Takes the layers out of the configuration of a model.
+fn layers_of(config: &mut Attrs) -> Vec<Attr> {
+    if let Some(Attr::List(layers)) = config.remove("layers") { layers } else { Vec::new() }
 }

@@ -1,6 +1,6 @@
 //! Names as Keras makes them: classes of the dialect, groups of the weights file.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::path::{Component, Path};
 
 use netc_ir::{Attr, Attrs, ElemType, Name};
@@ -49,22 +49,30 @@ pub(crate) fn is_file_name(name: &str) -> bool {
 
 /// Gives each layer of a model its group in the weights file: the snake case of its class, numbered in model order.
 #[derive(Default)]
-pub(crate) struct GroupNames(BTreeMap<String, u32>);
+pub(crate) struct GroupNames {
+    /// The snake case of each class.
+    snake: HashMap<String, String>,
+    /// The last number given to each group.
+    last: HashMap<String, u32>,
+}
 
 impl GroupNames {
     /// The group of the next layer of the class that a configuration calls `class`.
     pub(crate) fn next(&mut self, class: &str) -> String {
         // The one layer that Keras exports under another name than that of its Python class.
         let class = if class == "GroupQueryAttention" { "GroupedQueryAttention" } else { class };
-        let snake = snake_case(class);
-        match self.0.get_mut(&snake) {
+        if !self.snake.contains_key(class) {
+            self.snake.insert(class.into(), snake_case(class));
+        }
+        let snake = &self.snake[class];
+        match self.last.get_mut(snake) {
             Some(n) => {
                 *n += 1;
                 format!("{snake}_{n}")
             }
             None => {
-                self.0.insert(snake.clone(), 0);
-                snake
+                self.last.insert(snake.clone(), 0);
+                snake.clone()
             }
         }
     }

@@ -162,7 +162,7 @@ impl Reader<'_> {
         }
         let is_left_out = is_compiled && compiled.is_none();
         let own = Weights::of_file(self.path, WeightTable::Lists(weights));
-        let mut imported = self.import(own, Assets::default(), attrs, compiled, &model)?;
+        let mut imported = self.import(own, Assets::default(), attrs, compiled, model)?;
         imported.is_own = is_own;
         if is_of_keras_1 {
             imported.notes.push("it is of Keras 1: its layers are declared as Keras 2 has them".into());
@@ -210,7 +210,7 @@ impl Reader<'_> {
         let object = Attr::Map(object);
         let compiled = Compiled::of_object(&object, &mut none);
         let none = Weights::of_file(self.path, WeightTable::Groups(none));
-        let mut imported = self.import(none, Assets::default(), attrs, compiled, &object)?;
+        let mut imported = self.import(none, Assets::default(), attrs, compiled, object)?;
         if !is_given {
             imported.notes.push("it is an architecture without weights; give a file of weights with --weights".into());
         }
@@ -228,7 +228,7 @@ impl Reader<'_> {
         let attrs = Attrs::new().with("format", "tfjs").with("keras_version", &*keras_version);
         let own = Weights { table: WeightTable::Lists(weights), files: shards, order: Vec::new() };
         let is_own = json.get(tfjs::CONVERTED_BY).and_then(Attr::as_str) == Some(NETC);
-        let imported = self.import(own, Assets::default(), attrs, None, &legacy::model(object))?;
+        let imported = self.import(own, Assets::default(), attrs, None, legacy::model(object))?;
         Ok(Imported { is_own, ..imported })
     }
 
@@ -252,7 +252,7 @@ impl Reader<'_> {
         let compiled = Compiled::of_object(&config, &mut own);
         let own = Weights::of_file(self.path, WeightTable::Groups(own));
         let is_own = metadata.get(WRITTEN_BY).and_then(Attr::as_str) == Some(NETC);
-        let imported = self.import(own, assets, attrs, compiled, &config)?;
+        let imported = self.import(own, assets, attrs, compiled, config)?;
         Ok(Imported { is_own, ..imported })
     }
 
@@ -273,9 +273,10 @@ impl Reader<'_> {
         assets: Assets,
         attrs: Attrs,
         compiled: Option<Compiled>,
-        object: &Attr,
+        object: Attr,
     ) -> Result<Imported, Problem> {
-        let notes = self.given.as_mut().map(|given| fit(given, object, &attrs)).unwrap_or_default();
+        let notes = self.given.as_mut().map(|given| fit(given, &object, &attrs)).unwrap_or_default();
+        let is_deep = json::is_deep(&object);
         let import = || {
             let given = self.given.is_some();
             let weights = self.given.unwrap_or(own);
@@ -293,7 +294,7 @@ impl Reader<'_> {
             verify(&imported.module)?;
             Ok(imported)
         };
-        if json::is_deep(object) { on_large_stack(import)? } else { import() }
+        if is_deep { on_large_stack(import)? } else { import() }
     }
 }
 

@@ -1,6 +1,8 @@
 //! The weights of a file, which the layers of a model claim.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use netc_ir::{Attr, Attrs, Name};
@@ -65,23 +67,53 @@ pub(crate) struct Claim<'a> {
     pub(crate) era: Era,
 }
 
-/// The layers whose weights are in one list.
+/// The weights of one list, by the layer that they belong to.
 #[derive(Default)]
-pub(crate) struct Listed {
-    /// Each by its name; a wrapper by those of the layers of a model in it too.
-    names: BTreeMap<Name, Name>,
-    /// Their paths, where the names of the weights begin with these.
-    paths: Option<BTreeSet<String>>,
+pub(crate) enum Listed {
+    /// All belong to the layer that claims first.
+    #[default]
+    First,
+    /// Each belongs to the layer of this name. A layer takes its weights out.
+    ByName(RefCell<BTreeMap<String, List>>),
+    /// Each belongs to the layer at this path.
+    ByPath(RefCell<BTreeMap<String, List>>),
 }
 
+/// Weights in the order of the file, with their names.
+type List = Vec<(String, Variable)>;
+
 impl Listed {
-    /// Whether the weight is that of the layer which is claimed.
-    fn is_own(&self, weight: &str, claim: &Claim<'_>) -> bool {
-        match &self.paths {
-            Some(paths) => path_of(weight, paths) == Some(claim.path),
-            None => self.names.is_empty() || owner(weight, &self.names).is_some_and(|name| &**name == claim.name),
+    /// Takes the weights of the layer which claims them; `None` if it may have all that are left in the list.
+    fn take(&self, claim: &Claim<'_>) -> Option<List> {
+        let (lists, key) = match self {
+            Self::First => return None,
+            Self::ByName(lists) => (lists, claim.name),
+            Self::ByPath(lists) => (lists, claim.path),
+        };
+        Some(lists.borrow_mut().remove(key).unwrap_or_default())
+    }
+
+    /// The weights that no layer took.
+    fn rest(&self) -> List {
+        match self {
+            Self::First => Vec::new(),
+            Self::ByName(lists) | Self::ByPath(lists) => lists.take().into_values().flatten().collect(),
         }
     }
+}
+
+/// Moves the weights of `list` whose owner is known to a list of its own.
+fn by_owner(list: &mut List, owner: impl Fn(&str) -> Option<String>) -> RefCell<BTreeMap<String, List>> {
+    let mut lists: BTreeMap<String, List> = BTreeMap::new();
+    let mut others = Vec::new();
+    for (weight, variable) in std::mem::take(list) {
+        match owner(&weight) {
+            Some(owner) => lists.entry(owner).or_default().push((weight, variable)),
+            None => others.push((weight, variable)),
+        }
+    }
+    *list = others;
+    RefCell::new(lists)
 }
 
 /// Gives the lists of a file, which are in this order there, to the layers of a model: Keras gives each layer that has
@@ -150,8 +182,8 @@ impl WeightTable {
         }
     }
 
-    /// The layers whose weights are in the list `group`, which is that of the model at `path` of this class and with this
-    /// configuration.
+    /// Takes the weights out of the list `group`, which is that of the model at `path` of this class and with this
+    /// configuration, and gives them to the layers in it.
     ///
     /// Their names tell whose they are. Where these do not, as with those of a layer in a wrapper, their order does.
     pub(crate) fn listed(
@@ -162,7 +194,7 @@ impl WeightTable {
         group: &str,
         path: &str,
     ) -> Result<Listed, Problem> {
-        let Self::Lists(lists) = self else { return Ok(Listed::default()) };
+        let Self::Lists(lists) = self else { return Ok(Listed::First) };
         let (mut names, mut paths, mut twice) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
         let mut others = Vec::new();
         add_listed(config, (path, era), 0, &mut |Member { name, path, has_weights, in_wrapper }| {
@@ -180,15 +212,17 @@ impl WeightTable {
                 twice.extend([first.clone(), layer]);
             }
         }
-        let Some(list) = lists.get_mut(group) else { return Ok(Listed { names, paths: None }) };
+        let Some(list) = lists.get_mut(group) else { return Ok(Listed::First) };
+        let by_path =
+            |list: &mut List| Listed::ByPath(by_owner(list, |weight| path_of(weight, &paths).map(str::to_string)));
         let weights = || list.iter().map(|(weight, _)| weight.as_str());
         if weights().all(|weight| path_of(weight, &paths).is_some()) {
-            return Ok(Listed { names, paths: Some(paths) });
+            return Ok(by_path(list));
         }
         let owners: Option<Vec<&Name>> = weights().map(|weight| owner(weight, &names)).collect();
         let is_clear = owners.is_some_and(|owners| !owners.iter().any(|name| twice.contains(*name)));
         if !is_clear && name_by_order(list, class, config, era, path) {
-            return Ok(Listed { names, paths: Some(paths) });
+            return Ok(by_path(list));
         }
         let found = list.iter().filter_map(|(weight, _)| owner(weight, &names)).find(|name| twice.contains(*name));
         match found {
@@ -197,7 +231,15 @@ impl WeightTable {
                     format!("two layers in it are named `{name}`, and its weights are told apart by their names");
                 Err(Problem::config(path, note))
             }
-            None => Ok(Listed { names, paths: None }),
+            None if names.is_empty() => Ok(Listed::First),
+            None => Ok(Listed::ByName(by_owner(list, |weight| owner(weight, &names).map(|name| name.to_string())))),
+        }
+    }
+
+    /// Puts the weights back into the list `group` that no layer of its model took.
+    pub(crate) fn give_back(&mut self, group: &str, listed: &Listed) {
+        if let Self::Lists(lists) = self {
+            lists.get_mut(group).into_iter().for_each(|list| list.extend(listed.rest()));
         }
     }
 
@@ -258,7 +300,10 @@ pub(crate) fn take_below(
     is_own: impl Fn(&str) -> bool,
 ) -> Vec<(Name, Variable)> {
     let prefix = format!("{group}/");
-    let below = datasets.range(prefix.clone()..).map(|(key, _)| key).take_while(|key| key.starts_with(&prefix));
+    let below = datasets
+        .range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded))
+        .map(|(key, _)| key)
+        .take_while(|key| key.starts_with(&prefix));
     let mut keys: Vec<String> = below.filter(|key| is_own(&key[prefix.len()..])).cloned().collect();
     keys.sort_by_cached_key(|key| numeric_order(key));
     let take = |key: String| Some((key[prefix.len()..].into(), datasets.remove(&key)?));
@@ -269,17 +314,16 @@ pub(crate) fn take_below(
 /// whose names are parts of those of their weights.
 fn claim_list(lists: &mut WeightLists, claim: &Claim<'_>) -> Vec<(Name, Variable)> {
     let Some(list) = lists.get_mut(claim.group) else { return Vec::new() };
-    let (own, others): (Vec<_>, Vec<_>) =
-        std::mem::take(list).into_iter().partition(|(name, _)| claim.listed.is_own(name, claim));
-    *list = others;
+    let own = claim.listed.take(claim).unwrap_or_else(|| std::mem::take(list));
     let names: Vec<&str> = own.iter().map(|(name, _)| name.as_str()).collect();
     let Places { of_listed, twice } = places(claim.class, claim.config.unwrap_or(&Attrs::new()), claim.era, &names);
     let mut placed: Vec<(Name, Variable)> =
         of_listed.into_iter().zip(own.into_iter().map(|(_, variable)| variable)).collect();
-    for (place, first) in twice {
-        let same = placed.iter().find(|(place, _)| *place == first).map(|(_, variable)| variable.clone());
-        placed.extend(same.map(|variable| (place, variable)));
-    }
+    let again: BTreeMap<Name, Variable> = match twice.is_empty() {
+        true => BTreeMap::new(),
+        false => placed.iter().cloned().collect(),
+    };
+    placed.extend(twice.into_iter().filter_map(|(place, first)| Some((place, again.get(&first)?.clone()))));
     placed.sort_by_cached_key(|(place, _)| numeric_order(place));
     placed
 }
@@ -385,47 +429,4 @@ fn name_of(layer: &Attr) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use netc_ir::{ElemType, Literal, Type};
-
-    use super::*;
-    use crate::h5read::Bytes;
-    use crate::json;
-
-    fn model(text: &str) -> Attrs {
-        json::parsed(text).as_map().unwrap().clone()
-    }
-
-    fn list(names: &[&str]) -> Vec<(String, Variable)> {
-        let literal = || Literal::splat(ElemType::F32, &[], 0.0);
-        let variable = || Variable { ty: Type::fixed(ElemType::F32, &[]), bytes: Bytes::Read(literal()) };
-        names.iter().map(|name| ((*name).to_string(), variable())).collect()
-    }
-
-    #[test]
-    fn a_wrapper_owns_the_weights_of_the_model_in_it() {
-        let dense = |name: &str| format!(r#"{{"class_name": "Dense", "config": {{"name": "{name}"}}}}"#);
-        let chain = format!(r#"{{"class_name": "Sequential", "config": {{"name": "s", "layers": [{}]}}}}"#, dense("a"));
-        let mid = format!(r#"{{"class_name": "TimeDistributed", "config": {{"name": "mid", "layer": {chain}}}}}"#);
-        let idle = r#"{"class_name": "Activation", "config": {"name": "a"}}"#;
-        let config = model(&format!(r#"{{"layers": [{idle}, {mid}, {}]}}"#, dense("b")));
-        let owners = owners(&config, Era::Before3).unwrap();
-        assert_eq!([owners.of("a/kernel"), owners.of("b/kernel")], [Some("mid"), Some("b")]);
-    }
-
-    #[test]
-    fn given_lists_go_to_layers_with_weights_in_order() {
-        let layer = |class: &str, name: &str| format!(r#"{{"class_name": "{class}", "config": {{"name": "{name}"}}}}"#);
-        let layers = [layer("Dense", "dense"), layer("ReLU", "relu"), layer("Dense", "dense_1")].join(", ");
-        let config = model(&format!(r#"{{"layers": [{layers}]}}"#));
-        let order = ["dense_1", "re_lu_7", "dense_2"].map(String::from);
-        let mut lists = WeightLists::new();
-        lists.insert("dense_1".into(), list(&["dense_1/kernel"]));
-        lists.insert("re_lu_7".into(), Vec::new());
-        lists.insert("dense_2".into(), list(&["dense_2/kernel"]));
-        let renamed = give_in_order(&mut lists, &order, &config, Era::Before3);
-        assert_eq!(renamed, [("dense".into(), "dense_1".into()), ("dense_1".into(), "dense_2".to_string())]);
-        let first = |layer: &str| lists[layer][0].0.clone();
-        assert_eq!([first("dense"), first("dense_1")], ["dense_1/kernel", "dense_2/kernel"]);
-    }
-}
+mod tests;

@@ -18,7 +18,7 @@ mod wording;
 pub use consts::{ConstError, ConstEval, OpCosts, Operand};
 pub use context::{Context, Fuel, Remark};
 pub use library::LayerLibrary;
-pub use lowering::{Dialect, Dialects, LowerError, Lowered, Meaning, OpContext};
+pub use lowering::{Dialect, Dialects, LowerError, Lowered, Meaning, OpContext, Purpose, Repeat};
 pub use manager::{Event, FailedPass, Failure, Manager, Observer, PipelineError, Record};
 pub use options::{OptionInfo, OptionKind, Options};
 pub use pass::{Fidelity, Pass, PassError, PassInfo};

@@ -3,6 +3,8 @@
 //! The type of a source op is what its lowering yields, so shape inference is written once, in
 //! [`netc_ir::infer()`].
 
+use std::ops::Range;
+
 use netc_ir::{Builder, Func, InferError, Layer, LayerId, Module, Name, OpId, SourceOp, Type, ValueId};
 use thiserror::Error;
 
@@ -21,6 +23,30 @@ pub struct Meaning {
     pub masks: Vec<Option<ValueId>>,
     /// The operands, by number, that the op takes the mask from: what runs later finds none.
     pub unmasked: Vec<usize>,
+    /// Ops that stand for themselves several times. Empty if the op is lowered to be run.
+    pub repeats: Vec<Repeat>,
+}
+
+/// Ops that stand for themselves several times, as one step of a recurrent layer does for all: the whole costs what they
+/// cost, `times` times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repeat {
+    /// The ops, by their index in the function that is built.
+    pub ops: Range<usize>,
+    /// How often they would run.
+    pub times: u64,
+}
+
+/// What an op is lowered for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Purpose {
+    /// To be run: the core ops compute what the op computes.
+    #[default]
+    Run,
+    /// For the types of its results, the masks that it reads, and its costs with [`Meaning::repeats`]. All of these are
+    /// those of the ops that would run, and so is whether the op has a meaning. The ops may compute something else, so a
+    /// layer of many steps need not be as many ops.
+    Types,
 }
 
 impl From<Vec<ValueId>> for Meaning {
@@ -95,6 +121,8 @@ pub struct OpContext<'a> {
     pub operands: &'a [ValueId],
     /// The masks beside the operands, in their order; those behind the last have none.
     pub masks: &'a [Option<ValueId>],
+    /// What the meaning is for.
+    pub purpose: Purpose,
 }
 
 /// The meaning of a framework's layers. Threads may ask at once.
@@ -179,7 +207,8 @@ impl Dialects {
         let mut b = Builder::new(module, "types");
         let values: Vec<ValueId> =
             operands.iter().enumerate().map(|(i, ty)| b.param(format!("x{i}"), ty.clone(), None)).collect();
-        match self.lower(&mut b, OpContext { op, layer, operands: &values, masks: &[] }) {
+        let context = OpContext { op, layer, operands: &values, masks: &[], purpose: Purpose::Types };
+        match self.lower(&mut b, context) {
             Ok(meaning) => Ok(meaning.results.iter().map(|v| b.ty(*v).clone()).collect()),
             Err(LowerError::Unsupported { types, .. }) if !types.is_empty() => Ok(types),
             Err(error) => Err(error),

@@ -52,7 +52,11 @@ pub(crate) fn run(args: &InspectArgs) -> Result<(), CliError> {
         }
         Some(_) => {}
     }
-    text::print(&out)
+    let printed = text::print(&out);
+    // The process ends here: there is no use in freeing a large graph piece by piece.
+    std::mem::forget((costs, rows, cells));
+    std::mem::forget(model);
+    printed
 }
 
 /// Whether the row of that name is the layer, one of its applications, or inside it.

@@ -1,6 +1,8 @@
 //! What differs in an HDF5 file, and in a layers-model of TensorFlow.js: weights are listed by outermost layer, and before
 //! Keras 3 calls are lists of tensors.
 
+use std::collections::BTreeMap;
+
 use hdf5_pure::AttrValue;
 use netc_ir::{Attr, Attrs, ElemType, Layer, Name, OpId, WeightId};
 
@@ -108,8 +110,9 @@ impl<'m> Exporter<'m> {
         let listed = legacy::listing(&layer.class, &config, self.era, &places);
         let listed = listed.ok_or_else(|| refuse("netc does not know in which order Keras lists its weights"))?;
         let suffix = if self.is_old() { ":0" } else { "" };
+        let weights: BTreeMap<&Name, &WeightId> = layer.weights.iter().map(|(place, weight)| (place, weight)).collect();
         for Listed { place, name, trained } in listed {
-            let Some((_, weight)) = layer.weights.iter().find(|(at, _)| *at == place) else { continue };
+            let Some(weight) = weights.get(&place).copied() else { continue };
             let elem = self.module[*weight].ty.elem;
             if elem == ElemType::BF16 {
                 return Err(refuse("Keras reads no bfloat16 from an HDF5 file"));

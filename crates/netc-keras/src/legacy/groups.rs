@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use netc_ir::{Attr, Attrs};
+use netc_ir::{Attr, Attrs, Name};
 
 use super::Era;
-use super::parts::{is_model, parts};
+use super::parts::{Part, is_model, parts};
 use crate::graph::join;
 use crate::h5read::Variable;
 use crate::names::{GroupNames, dialect_class};
@@ -82,15 +82,37 @@ impl Renamer<'_> {
     }
 }
 
-/// Where an archive from before Keras 3.1 has the weight at `place` in a layer's group.
-pub(crate) fn older_place(class: &str, config: &Attrs, era: Era, place: &str) -> String {
-    for part in parts(class, config, era) {
-        let below = place.strip_prefix(part.group.as_str()).and_then(|rest| rest.strip_prefix('/'));
-        if let Some(below) = below {
-            return join(&part.older, &older_place(&part.class, &part.config, era, below));
-        }
+/// Where an archive from before Keras 3.1 has the weights at `places` in a layer's group.
+pub(crate) fn older_places<'p>(
+    class: &str,
+    config: &Attrs,
+    era: Era,
+    places: impl IntoIterator<Item = &'p Name>,
+) -> Vec<String> {
+    let layer = Older::of(parts(class, config, era), era);
+    places.into_iter().map(|place| layer.place(place)).collect()
+}
+
+/// The layers in a layer, by their groups: the group before Keras 3.1, and the layers in each.
+struct Older(BTreeMap<String, (String, Older)>);
+
+impl Older {
+    fn of(layers: Vec<Part>, era: Era) -> Self {
+        let inner = |part: Part| {
+            let inner = Self::of(parts(&part.class, &part.config, era), era);
+            (part.group, (part.older, inner))
+        };
+        Self(layers.into_iter().map(inner).collect())
     }
-    place.into()
+
+    fn place(&self, place: &str) -> String {
+        for (at, _) in place.match_indices('/') {
+            if let Some((older, inner)) = self.0.get(&place[..at]) {
+                return join(older, &inner.place(&place[at + 1..]));
+            }
+        }
+        place.into()
+    }
 }
 
 #[cfg(test)]
@@ -153,8 +175,17 @@ mod tests {
     #[test]
     fn a_file_of_an_older_keras_gets_its_own_groups_back() {
         let wrapped = Attrs::new().with("layer", object("MultiHeadAttention", Attrs::new()));
-        let of = |place: &str| older_place("keras.TimeDistributed", &wrapped, Era::Keras3, place);
-        assert_eq!(of("layer/query_dense/vars/0"), "layer/_query_dense/vars/0");
-        assert_eq!(of("seed_generator/vars/0"), "seed_generator/vars/0");
+        let places = ["layer/query_dense/vars/0", "seed_generator/vars/0"].map(Name::from);
+        let older = older_places("keras.TimeDistributed", &wrapped, Era::Keras3, &places);
+        assert_eq!(older, ["layer/_query_dense/vars/0", "seed_generator/vars/0"]);
+    }
+    #[test]
+    fn many_places_are_looked_up_in_one_description_of_the_layer() {
+        let n = 10_000;
+        let layers: Vec<(&str, Attrs)> = vec![("Dense", Attrs::new()); n];
+        let wrapped = Attrs::new().with("layer", object("Sequential", model(&layers)));
+        let places: Vec<Name> = (1..n).map(|i| format!("layer/layers/dense_{i}/vars/0").into()).collect();
+        let older = older_places("keras.TimeDistributed", &wrapped, Era::Keras3, &places);
+        assert!(older.iter().map(String::as_str).eq(places.iter().map(|place| &**place)));
     }
 }

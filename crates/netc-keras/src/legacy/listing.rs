@@ -1,5 +1,7 @@
 //! In which order Keras lists the weights of a layer in an HDF5 file, and what it calls them there.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use netc_ir::{Attr, Attrs, Name, UniqueNames};
 
 use super::Era;
@@ -28,15 +30,17 @@ pub(crate) fn listing(class: &str, config: &Attrs, era: Era, places: &[Name]) ->
         let listed = |place: &Name| place.starts_with(LISTED).then(|| by_number(place));
         return places.iter().map(listed).collect();
     }
+    let known: BTreeSet<&str> = places.iter().map(|place| &**place).collect();
     let count = |group: &str, _: &str| {
-        let own = places.iter().filter_map(|place| place.strip_prefix(group)?.strip_prefix("vars/"));
-        own.filter(|number| !number.contains('/')).count()
+        let group = format!("{group}vars/");
+        let below = known.range(group.as_str()..).map_while(|place| place.strip_prefix(group.as_str()));
+        below.filter(|number| !number.contains('/')).count()
     };
     let Made { mut listed, twice } = Lister { era, count: &count }.list(class, config)?;
-    listed.retain(|weight| places.contains(&weight.place));
+    listed.retain(|weight| known.contains(&*weight.place));
+    let twice: BTreeSet<Name> = twice.into_iter().map(|(other, _)| other).collect();
     let is_listed = |place: &&Name| !place.split('/').any(|part| part == "seed_generator");
-    let is_twice = |place: &Name| twice.iter().any(|(other, _)| other == place);
-    let number = places.iter().filter(is_listed).filter(|place| !is_twice(place)).count();
+    let number = places.iter().filter(is_listed).filter(|place| !twice.contains(*place)).count();
     let mut names = UniqueNames::default();
     listed.iter_mut().for_each(|weight| weight.name = names.take(&weight.name).to_string());
     (listed.len() == number).then_some(listed)
@@ -168,8 +172,13 @@ fn of_projections(class: &str, config: &Attrs, names: &[&str]) -> Option<Vec<Nam
         all.iter().find(|part| part.scope == scope).map(|part| &part.group)
     };
     let groups: Vec<&String> = names.iter().map(part).collect::<Option<_>>()?;
-    let number = |i: usize| groups[..i].iter().filter(|group| **group == groups[i]).count();
-    Some((0..groups.len()).map(|i| format!("{}/vars/{}", groups[i], number(i)).into()).collect())
+    let mut numbers: BTreeMap<&String, usize> = BTreeMap::new();
+    let place = |group| {
+        let number = numbers.entry(group).or_insert(0);
+        *number += 1;
+        format!("{group}/vars/{}", *number - 1).into()
+    };
+    Some(groups.into_iter().map(place).collect())
 }
 
 /// The places of `n` weights, where each of the innermost layers has as many.
@@ -217,14 +226,21 @@ impl Lister<'_> {
     fn list(&self, class: &str, config: &Attrs) -> Option<Made> {
         let Lists { trained, others, twice } = self.lists(class, config, "")?;
         let mut listed: Vec<Listed> = Vec::new();
+        // Where the weights with two places are in the list, once they are.
+        let mut first: BTreeMap<Name, Option<usize>> = twice.iter().map(|(_, place)| (place.clone(), None)).collect();
         for weight in trained.into_iter().chain(others) {
-            let is_again = twice.iter().any(|(_, place)| *place == weight.place);
-            match listed.iter_mut().find(|other| is_again && other.place == weight.place) {
-                // The layer that makes the weight decides.
-                Some(other) if self.era == Era::Keras3 => other.trained = weight.trained,
-                Some(_) => {}
-                None => listed.push(weight),
+            match first.get_mut(&weight.place) {
+                Some(Some(at)) => {
+                    // The layer that makes the weight decides.
+                    if self.era == Era::Keras3 {
+                        listed[*at].trained = weight.trained;
+                    }
+                    continue;
+                }
+                Some(at) => *at = Some(listed.len()),
+                None => {}
             }
+            listed.push(weight);
         }
         if self.era == Era::Keras3 && trains(config) {
             // `trainable_weights`, then `non_trainable_weights`.

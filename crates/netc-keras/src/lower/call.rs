@@ -1,7 +1,7 @@
 //! What a lowering may look at: typed access to one call of a layer.
 
 use netc_ir::{Attr, Builder, Dim, ElemType, Layer, Layout, Name, SourceOp, Type, ValueId, WeightId};
-use netc_pass::{LowerError, OpContext};
+use netc_pass::{LowerError, OpContext, Purpose, Repeat};
 
 use super::literal::literal;
 use super::promote::{Arg, dtype};
@@ -21,15 +21,19 @@ pub(super) struct Call<'a, 'm> {
     pub(super) attached: Vec<Option<ValueId>>,
     /// The operands that it takes their masks off.
     pub(super) unmasked: Vec<usize>,
+    pub(super) purpose: Purpose,
+    /// Steps that stand for several.
+    pub(super) repeats: Vec<Repeat>,
     era: Era,
 }
 
 impl<'a, 'm> Call<'a, 'm> {
     pub(super) fn new(b: &'a mut Builder<'m>, context: OpContext<'a>) -> Self {
         let config = context.layer.and_then(|l| l.config.get("config"));
-        let OpContext { op, layer, operands, masks } = context;
+        let OpContext { op, layer, operands, masks, purpose } = context;
         let era = Era::of(&b.module().attrs);
-        Self { b, op, layer, operands, config, masks, attached: Vec::new(), unmasked: Vec::new(), era }
+        let (attached, unmasked, repeats) = (Vec::new(), Vec::new(), Vec::new());
+        Self { b, op, layer, operands, config, masks, attached, unmasked, purpose, repeats, era }
     }
 
     /// Reads `config` instead of the layer's own while `f` runs.

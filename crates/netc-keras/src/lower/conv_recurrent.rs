@@ -5,7 +5,7 @@ use netc_ir::{Dim, ElemType, Padding, SliceAxis, Type, ValueId, Window};
 use super::activation::activate_at;
 use super::call::Call;
 use super::conv::window;
-use super::recurrent::{MAX_STEPS, Sequence, results, sequence, stateless, step_at, zeros};
+use super::recurrent::{MAX_STEPS, Sequence, each_step, results, sequence, stateless, step_at, zeros};
 use super::{Done, Entry, Lowered, One, many};
 
 pub(super) const LAYERS: &[Entry] = &[
@@ -43,18 +43,18 @@ fn conv_lstm(c: &mut Call<'_, '_>, n: usize) -> Lowered {
     let recurrent = c.weight("cell/vars/1", "the recurrent kernel")?;
     let given = given.concat();
     let mut states = match given[..] {
-        [] => [zeros(c, x, dims_of_state)?; 2],
-        [h, carry] => [h, carry],
+        [] => vec![vec![zeros(c, x, dims_of_state)?; 2]],
+        [_, _] => vec![given],
         _ => return Err(c.unsupported(format!("{} initial states", given.len()))),
     };
-    let mut outputs = Vec::new();
-    for i in 0..steps {
+    let outputs = each_step(c, steps, &mut states, |c, i, _, states| {
         let now = step_at(c, read, i, steps)?;
-        let h = c.b.conv(states[0], recurrent, same.clone(), 1)?;
-        states = step(c, now, h, states[1], axis)?;
-        outputs.push(states[0]);
-    }
-    results(c, &outputs, states.to_vec())
+        let h = c.b.conv(states[0][0], recurrent, same.clone(), 1)?;
+        let [h, carry] = step(c, now, h, states[0][1], axis)?;
+        *states = vec![vec![h, carry]];
+        Ok(h)
+    })?;
+    results(c, &outputs, states.concat())
 }
 
 /// The result types of the layer whose states have these extents.

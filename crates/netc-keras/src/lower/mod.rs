@@ -157,7 +157,8 @@ fn meaning(call: &mut Call<'_, '_>, entry: &Entry) -> netc_pass::Lowered {
         Lower::Many(lower) => lower(call),
     }?;
     let masks = call.attachments(entry.attaches, &results)?;
-    Ok(Meaning { results, masks, unmasked: std::mem::take(&mut call.unmasked) })
+    let (unmasked, repeats) = (std::mem::take(&mut call.unmasked), std::mem::take(&mut call.repeats));
+    Ok(Meaning { results, masks, unmasked, repeats })
 }
 
 /// Keras converts integers and truth values wherever a function asks for floats. A lowering that does not is no error

@@ -119,7 +119,7 @@ impl Call<'_, '_> {
     fn inner(&mut self, place: &str, inner: &Inner<'_>, call: Attrs, operands: &[ValueId]) -> Done<Vec<ValueId>> {
         let prefix = format!("{place}/{}/", inner.group);
         let class = inner.class.clone();
-        let Meaning { results, masks, .. } = match inner.object.get("config").and_then(Attr::as_map) {
+        let Meaning { results, masks, repeats, .. } = match inner.object.get("config").and_then(Attr::as_map) {
             Some(config) if is_model(&class, config) => {
                 let [x] = operands else { return Err(self.unsupported("a model of several inputs in it")) };
                 self.model(prefix.trim_end_matches('/'), config, *x)?
@@ -130,7 +130,8 @@ impl Call<'_, '_> {
                 let (name, config) = (self.class().into(), inner.object.clone());
                 let layer = Layer { name, class: class.clone(), config, weights, assets: Vec::new() };
                 let op = SourceOp { name: class, layer: None, attrs: call };
-                let context = OpContext { op: &op, layer: Some(&layer), operands, masks: &[] };
+                let purpose = self.purpose;
+                let context = OpContext { op: &op, layer: Some(&layer), operands, masks: &[], purpose };
                 KerasDialect.lower(self.b, context).map_err(|error| {
                     let LowerError::Unknown { class } = error else {
                         // The known result types belong to the wrapper, not to this layer.
@@ -140,6 +141,7 @@ impl Call<'_, '_> {
                 })?
             }
         };
+        self.repeats.extend(repeats);
         if masks.iter().any(Option::is_some) {
             return Err(self.unsupported(format!("a mask of the layer `{}` in it", inner.name)));
         }

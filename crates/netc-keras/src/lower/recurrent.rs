@@ -1,8 +1,10 @@
-//! Recurrent layers, step after step: their programs have the ops of one step as often as there are steps.
+//! Recurrent layers, step after step: what runs has the ops of one step as often as there are steps. Where only types and
+//! costs matter, one step stands for the others.
 //!
 //! The formulas are those of the cells in `keras.src.layers.rnn`, in their order of operations.
 
 use netc_ir::{Attr, CoreOp, Dim, ElemType, Literal, SliceAxis, Type, ValueId};
+use netc_pass::{Purpose, Repeat};
 
 use super::activation::activate_at;
 use super::call::{Call, bad};
@@ -138,23 +140,53 @@ fn steps_of<'a>(c: &mut Call<'a, '_>, cells: &[Placed<'a>]) -> Lowered {
     let Some(first) = weights.first() else { return Err(c.unsupported("no cells")) };
     let projected = matmul(c, x, first.kernel)?;
     let mask = mask.map(|mask| mask_of_steps(c, mask)).transpose()?;
-    let mut outputs: Vec<ValueId> = Vec::new();
-    for i in 0..steps {
+    let outputs = each_step(c, steps, &mut states, |c, i, last, states| {
         let before = mask.map(|_| states.clone());
         let mut now = step_at(c, projected, i, steps)?;
-        for (at, ((cell, weights), states)) in cells.iter().zip(&weights).zip(&mut states).enumerate() {
+        for (at, ((cell, weights), states)) in cells.iter().zip(&weights).zip(&mut *states).enumerate() {
             let read = if at == 0 { now } else { matmul(c, now, weights.kernel)? };
             *states = cell.of(c, |c| (cell.cell.step)(c, weights, read, states))?;
             now = states[0];
         }
         if let Some((mask, before)) = mask.zip(before) {
             let keep = step_at(c, mask, i, steps)?;
-            now = output_or_last(c, keep, now, outputs.last(), &before)?;
-            states = kept(c, keep, &states, &before)?;
+            now = output_or_last(c, keep, now, last, &before)?;
+            *states = kept(c, keep, states, &before)?;
         }
-        outputs.push(now);
-    }
+        Ok(now)
+    })?;
     results(c, &outputs, states.concat())
+}
+
+/// The output of a step, and how many steps it is the output of.
+pub(super) type Output = (ValueId, u64);
+
+/// Runs `step` for every step: it is given its number, the output before and the states, and gives its output.
+///
+/// If only types matter, one step stands for all after a step that left the types of the output and of the states as
+/// they were: the steps that follow have them too. It is the last one, so that a sequence that is too short is found.
+pub(super) fn each_step<'a, 'm>(
+    c: &mut Call<'a, 'm>,
+    steps: u64,
+    states: &mut Vec<Vec<ValueId>>,
+    mut step: impl FnMut(&mut Call<'a, 'm>, u64, Option<ValueId>, &mut Vec<Vec<ValueId>>) -> One,
+) -> Done<Vec<Output>> {
+    let mut outputs: Vec<Output> = Vec::new();
+    let (mut done, mut times) = (0, 1);
+    while done < steps {
+        let (start, before, last) = (c.b.func().num_op_slots(), states.concat(), outputs.last().map(|(y, _)| *y));
+        let output = step(c, done + times - 1, last, states)?;
+        if times > 1 {
+            c.repeats.push(Repeat { ops: start..c.b.func().num_op_slots(), times });
+        }
+        outputs.push((output, times));
+        done += times;
+        let is_same = |a: ValueId, b: ValueId| c.ty(a) == c.ty(b);
+        let is_settled = last.is_some_and(|last| is_same(last, output))
+            && before.iter().zip(states.iter().flatten()).all(|(before, after)| is_same(*before, *after));
+        times = if c.purpose == Purpose::Types && is_settled { steps - done } else { 1 };
+    }
+    Ok(outputs)
 }
 
 /// The mask with an axis behind the steps, for the numbers of each.
@@ -173,12 +205,12 @@ fn output_or_last(
     c: &mut Call<'_, '_>,
     keep: ValueId,
     output: ValueId,
-    last: Option<&ValueId>,
+    last: Option<ValueId>,
     before: &[Vec<ValueId>],
 ) -> One {
     if c.flag("unroll", false)? {
         return match last {
-            Some(last) => c.select(keep, output, *last),
+            Some(last) => c.select(keep, output, last),
             None => c.select(keep, output, 0.0),
         };
     }
@@ -244,8 +276,8 @@ pub(super) fn step_at(c: &mut Call<'_, '_>, sequence: ValueId, i: u64, steps: u6
 }
 
 /// What the layer gives of its outputs after each step, and of the states after the last.
-pub(super) fn results(c: &mut Call<'_, '_>, outputs: &[ValueId], states: Vec<ValueId>) -> Lowered {
-    let Some(last) = outputs.last() else { return Err(c.unsupported("no steps")) };
+pub(super) fn results(c: &mut Call<'_, '_>, outputs: &[Output], states: Vec<ValueId>) -> Lowered {
+    let Some((last, _)) = outputs.last() else { return Err(c.unsupported("no steps")) };
     let y = if c.flag("return_sequences", false)? { stack(c, outputs)? } else { *last };
     let returned = if c.flag("return_state", false)? { states } else { Vec::new() };
     Ok([vec![y], returned].concat())
@@ -293,9 +325,18 @@ pub(super) fn zeros(c: &mut Call<'_, '_>, x: ValueId, dims: Vec<Dim>) -> One {
 }
 
 /// One after the other along a new axis 1.
-fn stack(c: &mut Call<'_, '_>, steps: &[ValueId]) -> One {
-    let steps = steps.iter().map(|y| c.expand(*y, 1)).collect::<Done<Vec<_>>>()?;
-    Ok(c.b.core(CoreOp::Concat(1), &steps)?)
+fn stack(c: &mut Call<'_, '_>, outputs: &[Output]) -> One {
+    let mut parts = Vec::new();
+    for (y, times) in outputs {
+        let mut part = c.expand(*y, 1)?;
+        if *times > 1 {
+            let mut dims = c.dims(part)?;
+            dims[1] = Dim::Known(*times);
+            part = c.b.broadcast(part, dims)?;
+        }
+        parts.push(part);
+    }
+    Ok(c.b.core(CoreOp::Concat(1), &parts)?)
 }
 
 fn simple(c: &mut Call<'_, '_>, w: &Weights, x: ValueId, states: &[ValueId]) -> Done<Vec<ValueId>> {

@@ -5,7 +5,7 @@ mod operations;
 
 use netc_ir::print::FuncText;
 use netc_ir::{Builder, Module, OpKind, Type, ValueId};
-use netc_pass::{Dialect, LowerError, OpContext};
+use netc_pass::{Dialect, LowerError, OpContext, Purpose};
 
 use super::{KerasDialect, classes};
 
@@ -51,7 +51,19 @@ impl Case<'_> {
         self.lower_with(&KerasDialect)
     }
 
+    /// Lowers the call to be run. Lowered for its types it has the same, or none for the same reason.
+    #[track_caller]
     fn lower_with(&self, dialect: &dyn Dialect) -> Result<(Vec<Type>, String), LowerError> {
+        let run = self.lower_for(Purpose::Run, dialect);
+        let types = |lowered: &Result<(Vec<Type>, String), LowerError>| match lowered {
+            Ok((types, _)) => types.iter().map(Type::to_string).collect::<Vec<_>>().join(" "),
+            Err(error) => format!("{error:?}"),
+        };
+        assert_eq!(types(&self.lower_for(Purpose::Types, dialect)), types(&run));
+        run
+    }
+
+    fn lower_for(&self, purpose: Purpose, dialect: &dyn Dialect) -> Result<(Vec<Type>, String), LowerError> {
         let module = self.module();
         let main = module.main().unwrap();
         let (_, op) = main.ops().next().unwrap();
@@ -59,8 +71,8 @@ impl Case<'_> {
         let mut b = Builder::new(&module, "f");
         let params = main.params.iter();
         let operands: Vec<ValueId> = params.map(|p| b.param(p.name.clone(), main[p.value].ty.clone(), None)).collect();
-        let context =
-            OpContext { op: source, layer: source.layer.map(|l| &module[l]), operands: &operands, masks: &[] };
+        let layer = source.layer.map(|l| &module[l]);
+        let context = OpContext { op: source, layer, operands: &operands, masks: &[], purpose };
         let results = dialect.lower(&mut b, context)?.results;
         let types = results.iter().map(|v| b.ty(*v).clone()).collect();
         let func = b.finish(results.iter().enumerate().map(|(i, v)| (format!("y{i}").into(), *v)));

@@ -226,10 +226,13 @@ impl<'a> Call<'a, '_> {
         }
         let attrs = Attrs::new().with("args", Attr::List(vec![Attr::Operand(0)])).with("kwargs", kwargs);
         let op = SourceOp { name: class, layer: None, attrs };
-        let context = OpContext { op: &op, layer: Some(&layer), operands: &operands, masks };
-        KerasDialect.lower(self.b, context).map_err(|error| {
+        let context = OpContext { op: &op, layer: Some(&layer), operands: &operands, masks, purpose: self.purpose };
+        let lowered = KerasDialect.lower(self.b, context).map_err(|error| {
             let LowerError::Unknown { class } = error else { return error };
             self.unsupported(format!("the layer `{class}` in it,"))
-        })
+        });
+        let meaning = lowered?;
+        self.repeats.extend(meaning.repeats.iter().cloned());
+        Ok(meaning)
     }
 }

@@ -208,3 +208,15 @@ fn quantised_and_lora_weights_are_identified_by_name() {
     let adapted = of("lora_rank", &["d/bias", "d/lora_kernel_a", "d/lora_kernel_b", "d/kernel"]);
     assert_eq!(adapted.join(" "), "vars/1 listed/1 listed/2 vars/0");
 }
+
+#[test]
+fn weights_of_many_layers_are_listed_in_time_in_proportion() {
+    let n = 30_000;
+    let layers = (0..n).map(|_| object("Dense", Attrs::new()));
+    let model = object("Sequential", Attrs::new().with("layers", Attr::List(layers.collect())));
+    let group = |i: usize| if i == 0 { "dense".to_string() } else { format!("dense_{i}") };
+    let of_layer = |i| [0, 1].map(|weight| Name::from(format!("layer/layers/{}/vars/{weight}", group(i))));
+    let all: Vec<Name> = (0..n).flat_map(of_layer).collect();
+    let listed = listing("keras.TimeDistributed", &Attrs::new().with("layer", model), Era::Keras3, &all).unwrap();
+    assert!(listed.iter().map(|weight| &weight.place).eq(&all));
+}

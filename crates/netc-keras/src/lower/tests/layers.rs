@@ -1,7 +1,7 @@
 //! What layers mean.
 
 use netc_ir::{Builder, OpKind, ValueId};
-use netc_pass::{Dialect, LayerLibrary, OpContext};
+use netc_pass::{Dialect, LayerLibrary, OpContext, Purpose};
 
 use super::super::KerasDialect;
 use super::{Case, F32, IMAGE, KERNEL, check, check_error, check_ops, layer};
@@ -396,7 +396,8 @@ fn masks_of(case: Case<'_>, masked: usize) -> (Vec<String>, Vec<usize>) {
     let all: Vec<ValueId> = params.map(|p| b.param(p.name.clone(), main[p.value].ty.clone(), None)).collect();
     let (operands, masks) = all.split_at(all.len() - masked);
     let masks: Vec<Option<ValueId>> = masks.iter().copied().map(Some).collect();
-    let context = OpContext { op: source, layer: Some(&module.layers[0]), operands, masks: &masks };
+    let context =
+        OpContext { op: source, layer: Some(&module.layers[0]), operands, masks: &masks, purpose: Purpose::Run };
     let meaning = KerasDialect.lower(&mut b, context).unwrap();
     let types = meaning.masks.iter().flatten().map(|mask| b.ty(*mask).to_string());
     (types.collect(), meaning.unmasked)
@@ -465,4 +466,24 @@ fn the_scale_library_works_along_any_axis() {
         assert_eq!(types[0].to_string(), x, "{config}");
         assert_eq!(text.matches(shape).count(), 2, "{config}\n{text}");
     }
+}
+
+#[test]
+fn layers_of_many_steps_are_few_ops_where_only_types_matter() {
+    let weights = [("cell/vars/0", "f32[3,8]"), ("cell/vars/1", "f32[2,8]"), ("cell/vars/2", "f32[8]")];
+    let config = "units = 2, activation = \"tanh\", recurrent_activation = \"sigmoid\", return_sequences = true";
+    let lstm = layer("keras.LSTM", config, &weights, &["f32[N,4096,3]"]);
+    let (types, text) = lstm.lower_for(Purpose::Types, &KerasDialect).unwrap();
+    assert_eq!(types[0].to_string(), "f32[N,4096,2]");
+    assert!(text.lines().count() < 100, "{text}");
+    let masked = Case {
+        call: "args = [$0], kwargs = {mask = $1, initial_state = [$2, $3]}",
+        operands: &["f32[N,9,3]", "bool[N,9]", "f32[M,2]", "f32[M,2]"],
+        ..lstm
+    };
+    check(masked, "f32[M,9,2]");
+    check(Case { operands: &["f32[N,9,3]", "bool[N,9]", "f32[1,2]", "f32[1,2]"], ..masked }, "f32[N,9,2]");
+    let short = Case { operands: &["f32[N,9,3]", "bool[N,7]", "f32[N,2]", "f32[N,2]"], ..masked };
+    assert!(short.lower_for(Purpose::Types, &KerasDialect).is_err());
+    assert!(short.lower_for(Purpose::Run, &KerasDialect).is_err());
 }

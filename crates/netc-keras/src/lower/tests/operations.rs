@@ -1,7 +1,7 @@
 //! What `keras.ops` operations mean.
 
 use netc_ir::{Builder, OpKind};
-use netc_pass::{Dialect, OpContext};
+use netc_pass::{Dialect, OpContext, Purpose};
 
 use super::super::KerasDialect;
 use super::{Case, check, check_error, check_ops, layer, op};
@@ -162,7 +162,13 @@ fn chosen(case: Case<'_>, n: i64) -> Vec<i64> {
     let OpKind::Source(source) = &main.ops().next().unwrap().1.kind else { panic!() };
     let mut b = Builder::new(&module, "f");
     let x = b.param("x", main[main.params[0].value].ty.clone(), None);
-    let context = OpContext { op: source, layer: source.layer.map(|l| &module[l]), operands: &[x], masks: &[] };
+    let context = OpContext {
+        op: source,
+        layer: source.layer.map(|l| &module[l]),
+        operands: &[x],
+        masks: &[],
+        purpose: Purpose::Run,
+    };
     KerasDialect.lower(&mut b, context).unwrap();
     let mut items: Vec<i64> = (0..n).collect();
     for (_, op) in b.func().ops() {

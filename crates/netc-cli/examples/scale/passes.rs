@@ -1,14 +1,11 @@
-//! How the time of passes grows with the number of ops: `cargo run --release --example scale`.
+//! How the time of passes grows with the number of ops.
 //!
 //! The first graphs are chains of residual blocks of layers, which are split; the cut is in the middle. `plan` decides,
 //! `apply` rewrites, `cuts` finds every one-tensor cut, `verify` checks every rule of the result. Each is the best of
 //! three runs.
 //!
 //! The second are residual blocks of core ops, which are simplified: the time per op of each pass, over all rounds, and
-//! the part of the whole that verifying takes. Constants are not computed: each is taken to be 0. With a number of ops as
-//! its argument it prints such a graph, for `netc GRAPH.nir --pipeline @simplify --timing`, which computes them.
-
-#![allow(clippy::print_stdout)]
+//! the part of the whole that verifying takes. Constants are not computed: each is taken to be 0.
 
 use std::time::Instant;
 
@@ -22,16 +19,7 @@ use netc_passes::split;
 
 const SIZES: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
 
-fn main() {
-    if let Some(n) = std::env::args().nth(1).and_then(|n| n.parse().ok()) {
-        let Ok(module) = normalized(n) else { return println!("the graph is malformed") };
-        return print!("{}", netc_ir::print(&module));
-    }
-    splits();
-    simplifications();
-}
-
-fn splits() {
+pub(super) fn splits() {
     println!(
         "{:>9} {:>10} {:>10} {:>10} {:>10} {:>16}",
         "ops", "plan s", "apply s", "cuts s", "verify s", "split ns per op"
@@ -110,9 +98,9 @@ fn module(n: usize) -> Module {
 
 const SIMPLIFY: &str = "fix{max=4}(canonicalize,cse,fold-bn,fold-const,dce)";
 
-fn simplifications() {
+pub(super) fn simplifications() {
     println!(
-        "\n{:>9} {:>9} {:>13} {:>7} {:>8} {:>11} {:>7} {:>10} {:>9}",
+        "{:>9} {:>9} {:>13} {:>7} {:>8} {:>11} {:>7} {:>10} {:>9}",
         "ops", "left", "canonicalize", "cse", "fold-bn", "fold-const", "dce", "ns per op", "verify"
     );
     for n in SIZES {
@@ -158,7 +146,7 @@ impl ConstEval for Zeros {
 
 /// Residual blocks as layers are lowered: a convolution, a bias, a normalization, a rectifier, a sum, and shapes that
 /// undo one another.
-fn normalized(n: usize) -> Result<Module, InferError> {
+pub(super) fn normalized(n: usize) -> Result<Module, InferError> {
     let mut module = Module::new();
     let mut weights: Vec<WeightId> = Vec::new();
     for i in 0..n / BLOCK * WEIGHTS {

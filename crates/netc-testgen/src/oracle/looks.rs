@@ -1,0 +1,58 @@
+//! What is known of a model without running it is what its ops that run have.
+
+use netc_ir::{Builder, Func, MAIN, Module, Op, OpKind, SourceOp, Type, ValueId};
+use netc_pass::{Dialects, LowerError, Meaning, OpContext, Purpose};
+use netc_passes::analysis::Costs;
+use netc_passes::lower;
+
+use super::{Wrong, require};
+
+/// The types of the results of every layer are those of the ops that run, and so are the costs of `@main`. Returns how
+/// many layers were lowered with fewer ops for their types.
+pub fn looks_are_what_runs(module: &Module, dialects: &Dialects) -> Result<usize, Wrong> {
+    let mut shorter = 0;
+    for func in &module.funcs {
+        for (_, op) in func.ops() {
+            if let OpKind::Source(source) = &op.kind {
+                shorter += usize::from(layer_looks_right(module, func, op, source, dialects)?);
+            }
+        }
+    }
+    let lowered = lower::lower_module(module, dialects).map_err(|e| e.to_string())?;
+    let macs = |module: &Module| {
+        let main = module.func_named(MAIN).ok_or("there is no @main")?;
+        Ok::<_, Wrong>(Costs::of(module, dialects).func(main).macs)
+    };
+    let (looked, run) = (macs(module)?, macs(&lowered)?);
+    require(looked == run, || format!("it costs {looked:?} multiply-accumulates, its ops that run {run:?}"))?;
+    Ok(shorter)
+}
+
+/// Whether the layer is fewer ops if only its types matter.
+fn layer_looks_right(
+    module: &Module,
+    func: &Func,
+    op: &Op,
+    source: &SourceOp,
+    dialects: &Dialects,
+) -> Result<bool, Wrong> {
+    let lowered = |purpose: Purpose| {
+        let mut b = Builder::new(module, "layer");
+        let given = op.operands.iter().enumerate().map(|(i, x)| b.param(format!("x{i}"), func[*x].ty.clone(), None));
+        let operands: Vec<ValueId> = given.collect();
+        let layer = source.layer.map(|id| &module[id]);
+        let meaning = dialects.lower(&mut b, OpContext { op: source, layer, operands: &operands, masks: &[], purpose });
+        meaning.map(|Meaning { results, repeats, .. }| {
+            let types: Vec<Type> = results.iter().map(|y| b.ty(*y).clone()).collect();
+            (types, repeats.len())
+        })
+    };
+    let text = |types: Result<&Vec<Type>, &LowerError>| format!("{types:?}");
+    let (looked, run) = (lowered(Purpose::Types), lowered(Purpose::Run));
+    let [a, b] = [&looked, &run].map(|lowered| text(lowered.as_ref().map(|(types, _)| types)));
+    require(a == b, || format!("`{}` looks like {a}, and runs as {b}", source.name))?;
+    require(run.is_err() || run.as_ref().is_ok_and(|(_, repeats)| *repeats == 0), || {
+        format!("`{}` leaves steps out that have to run", source.name)
+    })?;
+    Ok(looked.is_ok_and(|(_, repeats)| repeats > 0))
+}
