@@ -10,7 +10,7 @@ use std::fs::File;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::{self, Builder};
+use std::thread;
 
 use hdf5_pure::{AttrValue, Group};
 use netc_ir::Attr;
@@ -21,7 +21,7 @@ use crate::graph::join;
 use crate::h5read::{self, Headers, Variable};
 use crate::weights::{WeightTable, Weights};
 use crate::write::{NETC, WRITTEN_BY};
-use crate::{STACK, json, legacy};
+use crate::{json, legacy, stack};
 
 /// A model as the file has it.
 pub(crate) struct WholeModel {
@@ -65,7 +65,7 @@ fn read_headers(mut headers: Headers, path: &Path, compiled: bool) -> Result<Who
             true => weights_in(&mut headers, &root),
             false => Ok(WeightLists::new()),
         };
-        let weights = Builder::new().stack_size(STACK).spawn_scoped(scope, weights)?;
+        let weights = stack::spawn(scope, weights)?;
         let object = json::parse(&config).map(legacy::model);
         Ok::<_, Problem>((object, weights.join().unwrap_or_else(|panic| resume_unwind(panic))))
     })?;
