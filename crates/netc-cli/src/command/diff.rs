@@ -16,7 +16,9 @@ pub(crate) fn run(args: &DiffArgs) -> Result<(), CliError> {
     let (a, b) = (input::load(&*args.a, &dialects)?, input::load(&*args.b, &dialects)?);
     [&a, &b].into_iter().try_for_each(Model::check_weights)?;
     let given = Given::Random(args.random.batch);
-    let (a, b) = (Executable::new(&a.module, &dialects, given)?, Executable::new(&b.module, &dialects, given)?);
+    let host = args.limits.host();
+    let executable = |model: &Model| Executable::new(&model.module, &dialects, given, &host);
+    let (a, b) = (executable(&a)?, executable(&b)?);
     let found = verify(&a, &b, Fidelity::Exact, args.inputs, &args.random)?;
     text::print(&if args.json { json_text(&found, args.tolerance) } else { report(&found, args.tolerance) })?;
     if found.within(args.tolerance) {
