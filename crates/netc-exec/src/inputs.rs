@@ -31,10 +31,8 @@ pub fn random_types(func: &Func, batch: u64) -> Result<Vec<Type>, ExecError> {
 }
 
 fn element(func: &Func, param: &Param) -> ElemType {
-    match func[param.value].ty.elem {
-        ElemType::Any => ElemType::F32,
-        elem => elem,
-    }
+    let elem = func[param.value].ty.elem;
+    if elem == ElemType::Any { ElemType::F32 } else { elem }
 }
 
 /// The extents of random inputs: numbers that are known, `batch` for symbols that are the first extent of a parameter,
