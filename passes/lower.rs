@@ -4,9 +4,12 @@ mod masks;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use netc_ir::{CallOp, ElemType, Func, Loc, Module, Name, Op, OpId, OpKind, SourceOp, ValueId, call_types};
+use netc_ir::{
+    Budget, CallOp, ElemType, Func, Loc, Module, Name, Op, OpId, OpKind, Resource, SourceOp, ValueId, call_types,
+};
 use netc_pass::{
     Context, Dialects, Fidelity, Fuel, LowerError, Meaning, OpContext, Pass, PassError, PassInfo, Purpose, Repeat,
+    thousands,
 };
 
 use crate::analysis::calls::callees_first;
@@ -64,7 +67,13 @@ impl Pass for Lower {
 ///
 /// An op that is in none of them stays. An op whose class is known and whose configuration is not is an error.
 pub fn lower_module(module: &Module, dialects: &Dialects) -> Result<Module, PassError> {
-    let lowered = lower_funcs(module, dialects, Goal::RUN, &mut Fuel::unlimited())?;
+    lower_module_within(module, dialects, u64::MAX)
+}
+
+/// [`lower_module`] with at most `max_ops` ops in the result. Layers that compute step by step make many of a few.
+pub fn lower_module_within(module: &Module, dialects: &Dialects, max_ops: u64) -> Result<Module, PassError> {
+    let ops = Budget::unlimited().with(Resource::Steps, max_ops);
+    let lowered = Lowering::new(module, dialects, Goal::RUN, &mut Fuel::unlimited(), &ops).run()?;
     Ok(Module {
         files: module.files.clone(),
         weights: module.weights.clone(),
@@ -151,14 +160,7 @@ pub(crate) fn lower_funcs(
     goal: Goal,
     fuel: &mut Fuel,
 ) -> Result<Vec<LoweredFunc>, PassError> {
-    let masked = dialects.makes_masks(module);
-    let mut lowering = Lowering { module, dialects, goal, fuel, masked, done: Vec::new() };
-    lowering.done.resize_with(module.funcs.len(), || None);
-    for id in callees_first(module) {
-        let lowered = lowering.func(&module[id])?;
-        lowering.done[id.index()] = Some(lowered);
-    }
-    Ok(lowering.done.into_iter().flatten().collect())
+    Lowering::new(module, dialects, goal, fuel, &Budget::unlimited()).run()
 }
 
 struct Lowering<'m> {
@@ -166,6 +168,8 @@ struct Lowering<'m> {
     dialects: &'m Dialects,
     goal: Goal,
     fuel: &'m mut Fuel,
+    /// The ops that may be made.
+    ops: &'m Budget,
     /// Whether there are masks in the module.
     masked: bool,
     done: Vec<Option<LoweredFunc>>,
@@ -201,6 +205,19 @@ impl Body<'_> {
 }
 
 impl<'m> Lowering<'m> {
+    fn new(module: &'m Module, dialects: &'m Dialects, goal: Goal, fuel: &'m mut Fuel, ops: &'m Budget) -> Self {
+        let (masked, done) = (dialects.makes_masks(module), module.funcs.iter().map(|_| None).collect());
+        Self { module, dialects, goal, fuel, ops, masked, done }
+    }
+
+    fn run(mut self) -> Result<Vec<LoweredFunc>, PassError> {
+        for id in callees_first(self.module) {
+            let lowered = self.func(&self.module[id])?;
+            self.done[id.index()] = Some(lowered);
+        }
+        Ok(self.done.into_iter().flatten().collect())
+    }
+
     fn func(&mut self, old: &'m Func) -> Result<LoweredFunc, PassError> {
         let copy = Copy::new(self.module, old, old.name.clone());
         let mut body =
@@ -222,7 +239,24 @@ impl<'m> Lowering<'m> {
         if self.masked { self.dialects.order(func) } else { func.op_ids().collect() }
     }
 
+    /// Adds what `op` means. The ops that it made are counted when they are there: one layer makes a limited number.
     fn op(&mut self, body: &mut Body<'m>, op: &'m Op) -> Result<(), PassError> {
+        let start = body.copy.builder.func().num_op_slots();
+        self.meaning(body, op)?;
+        let made = body.copy.builder.func().num_op_slots() - start;
+        // The ops of a nested model are counted one by one.
+        let made = if matches!(op.kind, OpKind::Call(_)) { 1 } else { made as u64 };
+        self.ops.charge(Resource::Steps, made).map_err(|exceeded| {
+            let limit = thousands(exceeded.limit);
+            let place = op.loc.path().map_or_else(|| format!("`{}`", op.kind.name()), |path| format!("layer `{path}`"));
+            PassError(format!(
+                "{place} would make the program larger than {limit} ops: layers that compute step by step have the ops of \
+                 every step; allow more with --max-steps"
+            ))
+        })
+    }
+
+    fn meaning(&mut self, body: &mut Body<'m>, op: &'m Op) -> Result<(), PassError> {
         body.copy.builder.at(op.loc.clone());
         let operands = body.copy.get_all(&op.operands);
         let lowered = match &op.kind {

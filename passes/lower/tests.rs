@@ -123,6 +123,21 @@ proptest! {
 }
 
 #[test]
+fn lowering_ends_where_there_are_too_many_ops() {
+    let text = "netc 1
+        weight w0 \"k\" : f32[4,4] = 0.5
+        layer l0 \"dense\" : t.Dense {} weights {kernel = w0}
+        func @main(%x: f32[N,4]) -> (%z) {
+          %y = t.Dense l0(%x) : any[*] loc(\"dense\")
+          %z = t.Dense l0(%y) : any[*] loc(\"dense\"@1)
+        }";
+    let (module, dialects) = (netc_ir::parse(text).unwrap(), dialects());
+    assert_eq!(lower_module_within(&module, &dialects, 4).unwrap().num_ops(), 4);
+    let error = lower_module_within(&module, &dialects, 3).unwrap_err().to_string();
+    assert!(error.starts_with("layer `dense` would make the program larger than 3 ops"), "{error}");
+}
+
+#[test]
 fn what_there_is_no_fuel_for_is_not_said_to_have_no_meaning() {
     let text = "netc 1\nfunc @main(%x: f32[N,4]) -> (%z) { %y = t.Same(%x) : f32[N,4] %z = t.Same(%y) : f32[N,4] }";
     let (mut module, dialects) = (netc_ir::parse(text).unwrap(), dialects());

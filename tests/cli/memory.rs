@@ -1,4 +1,4 @@
-//! Too little memory: what does not fit is an error that names it.
+//! Too much memory, too many steps: what is refused, with both figures, and what names it.
 
 use crate::support::Folder;
 
@@ -13,22 +13,23 @@ fn check(program: &str, parts: &[&str]) {
 fn results() {
     check(
         "func @main(%x: f32[65536,1], %y: f32[1,65536]) -> (%z) {
-  %a = matmul(%x, %y) : f32[65536,65536]
+  %a = matmul(%x, %y) : f32[65536,65536] loc(\"outer\")
   %z = reduce_sum(%a) {axes = [0, 1], keep = false} : f32[]
 }",
-        &["cannot compute `matmul`", "the result f32[65536,65536] does not fit into memory"],
+        &["cannot run `@main`: `%", "` needs ", " GB of memory, and 1.", " GB are free; allow more with --max-memory"],
     );
     check(
         "func @main(%x: f32[1]) -> (%y) {
   %y = broadcast(%x) : f32[4294967296]
 }",
-        &["the result f32[4294967296] does not fit into memory"],
+        &["what goes in and comes out needs 34.4 GB of memory"],
     );
 }
 
 #[test]
 fn inputs() {
-    check("func @main(%x: f32[4294967296]) -> (%x) {\n}", &["`x`", "f32[4294967296] does not fit into memory"]);
+    check("func @main(%x: f32[4294967296]) -> (%x) {\n}", &["what goes in and comes out needs 51.5 GB of memory"]);
+    check("func @main(%x: f32[200000000]) -> (%x) {\n}", &["needs 2.4 GB of memory"]);
 }
 
 #[test]
@@ -42,7 +43,63 @@ func @main() -> (%w) {{
   %w = weight w0() : f32[4294967296]
 }}"
             ),
-            &["weight `w` has the type f32[4294967296], which has no size in bytes that fits into memory"],
+            &["cannot run `@main`: what its weights hold needs 17.2 GB of memory"],
         );
     }
+}
+
+#[test]
+fn what_the_system_does_not_give_is_an_error() {
+    let text = "func @main(%x: f32[65536,1], %y: f32[1,65536]) -> (%z) {
+  %a = matmul(%x, %y) : f32[65536,65536]
+  %z = reduce_sum(%a) {axes = [0, 1], keep = false} : f32[]
+}";
+    let weight = "weight w0 \"w\" : f32[1000000000] = rand(1, 0.0, 1.0)
+func @main() -> (%w) {
+  %w = weight w0() : f32[1000000000]
+}";
+    let input = "func @main(%x: f32[1000000000]) -> (%x) {\n}";
+    for (text, parts) in [
+        (text, ["cannot compute `matmul`", "the result f32[65536,65536] does not fit into memory"]),
+        (weight, ["`w`", "f32[1000000000] does not fit into memory"]),
+        (input, ["`x`", "f32[1000000000] does not fit into memory"]),
+    ] {
+        let folder = Folder::new().with("x.nir", format!("netc 1\n{text}"));
+        folder.shell("ulimit -v 2000000; \"$NETC\" run x.nir --max-memory 1TB").failed(1, &parts);
+    }
+}
+
+/// A chain of functions, each of which calls the next twice.
+fn doubling() -> String {
+    let call = |i: usize| if i < 19 { format!("call @f{}", i + 1) } else { "neg".into() };
+    let func = |i: usize| {
+        let op = call(i);
+        format!("func @f{i}(%x: f32[4]) -> (%y) {{\n %a = {op}(%x) : f32[4]\n %y = {op}(%a) : f32[4]\n}}\n")
+    };
+    let main = "netc 1\nfunc @main(%x: f32[4]) -> (%y) {\n %y = call @f0(%x) : f32[4]\n}\n";
+    main.to_string() + &(0..20).map(func).collect::<String>()
+}
+
+#[test]
+fn steps() {
+    let folder = Folder::new().with("x.nir", doubling());
+    let error = "cannot run `@main`: it, with its calls inlined, needs 2,097,151 steps, and 100,656 are allowed; allow \
+                 more with --max-steps";
+    for command in ["run x.nir", "diff x.nir x.nir", "x.nir --pass dce --verify"] {
+        folder.shell(&format!("\"$NETC\" {command}")).failed(1, &[error]);
+    }
+    folder.shell("\"$NETC\" x.nir --pass dce --verify-each values").failed(1, &["needs 2,097,151 steps"]);
+}
+
+#[test]
+fn windows() {
+    let folder = Folder::new().with(
+        "x.nir",
+        "netc 1
+func @main(%x: f32[1,64,64,64,4]) -> (%y) {
+  %y = max_pool(%x) {size = [65536, 65536, 65536], strides = [1, 1, 1], padding = \"same\"} : f32[1,64,64,64,4]
+}
+",
+    );
+    folder.shell("\"$NETC\" run x.nir").failed(1, &["`%y = max_pool` needs 175,922 steps, and 100,016 are allowed"]);
 }

@@ -9,6 +9,7 @@ use netc_pass::misspelt;
 use crate::command;
 use crate::format::Format;
 use crate::input::Given;
+use crate::limits;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -106,6 +107,8 @@ pub(crate) struct CompileArgs {
     /// What to print on standard output
     #[arg(long, value_enum, default_value_t = Emit::Report)]
     pub(crate) emit: Emit,
+    #[command(flatten, next_help_heading = "Limits")]
+    pub(crate) limits: LimitArgs,
     #[command(flatten, next_help_heading = "Looking into pipelines")]
     pub(crate) watch: WatchArgs,
 }
@@ -194,6 +197,8 @@ pub(crate) struct BisectArgs {
     pub(crate) random: RandomArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
+    #[command(flatten, next_help_heading = "Limits")]
+    pub(crate) limits: LimitArgs,
 }
 
 #[derive(Args)]
@@ -214,6 +219,8 @@ pub(crate) struct ReduceArgs {
     pub(crate) random: RandomArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
+    #[command(flatten, next_help_heading = "Limits")]
+    pub(crate) limits: LimitArgs,
 }
 
 #[derive(Args)]
@@ -231,6 +238,8 @@ pub(crate) struct ReproArgs {
     /// A folder in which files that it names may be, besides its own; may be repeated
     #[arg(long = "allow-path", value_name = "DIR")]
     pub(crate) allowed: Vec<PathBuf>,
+    #[command(flatten, next_help_heading = "Limits")]
+    pub(crate) limits: LimitArgs,
 }
 
 #[derive(Args)]
@@ -276,6 +285,18 @@ pub(crate) struct RandomArgs {
     /// Examples in each random input
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) batch: u64,
+}
+
+/// What running a model may take.
+#[derive(Args, Clone)]
+pub(crate) struct LimitArgs {
+    /// Refuse to run a model that needs more memory, for example 8GB; unless given, 90 % of the memory that is free
+    #[arg(long, value_name = "SIZE", value_parser = limits::size)]
+    pub(crate) max_memory: Option<u64>,
+    /// Refuse to run a model that takes more steps; a step is an op, or 100 million multiply-accumulates of one. Unless
+    /// given, 100,000 and 16 for each op
+    #[arg(long, value_name = "N")]
+    pub(crate) max_steps: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -366,6 +387,8 @@ pub(crate) struct RunArgs {
     pub(crate) random: RandomArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
+    #[command(flatten, next_help_heading = "Limits")]
+    pub(crate) limits: LimitArgs,
 }
 
 #[derive(Args)]
@@ -387,6 +410,8 @@ pub(crate) struct DiffArgs {
     pub(crate) random: RandomArgs,
     #[command(flatten)]
     pub(crate) model: LayerArgs,
+    #[command(flatten, next_help_heading = "Limits")]
+    pub(crate) limits: LimitArgs,
 }
 
 fn tolerance(text: &str) -> Result<f64, String> {

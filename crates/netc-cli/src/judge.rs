@@ -128,7 +128,7 @@ impl Judge<'_> {
     }
 
     fn executable(&self, module: &Module) -> Result<Executable, CliError> {
-        Executable::new(module, self.tools.dialects, Given::Random(self.random.batch))
+        Executable::new(module, self.tools.dialects, Given::Random(self.random.batch), self.tools.host)
     }
 
     /// How `after` computes other values than `before`, if it does. Of a program that does not run, panics and broken

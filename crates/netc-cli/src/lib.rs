@@ -65,6 +65,7 @@ mod format;
 mod input;
 mod interrupt;
 mod judge;
+mod limits;
 mod manifest;
 mod output;
 mod pipeline;

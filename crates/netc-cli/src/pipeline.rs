@@ -9,8 +9,9 @@ use std::env;
 use std::io::{self, Write};
 use std::panic;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use netc_exec::{Consts, MeasuredCosts};
+use netc_exec::{ConstsOn, Host, MeasuredCosts};
 use netc_ir::Module;
 use netc_pass::{Context, Dialects, FailedPass, Failure, Fuel, Manager, Pipeline, PipelineError};
 use netc_pass::{Record, Registry, Remark};
@@ -29,6 +30,8 @@ use values::ValueCheck;
 pub(crate) struct Tools<'a> {
     pub(crate) registry: &'a Registry,
     pub(crate) dialects: &'a Dialects,
+    /// What programs run on.
+    pub(crate) host: &'a Arc<Host>,
 }
 
 /// What a pipeline did.
@@ -51,18 +54,19 @@ pub(crate) fn fuel(args: &PassesToRun) -> Fuel {
 }
 
 /// What passes may use besides the program.
-fn context<'a>(tools: Tools<'a>, costs: &'a MeasuredCosts, fuel: Fuel) -> Context<'a> {
-    let context = Context::new(tools.dialects).with_consts(&Consts).with_costs(costs);
+fn context<'a>(tools: Tools<'a>, consts: &'a ConstsOn<'a>, costs: &'a MeasuredCosts, fuel: Fuel) -> Context<'a> {
+    let context = Context::new(tools.dialects).with_consts(consts).with_costs(costs);
     context.with_fuel(fuel).with_interrupt(&INTERRUPTED)
 }
 
 /// What ops cost on this machine, as far as it was measured by this version of netc. Without a folder for caches it is
 /// measured each time.
-fn costs() -> MeasuredCosts {
+fn costs(host: &Arc<Host>) -> MeasuredCosts {
     let folder = |name: &str| env::var_os(name).filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let caches = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
     let file = |caches: PathBuf| caches.join("netc").join(concat!("op-costs-", env!("CARGO_PKG_VERSION")));
-    caches.map_or_else(MeasuredCosts::default, |caches| MeasuredCosts::kept_in(file(caches)))
+    let costs = caches.map_or_else(MeasuredCosts::default, |caches| MeasuredCosts::kept_in(file(caches)));
+    costs.on(host.clone())
 }
 
 /// Keeps what was measured. If it cannot be kept, it will be measured again.
@@ -79,8 +83,8 @@ pub(crate) fn run_quietly(
     fuel: Fuel,
     passes: usize,
 ) -> (Result<Outcome, PipelineError>, u64) {
-    let costs = costs();
-    let mut context = context(tools, &costs, fuel);
+    let (consts, costs) = (ConstsOn(tools.host), costs(tools.host));
+    let mut context = context(tools, &consts, &costs, fuel);
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
     let record = Manager::new(tools.registry).stop_after(passes).run(module, pipeline, &mut context);
@@ -104,9 +108,9 @@ pub(crate) struct Settings<'a> {
 pub(crate) fn run(module: &mut Module, settings: &Settings<'_>, tools: Tools<'_>) -> Result<Outcome, CliError> {
     let original = module.clone();
     let mut printer = IrPrinter::new(settings.watch, tools.registry)?;
-    let mut values = ValueCheck::new(tools.dialects, settings.random);
-    let costs = costs();
-    let mut context = context(tools, &costs, settings.fuel);
+    let mut values = ValueCheck::new(tools, settings.random);
+    let (consts, costs) = (ConstsOn(tools.host), costs(tools.host));
+    let mut context = context(tools, &consts, &costs, settings.fuel);
     let mut manager = Manager::new(tools.registry).observe(&mut printer);
     if settings.watch.verify_each == VerifyEach::Values {
         manager = manager.observe(&mut values);

@@ -76,7 +76,9 @@ fn cut(text: &str, limit: usize) -> String {
     if text.len() <= limit {
         return text.into();
     }
-    let (start, end) = (text.floor_char_boundary(limit * 2 / 3), text.ceil_char_boundary(text.len() - limit / 4));
+    let is_boundary = |at: &usize| text.is_char_boundary(*at);
+    let start = (0..=limit * 2 / 3).rev().find(is_boundary).unwrap_or(0);
+    let end = (text.len() - limit / 4..).find(is_boundary).unwrap_or(text.len());
     format!("{}…{}", &text[..start], &text[end..])
 }
 

@@ -1,7 +1,9 @@
 //! Comparing what two modules compute.
 
 use netc_data::Store;
-use netc_exec::{Difference, Plan, Tensor, compare, inputs, own_rounding};
+use std::sync::Arc;
+
+use netc_exec::{Difference, ExecError, Host, Plan, Tensor, compare, inputs, own_rounding};
 use netc_ir::{Func, FuncId, MAIN, Module};
 use netc_pass::{Dialects, Fidelity};
 use netc_passes::analysis::{is_within, measured_bound, rounding_bounds};
@@ -9,6 +11,7 @@ use netc_passes::{bind, lower};
 
 use crate::args::RandomArgs;
 use crate::error::CliError;
+use crate::limits;
 use crate::progress::Progress;
 
 /// A function that is ready to run.
@@ -17,6 +20,7 @@ pub(crate) struct Executable {
     lowered: Module,
     main: FuncId,
     store: Store,
+    host: Arc<Host>,
     /// How far rounding may take each output.
     bounds: Vec<f64>,
 }
@@ -44,28 +48,34 @@ impl Executable {
     ///
     /// Where that needs numbers for extents that the program leaves open, as a loop over the steps of a sequence does,
     /// they are those of what is given, and it runs on inputs of these extents alone.
-    pub(crate) fn new(module: &Module, dialects: &Dialects, given: Given<'_>) -> Result<Self, CliError> {
+    pub(crate) fn new(
+        module: &Module,
+        dialects: &Dialects,
+        given: Given<'_>,
+        host: &Arc<Host>,
+    ) -> Result<Self, CliError> {
         if netc_keras::is_architecture(module) {
             return Err(CliError::input(
                 "an architecture without weights does not run; give a file of weights with --weights",
             ));
         }
-        Self::of(module, dialects).or_else(|error| match given.extents(module) {
-            Some(extents) => Self::of(&bind(module, &extents), dialects),
+        Self::of(module, dialects, host).or_else(|error| match given.extents(module) {
+            Some(extents) => Self::of(&bind(module, &extents), dialects, host),
             None => Err(error),
         })
     }
 
-    fn of(module: &Module, dialects: &Dialects) -> Result<Self, CliError> {
-        let lowered = lower::lower_module(module, dialects).map_err(CliError::from_error)?;
+    fn of(module: &Module, dialects: &Dialects, host: &Arc<Host>) -> Result<Self, CliError> {
+        let ops = limits::max_ops(module, host.max_steps());
+        let lowered = lower::lower_module_within(module, dialects, ops).map_err(CliError::from_error)?;
         let unknown = lower::unknown_layers(&lowered);
         if !unknown.is_empty() {
             return Err(without_meaning(&unknown));
         }
         let Some(main) = lowered.func_named(MAIN) else { return Err(CliError::input("there is no function `@main`")) };
         let store = Store::open(&lowered).map_err(CliError::from_error)?;
-        let plan = Plan::new(&lowered, main, &store).map_err(CliError::from_error)?;
-        Ok(Self { plan, bounds: rounding_bounds(&lowered, main), lowered, main, store })
+        let plan = Plan::on(host, &lowered, main, &store).map_err(limits::explained)?;
+        Ok(Self { plan, bounds: rounding_bounds(&lowered, main), lowered, main, store, host: host.clone() })
     }
 
     /// The function as it is executed.
@@ -74,18 +84,20 @@ impl Executable {
     }
 
     pub(crate) fn random_inputs(&self, seed: u64, batch: u64) -> Result<Vec<Tensor>, CliError> {
+        let types = inputs::random_types(self.func(), batch).map_err(CliError::from_error)?;
+        self.plan.check(&types).map_err(limits::explained)?;
         inputs::random_inputs(self.func(), seed, batch).map_err(CliError::from_error)
     }
 
     /// Runs on inputs in the order of the parameters; `what` is shown if it takes long.
     pub(crate) fn run(&self, inputs: &[Tensor], what: &str) -> Result<Vec<Tensor>, CliError> {
         let mut progress = Progress::new(what);
-        self.plan.run_with(inputs, &mut |done, total| progress.update(done, total)).map_err(CliError::from_error)
+        self.plan.run_with(inputs, &mut |done, total| progress.update(done, total)).map_err(limits::explained)
     }
 
     /// How far rounding took each of `outputs`, which it gave for `inputs`.
-    fn own_rounding(&self, inputs: &[Tensor], outputs: &[Tensor]) -> Result<Vec<f64>, CliError> {
-        own_rounding(&self.lowered, self.main, &self.store, inputs, outputs).map_err(CliError::from_error)
+    fn own_rounding(&self, inputs: &[Tensor], outputs: &[Tensor]) -> Result<Vec<f64>, ExecError> {
+        own_rounding(&self.host, &self.lowered, self.main, &self.store, inputs, outputs)
     }
 }
 
@@ -193,10 +205,16 @@ impl Verification {
             return Ok(());
         }
         let lost = [before, after].map(|ran| ran.executable.own_rounding(given, ran.outputs));
-        // Programs that cannot run with other floats explain nothing.
-        let [Ok(before), Ok(after)] = lost else {
-            self.unexplained = true;
-            return Ok(());
+        let [before, after] = match lost {
+            [Ok(before), Ok(after)] => [before, after],
+            [Err(error @ ExecError::TooLarge { .. }), _] | [_, Err(error @ ExecError::TooLarge { .. })] => {
+                return Err(limits::explained(error));
+            }
+            // Programs that cannot run with other floats explain nothing.
+            [Err(_), _] | [_, Err(_)] => {
+                self.unexplained = true;
+                return Ok(());
+            }
         };
         for (k, difference) in beyond {
             let bound = measured_bound([before[k], after[k]]);

@@ -8,7 +8,7 @@ use std::thread;
 use crc32fast::Hasher;
 use netc_ir::{FileId, Weight, WeightData};
 
-use crate::store::{BLOCK, DataError, Store};
+use crate::store::{BLOCK, DataError, Store, block};
 
 /// Blocks between the thread that reads and the one that writes: one of them is written, one is full, one is filled.
 const IN_FLIGHT: usize = 3;
@@ -49,9 +49,12 @@ impl Store {
             let (send, full) = sync_channel(IN_FLIGHT);
             let (free, receive) = channel();
             let mut reader = Reader { store: self, allocated: 0, full: send, free: receive };
-            scope.spawn(move || weights.iter().try_for_each(|weight| reader.weight(weight)));
+            let read = move || weights.iter().try_for_each(|weight| reader.weight(weight));
+            // Where the system has no more threads, nothing is read ahead.
+            let thread = thread::Builder::new().spawn_scoped(scope, read);
+            let read = thread.is_ok().then_some(Blocks { full, free });
             // Its ends of the channels are dropped with it: then the thread ends, whatever it waits for.
-            write(&mut Ahead { store: self, weights: weights.iter(), read: Some(Blocks { full, free }) })
+            write(&mut Ahead { store: self, weights: weights.iter(), read })
         })
     }
 }
@@ -96,7 +99,7 @@ impl Reader<'_> {
         let WeightData::File { file, offset, len } = weight.data else { return Some(()) };
         let (mut at, mut crc) = (0, Hasher::new());
         loop {
-            let block = self.block()?;
+            let block = self.block(weight)?;
             let read = self.fill(block, weight, file, (offset.saturating_add(at), len - at));
             let block = match read {
                 Ok(block) => block,
@@ -116,11 +119,20 @@ impl Reader<'_> {
         }
     }
 
-    /// A block to fill, when one is free.
-    fn block(&mut self) -> Option<Vec<u8>> {
+    /// A block to fill for the weight, when one is free. Where memory is short, fewer of them do.
+    fn block(&mut self, weight: &Weight) -> Option<Vec<u8>> {
         if self.allocated < IN_FLIGHT {
-            self.allocated += 1;
-            return Some(vec![0; BLOCK]);
+            match block(BLOCK) {
+                Ok(block) => {
+                    self.allocated += 1;
+                    return Some(block);
+                }
+                Err(source) if self.allocated == 0 => {
+                    let _ = self.full.send(Err(DataError::Memory { weight: weight.name.clone(), source }));
+                    return None;
+                }
+                Err(_) => {}
+            }
         }
         self.free.recv().ok()
     }

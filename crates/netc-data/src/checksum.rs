@@ -10,6 +10,8 @@ use std::thread;
 
 use crc32fast::Hasher;
 
+use crate::store::block;
+
 /// Bytes that a thread reads at a time: what it hashes is still in its cache.
 const BLOCK: usize = 256 << 10;
 
@@ -59,10 +61,18 @@ pub fn hash(file: &File, start: u64, end: u64) -> io::Result<Hasher> {
     let share = (end - start).div_ceil(threads);
     thread::scope(|scope| {
         let starts = (start..end).step_by(share as usize);
-        let part = |start| scope.spawn(move || hash_here(file, start, end.min(start + share)));
+        let part = |start| {
+            let hash = move || hash_here(file, start, end.min(start + share));
+            // Where the system has no more threads, this one does it.
+            thread::Builder::new().spawn_scoped(scope, hash).map_err(|_| hash)
+        };
         let parts: Vec<_> = starts.map(part).collect();
         parts.into_iter().try_fold(Hasher::new(), |mut whole, part| {
-            whole.combine(&part.join().unwrap_or_else(|panic| resume_unwind(panic))?);
+            let hashed = match part {
+                Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                Err(hash) => hash(),
+            };
+            whole.combine(&hashed?);
             Ok(whole)
         })
     })
@@ -70,7 +80,7 @@ pub fn hash(file: &File, start: u64, end: u64) -> io::Result<Hasher> {
 
 fn hash_here(file: &File, start: u64, end: u64) -> io::Result<Hasher> {
     let mut hasher = Hasher::new();
-    let mut block = vec![0u8; BLOCK.min((end - start) as usize)];
+    let mut block = block(BLOCK.min((end - start) as usize))?;
     for at in (start..end).step_by(BLOCK) {
         let bytes = &mut block[..BLOCK.min((end - at) as usize)];
         file.read_exact_at(bytes, at)?;

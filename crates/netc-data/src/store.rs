@@ -58,6 +58,14 @@ pub enum DataError {
         /// Its type.
         ty: String,
     },
+    /// The system has too little memory.
+    #[error("there is too little memory to read weight `{weight}`")]
+    Memory {
+        /// The weight.
+        weight: Name,
+        /// Why.
+        source: io::Error,
+    },
     /// The reader of the bytes failed.
     #[error("cannot write the bytes of weight `{weight}`")]
     Write {
@@ -127,6 +135,16 @@ impl Store {
         Ok(bytes)
     }
 
+    /// Reads all bytes of a weight into `out`, which has room for exactly them, and gives their checksum.
+    pub fn read_into(&self, weight: &Weight, mut out: &mut [u8]) -> Result<u32, DataError> {
+        let crc = self.copy(weight, &mut out)?;
+        if out.is_empty() {
+            return Ok(crc.finalize());
+        }
+        let source = io::Error::other(format!("{} bytes of the weight are missing", out.len()));
+        Err(DataError::Write { weight: weight.name.clone(), source })
+    }
+
     /// Writes all bytes of a weight to `out`, a block at a time, and gives their checksum.
     pub fn copy(&self, weight: &Weight, out: &mut dyn Write) -> Result<Hasher, DataError> {
         let mut out = Hashed::new(out);
@@ -175,7 +193,8 @@ impl Store {
         len: u64,
         out: &mut dyn Write,
     ) -> Result<(), DataError> {
-        let mut block = self.take_block();
+        let failed = |source| DataError::Memory { weight: weight.name.clone(), source };
+        let mut block = self.take_block().map_err(failed)?;
         let copied = (0..len).step_by(BLOCK).try_for_each(|at| {
             let n = (len - at).min(BLOCK as u64) as usize;
             self.read_at(weight, file, offset.saturating_add(at), &mut block[..n])?;
@@ -200,9 +219,17 @@ impl Store {
         })
     }
 
-    fn take_block(&self) -> Vec<u8> {
-        lock(&self.blocks).pop().unwrap_or_else(|| vec![0u8; BLOCK])
+    fn take_block(&self) -> io::Result<Vec<u8>> {
+        lock(&self.blocks).pop().map_or_else(|| block(BLOCK), Ok)
     }
+}
+
+/// A block of `len` zeros.
+pub(crate) fn block(len: usize) -> io::Result<Vec<u8>> {
+    let mut block = Vec::new();
+    block.try_reserve_exact(len)?;
+    block.resize(len, 0);
+    Ok(block)
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -2,28 +2,40 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
+use std::sync::Arc;
 
 use netc_data::Store;
 use netc_ir::{Builder, Func, Literal, Module, OpId, ValueId};
 use netc_pass::{ConstError, ConstEval};
 
+use crate::host::Host;
 use crate::plan::Plan;
 use crate::tensor::Tensor;
 
 /// Bytes of tensors that are computed at a time: bounds the memory that they take besides the results.
 const BATCH: u64 = 64 << 20;
 
-/// Computes constants by running them.
+/// Computes constants by running them, with as much memory as they take.
 pub struct Consts;
 
+/// Computes constants by running them on a host.
+pub struct ConstsOn<'a>(pub &'a Arc<Host>);
+
 impl ConstEval for Consts {
+    fn evaluate(&self, module: &Module, func: &Func, values: &[ValueId]) -> Result<Vec<Literal>, ConstError> {
+        ConstsOn(&Arc::default()).evaluate(module, func, values)
+    }
+}
+
+impl ConstEval for ConstsOn<'_> {
     fn evaluate(&self, module: &Module, func: &Func, values: &[ValueId]) -> Result<Vec<Literal>, ConstError> {
         let store = Store::open(module).map_err(|e| error(&e))?;
         let mut literals = Vec::with_capacity(values.len());
         while let Some(left) = values.get(literals.len()..).filter(|left| !left.is_empty()) {
             let mut cone = Cone::default();
             let count = left.iter().take_while(|value| cone.add(func, **value)).count();
-            let plan = Plan::of(module, &cone.func(module, func, &left[..count])?, &store).map_err(|e| error(&e))?;
+            let func = cone.func(module, func, &left[..count])?;
+            let plan = Plan::of(self.0, module, &func, &store).map_err(|e| error(&e))?;
             let results = plan.run(&[]).map_err(|e| error(&e))?;
             literals.extend(results.into_iter().map(Tensor::into_literal));
         }

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
@@ -12,6 +13,7 @@ use netc_ir::{Builder, CoreOp, Dim, FuncId, MAIN, Module, OpKind, Type, Weight, 
 use netc_pass::{OpCosts, Operand};
 
 use crate::error::ExecError;
+use crate::host::Host;
 use crate::inputs;
 use crate::plan::Plan;
 use crate::tensor::Tensor;
@@ -30,6 +32,8 @@ const NEVER: f64 = 1e6;
 #[derive(Default)]
 pub struct MeasuredCosts {
     file: Option<PathBuf>,
+    /// What ops are run on.
+    host: Arc<Host>,
     /// Seconds by op and types; none before the file was read.
     known: RefCell<Option<BTreeMap<String, f64>>>,
     news: Cell<bool>,
@@ -40,6 +44,12 @@ impl MeasuredCosts {
     /// it is passed over.
     pub fn kept_in(file: PathBuf) -> Self {
         Self { file: Some(file), ..Self::default() }
+    }
+
+    /// The costs of ops and programs that run on `host`: those that do not fit cost more than any that run.
+    #[must_use]
+    pub fn on(self, host: Arc<Host>) -> Self {
+        Self { host, ..self }
     }
 
     /// Writes what was measured to the file, if there is anything new.
@@ -75,13 +85,13 @@ impl OpCosts for MeasuredCosts {
         let known = known.get_or_insert_with(|| self.read());
         *known.entry(key).or_insert_with(|| {
             self.news.set(true);
-            measure(op, &operands, &at_one(result)).unwrap_or(NEVER)
+            measure(&self.host, op, &operands, &at_one(result)).unwrap_or(NEVER)
         })
     }
 
     fn compare(&self, before: &Module, after: &Module, func: FuncId) -> Option<f64> {
-        let before = Trial::of(before, func).ok()?;
-        let after = Trial::of(after, func);
+        let before = Trial::of(&self.host, before, func).ok()?;
+        let after = Trial::of(&self.host, after, func);
         Some(after.and_then(|after| paired(&before, &after)).unwrap_or(f64::INFINITY))
     }
 }
@@ -99,7 +109,7 @@ fn fixed(op: &CoreOp) -> OpKind {
 }
 
 /// The seconds of the shortest of some runs of the op on random operands, each with whether it is constant.
-fn measure(op: OpKind, operands: &[(Type, bool)], result: &Type) -> Result<f64, ExecError> {
+fn measure(host: &Arc<Host>, op: OpKind, operands: &[(Type, bool)], result: &Type) -> Result<f64, ExecError> {
     let mut module = Module::new();
     for (ty, _) in operands {
         let data = WeightData::Random { seed: 1, low: F64::new(-1.0), high: F64::new(1.0) };
@@ -118,7 +128,7 @@ fn measure(op: OpKind, operands: &[(Type, bool)], result: &Type) -> Result<f64, 
     let output = builder.results(op)[0];
     let func = builder.finish([("y".into(), output)]);
     let main = module.add_func(func);
-    let trial = Trial::of(&module, main)?;
+    let trial = Trial::of(host, &module, main)?;
     let mut shortest = f64::INFINITY;
     let (mut runs, start) = (0, Instant::now());
     while runs < RUNS || start.elapsed() < LONG {
@@ -136,8 +146,9 @@ struct Trial {
 
 impl Trial {
     /// The function, which has run once.
-    fn of(module: &Module, func: FuncId) -> Result<Self, ExecError> {
-        let plan = Plan::new(module, func, &Store::open(module)?)?;
+    fn of(host: &Arc<Host>, module: &Module, func: FuncId) -> Result<Self, ExecError> {
+        let plan = Plan::on(host, module, func, &Store::open(module)?)?;
+        plan.check(&inputs::random_types(&module[func], 1)?)?;
         let trial = Self { plan, inputs: inputs::random_inputs(&module[func], 1, 1)? };
         trial.seconds()?;
         Ok(trial)

@@ -1,8 +1,11 @@
 //! What can go wrong: in a tensor, in one op, in a plan or its run.
 
 use netc_data::DataError;
-use netc_ir::{ElemType, InferError, Loc, Name};
+use netc_ir::{ElemType, InferError, Loc, Name, Resource};
+use netc_pass::thousands;
 use thiserror::Error;
+
+use crate::host::shown_bytes;
 
 /// Bytes that are not a tensor, or a tensor that is not what is wanted.
 #[derive(Debug, Error)]
@@ -117,6 +120,29 @@ pub enum KernelError {
     },
 }
 
+/// More memory or steps than there are.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{what} needs {}", shown(*resource, *needed, *limit))]
+pub struct Limit {
+    /// What needs it.
+    pub what: String,
+    /// Memory or steps.
+    pub resource: Resource,
+    /// How much it needs, with what is taken already.
+    pub needed: u64,
+    /// How much there is.
+    pub limit: u64,
+}
+
+fn shown(resource: Resource, needed: u64, limit: u64) -> String {
+    match resource {
+        Resource::Steps => format!("{} steps, and {} are allowed", thousands(needed), thousands(limit)),
+        Resource::Memory | Resource::Read => {
+            format!("{} of memory, and {} are free", shown_bytes(needed), shown_bytes(limit))
+        }
+    }
+}
+
 /// A function that cannot be planned or run.
 #[derive(Debug, Error)]
 pub enum ExecError {
@@ -136,17 +162,28 @@ pub enum ExecError {
         /// What was found.
         note: String,
     },
-    /// Inlining the calls gives too many steps.
-    #[error("`@{func}` has more than {limit} steps when its calls are inlined")]
-    TooLong {
+    /// A run takes more than there is.
+    #[error("cannot run `@{func}`")]
+    TooLarge {
         /// The function.
         func: Name,
-        /// The limit.
-        limit: usize,
+        /// What does, and how much.
+        source: Limit,
     },
+    /// The system starts no threads for the ops to run on.
+    #[error("cannot start a thread to compute on: the system has too little memory, or too many threads")]
+    Threads(#[source] std::io::Error),
     /// A weight cannot be read.
     #[error("cannot prepare the weights")]
     Weight(#[from] DataError),
+    /// A weight is read and is not a tensor that can be held.
+    #[error("cannot hold the weight `{weight}`")]
+    Held {
+        /// The weight.
+        weight: Name,
+        /// Why.
+        source: Box<KernelError>,
+    },
     /// A tensor is malformed.
     #[error(transparent)]
     Tensor(#[from] TensorError),

@@ -1,7 +1,7 @@
 //! Inputs of a function: random ones, and given ones fitted to the parameters.
 
 use netc_data::Rng;
-use netc_ir::{Dim, ElemType, Func, Name, Number};
+use netc_ir::{Dim, ElemType, Func, Name, Number, Param, Type};
 
 use crate::error::{ExecError, TensorError};
 use crate::tensor::{Tensor, byte_size};
@@ -17,23 +17,32 @@ const INTEGERS: u64 = 8;
 /// A parameter whose element type is not known gets floats. An input depends on `seed` and on the name and type of its
 /// parameter alone.
 pub fn random_inputs(func: &Func, seed: u64, batch: u64) -> Result<Vec<Tensor>, ExecError> {
-    let input = |(param, dims): (&netc_ir::Param, Vec<u64>)| {
-        let elem = func[param.value].ty.elem;
-        let elem = if elem == ElemType::Any { ElemType::F32 } else { elem };
-        random(elem, &dims, seed, &param.name)
+    let input = |(param, dims): (&Param, Vec<u64>)| {
+        random(element(func, param), &dims, seed, &param.name)
             .map_err(|source| ExecError::InputTensor { name: param.name.clone(), source })
     };
     func.params.iter().zip(random_extents(func, batch)?).map(input).collect()
 }
 
+/// The types of random inputs.
+pub fn random_types(func: &Func, batch: u64) -> Result<Vec<Type>, ExecError> {
+    let extents = random_extents(func, batch)?;
+    Ok(func.params.iter().zip(extents).map(|(param, dims)| Type::fixed(element(func, param), &dims)).collect())
+}
+
+fn element(func: &Func, param: &Param) -> ElemType {
+    let elem = func[param.value].ty.elem;
+    if elem == ElemType::Any { ElemType::F32 } else { elem }
+}
+
 /// The extents of random inputs: numbers that are known, `batch` for symbols that are the first extent of a parameter,
 /// and [`SYMBOLIC_EXTENT`] for others. A parameter whose rank is not known is an error.
 pub fn random_extents(func: &Func, batch: u64) -> Result<Vec<Vec<u64>>, ExecError> {
-    let first = |p: &netc_ir::Param| func[p.value].ty.dims.as_ref()?.first()?.as_symbol().cloned();
+    let first = |p: &Param| func[p.value].ty.dims.as_ref()?.first()?.as_symbol().cloned();
     let batches: Vec<Name> = func.params.iter().filter_map(first).collect();
     let value = |symbol: &Name| Some(Dim::Known(if batches.contains(symbol) { batch } else { SYMBOLIC_EXTENT }));
     let extent = |dim: &Dim| if dim.is_unknown() { Some(SYMBOLIC_EXTENT) } else { dim.substitute(&value).known() };
-    let extents = |param: &netc_ir::Param| {
+    let extents = |param: &Param| {
         let ty = &func[param.value].ty;
         let fixed = ty.dims.as_ref().and_then(|dims| dims.iter().map(extent).collect());
         fixed.ok_or_else(|| ExecError::Input {
@@ -73,7 +82,7 @@ pub fn fit(func: &Func, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, ExecError> {
         let names = func.params.iter().map(|p| &*p.name).collect::<Vec<_>>().join(", ");
         return Err(ExecError::InputCount { found: inputs.len(), expected: func.params.len(), names });
     }
-    let convert = |(param, tensor): (&netc_ir::Param, Tensor)| {
+    let convert = |(param, tensor): (&Param, Tensor)| {
         let elem = func[param.value].ty.elem;
         if elem == ElemType::Any {
             return Ok(tensor);

@@ -2,12 +2,13 @@
 //!
 //! `bf16`, which NumPy does not know, is stored as its two raw bytes (`V2`), as `ml_dtypes` does.
 
+use std::io::{self, Write};
 use std::path::Path;
 
 use netc_ir::ElemType;
 
 use crate::error::TensorError;
-use crate::tensor::{Tensor, byte_size};
+use crate::tensor::{Tensor, byte_size, room};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
@@ -38,11 +39,25 @@ pub fn read(path: &Path) -> Result<Tensor, TensorError> {
 /// Writes `tensor` to a file at `path`.
 pub fn write(path: &Path, tensor: &Tensor) -> Result<(), TensorError> {
     let place = path.display().to_string();
-    std::fs::write(path, encode(tensor)).map_err(|source| TensorError::File { path: place, source })
+    let written = std::fs::File::create(path).and_then(|file| write_to(tensor, file));
+    written.map_err(|source| TensorError::File { path: place, source })
+}
+
+/// Writes a `.npy` file that holds `tensor` to `out`.
+pub fn write_to(tensor: &Tensor, mut out: impl Write) -> io::Result<()> {
+    out.write_all(&start(tensor))?;
+    out.write_all(tensor.bytes())
 }
 
 /// The bytes of a `.npy` file that holds `tensor`.
 pub fn encode(tensor: &Tensor) -> Vec<u8> {
+    let mut out = start(tensor);
+    out.extend(tensor.bytes());
+    out
+}
+
+/// What is before the elements in a `.npy` file that holds `tensor`.
+fn start(tensor: &Tensor) -> Vec<u8> {
     let name = TYPES.iter().find(|(elem, _)| *elem == tensor.elem()).map_or("V1", |(_, name)| name);
     let order = if tensor.elem().size() == 1 { '|' } else { '<' };
     let mut shape: String = tensor.dims().iter().map(|d| format!("{d}, ")).collect();
@@ -71,7 +86,6 @@ pub fn encode(tensor: &Tensor) -> Vec<u8> {
         }
     }
     out.extend(header.bytes());
-    out.extend(tensor.bytes());
     out
 }
 
@@ -115,19 +129,22 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Tensor, DecodeError> {
         return format_error(format!("its shape {:?} takes {size} bytes, the file holds {}", header.dims, data.len()));
     };
     let item = header.elem.size().max(1) as usize;
-    let mut data = data.to_vec();
+    let mut own = room(header.elem, &header.dims).map_err(DecodeError::Tensor)?;
+    own.extend_from_slice(data);
+    let mut data = own;
     if header.big_endian {
         data.chunks_exact_mut(item).for_each(<[u8]>::reverse);
     }
     if header.fortran_order {
-        data = row_major(&data, &header.dims, item);
+        let mut ordered = room(header.elem, &header.dims).map_err(DecodeError::Tensor)?;
+        row_major(&data, &header.dims, item, &mut ordered);
+        data = ordered;
     }
     Tensor::new(header.elem, &header.dims, data).map_err(DecodeError::Tensor)
 }
 
-/// Elements of `item` bytes, the first axis running fastest, in row-major order.
-fn row_major(data: &[u8], dims: &[u64], item: usize) -> Vec<u8> {
-    let mut out = Vec::with_capacity(data.len());
+/// Appends to `out` in row-major order the elements of `item` bytes, of which the first axis runs fastest in `data`.
+fn row_major(data: &[u8], dims: &[u64], item: usize, out: &mut Vec<u8>) {
     for place in 0..data.len() / item {
         let (mut rest, mut from, mut stride) = (place, 0, data.len() / item);
         // The last axis runs fastest in `out` and has the largest stride in `data`.
@@ -138,7 +155,6 @@ fn row_major(data: &[u8], dims: &[u64], item: usize) -> Vec<u8> {
         }
         out.extend_from_slice(data.get(from * item..(from + 1) * item).unwrap_or_default());
     }
-    out
 }
 
 struct Header {

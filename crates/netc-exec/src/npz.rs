@@ -20,8 +20,8 @@ pub fn read(path: &Path) -> Result<Vec<(String, Tensor)>, TensorError> {
 /// Writes named tensors to a file at `path`. The same tensors give the same bytes.
 pub fn write<'a>(path: &Path, tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>) -> Result<(), TensorError> {
     let place = path.display().to_string();
-    let bytes = encode(tensors)?;
-    std::fs::write(path, bytes).map_err(|source| TensorError::File { path: place, source })
+    let file = std::fs::File::create(path).map_err(|source| TensorError::File { path: place, source })?;
+    write_to(tensors, std::io::BufWriter::new(file))
 }
 
 fn format_error(path: &str, note: impl ToString) -> TensorError {
@@ -30,21 +30,31 @@ fn format_error(path: &str, note: impl ToString) -> TensorError {
 
 /// The bytes of a `.npz` file that holds named tensors.
 pub fn encode<'a>(tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>) -> Result<Vec<u8>, TensorError> {
-    archive(tensors).map_err(|error| format_error("the .npz archive", error))
+    let mut bytes = Vec::new();
+    write_to(tensors, &mut bytes)?;
+    Ok(bytes)
 }
 
-fn archive<'a>(tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>) -> Result<Vec<u8>, rawzip::Error> {
-    let mut archive = ZipArchiveWriter::new(Vec::new());
+/// Writes a `.npz` file that holds named tensors to `out`.
+pub fn write_to<'a>(
+    tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
+    out: impl Write,
+) -> Result<(), TensorError> {
+    archive(tensors, out).map_err(|error| format_error("the .npz archive", error))
+}
+
+fn archive<'a>(tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>, out: impl Write) -> Result<(), rawzip::Error> {
+    let mut archive = ZipArchiveWriter::new(out);
     for (name, tensor) in tensors {
         let file = format!("{name}.npy");
         let (mut entry, config) =
             archive.new_file(entry_path(&file)).compression_method(CompressionMethod::STORE).start()?;
         let mut writer = config.wrap(&mut entry);
-        writer.write_all(&npy::encode(tensor)).map_err(rawzip::Error::from)?;
+        npy::write_to(tensor, &mut writer).map_err(rawzip::Error::from)?;
         let (_, descriptor) = writer.finish()?;
         entry.finish(descriptor)?;
     }
-    archive.finish()
+    archive.finish()?.flush().map_err(rawzip::Error::from)
 }
 
 /// The name of a member. Tensors may be named like paths that rawzip would shorten, `a//b` or `..`: they are no paths.

@@ -4,28 +4,32 @@
 //! is mostly rounding. How much, the program says itself when it runs in two precisions (N. J. Higham, *Accuracy and
 //! Stability of Numerical Algorithms*, 2nd ed., SIAM 2002, section 1.19).
 
+use std::sync::Arc;
+
 use netc_data::Store;
 use netc_ir::{Builder, CoreOp, ElemType, Func, FuncId, Module, Op, OpKind, Type, ValueId};
 
 use crate::compare::compare;
 use crate::error::ExecError;
+use crate::host::Host;
 use crate::plan::Plan;
 use crate::tensor::Tensor;
 
 /// For each output of the function `id`, how far rounding took an element of `outputs`, which it computed of `inputs`.
 ///
-/// Twice the function is computed again, with `f64` in place of all floats and with `f32`. What `outputs` are apart from
+/// Twice the function is computed again on `host`, with `f64` in place of all floats and with `f32`. What `outputs` are apart from
 /// the first is the rounding of narrower floats. What the second is apart from the first, in units of `f64` instead of
 /// `f32`, is the rounding of `f64`. Where one is not finite, its floats are too narrow for the program and say nothing.
 pub fn own_rounding(
+    host: &Arc<Host>,
     module: &Module,
     id: FuncId,
     store: &Store,
     inputs: &[Tensor],
     outputs: &[Tensor],
 ) -> Result<Vec<f64>, ExecError> {
-    let wide = run_with(module, id, store, ElemType::F64, inputs)?;
-    let narrow = run_with(module, id, store, ElemType::F32, inputs)?;
+    let wide = run_with(host, module, id, store, ElemType::F64, inputs)?;
+    let narrow = run_with(host, module, id, store, ElemType::F32, inputs)?;
     let ratio = f64::EPSILON / f64::from(f32::EPSILON);
     let apart =
         |a: &Tensor, b: &Tensor| compare(a, b).map_or(0.0, |d| if d.max_abs.is_finite() { d.max_abs } else { 0.0 });
@@ -38,6 +42,7 @@ pub fn own_rounding(
 
 /// The outputs of the function where every float is of the type `elem`.
 fn run_with(
+    host: &Arc<Host>,
     module: &Module,
     id: FuncId,
     store: &Store,
@@ -48,7 +53,7 @@ fn run_with(
     for func in module.func_ids() {
         other[func] = with_floats(module, &module[func], elem);
     }
-    let plan = Plan::new(&other, id, store)?;
+    let plan = Plan::on(host, &other, id, store)?;
     let given = plan.params().zip(inputs).map(|((name, ty), input)| {
         let error = |source| ExecError::InputTensor { name: name.clone(), source };
         if ty.elem.is_float() { input.convert(elem).map_err(error) } else { Ok(input.clone()) }
@@ -105,7 +110,7 @@ mod tests {
         let (main, store) = (module.func_named(MAIN).unwrap(), Store::open(&module).unwrap());
         let inputs = [Tensor::from_f32(&[1], &[x]).unwrap()];
         let outputs = Plan::new(&module, main, &store).unwrap().run(&inputs).unwrap();
-        own_rounding(&module, main, &store, &inputs, &outputs).unwrap()
+        own_rounding(&Arc::default(), &module, main, &store, &inputs, &outputs).unwrap()
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Tensors as they enter and leave the executor: an element type, extents and bytes.
 
-use netc_ir::{ElemType, Literal, Number, Type};
+use std::sync::Arc;
+
+use netc_ir::{ElemType, Literal, Number, Type, literal};
 
 use crate::error::TensorError;
 
@@ -11,7 +13,11 @@ pub const MAX_BYTES: u64 = 1 << 40;
 ///
 /// Two tensors are equal if their types and bits are.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Tensor(Literal);
+pub struct Tensor {
+    elem: ElemType,
+    dims: Vec<u64>,
+    bytes: Arc<Vec<u8>>,
+}
 
 impl Tensor {
     /// A tensor of the elements that `bytes` holds.
@@ -21,7 +27,7 @@ impl Tensor {
             let ty = Type::fixed(elem, dims).to_string();
             return Err(TensorError::Bytes { ty, expected, found: bytes.len() as u64 });
         }
-        Ok(Self(Literal { elem, dims: dims.to_vec(), bytes: bytes.into() }))
+        Ok(Self { elem, dims: dims.to_vec(), bytes: bytes.into() })
     }
 
     /// A tensor of 32-bit floats.
@@ -40,45 +46,44 @@ impl Tensor {
         dims: &[u64],
         values: impl IntoIterator<Item = Number>,
     ) -> Result<Self, TensorError> {
-        let memory = |_| TensorError::Memory { ty: Type::fixed(elem, dims).to_string() };
-        let size = usize::try_from(byte_size(elem, dims)?).unwrap_or(usize::MAX);
-        Vec::<u8>::new().try_reserve_exact(size).map_err(memory)?;
-        Self::new(elem, dims, Literal::dense(elem, dims, values).bytes.to_vec())
+        let mut bytes = room(elem, dims)?;
+        values.into_iter().for_each(|value| literal::encode(elem, value, &mut bytes));
+        Self::new(elem, dims, bytes)
     }
 
     /// The element type.
     pub fn elem(&self) -> ElemType {
-        self.0.elem
+        self.elem
     }
 
     /// The extents.
     pub fn dims(&self) -> &[u64] {
-        &self.0.dims
+        &self.dims
     }
 
     /// The elements: little-endian, row-major.
     pub fn bytes(&self) -> &[u8] {
-        &self.0.bytes
+        &self.bytes
     }
 
     /// The tensor as a constant of a program.
     pub(crate) fn into_literal(self) -> Literal {
-        self.0
+        Literal { elem: self.elem, dims: self.dims, bytes: self.bytes.as_slice().into() }
     }
 
     /// The type.
     pub fn ty(&self) -> Type {
-        self.0.ty()
+        Type::fixed(self.elem, &self.dims)
     }
 
     /// The number of elements.
     pub fn num_elements(&self) -> u64 {
-        self.0.bytes.len() as u64 / self.0.elem.size().max(1)
+        self.bytes.len() as u64 / self.elem.size().max(1)
     }
 
     /// The elements as numbers, in row-major order.
     pub fn numbers(&self) -> impl Iterator<Item = Number> + '_ {
-        self.0.numbers()
+        literal::numbers(self.elem, &self.bytes)
     }
 
     /// The elements as floats, rounded to the nearest, in row-major order.
@@ -94,17 +99,25 @@ impl Tensor {
         if elem == self.elem() {
             return Ok(self.clone());
         }
-        byte_size(elem, self.dims())?;
-        let out = Literal::dense(elem, self.dims(), self.numbers());
+        let out = Self::from_numbers(elem, self.dims(), self.numbers())?;
         let lost = self.numbers().zip(out.numbers()).position(|(a, b)| !elem.is_float() && !same(a, b));
         match lost {
             Some(index) => {
                 let value = self.numbers().nth(index).map_or(f64::NAN, Number::as_f64);
                 Err(TensorError::Inexact { index, value, elem })
             }
-            None => Ok(Self(out)),
+            None => Ok(out),
         }
     }
+}
+
+/// An empty vector with room for the bytes of a tensor.
+pub(crate) fn room(elem: ElemType, dims: &[u64]) -> Result<Vec<u8>, TensorError> {
+    let size = usize::try_from(byte_size(elem, dims)?).unwrap_or(usize::MAX);
+    let mut bytes = Vec::new();
+    let memory = |_| TensorError::Memory { ty: Type::fixed(elem, dims).to_string() };
+    bytes.try_reserve_exact(size).map_err(memory)?;
+    Ok(bytes)
 }
 
 /// Whether two numbers are equal, one of them an integer.

@@ -5,13 +5,11 @@ use std::sync::Arc;
 
 use bytemuck::Pod;
 use half::{bf16, f16};
-use netc_ir::{ElemType, Literal, Number, Type};
+use netc_data::Store;
+use netc_ir::{ElemType, Literal, MAX_RANK, Number, Type, Weight};
 
-use crate::error::{KernelError, TensorError};
+use crate::error::{ExecError, KernelError, TensorError};
 use crate::tensor::{Tensor, byte_size};
-
-/// More axes than any model has; bounds recursion over axes.
-pub(crate) const MAX_RANK: usize = 64;
 
 type Made<T> = Result<T, KernelError>;
 
@@ -25,7 +23,7 @@ pub(crate) struct Value {
 
 /// Elements as the bit patterns of their size, so that a kernel that only moves elements exists once per size, not once per
 /// element type.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) enum Bits {
     B8(Vec<u8>),
     B16(Vec<u16>),
@@ -121,11 +119,34 @@ impl Value {
         for_word!(ty.elem, W => {
             let mut words: Vec<W> = allocate(bytes.len() / size_of::<W>(), ty)?;
             words.extend(bytes.chunks_exact(size_of::<W>()).map(W::from_little_endian));
-            if ty.elem == ElemType::Bool {
-                words.iter_mut().filter(|word| **word != W::default()).for_each(|word| *word = W::ONE);
-            }
+            truth(ty.elem, &mut words);
             Self::from_words(ty.elem, &dims, words)
         })
+    }
+
+    /// The elements of a weight, and the checksum of its bytes. They are read into their place: there is no copy of them.
+    pub(crate) fn read(store: &Store, weight: &Weight) -> Result<(Self, u32), ExecError> {
+        let failed = |source: KernelError| ExecError::Held { weight: weight.name.clone(), source: Box::new(source) };
+        let dims = extents(&weight.ty).map_err(failed)?;
+        for_word!(weight.ty.elem, W => Ok(Self::read_words::<W>(store, weight, &dims))).map_err(failed)?
+    }
+
+    fn read_words<W: Word>(store: &Store, weight: &Weight, dims: &[usize]) -> Result<(Self, u32), ExecError> {
+        let failed = |source: KernelError| ExecError::Held { weight: weight.name.clone(), source: Box::new(source) };
+        let count = dims.iter().product();
+        let mut words: Vec<W> = allocate(count, &weight.ty).map_err(failed)?;
+        words.resize(count, W::default());
+        let crc = store.read_into(weight, bytemuck::cast_slice_mut(&mut words))?;
+        if cfg!(target_endian = "big") {
+            words.iter_mut().for_each(|word| *word = W::from_little_endian(bytemuck::bytes_of(word)));
+        }
+        truth(weight.ty.elem, &mut words);
+        Ok((Self::from_words(weight.ty.elem, dims, words).map_err(failed)?, crc))
+    }
+
+    /// Whether both have the same bits, whatever their shapes.
+    pub(crate) fn same_bits(&self, other: &Self) -> bool {
+        self.elem == other.elem && self.bits == other.bits
     }
 
     pub(crate) fn from_tensor(tensor: &Tensor) -> Made<Self> {
@@ -144,6 +165,13 @@ impl Value {
         let mut bytes = allocate(size_of_val(words), &self.ty())?;
         words.iter().for_each(|word| word.put_little_endian(&mut bytes));
         Ok(bytes)
+    }
+}
+
+/// Makes the bytes of truth values 0 and 1.
+fn truth<W: Word>(elem: ElemType, words: &mut [W]) {
+    if elem == ElemType::Bool {
+        words.iter_mut().filter(|word| **word != W::default()).for_each(|word| *word = W::ONE);
     }
 }
 

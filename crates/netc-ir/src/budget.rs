@@ -99,6 +99,16 @@ impl Budget {
         self.meter(resource).used.fetch_sub(amount, Ordering::Relaxed);
     }
 
+    /// How much there is of a resource in all.
+    pub fn limit(&self, resource: Resource) -> u64 {
+        self.meter(resource).limit
+    }
+
+    /// How much of a resource is taken.
+    pub fn used(&self, resource: Resource) -> u64 {
+        self.meter(resource).used.load(Ordering::Relaxed)
+    }
+
     fn meter(&self, resource: Resource) -> &Meter {
         match resource {
             Resource::Read => &self.read,

@@ -7,7 +7,7 @@ use crate::attr::{Attr, Attrs, F64, MAX_LEVELS};
 use crate::dim::Dim;
 use crate::parse::ParseError;
 use crate::print::is_word_char;
-use crate::types::{ElemType, Type};
+use crate::types::{ElemType, MAX_RANK, Type};
 
 /// A place in a text, which reading moves on. White space, and comments from `;` to the end of the line, are passed.
 pub struct Cursor<'a> {
@@ -257,6 +257,9 @@ impl<'a> Cursor<'a> {
         }
         let mut dims = Vec::new();
         for part in split_dims(inner) {
+            if dims.len() == MAX_RANK {
+                return self.error_at(at, format!("the shape has more than {MAX_RANK} axes, which no tensor has"));
+            }
             match Dim::parse(part) {
                 Some(dim) => dims.push(dim),
                 None => return self.error_at(at, format!("`{}` is not a dimension", part.trim())),

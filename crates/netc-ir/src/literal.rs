@@ -69,7 +69,7 @@ impl Literal {
 
     /// The stored elements: one for a splat, else all.
     pub fn numbers(&self) -> impl Iterator<Item = Number> + '_ {
-        self.elements().filter_map(|b| decode(self.elem, b))
+        numbers(self.elem, &self.bytes)
     }
 
     /// The bytes of each stored element.
@@ -86,8 +86,13 @@ impl Literal {
     }
 }
 
+/// The numbers that little-endian `bytes` hold as elements of type `elem`.
+pub fn numbers(elem: ElemType, bytes: &[u8]) -> impl Iterator<Item = Number> + '_ {
+    bytes.chunks_exact(usize::try_from(elem.size().max(1)).unwrap_or(1)).filter_map(move |b| decode(elem, b))
+}
+
 /// Appends `value` as the little-endian bytes of `elem`; `str` and `any` have none.
-pub(crate) fn encode(elem: ElemType, value: Number, out: &mut Vec<u8>) {
+pub fn encode(elem: ElemType, value: Number, out: &mut Vec<u8>) {
     macro_rules! put {
         ($t:ty) => {
             match value {

@@ -90,6 +90,9 @@ impl fmt::Display for ElemType {
     }
 }
 
+/// The most axes that a tensor has: more than any model needs. What walks over axes may be quadratic, or recursive.
+pub const MAX_RANK: usize = 64;
+
 /// The type of a tensor. Text: `f32[N,299,299,3]`, `f32[]` for a scalar, `f32[*]` where the rank is not known.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Type {
@@ -123,6 +126,11 @@ impl Type {
     /// The number of axes, if known.
     pub fn rank(&self) -> Option<usize> {
         self.dims.as_ref().map(Vec::len)
+    }
+
+    /// Whether the tensor has at most [`MAX_RANK`] axes, as far as is known.
+    pub fn has_few_axes(&self) -> bool {
+        self.rank().is_none_or(|rank| rank <= MAX_RANK)
     }
 
     /// The number of elements, if all extents are known and the product fits.

@@ -18,6 +18,7 @@
 //!   words.
 //! - V15 An asset is a weight of type `u8[n]`, and its place is a path that stays in the layer's folder: parts joined by
 //!   `/`, none of them empty, `.` or `..`, and none with a backslash or a zero.
+//! - V16 A tensor has at most [`MAX_RANK`] axes.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -31,7 +32,7 @@ use crate::infer::inferred;
 use crate::module::{Def, Func, Layer, Loc, Module, Param, Weight, WeightData};
 use crate::op::{CallOp, CoreOp, Op, OpKind, SourceOp};
 use crate::seen::Seen;
-use crate::types::{ElemType, Type};
+use crate::types::{ElemType, MAX_RANK, Type};
 
 /// One broken rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -187,6 +188,7 @@ impl<'m> Verifier<'m> {
     }
 
     fn weight(&mut self, place: Place<'_>, weight: &Weight) {
+        self.rank(place, &weight.ty);
         let bytes = weight.ty.num_bytes();
         self.require(9, bytes.is_some() && weight.ty.elem.size() > 0, place, || {
             format!("its type is {}, expected a fixed shape of numbers or booleans", weight.ty)
@@ -284,8 +286,16 @@ impl<'m> Verifier<'m> {
         self.require(4, twice || entry.def == def, place, || {
             format!("{value} is defined as {def:?}, its entry says {:?}", entry.def)
         });
+        self.rank(place, &entry.ty);
         let printable = entry.ty.dims.iter().flatten().all(|dim| self.has_words(dim));
         self.require(14, printable, place, || format!("{} has a symbol that is not a word", entry.ty));
+    }
+
+    /// V16: the tensor has few axes.
+    fn rank(&mut self, place: Place<'_>, ty: &Type) {
+        self.require(16, ty.has_few_axes(), place, || {
+            format!("a tensor has {} axes, expected at most {MAX_RANK}", ty.rank().unwrap_or(0))
+        });
     }
 
     /// V14: the symbols of the extent are words.
@@ -349,6 +359,10 @@ impl<'m> Verifier<'m> {
     }
 
     fn core(&mut self, here: Place<'_>, op: &CoreOp, operands: &[&Type], results: &[&Type]) {
+        // What breaks V16 is reported where it is defined.
+        if !operands.iter().all(|ty| ty.has_few_axes()) {
+            return;
+        }
         match inferred(self.module, op, operands) {
             Err(error) => self.require(2, false, here, || error.to_string()),
             Ok(ty) => self.require(2, matches!(results, [r] if **r == *ty), here, || {

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::{self, Builder};
+use std::thread;
 
 use hdf5_pure::{AttrValue, Group};
 use netc_ir::{Attr, Budget};
@@ -21,7 +21,7 @@ use crate::graph::join;
 use crate::h5read::{self, Headers, Variable};
 use crate::weights::{WeightTable, Weights};
 use crate::write::{NETC, WRITTEN_BY};
-use crate::{STACK, json, legacy};
+use crate::{json, legacy, stack};
 
 /// A model as the file has it.
 pub(crate) struct WholeModel {
@@ -66,7 +66,7 @@ fn read_headers(mut headers: Headers, path: &Path, compiled: bool) -> Result<Who
             true => weights_in(&mut headers, &root),
             false => Ok(WeightLists::new()),
         };
-        let weights = Builder::new().stack_size(STACK).spawn_scoped(scope, weights)?;
+        let weights = stack::spawn(scope, weights)?;
         let object = json::parse(&config, &budget).map(legacy::model);
         Ok::<_, Problem>((object, weights.join().unwrap_or_else(|panic| resume_unwind(panic))))
     })?;
@@ -271,7 +271,7 @@ mod tests {
         let mut temporary = tempfile::tempfile().unwrap();
         std::io::Write::write_all(&mut temporary, &builder.finish().unwrap()).unwrap();
         let len = temporary.metadata().unwrap().len();
-        let mut headers = Headers::open(Arc::new(temporary), 0, len).unwrap();
+        let mut headers = Headers::open(Arc::new(temporary), 0, len, &Arc::new(Budget::for_file(len))).unwrap();
         let root = headers.root();
         weights_in(&mut headers, &root)
     }

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::{self, Builder};
+use std::thread;
 
 use netc_data::{Checksum, Folders, Span};
 use netc_ir::{Attr, Attrs, Budget, Module, verify};
@@ -25,7 +25,7 @@ use crate::legacy::keras1;
 use crate::tfjs::{self, LayersModel};
 use crate::weights::{WeightTable, Weights, give_in_order};
 use crate::write::{NETC, WRITTEN_BY};
-use crate::{STACK, foreign, json, legacy, on_large_stack, sharded, text, write};
+use crate::{foreign, json, legacy, on_large_stack, sharded, stack, text, write};
 
 /// A model as it was read.
 #[derive(Debug)]
@@ -237,7 +237,7 @@ impl Reader<'_> {
         let given = self.given.is_some();
         let (own, config) = thread::scope(|scope| {
             let own = || if given { Ok(Variables::default()) } else { weights(&archive, &file, self.compiled) };
-            let own = Builder::new().stack_size(STACK).spawn_scoped(scope, own)?;
+            let own = stack::spawn(scope, own)?;
             let config = parse_member(&archive, CONFIG);
             Ok::<_, Problem>((own.join().unwrap_or_else(|panic| resume_unwind(panic)), config))
         })?;

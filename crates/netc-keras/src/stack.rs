@@ -2,7 +2,7 @@
 
 use std::io;
 use std::panic::resume_unwind;
-use std::thread::{self, Builder};
+use std::thread::{self, Builder, Scope, ScopedJoinHandle};
 
 /// Bytes of stack for code that follows models into the models in them, as deep as any that is read.
 pub const STACK: usize = 16 << 20;
@@ -13,7 +13,23 @@ pub const STACK: usize = 16 << 20;
 /// The system has no thread.
 pub fn on_large_stack<T: Send>(f: impl FnOnce() -> T + Send) -> io::Result<T> {
     thread::scope(|scope| {
-        let thread = Builder::new().stack_size(STACK).spawn_scoped(scope, f)?;
+        let thread = spawn(scope, f)?;
         Ok(thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })
+}
+
+/// Starts a thread with a stack of [`STACK`] bytes.
+///
+/// # Errors
+/// The system has no thread.
+pub(crate) fn spawn<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    f: impl FnOnce() -> T + Send + 'scope,
+) -> io::Result<ScopedJoinHandle<'scope, T>> {
+    Builder::new().stack_size(STACK).spawn_scoped(scope, f).map_err(|error| {
+        let stack = STACK >> 20;
+        let note =
+            format!("there is too little memory for a thread with a stack of {stack} MB, or too many threads run");
+        io::Error::new(error.kind(), note)
     })
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::panic::resume_unwind;
-use std::thread::{self, Builder};
+use std::thread;
 
 use netc_data::{Checksum, Hashed, Store};
 use netc_ir::{Attr, Attrs, FuncId, Module, WeightId};
@@ -13,7 +13,7 @@ use crate::error::{KerasError, Problem};
 use crate::export::{self, Container, Exporter, WeightList};
 use crate::h5write::Tree;
 use crate::legacy::{self, Era, KERAS_2};
-use crate::{STACK, h5whole, h5write, json, tfjs};
+use crate::{h5whole, h5write, json, stack, tfjs};
 
 /// What a written file's model takes and returns, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,7 +127,7 @@ fn write_archive(module: &Module, func: FuncId, store: &Store, out: impl Write) 
     let mut archive = ArchiveWriter::new(out);
     let laid = thread::scope(|scope| {
         let lay_out = || h5write::lay_out(&exporter.weights, module, store);
-        let laid = Builder::new().stack_size(STACK).spawn_scoped(scope, lay_out)?;
+        let laid = stack::spawn(scope, lay_out)?;
         for (name, object) in [("metadata.json", metadata(module)), ("config.json", object)] {
             let text = json::print(&Attr::Map(object));
             archive.member(name, |out| Ok(out.write_all(text.as_bytes())?))?;

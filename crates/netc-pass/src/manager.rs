@@ -160,7 +160,7 @@ enum Made {
         fidelity: Fidelity,
         pass: Box<dyn Pass>,
     },
-    /// Steps that run until they rewrite nothing, or `rounds` times.
+    /// Steps that run until they rewrite nothing, the program is one that was there before, or `rounds` times.
     Several {
         name: String,
         rounds: u64,
@@ -199,11 +199,17 @@ impl Run<'_, '_, '_> {
         module: &mut Module,
     ) -> Result<Record, Box<FailedPass>> {
         let mut record = Record::new(name.into(), module.num_ops());
-        for _ in 0..rounds {
+        // The program after round 1, 2, 4, 8 and so on: one that comes back to it goes round for ever (R. P. Brent, "An
+        // improved Monte Carlo factorization algorithm", BIT 20, 1980).
+        let mut earlier: Option<Module> = None;
+        for round in 1..=rounds {
             let before = self.context.fuel.burnt();
             self.steps(steps, module, &mut record)?;
-            if self.context.fuel.burnt() == before {
+            if self.context.fuel.burnt() == before || earlier.as_ref() == Some(module) {
                 break;
+            }
+            if round.is_power_of_two() && round < rounds {
+                earlier = Some(module.clone());
             }
         }
         Ok(record)

@@ -12,7 +12,7 @@ use clap::ValueEnum;
 use netc_data::Store;
 use netc_ir::Module;
 use netc_keras::ReadOptions;
-use netc_pass::{Dialects, Fidelity, Registry};
+use netc_pass::{Fidelity, Registry};
 use netc_passes::analysis::Costs;
 use netc_passes::analysis::graph::dot;
 
@@ -21,6 +21,7 @@ use crate::chain::Chain;
 use crate::error::CliError;
 use crate::format::Format;
 use crate::input::{self, Model};
+use crate::limits;
 use crate::manifest::{self, Earlier, Recorded, Rest, StageFile};
 use crate::output::{Intent, Outputs, cannot_write, recover, refuse_input};
 use crate::pipeline::{self, Settings, Tools};
@@ -50,7 +51,9 @@ pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliErro
         random: &args.random,
         layers: args.model.library.layers.iter().map(|path| absolute(path)).collect(),
     };
-    let outcome = pipeline::run(&mut model.module, &settings, Tools { registry, dialects: &dialects })?;
+    let host = args.limits.host();
+    let tools = Tools { registry, dialects: &dialects, host: &host };
+    let outcome = pipeline::run(&mut model.module, &settings, tools)?;
     // Passes may have added functions.
     model.main = model.module.func_named(netc_ir::MAIN).unwrap_or(model.main);
     let chain = Chain::of(&model.module, model.main);
@@ -58,7 +61,7 @@ pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliErro
     let verification = match (&original, args.verify) {
         (Some(original), Some(inputs)) => {
             let fidelity = outcome.record.fidelity;
-            Some(compare((original, &model.module), &dialects, fidelity, inputs, args)?)
+            Some(compare((original, &model.module), tools, fidelity, inputs, args)?)
         }
         _ => None,
     };
@@ -68,9 +71,14 @@ pub(crate) fn run(args: &CompileArgs, registry: &Registry) -> Result<(), CliErro
     let writer = Writer { model: &model, passes: &passes, costs: &costs, verification: verification.as_ref() };
     let written = thread::scope(|scope| {
         // Writing takes long, and the report needs them behind it.
-        let computed = scope.spawn(|| LazyLock::force(&costs));
+        let compute = || _ = LazyLock::force(&costs);
+        let computed = (limits::threads(1) > 0).then(|| Builder::new().spawn_scoped(scope, compute));
         let written = writer.write(target.filter(|_| !failed), chain.as_ref());
-        computed.join().map(|_| written).unwrap_or_else(|panic| resume_unwind(panic))
+        match computed {
+            Some(Ok(thread)) => thread.join().map(|()| written).unwrap_or_else(|panic| resume_unwind(panic)),
+            // Without a thread they are computed when they are needed.
+            Some(Err(_)) | None => written,
+        }
     })?;
     // What computes something else is another model, and the report is of that.
     let is_other = outcome.record.fidelity == Fidelity::Other;
@@ -120,13 +128,14 @@ fn absolute(path: &Path) -> String {
 
 fn compare(
     (before, after): (&Module, &Module),
-    dialects: &Dialects,
+    tools: Tools<'_>,
     fidelity: Fidelity,
     inputs: u64,
     args: &CompileArgs,
 ) -> Result<Verification, CliError> {
     let given = Given::Random(args.random.batch);
-    let (before, after) = (Executable::new(before, dialects, given)?, Executable::new(after, dialects, given)?);
+    let executable = |module| Executable::new(module, tools.dialects, given, tools.host);
+    let (before, after) = (executable(before)?, executable(after)?);
     verify(&before, &after, fidelity, inputs, &args.random)
 }
 
@@ -377,14 +386,14 @@ fn write_architecture(model: &Model, target: &Path) -> Result<Written, CliError>
 /// What `make` gives for `0..n`, in order, made on as many threads as the machine has cores: stages are separate
 /// files, so their order of completion reaches none of them.
 fn in_parallel<T: Send>(n: usize, make: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(n);
+    let threads = limits::threads(thread::available_parallelism().map_or(1, usize::from).min(n));
     let next = AtomicUsize::new(0);
     let work = || {
         let claim = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|i| *i < n);
         std::iter::from_fn(claim).map(|i| (i, make(i))).collect::<Vec<_>>()
     };
     let mut made: Vec<(usize, T)> = thread::scope(|scope| {
-        // Nested models need a large stack, so this thread does work only if the system has no other.
+        // Nested models need a large stack, so this thread does work only if there is no memory for another.
         let spawn = |_| Builder::new().stack_size(netc_keras::STACK).spawn_scoped(scope, work).ok();
         let workers: Vec<_> = (0..threads).filter_map(spawn).collect();
         let own = if workers.is_empty() { work() } else { Vec::new() };

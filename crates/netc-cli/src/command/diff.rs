@@ -17,7 +17,9 @@ pub(crate) fn run(args: &DiffArgs) -> Result<(), CliError> {
         (input::load(args.model.given(&args.a), &dialects)?, input::load(args.model.given(&args.b), &dialects)?);
     [&a, &b].into_iter().try_for_each(Model::check_weights)?;
     let given = Given::Random(args.random.batch);
-    let (a, b) = (Executable::new(&a.module, &dialects, given)?, Executable::new(&b.module, &dialects, given)?);
+    let host = args.limits.host();
+    let executable = |model: &Model| Executable::new(&model.module, &dialects, given, &host);
+    let (a, b) = (executable(&a)?, executable(&b)?);
     let found = verify(&a, &b, Fidelity::Exact, args.inputs, &args.random)?;
     match args.json {
         true => text::print_data(&json_text(&found, args.tolerance)),

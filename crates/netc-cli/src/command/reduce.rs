@@ -30,7 +30,7 @@ pub(crate) fn run(args: &ReduceArgs, registry: &Registry) -> Result<(), CliError
     let pipeline = pipeline::parse(&args.passes)?;
     let judge = Judge {
         pipeline: &pipeline,
-        tools: Tools { registry, dialects: &dialects },
+        tools: Tools { registry, dialects: &dialects, host: &args.limits.host() },
         random: &args.random,
         check: args.check.check.as_deref(),
     };

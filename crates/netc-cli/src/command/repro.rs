@@ -28,7 +28,7 @@ pub(crate) fn run(args: &ReproArgs, registry: &Registry) -> Result<(), CliError>
         random: &saved.random,
         layers: saved.layers,
     };
-    pipeline::run(&mut model.module, &settings, Tools { registry, dialects: &dialects })?;
+    pipeline::run(&mut model.module, &settings, Tools { registry, dialects: &dialects, host: &args.limits.host() })?;
     text::print(&format!("`{pipeline}` does what it should, where it failed: {}\n", saved.failure))
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use netc_exec::{Tensor, inputs, npy, npz};
-use netc_ir::Func;
+use netc_ir::{Func, Number};
 use netc_pass::{nearest, thousands};
 
 use crate::args::RunArgs;
@@ -21,7 +21,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
     let main = model.module.main().ok_or_else(|| CliError::input("there is no function `@main`"))?;
     let files = if args.inputs.is_empty() { None } else { Some(read_inputs(&args.inputs, main)?) };
     let given = files.as_deref().map_or(Given::Random(args.random.batch), Given::Tensors);
-    let executable = Executable::new(&model.module, &dialects, given)?;
+    let executable = Executable::new(&model.module, &dialects, given, &args.limits.host())?;
     if let Some(path) = &args.output {
         check_target(path, &model, args, executable.func().outputs.len())?;
     }
@@ -115,12 +115,11 @@ fn read(file: &str) -> Result<Tensor, CliError> {
 /// Writes outputs to a target that was checked.
 fn write(path: &Path, outputs: &[(&str, &Tensor)]) -> Result<(), CliError> {
     let single = path.extension().is_some_and(|e| e == "npy");
-    let bytes = match outputs {
-        [(_, only)] if single => npy::encode(only),
-        _ => npz::encode(outputs.iter().copied()).map_err(CliError::from_error)?,
-    };
     let mut files = Outputs::next_to(path)?;
-    files.write(path, |out| std::io::Write::write_all(out, &bytes).map_err(|e| cannot_write(path, e)))?;
+    files.write(path, |out| match outputs {
+        [(_, only)] if single => npy::write_to(only, out).map_err(|e| cannot_write(path, e)),
+        _ => npz::write_to(outputs.iter().copied(), out).map_err(CliError::from_error),
+    })?;
     files.commit()
 }
 
@@ -128,20 +127,30 @@ fn summary(outputs: &[(&str, &Tensor)]) -> String {
     let rows: Vec<Vec<String>> = outputs
         .iter()
         .map(|(name, tensor)| {
-            let (nans, numbers): (Vec<f64>, Vec<f64>) = tensor.to_f64s().into_iter().partition(|x| x.is_nan());
-            let cells = statistics(&numbers).map_or_else(|| vec![String::from("-"); 3], |s| s.map(decimal).to_vec());
+            let (cells, nans) = statistics(tensor.numbers().map(Number::as_f64));
+            let cells = cells.map_or_else(|| vec![String::from("-"); 3], |s| s.map(decimal).to_vec());
             let mut row = vec![name.to_string(), tensor.ty().to_string()];
             row.extend(cells);
-            row.push(thousands(nans.len() as u64));
+            row.push(thousands(nans));
             row
         })
         .collect();
     table(&["output", "type", ">least", ">greatest", ">mean", ">NaN"], &rows)
 }
 
-/// The least, the greatest and the mean of numbers of which none is NaN; nothing if there are none.
-fn statistics(numbers: &[f64]) -> Option<[f64; 3]> {
-    let least = numbers.iter().copied().reduce(f64::min)?;
-    let greatest = numbers.iter().copied().reduce(f64::max)?;
-    Some([least, greatest, numbers.iter().sum::<f64>() / numbers.len() as f64])
+/// The least, the greatest and the mean of the numbers that are not NaN, if there are any, and how many are NaN.
+fn statistics(numbers: impl Iterator<Item = f64>) -> (Option<[f64; 3]>, u64) {
+    let (mut least, mut greatest, mut sum) = (f64::INFINITY, f64::NEG_INFINITY, 0.0);
+    let (mut count, mut nans) = (0u64, 0);
+    for number in numbers {
+        if number.is_nan() {
+            nans += 1;
+            continue;
+        }
+        least = least.min(number);
+        greatest = greatest.max(number);
+        sum += number;
+        count += 1;
+    }
+    ((count > 0).then(|| [least, greatest, sum / count as f64]), nans)
 }

@@ -2,16 +2,17 @@
 
 use netc_exec::Tensor;
 use netc_ir::Module;
-use netc_pass::{Dialects, Event, Fidelity, Observer};
+use netc_pass::{Event, Fidelity, Observer};
 
 use crate::args::RandomArgs;
 use crate::error::CliError;
+use crate::pipeline::Tools;
 use crate::report::verdict;
 use crate::verify::{self, Executable, Given, Verification};
 
 /// Runs the program between passes on the same inputs, and rejects the pass that changes an output.
 pub(super) struct ValueCheck<'a> {
-    dialects: &'a Dialects,
+    tools: Tools<'a>,
     random: &'a RandomArgs,
     /// What the program computes before the pass that runs.
     last: Option<Result<Ran, CliError>>,
@@ -31,14 +32,14 @@ impl Ran {
 }
 
 impl<'a> ValueCheck<'a> {
-    pub(super) fn new(dialects: &'a Dialects, random: &'a RandomArgs) -> Self {
-        Self { dialects, random, last: None }
+    pub(super) fn new(tools: Tools<'a>, random: &'a RandomArgs) -> Self {
+        Self { tools, random, last: None }
     }
 
     /// Runs `module` on `inputs`, or on random ones.
     fn run(&self, module: &Module, inputs: Option<&[Tensor]>) -> Result<Ran, CliError> {
         let given = inputs.map_or(Given::Random(self.random.batch), Given::Tensors);
-        let executable = Executable::new(module, self.dialects, given)?;
+        let executable = Executable::new(module, self.tools.dialects, given, self.tools.host)?;
         let inputs = match inputs {
             Some(inputs) => inputs.to_vec(),
             None => executable.random_inputs(self.random.seed, self.random.batch)?,

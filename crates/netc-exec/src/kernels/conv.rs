@@ -10,10 +10,10 @@ use super::matmul::{matrix_product, zeroed, zeros};
 use super::num::{Arith, for_arith};
 use super::rows::for_each_row;
 use super::shape;
-use crate::value::{Value, Word, for_word};
+use crate::value::{Value, Word, allocate, for_word};
 
 /// Elements of the matrix of windows that exist at a time: bounds the memory of large images.
-const CHUNK: usize = 1 << 21;
+pub(super) const CHUNK: usize = 1 << 21;
 
 /// Channels times filters of a group up to which its windows are summed up one by one: gathering them for products of
 /// matrices so small takes longer.
@@ -89,8 +89,9 @@ fn grouped(x: &Value, w: &Value, g: &Geometry, per_group: usize) -> Made<Value> 
         let weights = w.words::<W>()?;
         let mut out: Vec<W> = zeroed(rows * groups * width, x)?;
         for group in 0..groups {
-            let kernel = weights[group * depth * width..][..depth * width].to_vec();
-            let kernel = Value::from_words(x.elem(), &[depth, width], kernel)?;
+            let mut own: Vec<W> = allocate(depth * width, &w.ty())?;
+            own.extend_from_slice(&weights[group * depth * width..][..depth * width]);
+            let kernel = Value::from_words(x.elem(), &[depth, width], own)?;
             for start in (0..rows).step_by(chunk) {
                 let n = chunk.min(rows - start);
                 let patches = patches::<W>(x, g, [start, n], [group * per_group, per_group], depth)?;

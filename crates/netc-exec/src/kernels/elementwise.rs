@@ -20,11 +20,9 @@ pub(super) fn unary(f: Unary, x: &Value) -> Made<Value> {
         ElemType::F64 => unary_float::<f64>(f, x),
         ElemType::I64 => {
             let f = unary_integer(f)?;
-            Value::from_vec(x.elem(), x.dims(), x.slice::<i64>()?.iter().map(|x| f(*x)).collect())
+            map(x, |x: i64| f(x))
         }
-        ElemType::Bool if f == Unary::Not => {
-            Value::from_vec(x.elem(), x.dims(), x.slice::<u8>()?.iter().map(|x| 1 - x.min(&1)).collect())
-        }
+        ElemType::Bool if f == Unary::Not => map(x, |x: u8| 1 - x.min(1)),
         elem @ (ElemType::Bool
         | ElemType::U8
         | ElemType::U16
@@ -38,6 +36,13 @@ pub(super) fn unary(f: Unary, x: &Value) -> Made<Value> {
         | ElemType::Str
         | ElemType::Any) => Err(KernelError::Element { elem }),
     }
+}
+
+fn map<T: Element>(x: &Value, f: impl Fn(T) -> T) -> Made<Value> {
+    let data = x.slice::<T>()?;
+    let mut out: Vec<T> = allocate(data.len(), &x.ty())?;
+    out.extend(data.iter().map(|x| f(*x)));
+    Value::from_vec(x.elem(), x.dims(), out)
 }
 
 fn unary_float<T: Real>(f: Unary, x: &Value) -> Made<Value> {

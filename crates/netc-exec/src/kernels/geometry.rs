@@ -1,10 +1,10 @@
 //! Where sliding windows lie: which of a window's elements fall into the input, for every output element.
 
-use netc_ir::{Padding, Window};
+use netc_ir::{MAX_RANK, Padding, Window};
 
 use super::Made;
 use crate::error::KernelError;
-use crate::value::{MAX_RANK, allocate};
+use crate::value::allocate;
 
 /// The windows over the spatial axes of a channels-last tensor.
 pub(super) struct Geometry {

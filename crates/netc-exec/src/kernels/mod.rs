@@ -8,6 +8,7 @@
 
 mod cast;
 mod conv;
+mod demand;
 mod elementwise;
 mod geometry;
 mod index;
@@ -34,15 +35,22 @@ use crate::error::KernelError;
 use crate::plan::has_free_symbols;
 use crate::value::{Value, extents, for_word};
 
+pub(crate) use demand::demand;
 pub(crate) use tail::{Source, Tail, TailOp};
 
 type Made<T> = Result<T, KernelError>;
 
+/// The op with its extents as numbers, and the type of its result on operands of the fixed types `operands`.
+pub(crate) fn typed<'a>(op: &'a CoreOp, operands: &[&Type], bindings: &Bindings) -> Made<(Cow<'a, CoreOp>, Type)> {
+    let op = with_known_dims(op, operands, bindings)?;
+    let ty = infer(&Module::new(), &op, operands)?;
+    Ok((op, ty))
+}
+
 /// The result of `op` on `operands`, with symbols as `bindings` says.
 pub(crate) fn run(op: &CoreOp, operands: &[&Value], bindings: &Bindings) -> Made<Value> {
-    let op = with_known_dims(op, operands, bindings)?;
     let types: Vec<Type> = operands.iter().map(|v| v.ty()).collect();
-    let ty = infer(&Module::new(), &op, &types.iter().collect::<Vec<_>>())?;
+    let (op, ty) = typed(op, &types.iter().collect::<Vec<_>>(), bindings)?;
     let dims = extents(&ty)?;
     compute(&op, operands, &dims, ty.elem).map_err(|error| {
         // Whatever did not fit, the op is known by its result.
@@ -89,6 +97,11 @@ fn computed_in(op: &CoreOp, elem: ElemType) -> Option<ElemType> {
 /// Whether the op gives the lowest or the highest number of the element type where there is none to choose.
 fn is_extreme(op: &CoreOp) -> bool {
     matches!(op, CoreOp::Reduce { kind: Reduce::Max | Reduce::Min, .. } | CoreOp::Pool { kind: Pool::Max, .. })
+}
+
+/// Whether the result of `op` has the elements of its operand, in the same memory.
+pub(crate) fn is_shared(op: &CoreOp) -> bool {
+    matches!(op, CoreOp::Reshape(_))
 }
 
 fn dispatch(op: &CoreOp, operands: &[&Value], dims: &[usize]) -> Made<Value> {
@@ -161,10 +174,10 @@ fn computes(op: &CoreOp) -> bool {
 }
 
 /// The op with its own extents as numbers.
-fn with_known_dims<'a>(op: &'a CoreOp, operands: &[&Value], bindings: &Bindings) -> Made<Cow<'a, CoreOp>> {
+fn with_known_dims<'a>(op: &'a CoreOp, operands: &[&Type], bindings: &Bindings) -> Made<Cow<'a, CoreOp>> {
     Ok(match op {
         CoreOp::Reshape(dims) => {
-            let count = operands.first().map(|v| v.num_elements() as u64);
+            let count = operands.first().and_then(|ty| ty.num_elements());
             Cow::Owned(CoreOp::Reshape(known_shape(dims, count, bindings)?))
         }
         CoreOp::Broadcast(dims) => {

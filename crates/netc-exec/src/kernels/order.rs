@@ -6,7 +6,7 @@ use super::Made;
 use super::matmul::zeroed;
 use super::num::for_arith;
 use super::reduce::around;
-use crate::value::{Element, Value};
+use crate::value::{Element, Value, allocate};
 
 /// The elements along `axis` in ascending or descending order. A NaN counts as larger than every number.
 pub(super) fn sort(x: &Value, axis: u64, descending: bool) -> Made<Value> {
@@ -17,7 +17,8 @@ pub(super) fn sort(x: &Value, axis: u64, descending: bool) -> Made<Value> {
         for block in 0..outer {
             for column in 0..inner {
                 let place = |i: usize| (block * n + i) * inner + column;
-                let mut line: Vec<T> = (0..n).map(|i| data[place(i)]).collect();
+                let mut line: Vec<T> = allocate(n, &x.ty())?;
+                line.extend((0..n).map(|i| data[place(i)]));
                 line.sort_by(ascending);
                 if descending {
                     line.reverse();

@@ -50,7 +50,8 @@ fn average<T: Arith>(x: &Value, g: &Geometry, out: &[usize]) -> Made<Value> {
     let mut y: Vec<T> = zeroed(out.iter().product(), x)?;
     try_for_each_row(&mut y, channels, channels.saturating_mul(g.taps()), &|i, row| {
         let (batch, place) = (i / g.outputs, i % g.outputs);
-        let mut sums = vec![T::ZERO; channels];
+        let mut sums = allocate(channels, &x.ty())?;
+        sums.resize(channels, T::ZERO);
         let mut n = 0;
         g.for_each_tap(place, |_, at| {
             let x = &data[(batch * g.inputs + at) * channels..][..channels];

@@ -46,7 +46,8 @@ pub(super) fn cumsum(x: &Value, axis: u64) -> Made<Value> {
         let data = x.slice::<T>()?;
         let mut out: Vec<T> = allocate(data.len(), &x.ty())?;
         for block in 0..outer {
-            let mut sums = vec![T::ZERO; inner];
+            let mut sums = allocate(inner, &x.ty())?;
+            sums.resize(inner, T::ZERO);
             for row in 0..n {
                 let at = (block * n + row) * inner;
                 for (sum, x) in sums.iter_mut().zip(&data[at..at + inner]) {

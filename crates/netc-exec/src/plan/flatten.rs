@@ -1,12 +1,9 @@
 //! Inlining: a function and all it calls as one list of steps over numbered tensors.
 
-use netc_ir::{CoreOp, Func, FuncId, Loc, Module, Name, Op, OpKind, SourceOp, Type, ValueId};
+use netc_ir::{CoreOp, Func, FuncId, Loc, Module, Name, Op, OpKind, Resource, SourceOp, Type, ValueId, callees};
 
 use super::group::Group;
-use crate::error::ExecError;
-
-/// More steps than any network has; bounds what calls of calls can grow to.
-const MAX_STEPS: usize = 1 << 21;
+use crate::error::{ExecError, Limit};
 
 /// A function without calls. Tensors are numbered from 0 on.
 pub(super) struct Flat<'m> {
@@ -36,6 +33,8 @@ pub(super) struct FlatStep<'m> {
     /// The function instance whose symbols the step sees.
     pub(super) scope: usize,
     pub(super) loc: &'m Loc,
+    /// The name of the first result.
+    pub(super) name: Option<&'m Name>,
     /// What goes on with the result in place. Its operands follow those of the op.
     pub(super) group: Option<Group>,
 }
@@ -52,6 +51,37 @@ pub(super) enum Kind<'m> {
         /// Whether the operands have the types of the parameters already in the program: then they fit.
         fits: bool,
     },
+}
+
+/// The steps of `root` with its calls of functions of `module` inlined. Each function is counted once.
+///
+/// # Errors
+/// There are more than `limit`.
+pub(super) fn num_steps(module: &Module, root: &Func, limit: u64) -> Result<u64, ExecError> {
+    let mut counts: Vec<Option<u64>> = vec![None; module.funcs.len()];
+    let count = |counts: &[Option<u64>], func: &Func| {
+        let called = callees(func).map(|id| counts.get(id.index()).copied().flatten().unwrap_or(0));
+        called.fold(func.num_ops() as u64, u64::saturating_add)
+    };
+    // A function is left when all that it calls are counted. The stack is explicit: chains of calls are long.
+    let mut stack: Vec<(FuncId, bool)> = callees(root).map(|id| (id, false)).collect();
+    while let Some((id, leaving)) = stack.pop() {
+        let Some(func) = module.funcs.get(id.index()) else { continue };
+        if leaving {
+            counts[id.index()] = Some(count(&counts, func));
+        } else if counts[id.index()].is_none() {
+            // What calls itself, which no verified module does, adds nothing to itself.
+            counts[id.index()] = Some(0);
+            stack.push((id, true));
+            stack.extend(callees(func).map(|id| (id, false)));
+        }
+    }
+    let needed = count(&counts, root);
+    if needed <= limit {
+        return Ok(needed);
+    }
+    let source = Limit { what: "it, with its calls inlined,".into(), resource: Resource::Steps, needed, limit };
+    Err(ExecError::TooLarge { func: root.name.clone(), source })
 }
 
 /// `root` with its calls of functions of `module` inlined.
@@ -139,14 +169,12 @@ impl<'m> Flattener<'m> {
 
     /// Adds the step of `op`, and gives the frame of its callee if it is a call.
     fn op(&mut self, frame: &mut Frame<'m>, op: &'m Op) -> Result<Option<Frame<'m>>, ExecError> {
-        if self.steps.len() >= MAX_STEPS {
-            return Err(ExecError::TooLong { func: self.root.name.clone(), limit: MAX_STEPS });
-        }
         let operands = op.operands.iter().map(|v| frame.tensor(*v)).collect::<Result<Vec<_>, _>>()?;
         let func = frame.func;
         let types: Vec<&Type> = op.operands.iter().map(|v| &func[*v].ty).collect();
         let made = op.results.iter().map(|v| &func[*v].ty).collect();
         let (loc, scope) = (&op.loc, frame.scope);
+        let name = op.results.first().and_then(|v| func[*v].name.as_ref());
         let kind = match &op.kind {
             OpKind::Core(core) => Kind::Core(core),
             OpKind::Source(source) => Kind::Source(source),
@@ -168,6 +196,7 @@ impl<'m> Flattener<'m> {
                     made,
                     scope: callee.scope,
                     loc,
+                    name: None,
                     group: None,
                 });
                 return Ok(Some(callee));
@@ -177,7 +206,7 @@ impl<'m> Flattener<'m> {
         for (value, tensor) in op.results.iter().zip(&results) {
             frame.map[value.index()] = Some(*tensor);
         }
-        self.steps.push(FlatStep { kind, operands, types, results, made, scope, loc, group: None });
+        self.steps.push(FlatStep { kind, operands, types, results, made, scope, loc, name, group: None });
         Ok(None)
     }
 }

@@ -126,6 +126,11 @@ impl Group {
         (Self { parts, tail: Tail::new(&ops) }, operands)
     }
 
+    /// The number of ops.
+    pub(super) fn len(&self) -> usize {
+        self.parts.len()
+    }
+
     /// Applies the ops to `x`, the result of the first.
     pub(super) fn run(&self, x: &mut Value, operands: &[&Value]) -> Result<(), ExecError> {
         for part in &self.parts {

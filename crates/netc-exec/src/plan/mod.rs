@@ -6,6 +6,7 @@
 //! threads at once, and gives the same bits each time.
 
 mod bind;
+mod estimate;
 mod flatten;
 mod group;
 mod liveness;
@@ -13,11 +14,14 @@ mod rigid;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use netc_data::Store;
-use netc_ir::{Bindings, CoreOp, Func, FuncId, Loc, Module, Name, Type, WeightId};
+use netc_ir::{Bindings, CoreOp, ElemType, Func, FuncId, Loc, Module, Name, Type, WeightId};
 
 use bind::bind;
 pub(crate) use bind::has_free_symbols;
@@ -26,20 +30,31 @@ use group::Group;
 use rigid::Rigid;
 
 use crate::error::{ExecError, KernelError};
+use crate::host::{Charge, Held, Host};
 use crate::kernels;
 use crate::tensor::Tensor;
-use crate::value::Value;
+use crate::value::{Value, extents};
+
+/// About the bytes of a step in a plan, and while it is made.
+const BYTES_OF_STEP: u64 = 1024;
 
 /// A function that is ready to run.
 #[derive(Debug)]
 pub struct Plan {
+    func: Name,
     params: Vec<Param>,
     outputs: Vec<(Name, Slot)>,
     constants: Vec<Value>,
+    constant_types: Vec<Type>,
     steps: Vec<Step>,
     /// How many functions are entered in a run, the planned one included.
     scopes: usize,
     buffers: usize,
+    host: Arc<Host>,
+    max_steps: u64,
+    /// The memory of the weights, and of the rest of the plan, until it is dropped.
+    held: Vec<Arc<Held>>,
+    _memory: Vec<Charge>,
 }
 
 #[derive(Debug)]
@@ -63,6 +78,8 @@ struct Step {
     operands: Vec<Slot>,
     scope: usize,
     loc: Loc,
+    /// The name of the result.
+    name: Option<Name>,
     /// The buffers that nothing reads after this step.
     dies: Vec<usize>,
 }
@@ -76,17 +93,33 @@ enum Action {
 }
 
 impl Plan {
-    /// Plans `func` of `module`, whose weights `store` gives.
+    /// Plans `func` of `module`, whose weights `store` gives, on a host of its own without a limit of memory.
     pub fn new(module: &Module, func: FuncId, store: &Store) -> Result<Self, ExecError> {
-        Self::of(module, flatten::function(module, func, "module")?, store)
+        Self::on(&Arc::default(), module, func, store)
+    }
+
+    /// Plans `func` of `module`, whose weights `store` gives, on `host`.
+    ///
+    /// # Errors
+    /// The weights take more memory than is left on the host, or the function more steps than it allows; and what cannot be
+    /// executed.
+    pub fn on(host: &Arc<Host>, module: &Module, func: FuncId, store: &Store) -> Result<Self, ExecError> {
+        Self::of(host, module, flatten::function(module, func, "module")?, store)
     }
 
     /// Plans `func`, which need not be a function of `module` but may call some and reads its weights.
-    pub(crate) fn of(module: &Module, func: &Func, store: &Store) -> Result<Self, ExecError> {
+    pub(crate) fn of(host: &Arc<Host>, module: &Module, func: &Func, store: &Store) -> Result<Self, ExecError> {
+        let max_steps = host.max_steps_of(module);
+        let steps = flatten::num_steps(module, func, max_steps)?;
+        let refused = |source| ExecError::TooLarge { func: func.name.clone(), source };
+        let memory = host.charge(|| "the plan".into(), steps.saturating_mul(BYTES_OF_STEP)).map_err(refused)?;
         let mut flat = flatten::flatten(module, func)?;
         liveness::drop_dead(&mut flat);
         group::merge_groups(&mut flat);
-        Planner { module, store, constants: Vec::new(), weights: BTreeMap::new(), slots: BTreeMap::new() }.plan(flat)
+        let (memory, constants) = (vec![memory], Vec::new());
+        let (weights, slots) = (BTreeMap::new(), BTreeMap::new());
+        let planner = Planner { host, module, func, store, memory, constants, weights, slots };
+        planner.plan(flat, max_steps)
     }
 
     /// The names and types of the inputs.
@@ -121,6 +154,16 @@ impl Plan {
         self.outputs.iter().map(output).collect()
     }
 
+    /// Checks that there is enough memory, and that there are enough steps, for a run on inputs of the types `inputs`. A run
+    /// checks that itself; before it, inputs need not be made in vain.
+    ///
+    /// # Errors
+    /// Those of the run.
+    pub fn check(&self, inputs: &[Type]) -> Result<(), ExecError> {
+        let bindings = bind(self.params().zip(inputs).map(|((name, ty), found)| (name, ty, found)))?;
+        self.reserve(inputs, bindings).map(drop)
+    }
+
     /// What the steps take for `inputs`, without what it takes to hand over inputs and outputs.
     pub(crate) fn time(&self, inputs: &[Tensor]) -> Result<Duration, ExecError> {
         let mut run = self.start(inputs)?;
@@ -134,8 +177,10 @@ impl Plan {
         }
         let types: Vec<Type> = inputs.iter().map(Tensor::ty).collect();
         let bindings = bind(self.params().zip(&types).map(|((name, ty), found)| (name, ty, found)))?;
-        let mut run =
-            Run { plan: self, buffers: vec![None; self.buffers], bindings: vec![Bindings::new(); self.scopes.max(1)] };
+        let memory = self.reserve(&types, bindings.clone())?;
+        start_threads()?;
+        let (buffers, scopes) = (vec![None; self.buffers], vec![Bindings::new(); self.scopes.max(1)]);
+        let mut run = Run { plan: self, buffers, bindings: scopes, _memory: memory };
         run.bindings[0] = bindings;
         for (param, input) in self.params.iter().zip(inputs) {
             if let Some(buffer) = param.buffer {
@@ -156,6 +201,38 @@ struct Run<'p> {
     plan: &'p Plan,
     buffers: Vec<Option<Value>>,
     bindings: Vec<Bindings>,
+    _memory: Charge,
+}
+
+/// Starts the threads of the pool on which ops are computed, as many as the system gives: what would start them later has no
+/// way to say that there are none.
+fn start_threads() -> Result<(), ExecError> {
+    static STARTED: Mutex<bool> = Mutex::new(false);
+    let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+    if *started {
+        return Ok(());
+    }
+    let wanted = thread::available_parallelism().map_or(1, usize::from);
+    let (mut waiting, mut threads) = (Vec::new(), Vec::new());
+    let mut failed = None;
+    while threads.len() < wanted && failed.is_none() {
+        let (end, wait) = channel::<()>();
+        match thread::Builder::new().spawn(move || wait.recv().is_ok()) {
+            Ok(thread) => threads.push(thread),
+            Err(error) => failed = Some(error),
+        }
+        waiting.push(end);
+    }
+    drop(waiting);
+    let count = threads.len();
+    threads.into_iter().for_each(|thread| drop(thread.join()));
+    if let (0, Some(error)) = (count, failed) {
+        return Err(ExecError::Threads(error));
+    }
+    // A program that uses this crate may have started them.
+    *started = true;
+    drop(rayon::ThreadPoolBuilder::new().num_threads(count).build_global());
+    Ok(())
 }
 
 impl Run<'_> {
@@ -212,18 +289,29 @@ impl Run<'_> {
     }
 }
 
+/// A constant of a plan that is made.
+enum Constant {
+    Ready(Value),
+    /// To be read.
+    Weight(WeightId, Loc),
+}
+
 /// Turns live flat steps into a plan.
 struct Planner<'a> {
+    host: &'a Arc<Host>,
     module: &'a Module,
+    func: &'a Func,
     store: &'a Store,
-    constants: Vec<Value>,
+    memory: Vec<Charge>,
+    constants: Vec<Constant>,
     weights: BTreeMap<WeightId, Slot>,
     /// Where each tensor of the flat program is.
     slots: BTreeMap<usize, Slot>,
 }
 
 impl Planner<'_> {
-    fn plan(mut self, flat: Flat<'_>) -> Result<Plan, ExecError> {
+    fn plan(mut self, flat: Flat<'_>, max_steps: u64) -> Result<Plan, ExecError> {
+        let weights = self.reserve_weights(&flat)?;
         let mut buffers = 0;
         let mut buffer = || {
             buffers += 1;
@@ -257,12 +345,73 @@ impl Planner<'_> {
                 }
             };
             let operands = step.operands.iter().map(|t| self.slot(*t)).collect::<Result<Vec<_>, _>>()?;
-            steps.push(Step { action, operands, scope: step.scope, loc: step.loc.clone(), dies: Vec::new() });
+            let name = step.name.cloned();
+            steps.push(Step { action, operands, scope: step.scope, loc: step.loc.clone(), name, dies: Vec::new() });
         }
         let output = |(name, tensor): &(Name, usize)| Ok((name.clone(), self.slot(*tensor)?));
         let outputs = flat.outputs.iter().map(output).collect::<Result<Vec<_>, ExecError>>()?;
         note_deaths(&mut steps, &outputs);
-        Ok(Plan { params, outputs, constants: self.constants, steps, scopes: flat.scopes, buffers })
+        let type_of = |constant: &Constant| match constant {
+            Constant::Ready(value) => value.ty(),
+            Constant::Weight(id, _) => self.module[*id].ty.clone(),
+        };
+        let mut plan = Plan {
+            func: self.func.name.clone(),
+            params,
+            outputs,
+            constants: Vec::new(),
+            constant_types: self.constants.iter().map(type_of).collect(),
+            steps,
+            scopes: flat.scopes,
+            buffers,
+            host: self.host.clone(),
+            max_steps,
+            held: Vec::new(),
+            _memory: self.memory,
+        };
+        // What is too large whatever it is given need not read its weights.
+        let fixed: Option<Vec<Type>> =
+            plan.params().map(|(_, ty)| ty.num_bytes().is_some().then(|| ty.clone())).collect();
+        if let Some(fixed) = fixed.filter(|fixed| fixed.iter().all(|ty| ty.elem != ElemType::Any)) {
+            plan.check(&fixed)?;
+        }
+        drop(weights);
+        for constant in self.constants {
+            let value = match constant {
+                Constant::Ready(value) => value,
+                Constant::Weight(id, loc) => {
+                    let weight = &self.module[id];
+                    let held = self.host.weight(self.module, self.func, self.store, weight)?;
+                    // Weights with the same elements may have other shapes.
+                    let dims = extents(&weight.ty).map_err(|source| op_error("weight", &loc, source))?;
+                    let value = held.value.reshape(&dims).map_err(|source| op_error("weight", &loc, source))?;
+                    plan.held.push(held);
+                    value
+                }
+            };
+            plan.constants.push(value);
+        }
+        Ok(plan)
+    }
+
+    /// Takes memory for all weights before one is read.
+    fn reserve_weights(&self, flat: &Flat<'_>) -> Result<Option<Charge>, ExecError> {
+        let read: BTreeSet<WeightId> = flat
+            .steps
+            .iter()
+            .filter_map(|step| if let Kind::Core(CoreOp::Weight(id)) = step.kind { Some(*id) } else { None })
+            .collect();
+        let weights = read.iter().filter_map(|id| self.module.weights.get(id.index()));
+        let bytes = weights
+            .filter(|weight| !self.host.holds(self.module, weight))
+            .fold(0, |all: u64, weight| all.saturating_add(weight.ty.num_bytes().unwrap_or(u64::MAX)));
+        // Other models on the host may have the same weights in other files: that shows when they are read.
+        self.host.is_empty().then(|| self.charge("what its weights hold", bytes)).transpose()
+    }
+
+    fn charge(&self, what: &str, bytes: u64) -> Result<Charge, ExecError> {
+        let refused = |source| ExecError::TooLarge { func: self.func.name.clone(), source };
+        self.host.charge(|| what.into(), bytes).map_err(refused)
     }
 
     fn slot(&self, tensor: usize) -> Result<Slot, ExecError> {
@@ -275,8 +424,11 @@ impl Planner<'_> {
         let id = match op {
             CoreOp::Weight(id) => id,
             CoreOp::Constant(literal) => {
+                let bytes = literal.ty().num_bytes().unwrap_or(u64::MAX);
+                let memory = self.charge("a `constant`", bytes)?;
+                self.memory.push(memory);
                 let value = Value::from_literal(literal).map_err(|source| op_error(op.name(), loc, source))?;
-                return Ok(Some(self.add(value)));
+                return Ok(Some(self.add(Constant::Ready(value))));
             }
             CoreOp::Unary(_)
             | CoreOp::Binary(_)
@@ -301,17 +453,16 @@ impl Planner<'_> {
         if let Some(slot) = self.weights.get(id) {
             return Ok(Some(*slot));
         }
-        let weight = self.module.weights.get(id.index());
-        let weight =
-            weight.ok_or_else(|| ExecError::Malformed { func: "module".into(), note: format!("there is no {id}") })?;
-        let value = Value::from_bytes(&weight.ty, &self.store.read(weight)?);
-        let slot = self.add(value.map_err(|source| op_error("weight", loc, source))?);
+        if id.index() >= self.module.weights.len() {
+            return Err(ExecError::Malformed { func: "module".into(), note: format!("there is no {id}") });
+        }
+        let slot = self.add(Constant::Weight(*id, loc.clone()));
         self.weights.insert(*id, slot);
         Ok(Some(slot))
     }
 
-    fn add(&mut self, value: Value) -> Slot {
-        self.constants.push(value);
+    fn add(&mut self, constant: Constant) -> Slot {
+        self.constants.push(constant);
         Slot::Constant(self.constants.len() - 1)
     }
 }

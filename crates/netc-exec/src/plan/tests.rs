@@ -138,7 +138,18 @@ fn chains_and_fans_of_calls_are_bounded() {
     let deep = chain(2000, &|next| format!("%y = call @f{next}(%x) : f32[1]"));
     check(&deep, &[f32s(&[1], &[1.])], &[f32s(&[1], &[-1.])]);
     let wide = chain(40, &|next| format!("%z = call @f{next}(%x) : f32[1] %y = call @f{next}(%z) : f32[1]"));
-    assert!(matches!(plan_of(&wide, "main"), Err(ExecError::TooLong { .. })));
+    let error =
+        "cannot run `@main`: it, with its calls inlined, needs 3,298,534,883,327 steps, and 101,312 are allowed";
+    check_error(&wide, &[], error);
+}
+
+#[test]
+fn many_axes_are_refused() {
+    check_error(
+        "func @main(%x: f32[*]) -> (%y) { %y = neg(%x) : f32[*] }",
+        &[f32s(&[1; 65], &[1.])],
+        "cannot compute `input` at unknown place: the result has 65 axes, at most 64 are supported",
+    );
 }
 
 #[test]

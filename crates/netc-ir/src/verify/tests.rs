@@ -42,6 +42,14 @@ fn locations_lie_in_files_that_exist() {
 }
 
 #[test]
+fn a_tensor_has_at_most_64_axes() {
+    let ty = |rank: usize| Type::fixed(crate::ElemType::F32, &vec![1; rank]);
+    check(|f| f.values.iter_mut().for_each(|v| v.ty = ty(64)), &[]);
+    let error = "V16 a tensor has 65 axes, expected at most 64";
+    check(|f| f.values.iter_mut().for_each(|v| v.ty = ty(65)), &[error; 3]);
+}
+
+#[test]
 fn what_has_no_text_says_why() {
     check(|f| f.ops[1].loc = Loc::Fused(vec![]), &["V14 its location fuses 0 places, expected two or more"]);
     check(

@@ -48,6 +48,30 @@ const NEG: PassInfo = PassInfo {
     build: |options| Ok(Box::new(NegToAbs { limit: options.count("limit") })),
 };
 
+/// Makes `neg` of the first op, or `abs` if it is that.
+struct Swing;
+
+impl Pass for Swing {
+    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
+        let func = &mut module.funcs[0];
+        let first = func.op_ids().next().unwrap();
+        let is_neg = func[first].kind == OpKind::Core(CoreOp::Unary(Unary::Neg));
+        if context.rewrite() {
+            func.set_kind(first, CoreOp::Unary(if is_neg { Unary::Abs } else { Unary::Neg }));
+        }
+        Ok(())
+    }
+}
+
+const SWING: PassInfo = PassInfo {
+    name: "swing",
+    summary: "",
+    help: "",
+    fidelity: Fidelity::Rounding,
+    options: &[],
+    build: |_| Ok(Box::new(Swing)),
+};
+
 /// Fails as its option says.
 struct Fail(String);
 
@@ -75,7 +99,7 @@ const TWO: NamedPipeline = NamedPipeline { name: "two", summary: "", text: "neg=
 const LOOP: NamedPipeline = NamedPipeline { name: "loop", summary: "", text: "neg,@loop" };
 
 fn registry() -> Registry {
-    Registry::new(&[&NEG, &FAIL], &[&TWO, &LOOP])
+    Registry::new(&[&NEG, &SWING, &FAIL], &[&TWO, &LOOP])
 }
 
 /// What is left of the negations, and the record or the error.
@@ -104,6 +128,14 @@ fn fix_ends_when_nothing_is_rewritten_or_after_its_rounds() {
     let (left, record) = run("fix{max=2}(neg=1)", Fuel::unlimited());
     assert_eq!((left, record.unwrap().passes().len()), (1, 2));
     assert_eq!(run("fix(neg=0)", Fuel::unlimited()).1.unwrap().fidelity, Fidelity::Exact, "nothing was rewritten");
+}
+
+#[test]
+fn fix_ends_when_the_program_comes_back() {
+    let (_, record) = run("fix{max=1000000}(swing)", Fuel::unlimited());
+    assert_eq!(record.unwrap().passes().len(), 4, "the program after the second round comes back after the fourth");
+    let (_, record) = run("fix{max=1000000}(swing,swing)", Fuel::unlimited());
+    assert_eq!(record.unwrap().passes().len(), 4, "rewrites that undo each other change nothing");
 }
 
 #[test]

@@ -128,7 +128,8 @@ enum Near {
 fn lost(module: &Module, given: &[Tensor], outputs: &[Tensor], i: usize) -> Result<f64, Wrong> {
     let main = module.func_named(MAIN).ok_or("there is no @main")?;
     let store = Store::open(module).map_err(|e| e.to_string())?;
-    let lost = own_rounding(module, main, &store, given, outputs).map_err(|e| format!("{e}\n{}", print(module)))?;
+    let lost = own_rounding(&Default::default(), module, main, &store, given, outputs)
+        .map_err(|e| format!("{e}\n{}", print(module)))?;
     Ok(lost.get(i).copied().unwrap_or(0.0))
 }
 

@@ -1,0 +1,164 @@
+//! What an op takes, by the types of its operands and of its result alone.
+
+use netc_ir::{CoreOp, Layout, Type, Window};
+
+use super::computed_in;
+use super::conv::CHUNK;
+
+/// What an op takes besides the memory of its operands and its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Demand {
+    /// Bytes that it needs while it runs, about: copies in another order or type, and windows.
+    pub(crate) bytes: u64,
+    /// Multiply-accumulates, or other operations on elements.
+    pub(crate) work: u64,
+}
+
+/// Bytes that a window keeps for each place along an axis.
+const SPAN: u64 = 24;
+
+/// Bytes that a large product keeps for each row of 512 columns.
+const ROW: u64 = 24;
+const COLUMNS: u64 = 512;
+
+/// Multiply-accumulates of a product in the time that it takes to visit one element of a window.
+const VISIT: u64 = 64;
+
+/// What `op` takes for operands and a result of these types, which are fixed.
+pub(crate) fn demand(op: &CoreOp, operands: &[&Type], result: &Type) -> Demand {
+    let own = operands.first().map_or(result.elem, |ty| ty.elem);
+    let wide = computed_in(op, own);
+    let size = wide.unwrap_or(own).size();
+    let (x, y) = (operands.first().map_or(0, |ty| count(ty)), count(result));
+    let all = operands.iter().fold(0, |all: u64, ty| all.saturating_add(count(ty)));
+    // Operands and result in the type that the op is computed in.
+    let widened = if wide.is_some() { product(&[all.saturating_add(y), size]) } else { 0 };
+    let moved = |window: &Window| match window.layout {
+        Layout::ChannelsLast => 0,
+        Layout::ChannelsFirst => x.saturating_add(y),
+    };
+    let places = || extents(result).iter().fold(0, |all: u64, n| all.saturating_add(*n)).saturating_mul(SPAN);
+    let (elements, bytes, work) = match op {
+        CoreOp::Conv { window, .. } => {
+            let (kernel, filters) = (operands.get(1).map_or(0, |ty| count(ty)), last(operands.get(1)));
+            let depth = kernel / filters.max(1);
+            let rows = (y / filters.max(1)).min((CHUNK as u64 / depth.max(1)).max(1));
+            let patches = product(&[rows, depth.saturating_add(filters)]);
+            let elements = [moved(window), kernel, patches].into_iter().fold(0, u64::saturating_add);
+            (elements, places(), product(&[y, depth]))
+        }
+        CoreOp::Pool { size, window, .. } => {
+            let spatial = match window.layout {
+                Layout::ChannelsLast => 1,
+                Layout::ChannelsFirst => 2,
+            };
+            // Windows are cut to the input.
+            let input = operands.first().map_or_else(Vec::new, |ty| extents(ty));
+            let taps: Vec<u64> = size.iter().zip(input.iter().skip(spatial)).map(|(k, n)| *k.min(n)).collect();
+            (moved(window), places(), product(&[y, product(&taps), VISIT]))
+        }
+        CoreOp::MatMul => {
+            let (depth, n) = (last(operands.first()), last(operands.get(1)));
+            let rows = y / n.max(1);
+            // Where the right operand has a batch, both are repeated to it.
+            let batched = operands.get(1).is_some_and(|ty| count(ty) > depth.saturating_mul(n));
+            let repeated = product(&[rows, depth]).saturating_add(product(&[batch(result), depth, n]));
+            (if batched { repeated } else { 0 }, product(&[rows, n.div_ceil(COLUMNS), ROW]), product(&[y, depth]))
+        }
+        CoreOp::Reduce { .. } => (x, 0, x),
+        CoreOp::Sort { .. } => (last(operands.first()), 0, x.saturating_mul(u64::from(x.max(1).ilog2()) + 1)),
+        // The indices become numbers of 8 bytes, and then places.
+        CoreOp::Gather(_) => (0, product(&[operands.get(1).map_or(0, |ty| count(ty)), 16]), y),
+        CoreOp::Cast(_) => (0, product(&[x, 8]), y),
+        // Each axis in turn.
+        CoreOp::Pad { .. } => (y, 0, y),
+        CoreOp::CumSum(_) => (0, product(&[x, 8]), y),
+        CoreOp::Constant(_)
+        | CoreOp::Weight(_)
+        | CoreOp::Unary(_)
+        | CoreOp::Binary(_)
+        | CoreOp::Compare(_)
+        | CoreOp::Select
+        | CoreOp::Reshape(_)
+        | CoreOp::Transpose(_)
+        | CoreOp::Broadcast(_)
+        | CoreOp::Concat(_)
+        | CoreOp::Slice(_)
+        | CoreOp::Reverse(_) => (0, 0, y),
+    };
+    let bytes = [product(&[elements, size]), bytes, widened].into_iter().fold(0, u64::saturating_add);
+    Demand { bytes, work }
+}
+
+fn product(factors: &[u64]) -> u64 {
+    factors.iter().fold(1, |all: u64, n| all.saturating_mul(*n))
+}
+
+fn extents(ty: &Type) -> Vec<u64> {
+    ty.fixed_dims().unwrap_or_default()
+}
+
+fn count(ty: &Type) -> u64 {
+    ty.num_elements().unwrap_or(u64::MAX)
+}
+
+fn last(ty: Option<&&Type>) -> u64 {
+    ty.and_then(|ty| extents(ty).last().copied()).unwrap_or(1)
+}
+
+/// Elements of the axes before the last two.
+fn batch(ty: &Type) -> u64 {
+    let dims = extents(ty);
+    product(&dims[..dims.len().saturating_sub(2)])
+}
+
+#[cfg(test)]
+mod tests {
+    use netc_ir::{OpKind, parse};
+
+    use super::*;
+
+    /// What the last op of a program takes.
+    #[track_caller]
+    fn check(program: &str, bytes: u64, work: u64) {
+        let module = parse(&format!("netc 1\nfunc @main({program} }}")).unwrap();
+        let func = module.main().unwrap();
+        let (_, op) = func.ops().last().unwrap();
+        let OpKind::Core(core) = &op.kind else { panic!("no core op") };
+        let operands: Vec<&Type> = op.operands.iter().map(|v| &func[*v].ty).collect();
+        assert_eq!(demand(core, &operands, &func[op.results[0]].ty), Demand { bytes, work });
+    }
+
+    #[test]
+    fn elementwise_ops_need_no_memory_and_narrow_ones_are_widened() {
+        check("%x: f32[10]) -> (%y) { %y = neg(%x) : f32[10]", 0, 10);
+        check("%x: i32[10]) -> (%y) { %y = add(%x, %x) : i32[10]", 30 * 8, 10);
+    }
+
+    #[test]
+    fn products_count_multiply_accumulates() {
+        check("%x: f32[4,5], %w: f32[5,6]) -> (%y) { %y = matmul(%x, %w) : f32[4,6]", 4 * ROW, 120);
+        let conv = "strides = [1, 1]";
+        check(
+            &format!("%x: f32[1,5,5,2], %k: f32[3,3,2,4]) -> (%y) {{ %y = conv(%x, %k) {{{conv}}} : f32[1,3,3,4]"),
+            (72 + 9 * (18 + 4)) * 4 + 11 * SPAN,
+            9 * 4 * 18,
+        );
+    }
+
+    #[test]
+    fn windows_are_cut_to_the_input() {
+        let pool = "size = [65536, 65536], strides = [1, 1], padding = \"same\"";
+        check(
+            &format!("%x: f32[1,2,3,1]) -> (%y) {{ %y = max_pool(%x) {{{pool}}} : f32[1,2,3,1]"),
+            7 * SPAN,
+            6 * 6 * VISIT,
+        );
+    }
+
+    #[test]
+    fn what_is_too_large_for_a_number_is_the_largest() {
+        let large = "f32[1099511627776,1099511627776]";
+        check(&format!("%x: {large}) -> (%y) {{ %y = reverse(%x) {{axes = [0]}} : {large}"), 0, u64::MAX);
+    }
+}

@@ -1,0 +1,114 @@
+//! What runs take: memory that comes and goes, shared weights, and steps.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use netc_data::Store;
+use netc_ir::{MAIN, parse, verify};
+
+use crate::error::ExecError;
+use crate::host::Host;
+use crate::inputs::random_types;
+use crate::plan::Plan;
+
+/// Plans a program on a host.
+fn plan(host: &Arc<Host>, text: &str) -> Result<Plan, ExecError> {
+    let module = parse(&format!("netc 1\n{text}")).unwrap_or_else(|e| panic!("{e}"));
+    verify(&module).unwrap_or_else(|e| panic!("{e}"));
+    Plan::on(host, &module, module.func_named(MAIN).unwrap(), &Store::open(&module).unwrap())
+}
+
+/// Whether a program runs on random inputs in so many bytes, or why not.
+fn runs(text: &str, memory: u64) -> Result<(), String> {
+    let module = parse(&format!("netc 1\n{text}")).unwrap();
+    let types = random_types(module.main().unwrap(), 1).unwrap();
+    let checked = plan(&Arc::new(Host::new(memory, None)), text).and_then(|plan| plan.check(&types));
+    checked.map_err(|error| format!("{error}: {}", error.source().map_or_else(String::new, |s| s.to_string())))
+}
+
+/// Checks that a program runs in `bytes` bytes and in none less; a kilobyte of each step of the plan is added.
+#[track_caller]
+fn check(text: &str, steps: u64, bytes: u64) {
+    assert_eq!(runs(text, bytes + steps * 1024), Ok(()));
+    assert!(runs(text, bytes + steps * 1024 - 1).is_err());
+}
+
+#[test]
+fn tensors_are_counted_while_they_live() {
+    // The input twice, as it was given and as it is held; a chain holds two tensors at a time.
+    let chain = "func @main(%x: f32[1000]) -> (%d) {
+      %a = neg(%x) : f32[1000] %b = neg(%a) : f32[1000] %c = neg(%b) : f32[1000] %d = neg(%c) : f32[1000] }";
+    check(chain, 4, 12_000);
+    let shared = "func @main(%x: f32[1000]) -> (%d) {
+      %a = reshape(%x) : f32[10,100] %b = reshape(%a) : f32[1000] %c = reshape(%b) : f32[100,10] %d = neg(%c) : f32[100,10] }";
+    check(shared, 4, 12_000);
+    let doubling = "func @main(%x: f32[1000]) -> (%b) {
+      %a = concat(%x, %x) {axis = 0} : f32[2000] %b = concat(%a, %a) {axis = 0} : f32[4000] }";
+    // At the end the output, which is given as a copy.
+    check(doubling, 2, 4_000 + 16_000 * 2);
+}
+
+#[test]
+fn an_error_names_the_op_and_both_figures() {
+    let text = "func @main(%x: f32[N]) -> (%s) {
+      %y = broadcast(%x) : f32[1000000000,N] loc(\"blow\") %s = reduce_sum(%y) {axes = [0], keep = false} : f32[N] }";
+    let error = runs(text, 8_000_000_000).unwrap_err();
+    assert_eq!(error, "cannot run `@main`: `%s = reduce_sum` needs 8.0 GB of memory, and 8.0 GB are free");
+    let error = runs(text, 1_000_000_000).unwrap_err();
+    assert_eq!(error, "cannot run `@main`: `%s = reduce_sum` needs 8.0 GB of memory, and 1.0 GB are free");
+}
+
+#[test]
+fn weights_are_refused_before_they_are_made() {
+    let text = "weight w0 \"a\" : f32[1000000000000] = rand(1, 0.0, 1.0)
+      func @main() -> (%y) { %y = weight w0() : f32[1000000000000] }";
+    let error = runs(text, 1_000_000_000).unwrap_err();
+    assert_eq!(error, "cannot run `@main`: what its weights hold needs 4000.0 GB of memory, and 1.0 GB are free");
+}
+
+#[test]
+fn plans_on_one_host_share_weights_and_give_them_back() {
+    let text = |name: &str, seed: u32| {
+        format!(
+            "weight w0 \"{name}\" : f32[1000] = rand({seed}, 0.0, 1.0)
+             weight w1 \"same\" : f32[10,100] = 2.0
+             func @main() -> (%a, %b) {{ %a = weight w0() : f32[1000] %b = weight w1() : f32[10,100] }}"
+        )
+    };
+    let host = Arc::new(Host::new(u64::MAX, None));
+    let used = |plans: usize| host.beyond("", 0).needed - 2048 * plans as u64;
+    let first = plan(&host, &text("a", 1)).unwrap();
+    assert_eq!(used(1), 8_000);
+    let second = plan(&host, &text("a", 1)).unwrap();
+    assert_eq!(used(2), 8_000, "both from the same places");
+    let other = plan(&host, &text("a", 2)).unwrap();
+    assert_eq!(used(3), 12_000, "one weight has other numbers");
+    assert_eq!(first.run(&[]).unwrap(), second.run(&[]).unwrap());
+    assert_ne!(first.run(&[]).unwrap()[0], other.run(&[]).unwrap()[0]);
+    drop((first, second));
+    assert_eq!(used(1), 8_000);
+    drop(other);
+    assert_eq!(used(0), 0);
+}
+
+#[test]
+fn weights_with_the_same_bytes_are_one_whatever_their_names_and_shapes() {
+    let text = |name: &str, dims: &str| {
+        format!(
+            "weight w0 \"{name}\" : f32[{dims}] = [1.0, 2.0, 3.0, 4.0] func @main() -> (%a) {{ %a = weight w0() : f32[{dims}] }}"
+        )
+    };
+    let host = Arc::new(Host::new(u64::MAX, None));
+    let plans = [plan(&host, &text("a", "4")).unwrap(), plan(&host, &text("b", "2,2")).unwrap()];
+    assert_eq!(host.beyond("", 0).needed, 16 + 2048);
+    assert_eq!(plans[1].run(&[]).unwrap()[0].dims(), [2, 2]);
+}
+
+#[test]
+fn work_counts_as_steps() {
+    let text = "func @main(%x: f32[100000,100000], %y: f32[100000,100000]) -> (%s) {
+      %z = matmul(%x, %y) : f32[100000,100000] loc(\"product\")
+      %s = reduce_sum(%z) {axes = [0, 1], keep = false} : f32[] }";
+    let error = runs(text, u64::MAX).unwrap_err();
+    assert_eq!(error, "cannot run `@main`: `%z = matmul` at `product` needs 10,000,102 steps, and 100,032 are allowed");
+}
