@@ -108,12 +108,13 @@ pub(crate) struct Settings<'a> {
 pub(crate) fn run(module: &mut Module, settings: &Settings<'_>, tools: Tools<'_>) -> Result<Outcome, CliError> {
     let original = module.clone();
     let mut printer = IrPrinter::new(settings.watch, tools.registry)?;
-    let mut values = ValueCheck::new(tools, settings.random);
+    let checked = settings.watch.verify_each == VerifyEach::Values;
+    let mut values = checked.then(|| ValueCheck::new(tools, settings.random, module)).transpose()?;
     let (consts, costs) = (ConstsOn(tools.host), costs(tools.host));
     let mut context = context(tools, &consts, &costs, settings.fuel);
     let mut manager = Manager::new(tools.registry).observe(&mut printer);
-    if settings.watch.verify_each == VerifyEach::Values {
-        manager = manager.observe(&mut values);
+    if let Some(values) = &mut values {
+        manager = manager.observe(values);
     }
     let record = patiently(|| manager.run(module, settings.pipeline, &mut context));
     let remarks = context.remarks;

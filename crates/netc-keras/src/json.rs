@@ -5,9 +5,11 @@
 //! recurse, so text may nest as deep as models do, and it charges what it makes to a budget, because text of one
 //! byte per value takes many times its length as attributes.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt::Write;
 use std::mem::size_of;
+use std::sync::LazyLock;
 
 use netc_ir::{Attr, Attrs, Budget, Exceeded, F64, Name, Resource};
 use serde_json::Value;
@@ -67,6 +69,19 @@ enum Open {
     Map(Vec<(Name, Attr)>, Name),
 }
 
+/// The values that are words.
+static WORDS: LazyLock<[(&str, Attr); 6]> = LazyLock::new(|| {
+    let float = |x: f64| Attr::Float(F64::new(x));
+    [
+        ("null", Attr::Null),
+        ("true", Attr::Bool(true)),
+        ("false", Attr::Bool(false)),
+        ("NaN", float(f64::NAN)),
+        ("Infinity", float(f64::INFINITY)),
+        ("-Infinity", float(f64::NEG_INFINITY)),
+    ]
+});
+
 struct Reader<'t> {
     text: &'t str,
     /// The place of the next byte.
@@ -76,7 +91,7 @@ struct Reader<'t> {
     keys: HashSet<Name>,
 }
 
-impl Reader<'_> {
+impl<'t> Reader<'t> {
     fn document(mut self) -> Result<Attr, JsonError> {
         let mut open = Vec::new();
         loop {
@@ -154,7 +169,7 @@ impl Reader<'_> {
     /// Makes room by doubling, charges that, and adds an item.
     fn push<T>(&self, items: &mut Vec<T>, item: T) -> Result<(), JsonError> {
         if items.len() == items.capacity() {
-            let more = items.len().max(1);
+            let more = items.len().max(4);
             self.budget.charge(Resource::Memory, (more * size_of::<T>()) as u64)?;
             items.try_reserve_exact(more).map_err(|_| JsonError::Memory)?;
         }
@@ -191,23 +206,16 @@ impl Reader<'_> {
     }
 
     fn scalar(&mut self) -> Result<Attr, JsonError> {
-        let rest = &self.text[self.at..];
+        let text = self.text;
+        let rest = &text[self.at..];
         if rest.starts_with('"') {
             let text = self.string()?;
             self.budget.charge(Resource::Memory, (NAME_OVERHEAD + text.len()) as u64)?;
             return Ok(Attr::Str(text.into()));
         }
-        let words = [
-            ("null", Attr::Null),
-            ("true", Attr::Bool(true)),
-            ("false", Attr::Bool(false)),
-            ("NaN", Attr::Float(F64::new(f64::NAN))),
-            ("Infinity", Attr::Float(F64::new(f64::INFINITY))),
-            ("-Infinity", Attr::Float(F64::new(f64::NEG_INFINITY))),
-        ];
-        if let Some((word, value)) = words.into_iter().find(|(word, _)| rest.starts_with(word)) {
+        if let Some((word, value)) = WORDS.iter().find(|(word, _)| rest.starts_with(word)) {
             self.at += word.len();
-            return Ok(value);
+            return Ok(value.clone());
         }
         let is_of_number = |byte: &u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
         let number = &rest[..rest.bytes().take_while(is_of_number).count()];
@@ -222,7 +230,7 @@ impl Reader<'_> {
     }
 
     /// The text in the quotes that begin here.
-    fn string(&mut self) -> Result<String, JsonError> {
+    fn string(&mut self) -> Result<Cow<'t, str>, JsonError> {
         let start = self.at;
         let (mut end, mut is_escaped) = (start + 1, false);
         loop {
@@ -241,7 +249,7 @@ impl Reader<'_> {
         if !is_escaped {
             return Ok(self.text[start + 1..end].into());
         }
-        serde_json::from_str(&self.text[start..=end]).map_err(|_| {
+        serde_json::from_str(&self.text[start..=end]).map(Cow::Owned).map_err(|_| {
             self.at = start;
             self.expected("escapes that JSON has")
         })
@@ -278,8 +286,16 @@ fn is_number(text: &str) -> bool {
     rest.is_empty()
 }
 
-/// The entries of an object. Of a key that repeats, the last value counts, in the place of the first, as in Python.
+/// Objects of at most so many keys are looked at pair by pair.
+const FEW_KEYS: usize = 32;
+
+/// The entries of an object. Of a key that repeats, the last value counts, in the place of the first, as in Python. Equal
+/// keys are one text.
 fn map(entries: Vec<(Name, Attr)>) -> Attrs {
+    let is_new = |(i, (key, _)): (usize, &(Name, Attr))| entries[..i].iter().all(|(k, _)| !Name::ptr_eq(k, key));
+    if entries.len() <= FEW_KEYS && entries.iter().enumerate().all(is_new) {
+        return entries.into_iter().collect();
+    }
     let mut order: Vec<usize> = (0..entries.len()).collect();
     // Stable: places of equal keys stay in order.
     order.sort_by(|a, b| entries[*a].0.cmp(&entries[*b].0));

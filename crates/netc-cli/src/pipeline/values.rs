@@ -14,8 +14,8 @@ use crate::verify::{self, Executable, Given, Verification};
 pub(super) struct ValueCheck<'a> {
     tools: Tools<'a>,
     random: &'a RandomArgs,
-    /// What the program computes before the pass that runs.
-    last: Option<Result<Ran, CliError>>,
+    /// What the program computes before the pass that runs; nothing after a pass was rejected.
+    last: Option<Ran>,
 }
 
 /// A program that ran.
@@ -32,8 +32,11 @@ impl Ran {
 }
 
 impl<'a> ValueCheck<'a> {
-    pub(super) fn new(tools: Tools<'a>, random: &'a RandomArgs) -> Self {
-        Self { tools, random, last: None }
+    /// Runs `module` before the first pass: where it cannot be run, no pass is to blame.
+    pub(super) fn new(tools: Tools<'a>, random: &'a RandomArgs, module: &Module) -> Result<Self, CliError> {
+        let mut check = Self { tools, random, last: None };
+        check.last = Some(check.run(module, None)?);
+        Ok(check)
     }
 
     /// Runs `module` on `inputs`, or on random ones.
@@ -60,20 +63,13 @@ impl<'a> ValueCheck<'a> {
 }
 
 impl Observer for ValueCheck<'_> {
-    fn before(&mut self, event: Event<'_>) {
-        if self.last.is_none() {
-            self.last = Some(self.run(event.module, None));
-        }
-    }
-
     fn after(&mut self, event: Event<'_>) -> Result<(), String> {
         let after = match self.last.take() {
             _ if event.fidelity == Fidelity::Other => self.run(event.module, None),
-            Some(Ok(before)) => self.compare(&before, event),
-            Some(Err(error)) => Err(error),
+            Some(before) => self.compare(&before, event),
             None => self.run(event.module, None),
         };
-        self.last = Some(Ok(after.map_err(|e| e.chain())?));
+        self.last = Some(after.map_err(|e| e.chain())?);
         Ok(())
     }
 }
