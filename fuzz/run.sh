@@ -24,7 +24,7 @@ if [ -w /dev/shm ]; then export TMPDIR=/dev/shm; fi
 # process has from the start this is what they justify. Threads reserve their share of it.
 export RAYON_NUM_THREADS=1 MALLOC_ARENA_MAX=1
 ulimit -v 500000
-limits=(-max_len=65536 -rss_limit_mb=300 -timeout=5)
+limits=(-max_len=65536 -rss_limit_mb=400 -timeout=10)
 
 failed=()
 for target in "${targets[@]}"; do
