@@ -92,8 +92,7 @@ def test_chunks_that_inflate_to_more_than_the_dataset(tmp_path, rows, links):
 
 def test_long_names_are_cut_in_messages(tmp_path):
     config = json.loads(json.dumps(MODEL))
-    config["config"]["layers"][1]["name"] = "d" * (5 << 20)
-    config["config"]["layers"][1]["config"]["units"] = "three"
+    config["config"]["output_layers"] = [["d" * (5 << 20), 0, 0]]
     refused(keras_file(tmp_path / "m.keras", lambda file: None, json.dumps(config)), "…")
 
 
