@@ -97,7 +97,7 @@ fn types_and_costs_of_layers_of_many_steps_are_those_of_the_steps_that_run() {
         for step in recipe.steps.iter_mut().step_by(2) {
             step.class = of_steps[usize::from(step.knobs[3]) % of_steps.len()];
         }
-        shorter.set(shorter.get() + oracle::looks_are_what_runs(&recipe.build(), &dialects())?);
+        shorter.set(shorter.get() + oracle::types_and_costs_match_the_unrolled_program(&recipe.build(), &dialects())?);
         Ok(())
     });
     assert!(shorter.get() > 100, "{} layers are fewer ops", shorter.get());

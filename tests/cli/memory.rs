@@ -49,7 +49,7 @@ func @main() -> (%w) {{
 }
 
 #[test]
-fn what_the_system_does_not_give_is_an_error() {
+fn a_failed_allocation_is_an_error() {
     let text = "func @main(%x: f32[65536,1], %y: f32[1,65536]) -> (%z) {
   %a = matmul(%x, %y) : f32[65536,65536]
   %z = reduce_sum(%a) {axes = [0, 1], keep = false} : f32[]
@@ -69,7 +69,7 @@ func @main() -> (%w) {
     }
 }
 
-/// A chain of functions, each of which calls the next twice.
+/// Twenty functions. Each calls the next one twice.
 fn doubling() -> String {
     let call = |i: usize| if i < 19 { format!("call @f{}", i + 1) } else { "neg".into() };
     let func = |i: usize| {

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 
 use crate::support::Folder;
 
-/// A program whose output is 32 bytes of a file.
+/// A program that outputs the first 32 bytes of a file.
 fn reads(file: &str) -> String {
     format!(
         "netc 1
@@ -55,7 +55,7 @@ fn a_folder_that_the_user_allows_is_read() {
 }
 
 #[test]
-fn shards_and_stages_behind_a_link_are_outside() {
+fn links_to_shards_and_stages_elsewhere_are_refused() {
     let folder = Folder::with_tiny();
     folder.netc(&["tiny.keras", "--pass", "split=conv", "-o", "s"]).done();
     folder.netc(&["tiny.keras", "--format", "tfjs", "-o", "js"]);

@@ -64,7 +64,7 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
 /// Address space of a thread that works on a model: its stack, and what the allocator reserves for it.
 const THREAD: u64 = 256 << 20;
 
-/// How many of `wanted` threads there is memory for besides this one.
+/// Returns how many of `wanted` more threads fit into memory.
 pub(crate) fn threads(wanted: usize) -> usize {
     let most = free_memory().map_or(u64::MAX, |free| free / THREAD);
     wanted.min(usize::try_from(most).unwrap_or(usize::MAX))

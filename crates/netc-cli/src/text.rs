@@ -157,7 +157,7 @@ pub(crate) fn count_of(n: usize, one: &str, many: &str) -> String {
 pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     let right: Vec<bool> = headings.iter().map(|h| h.starts_with('>')).collect();
     let head: Vec<String> = headings.iter().map(|h| h.trim_start_matches('>').to_string()).collect();
-    // A cell is one line, whatever it holds.
+    // Line breaks in a cell would break the table.
     let cell = |cell: &String| cut(&printable(cell).replace('\n', "\\n").replace('\t', "\\t"), MAX_CELL);
     let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(cell).collect()).collect();
     let all = || std::iter::once(&head).chain(&rows);

@@ -143,7 +143,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Tensor, DecodeError> {
     Tensor::new(header.elem, &header.dims, data).map_err(DecodeError::Tensor)
 }
 
-/// Appends to `out` in row-major order the elements of `item` bytes, of which the first axis runs fastest in `data`.
+/// Appends the column-major elements of `data`, each of `item` bytes, to `out` in row-major order.
 fn row_major(data: &[u8], dims: &[u64], item: usize, out: &mut Vec<u8>) {
     for place in 0..data.len() / item {
         let (mut rest, mut from, mut stride) = (place, 0, data.len() / item);

@@ -144,7 +144,7 @@ impl Value {
         Ok((Self::from_words(weight.ty.elem, dims, words).map_err(failed)?, crc))
     }
 
-    /// Whether both have the same bits, whatever their shapes.
+    /// Whether both have the same bits; shapes may differ.
     pub(crate) fn same_bits(&self, other: &Self) -> bool {
         self.elem == other.elem && self.bits == other.bits
     }

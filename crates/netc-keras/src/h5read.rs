@@ -19,7 +19,7 @@ use crate::json::MAX_NESTING;
 /// cycle ends here.
 const MAX_DEPTH: usize = 2 * MAX_NESTING + 64;
 
-/// What a dataset takes in a table besides its path.
+/// Bytes charged for a dataset in a table, not counting its path.
 const ENTRY: u64 = 128;
 
 /// The bytes of datasets that were never written, in all: they have one value, and are as large as they like where they
@@ -281,7 +281,7 @@ impl Headers {
         }
     }
 
-    /// Charges bytes that are held in memory: datasets may share those of the file.
+    /// Charges bytes held in memory. Several datasets may use the same bytes of the file.
     fn charge(&self, path: &str, size: u64) -> Result<(), Problem> {
         self.budget.charge(Resource::Memory, size).map_err(|exceeded| too_large(path, exceeded))
     }

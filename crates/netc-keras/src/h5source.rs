@@ -77,8 +77,8 @@ impl Source for Part {
     }
 }
 
-/// A source whose reads are charged to a budget. The links of a file may lead to one header in thousands of ways, and
-/// `hdf5-pure` reads, and keeps, a header for each.
+/// A source that charges its reads to a budget. Thousands of links may lead to one header, and `hdf5-pure` reads and
+/// keeps the header once per link.
 #[derive(Clone)]
 pub(crate) struct Metered {
     source: Arc<dyn Source + Send + Sync>,
@@ -108,8 +108,8 @@ impl Source for Metered {
 /// The header of an extensible array, which lists the chunks of a dataset with one unlimited axis.
 const ARRAY: &[u8; 4] = b"EAHD";
 
-/// Refuses the header of an extensible array whose numbers are not those that HDF5 always writes: `hdf5-pure` makes as
-/// many entries as the header says, up to two to the power of 255 (format specification 3.0, section VII.D).
+/// Refuses an extensible array header with sizes that HDF5 never writes. `hdf5-pure` allocates what the header says, up to
+/// 2^255 entries (format specification 3.0, section VII.D).
 fn require_known_array(read: &[u8]) -> Result<(), FormatError> {
     let Some([_version, _client, _element_size, bits, _in_index, smallest, pointers, _page_bits, ..]) =
         read.strip_prefix(ARRAY)

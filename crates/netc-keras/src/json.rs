@@ -24,7 +24,7 @@ const MAX_LEVELS: usize = 4 * MAX_NESTING;
 /// Levels that recursion follows on any stack.
 const SHALLOW: usize = 100;
 
-/// What a shared text takes besides its characters: two counters, and what the allocator adds.
+/// Bytes of a shared text beyond its characters: two counters and the allocator's own.
 const NAME_OVERHEAD: usize = 32;
 
 /// Why a text is no JSON that is read.
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_an_error_with_its_place() {
+    fn invalid_json_is_refused_with_line_and_column() {
         for wrong in [
             "",
             " ",

@@ -102,7 +102,7 @@ impl Listed {
     }
 }
 
-/// Moves the weights of `list` whose owner is known to a list of its own.
+/// Moves each weight of `list` with a known owner to the owner's list.
 fn by_owner(list: &mut List, owner: impl Fn(&str) -> Option<String>) -> RefCell<BTreeMap<String, List>> {
     let mut lists: BTreeMap<String, List> = BTreeMap::new();
     let mut others = Vec::new();
@@ -182,10 +182,10 @@ impl WeightTable {
         }
     }
 
-    /// Takes the weights out of the list `group`, which is that of the model at `path` of this class and with this
-    /// configuration, and gives them to the layers in it.
+    /// Takes the weights out of the list `group` and gives them to the layers of the model at `path`, which has this class
+    /// and configuration.
     ///
-    /// Their names tell whose they are. Where these do not, as with those of a layer in a wrapper, their order does.
+    /// The name of a weight says which layer owns it. If it does not, as for a layer in a wrapper, the order does.
     pub(crate) fn listed(
         &mut self,
         config: &Attrs,

@@ -14,7 +14,7 @@ use netc_ir::{Module, parse, print, verify};
 pub use files::{
     file_bytes, member, round_trip_hdf5, round_trip_json, round_trip_keras, round_trip_tfjs, through_file,
 };
-pub use looks::looks_are_what_runs;
+pub use looks::types_and_costs_match_the_unrolled_program;
 pub use parts::{extract_computes, is_canonical, parts, split_inline, split_merge};
 pub use passes::{
     EXACT, OVER_LAYERS, ROUNDING, Subject, commutes, fuel, idempotent, keeps_values, keeps_values_by, pipeline_text,

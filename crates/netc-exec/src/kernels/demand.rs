@@ -5,7 +5,7 @@ use netc_ir::{CoreOp, Layout, Type, Window};
 use super::computed_in;
 use super::conv::CHUNK;
 
-/// What an op takes besides the memory of its operands and its result.
+/// The memory and work of an op, not counting its operands and its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Demand {
     /// Bytes that it needs while it runs, about: copies in another order or type, and windows.
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_for_a_number_is_the_largest() {
+    fn demand_saturates_at_the_largest_number() {
         let large = "f32[1099511627776,1099511627776]";
         check(&format!("%x: {large}) -> (%y) {{ %y = reverse(%x) {{axes = [0]}} : {large}"), 0, u64::MAX);
     }

@@ -77,7 +77,7 @@ impl Plan {
                     let own: Vec<&Type> = operands[..*arity].iter().collect();
                     let Ok((known, ty)) = kernels::typed(op, &own, &scopes[step.scope]) else { return estimate };
                     if bytes(&ty) > MAX_BYTES {
-                        // No step of the run, which ends there whatever is free.
+                        // The run fails at this step, however much memory is free.
                         estimate.bytes = estimate.bytes.max(live.bytes.saturating_add(bytes(&ty)));
                         estimate.largest = Some(i);
                         return estimate;
@@ -129,7 +129,7 @@ struct Live<'p> {
 #[derive(Clone)]
 struct Tracked {
     ty: Type,
-    /// The buffer whose elements it has; none if they are those of a constant.
+    /// The buffer that owns the elements; none for a constant.
     owner: Option<usize>,
     /// In a buffer that owns elements, how many tensors have them.
     shares: usize,

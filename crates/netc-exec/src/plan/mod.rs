@@ -93,12 +93,12 @@ enum Action {
 }
 
 impl Plan {
-    /// Plans `func` of `module`, whose weights `store` gives, on a host of its own without a limit of memory.
+    /// Plans `func` of `module` with weights from `store`, without a memory limit.
     pub fn new(module: &Module, func: FuncId, store: &Store) -> Result<Self, ExecError> {
         Self::on(&Arc::default(), module, func, store)
     }
 
-    /// Plans `func` of `module`, whose weights `store` gives, on `host`.
+    /// Plans `func` of `module` with weights from `store`, within the limits of `host`.
     ///
     /// # Errors
     /// The weights take more memory than is left on the host, or the function more steps than it allows; and what cannot be
@@ -369,7 +369,7 @@ impl Planner<'_> {
             held: Vec::new(),
             _memory: self.memory,
         };
-        // What is too large whatever it is given need not read its weights.
+        // Refuse before reading weights if no input can fit.
         let fixed: Option<Vec<Type>> =
             plan.params().map(|(_, ty)| ty.num_bytes().is_some().then(|| ty.clone())).collect();
         if let Some(fixed) = fixed.filter(|fixed| fixed.iter().all(|ty| ty.elem != ElemType::Any)) {

@@ -1,4 +1,4 @@
-//! What is known of a model without running it is what its ops that run have.
+//! Types and costs found without unrolling match those of the unrolled program.
 
 use netc_ir::{Builder, Func, MAIN, Module, Op, OpKind, SourceOp, Type, ValueId};
 use netc_pass::{Dialects, LowerError, Meaning, OpContext, Purpose};
@@ -7,9 +7,9 @@ use netc_passes::lower;
 
 use super::{Wrong, require};
 
-/// The types of the results of every layer are those of the ops that run, and so are the costs of `@main`. Returns how
-/// many layers were lowered with fewer ops for their types.
-pub fn looks_are_what_runs(module: &Module, dialects: &Dialects) -> Result<usize, Wrong> {
+/// Checks that every layer's result types, and the costs of `@main`, equal those of the program that runs. Returns how
+/// many layers needed fewer ops for their types.
+pub fn types_and_costs_match_the_unrolled_program(module: &Module, dialects: &Dialects) -> Result<usize, Wrong> {
     let mut shorter = 0;
     for func in &module.funcs {
         for (_, op) in func.ops() {

@@ -92,7 +92,7 @@ fn plans_on_one_host_share_weights_and_give_them_back() {
 }
 
 #[test]
-fn weights_with_the_same_bytes_are_one_whatever_their_names_and_shapes() {
+fn equal_bytes_share_one_weight_under_any_name_and_shape() {
     let text = |name: &str, dims: &str| {
         format!(
             "weight w0 \"{name}\" : f32[{dims}] = [1.0, 2.0, 3.0, 4.0] func @main() -> (%a) {{ %a = weight w0() : f32[{dims}] }}"
