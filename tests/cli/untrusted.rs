@@ -50,8 +50,13 @@ fn a_folder_that_the_user_allows_is_read() {
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(folder.read("y.npy").ends_with(&[2; 32]));
     folder.netc(&["diff", "in/m.nir", "in/m.nir", "--allow-path", "out"]).done();
-    let program = reads("/bin/sh");
-    folder.netc_reading(&program, &["inspect", "-"]).failed(1, &["standard input", "outside of the model's folder"]);
+    let line = "cd in && \"$NETC\" inspect - < m.nir";
+    folder.shell(line).failed(1, &["standard input", "outside of the model's folder"]);
+    folder.write("in/m.nir", reads("../in/own.bin"));
+    folder.shell(line).done();
+    folder.write("beside.bin", [3; 32]);
+    folder.write("in/m.nir", reads("../beside.bin"));
+    folder.shell(line).failed(1, &["standard input", "outside of the model's folder"]);
 }
 
 #[test]

@@ -169,7 +169,7 @@ fn load_input(given: Given<'_>, dialects: &Dialects) -> Result<Model, CliError> 
     if input == "-" {
         let mut program = String::new();
         io::stdin().read_to_string(&mut program).map_err(|e| CliError::because("cannot read standard input", e))?;
-        let folders = Folders::of_model(Path::new("."), given.options.allowed);
+        let folders = Folders::of_model(path, given.options.allowed);
         return program_model(&program, (Path::new(""), &folders), "standard input", "model");
     }
     if !is_program {
