@@ -46,9 +46,9 @@ pub(crate) fn listing(class: &str, config: &Attrs, era: Era, places: &[Name]) ->
     (listed.len() == number).then_some(listed)
 }
 
-/// A weight known only by its number in the list.
+/// A weight known only by its number in the list. Its name has two parts, so that nobody takes it for the layer's own.
 fn by_number(place: &Name) -> Listed {
-    Listed { place: place.clone(), name: format!("variable_{}", &place[LISTED.len()..]), trained: None }
+    Listed { place: place.clone(), name: place.to_string(), trained: None }
 }
 
 /// The places of the weights that a file lists.

@@ -198,6 +198,12 @@ fn weights_of_layers_in_a_custom_layer_are_not_its_own() {
     assert_eq!(of(&declared, Era::Keras3, "mid/kernel"), "vars/0");
     let listed = listing("custom.Twice", &named, Era::Keras3, &places_of("listed/0 listed/1")).unwrap();
     assert_eq!(listed.iter().map(|l| &*l.place).collect::<Vec<_>>(), ["listed/0", "listed/1"]);
+    // As they are after they were written and read again.
+    for listed in listed {
+        for era in [Era::Before3, Era::Keras3] {
+            assert_eq!(of(&named, era, &format!("mid/{}:0", listed.name)), "listed/0");
+        }
+    }
 }
 
 #[test]
