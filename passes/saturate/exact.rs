@@ -16,8 +16,11 @@ use super::extract::{Choice, Problem, Way};
 /// The most ways of a problem that the integer program is asked for.
 pub(super) const MOST_WAYS: usize = 2_000;
 
-/// Branches that are looked at. A number, not a time, so that results repeat.
+/// The most branches that are looked at. A number, not a time, so that results repeat.
 const BRANCHES: u64 = 5_000;
+
+/// Branches times the square of the ways, at most: a linear program takes time that grows so.
+const WORK: u64 = 100_000_000;
 
 /// The ways of a class that may be taken, each with its variable.
 type Ways = Vec<(usize, Variable)>;
@@ -72,7 +75,8 @@ impl Problem {
             }
         }
         let mut options = SolveOptions::default();
-        (options.node_limit, options.warm_start) = (Some(BRANCHES), Some(hint));
+        let branches = (WORK / (ways * ways).max(1) as u64).min(BRANCHES);
+        (options.node_limit, options.warm_start) = (Some(branches), Some(hint));
         let solution = program.solve_with(options).ok()?.into_solution().ok()?;
         let mut choice = vec![0; self.classes.len()];
         for class in needed {
