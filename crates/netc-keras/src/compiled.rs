@@ -102,7 +102,7 @@ pub(crate) fn add_to_object(module: &Module, func: FuncId, object: &mut Attrs) {
 /// Adds the optimizer's variables to the weights of an archive.
 pub(crate) fn add_to_weights(exporter: &mut Exporter<'_>, module: &Module, func: FuncId) {
     let Some((layer, _)) = declaration_for(module, func, COMPILE_CONFIG) else { return };
-    exporter.weights.at(&join(GROUP, "vars")).set_text("name", &layer.name);
+    exporter.weights.at(&join(GROUP, "vars")).set_name(&layer.name);
     layer.weights.iter().for_each(|(place, id)| exporter.weights.add_weight(&join(GROUP, place), *id));
 }
 

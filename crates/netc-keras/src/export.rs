@@ -111,7 +111,7 @@ impl<'m> Exporter<'m> {
         let func = &self.module[id];
         let title = func.attrs.get("name").and_then(Attr::as_str).unwrap_or(&func.name).to_string();
         let (kind, graph, written) = self.model(func, Place { group: String::new(), depth: 0 })?;
-        self.weights.at("vars").set_text("name", &title);
+        self.weights.at("vars").set_name(&title);
         let own = func.attrs.get("object").and_then(Attr::as_map);
         let own = own.map(|own| match self.container {
             Container::Archive => legacy::modern_object(own, self.era),
@@ -228,7 +228,7 @@ impl<'m> Exporter<'m> {
         }
         let path = scope.next_group(&layer.class);
         let group = self.weights.at(&path);
-        group.at("vars").set_text("name", &layer.name);
+        group.at("vars").set_name(&layer.name);
         let config = layer.config.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
         // Older modules are written in the newest format.
         let is_older = self.era == Era::Keras3 && legacy::has_older_groups(&self.module.attrs);

@@ -20,6 +20,9 @@ use crate::h5types::to_hdf5;
 /// Weights of at least this size are streamed. Larger than the buffer of `hdf5-pure`, so each arrives in one piece.
 const STREAMED: u64 = 64 * 1024;
 
+/// The longest names that are written as text of fixed length, in bytes.
+const MAX_FIXED: usize = 1024;
+
 /// What is written: groups with their weights and attributes.
 #[derive(Default)]
 pub(crate) struct Tree {
@@ -45,9 +48,13 @@ impl Tree {
         self.attrs.insert(key.into(), AttrValue::VarLenAsciiString(text.into()));
     }
 
-    /// Gives the group a text, of any length.
-    pub(crate) fn set_text(&mut self, key: &str, text: &str) {
-        self.attrs.insert(key.into(), AttrValue::VarLenString(text.into()));
+    /// Gives the group the name of a layer. Text of variable length takes 4 KB in the file, however short it is.
+    pub(crate) fn set_name(&mut self, name: &str) {
+        let value = match name.len() {
+            1..=MAX_FIXED => AttrValue::String(name.into()),
+            _ => AttrValue::VarLenString(name.into()),
+        };
+        self.attrs.insert("name".into(), value);
     }
 }
 
