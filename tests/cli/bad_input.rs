@@ -105,12 +105,44 @@ fn a_configuration_that_does_not_fit() {
         .with("layer.keras", tiny_with(r#""keras_history": ["conv", 0, 0]"#, r#""keras_history": ["nowhere", 0, 0]"#))
         .with("call.keras", tiny_with(r#""keras_history": ["conv", 0, 0]"#, r#""keras_history": ["conv", 7, 0]"#))
         .with("cycle.keras", tiny_with(r#""keras_history": ["image", 0, 0]"#, r#""keras_history": ["norm", 0, 0]"#))
-        .with("twice.keras", tiny_with(r#""name": "norm", "inbound"#, r#""name": "conv", "inbound"#));
+        .with("twice.keras", tiny_with(r#""name": "norm", "inbound"#, r#""name": "conv", "inbound"#))
+        .with("inputs.keras", tiny_with(r#""input_layers""#, r#""inputs""#))
+        .with("config.keras", tiny_with(r#""class_name": "Conv2D", "config""#, r#""class_name": "Conv2D", "konfig""#));
     check(&folder, "padding.keras", &["layer `conv`", "padding", "3"]);
     check(&folder, "layer.keras", &["`nowhere`"]);
     check(&folder, "call.keras", &["`conv`"]);
     check(&folder, "cycle.keras", &["cycle"]);
     check(&folder, "twice.keras", &["two layers are named `conv`"]);
+    check(&folder, "inputs.keras", &["the model of the class Functional has no `input_layers`"]);
+    check(&folder, "config.keras", &["conv: the layer has no `config`"]);
+}
+
+#[test]
+fn an_operation_that_does_not_say_its_module() {
+    let history = json!({"shape": [null, 4, 4, 3], "dtype": "float32", "keras_history": ["image", 0, 0]});
+    let call = json!({"args": [{"class_name": "__keras_tensor__", "config": history}], "kwargs": {}});
+    let pool =
+        json!({"name": "pool", "pool_size": 2, "strides": 1, "padding": "valid", "data_format": "channels_last"});
+    let model = |pool: Value| {
+        let image = json!({"name": "image", "batch_shape": [null, 4, 4, 3], "dtype": "float32"});
+        let input = json!({"module": "keras.layers", "class_name": "InputLayer", "config": image, "name": "image"});
+        let graph = json!({"name": "m", "layers": [input, pool], "input_layers": ["image", 0, 0], "output_layers": ["pool", 0, 0]});
+        let config = json!({"module": "keras", "class_name": "Functional", "config": graph}).to_string();
+        zip(&[
+            ("config.json", config.as_bytes()),
+            ("metadata.json", br#"{"keras_version": "3.15.1"}"#),
+            ("model.weights.h5", &member(&tiny(), "model.weights.h5")),
+        ])
+    };
+    let mut operation = json!({
+        "module": "keras.src.ops.nn", "class_name": "AveragePool", "config": pool, "registered_name": "AveragePool",
+        "name": "pool", "inbound_nodes": [call]
+    });
+    let folder = Folder::new().with("fine.keras", model(operation.clone()));
+    folder.netc(&["fine.keras", "-o", "back.keras"]).done();
+    operation.as_object_mut().unwrap().remove("module");
+    let folder = folder.with("operation.keras", model(operation));
+    folder.refuses(&["operation.keras", "-o", "back.keras", "--force"], &["pool: the operation has no `module`"]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use crate::Name;
 
@@ -54,6 +55,11 @@ impl Attr {
     /// The items, if this is a list.
     pub fn as_list(&self) -> Option<&[Self]> {
         if let Self::List(items) = self { Some(items) } else { None }
+    }
+
+    /// The text, if this is text, to be shared.
+    pub fn as_name(&self) -> Option<&Name> {
+        if let Self::Str(text) = self { Some(text) } else { None }
     }
 
     /// The text, if this is text.
@@ -130,15 +136,24 @@ impl From<&str> for Attr {
     }
 }
 
+impl From<Name> for Attr {
+    fn from(text: Name) -> Self {
+        Self::Str(text)
+    }
+}
+
 impl From<Attrs> for Attr {
     fn from(map: Attrs) -> Self {
         Self::Map(map)
     }
 }
 
-/// Named attributes, in the order in which they were written.
+/// Named attributes, in the order in which they were written. Clones share them until one is changed.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub struct Attrs(Vec<(Name, Attr)>);
+pub struct Attrs(
+    /// `None` where there are none.
+    Option<Arc<Vec<(Name, Attr)>>>,
+);
 
 impl Attrs {
     /// No attributes.
@@ -148,39 +163,49 @@ impl Attrs {
 
     /// The attribute `key`.
     pub fn get(&self, key: &str) -> Option<&Attr> {
-        self.0.iter().find(|(k, _)| &**k == key).map(|(_, v)| v)
+        self.entries().iter().find(|(k, _)| &**k == key).map(|(_, v)| v)
     }
 
     /// Sets `key`, in place if it exists, else as the last.
-    pub fn set(&mut self, key: impl Into<Name>, value: impl Into<Attr>) {
-        let key = key.into();
-        match self.0.iter_mut().find(|(k, _)| *k == key) {
+    pub fn set(&mut self, key: impl AsRef<str> + Into<Name>, value: impl Into<Attr>) {
+        let entries = self.entries_mut();
+        match entries.iter_mut().find(|(k, _)| **k == *key.as_ref()) {
             Some((_, v)) => *v = value.into(),
-            None => self.0.push((key, value.into())),
+            None => entries.push((key.into(), value.into())),
         }
     }
 
     /// Adds `key` as the last, without looking for an older one.
     pub fn push(&mut self, key: impl Into<Name>, value: impl Into<Attr>) {
-        self.0.push((key.into(), value.into()));
+        self.entries_mut().push((key.into(), value.into()));
     }
 
     /// Removes `key` and returns what it held.
     pub fn remove(&mut self, key: &str) -> Option<Attr> {
-        let at = self.0.iter().position(|(k, _)| &**k == key)?;
-        Some(self.0.remove(at).1)
+        let at = self.iter().position(|(k, _)| &**k == key)?;
+        let entries = self.entries_mut();
+        let value = entries.remove(at).1;
+        if entries.is_empty() {
+            self.0 = None;
+        }
+        Some(value)
     }
 
     /// With `key` set to `value`.
     #[must_use]
-    pub fn with(mut self, key: impl Into<Name>, value: impl Into<Attr>) -> Self {
+    pub fn with(mut self, key: impl AsRef<str> + Into<Name>, value: impl Into<Attr>) -> Self {
         self.set(key, value);
         self
     }
 
     /// The entries in order.
     pub fn iter(&self) -> impl Iterator<Item = &(Name, Attr)> {
-        self.0.iter()
+        self.entries().iter()
+    }
+
+    /// The entries in order, with values that can be changed in place.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&Name, &mut Attr)> {
+        self.0.as_mut().map(Arc::make_mut).into_iter().flatten().map(|(key, value)| (&*key, value))
     }
 
     /// Whether the tree is not too deep to have text, which the verifier requires.
@@ -190,18 +215,27 @@ impl Attrs {
 
     /// The number of entries.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.entries().len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.entries().is_empty()
+    }
+
+    fn entries(&self) -> &[(Name, Attr)] {
+        self.0.as_ref().map_or(&[], |entries| entries)
+    }
+
+    fn entries_mut(&mut self) -> &mut Vec<(Name, Attr)> {
+        Arc::make_mut(self.0.get_or_insert_default())
     }
 }
 
 impl FromIterator<(Name, Attr)> for Attrs {
     fn from_iter<I: IntoIterator<Item = (Name, Attr)>>(iter: I) -> Self {
-        Self(iter.into_iter().collect())
+        let entries: Vec<(Name, Attr)> = iter.into_iter().collect();
+        Self((!entries.is_empty()).then(|| entries.into()))
     }
 }
 
@@ -209,7 +243,7 @@ impl IntoIterator for Attrs {
     type Item = (Name, Attr);
     type IntoIter = std::vec::IntoIter<(Name, Attr)>;
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+        self.0.map(Arc::unwrap_or_clone).unwrap_or_default().into_iter()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Building functions op by op, with the types inferred.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use crate::Name;
 use crate::attr::F64;
@@ -16,7 +16,7 @@ use crate::types::{ElemType, Type};
 pub struct Builder<'m> {
     module: &'m Module,
     func: Func,
-    names: BTreeSet<Name>,
+    names: HashSet<Name>,
     loc: Loc,
 }
 
@@ -25,7 +25,7 @@ type Built = Result<ValueId, InferError>;
 impl<'m> Builder<'m> {
     /// Starts the function `name`; weights are those of `module`.
     pub fn new(module: &'m Module, name: impl Into<Name>) -> Self {
-        Self { module, func: Func::new(name), names: BTreeSet::new(), loc: Loc::Unknown }
+        Self { module, func: Func::new(name), names: HashSet::new(), loc: Loc::Unknown }
     }
 
     /// The location of the ops that follow.

@@ -1,5 +1,8 @@
 //! The call of a layer as `config.json` writes it: a tree of arguments with tensors in it.
 
+use std::mem;
+use std::sync::LazyLock;
+
 use netc_ir::{Attr, Attrs, Dim, ElemType, Name, OpKind, Type};
 
 use crate::error::Problem;
@@ -43,17 +46,23 @@ impl Call {
 
     /// Reads an entry of `inbound_nodes` of a layer of the class `class`. Tensors are numbered as Keras flattens the tree:
     /// keys of maps in alphabetical order.
-    pub(crate) fn read(node: &Attr, class: &str, era: Era, place: &str) -> Result<Self, Problem> {
-        if old_call::is_old(node, era) {
-            return old_call::read(node, class, place);
+    pub(crate) fn read(node: Attr, class: &str, era: Era, place: &str) -> Result<Self, Problem> {
+        if old_call::is_old(&node, era) {
+            return old_call::read(&node, class, place);
         }
         let mut tensors = Vec::new();
-        let mut part = |key| match node.get(key) {
+        let Attr::Map(mut node) = node else { return Err(Self::lacks("args", place)) };
+        let mut part = |key| match node.remove(key) {
             Some(tree) => number(tree, &mut tensors, place),
-            None => Err(Problem::config(place, format!("the call has no `{key}`, expected args and kwargs"))),
+            None => Err(Self::lacks(key, place)),
         };
         let (args, kwargs) = (part("args")?, part("kwargs")?);
+        tensors.shrink_to_fit();
         Ok(Self { attrs: call_attrs(args, kwargs), tensors })
+    }
+
+    fn lacks(key: &str, place: &str) -> Problem {
+        Problem::config(place, format!("the call has no `{key}`, expected args and kwargs"))
     }
 }
 
@@ -63,11 +72,12 @@ pub(crate) fn trains(call: &Attrs) -> bool {
 }
 
 pub(crate) fn call_attrs(args: Attr, kwargs: Attr) -> Attrs {
-    Attrs::new().with("args", args).with("kwargs", kwargs)
+    static KEYS: LazyLock<[Name; 2]> = LazyLock::new(|| ["args".into(), "kwargs".into()]);
+    KEYS.iter().cloned().zip([args, kwargs]).collect()
 }
 
 /// The tree with each tensor of a call replaced by its number.
-fn number(tree: &Attr, tensors: &mut Vec<TensorRef>, place: &str) -> Result<Attr, Problem> {
+fn number(tree: Attr, tensors: &mut Vec<TensorRef>, place: &str) -> Result<Attr, Problem> {
     let is_tensor = |a: &Attr| a.get("class_name").and_then(Attr::as_str) == Some("__keras_tensor__");
     number_leaves(tree, tensors, &mut |leaf| {
         if !is_tensor(leaf) {
@@ -81,32 +91,28 @@ fn number(tree: &Attr, tensors: &mut Vec<TensorRef>, place: &str) -> Result<Attr
 /// Walks the tree as Keras flattens it, keys of maps in alphabetical order, and replaces what `leaf` reads as a tensor
 /// by its number. The order of keys in the result is that of the tree.
 pub(crate) fn number_leaves(
-    tree: &Attr,
+    mut tree: Attr,
     tensors: &mut Vec<TensorRef>,
     leaf: &mut impl FnMut(&Attr) -> Result<Option<TensorRef>, Problem>,
 ) -> Result<Attr, Problem> {
-    if let Some(tensor) = leaf(tree)? {
+    if let Some(tensor) = leaf(&tree)? {
         tensors.push(tensor);
         return Ok(Attr::Operand((tensors.len() - 1) as u32));
     }
-    match tree {
+    let mut in_place = |value: &mut Attr| {
+        *value = number_leaves(mem::replace(value, Attr::Null), tensors, leaf)?;
+        Ok::<_, Problem>(())
+    };
+    match &mut tree {
         Attr::Map(map) => {
-            let mut entries: Vec<(usize, &(Name, Attr))> = map.iter().enumerate().collect();
-            entries.sort_by_key(|(_, (key, _))| key);
-            let mut numbered = Vec::new();
-            for (at, (key, value)) in entries {
-                numbered.push((at, key.clone(), number_leaves(value, tensors, leaf)?));
-            }
-            numbered.sort_by_key(|(at, ..)| *at);
-            Ok(Attr::Map(numbered.into_iter().map(|(_, key, value)| (key, value)).collect()))
+            let mut entries: Vec<(&Name, &mut Attr)> = map.iter_mut().collect();
+            entries.sort_by_key(|(key, _)| *key);
+            entries.into_iter().try_for_each(|(_, value)| in_place(value))?;
         }
-        Attr::List(items) => {
-            Ok(Attr::List(items.iter().map(|i| number_leaves(i, tensors, leaf)).collect::<Result<_, _>>()?))
-        }
-        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => {
-            Ok(tree.clone())
-        }
+        Attr::List(items) => items.iter_mut().try_for_each(in_place)?,
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => {}
     }
+    Ok(tree)
 }
 
 /// A tensor in the arguments of a call, as Keras 3 writes it.
@@ -129,7 +135,8 @@ fn keras_tensor(config: &Attr) -> Option<TensorRef> {
 pub(crate) fn history(items: &[Attr]) -> Option<TensorRef> {
     let [layer, node, tensor, ..] = items else { return None };
     let index = |a: &Attr| a.as_int().and_then(|i| usize::try_from(i).ok());
-    Some(TensorRef { layer: layer.as_str()?.into(), node: index(node)?, tensor: index(tensor)?, recorded: None })
+    let Attr::Str(layer) = layer else { return None };
+    Some(TensorRef { layer: layer.clone(), node: index(node)?, tensor: index(tensor)?, recorded: None })
 }
 
 /// Extents as Keras writes them: numbers, or null where open.
@@ -146,7 +153,7 @@ pub(crate) fn extents(shape: &[Attr]) -> Option<Vec<Option<u64>>> {
 /// and the structure with `$i` at its leaves.
 pub(crate) fn structure(tree: &Attr, place: &str) -> Result<(Attr, Vec<TensorRef>), Problem> {
     let mut tensors = Vec::new();
-    let numbered = number_leaves(tree, &mut tensors, &mut |leaf| match leaf {
+    let numbered = number_leaves(tree.clone(), &mut tensors, &mut |leaf| match leaf {
         Attr::List(items) => Ok(history(items).filter(|_| items.len() == 3)),
         Attr::Map(_) => Ok(None),
         Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => {

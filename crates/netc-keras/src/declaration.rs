@@ -31,8 +31,8 @@ pub(crate) fn input_declaration(name: &str, batch_shape: Attr, dtype: &str, like
 }
 
 /// The name of the layer that the object declares.
-pub(crate) fn layer_name(object: &Attrs) -> Option<&str> {
-    object.get("name").or_else(|| object.get("config")?.get("name")).and_then(Attr::as_str)
+pub(crate) fn layer_name(object: &Attrs) -> Option<&Name> {
+    object.get("name").or_else(|| object.get("config")?.get("name")).and_then(Attr::as_name)
 }
 
 /// A model's object without its graph, which the function holds.

@@ -1,20 +1,23 @@
 //! From the layers of one model, with their calls, to a function.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, hash_map};
+mod calls;
+
+use std::collections::{BTreeSet, HashSet};
+use std::mem;
 
 use netc_ir::{
-    Attr, Attrs, Builder, CallOp, Dim, ElemType, FileId, Func, FuncId, LayerId, Loc, Module, Name, OpKind, SourceOp,
+    Attr, Attrs, Builder, CallOp, ElemType, FileId, Func, FuncId, LayerId, Loc, Module, Name, OpId, OpKind, SourceOp,
     Type, UniqueNames, ValueId, call_types,
 };
 use netc_pass::{Dialects, LowerError};
 
-use crate::call::{Call, Recorded, Symbols, TensorRef, extents, records_otherwise};
+use crate::call::{Call, Symbols, TensorRef, records_otherwise};
 use crate::error::Problem;
 use crate::legacy::Era;
 use crate::model_masks::without_attached;
 use crate::names::dtype_name;
 use crate::write::is_architecture;
+use calls::{Calls, Links, Node, Tensor};
 
 /// One entry of a model's `layers`, with its declaration made.
 pub(crate) struct Entry {
@@ -32,9 +35,6 @@ pub(crate) enum EntryKind {
     /// A model inside the model.
     Nested(FuncId),
 }
-
-/// Call `.1` of entry `.0`.
-type NodeKey = (usize, usize);
 
 /// The layers of one model with their calls.
 pub(crate) struct Graph {
@@ -54,85 +54,37 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) notes: &'a mut Vec<String>,
 }
 
-/// What the calls of a graph refer to.
-#[derive(Default)]
-struct Links {
-    /// The type that some reader records for a tensor. Shapes alone are those that a reader was built for.
-    recorded: HashMap<(NodeKey, usize), Recorded>,
-    /// Tensors whose readers were built for different ranks.
-    contradicted: BTreeSet<(NodeKey, usize)>,
-    /// How many tensors of a call are referred to.
-    arity: HashMap<NodeKey, usize>,
-}
-
-impl Links {
-    /// Takes note of what a reader records. The type in a call is certain; a shape that a reader was built for is not, and
-    /// counts where all readers say the same.
-    fn record(&mut self, tensor: (NodeKey, usize), new: Recorded) {
-        if new.0 == ElemType::Any && self.contradicted.contains(&tensor) {
-            return;
-        }
-        match self.recorded.entry(tensor) {
-            hash_map::Entry::Vacant(vacant) => {
-                vacant.insert(new);
-            }
-            hash_map::Entry::Occupied(mut known) => {
-                let (elem, extents) = known.get();
-                if new.0 != ElemType::Any {
-                    known.insert(new);
-                } else if *elem == ElemType::Any && *extents != new.1 {
-                    let same_rank = extents.len() == new.1.len();
-                    let agreed = extents.iter().zip(&new.1).map(|(a, b)| a.filter(|_| a == b)).collect();
-                    if same_rank {
-                        known.insert((ElemType::Any, agreed));
-                    } else {
-                        known.remove();
-                        self.contradicted.insert(tensor);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// The shape of the tensor that a model declares as its input `i`; Keras casts what it is given.
-fn declared_input(func: &Func, i: usize) -> Option<Recorded> {
-    let dims = func[func.params.get(i)?.value].ty.dims.as_ref()?;
-    let mut extents: Vec<Option<u64>> = dims.iter().map(Dim::known).collect();
-    if let Some(batch) = extents.first_mut() {
-        *batch = None;
-    }
-    Some((ElemType::Any, extents))
-}
-
-/// The shape that a layer was built for, with the batch left open: what was there then need not be what comes.
-fn built_shape(object: &Attrs) -> Option<Vec<Option<u64>>> {
-    let mut shape = extents(object.get("build_config")?.get("input_shape")?.as_list()?)?;
-    if let Some(batch) = shape.first_mut() {
-        *batch = None;
-    }
-    Some(shape)
-}
-
 impl Graph {
     /// The function `name` that takes `inputs` and returns `outputs`.
     pub(crate) fn translate(
-        &self,
+        mut self,
         surroundings: Surroundings<'_>,
         name: &str,
         inputs: &[TensorRef],
         outputs: &[TensorRef],
     ) -> Result<Func, Problem> {
-        let index = self.entries.iter().enumerate().map(|(i, e)| (&*e.name, i)).collect();
-        let resolver = Resolver { graph: self, index };
-        let outputs = outputs.iter().map(|o| resolver.output(surroundings.module, o)).collect::<Result<Vec<_>, _>>()?;
-        let links = resolver.links(surroundings.module, &outputs)?;
-        let order = resolver.order()?;
-        let builder = Builder::new(surroundings.module, name);
-        let mut t = Translation { resolver, links, surroundings, builder, values: HashMap::new() };
+        // In the order of the calls' numbers.
+        let mut attrs = Vec::new();
+        for entry in &mut self.entries {
+            match entry.kind {
+                EntryKind::Input(_) => attrs.push(Attrs::new()),
+                EntryKind::Layer | EntryKind::Nested(_) => {
+                    attrs.extend(entry.calls.iter_mut().map(|call| mem::take(&mut call.attrs)));
+                }
+            }
+        }
+        let calls = Calls::of(&self)?;
+        let module = surroundings.module;
+        let output = |o: &TensorRef| calls.output(module, o);
+        let returned = outputs.iter().map(output).collect::<Result<Vec<_>, _>>()?;
+        let recorded = outputs.iter().map(|output| output.recorded.as_ref());
+        let links = Links::of(&calls, module, &returned.iter().copied().zip(recorded).collect::<Vec<_>>())?;
+        let order = calls.order()?;
+        let made = vec![None; calls.len()];
+        let mut t = Translation { calls, links, surroundings, builder: Builder::new(module, name), attrs, made };
         t.params(inputs)?;
         order.into_iter().try_for_each(|node| t.call(node))?;
-        t.finish(&outputs)
+        t.finish(&returned.into_iter().zip(outputs).collect::<Vec<_>>())
     }
 }
 
@@ -169,176 +121,67 @@ pub(crate) fn count_from_zero(module: &Module, entries: &mut [Entry]) -> Result<
     Ok(())
 }
 
-struct Resolver<'g> {
-    graph: &'g Graph,
-    index: HashMap<&'g str, usize>,
-}
-
-impl Resolver<'_> {
-    fn resolve(&self, tensor: &TensorRef) -> Result<NodeKey, Problem> {
-        let entry = self.index.get(&*tensor.layer).copied().ok_or_else(|| self.dangling(tensor))?;
-        let calls = match self.graph.entries[entry].kind {
-            EntryKind::Input(_) => 1,
-            EntryKind::Layer | EntryKind::Nested(_) => self.graph.entries[entry].calls.len(),
-        };
-        if tensor.node < calls && tensor.tensor < MAX_RESULTS {
-            Ok((entry, tensor.node))
-        } else {
-            Err(self.dangling(tensor))
-        }
-    }
-
-    fn dangling(&self, tensor: &TensorRef) -> Problem {
-        let place = if self.graph.path.is_empty() { "the graph" } else { &self.graph.path };
-        let TensorRef { layer, node, tensor, .. } = tensor;
-        Problem::config(
-            place,
-            format!("refers to output {tensor} of call {node} of layer `{layer}`, which does not exist"),
-        )
-    }
-
-    /// An output with its call counted from 0.
-    fn output(&self, module: &Module, output: &TensorRef) -> Result<TensorRef, Problem> {
-        let mut output = output.clone();
-        let entry = self.index.get(&*output.layer).map(|i| &self.graph.entries[*i]);
-        if entry.is_some_and(|e| counts_from_one(module, e)) {
-            output.node = output.node.checked_sub(1).ok_or_else(|| self.dangling(&output))?;
-        }
-        Ok(output)
-    }
-
-    fn links(&self, module: &Module, outputs: &[TensorRef]) -> Result<Links, Problem> {
-        let mut links = Links::default();
-        let mut add = |tensor: &TensorRef, recorded: Option<Recorded>| {
-            let key = self.resolve(tensor)?;
-            let arity = links.arity.entry(key).or_insert(0);
-            *arity = (*arity).max(tensor.tensor + 1);
-            if let Some(recorded) = recorded {
-                links.record((key, tensor.tensor), recorded);
-            }
-            Ok::<_, Problem>(())
-        };
-        for entry in &self.graph.entries {
-            for (number, call) in entry.calls.iter().enumerate() {
-                for (i, tensor) in call.tensors.iter().enumerate() {
-                    let recorded = tensor.recorded.clone().or_else(|| match entry.kind {
-                        EntryKind::Nested(func) => declared_input(&module[func], i),
-                        EntryKind::Layer if number == 0 && call.tensors.len() == 1 => {
-                            built_shape(&module[entry.layer].config).map(|extents| (ElemType::Any, extents))
-                        }
-                        EntryKind::Layer | EntryKind::Input(_) => None,
-                    });
-                    add(tensor, recorded)?;
-                }
-            }
-        }
-        outputs.iter().try_for_each(|output| add(output, output.recorded.clone()))?;
-        Ok(links)
-    }
-
-    /// The calls in an order in which each reads only results of earlier ones, as near to the file's as that allows.
-    fn order(&self) -> Result<Vec<NodeKey>, Problem> {
-        let mut waiting: BTreeMap<NodeKey, usize> = BTreeMap::new();
-        let mut readers: HashMap<NodeKey, Vec<NodeKey>> = HashMap::new();
-        let mut ready = BinaryHeap::new();
-        for (i, entry) in self.graph.entries.iter().enumerate() {
-            for (k, call) in entry.calls.iter().enumerate() {
-                let mut sources = self.sources(call)?;
-                // Calls of a layer are counted in the file's order, in which Keras made them.
-                if let Some(last) = k.checked_sub(1).filter(|last| !sources.contains(&(i, *last))) {
-                    sources.push((i, last));
-                }
-                for source in &sources {
-                    readers.entry(*source).or_default().push((i, k));
-                }
-                if sources.is_empty() {
-                    ready.push(Reverse((i, k)));
-                }
-                waiting.insert((i, k), sources.len());
-            }
-        }
-        let mut order = Vec::new();
-        while let Some(Reverse(node)) = ready.pop() {
-            order.push(node);
-            for reader in readers.get(&node).into_iter().flatten() {
-                if let Some(n) = waiting.get_mut(reader) {
-                    *n -= 1;
-                    if *n == 0 {
-                        ready.push(Reverse(*reader));
-                    }
-                }
-            }
-        }
-        match waiting.iter().find(|(_, n)| **n > 0) {
-            Some(((entry, _), _)) => {
-                let path = join(&self.graph.path, &self.graph.entries[*entry].name);
-                Err(Problem::config(path, "the layer depends on its own result: the graph has a cycle"))
-            }
-            None => Ok(order),
-        }
-    }
-
-    /// The calls that a call must wait for, each once.
-    fn sources(&self, call: &Call) -> Result<Vec<NodeKey>, Problem> {
-        let mut sources = call.tensors.iter().map(|t| self.resolve(t)).collect::<Result<Vec<_>, _>>()?;
-        sources.retain(|s| !matches!(self.graph.entries[s.0].kind, EntryKind::Input(_)));
-        sources.sort_unstable();
-        sources.dedup();
-        Ok(sources)
-    }
-}
-
-/// More results than any layer has; bounds what a hostile index makes netc allocate.
-const MAX_RESULTS: usize = 1 << 10;
-
 /// A function on its way.
 struct Translation<'g, 'm> {
-    resolver: Resolver<'g>,
+    calls: Calls<'g>,
     links: Links,
     surroundings: Surroundings<'m>,
     builder: Builder<'m>,
-    values: HashMap<(NodeKey, usize), ValueId>,
+    /// The attributes of calls that are not translated yet.
+    attrs: Vec<Attrs>,
+    /// What calls have become.
+    made: Vec<Option<Made>>,
+}
+
+#[derive(Clone, Copy)]
+enum Made {
+    Param(ValueId),
+    Op(OpId),
 }
 
 impl Translation<'_, '_> {
-    fn entry(&self, key: NodeKey) -> &Entry {
-        &self.resolver.graph.entries[key.0]
-    }
-
     /// The declared inputs, then input layers that the signature leaves out: something may read them.
     fn params(&mut self, inputs: &[TensorRef]) -> Result<(), Problem> {
-        let mut keys = inputs.iter().map(|t| self.resolver.resolve(t)).collect::<Result<Vec<_>, _>>()?;
-        for (i, entry) in self.resolver.graph.entries.iter().enumerate() {
-            if matches!(entry.kind, EntryKind::Input(_)) && !keys.contains(&(i, 0)) {
-                keys.push((i, 0));
-            }
+        let mut nodes = Vec::new();
+        for input in inputs {
+            nodes.push(self.calls.resolve(input)?.0);
         }
-        for key in keys {
-            let graph = self.resolver.graph;
-            let entry = &graph.entries[key.0];
+        let declared: HashSet<Node> = nodes.iter().copied().collect();
+        nodes.extend(self.calls.inputs().filter(|node| !declared.contains(node)));
+        for node in nodes {
+            let entry = self.calls.entry(node);
             let EntryKind::Input(ty) = &entry.kind else {
-                let path = join(&graph.path, &entry.name);
-                return Err(Problem::config(path, "is an input of the model, expected an InputLayer"));
+                return Err(Problem::config(&*self.path(entry), "is an input of the model, expected an InputLayer"));
             };
             let value = self.builder.param(entry.name.clone(), ty.clone(), Some(entry.layer));
-            if self.values.insert((key, 0), value).is_some() {
-                return Err(Problem::config(join(&graph.path, &entry.name), "stands twice among the inputs"));
+            if self.made[node].replace(Made::Param(value)).is_some() {
+                return Err(Problem::config(&*self.path(entry), "stands twice among the inputs"));
             }
         }
         Ok(())
     }
 
-    fn value(&self, tensor: &TensorRef) -> Result<ValueId, Problem> {
-        let key = self.resolver.resolve(tensor)?;
-        self.values.get(&(key, tensor.tensor)).copied().ok_or_else(|| self.resolver.dangling(tensor))
+    fn path(&self, entry: &Entry) -> Name {
+        let outer = &self.calls.graph().path;
+        if outer.is_empty() { entry.name.clone() } else { join(outer, &entry.name).into() }
     }
 
-    fn call(&mut self, key: NodeKey) -> Result<(), Problem> {
-        let graph = self.resolver.graph;
-        let (entry, call) = (&graph.entries[key.0], &graph.entries[key.0].calls[key.1]);
-        let mut operands = call.tensors.iter().map(|t| self.value(t)).collect::<Result<Vec<_>, _>>()?;
-        let path: Name = join(&graph.path, &entry.name).into();
-        let mut kind = self.kind(entry, call);
+    fn value(&self, (node, i): Tensor, tensor: &TensorRef) -> Result<ValueId, Problem> {
+        let value = match self.made[node] {
+            Some(Made::Param(value)) => Some(value).filter(|_| i == 0),
+            Some(Made::Op(op)) => self.builder.results(op).get(i).copied(),
+            None => None,
+        };
+        value.ok_or_else(|| self.calls.dangling(tensor))
+    }
+
+    fn call(&mut self, node: Node) -> Result<(), Problem> {
+        let (entry, Some(call)) = (self.calls.entry(node), self.calls.call(node)) else { return Ok(()) };
+        let read = self.calls.operands(node).iter().zip(&call.tensors);
+        let mut operands = read.map(|(tensor, r)| self.value(*tensor, r)).collect::<Result<Vec<_>, _>>()?;
+        let path = self.path(entry);
+        let attrs = mem::take(&mut self.attrs[node]);
+        let mut kind = self.kind(entry, attrs);
         if let OpKind::Call(model) = &mut kind {
             let (module, func) = (self.surroundings.module, self.builder.func());
             if let Some((attrs, kept)) = without_attached(module, func, &model.attrs, &operands) {
@@ -346,20 +189,18 @@ impl Translation<'_, '_> {
                 model.attrs = attrs;
             }
         }
-        let types = self.types(key, &kind, &operands, &path)?;
-        let stem = if key.1 == 0 { entry.name.to_string() } else { format!("{}.{}", entry.name, key.1) };
-        let name = |i: usize| if i == 0 { stem.as_str().into() } else { format!("{stem}.out{i}").into() };
+        let types = self.types(node, &kind, &operands, &path)?;
+        let number = self.calls.number(node);
+        let stem = if number == 0 { entry.name.clone() } else { format!("{}.{number}", entry.name).into() };
+        let name = |i: usize| if i == 0 { stem.clone() } else { format!("{stem}.out{i}").into() };
         let results = types.into_iter().enumerate().map(|(i, ty)| (ty, Some(name(i))));
-        self.builder.at(Loc::Call { file: Some(self.surroundings.file), path, call: key.1 as u32 });
-        let op = self.builder.op(kind, &operands, results);
-        for (i, value) in self.builder.results(op).iter().enumerate() {
-            self.values.insert((key, i), *value);
-        }
+        self.builder.at(Loc::Call { file: Some(self.surroundings.file), path, call: number as u32 });
+        self.made[node] = Some(Made::Op(self.builder.op(kind, &operands, results)));
         Ok(())
     }
 
-    fn kind(&self, entry: &Entry, call: &Call) -> OpKind {
-        let (layer, attrs) = (Some(entry.layer), call.attrs.clone());
+    fn kind(&self, entry: &Entry, attrs: Attrs) -> OpKind {
+        let layer = Some(entry.layer);
         match entry.kind {
             EntryKind::Nested(callee) => OpKind::Call(Box::new(CallOp { callee, layer, attrs })),
             EntryKind::Input(_) | EntryKind::Layer => {
@@ -370,8 +211,8 @@ impl Translation<'_, '_> {
     }
 
     /// The types of a call's results: what the layer's lowering yields, else what readers record, else unknown.
-    fn types(&mut self, key: NodeKey, kind: &OpKind, operands: &[ValueId], path: &Name) -> Result<Vec<Type>, Problem> {
-        let used = self.links.arity.get(&key).copied().unwrap_or(1);
+    fn types(&mut self, node: Node, kind: &OpKind, operands: &[ValueId], path: &Name) -> Result<Vec<Type>, Problem> {
+        let used = self.links.arity(node).max(1);
         let mut types = self.defined_types(kind, operands, path)?;
         let (defined, era) = (types.len(), Era::of(&self.surroundings.module.attrs));
         if defined > 0 && used > defined {
@@ -379,7 +220,7 @@ impl Translation<'_, '_> {
         }
         types.resize(defined.max(used), Type::unranked(ElemType::Any));
         for (i, ty) in types.iter_mut().enumerate() {
-            let Some((elem, extents)) = self.links.recorded.get(&(key, i)) else { continue };
+            let Some((elem, extents)) = self.links.recorded((node, i)) else { continue };
             let recorded = self.surroundings.symbols.ty(*elem, extents);
             let own = kind.name().starts_with("keras.") && ty.dims.is_some() && ty.elem == recorded.elem;
             if era == Era::Keras3 && records_otherwise(kind, operands.first().map(|x| self.builder.ty(*x))) {
@@ -467,13 +308,12 @@ impl Translation<'_, '_> {
         Problem::Unfit { layer, read: read.join(", "), found, source: source.into() }
     }
 
-    fn finish(self, outputs: &[TensorRef]) -> Result<Func, Problem> {
+    fn finish(self, outputs: &[(Tensor, &TensorRef)]) -> Result<Func, Problem> {
         let mut names = UniqueNames::default();
         let mut named: Vec<(Name, ValueId)> = Vec::new();
-        for tensor in outputs {
-            let value = self.value(tensor)?;
-            let name = names.take(&self.entry(self.resolver.resolve(tensor)?).name);
-            named.push((name, value));
+        for (tensor, reference) in outputs {
+            let value = self.value(*tensor, reference)?;
+            named.push((names.take(&self.calls.entry(tensor.0).name), value));
         }
         if named.is_empty() {
             return Err(Problem::config("output_layers", "the model has no outputs"));

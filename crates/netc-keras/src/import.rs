@@ -16,8 +16,8 @@ use crate::declaration::{input_declaration, layer_name, require_printable, strip
 use crate::error::Problem;
 use crate::graph::{Entry, EntryKind, Graph, Surroundings, count_from_zero, counts_from_one, join};
 use crate::json::MAX_NESTING;
-use crate::legacy::{Era, is_model, tensorflow};
-use crate::names::{GroupNames, dialect_class, elem_type, is_layer_class, snake_case};
+use crate::legacy::{Era, is_legacy, is_model, tensorflow};
+use crate::names::{GroupNames, dialect_class, elem_type, is_layer_class, is_of_name};
 use crate::read::Imported;
 use crate::weights::{Claim, Listed, WeightTable, Weights};
 use crate::write;
@@ -111,6 +111,10 @@ impl<'a> Importer<'a> {
         if !matches!(class, "Functional" | "Sequential" | "Model") {
             self.notes
                 .push(format!("`{class}` is a class of the user: what its own `call` does besides is not in the file"));
+        }
+        if matches!(class, "Functional" | "Model") && config.get("input_layers").is_none() {
+            let note = format!("the model of the class {class} has no `input_layers`, expected those of its graph");
+            return Err(Problem::config("config.json", note));
         }
         let mut shell = strip_graph(&object);
         shell.remove(COMPILE_CONFIG);
@@ -264,7 +268,7 @@ impl<'a> Importer<'a> {
             Some(0) => return Ok(None),
             Some(at) => {
                 let note = "is an input layer, which only the first layer of a Sequential model can be";
-                let name = layer_name(objects[at]).unwrap_or_default();
+                let name = layer_name(objects[at]).map_or("", |name| name);
                 return Err(Problem::config(join(&place.path, name), note));
             }
         }
@@ -280,7 +284,7 @@ impl<'a> Importer<'a> {
             let at = if place.path.is_empty() { "the Sequential model" } else { &place.path };
             return Err(Problem::config(at, "it has no input shape: build it, or give it an Input, before saving"));
         };
-        let taken = objects.iter().filter_map(|object| layer_name(object)).map(Name::from);
+        let taken = objects.iter().filter_map(|object| layer_name(object).cloned());
         let name = UniqueNames::without(taken).take("input");
         let batch_shape = Attr::List(shape.iter().map(|d| d.map_or(Attr::Null, |n| Attr::Int(n.into()))).collect());
         let input = input_declaration(&name, batch_shape, "float32", None, self.era());
@@ -292,7 +296,7 @@ impl<'a> Importer<'a> {
     fn entries(&mut self, layers: Vec<Attr>, place: &Place, functional: bool) -> Result<Vec<Entry>, Problem> {
         let mut groups = GroupNames::default();
         let mut names = HashSet::new();
-        let mut entries = Vec::new();
+        let mut entries = Vec::with_capacity(layers.len());
         for (i, object) in layers.into_iter().enumerate() {
             let at = || {
                 format!(
@@ -301,9 +305,9 @@ impl<'a> Importer<'a> {
                 )
             };
             let Attr::Map(object) = object else { return Err(Problem::config(at(), "expected an object")) };
-            let name: Name = layer_name(&object).ok_or_else(|| Problem::config(at(), "the layer has no name"))?.into();
+            let name = layer_name(&object).ok_or_else(|| Problem::config(at(), "the layer has no name"))?.clone();
             let class = object.get("class_name").and_then(Attr::as_str).unwrap_or_default();
-            if snake_case(class).is_empty() {
+            if !class.contains(is_of_name) {
                 return Err(Problem::config(at(), format!("the layer `{name}` has no class_name")));
             }
             if !names.insert(name.clone()) {
@@ -324,6 +328,10 @@ impl<'a> Importer<'a> {
     ) -> Result<Entry, Problem> {
         let class = dialect_class(&object, self.era());
         let path = join(&place.path, &name);
+        let is_of_archive = self.module.attrs.get("format").and_then(Attr::as_str) == Some("keras");
+        if is_of_archive && !is_layer_class(&class) && is_legacy(&object) {
+            return Err(Problem::config(path, "the operation has no `module`, expected the one that it is of"));
+        }
         let is_input = &*class == "keras.InputLayer";
         let counted = is_layer_class(&class) && (functional || !is_input);
         let folder = counted.then(|| {
@@ -335,7 +343,14 @@ impl<'a> Importer<'a> {
         });
         let group = folder.as_ref().map(|folder| self.group(folder, place, &name)).transpose()?;
         let nodes = object.remove("inbound_nodes");
-        let is_nested = object.get("config").and_then(Attr::as_map).is_some_and(|c| is_model(&class, c));
+        let is_nested = match object.get("config") {
+            Some(Attr::Map(config)) => is_model(&class, config),
+            _ => return Err(Problem::config(path, "the layer has no `config`, expected an object")),
+        };
+        if &*class == "keras.Functional" && !is_nested {
+            let note = "the model has no graph, expected `layers`, `input_layers` and `output_layers`";
+            return Err(Problem::config(path, note));
+        }
         let (mut declared, nested) = match is_nested {
             true => (strip_graph(&object), map_at(&mut object, "config")),
             false => (object, None),
@@ -346,7 +361,7 @@ impl<'a> Importer<'a> {
         }
         if functional {
             // Files are written with it, and some of before Keras 3 may say it in the configuration alone.
-            declared.set("name", &*name);
+            declared.set("name", name.clone());
         }
         require_printable(&declared, &path)?;
         if nested.is_none() {
@@ -369,9 +384,11 @@ impl<'a> Importer<'a> {
         };
         let assets = folder.as_ref().map(|folder| self.assets.claim(folder, is_nested)).unwrap_or_default();
         let assets = self.declare_weights(assets, &join(&path, "assets"), &[self.file])?;
-        let calls = nodes.as_ref().and_then(Attr::as_list).unwrap_or_default();
+        let calls = if let Some(Attr::List(calls)) = nodes { calls } else { Vec::new() };
         let read = |call| Call::read(call, &class, self.era(), &path);
-        let calls: Vec<Call> = if is_input { Vec::new() } else { calls.iter().map(read).collect::<Result<_, _>>()? };
+        let mut calls =
+            if is_input { Vec::new() } else { calls.into_iter().map(read).collect::<Result<Vec<_>, _>>()? };
+        calls.shrink_to_fit();
         calls.iter().try_for_each(|call| require_printable(&call.attrs, &path))?;
         if is_nested && self.era() == Era::Before3 && calls.iter().any(|call| trains(&call.attrs)) {
             self.notes.push(format!("`{path}` is called with training = true, which is not followed into it"));

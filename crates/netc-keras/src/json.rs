@@ -5,15 +5,18 @@
 //! recurse, so text may nest as deep as models do, and it charges what it makes to a budget, because text of one
 //! byte per value takes many times its length as attributes.
 
+mod print;
+
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::fmt::Write;
 use std::mem::size_of;
 use std::sync::LazyLock;
 
+use foldhash::fast::RandomState;
 use netc_ir::{Attr, Attrs, Budget, Exceeded, F64, Name, Resource};
-use serde_json::Value;
 use thiserror::Error;
+
+pub(crate) use print::{print, print_ascii};
 
 /// Models in models that are read and written. More would overflow the stack of a thread somewhere.
 pub(crate) const MAX_NESTING: usize = 256;
@@ -26,6 +29,15 @@ const SHALLOW: usize = 100;
 
 /// Bytes of a shared text beyond its characters: two counters and the allocator's own.
 const NAME_OVERHEAD: usize = 32;
+
+/// The longest text that is shared, in bytes.
+const SHORT: usize = 64;
+
+/// The most entries of a map that is shared.
+const FEW: usize = 4;
+
+/// The most items that room for lists and maps that grow has.
+const SMALL: usize = 64;
 
 /// Why a text is no JSON that is read.
 #[derive(Debug, Error)]
@@ -53,7 +65,16 @@ pub enum JsonError {
 
 /// Reads JSON text. What it holds is charged to `budget`.
 pub(crate) fn parse(text: &str, budget: &Budget) -> Result<Attr, JsonError> {
-    Reader { text, at: 0, budget, keys: HashSet::new() }.document()
+    Reader {
+        text,
+        at: 0,
+        budget,
+        texts: HashSet::default(),
+        maps: HashSet::default(),
+        spare_lists: Vec::new(),
+        spare_maps: Vec::new(),
+    }
+    .document()
 }
 
 /// What a text of a test holds.
@@ -87,8 +108,14 @@ struct Reader<'t> {
     /// The place of the next byte.
     at: usize,
     budget: &'t Budget,
-    /// Shares the text of keys: a configuration has thousands of entries under a few dozen keys.
-    keys: HashSet<Name>,
+    /// Shares short texts: a configuration has thousands of entries under a few dozen keys, and says a layer's name several
+    /// times.
+    texts: HashSet<Name, RandomState>,
+    /// Shares small maps without lists: nearly all layers have the same type policy, and a few initializers.
+    maps: HashSet<Attrs, RandomState>,
+    /// Room for lists and maps that grow: what they come to hold is moved to room of its size.
+    spare_lists: Vec<Vec<Attr>>,
+    spare_maps: Vec<Vec<(Name, Attr)>>,
 }
 
 impl<'t> Reader<'t> {
@@ -101,7 +128,7 @@ impl<'t> Reader<'t> {
                 Some(b'[') => {
                     self.at += 1;
                     if self.peek() != Some(b']') {
-                        open.push(Open::List(Vec::new()));
+                        open.push(Open::List(self.spare_lists.pop().unwrap_or_default()));
                         continue;
                     }
                     self.at += 1;
@@ -110,7 +137,8 @@ impl<'t> Reader<'t> {
                 Some(b'{') => {
                     self.at += 1;
                     if self.peek() != Some(b'}') {
-                        open.push(Open::Map(Vec::new(), self.key()?));
+                        let entries = self.spare_maps.pop().unwrap_or_default();
+                        open.push(Open::Map(entries, self.key()?));
                         continue;
                     }
                     self.at += 1;
@@ -132,8 +160,7 @@ impl<'t> Reader<'t> {
                             }
                             Some(b']') => {
                                 self.at += 1;
-                                self.shrink(&mut items);
-                                value = Attr::List(items);
+                                value = Attr::List(fitted(items, &mut self.spare_lists, self.budget)?);
                             }
                             _ => return Err(self.expected("`,` or `]`")),
                         }
@@ -148,8 +175,8 @@ impl<'t> Reader<'t> {
                             }
                             Some(b'}') => {
                                 self.at += 1;
-                                self.shrink(&mut entries);
-                                value = Attr::Map(map(entries));
+                                let entries = map(fitted(entries, &mut self.spare_maps, self.budget)?);
+                                value = Attr::Map(self.shared_map(entries)?);
                             }
                             _ => return Err(self.expected("`,` or `}`")),
                         }
@@ -177,14 +204,6 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
-    fn shrink<T>(&self, items: &mut Vec<T>) {
-        let unused = items.capacity() - items.len();
-        if unused > 0 {
-            items.shrink_to_fit();
-            self.budget.release(Resource::Memory, (unused * size_of::<T>()) as u64);
-        }
-    }
-
     /// A key and the colon after it.
     fn key(&mut self) -> Result<Name, JsonError> {
         if self.peek() != Some(b'"') {
@@ -195,14 +214,34 @@ impl<'t> Reader<'t> {
             return Err(self.expected("`:`"));
         }
         self.at += 1;
-        if let Some(known) = self.keys.get(&*key) {
+        self.shared(key)
+    }
+
+    /// The text, which others that are equal may share.
+    fn shared(&mut self, text: Cow<'_, str>) -> Result<Name, JsonError> {
+        if let Some(known) = self.texts.get(&*text) {
             return Ok(known.clone());
         }
         // The text, and its place in the table.
-        self.budget.charge(Resource::Memory, (NAME_OVERHEAD + key.len() + 2 * size_of::<Name>()) as u64)?;
-        let name: Name = key.into();
-        self.keys.insert(name.clone());
+        self.budget.charge(Resource::Memory, (NAME_OVERHEAD + text.len() + 2 * size_of::<Name>()) as u64)?;
+        let name: Name = text.into();
+        self.texts.insert(name.clone());
         Ok(name)
+    }
+
+    /// The map, which others that are equal may share.
+    fn shared_map(&mut self, map: Attrs) -> Result<Attrs, JsonError> {
+        let is_small = map.len() <= FEW && map.iter().all(|(_, value)| is_flat(value));
+        if map.is_empty() || !is_small {
+            return Ok(map);
+        }
+        if let Some(known) = self.maps.get(&map) {
+            self.budget.release(Resource::Memory, (map.len() * size_of::<(Name, Attr)>()) as u64);
+            return Ok(known.clone());
+        }
+        self.budget.charge(Resource::Memory, 2 * size_of::<Attrs>() as u64)?;
+        self.maps.insert(map.clone());
+        Ok(map)
     }
 
     fn scalar(&mut self) -> Result<Attr, JsonError> {
@@ -210,6 +249,9 @@ impl<'t> Reader<'t> {
         let rest = &text[self.at..];
         if rest.starts_with('"') {
             let text = self.string()?;
+            if text.len() <= SHORT {
+                return self.shared(text).map(Attr::Str);
+            }
             self.budget.charge(Resource::Memory, (NAME_OVERHEAD + text.len()) as u64)?;
             return Ok(Attr::Str(text.into()));
         }
@@ -261,6 +303,31 @@ impl<'t> Reader<'t> {
         let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
         JsonError::Syntax { expected, line, column: 1 + before.len() - line_start }
     }
+}
+
+/// Whether it is a scalar, or a small map of scalars.
+fn is_flat(value: &Attr) -> bool {
+    let is_scalar = |value: &Attr| !matches!(value, Attr::List(_) | Attr::Map(_));
+    match value {
+        Attr::Map(map) => map.len() <= FEW && map.iter().all(|(_, value)| is_scalar(value)),
+        value => is_scalar(value),
+    }
+}
+
+/// The items in room of their size. Room that is small goes back to `spare`.
+fn fitted<T>(mut items: Vec<T>, spare: &mut Vec<Vec<T>>, budget: &Budget) -> Result<Vec<T>, JsonError> {
+    if items.capacity() > SMALL {
+        let unused = items.capacity() - items.len();
+        items.shrink_to_fit();
+        budget.release(Resource::Memory, (unused * size_of::<T>()) as u64);
+        return Ok(items);
+    }
+    budget.charge(Resource::Memory, (items.len() * size_of::<T>()) as u64)?;
+    let mut exact = Vec::new();
+    exact.try_reserve_exact(items.len()).map_err(|_| JsonError::Memory)?;
+    exact.append(&mut items);
+    spare.push(items);
+    Ok(exact)
 }
 
 /// Whether the text is a number by JSON's grammar.
@@ -323,70 +390,10 @@ fn is_deeper(attr: &Attr, levels: usize) -> bool {
     }
 }
 
-/// JSON text in which every character beyond ASCII is escaped, as Python's `json` writes it.
-pub(crate) fn print_ascii(attr: &Attr) -> String {
-    let mut out = String::new();
-    for c in print(attr).chars() {
-        match c.is_ascii() {
-            true => out.push(c),
-            // In JSON such characters stand in strings alone.
-            false => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| {
-                let _ = write!(out, "\\u{unit:04x}");
-            }),
-        }
-    }
-    out
-}
-
-/// Writes JSON text as Python's `json.dumps` does.
-pub(crate) fn print(attr: &Attr) -> String {
-    let mut out = String::new();
-    write(attr, &mut out);
-    out
-}
-
-fn write(attr: &Attr, out: &mut String) {
-    match attr {
-        Attr::Null | Attr::Operand(_) => out.push_str("null"),
-        Attr::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
-        Attr::Int(i) => out.push_str(&i.to_string()),
-        Attr::Float(x) => write_float(x.get(), out),
-        Attr::Str(s) => out.push_str(&Value::String(s.to_string()).to_string()),
-        Attr::List(items) => {
-            out.push('[');
-            for (i, item) in items.iter().enumerate() {
-                out.push_str(if i == 0 { "" } else { ", " });
-                write(item, out);
-            }
-            out.push(']');
-        }
-        Attr::Map(map) => write_map(map, out),
-    }
-}
-
-fn write_map(map: &Attrs, out: &mut String) {
-    out.push('{');
-    for (i, (key, value)) in map.iter().enumerate() {
-        out.push_str(if i == 0 { "" } else { ", " });
-        out.push_str(&Value::String(key.to_string()).to_string());
-        out.push_str(": ");
-        write(value, out);
-    }
-    out.push('}');
-}
-
-fn write_float(x: f64, out: &mut String) {
-    if x.is_nan() {
-        out.push_str("NaN");
-    } else if x.is_infinite() {
-        out.push_str(if x > 0.0 { "Infinity" } else { "-Infinity" });
-    } else {
-        let _ = write!(out, "{x:?}");
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     fn parse(text: &str) -> Result<Attr, JsonError> {

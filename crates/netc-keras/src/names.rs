@@ -80,7 +80,7 @@ impl GroupNames {
 
 /// `Conv2D` as `conv2d`, `MultiHeadAttention` as `multi_head_attention`: what Keras's `to_snake_case` gives.
 pub(crate) fn snake_case(class: &str) -> String {
-    let word: Vec<char> = class.chars().filter(|c| c.is_alphanumeric() || *c == '_').collect();
+    let word: Vec<char> = class.chars().filter(|c| is_of_name(*c)).collect();
     // An underscore before each capital that begins a word of lower-case letters ...
     let mut split = Vec::new();
     let mut i = 0;
@@ -109,6 +109,11 @@ pub(crate) fn snake_case(class: &str) -> String {
         out.extend(c.to_lowercase());
     }
     out
+}
+
+/// Whether a snake case keeps the character.
+pub(crate) fn is_of_name(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
 }
 
 /// The element type that Keras calls `name`.

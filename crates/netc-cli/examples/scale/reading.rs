@@ -28,6 +28,7 @@ struct Case {
 
 type Failed = Box<dyn Error>;
 
+const MOST: [usize; 3] = [1_000, 10_000, 100_000];
 const MANY: [usize; 3] = [1_000, 4_000, 16_000];
 const FEW: [usize; 3] = [100, 400, 1_600];
 
@@ -41,11 +42,11 @@ const fn inspect(
 }
 
 const CASES: &[Case] = &[
-    inspect("chain.keras", MANY, "m.keras", |n, path| write(&chain(n)?, path)),
-    inspect("chain.h5", MANY, "m.h5", |n, path| write(&chain(n)?, path)),
+    inspect("chain.keras", MOST, "m.keras", |n, path| write(&chain(n)?, path)),
+    inspect("chain.h5", MOST, "m.h5", |n, path| write(&chain(n)?, path)),
     Case {
         name: "chain, split",
-        sizes: MANY,
+        sizes: MOST,
         make: |n, path| write(&chain(n)?, path),
         file: "m.keras",
         subcommand: None,

@@ -39,7 +39,7 @@ fn with_modern_calls(object: &Attrs, models: &BTreeSet<Name>) -> Attrs {
 }
 
 fn modern_node(node: &Attr, layer: &Layer, models: &BTreeSet<Name>) -> Option<Attr> {
-    let call = Call::read(node, &layer.class, Era::Before3, "").ok()?;
+    let call = Call::read(node.clone(), &layer.class, Era::Before3, "").ok()?;
     let modern = layer_call(layer, &call.attrs).ok()?;
     let mut tensors = Vec::new();
     for tensor in &call.tensors {

@@ -39,7 +39,7 @@ pub(crate) fn read(node: &Attr, class: &str, place: &str) -> Result<Call, Proble
     }
     let Reader { mut tensors, named, .. } = reader;
     let is_tensor = |leaf: &Attr| Ok(leaf.as_list().filter(|items| items.len() == 3).and_then(history));
-    let kwargs = number_leaves(&Attr::Map(named), &mut tensors, &mut { is_tensor })?;
+    let kwargs = number_leaves(Attr::Map(named), &mut tensors, &mut { is_tensor })?;
     let mut attrs = call_attrs(Attr::List(vec![first]), kwargs);
     if is_leaf(node) && !keeps_lists {
         attrs.set(BARE, true);
@@ -155,7 +155,7 @@ mod tests {
     #[track_caller]
     fn check(class: &str, node: &str, args: &str) -> Call {
         let node = json::parsed(node);
-        let call = Call::read(&node, class, Era::Before3, "layer").unwrap();
+        let call = Call::read(node.clone(), class, Era::Before3, "layer").unwrap();
         let shown = fill(call.attrs.get("args").unwrap(), &|i| format!("${i}").as_str().into());
         assert_eq!(shown, json::parsed(args));
         let tensor = |i: u32| {
@@ -222,7 +222,7 @@ mod tests {
     fn malformed_tensors_are_rejected() {
         for node in [r#"[["x", 0]]"#, r#"[["x", "y", 0, {}]]"#, r#"["x"]"#, "[1]"] {
             let node = json::parsed(node);
-            assert!(Call::read(&node, "keras.Dense", Era::Before3, "layer").is_err());
+            assert!(Call::read(node, "keras.Dense", Era::Before3, "layer").is_err());
         }
     }
 }

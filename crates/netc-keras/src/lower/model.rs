@@ -86,7 +86,7 @@ impl Call<'_, '_> {
         for layer in layers {
             let nodes = layer.object.get("inbound_nodes").and_then(Attr::as_list).unwrap_or_default();
             for (i, node) in nodes.iter().enumerate() {
-                let node = Node::read(node, &layer.class, era, layer.name);
+                let node = Node::read(node.clone(), &layer.class, era, layer.name);
                 waiting.push((layer, i, node.map_err(|error| self.unsupported(format!("a call in it ({error})")))?));
             }
         }
@@ -153,7 +153,7 @@ impl Call<'_, '_> {
 fn layers(config: &Attrs, era: Era) -> Vec<Inner<'_>> {
     let mut layers = Vec::new();
     for (object, class, group) in grouped(config, "layers", era) {
-        let name = layer_name(object).unwrap_or_default();
+        let name = layer_name(object).map_or("", |name| name);
         layers.push(Inner { name, class, object, group: group.unwrap_or_default() });
     }
     layers
