@@ -1,21 +1,7 @@
 //! Element types as HDF5 spells them.
 
-use hdf5_pure::{
-    Datatype, DatatypeByteOrder, EnumTypeBuilder, FloatingPointLayout, make_f32_type, make_f64_type, make_i8_type,
-    make_i16_type, make_i32_type, make_i64_type, make_u8_type, make_u16_type, make_u32_type, make_u64_type,
-};
+use hdf5_pure::{Datatype, DatatypeByteOrder};
 use netc_ir::ElemType;
-
-/// IEEE 754 binary16, as h5py writes it.
-const BINARY16: FloatingPointLayout = FloatingPointLayout {
-    bit_offset: 0,
-    bit_precision: 16,
-    exponent_location: 10,
-    exponent_size: 5,
-    mantissa_location: 0,
-    mantissa_size: 10,
-    exponent_bias: 15,
-};
 
 /// How the elements of a dataset are stored.
 #[derive(Clone, Copy)]
@@ -84,26 +70,4 @@ fn elem_type(ty: &Datatype, marked_bfloat16: bool) -> Result<ElemType, String> {
         | Datatype::Array { .. }
         | _ => Err("its elements are neither numbers nor booleans".into()),
     }
-}
-
-/// How h5py stores elements of a type; `None` for those that Keras has no weights of.
-pub(crate) fn to_hdf5(elem: ElemType) -> Option<Datatype> {
-    Some(match elem {
-        ElemType::Bool => EnumTypeBuilder::with_base(make_i8_type()).value("FALSE", 0).value("TRUE", 1).build().ok()?,
-        ElemType::U8 => make_u8_type(),
-        ElemType::U16 => make_u16_type(),
-        ElemType::U32 => make_u32_type(),
-        ElemType::U64 => make_u64_type(),
-        ElemType::I8 => make_i8_type(),
-        ElemType::I16 => make_i16_type(),
-        ElemType::I32 => make_i32_type(),
-        ElemType::I64 => make_i64_type(),
-        ElemType::F16 => {
-            Datatype::FloatingPoint { size: 2, byte_order: DatatypeByteOrder::LittleEndian, layout: BINARY16 }
-        }
-        ElemType::BF16 => Datatype::Opaque { size: 2, tag: Vec::new() },
-        ElemType::F32 => make_f32_type(),
-        ElemType::F64 => make_f64_type(),
-        ElemType::Str | ElemType::Any => return None,
-    })
 }

@@ -126,7 +126,7 @@ fn write_archive(module: &Module, func: FuncId, store: &Store, out: impl Write) 
     compiled::add_to_weights(&mut exporter, module, func);
     let mut archive = ArchiveWriter::new(out);
     let laid = thread::scope(|scope| {
-        let lay_out = || h5write::lay_out(&exporter.weights, module, store);
+        let lay_out = || h5write::lay_out(&exporter.weights, module);
         let laid = stack::spawn(scope, lay_out)?;
         for (name, object) in [("metadata.json", metadata(module)), ("config.json", object)] {
             let text = json::print(&Attr::Map(object));
@@ -164,7 +164,7 @@ fn write_whole_model(module: &Module, func: FuncId, store: &Store, mut out: impl
         }
     }
     let mut hashed = Hashed::new(&mut out);
-    h5write::lay_out(&file, module, store)?.write(module, store, &mut hashed)?;
+    h5write::lay_out(&file, module)?.write(module, store, &mut hashed)?;
     written.checksums.push(hashed.into_crc().into());
     out.flush()?;
     Ok(written)

@@ -3,14 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use hdf5_pure::AttrValue;
 use netc_ir::{Attr, Attrs, ElemType, Layer, Name, OpId, WeightId};
 
 use super::{Container, Exporter, Scope, fill};
 use crate::call::trains;
 use crate::error::Problem;
 use crate::graph::join;
-use crate::h5write::Tree;
+use crate::h5write::{Tree, Value};
 use crate::legacy::{self, Listed, old_call};
 use crate::lower::has_tensors;
 use crate::weights::has_lists;
@@ -64,7 +63,7 @@ fn set_names<'n>(group: &mut Tree, key: &str, names: impl Iterator<Item = &'n st
     for (i, chunk) in chunks.iter().enumerate() {
         let key = if chunks.len() == 1 { key.to_string() } else { format!("{key}{i}") };
         let texts = chunk.iter().map(|name| (*name).to_string()).collect();
-        group.attrs.insert(key, AttrValue::StringArray(texts));
+        group.attrs.insert(key, Value::Texts(texts));
     }
 }
 
