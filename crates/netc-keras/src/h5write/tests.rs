@@ -1,5 +1,7 @@
+use std::sync::Arc;
+
 use hdf5_pure::{AttrValue, File};
-use netc_ir::{ElemType, Literal, Number, Type, WeightData};
+use netc_ir::{Budget, ElemType, Literal, Number, Type, WeightData};
 
 use super::*;
 
@@ -71,8 +73,8 @@ fn small_and_large_weights_of_every_type_are_where_the_headers_say() {
         }
     }
     let bytes = written(&tree, &module);
-    let end = bytes.len() as u64;
-    let read = crate::h5read::read_bytes(bytes, true, &netc_ir::Budget::for_file(end)).unwrap();
+    let budget = Arc::new(Budget::for_file(bytes.len() as u64));
+    let read = crate::h5read::read_bytes(bytes, true, &budget).unwrap();
     assert_eq!(read.datasets.len(), 4 * types.len());
     for (path, variable) in &read.datasets {
         let (i, _) = path.split_once('/').unwrap();
