@@ -36,16 +36,17 @@ struct Lower;
 impl Pass for Lower {
     fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
         let dialects = context.dialects;
+        let ops = Budget::unlimited().with(Resource::Steps, context.max_ops());
         let lowered = if dialects.makes_masks(module) {
             // A layer finds no mask of a layer that is lowered: they go together, as one rewrite.
             let mut each = Fuel::unlimited();
-            let lowered = lower_funcs(module, dialects, Goal::RUN, &mut each)?;
+            let lowered = Lowering::new(module, dialects, Goal::RUN, &mut each, &ops).run()?;
             if each.burnt() > 0 && !context.fuel.burn() {
                 return Ok(());
             }
             lowered
         } else {
-            lower_funcs(module, dialects, Goal::RUN, &mut context.fuel)?
+            Lowering::new(module, dialects, Goal::RUN, &mut context.fuel, &ops).run()?
         };
         module.funcs = lowered.into_iter().map(|l| l.func).collect();
         if !context.fuel.is_left() {
@@ -128,7 +129,7 @@ enum OnError {
 
 /// What functions are lowered for.
 #[derive(Clone, Copy)]
-pub(crate) struct Goal {
+struct Goal {
     on_error: OnError,
     purpose: Purpose,
 }
@@ -137,7 +138,7 @@ impl Goal {
     /// To run them.
     const RUN: Self = Self { on_error: OnError::Fail, purpose: Purpose::Run };
     /// To look at types, masks and costs. Nothing fails.
-    pub(crate) const LOOK: Self = Self { on_error: OnError::Keep, purpose: Purpose::Types };
+    const LOOK: Self = Self { on_error: OnError::Keep, purpose: Purpose::Types };
 }
 
 /// A lowered function.
@@ -153,14 +154,10 @@ pub(crate) struct LoweredFunc {
     carries: bool,
 }
 
-/// Every function lowered, in the order of the module, while there is fuel.
-pub(crate) fn lower_funcs(
-    module: &Module,
-    dialects: &Dialects,
-    goal: Goal,
-    fuel: &mut Fuel,
-) -> Result<Vec<LoweredFunc>, PassError> {
-    Lowering::new(module, dialects, goal, fuel, &Budget::unlimited()).run()
+/// Every function lowered to look at types, masks and costs, in the order of the module. Nothing fails.
+pub(crate) fn lower_funcs(module: &Module, dialects: &Dialects) -> Vec<LoweredFunc> {
+    let (mut fuel, ops) = (Fuel::unlimited(), Budget::unlimited());
+    Lowering::new(module, dialects, Goal::LOOK, &mut fuel, &ops).run().unwrap_or_default()
 }
 
 struct Lowering<'m> {

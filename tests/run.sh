@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every test of the project, from nothing but a Rust toolchain, Python 3.11 and Node.js.
+# Every test of the project, from nothing but a Rust toolchain with a C compiler, Python 3.11 and Node.js.
 #
 #   tests/run.sh           everything, and each fuzz target for a few seconds
 #   tests/run.sh rust      formatting, lints, unit, file, spec, tidy, property, command and page tests
@@ -22,8 +22,8 @@ rust() {
 # A tool of somebody else, built as they would build it.
 outsider() {
   cp Cargo.lock examples/my-netc/Cargo.lock
-  cargo test --quiet --manifest-path examples/my-netc/Cargo.toml --target-dir target
-  cargo run --quiet --manifest-path examples/my-netc/Cargo.toml --target-dir target -- \
+  cargo test --release --quiet --manifest-path examples/my-netc/Cargo.toml --target-dir target
+  cargo run --release --quiet --manifest-path examples/my-netc/Cargo.toml --target-dir target -- \
     zoo:tiny --pass strip-dropout --verify
 }
 

@@ -7,11 +7,11 @@
 use std::collections::BTreeSet;
 
 use netc_ir::{CoreOp, Dim, Func, FuncId, Module, Name, Op, OpId, OpKind, Type, WeightId, callees};
-use netc_pass::{Dialects, Fuel};
+use netc_pass::Dialects;
 
 use super::calls::callees_first;
 use super::names::{model_layers, undeclared_inputs};
-use crate::lower::{Goal, LoweredFunc, lower_funcs};
+use crate::lower::{LoweredFunc, lower_funcs};
 
 /// What a function or a part of it costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,7 +44,7 @@ impl<'m> Costs<'m> {
     /// Computes the costs of the ops of `module` from what they mean in `dialects`.
     pub fn of(module: &'m Module, dialects: &Dialects) -> Self {
         // Keeping what cannot be lowered leaves nothing to fail; if it did, nothing would be known.
-        let lowered = lower_funcs(module, dialects, Goal::LOOK, &mut Fuel::unlimited()).unwrap_or_default();
+        let lowered = lower_funcs(module, dialects);
         let n = module.funcs.len();
         let (macs, total_macs) = (vec![Vec::new(); n], vec![None; n]);
         let mut costs = Self { module, macs, total_macs, weights: WeightUse::of(module) };

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use netc_ir::{LayerId, MAIN, Module, OpId, OpKind};
-use netc_pass::{Dialects, Fuel};
+use netc_pass::Dialects;
 
 use super::calls::callees_first;
-use crate::lower::{Goal, MaskRead, lower_funcs};
+use crate::lower::{MaskRead, lower_funcs};
 
 /// The masks of `@main` that are read by other ops than made them, and the layers that others hold.
 ///
@@ -26,7 +26,7 @@ impl MaskReads {
             return Self { masks: Vec::new(), ties };
         }
         // Keeping what cannot be lowered leaves nothing to fail.
-        let lowered = lower_funcs(module, dialects, Goal::LOOK, &mut Fuel::unlimited()).unwrap_or_default();
+        let lowered = lower_funcs(module, dialects);
         let main = module.func_named(MAIN).and_then(|id| lowered.into_iter().nth(id.index()));
         Self { masks: main.map_or_else(Vec::new, |lowered| lowered.reads), ties }
     }

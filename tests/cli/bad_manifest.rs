@@ -32,6 +32,8 @@ fn files_must_lie_in_the_folder() {
     check("/stages/0/file", &json!("gone.keras"), &["out/gone.keras"]);
     check("/stages/0/file", &json!("manifest.json"), &["out/manifest.json"]);
     check("/stages/0/file", &json!(7), &["stages[0]", "`file`"]);
+    let first = split().json("out/manifest.json")["stages"][0]["file"].take();
+    check("/stages/1/file", &first, &["out/bad.json", "stages[1]: expected a file that is no other stage"]);
     check("/stages/0/file", &Value::Null, &["stages[0]", "`file`"]);
 }
 
@@ -46,7 +48,9 @@ fn crossing_tensors_must_fit() {
     folder.refuses(&["inspect", "out/twice.json"], &["out/twice.json", "outputs: expected different names", "twice"]);
     let mut manifest = folder.json("out/manifest.json");
     // The first stage takes an image, and not what it gives itself.
-    manifest["stages"][1]["file"] = manifest["stages"][0]["file"].clone();
+    let first = folder.read(&format!("out/{}", manifest["stages"][0]["file"].as_str().unwrap()));
+    folder = folder.with("out/first.keras", first);
+    manifest["stages"][1]["file"] = json!("first.keras");
     for key in ["bytes", "checksum"] {
         manifest["stages"][1][key] = manifest["stages"][0][key].clone();
     }

@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use serde_json::{Value, json};
+
 use crate::support::Folder;
 
 /// A program that outputs the first 32 bytes of a file.
@@ -115,4 +117,33 @@ func @main(%x: f32[N,2]) -> (%y \"{name}\") {{
         let steers = |c: &char| matches!(c, '\u{0}'..='\u{8}' | '\u{b}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{202e}');
         assert_eq!(text.chars().find(steers), None, "{args:?}: {text}");
     }
+}
+
+/// `n` layers that netc does not know, and the sum of the last result of each, which has the number `result`.
+fn many_results(n: usize, result: usize) -> String {
+    let tensor = |layer: &str, i: usize| {
+        let config = json!({"shape": [null, 4], "dtype": "float32", "keras_history": [layer, 0, i]});
+        json!({"class_name": "__keras_tensor__", "config": config})
+    };
+    let layer = |module: &str, class: &str, name: &str, config: Value, read: &[Value]| {
+        let calls = if read.is_empty() { json!([]) } else { json!([{"args": read, "kwargs": {}}]) };
+        json!({"module": module, "class_name": class, "name": name, "config": config, "inbound_nodes": calls})
+    };
+    let input = json!({"name": "x", "batch_shape": [null, 4], "dtype": "float32"});
+    let mut layers = vec![layer("keras.layers", "InputLayer", "x", input, &[])];
+    let names: Vec<String> = (0..n).map(|i| format!("l{i}")).collect();
+    for name in &names {
+        layers.push(layer("mine", "Many", name, json!({"name": name}), &[tensor("x", 0)]));
+    }
+    let results: Vec<Value> = names.iter().map(|name| tensor(name, result)).collect();
+    layers.push(layer("keras.layers", "Add", "sum", json!({"name": "sum"}), &[Value::Array(results)]));
+    let graph = json!({"name": "m", "layers": layers, "input_layers": ["x", 0, 0], "output_layers": ["sum", 0, 0]});
+    json!({"module": "keras", "class_name": "Functional", "config": graph}).to_string()
+}
+
+#[test]
+fn results_that_nobody_reads_are_not_made_by_the_million() {
+    let folder = Folder::new().with("few.json", many_results(100, 1_000)).with("many.json", many_results(200, 1_000));
+    assert_eq!(folder.netc(&["inspect", "few.json"]).code, 0);
+    folder.refuses(&["inspect", "many.json"], &["more than 131072 others are never read"]);
 }

@@ -1,7 +1,8 @@
 """Hostile files: netc refuses them, in memory that is in proportion to the file, and soon.
 
-netc runs in 600 MB of address space, where reserving what such a file asks for fails, and is killed after 30 seconds,
-where following it would take minutes.
+netc runs in 900 MB of address space, where reserving what such a file asks for fails, and is killed after 30 seconds,
+where following it would take minutes. Reading the largest of these files may take 410 MB, and the allocator of the command
+has as much address space in reserve.
 """
 
 import json
@@ -10,13 +11,14 @@ import subprocess
 import zipfile
 import zlib
 
+import keras
 import numpy as np
 import pytest
 
 from harness import NETC
 from test_hdf5 import KERNEL, MODEL, PLACE, keras_file
 
-ADDRESS_SPACE = 600 << 20
+ADDRESS_SPACE = 900 << 20
 
 
 def inspect(path):
@@ -94,6 +96,17 @@ def test_long_names_are_cut_in_messages(tmp_path):
     config = json.loads(json.dumps(MODEL))
     config["config"]["output_layers"] = [["d" * (5 << 20), 0, 0]]
     refused(keras_file(tmp_path / "m.keras", lambda file: None, json.dumps(config)), "…")
+
+
+def test_lowering_makes_as_many_ops_as_are_allowed(tmp_path):
+    x = keras.Input((50, 3))
+    keras.Model(x, keras.layers.LSTM(2, name="lstm")(x)).save(tmp_path / "m.keras")
+    lower = lambda *more: subprocess.run(  # noqa: E731
+        [NETC, tmp_path / "m.keras", "--pass", "lower", *more], capture_output=True, text=True
+    )
+    assert lower().returncode == 0
+    ran = lower("--max-steps", "100")
+    assert ran.returncode == 1 and "layer `lstm` would make the program larger than 100 ops" in ran.stderr, ran.stderr
 
 
 def test_the_file_without_an_attack_is_read(tmp_path):

@@ -18,6 +18,7 @@ mod shared;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use netc_data::Folders;
@@ -250,9 +251,13 @@ impl Reader<'_> {
         let stages = self.list(self.json, "stages", "the manifest")?;
         let mut module = Module::new();
         let mut linker = Linker::new(&mut module);
-        let (mut funcs, mut notes) = (Vec::new(), Vec::new());
+        let (mut funcs, mut notes, mut files) = (Vec::new(), Vec::new(), BTreeSet::new());
         for (i, stage) in stages.iter().enumerate() {
             let file = self.stage_file(stage, i)?;
+            // A short manifest could name a long file many times.
+            if !files.insert(fs::canonicalize(&file).unwrap_or_else(|_| file.clone())) {
+                return Err(self.error(&format!("stages[{i}]"), "a file that is no other stage"));
+            }
             let (imported, is_trained) = self.stage(&file, stage, i, dialects)?;
             if is_trained {
                 let note = "has changed since netc wrote it: a framework saved it, and it is taken as it is now";

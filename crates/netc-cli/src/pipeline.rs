@@ -19,6 +19,7 @@ use netc_pass::{Record, Registry, Remark};
 use crate::args::{PassesToRun, RandomArgs, Stats, VerifyEach, WatchArgs};
 use crate::error::CliError;
 use crate::interrupt::{INTERRUPTED, patiently};
+use crate::limits;
 use crate::text;
 
 use print_ir::IrPrinter;
@@ -54,8 +55,15 @@ pub(crate) fn fuel(args: &PassesToRun) -> Fuel {
 }
 
 /// What passes may use besides the program.
-fn context<'a>(tools: Tools<'a>, consts: &'a ConstsOn<'a>, costs: &'a MeasuredCosts, fuel: Fuel) -> Context<'a> {
-    let context = Context::new(tools.dialects).with_consts(consts).with_costs(costs);
+fn context<'a>(
+    tools: Tools<'a>,
+    module: &Module,
+    consts: &'a ConstsOn<'a>,
+    costs: &'a MeasuredCosts,
+    fuel: Fuel,
+) -> Context<'a> {
+    let max_ops = limits::max_ops(module, tools.host.max_steps());
+    let context = Context::new(tools.dialects).with_consts(consts).with_costs(costs).with_max_ops(max_ops);
     context.with_fuel(fuel).with_interrupt(&INTERRUPTED)
 }
 
@@ -84,7 +92,7 @@ pub(crate) fn run_quietly(
     passes: usize,
 ) -> (Result<Outcome, PipelineError>, u64) {
     let (consts, costs) = (ConstsOn(tools.host), costs(tools.host));
-    let mut context = context(tools, &consts, &costs, fuel);
+    let mut context = context(tools, module, &consts, &costs, fuel);
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
     let record = Manager::new(tools.registry).stop_after(passes).run(module, pipeline, &mut context);
@@ -111,7 +119,7 @@ pub(crate) fn run(module: &mut Module, settings: &Settings<'_>, tools: Tools<'_>
     let checked = settings.watch.verify_each == VerifyEach::Values;
     let mut values = checked.then(|| ValueCheck::new(tools, settings.random, module)).transpose()?;
     let (consts, costs) = (ConstsOn(tools.host), costs(tools.host));
-    let mut context = context(tools, &consts, &costs, settings.fuel);
+    let mut context = context(tools, module, &consts, &costs, settings.fuel);
     let mut manager = Manager::new(tools.registry).observe(&mut printer);
     if let Some(values) = &mut values {
         manager = manager.observe(values);

@@ -18,6 +18,7 @@ pub struct Context<'a> {
     consts: Option<&'a dyn ConstEval>,
     costs: Option<&'a dyn OpCosts>,
     interrupt: Option<&'a AtomicBool>,
+    max_ops: u64,
     /// The rewrites that may be done, and how many were.
     pub fuel: Fuel,
     counts: BTreeMap<&'static str, u64>,
@@ -32,6 +33,7 @@ impl<'a> Context<'a> {
             consts: None,
             costs: None,
             interrupt: None,
+            max_ops: u64::MAX,
             fuel: Fuel::unlimited(),
             counts: BTreeMap::new(),
         }
@@ -59,6 +61,17 @@ impl<'a> Context<'a> {
     pub fn with_interrupt(mut self, interrupt: &'a AtomicBool) -> Self {
         self.interrupt = Some(interrupt);
         self
+    }
+
+    /// With at most so many ops in a program that is lowered: layers that compute step by step make many of a few.
+    pub fn with_max_ops(mut self, ops: u64) -> Self {
+        self.max_ops = ops;
+        self
+    }
+
+    /// The ops that a program may have when it is lowered.
+    pub fn max_ops(&self) -> u64 {
+        self.max_ops
     }
 
     /// What computes constants, where something does.

@@ -1,3 +1,5 @@
+//! Files that are written, read back by `hdf5-pure`.
+
 use std::sync::Arc;
 
 use hdf5_pure::{AttrValue, File};
