@@ -308,9 +308,10 @@ impl<'t> Reader<'t> {
 /// Whether it is a scalar, or a small map of scalars.
 fn is_flat(value: &Attr) -> bool {
     let is_scalar = |value: &Attr| !matches!(value, Attr::List(_) | Attr::Map(_));
-    match value {
-        Attr::Map(map) => map.len() <= FEW && map.iter().all(|(_, value)| is_scalar(value)),
-        value => is_scalar(value),
+    if let Attr::Map(map) = value {
+        map.len() <= FEW && map.iter().all(|(_, value)| is_scalar(value))
+    } else {
+        is_scalar(value)
     }
 }
 
