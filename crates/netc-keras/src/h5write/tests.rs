@@ -41,7 +41,7 @@ fn a_file_has_the_groups_weights_and_attributes_of_its_tree() {
     assert_eq!(attrs["names"].as_strings().unwrap(), ["a", "longer"]);
     assert_eq!(file.group("empty").unwrap().attrs().unwrap()["name"].as_str(), Some(""));
     let groups = file.group("layers").unwrap();
-    assert_eq!(groups.iter_groups().unwrap().into_iter().count(), names.len());
+    assert_eq!(groups.iter_groups().unwrap().count(), names.len());
     for name in names {
         let vars = file.group(&format!("layers/{name}/vars")).unwrap();
         assert_eq!(vars.attrs().unwrap()["name"].as_str(), Some(&*name));
