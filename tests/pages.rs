@@ -68,9 +68,9 @@ fn my_netc() -> PathBuf {
     fs::copy(root.join("Cargo.lock"), example.join("Cargo.lock")).unwrap();
     let target = root.join("target");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--release", "--quiet", "--target-dir"]).arg(&target).current_dir(example);
+    cargo.args(["build", "--quiet", "--target-dir"]).arg(&target).current_dir(example);
     assert!(cargo.status().unwrap().success());
-    target.join("release/my-netc")
+    target.join("debug/my-netc")
 }
 
 /// Where the commands of one page run.
