@@ -11,6 +11,12 @@ mod reading;
 use std::env;
 use std::process::ExitCode;
 
+use mimalloc::MiMalloc;
+
+/// That of the command.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
 fn main() -> ExitCode {
     if reading::is_command() {
         return reading::command();
