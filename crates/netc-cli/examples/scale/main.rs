@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use mimalloc::MiMalloc;
 
-/// That of the command.
+/// The command allocates with it too, so the figures are the same.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

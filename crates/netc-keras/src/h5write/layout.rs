@@ -183,8 +183,8 @@ impl<'t> Layout<'t> {
         }
     }
 
-    /// The nodes of a tree over others, each of which has an address and a last name; with the same of theirs. There is one
-    /// over nothing.
+    /// Writes one level of a tree. `below` has the address and the last name of each node of the level under it; returns the
+    /// same for the new nodes. An empty group still has one node.
     fn nodes(&mut self, height: u8, below: &[(u64, u64)]) -> Vec<(u64, u64)> {
         let children = 2 * usize::from(INTERNAL_K);
         let size = 24 + 8 * (2 * children + 1);

@@ -88,7 +88,7 @@ fn small_and_large_weights_of_every_type_are_where_the_headers_say() {
 }
 
 #[test]
-fn what_hdf5_cannot_have_is_refused() {
+fn names_that_hdf5_does_not_allow_are_refused() {
     let mut module = Module::new();
     let weight = add(&mut module, ElemType::F32, &[1]);
     let mut tree = Tree::default();
