@@ -23,7 +23,7 @@ const INTERNAL_K: u16 = 4;
 /// The bytes of a symbol.
 const SYMBOL: usize = 40;
 
-/// A heap of texts has at most so many, and is not begun anew before it has so many bytes.
+/// The most texts in one heap: each has a number of 16 bits.
 const MAX_TEXTS: usize = 60_000;
 
 /// The fewest bytes of a heap of texts.
@@ -87,11 +87,11 @@ impl<'t> Layout<'t> {
         self.image[root..root + SYMBOL].copy_from_slice(&symbol);
         self.place_texts();
         let mut at = self.image.len() as u64;
-        for (id, place) in std::mem::take(&mut self.weights) {
+        for i in 0..self.weights.len() {
+            let (id, place) = self.weights[i];
             let size = self.module[id].ty.num_bytes().unwrap_or(0);
             self.put(place, if size == 0 { UNDEFINED } else { at });
             at = at.saturating_add(size).saturating_add(padding(size));
-            self.weights.push((id, place));
         }
         self.put(end_of_file, at);
         Ok(Laid { headers: self.image, weights: self.weights.into_iter().map(|(id, _)| id).collect() })
