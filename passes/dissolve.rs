@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
+use netc_dialect::Dialects;
 use netc_ir::{Func, FuncId, Loc, MAIN, Module, OpId};
-use netc_pass::{Context, Dialects, PassError, Remark};
+use netc_pass::{Context, PassError, Remark};
 
 use crate::analysis::{CutError, CutPart, CutPoint, Flat, Models, Names, OpNames, Slot, callee, sealed};
 use crate::inline::inline;

@@ -4,8 +4,9 @@ mod plan;
 
 use std::borrow::Cow;
 
+use netc_dialect::Dialects;
 use netc_ir::{Func, Loc, MAIN, Module, OpId};
-use netc_pass::{Context, Dialects, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo, Remark};
+use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo, Remark};
 
 use crate::analysis::{MaskReads, OpNames};
 use crate::dissolve::Dissolved;

@@ -4,13 +4,11 @@ mod masks;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use netc_dialect::{Dialects, LowerError, Meaning, OpContext, Purpose, Repeat};
 use netc_ir::{
     Budget, CallOp, ElemType, Func, Loc, Module, Name, Op, OpId, OpKind, Resource, SourceOp, ValueId, call_types,
 };
-use netc_pass::{
-    Context, Dialects, Fidelity, Fuel, LowerError, Meaning, OpContext, Pass, PassError, PassInfo, Purpose, Repeat,
-    thousands,
-};
+use netc_pass::{Context, Fidelity, Fuel, Pass, PassError, PassInfo, thousands};
 
 use crate::analysis::calls::callees_first;
 use crate::copy::{Copy, named};

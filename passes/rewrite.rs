@@ -293,8 +293,9 @@ impl Graph for FuncGraph<'_> {
 
 #[cfg(test)]
 mod tests {
+    use netc_dialect::Dialects;
     use netc_ir::{MAIN, parse, print, verify};
-    use netc_pass::{Dialects, Fuel};
+    use netc_pass::Fuel;
 
     use super::*;
 

@@ -178,8 +178,9 @@ fn report(classes: &Classes<'_>, extraction: &emit::Extraction) -> String {
 
 #[cfg(test)]
 mod tests {
+    use netc_dialect::Dialects;
     use netc_ir::{CoreOp, MAIN, Type};
-    use netc_pass::{Dialects, Operand};
+    use netc_pass::Operand;
 
     use super::*;
 

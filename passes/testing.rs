@@ -2,11 +2,12 @@
 
 mod rewriting;
 
+use netc_dialect::{Dialect, Dialects, LowerError, Lowered, OpContext};
 use netc_ir::{
     Attrs, Binary, Builder, Dim, ElemType, Func, Layer, LayerId, Literal, MAIN, Module, OpId, OpKind, SourceOp, Type,
     Unary, ValueId, Weight, WeightData, WeightId, parse, print, verify,
 };
-use netc_pass::{Context, Dialect, Dialects, LowerError, Lowered, Manager, OpContext, Pipeline, parse_pass};
+use netc_pass::{Context, Manager, Pipeline, parse_pass};
 use proptest::prelude::*;
 use proptest::sample::Index;
 

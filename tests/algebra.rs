@@ -7,11 +7,12 @@
 
 use std::fmt::Debug;
 
+use netc_dialect::Dialects;
 use netc_ir::{
     Binary, Builder, CoreOp, Dim, ElemType, F64, Func, Layout, MAIN, Module, OpKind, Padding, Type, Uses, ValueId,
     Weight, WeightData, WeightId, Window,
 };
-use netc_pass::{Dialects, Fuel};
+use netc_pass::Fuel;
 use netc_testgen::oracle::{self, Subject, Wrong};
 use netc_testgen::{KerasRecipe, dialects, property};
 use proptest::prelude::*;

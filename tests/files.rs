@@ -15,9 +15,10 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use netc_dialect::{Dialects, LayerLibrary};
 use netc_ir::{Module, parse, print, verify};
 use netc_keras::lower::KerasDialect;
-use netc_pass::{Context, Dialects, LayerLibrary, Manager, Pipeline, parse_pass};
+use netc_pass::{Context, Manager, Pipeline, parse_pass};
 
 #[test]
 fn every_file_gives_its_snapshot() {

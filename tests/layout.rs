@@ -3,8 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking, and so do their helpers")]
 
+use netc_dialect::Dialects;
 use netc_ir::{CoreOp, Dim, Func, Layout, Module, OpKind, Type, ValueId};
-use netc_pass::{Dialects, Fuel};
+use netc_pass::Fuel;
 use netc_testgen::oracle::{Subject, Wrong};
 use netc_testgen::{CoreRecipe, dialects, property};
 

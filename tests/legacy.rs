@@ -10,11 +10,12 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use netc_data::Store;
+use netc_dialect::Dialects;
 use netc_exec::{Plan, Tensor, npz};
 use netc_ir::{Attr, Attrs, Layer, MAIN, Module};
 use netc_keras::ReadOptions;
 use netc_keras::lower::KerasDialect;
-use netc_pass::{Context, Dialects, Manager, Pipeline};
+use netc_pass::{Context, Manager, Pipeline};
 use netc_testgen::oracle;
 
 const OF_KERAS_1: [&str; 3] = ["keras1_image", "keras1_text", "keras1_nested"];

@@ -8,9 +8,9 @@
 use std::cell::Cell;
 use std::fmt::Debug;
 
+use netc_dialect::Dialects;
 use netc_ir::{MAIN, Module, print};
 use netc_keras::lower::KerasDialect;
-use netc_pass::Dialects;
 use netc_passes::analysis::one_tensor_cuts;
 use netc_testgen::oracle::{self, Split, Subject, Wrong};
 use netc_testgen::{CoreRecipe, Cuts, Feature, KerasClass, KerasRecipe, dialects, property};

@@ -6,9 +6,10 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs;
 
+use netc_dialect::Dialects;
 use netc_exec::Consts;
 use netc_ir::{CoreOp, Module, Op, OpId, OpKind, Uses};
-use netc_pass::{Dialects, Fuel};
+use netc_pass::Fuel;
 use netc_passes::analysis::needed_by;
 use netc_rules::{Untrue, check, parse};
 use netc_testgen::oracle::{self, Subject};

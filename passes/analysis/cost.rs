@@ -6,8 +6,8 @@
 
 use std::collections::BTreeSet;
 
+use netc_dialect::Dialects;
 use netc_ir::{CoreOp, Dim, Func, FuncId, Module, Name, Op, OpId, OpKind, Type, WeightId, callees};
-use netc_pass::Dialects;
 
 use super::calls::callees_first;
 use super::names::{model_layers, undeclared_inputs};

@@ -1,7 +1,7 @@
 //! What the parts before and after one-tensor cuts cost: parameters, and multiply-accumulates.
 
+use netc_dialect::Dialects;
 use netc_ir::{Module, WeightId};
-use netc_pass::Dialects;
 
 use super::cost::{Costs, WeightUse, weight_of};
 use super::flat::{Flat, Tensor};

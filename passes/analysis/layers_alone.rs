@@ -14,7 +14,8 @@ pub(crate) fn note_layers_alone(module: &Module, name: &'static str, context: &m
 
 #[cfg(test)]
 mod tests {
-    use netc_pass::{Dialects, Manager, Pipeline};
+    use netc_dialect::Dialects;
+    use netc_pass::{Manager, Pipeline};
 
     use super::*;
 

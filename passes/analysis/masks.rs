@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use netc_dialect::Dialects;
 use netc_ir::{LayerId, MAIN, Module, OpId, OpKind};
-use netc_pass::Dialects;
 
 use super::calls::callees_first;
 use crate::lower::{MaskRead, lower_funcs};

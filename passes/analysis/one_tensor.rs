@@ -19,8 +19,8 @@
 
 mod openings;
 
+use netc_dialect::Dialects;
 use netc_ir::{FuncId, MAIN, Module, Name, Type};
-use netc_pass::Dialects;
 
 use super::flat::{Flat, Tensor};
 use super::masks::MaskReads;

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
+use netc_dialect::Dialects;
 use netc_ir::{ElemType, FuncId, MAIN, Module, OpId, Type};
-use netc_pass::{Context, Dialects};
+use netc_pass::Context;
 
 use super::flat::Flat;
 use super::models::{Models, Slot};

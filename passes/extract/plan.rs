@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use netc_dialect::Dialects;
 use netc_ir::{Func, MAIN, Module, OpId, ValueId};
-use netc_pass::{Dialects, PassError};
+use netc_pass::PassError;
 use thiserror::Error;
 
 use super::INFO;

@@ -1,7 +1,8 @@
 //! Inlining by hand.
 
+use netc_dialect::Dialects;
 use netc_ir::{callees, parse};
-use netc_pass::{Context, Dialects, Fuel, Manager, PassCall, Pipeline};
+use netc_pass::{Context, Fuel, Manager, PassCall, Pipeline};
 
 use crate::testing::run;
 

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use netc_dialect::Meaning;
 use netc_ir::{Attr, Func, Op, OpId, OpKind, ValueId};
-use netc_pass::Meaning;
 
 /// That what an op computes depends on a mask beside one of its operands.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! Merging what random splits leave.
 
+use netc_dialect::Dialects;
 use netc_ir::{Module, print, verify};
-use netc_pass::{Context, Dialects, Manager, PassCall, Pipeline};
+use netc_pass::{Context, Manager, PassCall, Pipeline};
 use netc_testgen::property::config;
 use proptest::prelude::*;
 

@@ -229,8 +229,9 @@ fn resolve(copy: &Copy<'_>, source: Source<ValueId>, new: &[ValueId]) -> ValueId
 mod tests {
     use std::cell::Cell;
 
+    use netc_dialect::Dialects;
     use netc_ir::{MAIN, parse, print, verify};
-    use netc_pass::{Dialects, Fuel};
+    use netc_pass::Fuel;
     use netc_testgen::property::config;
     use proptest::prelude::*;
 

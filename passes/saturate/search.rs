@@ -256,8 +256,8 @@ mod tests {
     use std::fmt::Write;
     use std::sync::atomic::AtomicBool;
 
+    use netc_dialect::Dialects;
     use netc_ir::{MAIN, Module};
-    use netc_pass::Dialects;
 
     use super::*;
 

@@ -1,6 +1,6 @@
 //! Refuses cuts that sever masks, or layers from those that hold them.
 
-use netc_pass::Dialects;
+use netc_dialect::Dialects;
 
 use super::plan::SplitPlan;
 use crate::analysis::{MaskReads, What};

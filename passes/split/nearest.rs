@@ -1,7 +1,7 @@
 //! The one-tensor cuts nearest to a wider one.
 
+use netc_dialect::Dialects;
 use netc_ir::{Module, OpId};
-use netc_pass::Dialects;
 
 use super::plan::Boundary;
 use crate::analysis::{OneTensorCuts, Opened, Slot};

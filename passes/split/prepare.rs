@@ -3,8 +3,9 @@
 
 use std::borrow::Cow;
 
+use netc_dialect::Dialects;
 use netc_ir::{Loc, Module};
-use netc_pass::{Dialects, PassError, Remark};
+use netc_pass::{PassError, Remark};
 
 use super::INFO;
 use super::masks::severed_mask;

@@ -1,7 +1,7 @@
 //! Splits of random programs.
 
+use netc_dialect::Dialects;
 use netc_ir::{MAIN, Module, Op, OpId, OpKind, verify};
-use netc_pass::Dialects;
 use netc_testgen::property::config;
 use proptest::prelude::*;
 use proptest::sample::Index;

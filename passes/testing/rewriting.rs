@@ -1,7 +1,8 @@
 //! Tests of rewrites: the ops of `@main` before and after a pass.
 
+use netc_dialect::Dialects;
 use netc_ir::{Func, Literal, Module, ValueId, parse, print, verify};
-use netc_pass::{ConstError, ConstEval, Context, Dialects, Fuel, Manager, Pipeline, parse_pass};
+use netc_pass::{ConstError, ConstEval, Context, Fuel, Manager, Pipeline, parse_pass};
 
 /// The program whose `@main` takes `%x` to `%y` by the ops `body`, one a line.
 fn program(body: &str) -> String {

@@ -5,10 +5,11 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use netc_data::{Folders, Store};
+use netc_dialect::{Dialects, LayerLibrary};
 use netc_ir::{Attr, FileId, FuncId, LayerId, MAIN, Module, Name, WeightData, WeightId};
 use netc_keras::ReadOptions;
 use netc_keras::lower::KerasDialect;
-use netc_pass::{Context, Dialects, LayerLibrary, Manager, Pipeline, nearest};
+use netc_pass::{Context, Manager, Pipeline, nearest};
 use netc_passes::{Entry, merge, remove_unused};
 
 use crate::args::{LayerArgs, misspelt_command};

@@ -22,7 +22,8 @@
 //! use netc_exec::Consts;
 //! use netc_ir::{MAIN, OpKind, print};
 //! use netc_keras::lower::KerasDialect;
-//! use netc_pass::{Context, Dialects, Manager, Pipeline};
+//! use netc_dialect::Dialects;
+//! use netc_pass::{Context, Manager, Pipeline};
 //!
 //! # let folder = tempfile::tempdir()?;
 //! # std::env::set_current_dir(&folder)?;

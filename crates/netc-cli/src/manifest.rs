@@ -22,13 +22,13 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use netc_data::Folders;
+use netc_dialect::Dialects;
 use netc_ir::link::Linker;
 use netc_ir::{
     Attrs, Builder, CallOp, Dim, ElemType, Func, FuncId, Layer, LayerId, Loc, MAIN, Module, Name, OpId, OpKind, Type,
     ValueId, call_types,
 };
 use netc_keras::{Imported, dtype_name};
-use netc_pass::Dialects;
 use netc_passes::analysis::Costs;
 use serde_json::{Map, Value, json};
 

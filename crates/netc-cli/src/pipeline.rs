@@ -11,9 +11,10 @@ use std::panic;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use netc_dialect::Dialects;
 use netc_exec::{ConstsOn, Host, MeasuredCosts};
 use netc_ir::Module;
-use netc_pass::{Context, Dialects, FailedPass, Failure, Fuel, Manager, Pipeline, PipelineError};
+use netc_pass::{Context, FailedPass, Failure, Fuel, Manager, Pipeline, PipelineError};
 use netc_pass::{Record, Registry, Remark};
 
 use crate::args::{PassesToRun, RandomArgs, Stats, VerifyEach, WatchArgs};

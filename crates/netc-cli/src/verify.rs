@@ -3,9 +3,10 @@
 use netc_data::Store;
 use std::sync::Arc;
 
+use netc_dialect::Dialects;
 use netc_exec::{Difference, ExecError, Host, Plan, Tensor, compare, inputs, own_rounding};
 use netc_ir::{Func, FuncId, MAIN, Module};
-use netc_pass::{Dialects, Fidelity};
+use netc_pass::Fidelity;
 use netc_passes::analysis::{is_within, measured_bound, rounding_bounds};
 use netc_passes::{bind, lower};
 

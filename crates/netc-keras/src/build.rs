@@ -25,8 +25,8 @@ mod tests;
 
 use std::ops::Range;
 
+use netc_dialect::{Dialect, Dialects, LayerLibrary, LowerError};
 use netc_ir::{Attr, Attrs, Dim, ElemType, Layer, LayerId, Literal, Module, Name, Type, Weight, WeightData};
-use netc_pass::{Dialect, Dialects, LayerLibrary, LowerError};
 
 use assemble::{Draft, source_op};
 pub use conv::{Conv, Conv2d, DepthwiseConv, DepthwiseConv2d, Padding, SeparableConv};

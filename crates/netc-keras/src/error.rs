@@ -4,8 +4,8 @@ use std::io;
 use std::path::PathBuf;
 
 use netc_data::{DataError, PlaceError};
+use netc_dialect::LowerError;
 use netc_ir::Name;
-use netc_pass::LowerError;
 use thiserror::Error;
 
 use crate::graph::join;

@@ -5,11 +5,11 @@ mod calls;
 use std::collections::{BTreeSet, HashSet};
 use std::mem;
 
+use netc_dialect::{Dialects, LowerError};
 use netc_ir::{
     Attr, Attrs, Builder, CallOp, ElemType, FileId, Func, FuncId, LayerId, Loc, Module, Name, OpId, OpKind, SourceOp,
     Type, UniqueNames, ValueId, call_types,
 };
-use netc_pass::{Dialects, LowerError};
 
 use crate::call::{Call, Symbols, TensorRef, records_otherwise};
 use crate::error::Problem;

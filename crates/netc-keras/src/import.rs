@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::rc::Rc;
 
+use netc_dialect::Dialects;
 use netc_ir::{Attr, Attrs, ElemType, FileId, Func, FuncId, Layer, MAIN, Module, Name, Type, UniqueNames, WeightId};
-use netc_pass::Dialects;
 
 use crate::assets::Assets;
 use crate::call::{Call, Symbols, TensorRef, extents, flat_dict, structure, trains};

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::thread;
 
 use netc_data::{Checksum, Folders, Span};
+use netc_dialect::Dialects;
 use netc_ir::{Attr, Attrs, Budget, Module, verify};
-use netc_pass::Dialects;
 
 use crate::archive::{Archive, MAX_MEMBER};
 use crate::assets::{self, Assets};

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use netc_dialect::Dialects;
 use netc_ir::Loc;
 
 use crate::consts::{ConstEval, OpCosts};
-use crate::lowering::Dialects;
 
 /// What a pass may use besides the module.
 pub struct Context<'a> {

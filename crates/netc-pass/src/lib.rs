@@ -1,4 +1,4 @@
-//! What a pass is: options, registry, pipelines, and the manager that runs them; and how source ops get meaning.
+//! What a pass is: options, registry, pipelines, and the manager that runs them.
 //!
 //! A [`Pass`] rewrites a module. What users can name of it is a [`PassInfo`]; a [`Registry`] is a table of these. A
 //! [`Pipeline`] is passes one after the other, as data and as text, and the [`Manager`] runs it: it makes every pass
@@ -6,8 +6,6 @@
 
 pub mod consts;
 pub mod context;
-pub mod library;
-pub mod lowering;
 pub mod manager;
 pub mod options;
 pub mod pass;
@@ -17,8 +15,6 @@ mod wording;
 
 pub use consts::{ConstError, ConstEval, OpCosts, Operand};
 pub use context::{Context, Fuel, Remark};
-pub use library::LayerLibrary;
-pub use lowering::{Dialect, Dialects, LowerError, Lowered, Meaning, OpContext, Purpose, Repeat};
 pub use manager::{Event, FailedPass, Failure, Manager, Observer, PipelineError, Record};
 pub use options::{OptionInfo, OptionKind, Options};
 pub use pass::{Fidelity, Pass, PassError, PassInfo};

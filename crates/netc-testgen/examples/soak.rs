@@ -8,8 +8,8 @@
 use std::panic::catch_unwind;
 use std::process::ExitCode;
 
+use netc_dialect::Dialects;
 use netc_ir::{MAIN, Module};
-use netc_pass::Dialects;
 use netc_testgen::oracle::{self, Subject, Wrong};
 use netc_testgen::{CoreRecipe, Cuts, Feature, Features, KerasRecipe, dialects};
 

@@ -25,9 +25,9 @@ mod structure;
 mod tests;
 mod unchanged;
 
+use netc_dialect::{Dialects, LayerLibrary};
 use netc_ir::{ElemType, FuncId, Module, OpId, OpKind, Type, call_types};
 use netc_keras::lower::KerasDialect;
-use netc_pass::{Dialects, LayerLibrary};
 use netc_passes::analysis::callees_first;
 
 use crate::features::Feature;

@@ -10,8 +10,8 @@ mod simpler;
 #[cfg(test)]
 mod tests;
 
+use netc_dialect::Dialects;
 use netc_ir::{CoreOp, Module, OpKind, Type, print, verify};
-use netc_pass::Dialects;
 
 pub use edit::Edit;
 

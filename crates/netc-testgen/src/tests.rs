@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use netc_data::Store;
+use netc_dialect::Dialects;
 use netc_exec::{Plan, Tensor, inputs};
 use netc_ir::{Dim, MAIN, Module, verify};
-use netc_pass::{Dialects, Fuel};
+use netc_pass::Fuel;
 use netc_passes::analysis::live_ops;
 
 use crate::oracle::{self, Split, Subject};

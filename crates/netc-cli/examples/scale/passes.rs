@@ -9,11 +9,12 @@
 
 use std::time::Instant;
 
+use netc_dialect::Dialects;
 use netc_ir::{
     Attrs, Binary, Builder, Dim, ElemType, F64, Func, InferError, Layer, LayerId, Layout, Literal, MAIN, Module, Name,
     OpKind, Padding, SourceOp, Type, Unary, ValueId, Weight, WeightData, WeightId, Window, verify,
 };
-use netc_pass::{ConstError, ConstEval, Context, Dialects, Manager, Record};
+use netc_pass::{ConstError, ConstEval, Context, Manager, Record};
 use netc_passes::analysis::one_tensor_cuts;
 use netc_passes::split;
 

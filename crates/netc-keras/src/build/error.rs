@@ -1,8 +1,8 @@
 //! What can be wrong with a model that is being built.
 
+use netc_dialect::LowerError;
+use netc_dialect::library::LibraryError;
 use netc_ir::{Name, Type};
-use netc_pass::LowerError;
-use netc_pass::library::LibraryError;
 use thiserror::Error;
 
 /// A model that cannot be built, and the layer where that shows.

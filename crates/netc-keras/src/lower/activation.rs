@@ -1,7 +1,7 @@
 //! Activation functions: by name, as layers, and as operations.
 
+use netc_dialect::LowerError;
 use netc_ir::{Attr, Compare, ElemType, SliceAxis, Unary, ValueId};
-use netc_pass::LowerError;
 
 use super::call::{Call, found, normal_axes};
 use super::softmax::{log_softmax, softmax, softmax_layer, sparsemax};

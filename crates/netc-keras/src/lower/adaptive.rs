@@ -1,7 +1,7 @@
 //! Pooling to a given number of windows, which may overlap.
 
+use netc_dialect::LowerError;
 use netc_ir::{ElemType, Literal, Number, Padding, Pool, ValueId, Window};
-use netc_pass::LowerError;
 
 use super::call::Call;
 use super::{Entry, One, one};

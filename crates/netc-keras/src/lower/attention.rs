@@ -1,7 +1,7 @@
 //! Attention. Masks say which values a query is to look at.
 
+use netc_dialect::LowerError;
 use netc_ir::{Attr, Compare, Dim, ElemType, Reduce, Unary, ValueId};
-use netc_pass::LowerError;
 
 use super::activation::sigmoid;
 use super::call::Call;

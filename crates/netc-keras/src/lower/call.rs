@@ -1,7 +1,7 @@
 //! What a lowering may look at: typed access to one call of a layer.
 
+use netc_dialect::{LowerError, OpContext, Purpose, Repeat};
 use netc_ir::{Attr, Builder, Dim, ElemType, Layer, Layout, Name, SourceOp, Type, ValueId, WeightId};
-use netc_pass::{LowerError, OpContext, Purpose, Repeat};
 
 use super::literal::literal;
 use super::promote::{Arg, dtype};

@@ -1,7 +1,7 @@
 //! Convolutions.
 
+use netc_dialect::LowerError;
 use netc_ir::{Dim, Layout, Padding, ValueId, Window};
-use netc_pass::LowerError;
 
 use super::activation::activate;
 use super::call::Call;

@@ -1,7 +1,7 @@
 //! Transposed convolutions: convolutions over elements with zeros between them.
 
+use netc_dialect::LowerError;
 use netc_ir::{CoreOp, Dim, PadMode, Padding, SliceAxis, ValueId, Window};
-use netc_pass::LowerError;
 
 use super::call::Call;
 use super::conv::bias_and_activation;

@@ -1,7 +1,7 @@
 //! Result types of layers that netc cannot run.
 
+use netc_dialect::LowerError;
 use netc_ir::{Attr, Dim, ElemType, Layer, Module, Type};
-use netc_pass::LowerError;
 
 use super::call::Call;
 use super::promote::dtype;

@@ -1,7 +1,7 @@
 //! Layers and operations that change nothing in inference mode.
 
+use netc_dialect::LowerError;
 use netc_ir::{Compare, Reduce, ValueId};
-use netc_pass::LowerError;
 
 use super::call::Call;
 use super::{Entry, Lowered, One, many, one};

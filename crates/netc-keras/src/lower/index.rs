@@ -1,7 +1,7 @@
 //! Operations that choose elements by index.
 
+use netc_dialect::LowerError;
 use netc_ir::{Attr, Compare, Dim, Number, SliceAxis, ValueId};
-use netc_pass::LowerError;
 
 use super::call::{Call, bad, found};
 use super::promote::Arg;

@@ -1,7 +1,7 @@
 //! Layers that make one tensor of several.
 
+use netc_dialect::LowerError;
 use netc_ir::{Binary, ElemType, Literal, Reduce, ValueId};
-use netc_pass::LowerError;
 
 use super::call::{Call, normal_axis};
 use super::dense::matmul;

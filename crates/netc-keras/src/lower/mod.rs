@@ -40,8 +40,8 @@ mod wrapper;
 
 pub(crate) use call::shown;
 pub(crate) use mask::{has_tensors, makes_mask, makes_masks, reads_masks_in_keras_2};
+use netc_dialect::{Dialect, LowerError, Meaning, OpContext};
 use netc_ir::{Attr, Builder, ElemType, Func, Layer, LayerId, Module, OpId, SourceOp, Type, ValueId};
-use netc_pass::{Dialect, LowerError, Meaning, OpContext};
 
 use crate::legacy::tensorflow::{self, NoTwin};
 use crate::legacy::{self, Era, Modern};
@@ -54,7 +54,7 @@ use mask::Attaches;
 pub struct KerasDialect;
 
 impl Dialect for KerasDialect {
-    fn lower(&self, builder: &mut Builder<'_>, context: OpContext<'_>) -> netc_pass::Lowered {
+    fn lower(&self, builder: &mut Builder<'_>, context: OpContext<'_>) -> netc_dialect::Lowered {
         let era = Era::of(&builder.module().attrs);
         match context.layer {
             Some(layer) if era == Era::Before3 || legacy::is_legacy(&layer.config) => {
@@ -77,7 +77,7 @@ impl Dialect for KerasDialect {
     }
 }
 
-fn lower(builder: &mut Builder<'_>, context: OpContext<'_>, era: Era) -> netc_pass::Lowered {
+fn lower(builder: &mut Builder<'_>, context: OpContext<'_>, era: Era) -> netc_dialect::Lowered {
     let name = &*context.op.name;
     let Some(entry) = entry(legacy::class_now(name)) else {
         return Err(LowerError::Unknown { class: name.rsplit('.').next().unwrap_or(name).into() });
@@ -107,7 +107,7 @@ fn lower(builder: &mut Builder<'_>, context: OpContext<'_>, era: Era) -> netc_pa
 }
 
 /// Lowers the Keras 3 equivalent of an older layer's call.
-fn lower_modern(builder: &mut Builder<'_>, context: OpContext<'_>, layer: &Layer, era: Era) -> netc_pass::Lowered {
+fn lower_modern(builder: &mut Builder<'_>, context: OpContext<'_>, layer: &Layer, era: Era) -> netc_dialect::Lowered {
     let own = &context.op.name;
     let unsupported = |what: String, types| LowerError::Unsupported { class: own.clone(), what, types };
     let operands: Vec<Type> = context.operands.iter().map(|x| builder.ty(*x).clone()).collect();
@@ -151,7 +151,7 @@ pub(crate) fn passes_mask(class: &str, config: Option<&Attr>) -> bool {
     }
 }
 
-fn meaning(call: &mut Call<'_, '_>, entry: &Entry) -> netc_pass::Lowered {
+fn meaning(call: &mut Call<'_, '_>, entry: &Entry) -> netc_dialect::Lowered {
     let results = match entry.lower {
         Lower::One(lower) => lower(call).map(|y| vec![y]),
         Lower::Many(lower) => lower(call),

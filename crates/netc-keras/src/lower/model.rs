@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use netc_dialect::{Dialect, LowerError, Meaning, OpContext};
 use netc_ir::{Attr, Attrs, Layer, Name, SourceOp, ValueId};
-use netc_pass::{Dialect, LowerError, Meaning, OpContext};
 
 use super::call::{Call, bad};
 use super::{Done, KerasDialect};

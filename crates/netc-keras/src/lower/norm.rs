@@ -1,7 +1,7 @@
 //! Normalisation and scaling.
 
+use netc_dialect::LowerError;
 use netc_ir::{Attr, Dim, ElemType, Literal, Reduce, Unary, ValueId};
-use netc_pass::LowerError;
 
 use super::call::{Call, normal_axes};
 use super::literal::literal;

@@ -1,7 +1,7 @@
 //! Operations that compare with places along axes, or move elements by places.
 
+use netc_dialect::LowerError;
 use netc_ir::{Binary, Compare, Dim, ElemType, Reduce, SliceAxis, Unary, ValueId};
-use netc_pass::LowerError;
 
 use super::call::Call;
 use super::{Entry, One, one};

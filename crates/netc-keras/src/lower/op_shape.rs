@@ -1,7 +1,7 @@
 //! Operations that change shapes.
 
+use netc_dialect::LowerError;
 use netc_ir::{Attr, CoreOp, Dim, ElemType, PadMode, SliceAxis, ValueId};
-use netc_pass::LowerError;
 
 use super::call::{Call, as_count, normal_axes, normal_axis};
 use super::promote::dtype;

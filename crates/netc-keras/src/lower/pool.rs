@@ -1,7 +1,7 @@
 //! Pooling.
 
+use netc_dialect::LowerError;
 use netc_ir::{Layout, Padding, Pool, Reduce, ValueId, Window};
-use netc_pass::LowerError;
 
 use super::call::Call;
 use super::{Entry, One, one};

@@ -3,8 +3,8 @@
 //!
 //! The formulas are those of the cells in `keras.src.layers.rnn`, in their order of operations.
 
+use netc_dialect::{Purpose, Repeat};
 use netc_ir::{Attr, CoreOp, Dim, ElemType, Literal, SliceAxis, Type, ValueId};
-use netc_pass::{Purpose, Repeat};
 
 use super::activation::activate_at;
 use super::call::{Call, bad};
@@ -105,7 +105,7 @@ fn placed<'a>(c: &mut Call<'a, '_>, object: &'a Attr, place: String) -> Done<Pla
     let config = entry.get("config").ok_or_else(|| bad("cell", Some(object), "a cell with a configuration"))?;
     let elem = c.compute_type()?;
     let (units, own) =
-        c.with_config(config, |c| Ok::<_, netc_pass::LowerError>((c.count("units")?, c.compute_type()?)))?;
+        c.with_config(config, |c| Ok::<_, netc_dialect::LowerError>((c.count("units")?, c.compute_type()?)))?;
     // The type is `float32` where there is none.
     if own.unwrap_or(ElemType::F32) != elem.unwrap_or(ElemType::F32) {
         return Err(c.unsupported("a cell that computes with another type"));

@@ -3,8 +3,8 @@
 //! Along each axis the result is a product with a matrix of weights, computed as `jax.image.resize` computes it; the
 //! matrix is a part of the program, so that extents may be open.
 
+use netc_dialect::LowerError;
 use netc_ir::{Compare, CoreOp, Dim, ElemType, Literal, PadMode, Reduce, SliceAxis, Unary, ValueId};
-use netc_pass::LowerError;
 
 use super::call::Call;
 use super::einsum::einsum;

@@ -1,7 +1,7 @@
 //! Layers that move elements without computing.
 
+use netc_dialect::LowerError;
 use netc_ir::{Attr, Dim, Layout, ValueId};
-use netc_pass::LowerError;
 
 use super::call::{Call, as_count};
 use super::{Done, Entry, One, one};

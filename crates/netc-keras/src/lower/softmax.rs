@@ -1,7 +1,7 @@
 //! Functions of all elements along axes, whose results sum to 1.
 
+use netc_dialect::LowerError;
 use netc_ir::{Compare, CoreOp, ElemType, Literal, Reduce, Unary, ValueId};
-use netc_pass::LowerError;
 
 use super::One;
 use super::activation::{axes_arg, only_floats};

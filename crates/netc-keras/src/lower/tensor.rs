@@ -1,7 +1,7 @@
 //! Steps that many lowerings share.
 
+use netc_dialect::LowerError;
 use netc_ir::{Binary, Compare, CoreOp, Dim, ElemType, Layout, Literal, PadMode, Reduce, SliceAxis, Unary, ValueId};
-use netc_pass::LowerError;
 
 use super::call::Call;
 use super::{Done, One};

@@ -3,9 +3,9 @@
 mod layers;
 mod operations;
 
+use netc_dialect::{Dialect, LowerError, OpContext, Purpose};
 use netc_ir::print::FuncText;
 use netc_ir::{Builder, Module, OpKind, Type, ValueId};
-use netc_pass::{Dialect, LowerError, OpContext, Purpose};
 
 use super::{KerasDialect, classes};
 

@@ -1,7 +1,7 @@
 //! Layers that apply a layer of their own.
 
+use netc_dialect::{Dialect, LowerError, Meaning, OpContext};
 use netc_ir::{Attr, Attrs, CoreOp, Dim, Layer, SourceOp, Type, ValueId};
-use netc_pass::{Dialect, LowerError, Meaning, OpContext};
 
 use super::call::{Call, bad};
 use super::{Done, Entry, KerasDialect, Lowered, One, many};

@@ -1,10 +1,10 @@
 //! Pipelines of passes that are made for the tests.
 
+use netc_dialect::Dialects;
 use netc_ir::{CoreOp, OpKind, Unary, parse, print};
 
 use super::*;
 use crate::context::Fuel;
-use crate::lowering::Dialects;
 use crate::options::{OptionInfo, OptionKind};
 use crate::pass::PassInfo;
 use crate::registry::NamedPipeline;

@@ -7,9 +7,9 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use netc_data::Store;
+use netc_dialect::Dialects;
 use netc_ir::{Attr, Attrs, FuncId, Layer, Literal, Loc, MAIN, Module, WeightData, print};
 use netc_keras::{KerasError, Problem, ReadOptions};
-use netc_pass::Dialects;
 use rawzip::{CompressionMethod, ZipArchive, ZipArchiveWriter};
 use tempfile::TempDir;
 

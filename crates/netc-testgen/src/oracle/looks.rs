@@ -1,7 +1,7 @@
 //! Types and costs found without unrolling match those of the unrolled program.
 
+use netc_dialect::{Dialects, LowerError, Meaning, OpContext, Purpose};
 use netc_ir::{Builder, Func, MAIN, Module, Op, OpKind, SourceOp, Type, ValueId};
-use netc_pass::{Dialects, LowerError, Meaning, OpContext, Purpose};
 use netc_passes::analysis::Costs;
 use netc_passes::lower;
 

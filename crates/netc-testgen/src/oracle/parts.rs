@@ -1,8 +1,9 @@
 //! Parts of models against the whole: what `extract` and `merge` leave.
 
+use netc_dialect::Dialects;
 use netc_exec::inputs;
 use netc_ir::{Attrs, MAIN, Module, Output, ValueId, callees, print};
-use netc_pass::{Dialects, Fidelity, Fuel};
+use netc_pass::{Fidelity, Fuel};
 use netc_passes::{extract, merge, split};
 
 use super::passes::Subject;

@@ -1,10 +1,11 @@
 //! What must hold of every pass, whoever wrote it.
 
+use netc_dialect::Dialects;
 use netc_exec::Consts;
 use netc_ir::{Module, print, verify};
 use netc_pass::{
-    Context, Dialects, Event, Failure, Fidelity, Fuel, Manager, Observer, PassCall, Pipeline, PipelineError,
-    PipelineSyntaxError, Record, Registry,
+    Context, Event, Failure, Fidelity, Fuel, Manager, Observer, PassCall, Pipeline, PipelineError, PipelineSyntaxError,
+    Record, Registry,
 };
 use netc_passes::split;
 

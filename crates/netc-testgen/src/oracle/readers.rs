@@ -5,11 +5,11 @@ use std::fs;
 use std::io::Write;
 use std::sync::LazyLock;
 
+use netc_dialect::{Dialects, LayerLibrary};
 use netc_exec::{Consts, Tensor, npy, npz};
 use netc_ir::{Attrs, Layer, MAIN, Module, SourceOp, Type, parse, print, verify};
 use netc_keras::ReadOptions;
 use netc_keras::build::{BatchNormalization, Conv2d, Dense, ModelBuilder};
-use netc_pass::{Dialects, LayerLibrary};
 use tempfile::NamedTempFile;
 
 use super::files::{Format, WHOLE, archive, file_bytes, member, round_trip, through};

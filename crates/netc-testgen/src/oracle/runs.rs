@@ -1,9 +1,10 @@
 //! What is computed before and after a transform is the same.
 
 use netc_data::Store;
+use netc_dialect::Dialects;
 use netc_exec::{Plan, Tensor, compare, inputs, own_rounding};
 use netc_ir::{MAIN, Module, Output, print};
-use netc_pass::{Context, Dialects, Fidelity, Manager, Pipeline};
+use netc_pass::{Context, Fidelity, Manager, Pipeline};
 use netc_passes::analysis::{is_within, measured_bound, rounding_bounds};
 use netc_passes::{inline, lower};
 

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use netc_dialect::Dialects;
 use netc_exec::Tensor;
 use netc_ir::{Bindings, ElemType, Func, FuncId, MAIN, Module, OpKind, Type, ValueId, callees, print};
-use netc_pass::{Dialects, PassError};
+use netc_pass::PassError;
 use netc_passes::analysis::{OpNames, one_tensor_cuts};
 use netc_passes::split;
 

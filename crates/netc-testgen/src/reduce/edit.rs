@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use netc_dialect::Dialects;
 use netc_ir::{
     Attr, Attrs, CoreOp, Func, FuncId, LayerId, Literal, Loc, MAIN, Module, Name, OpId, OpKind, Type, ValueId,
     WeightData, WeightId,
 };
-use netc_pass::Dialects;
 use netc_passes::Entry;
 
 use super::rebuild::{Action, Rebuild, live_ops, rebuild};

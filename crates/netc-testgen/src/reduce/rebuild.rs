@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use netc_dialect::Dialects;
 use netc_ir::{
     Attr, Attrs, Builder, CoreOp, Dim, F64, Func, FuncId, LayerId, Module, Name, Op, OpId, OpKind, SourceOp, Type,
     ValueId, WeightData, WeightId, call_types,
 };
-use netc_pass::Dialects;
 use netc_passes::analysis::callees_first;
 
 use super::edit::one_of;

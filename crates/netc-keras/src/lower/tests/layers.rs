@@ -1,7 +1,7 @@
 //! What layers mean.
 
+use netc_dialect::{Dialect, LayerLibrary, OpContext, Purpose};
 use netc_ir::{Builder, OpKind, ValueId};
-use netc_pass::{Dialect, LayerLibrary, OpContext, Purpose};
 
 use super::super::KerasDialect;
 use super::{Case, F32, IMAGE, KERNEL, check, check_error, check_ops, layer};

@@ -1,7 +1,7 @@
 //! What `keras.ops` operations mean.
 
+use netc_dialect::{Dialect, OpContext, Purpose};
 use netc_ir::{Builder, OpKind};
-use netc_pass::{Dialect, OpContext, Purpose};
 
 use super::super::KerasDialect;
 use super::{Case, check, check_error, check_ops, layer, op};
