@@ -5,6 +5,7 @@
 
 mod ahead;
 mod checksum;
+mod dtype;
 mod files;
 mod place;
 pub mod random;
@@ -12,6 +13,7 @@ pub mod store;
 
 pub use ahead::Ahead;
 pub use checksum::{Checksum, hash};
+pub use dtype::dtype_name;
 pub use place::{Folders, PlaceError, open_file};
 pub use random::Rng;
 pub use store::{DataError, Hashed, Span, Store};

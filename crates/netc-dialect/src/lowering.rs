@@ -126,7 +126,7 @@ pub struct OpContext<'a> {
 }
 
 /// The meaning of a framework's layers. Threads may ask at once.
-pub trait Dialect: Sync {
+pub trait Dialect: Send + Sync {
     /// Adds the core ops that `op` means, and returns its results.
     ///
     /// [`LowerError::Unknown`] says that another dialect may know it.
@@ -140,6 +140,12 @@ pub trait Dialect: Sync {
 
     /// The layers that need another one in their model: such a layer, and the one that has weights of it.
     fn ties(&self, module: &Module) -> Vec<(LayerId, LayerId)> {
+        let _ = module;
+        Vec::new()
+    }
+
+    /// The layers of `module` for losses and metrics, which no output needs: a rewrite may leave them out.
+    fn losses(&self, module: &Module) -> Vec<Name> {
         let _ = module;
         Vec::new()
     }
@@ -163,7 +169,12 @@ impl Dialects {
 
     /// Adds a dialect that is asked after those already there.
     pub fn push(&mut self, dialect: impl Dialect + 'static) {
-        self.0.push(Box::new(dialect));
+        self.push_boxed(Box::new(dialect));
+    }
+
+    /// Does what [`Dialects::push`] does.
+    pub fn push_boxed(&mut self, dialect: Box<dyn Dialect>) {
+        self.0.push(dialect);
     }
 
     /// Adds the core ops that `op` means.
@@ -187,6 +198,11 @@ impl Dialects {
     /// The layers that need another one in their model: such a layer, and the one that has weights of it.
     pub fn ties(&self, module: &Module) -> Vec<(LayerId, LayerId)> {
         self.0.iter().flat_map(|dialect| dialect.ties(module)).collect()
+    }
+
+    /// The layers of `module` for losses and metrics.
+    pub fn losses(&self, module: &Module) -> Vec<Name> {
+        self.0.iter().flat_map(|dialect| dialect.losses(module)).collect()
     }
 
     /// The ops of `func`, in an order in which their lowerings find the masks that they find in the framework.

@@ -25,6 +25,7 @@ mod tests;
 
 use std::ops::Range;
 
+use netc_data::dtype_name;
 use netc_dialect::{Dialect, Dialects, LayerLibrary, LowerError};
 use netc_ir::{Attr, Attrs, Dim, ElemType, Layer, LayerId, Literal, Module, Name, Type, Weight, WeightData};
 
@@ -37,7 +38,7 @@ use names::Names;
 
 use crate::assets;
 use crate::lower::KerasDialect;
-use crate::names::{dtype_name, numeric_order};
+use crate::names::numeric_order;
 
 /// A tensor of the model that is being built.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

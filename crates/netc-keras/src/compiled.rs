@@ -1,8 +1,10 @@
 //! What a compiled model has beside its layers: the compile configuration and the state of the optimizer.
 //!
-//! A module holds them as a declaration of the class [`CLASS`], which no op applies. They belong to the model exactly as it
+//! A module holds them as a declaration of the class [`TRAINING_STATE`], which no op applies. They belong to the model exactly as it
 //! was read: an optimizer has variables for each weight that is trained, in the order of these weights.
 
+use netc_format::Note;
+use netc_format::module::{TRAINING_STATE, training_state};
 use netc_ir::{Attr, Attrs, FuncId, Layer, LayerId, MAIN, Module, Name, WeightId};
 
 use crate::error::Problem;
@@ -13,9 +15,6 @@ use crate::h5write::Tree;
 use crate::legacy::Era;
 use crate::weights::take_below;
 
-/// The class of the declaration: no file gives a layer this prefix.
-const CLASS: &str = "netc.Compiled";
-
 /// The group of the optimizer's variables in an archive, and the name of an optimizer that has none.
 pub(crate) const GROUP: &str = "optimizer";
 
@@ -25,9 +24,6 @@ pub(crate) const COMPILE_CONFIG: &str = "compile_config";
 /// The attribute of an HDF5 file with a whole model, and the group of the optimizer's variables in it.
 pub(crate) const TRAINING_CONFIG: &str = "training_config";
 pub(crate) const OPTIMIZER_WEIGHTS: &str = "optimizer_weights";
-
-/// What is said where they are not carried.
-pub const LEFT_OUT: &str = "the compile configuration and the optimizer's state are left out";
 
 /// How a model was compiled, and the state of its optimizer, as a file has them.
 pub(crate) struct Compiled {
@@ -64,7 +60,7 @@ impl Compiled {
         declare: impl FnOnce(Vec<(Name, Variable)>) -> Result<Vec<(Name, WeightId)>, Problem>,
     ) -> Result<Layer, Problem> {
         let weights = declare(self.variables)?;
-        Ok(Layer { name: self.name, class: CLASS.into(), config: self.config, weights, assets: Vec::new() })
+        Ok(Layer { name: self.name, class: TRAINING_STATE.into(), config: self.config, weights, assets: Vec::new() })
     }
 }
 
@@ -73,16 +69,9 @@ pub(crate) fn config_of(object: &Attrs) -> Option<&Attr> {
     object.get(COMPILE_CONFIG).filter(|config| config.as_map().is_some_and(|map| !map.is_empty()))
 }
 
-/// The declaration of how the model was compiled and of the state of its optimizer, if the module has one: see
-/// [`ReadOptions::compiled`](crate::ReadOptions::compiled). A program by hand may have several, of which the first counts.
-pub fn compiled(module: &Module) -> impl Iterator<Item = LayerId> + '_ {
-    let ids = (0..module.layers.len()).map(LayerId::new);
-    ids.filter(|id| &*module[*id].class == CLASS)
-}
-
 /// The declaration with what it has under `key`, for a file of the function, which must be the whole model.
 fn declaration_for<'m>(module: &'m Module, func: FuncId, key: &str) -> Option<(&'m Layer, &'m Attr)> {
-    let layer = &module[compiled(module).next().filter(|_| &*module[func].name == MAIN)?];
+    let layer = &module[training_state(module).next().filter(|_| &*module[func].name == MAIN)?];
     carried(module, layer, key).map(|config| (layer, config))
 }
 
@@ -115,12 +104,17 @@ pub(crate) fn for_hdf5(module: &Module, func: FuncId) -> Option<(&Attr, Tree)> {
 }
 
 /// Says that both are left out of a file, where that has another form than the one which was read; for the user.
-pub(crate) fn omissions(module: &Module, container: Container) -> Vec<String> {
+pub(crate) fn omissions(module: &Module, container: Container) -> Vec<Note> {
     let key = match container {
         Container::Archive => Some(COMPILE_CONFIG),
         Container::Hdf5 => Some(TRAINING_CONFIG),
         Container::Tfjs => None,
     };
     let has = |layer: LayerId| key.is_some_and(|key| carried(module, &module[layer], key).is_some());
-    compiled(module).next().filter(|layer| !has(*layer)).map(|_| LEFT_OUT.into()).into_iter().collect()
+    training_state(module)
+        .next()
+        .filter(|layer| !has(*layer))
+        .map(|_| Note::training_state_left_out())
+        .into_iter()
+        .collect()
 }

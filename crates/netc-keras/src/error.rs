@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use netc_data::{DataError, PlaceError};
 use netc_dialect::LowerError;
+use netc_format::OpenError;
 use netc_ir::Name;
 use thiserror::Error;
 
@@ -38,6 +39,9 @@ pub enum Problem {
     /// The operating system refused.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// It cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
     /// It is of no format that is read.
     #[error("{0}")]
     Unknown(&'static str),

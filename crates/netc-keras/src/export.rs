@@ -9,6 +9,8 @@ mod unknown;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use netc_data::dtype_name;
+use netc_format::Written;
 use netc_ir::{
     Attr, Attrs, Func, FuncId, Layer, LayerId, MAIN, Module, Name, Op, OpId, OpKind, Type, ValueId, WeightId,
 };
@@ -20,10 +22,9 @@ use crate::error::Problem;
 use crate::h5write::Tree;
 use crate::json::MAX_NESTING;
 use crate::legacy::{self, Era};
-use crate::names::{GroupNames, dtype_name, is_layer_class};
+use crate::names::{GroupNames, is_layer_class};
 use crate::order::{Operation, keras_order, needed_calls};
 use crate::ties::ties;
-use crate::write::Written;
 
 pub(crate) use hdf5::{WeightList, add_list, group};
 use names::Names;

@@ -5,7 +5,10 @@ mod calls;
 use std::collections::{BTreeSet, HashSet};
 use std::mem;
 
+use netc_data::dtype_name;
 use netc_dialect::{Dialects, LowerError};
+use netc_format::Note;
+use netc_format::module::is_architecture;
 use netc_ir::{
     Attr, Attrs, Builder, CallOp, ElemType, FileId, Func, FuncId, LayerId, Loc, Module, Name, OpId, OpKind, SourceOp,
     Type, UniqueNames, ValueId, call_types,
@@ -15,8 +18,6 @@ use crate::call::{Call, Symbols, TensorRef, records_otherwise};
 use crate::error::Problem;
 use crate::legacy::Era;
 use crate::model_masks::without_attached;
-use crate::names::dtype_name;
-use crate::write::is_architecture;
 use calls::{Calls, Links, Node, Tensor};
 
 /// One entry of a model's `layers`, with its declaration made.
@@ -51,7 +52,7 @@ pub(crate) struct Surroundings<'a> {
     /// Whether the weights are from a file that was given apart from the model.
     pub(crate) given: bool,
     pub(crate) symbols: &'a mut Symbols,
-    pub(crate) notes: &'a mut Vec<String>,
+    pub(crate) notes: &'a mut Vec<Note>,
 }
 
 impl Graph {
@@ -232,10 +233,10 @@ impl Translation<'_, '_> {
             } else if own || matches!(kind, OpKind::Call(_)) {
                 let by = if own { "netc infers" } else { "its model gives" };
                 let note = format!("`{path}`: {by} {ty}, the file records {recorded}, which is left out");
-                self.surroundings.notes.push(note);
+                self.surroundings.notes.push(Note::new("recorded-type", note));
             } else {
                 let note = format!("`{path}`: netc infers {ty}, the file records {recorded}, which is taken");
-                self.surroundings.notes.push(note);
+                self.surroundings.notes.push(Note::new("recorded-type", note));
                 *ty = recorded;
             }
         }

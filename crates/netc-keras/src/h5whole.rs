@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::thread;
 
 use hdf5_pure::{AttrValue, Group};
+use netc_format::stack;
 use netc_ir::{Attr, Budget};
 
 use crate::compiled::{Compiled, OPTIMIZER_WEIGHTS, TRAINING_CONFIG};
@@ -21,7 +22,7 @@ use crate::graph::join;
 use crate::h5read::{self, Headers, Variable};
 use crate::weights::{WeightTable, Weights};
 use crate::write::{NETC, WRITTEN_BY};
-use crate::{json, legacy, stack};
+use crate::{json, legacy};
 
 /// A model as the file has it.
 pub(crate) struct WholeModel {

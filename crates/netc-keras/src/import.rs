@@ -7,24 +7,24 @@ use std::path::Path;
 use std::rc::Rc;
 
 use netc_dialect::Dialects;
+use netc_format::module::is_architecture;
+use netc_format::{Imported, Note};
 use netc_ir::{Attr, Attrs, ElemType, FileId, Func, FuncId, Layer, MAIN, Module, Name, Type, UniqueNames, WeightId};
 
 use crate::assets::Assets;
 use crate::call::{Call, Symbols, TensorRef, extents, flat_dict, structure, trains};
-use crate::compiled::{self, COMPILE_CONFIG, Compiled, LEFT_OUT};
+use crate::compiled::{self, COMPILE_CONFIG, Compiled};
 use crate::declaration::{input_declaration, layer_name, require_printable, strip_graph};
 use crate::error::Problem;
 use crate::graph::{Entry, EntryKind, Graph, Surroundings, count_from_zero, counts_from_one, join};
 use crate::json::MAX_NESTING;
 use crate::legacy::{Era, is_legacy, is_model, tensorflow};
 use crate::names::{GroupNames, dialect_class, elem_type, is_layer_class, is_of_name};
-use crate::read::Imported;
 use crate::weights::{Claim, Listed, WeightTable, Weights};
-use crate::write;
 
 pub(crate) struct Importer<'a> {
     module: Module,
-    notes: Vec<String>,
+    notes: Vec<Note>,
     file: FileId,
     /// The files that the weights are in, as they are numbered there.
     weights_files: Rc<[FileId]>,
@@ -109,8 +109,8 @@ impl<'a> Importer<'a> {
             return Err(self.without_graph(&object, class));
         }
         if !matches!(class, "Functional" | "Sequential" | "Model") {
-            self.notes
-                .push(format!("`{class}` is a class of the user: what its own `call` does besides is not in the file"));
+            let note = format!("`{class}` is a class of the user: what its own `call` does besides is not in the file");
+            self.notes.push(Note::new("own-class", note));
         }
         if matches!(class, "Functional" | "Model") && config.get("input_layers").is_none() {
             let note = format!("the model of the class {class} has no `input_layers`, expected those of its graph");
@@ -151,21 +151,20 @@ impl<'a> Importer<'a> {
 
     pub(crate) fn finish(mut self) -> Result<Imported, Problem> {
         let unclaimed = self.weights.unclaimed();
-        if let Some(problem) = self.lacking.into_iter().next().filter(|_| !write::is_architecture(&self.module)) {
+        if let Some(problem) = self.lacking.into_iter().next().filter(|_| !is_architecture(&self.module)) {
             return Err(problem.with_unclaimed(&unclaimed));
         }
         if !unclaimed.is_empty() {
             let shown: Vec<&str> = unclaimed.iter().take(4).copied().collect();
-            self.notes.push(format!(
-                "{} weights belong to no layer and are left out: {}",
-                unclaimed.len(),
-                shown.join(", ")
-            ));
+            let (number, shown) = (unclaimed.len(), shown.join(", "));
+            let note = format!("{number} weights belong to no layer and are left out: {shown}");
+            self.notes.push(Note::new("weights-left-out", note));
         }
         let unclaimed = self.assets.unclaimed();
         if unclaimed.len() > 0 {
             let (number, shown) = (unclaimed.len(), unclaimed.take(4).collect::<Vec<_>>().join(", "));
-            self.notes.push(format!("{number} assets belong to no layer and are left out: {shown}"));
+            let note = format!("{number} assets belong to no layer and are left out: {shown}");
+            self.notes.push(Note::new("assets-left-out", note));
         }
         Ok(Imported { module: self.module, notes: self.notes, is_own: false })
     }
@@ -357,7 +356,8 @@ impl<'a> Importer<'a> {
         };
         if is_nested && compiled::config_of(&declared).is_some() {
             declared.remove(COMPILE_CONFIG);
-            self.notes.push(format!("of the model `{path}` {LEFT_OUT}"));
+            let note = Note::training_state_left_out();
+            self.notes.push(Note { text: format!("of the model `{path}` {note}"), ..note });
         }
         if functional {
             // Files are written with it, and some of before Keras 3 may say it in the configuration alone.
@@ -391,7 +391,8 @@ impl<'a> Importer<'a> {
         calls.shrink_to_fit();
         calls.iter().try_for_each(|call| require_printable(&call.attrs, &path))?;
         if is_nested && self.era() == Era::Before3 && calls.iter().any(|call| trains(&call.attrs)) {
-            self.notes.push(format!("`{path}` is called with training = true, which is not followed into it"));
+            let note = format!("`{path}` is called with training = true, which is not followed into it");
+            self.notes.push(Note::new("training-call", note));
         }
         let is_outermost = is_nested && place.group.is_empty();
         let listed = match (&nested, &group) {
@@ -428,7 +429,7 @@ impl<'a> Importer<'a> {
     }
 
     /// Says of a layer that is a model of a class of its own why netc does not look into it.
-    fn opaque_model(&self, object: &Attrs, group: &str, path: &str, name: &str) -> Option<String> {
+    fn opaque_model(&self, object: &Attrs, group: &str, path: &str, name: &str) -> Option<Note> {
         let class = object.get("class_name").and_then(Attr::as_str)?;
         let is_functional = self.weights.is_functional(group);
         // Keras writes the key for models alone.
@@ -436,10 +437,13 @@ impl<'a> Importer<'a> {
             return None;
         }
         let condition = if is_functional { "the model is functional, so" } else { "if it is functional," };
-        Some(format!(
-            "of the model `{path}` the file records the arguments of the class `{class}`, not its graph, so netc takes it \
+        Some(Note::new(
+            "opaque-model",
+            format!(
+                "of the model `{path}` the file records the arguments of the class `{class}`, not its graph, so netc takes it \
              for one layer; {condition} `keras.models.clone_model(m, clone_function=lambda l: keras.Model(l.inputs, \
              l.outputs, name=l.name) if l.name == \"{name}\" else l)` gives a model with the graph"
+            ),
         ))
     }
 

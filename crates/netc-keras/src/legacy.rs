@@ -27,7 +27,7 @@ use netc_ir::{Attr, Attrs, Layer, Module, UniqueNames};
 use crate::names::is_keras;
 
 pub(crate) use calls::{Modern, modern_call};
-pub use changes::{changes, changes_for_hdf5, changes_for_hdf5_of_keras_2, changes_for_tfjs};
+pub(crate) use changes::{changes, changes_for_hdf5, changes_for_hdf5_of_keras_2, changes_for_tfjs};
 pub(crate) use classes::dialect_class;
 pub(crate) use gates::with_new_gates;
 pub(crate) use groups::{has_older_groups, older_places, with_new_groups};
@@ -35,7 +35,7 @@ pub(crate) use keras2::{as_keras_2, check_floats, holds_object};
 pub(crate) use listing::{
     LISTED, Listed, Places, exact_places, layers_of_model, layers_with_weights, least, listing, makes_weights, places,
 };
-pub use losses::losses;
+pub(crate) use losses::losses;
 pub(crate) use older::{KERAS_2, Reader, older, with_named_functions};
 pub(crate) use parts::{grouped, is_model, trains};
 

@@ -37,7 +37,7 @@ pub(crate) fn is_keras(module: &str) -> bool {
 }
 
 /// Whether entries of the class `dialect_class` are layers, not operations, and so are counted in `model.layers`.
-pub fn is_layer_class(dialect_class: &str) -> bool {
+pub(crate) fn is_layer_class(dialect_class: &str) -> bool {
     !dialect_class.starts_with("keras.ops.")
 }
 
@@ -135,26 +135,6 @@ pub(crate) fn elem_type(name: &str) -> Option<ElemType> {
         "string" => ElemType::Str,
         _ => return None,
     })
-}
-
-/// What Keras calls an element type.
-pub fn dtype_name(elem: ElemType) -> &'static str {
-    match elem {
-        ElemType::Bool => "bool",
-        ElemType::U8 => "uint8",
-        ElemType::U16 => "uint16",
-        ElemType::U32 => "uint32",
-        ElemType::U64 => "uint64",
-        ElemType::I8 => "int8",
-        ElemType::I16 => "int16",
-        ElemType::I32 => "int32",
-        ElemType::I64 => "int64",
-        ElemType::F16 => "float16",
-        ElemType::BF16 => "bfloat16",
-        ElemType::F32 | ElemType::Any => "float32",
-        ElemType::F64 => "float64",
-        ElemType::Str => "string",
-    }
 }
 
 /// Sorts `vars/2` before `vars/10`.

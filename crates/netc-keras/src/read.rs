@@ -3,7 +3,6 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,11 +10,13 @@ use std::thread;
 
 use netc_data::{Checksum, Folders, Span};
 use netc_dialect::Dialects;
-use netc_ir::{Attr, Attrs, Budget, Module, verify};
+use netc_format::module::ARCHITECTURE;
+use netc_format::{Imported, Note, ReadOptions, Source, stack};
+use netc_ir::{Attr, Attrs, Budget, verify};
 
 use crate::archive::{Archive, MAX_MEMBER};
 use crate::assets::{self, Assets};
-use crate::compiled::{Compiled, LEFT_OUT};
+use crate::compiled::Compiled;
 use crate::error::{KerasError, Problem};
 use crate::h5read::{self, Variables};
 use crate::h5whole::{self, WholeModel};
@@ -25,18 +26,7 @@ use crate::legacy::keras1;
 use crate::tfjs::{self, LayersModel};
 use crate::weights::{WeightTable, Weights, give_in_order};
 use crate::write::{NETC, WRITTEN_BY};
-use crate::{foreign, json, legacy, on_large_stack, sharded, stack, text, write};
-
-/// A model as it was read.
-#[derive(Debug)]
-pub struct Imported {
-    /// The model: `@main` is its graph.
-    pub module: Module,
-    /// What the file holds and the module does not, and what looks odd; for the user.
-    pub notes: Vec<String>,
-    /// Whether netc wrote the file, and no framework has saved the model since.
-    pub is_own: bool,
-}
+use crate::{foreign, json, legacy, sharded, text};
 
 const CONFIG: &str = "config.json";
 const METADATA: &str = "metadata.json";
@@ -53,20 +43,6 @@ pub fn read(path: &Path, dialects: &Dialects) -> Result<Imported, KerasError> {
     read_with(path, ReadOptions::default(), dialects)
 }
 
-/// What of a model is read.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ReadOptions<'a> {
-    /// A file with weights in place of the model's own: a `.weights.h5` of Keras 3 or the `.weights.json` of several, the
-    /// weights in HDF5 of any other Keras, or a file with a model.
-    pub weights: Option<&'a Path>,
-    /// Whether the compile configuration and the optimizer's state are read too, as the declaration that
-    /// [`compiled`](crate::compiled()) finds. They belong to the model exactly as it is in the file: do not ask for them
-    /// where passes follow. With other weights there are none, nor of models of Keras 1 and of TensorFlow.js.
-    pub compiled: bool,
-    /// Folders in which files that the model names may be, besides its own: see [`Folders`].
-    pub allowed: &'a [PathBuf],
-}
-
 /// Reads the model at `path` as [`read`] does, as `options` say.
 ///
 /// # Errors
@@ -77,7 +53,7 @@ pub fn read_with(path: &Path, options: ReadOptions<'_>, dialects: &Dialects) -> 
         .weights
         .map(|weights| other_weights(weights, options.allowed).map_err(|source| failed(weights, source)));
     let given = given.transpose()?;
-    let compiled = options.compiled && given.is_none();
+    let compiled = options.training_state && given.is_none();
     let folders = Folders::of_model(path, options.allowed);
     Reader { path, folders, given, compiled, dialects }.read().map_err(|source| {
         let of_weights = matches!(source, Problem::Weights { .. } | Problem::Unfit { .. });
@@ -113,7 +89,7 @@ fn listed_weights(path: &Path, folders: &Folders, file: &File) -> Result<Weights
 fn open_archive(file: &Arc<File>) -> Result<Archive, Problem> {
     let archive = Archive::open(file.clone())?;
     if archive.member(CONFIG).is_none()
-        && let Some(note) = foreign::archive(&archive.members)
+        && let Some(note) = netc_format::foreign::archive(archive.members.iter().map(|member| &*member.name))
     {
         return Err(Problem::Unknown(note));
     }
@@ -165,10 +141,12 @@ impl Reader<'_> {
         let mut imported = self.import(own, Assets::default(), attrs, compiled, model)?;
         imported.is_own = is_own;
         if is_of_keras_1 {
-            imported.notes.push("it is of Keras 1: its layers are declared as Keras 2 has them".into());
+            imported
+                .notes
+                .push(Note::new("layers-converted", "it is of Keras 1: its layers are declared as Keras 2 has them"));
         }
         if is_left_out {
-            imported.notes.push(LEFT_OUT.into());
+            imported.notes.push(Note::training_state_left_out());
         }
         Ok(imported)
     }
@@ -205,14 +183,15 @@ impl Reader<'_> {
             object.remove(key);
         }
         let is_given = self.given.is_some();
-        attrs.set(write::ARCHITECTURE, !is_given);
+        attrs.set(ARCHITECTURE, !is_given);
         let mut none = Variables::default();
         let object = Attr::Map(object);
         let compiled = Compiled::of_object(&object, &mut none);
         let none = Weights::of_file(self.path, WeightTable::Groups(none));
         let mut imported = self.import(none, Assets::default(), attrs, compiled, object)?;
         if !is_given {
-            imported.notes.push("it is an architecture without weights; give a file of weights with --weights".into());
+            let note = "it is an architecture without weights; give a file of weights with --weights";
+            imported.notes.push(Note::new("no-weights", note));
         }
         Ok(imported)
     }
@@ -289,18 +268,18 @@ impl Reader<'_> {
             let mut imported = importer.finish()?;
             imported.notes.splice(0..0, notes);
             if is_left_out {
-                imported.notes.push(LEFT_OUT.into());
+                imported.notes.push(Note::training_state_left_out());
             }
             verify(&imported.module)?;
             Ok(imported)
         };
-        if is_deep { on_large_stack(import)? } else { import() }
+        if is_deep { stack::on_large_stack(import)? } else { import() }
     }
 }
 
 /// Gives weights the places that they have in the model `object` of a module with these attributes, and says which are
 /// not called as there.
-fn fit(given: &mut Weights, object: &Attr, attrs: &Attrs) -> Vec<String> {
+fn fit(given: &mut Weights, object: &Attr, attrs: &Attrs) -> Vec<Note> {
     match &mut given.table {
         WeightTable::Groups(variables) => {
             legacy::with_new_groups(object, &mut variables.datasets, attrs);
@@ -309,8 +288,12 @@ fn fit(given: &mut Weights, object: &Attr, attrs: &Attrs) -> Vec<String> {
         WeightTable::Lists(lists) => {
             let config = object.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
             let renamed = give_in_order(lists, &given.order, &config, Era::of(attrs));
-            let note =
-                |(layer, list)| format!("`{layer}` takes the weights of `{list}`, which has its place in that file");
+            let note = |(layer, list)| {
+                Note::new(
+                    "weights-by-place",
+                    format!("`{layer}` takes the weights of `{list}`, which has its place in that file"),
+                )
+            };
             renamed.into_iter().map(note).collect()
         }
     }
@@ -330,48 +313,19 @@ fn parse_file(text: &str) -> Result<Attr, Problem> {
     json::parse(text, &Budget::for_file(text.len() as u64)).map_err(Problem::NotJson)
 }
 
-/// Compares the weights and assets of the model at `path` with their checksums, which [`read`] does not, as it reads none of them.
-/// Those in `copied`, in the order of the file, are taken to have the checksums that they had there. A file that is no
-/// archive has no checksum, and passes.
-///
-/// # Errors
-/// Weights that are damaged, and a file that cannot be read.
-pub fn check(path: &Path, copied: &[Span]) -> Result<(), KerasError> {
-    check_file(path, copied).map_err(|source| KerasError::Read { path: path.into(), source })
-}
-
-fn check_file(path: &Path, copied: &[Span]) -> Result<(), Problem> {
-    let file = Arc::new(File::open(path)?);
-    if !is_archive(&file)? {
-        return Ok(());
-    }
-    let archive = Archive::open(file)?;
+/// Compares the weights and assets in an archive with their checksums. Those in `copied`, in the order of the file, are
+/// taken to have the checksums that they had there.
+pub(crate) fn check(file: &Arc<File>, copied: &[Span]) -> Result<(), Problem> {
+    let archive = Archive::open(file.clone())?;
     // What is compressed was compared when it was read.
     let mut streamed = archive.members.iter().filter(|member| member.is_stored() && is_streamed(&member.name));
     streamed.try_for_each(|member| archive.check(member, copied))
 }
 
-/// The length and the checksum of the file at `path`. Of an archive, the bytes of stored members are not read: their
-/// checksums are in its directory, and [`check`] compares them.
-///
-/// # Errors
-/// A file that cannot be read.
-pub fn checksum(path: &Path) -> Result<Checksum, KerasError> {
-    checksum_of_file(path).map_err(|source| KerasError::Read { path: path.into(), source })
-}
-
-fn checksum_of_file(path: &Path) -> Result<Checksum, Problem> {
-    let file = Arc::new(File::open(path)?);
-    // An archive with a broken directory is not what anybody wrote, and then all of its bytes say so.
-    let archive = if is_archive(&file)? { Archive::open(file).ok() } else { None };
-    let crc = archive.and_then(|archive| archive.whole_checksum().ok());
-    crc.map_or_else(|| Ok(Checksum::of(path)?), |crc| Ok(crc.into()))
-}
-
-fn is_archive(file: &File) -> io::Result<bool> {
-    let mut magic = [0u8; 2];
-    let n = file.read_at(&mut magic, 0)?;
-    Ok(&magic[..n] == b"PK")
+/// The length and the checksum of an archive. The bytes of stored members are not read: their checksums are in its
+/// directory, and [`check`] compares them. An archive with a broken directory is not what anybody wrote, and has none.
+pub(crate) fn checksum(file: &Arc<File>) -> Option<Checksum> {
+    Archive::open(file.clone()).ok()?.whole_checksum().ok().map(Into::into)
 }
 
 /// Whether a member of an archive is one that is read in parts or not at all: weights, what may be a shard of them, assets.
@@ -394,43 +348,39 @@ const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
 
 /// Opens a file of a kind that is read. Files of other kinds that are known are refused with their name.
 fn open(path: &Path) -> Result<(Arc<File>, Container), Problem> {
-    let file = File::open(path).map_err(|error| foreign::foreign(path).map_or(Problem::Io(error), Problem::Unknown))?;
-    if file.metadata()?.is_dir() {
-        return Err(Problem::Unknown(foreign::folder(path)));
-    }
-    let mut start = [0; foreign::START];
-    let n = file.read_at(&mut start, 0)?;
-    let start = &start[..n];
+    let source = Source::open(path)?;
+    let start = source.head();
     let container = if start.is_empty() {
         return Err(Problem::Unknown("it is empty"));
-    } else if start.starts_with(HDF5) {
-        Container::Hdf5
-    } else if start.starts_with(b"PK") {
+    } else if is_archive(&source) {
         Container::Archive
-    } else if let Some(note) = foreign::named(&file, path, start) {
-        return Err(Problem::Unknown(note));
-    } else if start.starts_with(b"netc 1\n") {
-        return Err(Problem::Unknown(foreign::PROGRAM));
-    } else if has_user_block(&file)? {
+    } else if is_hdf5(&source)? {
         Container::Hdf5
+    } else if let Some(note) = netc_format::foreign::named(&source) {
+        return Err(Problem::Unknown(note));
     } else if text::begins_like_json(start) {
         Container::Json
     } else {
         Container::Archive
     };
-    Ok((Arc::new(file), container))
+    Ok((source.file().clone(), container))
 }
 
-fn has_user_block(file: &File) -> Result<bool, Problem> {
-    let len = file.metadata()?.len();
+/// Whether the file begins as an archive does.
+pub(crate) fn is_archive(source: &Source) -> bool {
+    source.head().starts_with(b"PK")
+}
+
+/// Whether the signature of an HDF5 file is where it may be.
+pub(crate) fn is_hdf5(source: &Source) -> io::Result<bool> {
     let mut found = [0; HDF5.len()];
-    let mut at = 512;
-    while at < len {
-        let n = file.read_at(&mut found, at)?;
+    let mut at = 0;
+    while at < source.len() {
+        let n = source.read_at(&mut found, at)?;
         if &found[..n] == HDF5 {
             return Ok(true);
         }
-        at *= 2;
+        at = (2 * at).max(512);
     }
     Ok(false)
 }

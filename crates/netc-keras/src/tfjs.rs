@@ -246,7 +246,7 @@ impl Stored {
 }
 
 /// The name of the file that has the model.
-pub const MODEL: &str = "model.json";
+pub(crate) const MODEL: &str = "model.json";
 
 /// Bytes of a shard, but for the last: as many as the converter of TensorFlow.js gives one.
 const SHARD: u64 = 4 << 20;

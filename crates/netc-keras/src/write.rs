@@ -4,7 +4,9 @@ use std::io::{self, Write};
 use std::panic::resume_unwind;
 use std::thread;
 
-use netc_data::{Checksum, Hashed, Store};
+use netc_data::{Hashed, Store};
+use netc_format::module::is_architecture;
+use netc_format::{Written, stack};
 use netc_ir::{Attr, Attrs, FuncId, Module, WeightId};
 
 use crate::archive::ArchiveWriter;
@@ -13,18 +15,7 @@ use crate::error::{KerasError, Problem};
 use crate::export::{self, Container, Exporter, WeightList};
 use crate::h5write::Tree;
 use crate::legacy::{self, Era, KERAS_2};
-use crate::{h5whole, h5write, json, stack, tfjs};
-
-/// What a written file's model takes and returns, in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Written {
-    /// The names of its input layers.
-    pub inputs: Vec<String>,
-    /// The names of its outputs: of the layers that compute them, as in Keras's `output_names`.
-    pub outputs: Vec<String>,
-    /// The checksums of the files, in the order in which they were begun.
-    pub checksums: Vec<Checksum>,
-}
+use crate::{h5whole, h5write, json, tfjs};
 
 /// The version that files say they are written by, where the model does not come from a file that this Keras
 /// wrote.
@@ -96,24 +87,23 @@ pub fn write_tfjs<W: Write>(
     write_layers_model(module, func, store, create).map_err(place)
 }
 
-/// The attribute of a module that has no weights because none were given.
-pub(crate) const ARCHITECTURE: &str = "architecture";
-
-/// Whether the module has no weights because none were given: how many numbers its layers have is not known.
-pub fn is_architecture(module: &Module) -> bool {
-    module.attrs.get(ARCHITECTURE).and_then(Attr::as_bool) == Some(true)
-}
-
 /// Writes the function `func` to `out` as JSON, without weights: what `keras.models.model_from_json` reads.
 ///
 /// # Errors
 /// As for [`write`], but for those of weights.
-pub fn write_json(module: &Module, func: FuncId, mut out: impl Write) -> Result<(), KerasError> {
+pub fn write_json(module: &Module, func: FuncId, out: impl Write) -> Result<Written, KerasError> {
     let place = |source| KerasError::Write { model: module[func].name.clone(), source };
+    write_architecture(module, func, out).map_err(place)
+}
+
+fn write_architecture(module: &Module, func: FuncId, mut out: impl Write) -> Result<Written, Problem> {
     let modern = legacy::without_slashes(module);
-    let (mut object, _) = Exporter::new(&modern, Container::Archive).top_level(func).map_err(place)?;
+    let (mut object, mut written) = Exporter::new(&modern, Container::Archive).top_level(func)?;
     compiled::add_to_object(module, func, &mut object);
-    out.write_all(json::print(&Attr::Map(object)).as_bytes()).map_err(|e| place(e.into()))
+    let mut hashed = Hashed::new(&mut out);
+    hashed.write_all(json::print(&Attr::Map(object)).as_bytes())?;
+    written.checksums.push(hashed.into_crc().into());
+    Ok(written)
 }
 
 fn write_archive(module: &Module, func: FuncId, store: &Store, out: impl Write) -> Result<Written, Problem> {

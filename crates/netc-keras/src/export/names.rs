@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use netc_data::dtype_name;
+use netc_format::Written;
 use netc_ir::{Attr, Attrs, ElemType, Func, LayerId, Module, Op, OpId, Output, UniqueNames, ValueId};
 
 use super::{fill, shape};
 use crate::call::tensor_object;
-use crate::names::dtype_name;
-use crate::write::Written;
 
 /// How the values of a function are called in its file.
 pub(super) struct Names {

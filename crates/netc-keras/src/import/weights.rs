@@ -1,5 +1,6 @@
 //! The weights of the layers that are declared.
 
+use netc_format::Note;
 use netc_ir::{Attr, Attrs, FileId, Name, Weight, WeightData, WeightId};
 
 use super::{Importer, Place};
@@ -23,7 +24,8 @@ impl Importer<'_> {
             // Keras loads weights by their places and does not compare names, which it numbers anew in each session.
             Some(other) if other != name && self.given => {
                 let path = join(&place.path, name);
-                self.notes.push(format!("`{path}` takes the weights of `{other}`, which has its place in that file"));
+                let note = format!("`{path}` takes the weights of `{other}`, which has its place in that file");
+                self.notes.push(Note::new("weights-by-place", note));
                 Ok(folder.into())
             }
             Some(other) if other != name => {

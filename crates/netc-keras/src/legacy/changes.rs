@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use netc_format::Note;
 use netc_ir::{Attr, Attrs, Layer, Module, Name};
 
 use super::gates::{self, GateChange};
@@ -10,16 +11,20 @@ use super::{ACTIVATIONS, Era, INNER, RENAMED, lambda, modern, tensorflow, withou
 use crate::export::Container;
 use crate::{compiled, json};
 
+/// The code of notes that layers are declared as another Keras has them.
+const CONVERTED: &str = "layers-converted";
+
 /// What [`write`](crate::write()) and [`write_json`](crate::write_json) change, as declarations of Keras 2 are not what
 /// Keras 3 reads, and leave out; for the user.
-pub fn changes(module: &Module) -> Vec<String> {
+pub(crate) fn changes(module: &Module) -> Vec<Note> {
     let mut changes = compiled::omissions(module, Container::Archive);
     if Era::of(&module.attrs) == Era::Keras3 {
         return changes;
     }
     let version = module.attrs.get("keras_version").and_then(Attr::as_str).unwrap_or_default();
     let listed = Listed::of(module);
-    changes.push(format!("the layers are declared as in Keras {version}, and are written as Keras 3 has them{listed}"));
+    let note = format!("the layers are declared as in Keras {version}, and are written as Keras 3 has them{listed}");
+    changes.push(Note::new(CONVERTED, note));
     let (scaled, clipped): (Vec<_>, Vec<_>) =
         gates::gate_changes(module).partition(|(_, change)| matches!(change, GateChange::Scaled(..)));
     for (layers, what) in [
@@ -36,7 +41,7 @@ pub fn changes(module: &Module) -> Vec<String> {
             n => format!("; so for {n} more"),
         };
         let function = format!("`hard_sigmoid` of the layer `{}` is clip(0.2 * x + 0.5, 0, 1)", module[*first].name);
-        changes.push(format!("{function}: {what}{others}"));
+        changes.push(Note::new("hard-sigmoid-converted", format!("{function}: {what}{others}")));
     }
     changes.extend(operations(module));
     changes.extend(functions(module));
@@ -48,49 +53,53 @@ pub fn changes(module: &Module) -> Vec<String> {
             0 => String::new(),
             n => format!(", and {n} more are renamed like it"),
         };
-        changes.push(format!("the layer `{old}` is called `{new}` there{others}: Keras 3 takes no slashes in names"));
+        let note = format!("the layer `{old}` is called `{new}` there{others}: Keras 3 takes no slashes in names");
+        changes.push(Note::new("layers-renamed", note));
     }
     changes
 }
 
 /// Notes that operations of TensorFlow became operations of Keras 3.
-fn operations(module: &Module) -> Option<String> {
+fn operations(module: &Module) -> Option<Note> {
     let mut named = module.layers.iter().filter(|layer| tensorflow::is_operation(&layer.class));
     let first = named.next()?;
     let others = match named.count() {
         0 => String::new(),
         n => format!(", and {n} more like it"),
     };
-    Some(format!("`{}` is written as the operation of `keras.ops` that computes the same{others}", first.class))
+    let note = format!("`{}` is written as the operation of `keras.ops` that computes the same{others}", first.class);
+    Some(Note::new("operations-converted", note))
 }
 
 /// Notes what Keras 3 needs to load bytecode.
-fn functions(module: &Module) -> Option<String> {
+fn functions(module: &Module) -> Option<Note> {
     let has_bytecode = |layer: &&Layer| {
         let modern = modern(layer, Era::Before3);
         let config = modern.config.get("config").and_then(Attr::as_map);
         &*layer.class == "keras.Lambda" && config.is_some_and(lambda::has_bytecode)
     };
     let layer = module.layers.iter().find(has_bytecode)?;
-    Some(format!(
+    let note = format!(
         "`{}` is a `Lambda`: Keras 3 loads it with `safe_mode=False` alone, and runs its bytecode in the version of Python \
          that made it, without the names of the module it is from",
         layer.name
-    ))
+    );
+    Some(Note::new("lambda-bytecode", note))
 }
 
 /// What [`write_hdf5`](crate::write_hdf5) changes; for the user.
-pub fn changes_for_hdf5(module: &Module) -> Vec<String> {
+pub(crate) fn changes_for_hdf5(module: &Module) -> Vec<Note> {
     let mut changes = compiled::omissions(module, Container::Hdf5);
     let is_converted = module.attrs.get("format").and_then(Attr::as_str) != Some("keras-h5");
     if is_converted && Era::of(&module.attrs) == Era::Keras3 {
-        changes.push(format!("the file is for Keras 3; `--format h5-keras2` makes one for tf.keras {KERAS_2}"));
+        let note = format!("the file is for Keras 3; `--format h5-keras2` makes one for tf.keras {KERAS_2}");
+        changes.push(Note::new("for-keras-3", note));
     }
     changes
 }
 
 /// What [`write_hdf5_of_keras_2`](crate::write_hdf5_of_keras_2) changes; for the user.
-pub fn changes_for_hdf5_of_keras_2(module: &Module) -> Vec<String> {
+pub(crate) fn changes_for_hdf5_of_keras_2(module: &Module) -> Vec<Note> {
     match Era::of(&module.attrs) {
         Era::Before3 => changes_for_hdf5(module),
         Era::Keras3 => changes_for_tfjs(module),
@@ -98,17 +107,18 @@ pub fn changes_for_hdf5_of_keras_2(module: &Module) -> Vec<String> {
 }
 
 /// What [`write_tfjs`](crate::write_tfjs) changes, as TensorFlow.js reads no declarations of Keras 3; for the user.
-pub fn changes_for_tfjs(module: &Module) -> Vec<String> {
+pub(crate) fn changes_for_tfjs(module: &Module) -> Vec<Note> {
     let version = module.attrs.get("keras_version").and_then(Attr::as_str).unwrap_or("3");
     let mut changes = compiled::omissions(module, Container::Tfjs);
     if Era::of(&module.attrs) == Era::Keras3 {
-        changes.push(format!(
-            "the layers are declared as in Keras {version}, and are written as Keras {KERAS_2} has them"
-        ));
+        let note =
+            format!("the layers are declared as in Keras {version}, and are written as Keras {KERAS_2} has them");
+        changes.push(Note::new(CONVERTED, note));
     }
     let is_dict = |key: &&str| module.main().and_then(|main| main.attrs.get(key)?.as_map()).is_some();
     for key in ["inputs", "outputs"].into_iter().filter(is_dict) {
-        changes.push(format!("the {key} are a dict in Keras, and a list in TensorFlow.js, in the order of the keys"));
+        let note = format!("the {key} are a dict in Keras, and a list in TensorFlow.js, in the order of the keys");
+        changes.push(Note::new("dict-as-list", note));
     }
     changes
 }

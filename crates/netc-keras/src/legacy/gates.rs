@@ -6,13 +6,13 @@
 
 use std::borrow::Cow;
 
+use netc_data::dtype_name;
 use netc_data::{DataError, Store};
 use netc_ir::{Attr, Attrs, Func, Layer, LayerId, Literal, Module, Number, Op, Weight, WeightData};
 
 use super::{ACTIVATIONS, Era};
 use crate::declaration::input_declaration;
 use crate::export::shape;
-use crate::names::dtype_name;
 
 /// What weights are multiplied by.
 const FACTOR: f64 = 1.2;

@@ -17,7 +17,7 @@ pub(crate) fn calls(module: &Module, func: &Func) -> Vec<OpId> {
 }
 
 /// The names of the layers that add losses and metrics to a model of Keras 2. Only an HDF5 file keeps them.
-pub fn losses(module: &Module) -> Vec<Name> {
+pub(crate) fn losses(module: &Module) -> Vec<Name> {
     if Era::of(&module.attrs) == Era::Keras3 {
         return Vec::new();
     }

@@ -7,10 +7,10 @@
 
 mod twins;
 
+use netc_data::dtype_name;
 use netc_ir::{Attr, Attrs, ElemType, Layer, Name, Type};
 
 use super::old_call;
-use crate::names::dtype_name;
 
 /// The layer classes that Keras 2 uses for operations.
 const LAYERS: &[&str] = &["SlicingOpLambda", "TFOpLambda"];

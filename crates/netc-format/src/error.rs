@@ -1,0 +1,46 @@
+//! Why a model file cannot be read or written.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+use netc_ir::Name;
+use thiserror::Error;
+
+/// An error of a format, as its crate explains it.
+pub type Cause = Box<dyn Error + Send + Sync>;
+
+/// A file that cannot be read as a model, or a model that cannot be written.
+#[derive(Debug, Error)]
+pub enum FormatError {
+    /// Reading failed.
+    #[error("cannot read `{path}`")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Cause,
+    },
+    /// Writing failed.
+    #[error("cannot write the model `{model}`")]
+    Write {
+        /// The function that was to be written.
+        model: Name,
+        /// Why.
+        source: Cause,
+    },
+    /// The format has no such model.
+    #[error("cannot write the model `{model}`")]
+    Unsupported {
+        /// The function that was to be written.
+        model: Name,
+        /// What the format does not have.
+        source: Cause,
+    },
+}
+
+impl FormatError {
+    /// The error that the file at `path` cannot be read.
+    pub fn read(path: &Path, source: impl Into<Cause>) -> Self {
+        Self::Read { path: path.into(), source: source.into() }
+    }
+}

@@ -1,0 +1,138 @@
+//! `.nir`: a program in the IR's own text, with large weights in a `.safetensors` file next to it.
+
+mod sidecar;
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use netc_data::{Folders, Hashed, PlaceError, Store};
+use netc_dialect::Dialects;
+use netc_ir::{Module, ParseError, Violations};
+use thiserror::Error;
+
+use self::sidecar::Sidecar;
+use crate::error::FormatError;
+use crate::foreign;
+use crate::format::{Format, Framework, Holds, Imported, ModelRef, ReadOptions, Reader, Writer, Written};
+use crate::sink::Sink;
+use crate::source::Source;
+
+/// netc's own format. Source ops of any framework are text in it; it has none of its own.
+pub const NETC: Framework = Framework { formats: &[&NIR], dialect: None };
+
+/// Programs as text.
+pub const NIR: Format = Format {
+    extensions: &["nir"],
+    holds: Holds::Program,
+    help: "A program in netc's own text, with large weights in a .safetensors file next to it",
+    reader: Some(&Nir),
+    writer: Some(&Nir),
+    ..Format::new("nir", "a program of netc")
+};
+
+/// A text that is no program.
+#[derive(Debug, Error)]
+pub enum NirError {
+    /// It does not follow the grammar.
+    #[error(transparent)]
+    Parse(#[from] ParseError),
+    /// It names a file that may not be read.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// The program is malformed.
+    #[error("it breaks the rules of the IR: {0}")]
+    Malformed(#[from] Violations),
+}
+
+struct Nir;
+
+impl Reader for Nir {
+    /// A program goes by its name: text of any kind may begin with a comment, as a program does.
+    fn sniff(&self, source: &Source) -> bool {
+        NIR.names(source.path()) && foreign::named(source).is_none_or(|note| note == foreign::PROGRAM)
+    }
+
+    fn read(&self, source: &Source, options: &ReadOptions<'_>, _: &Dialects) -> Result<Imported, FormatError> {
+        let path = source.path();
+        let text = fs::read_to_string(path).map_err(|error| FormatError::read(path, error))?;
+        let folders = Folders::of_model(path, options.allowed);
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let module = program(&text, folder, &folders).map_err(|error| FormatError::read(path, error))?;
+        Ok(Imported { module, notes: Vec::new(), is_own: false })
+    }
+}
+
+impl Writer for Nir {
+    fn write(&self, model: ModelRef<'_>, _: &Store, sink: &mut dyn Sink) -> Result<Written, FormatError> {
+        let func = &model.module[model.func];
+        let target = sink.main().to_path_buf();
+        let mut program = module_in(model.module, folder_of(&target));
+        let beside = target.with_extension(sidecar::EXTENSION);
+        let name = beside.file_name().unwrap_or_default().to_string_lossy();
+        let sidecar = Sidecar::take(&mut program, &name);
+        let mut checksums = Vec::new();
+        let mut write = || {
+            checksums.push(sink.write_main(netc_ir::print(&program).as_bytes())?);
+            if let Some(sidecar) = &sidecar {
+                let mut out = sink.create(&name)?;
+                let mut hashed = Hashed::new(&mut out);
+                sidecar.write(&mut hashed)?;
+                checksums.push(hashed.into_crc().into());
+                out.flush()?;
+            }
+            Ok(())
+        };
+        write()
+            .map_err(|error: std::io::Error| FormatError::Write { model: func.name.clone(), source: error.into() })?;
+        let inputs = func.params.iter().map(|param| param.name.to_string()).collect();
+        let outputs = func.outputs.iter().map(|output| output.name.to_string()).collect();
+        Ok(Written { inputs, outputs, checksums })
+    }
+}
+
+/// The program that `text` is. Relative paths of files count from `folder`; the files must be in `allowed` folders.
+///
+/// # Errors
+/// As [`NirError`] says.
+pub fn program(text: &str, folder: &Path, allowed: &Folders) -> Result<Module, NirError> {
+    let mut module = netc_ir::parse(text)?;
+    for file in &mut module.files {
+        let path = folder.join(&**file);
+        allowed.check(&path)?;
+        *file = path.to_string_lossy().into();
+    }
+    netc_ir::verify(&module)?;
+    Ok(module)
+}
+
+/// The text of `module` as a program in `folder`, from which the paths of files count. It spells every weight that is in
+/// no file.
+pub fn text_in(module: &Module, folder: &Path) -> String {
+    netc_ir::print(&module_in(module, folder))
+}
+
+/// The module with paths of files that count from `folder`.
+fn module_in(module: &Module, folder: &Path) -> Module {
+    let mut module = module.clone();
+    for file in &mut module.files {
+        *file = relative(Path::new(&**file), folder).into();
+    }
+    module
+}
+
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// `file` as it is found from `folder`; absolute where the two have nothing in common.
+fn relative(file: &Path, folder: &Path) -> String {
+    let (Ok(file), Ok(folder)) = (file.canonicalize(), folder.canonicalize()) else {
+        return file.to_string_lossy().into_owned();
+    };
+    let common = file.components().zip(folder.components()).take_while(|(a, b)| a == b).count();
+    let up = std::iter::repeat_n("..", folder.components().count() - common);
+    let down = file.components().skip(common);
+    let path: PathBuf = up.map(PathBuf::from).chain(down.map(|c| c.as_os_str().into())).collect();
+    path.to_string_lossy().into_owned()
+}

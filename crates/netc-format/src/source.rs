@@ -1,0 +1,93 @@
+//! The file that a model is read from.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::foreign;
+
+/// Bytes at the start of a file that say what it is: the first header of a tar archive.
+const HEAD: usize = 512;
+
+/// A file that cannot be opened as a model.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The operating system refused.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// It is something else; what, and what to do.
+    #[error("{0}")]
+    NoModel(String),
+}
+
+/// An open file with its first bytes.
+#[derive(Debug)]
+pub struct Source {
+    path: PathBuf,
+    file: Arc<File>,
+    len: u64,
+    head: Vec<u8>,
+}
+
+impl Source {
+    /// Opens the file at `path`.
+    ///
+    /// # Errors
+    /// A folder, and a file that cannot be opened, with a hint where what was meant is known.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        if path.is_dir() {
+            return Err(OpenError::NoModel(foreign::folder(path).into()));
+        }
+        let file = match (File::open(path), foreign::missing(path)) {
+            (Ok(file), _) => file,
+            (Err(_), Some(note)) => return Err(OpenError::NoModel(note.into())),
+            (Err(error), None) => return Err(error.into()),
+        };
+        let len = file.metadata()?.len();
+        let mut head = vec![0; HEAD];
+        let n = file.read_at(&mut head, 0)?;
+        head.truncate(n);
+        Ok(Self { path: path.into(), file: Arc::new(file), len, head })
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its first bytes: 512, or all of a shorter file.
+    pub fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// The file itself.
+    pub fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    /// The length of the file, in bytes.
+    #[expect(clippy::len_without_is_empty, reason = "it is the length of a file, which nobody iterates over")]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Reads bytes from `offset` on, as many as there are and fit, and gives their number.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(bytes, offset)
+    }
+
+    /// Fills `bytes` with those from `offset` on.
+    ///
+    /// # Errors
+    /// The file is shorter, or cannot be read.
+    pub fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_exact_at(bytes, offset)
+    }
+}

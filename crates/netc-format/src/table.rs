@@ -1,0 +1,117 @@
+//! The table of formats.
+
+use std::path::{Path, PathBuf};
+
+use netc_data::{Checksum, Span};
+use netc_dialect::Dialects;
+
+use crate::error::FormatError;
+use crate::format::{Format, Framework, Holds, Imported, Layout, ReadOptions, Reader};
+use crate::source::{OpenError, Source};
+use crate::{foreign, nir};
+
+/// The formats that are read and written. The first that takes a file for its own reads it. `.nir` is always there, and
+/// the last.
+#[derive(Clone, Default)]
+pub struct Formats(Vec<&'static Framework>);
+
+impl Formats {
+    /// The table that has `.nir` alone.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The table with one framework more.
+    #[must_use]
+    pub fn with(mut self, framework: &'static Framework) -> Self {
+        self.0.push(framework);
+        self
+    }
+
+    /// All formats, in the order of the table.
+    pub fn all(&self) -> impl Iterator<Item = &'static Format> {
+        self.0.iter().copied().chain([&nir::NETC]).flat_map(|framework| framework.formats.iter().copied())
+    }
+
+    /// The formats that stages of a split can be written in, and whole models.
+    pub fn of_models(&self) -> impl Iterator<Item = &'static Format> {
+        self.all().filter(|format| format.holds == Holds::Model && format.writer.is_some())
+    }
+
+    /// The format with this name.
+    pub fn named(&self, name: &str) -> Option<&'static Format> {
+        self.all().find(|format| format.name == name)
+    }
+
+    /// The format that a path asks for by its extension when it is written to.
+    pub fn of_path(&self, path: &Path) -> Option<&'static Format> {
+        self.all().find(|format| format.writer.is_some() && format.layout == Layout::File && format.names(path))
+    }
+
+    /// Adds the dialects of all frameworks to `dialects`, after those already there.
+    pub fn add_dialects(&self, dialects: &mut Dialects) {
+        for dialect in self.0.iter().filter_map(|framework| framework.dialect) {
+            dialects.push_boxed(dialect());
+        }
+    }
+
+    /// The main file of the model in a folder, if the folder has one that a format gives this name.
+    pub fn main_file(&self, folder: &Path) -> Option<PathBuf> {
+        let main = |format: &Format| match format.layout {
+            Layout::Folder { main } => Some(folder.join(main)),
+            Layout::File => None,
+        };
+        self.all().filter_map(main).find(|file| file.is_file())
+    }
+
+    /// The reader of the file `source`.
+    ///
+    /// # Errors
+    /// A file of no format that is read, with what it is if that is known.
+    pub fn sniff(&self, source: &Source) -> Result<&'static dyn Reader, FormatError> {
+        // A program goes by its name alone, so its text must not be taken for another.
+        let formats = nir::NETC.formats.iter().copied().chain(self.all());
+        let mut readers = formats.filter_map(|format| format.reader);
+        readers.find(|reader| reader.sniff(source)).ok_or_else(|| {
+            let note = match foreign::named(source) {
+                _ if source.len() == 0 => "it is empty".into(),
+                Some(note) => note.into(),
+                None => {
+                    let read = self.all().filter(|format| format.reader.is_some());
+                    let names: Vec<&str> = read.map(|format| format.name).collect();
+                    format!("it is of no format that netc reads, which are {}", names.join(", "))
+                }
+            };
+            FormatError::read(source.path(), OpenError::NoModel(note))
+        })
+    }
+
+    /// Reads the model at `path`.
+    ///
+    /// # Errors
+    /// As for [`Formats::sniff`] and [`Reader::read`].
+    pub fn read(&self, path: &Path, options: &ReadOptions<'_>, dialects: &Dialects) -> Result<Imported, FormatError> {
+        let source = Source::open(path).map_err(|error| FormatError::read(path, error))?;
+        self.sniff(&source)?.read(&source, options, dialects)
+    }
+
+    /// Compares weights in the file at `path` with the checksums that it has of them: see
+    /// [`Reader::check_payload`]. A file of no format has none, and passes.
+    ///
+    /// # Errors
+    /// Weights that are damaged, and a file that cannot be read.
+    pub fn check_payload(&self, path: &Path, copied: &[Span]) -> Result<(), FormatError> {
+        let source = Source::open(path).map_err(|error| FormatError::read(path, error))?;
+        self.sniff(&source).map_or(Ok(()), |reader| reader.check_payload(&source, copied))
+    }
+
+    /// The length and the checksum of the file at `path`.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn checksum(&self, path: &Path) -> Result<Checksum, FormatError> {
+        let source = Source::open(path).map_err(|error| FormatError::read(path, error))?;
+        let known = self.sniff(&source).ok().and_then(|reader| reader.checksum(&source));
+        known.map_or_else(|| Checksum::of(path).map_err(|error| FormatError::read(path, error)), Ok)
+    }
+}

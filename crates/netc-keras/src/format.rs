@@ -1,0 +1,176 @@
+//! The formats of Keras, as entries of the table of formats.
+
+use std::io::Write;
+
+use netc_data::{Checksum, Span, Store};
+use netc_dialect::Dialects;
+use netc_format::{
+    Format, FormatError, Framework, Holds, Imported, Layout, ModelRef, Note, ReadOptions, Reader, Sink, Source, Writer,
+    Written,
+};
+use netc_ir::{Module, Name};
+
+use crate::error::{KerasError, Problem};
+use crate::lower::KerasDialect;
+use crate::{legacy, read, text, tfjs, write};
+
+/// Everything that Keras reads and writes.
+pub const FRAMEWORK: Framework =
+    Framework { formats: &[&KERAS, &H5, &H5_KERAS2, &TFJS, &JSON], dialect: Some(|| Box::new(KerasDialect)) };
+
+/// The archives of Keras 3.
+pub const KERAS: Format = Format {
+    extensions: &["keras"],
+    help: "An archive of Keras 3",
+    reader: Some(&Files::Archive),
+    writer: Some(&Files::Archive),
+    ..Format::new("keras", "a .keras file")
+};
+
+/// HDF5 files, as the Keras of the model writes them.
+pub const H5: Format = Format {
+    extensions: &["h5", "hdf5"],
+    except: &[".weights.h5"],
+    help: "HDF5, which the Keras loads that the model is of; layers stay declared as they were read",
+    reader: Some(&Files::Hdf5),
+    writer: Some(&Files::Hdf5),
+    ..Format::new("h5", "an HDF5 file of Keras")
+};
+
+/// HDF5 files for tf.keras 2.15, of a model of any Keras. They are read as [`H5`] is.
+pub const H5_KERAS2: Format = Format {
+    name: "h5-keras2",
+    title: "an HDF5 file of Keras 2",
+    help: "HDF5 that tf.keras 2.15 loads, of a model of any Keras",
+    reader: None,
+    writer: Some(&Files::Hdf5OfKeras2),
+    ..H5
+};
+
+/// Layers-models of TensorFlow.js. Which JSON is one says its text, so they are read as [`JSON`] is.
+pub const TFJS: Format = Format {
+    layout: Layout::Folder { main: tfjs::MODEL },
+    help: "A folder with model.json and its weights, which TensorFlow.js loads; layers are declared as in Keras 2",
+    reader: Some(&Files::Json),
+    writer: Some(&Files::Tfjs),
+    ..Format::new("tfjs", "a model of TensorFlow.js")
+};
+
+/// What `to_json` writes.
+pub const JSON: Format = Format {
+    extensions: &["json"],
+    holds: Holds::Architecture,
+    help: "The layers without weights, as `model.to_json()` gives them",
+    reader: Some(&Files::Json),
+    writer: Some(&Files::Json),
+    ..Format::new("json", "an architecture in JSON")
+};
+
+/// The kinds of files.
+#[derive(Clone, Copy)]
+enum Files {
+    Archive,
+    Hdf5,
+    Hdf5OfKeras2,
+    Json,
+    Tfjs,
+}
+
+impl Reader for Files {
+    fn sniff(&self, source: &Source) -> bool {
+        let is_text = || text::begins_like_json(source.head()) && netc_format::foreign::named(source).is_none();
+        match self {
+            Self::Archive => read::is_archive(source),
+            Self::Hdf5 | Self::Hdf5OfKeras2 => read::is_hdf5(source).unwrap_or(false),
+            Self::Json | Self::Tfjs => !source.head().is_empty() && is_text(),
+        }
+    }
+
+    fn read(&self, source: &Source, options: &ReadOptions<'_>, dialects: &Dialects) -> Result<Imported, FormatError> {
+        Ok(read::read_with(source.path(), *options, dialects)?)
+    }
+
+    fn takes_weights(&self) -> bool {
+        true
+    }
+
+    fn check_payload(&self, source: &Source, copied: &[Span]) -> Result<(), FormatError> {
+        let checked = match self {
+            Self::Archive => read::check(source.file(), copied),
+            Self::Hdf5 | Self::Hdf5OfKeras2 | Self::Json | Self::Tfjs => Ok(()),
+        };
+        checked.map_err(|error| FormatError::read(source.path(), error))
+    }
+
+    fn checksum(&self, source: &Source) -> Option<Checksum> {
+        match self {
+            Self::Archive => read::checksum(source.file()),
+            Self::Hdf5 | Self::Hdf5OfKeras2 | Self::Json | Self::Tfjs => None,
+        }
+    }
+}
+
+impl Writer for Files {
+    fn write(
+        &self,
+        ModelRef { module, func }: ModelRef<'_>,
+        store: &Store,
+        sink: &mut dyn Sink,
+    ) -> Result<Written, FormatError> {
+        if let Self::Tfjs = self {
+            return Ok(write::write_tfjs(module, func, store, |name| sink.create(name))?);
+        }
+        let failed = |error: std::io::Error| {
+            FormatError::from(KerasError::Write { model: module[func].name.clone(), source: error.into() })
+        };
+        let mut out = sink.create_main().map_err(failed)?;
+        let written = match self {
+            Self::Archive => write::write(module, func, store, &mut out),
+            Self::Hdf5 => write::write_hdf5(module, func, store, &mut out),
+            Self::Hdf5OfKeras2 | Self::Tfjs => write::write_hdf5_of_keras_2(module, func, store, &mut out),
+            Self::Json => write::write_json(module, func, &mut out),
+        }?;
+        out.flush().map_err(failed)?;
+        Ok(written)
+    }
+
+    fn notes(&self, module: &Module, losses: &[Name]) -> Vec<Note> {
+        let mut notes = match self {
+            Self::Archive | Self::Json => legacy::changes(module),
+            Self::Hdf5 => legacy::changes_for_hdf5(module),
+            Self::Hdf5OfKeras2 => legacy::changes_for_hdf5_of_keras_2(module),
+            Self::Tfjs => legacy::changes_for_tfjs(module),
+        };
+        notes.extend(self.lost_losses(module, losses));
+        notes
+    }
+}
+
+impl Files {
+    /// Names the losses and metrics of the model that are in no file.
+    fn lost_losses(self, module: &Module, losses: &[Name]) -> Option<Note> {
+        let (kept, reason) = match self {
+            Self::Hdf5 | Self::Hdf5OfKeras2 => {
+                (legacy::losses(module), "a file keeps only the layers that its outputs need")
+            }
+            Self::Archive | Self::Json => (Vec::new(), "Keras 3 has no layers for them"),
+            Self::Tfjs => (Vec::new(), "TensorFlow.js has no layers for them"),
+        };
+        let lost = losses.iter().filter(|name| !kept.contains(name));
+        let lost: Vec<String> = lost.map(|name| format!("`{name}`")).collect();
+        let note = format!("the losses and metrics of {} are left out: {reason}", lost.join(", "));
+        (!lost.is_empty()).then(|| Note::new("losses-left-out", note))
+    }
+}
+
+impl From<KerasError> for FormatError {
+    fn from(error: KerasError) -> Self {
+        match error {
+            KerasError::Read { path, source } => Self::Read { path, source: source.into() },
+            KerasError::Write { model, source: source @ Problem::NotKeras { .. } } => {
+                Self::Unsupported { model, source: source.into() }
+            }
+            KerasError::Write { model, source } => Self::Write { model, source: source.into() },
+        }
+    }
+}
