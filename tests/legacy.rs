@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use netc_data::Store;
 use netc_dialect::Dialects;
 use netc_exec::{Plan, Tensor, npz};
+use netc_format::ReadOptions;
 use netc_ir::{Attr, Attrs, Layer, MAIN, Module};
-use netc_keras::ReadOptions;
 use netc_keras::lower::KerasDialect;
 use netc_pass::{Context, Manager, Pipeline};
 use netc_testgen::oracle;
@@ -63,6 +63,12 @@ fn assert_near(found: &[Tensor], expected: &[Tensor], name: &str) {
     }
 }
 
+/// What a `.keras` file has otherwise than the model.
+fn changes(module: &Module) -> Vec<String> {
+    let notes = netc_keras::KERAS.writer.unwrap().notes(module, &[]);
+    notes.into_iter().map(|note| note.text).collect()
+}
+
 #[test]
 fn models_compute_what_keras_2_computed() {
     let of_keras_2 = ["nested", "spread_names", "chain", "bare_list", "functions", "recurrent", "slashes"];
@@ -108,9 +114,9 @@ fn names_lose_their_slashes_and_stay_apart() {
     names.sort_unstable();
     let expected = ["conv1_bn", "conv1_conv", "conv1_conv_1", "conv1_conv_2", "conv1_relu", "conv1_sum"];
     assert_eq!(names, [&expected[..], &["image", "inner", "inner_in"]].concat());
-    let changes = netc_keras::changes(&module);
-    assert!(changes[0].contains("Keras 2.") && changes[1].contains("4 more"), "{changes:?}");
-    assert_eq!(netc_keras::changes(&modern), Vec::<String>::new());
+    let listed = changes(&module);
+    assert!(listed[0].contains("Keras 2.") && listed[1].contains("4 more"), "{listed:?}");
+    assert_eq!(changes(&modern), Vec::<String>::new());
 }
 
 #[test]
@@ -136,7 +142,7 @@ fn what_is_changed_in_configurations_is_listed() {
             "`batch_input_shape` is called `batch_shape` (`image` and 1 more), `axis` is written as `3` (`conv1/bn`)",
         ),
     ] {
-        let changes = netc_keras::changes(&read(&file(&format!("{name}.h5"))));
+        let changes = changes(&read(&file(&format!("{name}.h5"))));
         let (_, found) = changes[0].split_once("as Keras 3 has them: ").unwrap();
         assert_eq!(found, listed, "{name}");
     }
@@ -155,7 +161,8 @@ fn models_of_keras_1_are_declared_as_in_keras_2() {
     let folder = tempfile::tempdir().unwrap();
     for (name, count) in OF_KERAS_1.into_iter().zip([12, 21, 10]) {
         let imported = netc_keras::read(&file(&format!("{name}.h5")), &dialects()).unwrap();
-        assert_eq!(imported.notes, ["it is of Keras 1: its layers are declared as Keras 2 has them"], "{name}");
+        let notes: Vec<&str> = imported.notes.iter().map(|note| &*note.text).collect();
+        assert_eq!(notes, ["it is of Keras 1: its layers are declared as Keras 2 has them"], "{name}");
         assert_eq!(imported.module.weights.len(), count, "{name}");
         let (module, path) = (imported.module, folder.path().join(name));
         let own = file(&format!("{name}.h5"));
@@ -260,7 +267,7 @@ fn the_hard_sigmoid_of_before_is_said_with_that_of_keras_3() {
         let elements = |tensors: &[Tensor]| tensors.iter().flat_map(Tensor::to_f64s).collect::<Vec<f64>>();
         let far = elements(&expected).iter().zip(elements(&outputs)).any(|(a, b)| (a - b).abs() > 1e-3);
         assert_eq!(far, !keys.is_empty(), "{name}: other functions give other values");
-        let changes = netc_keras::changes(&module);
+        let changes = changes(&module);
         let said = |what: &str| changes.iter().filter(|change| change.contains(what)).count();
         assert_eq!(said("times 1.2"), 1, "{name}: {changes:?}");
         assert_eq!(said("becomes a `Sequential`"), usize::from(name == "slashes"), "{changes:?}");

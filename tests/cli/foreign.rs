@@ -124,7 +124,7 @@ fn folders_and_what_is_next_to_them() {
 fn text_is_not_taken_for_a_message() {
     for text in ["\n hello, this is a text, and it goes on", "\x08\x08", "hello", "\n\x0ahello\x12\x02"] {
         let folder = Folder::new().with("x.keras", text);
-        folder.refuses(&["inspect", "x.keras"], &["x.keras", "it is neither HDF5, nor JSON, nor a zip"]);
+        folder.refuses(&["inspect", "x.keras"], &["x.keras", "it is of no format that netc reads"]);
     }
     let folder = Folder::new().with("x.txt", "netc 1\nfunc @main(%x: f32[2]) -> (%x) {}\n");
     folder.refuses(&["inspect", "x.txt"], &["x.txt", "a program of netc", ".nir"]);
@@ -146,7 +146,7 @@ fn json_that_is_no_model_is_named() {
             "it is JSON that is no model: its keys are `a`, `b`; a model of Keras has `class_name`",
         ),
         ("[1, 2]", "it is JSON, but not an object"),
-        ("7", "it is neither HDF5"),
+        ("7", "it is of no format"),
         (r#"{"module": "keras.layers", "class_name": "Dense", "config": {}}"#, "the configuration of a layer `Dense`"),
     ] {
         for name in ["x.json", "x.txt"] {

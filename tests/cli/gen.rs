@@ -120,7 +120,7 @@ fn what_cannot_be_made_is_refused() {
     folder.netc(&features).failed(2, &["no feature `shred`", "did you mean `shared`?"]);
     let of_core_ops = ["gen", "--features", "branches,zero-dims", "-o", "g.keras"];
     folder.netc(&of_core_ops).failed(2, &["models of layers do not have `zero-dims`", "many-inputs"]);
-    folder.netc(&["gen", "-o", "g.onnx"]).failed(2, &["`g.onnx` is no x.nir, x.keras or x.h5"]);
+    folder.netc(&["gen", "-o", "g.onnx"]).failed(2, &["`g.onnx` is no x.keras, x.h5 or x.nir"]);
     folder.netc(&["gen", "--level", "core", "-o", "g.keras"]).failed(2, &["holds layers", "`g.keras`"]);
     folder.netc(&["gen", "-o", "no/g.nir"]).failed(1, &["cannot write `no/g.nir`"]);
     assert_eq!(folder.contents().len(), 0);

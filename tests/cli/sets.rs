@@ -143,7 +143,7 @@ fn stages_of_an_earlier_split_are_removed_unless_they_changed() {
     let json = folder.netc(&[&again[..], &["--emit", "json"]].concat()).done();
     let json: Value = serde_json::from_str(&json).unwrap();
     let note = "`out` still holds tiny.stage2.keras of an earlier split, which this one does not use";
-    assert_eq!(json["notes"], json!([note]));
+    assert_eq!(json["notes"], json!([{"code": "stages-kept", "text": note}]));
     assert_eq!(folder.read("out/tiny.stage2.keras"), trained);
 }
 
@@ -222,7 +222,7 @@ fn a_stage_that_was_trained_is_taken_with_a_note() {
     assert!(note.iter().all(|part| report.contains(part)), "{report}");
     let json = folder.netc(&["merge", "out/manifest.json", "-o", "merged.keras", "--emit", "json"]).done();
     let json: Value = serde_json::from_str(&json).unwrap();
-    assert!(note.iter().all(|part| json["notes"][0].as_str().unwrap().contains(part)), "{json}");
+    assert!(note.iter().all(|part| json["notes"][0]["text"].as_str().unwrap().contains(part)), "{json}");
     // What was trained is in what is merged.
     let same = noted(folder.netc(&["diff", "merged.keras", "out/manifest.json"]), &note);
     assert!(same.contains("equal bit for bit"), "{same}");

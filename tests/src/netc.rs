@@ -6,7 +6,7 @@ use netc_ir::{CoreOp, Module, OpKind, Unary};
 use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo};
 
 fn main() -> ExitCode {
-    netc_cli::main(netc_passes::registry().with(&FAULTY))
+    netc_cli::main(netc_passes::registry().with(&FAULTY), netc_cli::formats())
 }
 
 const FAULTY: PassInfo = PassInfo {

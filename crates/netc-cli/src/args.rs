@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use netc_keras::ReadOptions;
+use netc_format::Formats;
+use netc_model::Random;
 use netc_pass::misspelt;
 
 use crate::command;
-use crate::format::Format;
-use crate::input::Given;
 use crate::limits;
 
 const EXAMPLES: &str = "\
@@ -66,6 +66,25 @@ pub(crate) enum Command {
     Completions(CompletionsArgs),
 }
 
+/// The command line, with what the tables add to its help: the formats that are read and written.
+pub(crate) fn command(formats: &Formats) -> clap::Command {
+    let mut read: Vec<String> = Vec::new();
+    for format in formats.all().filter(|format| format.reader.is_some()) {
+        read.extend(format.extensions.first().map(|extension| format!(".{extension}")));
+    }
+    let help = format!("A model ({}), a folder of stages, zoo:NAME, or - for a program on stdin", read.join(", "));
+    let written = formats.of_models().map(|format| PossibleValue::new(format.name).help(format.help));
+    let written = PossibleValuesParser::new(written);
+    let with_tables = |command: clap::Command| {
+        command.mut_args(|arg| match (arg.get_id().as_str(), arg.get_help().map(ToString::to_string)) {
+            ("input", Some(old)) if old == MODEL_HELP => arg.help(help.clone()),
+            ("format", _) => arg.value_parser(written.clone()),
+            _ => arg,
+        })
+    };
+    with_tables(Cli::command()).mut_subcommands(with_tables)
+}
+
 /// The subcommand that was meant by a word, where that is none and no file.
 pub(crate) fn misspelt_command(word: &str) -> Option<String> {
     let command = Cli::command();
@@ -73,8 +92,8 @@ pub(crate) fn misspelt_command(word: &str) -> Option<String> {
     meant.filter(|_| !Path::new(word).exists()).map(str::to_string)
 }
 
-const MODEL_HELP: &str = "A model of Keras (.keras, .h5, .json), a folder of stages, a .nir program, zoo:NAME, or - for a program on \
-     stdin";
+/// The help of every INPUT, without the formats.
+const MODEL_HELP: &str = "A model file, a folder of stages, zoo:NAME, or - for a program on stdin";
 
 #[derive(Args)]
 pub(crate) struct CompileArgs {
@@ -87,8 +106,8 @@ pub(crate) struct CompileArgs {
     #[arg(short, long, value_name = "PATH")]
     pub(crate) output: Option<PathBuf>,
     /// What the stages of a split are written as; keras unless given. Of a whole model only `tfjs` is said by this
-    #[arg(long, value_enum)]
-    pub(crate) format: Option<Format>,
+    #[arg(long)]
+    pub(crate) format: Option<String>,
     /// Replace stages that changed since netc wrote them, and files in the folder that no split wrote
     #[arg(long)]
     pub(crate) force: bool,
@@ -252,14 +271,6 @@ pub(crate) struct ModelArgs {
     pub(crate) weights: Option<PathBuf>,
 }
 
-impl ModelArgs {
-    /// The model `input`, with the weights that are given for it.
-    pub(crate) fn given<'a>(&'a self, input: &'a str) -> Given<'a> {
-        let given = self.library.given(input);
-        Given { options: ReadOptions { weights: self.weights.as_deref(), ..given.options }, ..given }
-    }
-}
-
 #[derive(Args)]
 pub(crate) struct LayerArgs {
     /// A .nir file that gives layers a meaning, as functions named after their classes; may be repeated
@@ -270,13 +281,6 @@ pub(crate) struct LayerArgs {
     pub(crate) allowed: Vec<PathBuf>,
 }
 
-impl LayerArgs {
-    /// The model `input`, with its own weights.
-    pub(crate) fn given<'a>(&'a self, input: &'a str) -> Given<'a> {
-        Given { input, options: ReadOptions { allowed: &self.allowed, ..ReadOptions::default() } }
-    }
-}
-
 #[derive(Args, Clone)]
 pub(crate) struct RandomArgs {
     /// The seed of random inputs
@@ -285,6 +289,13 @@ pub(crate) struct RandomArgs {
     /// Examples in each random input
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) batch: u64,
+}
+
+impl RandomArgs {
+    /// The inputs that are asked for.
+    pub(crate) fn random(&self) -> Random {
+        Random { seed: self.seed, batch: self.batch }
+    }
 }
 
 /// What running a model may take.

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::io;
 
+use netc_model::ModelError;
+use netc_model::error::chain;
 use thiserror::Error;
 
 /// Why the command did not do what it was asked.
@@ -18,6 +20,9 @@ pub(crate) enum CliError {
         #[source]
         source: Option<Box<dyn Error + Send + Sync>>,
     },
+    /// An error of another part, as it is.
+    #[error(transparent)]
+    Model(ModelError),
     /// Values differ.
     #[error("{0}")]
     Verification(String),
@@ -33,12 +38,7 @@ impl CliError {
 
     /// An error of another part, as it is.
     pub(crate) fn from_error(error: impl Error + Send + Sync + 'static) -> Self {
-        let source = error.source().map(|s| s.to_string());
-        match source {
-            // Keep the chain without repeating the outermost message.
-            Some(_) => Self::Input { context: String::new(), source: Some(Box::new(error)) },
-            None => Self::input(error.to_string()),
-        }
+        Self::Model(ModelError::from_error(error))
     }
 
     pub(crate) fn because(context: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Self {
@@ -47,7 +47,7 @@ impl CliError {
 
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Input { .. } | Self::Stdout(_) => 1,
+            Self::Input { .. } | Self::Model(_) | Self::Stdout(_) => 1,
             Self::Usage(_) => 2,
             Self::Verification(_) => 3,
         }
@@ -57,19 +57,18 @@ impl CliError {
         matches!(self, Self::Stdout(e) if e.kind() == io::ErrorKind::BrokenPipe)
     }
 
-    /// The message with its causes, each after a colon. A cause that its parent already tells is not repeated.
+    /// The message with its causes, each after a colon.
     pub(crate) fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = Error::source(self);
-        while let Some(error) = cause {
-            let message = error.to_string();
-            if text.is_empty() {
-                text = message;
-            } else if !text.contains(&message) {
-                text = format!("{text}: {message}");
-            }
-            cause = error.source();
+        chain(self)
+    }
+}
+
+impl From<ModelError> for CliError {
+    fn from(error: ModelError) -> Self {
+        match error {
+            ModelError::Usage(message) => Self::Usage(message),
+            ModelError::Failed { context, source } => Self::Input { context, source },
+            other @ ModelError::Other(_) => Self::Model(other),
         }
-        text
     }
 }

@@ -6,11 +6,11 @@ use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use netc_model::output;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::error::CliError;
-use crate::output;
 
 /// What shells add to the number of the signal that ended a command.
 const EXIT_CODE: i32 = 128;

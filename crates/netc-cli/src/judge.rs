@@ -6,21 +6,23 @@ use std::fmt;
 use std::fs;
 use std::process::{Command, Stdio};
 
+use netc_format::nir;
 use netc_ir::Module;
+use netc_model::Session;
 use netc_pass::{FailedPass, Failure, Fidelity, Fuel, Pipeline, PipelineError};
 
 use crate::args::RandomArgs;
 use crate::error::CliError;
-use crate::output::Scratch;
-use crate::pipeline::{Outcome, Tools, is_bug, run_quietly};
-use crate::program;
+use crate::pipeline::{Outcome, is_bug, run_quietly};
+use crate::progress::with_progress;
 use crate::report::verdict;
-use crate::verify::{Executable, Given, Verification, verify};
+use netc_model::output::Scratch;
+use netc_model::verify::{Executable, Given, Verification, verify};
 
 /// Judges what a pipeline makes of programs.
 pub(crate) struct Judge<'a> {
     pub(crate) pipeline: &'a Pipeline,
-    pub(crate) tools: Tools<'a>,
+    pub(crate) session: &'a Session,
     pub(crate) random: &'a RandomArgs,
     /// The user's command; without one, what counts is bugs that show by themselves.
     pub(crate) check: Option<&'a str>,
@@ -96,7 +98,7 @@ impl Judge<'_> {
     /// Runs the pipeline on `module` as far as `extent` says, and judges what comes out.
     pub(crate) fn judge(&self, module: &Module, extent: Extent) -> Result<Judgement, CliError> {
         let mut after = module.clone();
-        let (ran, rewrites) = run_quietly(&mut after, self.pipeline, self.tools, extent.fuel, extent.passes);
+        let (ran, rewrites) = run_quietly(&mut after, self.pipeline, self.session, extent.fuel, extent.passes);
         match ran {
             Ok(outcome) => {
                 let wrong = match self.check {
@@ -110,7 +112,7 @@ impl Judge<'_> {
             Err(PipelineError::Failed(failed)) if is_bug(&failed.cause) => {
                 // What the passes before it did is not judged: it need not run.
                 let mut after = module.clone();
-                let (ran, burnt) = run_quietly(&mut after, self.pipeline, self.tools, extent.fuel, failed.number);
+                let (ran, burnt) = run_quietly(&mut after, self.pipeline, self.session, extent.fuel, failed.number);
                 let mut passes = ran.as_ref().map(passes).unwrap_or_default();
                 passes.push((failed.call.to_string(), burnt));
                 // With a command of the user's, a program is wanted: a pass that gives none does not show the failure.
@@ -128,14 +130,16 @@ impl Judge<'_> {
     }
 
     fn executable(&self, module: &Module) -> Result<Executable, CliError> {
-        Executable::new(module, self.tools.dialects, Given::Random(self.random.batch), self.tools.host)
+        Ok(Executable::new(self.session, module, Given::Random(self.random.batch))?)
     }
 
     /// How `after` computes other values than `before`, if it does. Of a program that does not run, panics and broken
     /// rules show nevertheless.
     fn differs(&self, before: &Module, after: &Module, rounding: Fidelity) -> Result<Option<Wrong>, CliError> {
         let Ok(before) = self.executable(before) else { return Ok(None) };
-        let found = self.executable(after).and_then(|after| verify(&before, &after, rounding, 1, self.random));
+        let found = self.executable(after).and_then(|after| {
+            Ok(with_progress(|progress| verify(&before, &after, rounding, 1, self.random.random(), progress))?)
+        });
         match found {
             Ok(found) if found.passed() => Ok(None),
             Ok(found) => Ok(Some(Wrong::Values(Box::new(found)))),
@@ -162,7 +166,7 @@ fn holds(command: &str, module: &Module) -> Result<bool, CliError> {
     let cannot = |e| CliError::because("cannot run the command of --check", e);
     let folder = Scratch::in_folder(&env::temp_dir(), false).map_err(cannot)?;
     let path = folder.path().join("program.nir");
-    fs::write(&path, program::text_in(module, folder.path())).map_err(cannot)?;
+    fs::write(&path, nir::text_in(module, folder.path())).map_err(cannot)?;
     let status = Command::new("sh")
         .args(["-c", &format!("{command} \"$@\""), "netc"])
         .arg(&path)

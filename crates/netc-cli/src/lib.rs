@@ -1,104 +1,63 @@
-//! The command `netc` as a function: [`main`] with a table of passes is the whole command.
+//! The command `netc` as a function: [`main`] with tables of passes and formats is the whole command.
 //!
-//! A tool with passes of its own is a `main` that adds them to the table:
+//! A tool with passes and formats of its own is a `main` that adds them to the tables:
 //!
 //! ```no_run
+//! # use netc_format::Framework;
 //! # use netc_pass::PassInfo;
-//! # fn tool(info: &'static PassInfo) -> std::process::ExitCode {
-//! netc_cli::main(netc_passes::registry().with(info))
+//! # fn tool(info: &'static PassInfo, framework: &'static Framework) -> std::process::ExitCode {
+//! netc_cli::main(netc_passes::registry().with(info), netc_cli::formats().with(framework))
 //! # }
 //! ```
 //!
-//! Results go to standard output, all else to standard error.
-//!
-//! # Without the command
-//!
-//! What the command does is a library, here from a file to files: read a model, run a pipeline, walk the program, write.
-//!
-//! ```
-//! use std::fs::{self, File};
-//!
-//! use netc_data::Store;
-//! use netc_exec::Consts;
-//! use netc_ir::{MAIN, OpKind, print};
-//! use netc_keras::lower::KerasDialect;
-//! use netc_dialect::Dialects;
-//! use netc_pass::{Context, Manager, Pipeline};
-//!
-//! # let folder = tempfile::tempdir()?;
-//! # std::env::set_current_dir(&folder)?;
-//! # let tiny = netc_zoo::find("tiny").map(|zoo| (zoo.build)(0)).ok_or("no tiny")??;
-//! # let main = tiny.func_named(MAIN).ok_or("no @main")?;
-//! # netc_keras::write(&tiny, main, &Store::open(&tiny)?, File::create("tiny.keras")?)?;
-//! // What layers mean, for those whose types the file does not say and for passes that lower.
-//! let mut dialects = Dialects::new();
-//! dialects.push(KerasDialect);
-//!
-//! // Weights stay in the file until something asks for them.
-//! let mut module = netc_keras::read("tiny.keras".as_ref(), &dialects)?.module;
-//! for (_, op) in module.main().ok_or("no @main")?.ops() {
-//!     if let OpKind::Source(layer) = &op.kind {
-//!         println!("{} is a {}", op.loc, layer.name); // conv is a keras.Conv2D, ...
-//!     }
-//! }
-//!
-//! // A pipeline, as text or as data. The record says what each pass did, the context what it has to say.
-//! let pipeline: Pipeline = "split=sum".parse()?;
-//! let mut context = Context::new(&dialects).with_consts(&Consts);
-//! let record = Manager::new(&netc_passes::registry()).run(&mut module, &pipeline, &mut context)?;
-//! assert_eq!(record.passes().len(), 1);
-//!
-//! // `@main` calls `@stage0` and `@stage1` now: each is a model of its own.
-//! let store = Store::open(&module)?;
-//! for id in module.func_ids().filter(|id| &*module[*id].name != MAIN) {
-//!     netc_keras::write(&module, id, &store, File::create(format!("{}.keras", module[id].name))?)?;
-//! }
-//! fs::write("tiny.nir", print(&module))?;
-//! # assert!(fs::metadata("stage0.keras").is_ok() && fs::metadata("stage1.keras").is_ok());
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
+//! Results go to standard output, all else to standard error. What the command does without a command line is the crate
+//! `netc-model`.
 
 mod args;
-mod chain;
 mod command;
 mod error;
-mod format;
 mod input;
 mod interrupt;
 mod judge;
 mod limits;
-mod manifest;
-mod output;
 mod pipeline;
 mod program;
 mod progress;
 mod report;
-mod sidecar;
 mod text;
-mod verify;
 
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use clap::FromArgMatches;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, Parser};
+use netc_format::Formats;
 use netc_pass::Registry;
 
 use crate::args::{Cli, Command};
 use crate::error::CliError;
+use crate::input::Tables;
 
-/// Does what the command line says with the passes and pipelines of `registry`, and gives the exit code: 0 done, 1 the
+/// The formats that the command reads and writes.
+pub fn formats() -> Formats {
+    Formats::new().with(&netc_keras::FRAMEWORK)
+}
+
+/// Does what the command line says with the passes and pipelines of `registry` and with `formats`, and gives the exit code: 0 done, 1 the
 /// input cannot be done, 2 usage, 3 verification failed.
-pub fn main(registry: Registry) -> ExitCode {
+pub fn main(registry: Registry, formats: Formats) -> ExitCode {
+    let tables = Tables { registry, formats };
     let mut args: Vec<OsString> = env::args_os().collect();
     if args.len() <= 1 {
         // Whoever types the name alone wants to know what it does.
         args.push("-h".into());
     }
-    let cli = Cli::try_parse_from(args).unwrap_or_else(|error| explained(error, &registry).exit());
-    let result = interrupt::install().and_then(|()| run(cli, &registry));
+    let parsed = args::command(&tables.formats).try_get_matches_from(args);
+    let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = parsed.unwrap_or_else(|error| explained(error, &tables).exit());
+    let result = interrupt::install().and_then(|()| run(cli, &tables));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
@@ -106,13 +65,13 @@ pub fn main(registry: Registry) -> ExitCode {
 }
 
 /// An error of the command line in the words of users: to clap, what follows an INPUT is a subcommand in the wrong place.
-fn explained(error: clap::Error, registry: &Registry) -> clap::Error {
+fn explained(error: clap::Error, tables: &Tables) -> clap::Error {
     let stray = match (error.kind(), error.get(ContextKind::InvalidSubcommand)) {
         (ErrorKind::ArgumentConflict, Some(ContextValue::String(stray))) => stray,
         _ => return error,
     };
     if let Some(word) = env::args_os().nth(1).and_then(|word| word.into_string().ok()) {
-        let note = if registry.pass(&word).is_ok() {
+        let note = if tables.registry.pass(&word).is_ok() {
             Some(format!(
                 "`{word}` is a pass: write `netc {stray} --pass {word}`; `netc passes {word}` tells its options"
             ))
@@ -121,29 +80,29 @@ fn explained(error: clap::Error, registry: &Registry) -> clap::Error {
             meant.map(|meant| format!("there is no subcommand `{word}`; did you mean `{meant}`?"))
         };
         if let Some(note) = note {
-            return Cli::command().error(ErrorKind::InvalidSubcommand, note);
+            return args::command(&tables.formats).error(ErrorKind::InvalidSubcommand, note);
         }
     }
     let note = "there is one INPUT, a subcommand comes first, and a number of inputs is written `--verify=N`";
-    Cli::command().error(ErrorKind::UnknownArgument, format!("unexpected argument `{stray}`: {note}"))
+    args::command(&tables.formats).error(ErrorKind::UnknownArgument, format!("unexpected argument `{stray}`: {note}"))
 }
 
-fn run(cli: Cli, registry: &Registry) -> Result<(), CliError> {
+fn run(cli: Cli, tables: &Tables) -> Result<(), CliError> {
     match cli.command {
-        None => command::compile::run(&cli.compile, registry),
-        Some(Command::Cuts(args)) => command::cuts::run(&args),
-        Some(Command::Inspect(args)) => command::inspect::run(&args),
-        Some(Command::Layers(args)) => command::layers::run(&args),
-        Some(Command::Run(args)) => command::run::run(&args),
-        Some(Command::Diff(args)) => command::diff::run(&args),
-        Some(Command::Merge(args)) => command::merge::run(args, registry),
-        Some(Command::Passes(args)) => command::passes::run(&args, registry),
-        Some(Command::Gen(args)) => command::r#gen::run(&args),
-        Some(Command::Bisect(args)) => command::bisect::run(&args, registry),
-        Some(Command::Reduce(args)) => command::reduce::run(&args, registry),
-        Some(Command::Repro(args)) => command::repro::run(&args, registry),
+        None => command::compile::run(&cli.compile, tables),
+        Some(Command::Cuts(args)) => command::cuts::run(&args, tables),
+        Some(Command::Inspect(args)) => command::inspect::run(&args, tables),
+        Some(Command::Layers(args)) => command::layers::run(&args, tables),
+        Some(Command::Run(args)) => command::run::run(&args, tables),
+        Some(Command::Diff(args)) => command::diff::run(&args, tables),
+        Some(Command::Merge(args)) => command::merge::run(args, tables),
+        Some(Command::Passes(args)) => command::passes::run(&args, &tables.registry),
+        Some(Command::Gen(args)) => command::r#gen::run(&args, tables),
+        Some(Command::Bisect(args)) => command::bisect::run(&args, tables),
+        Some(Command::Reduce(args)) => command::reduce::run(&args, tables),
+        Some(Command::Repro(args)) => command::repro::run(&args, tables),
         Some(Command::Zoo) => command::zoo::run(),
-        Some(Command::Completions(args)) => command::completions::run(&args),
+        Some(Command::Completions(args)) => command::completions::run(&args, tables),
     }
 }
 

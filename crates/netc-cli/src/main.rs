@@ -10,5 +10,5 @@ use mimalloc::MiMalloc;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    netc_cli::main(netc_passes::registry())
+    netc_cli::main(netc_passes::registry(), netc_cli::formats())
 }

@@ -5,36 +5,21 @@ mod record;
 pub(crate) mod reproducer;
 mod values;
 
-use std::env;
 use std::io::{self, Write};
 use std::panic;
-use std::path::PathBuf;
-use std::sync::Arc;
 
-use netc_dialect::Dialects;
-use netc_exec::{ConstsOn, Host, MeasuredCosts};
 use netc_ir::Module;
-use netc_pass::{Context, FailedPass, Failure, Fuel, Manager, Pipeline, PipelineError};
-use netc_pass::{Record, Registry, Remark};
+use netc_model::{PassTools, Session};
+use netc_pass::{FailedPass, Failure, Fuel, Manager, Pipeline, PipelineError, Record, Remark};
 
 use crate::args::{PassesToRun, RandomArgs, Stats, VerifyEach, WatchArgs};
 use crate::error::CliError;
 use crate::interrupt::{INTERRUPTED, patiently};
-use crate::limits;
 use crate::text;
 
 use print_ir::IrPrinter;
 use reproducer::Reproducer;
 use values::ValueCheck;
-
-/// What pipelines run with.
-#[derive(Clone, Copy)]
-pub(crate) struct Tools<'a> {
-    pub(crate) registry: &'a Registry,
-    pub(crate) dialects: &'a Dialects,
-    /// What programs run on.
-    pub(crate) host: &'a Arc<Host>,
-}
 
 /// What a pipeline did.
 pub(crate) struct Outcome {
@@ -55,51 +40,22 @@ pub(crate) fn fuel(args: &PassesToRun) -> Fuel {
     args.fuel.map_or_else(Fuel::unlimited, Fuel::of)
 }
 
-/// What passes may use besides the program.
-fn context<'a>(
-    tools: Tools<'a>,
-    module: &Module,
-    consts: &'a ConstsOn<'a>,
-    costs: &'a MeasuredCosts,
-    fuel: Fuel,
-) -> Context<'a> {
-    let max_ops = limits::max_ops(module, tools.host.max_steps());
-    let context = Context::new(tools.dialects).with_consts(consts).with_costs(costs).with_max_ops(max_ops);
-    context.with_fuel(fuel).with_interrupt(&INTERRUPTED)
-}
-
-/// What ops cost on this machine, as far as it was measured by this version of netc. Without a folder for caches it is
-/// measured each time.
-fn costs(host: &Arc<Host>) -> MeasuredCosts {
-    let folder = |name: &str| env::var_os(name).filter(|folder| !folder.is_empty()).map(PathBuf::from);
-    let caches = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
-    let file = |caches: PathBuf| caches.join("netc").join(concat!("op-costs-", env!("CARGO_PKG_VERSION")));
-    let costs = caches.map_or_else(MeasuredCosts::default, |caches| MeasuredCosts::kept_in(file(caches)));
-    costs.on(host.clone())
-}
-
-/// Keeps what was measured. If it cannot be kept, it will be measured again.
-fn keep(costs: &MeasuredCosts) {
-    let _ = costs.save();
-}
-
 /// Runs a pipeline without looking on, and without a word about panics of passes; also gives the rewrites that were done up
 /// to the end or the failure.
 pub(crate) fn run_quietly(
     module: &mut Module,
     pipeline: &Pipeline,
-    tools: Tools<'_>,
+    session: &Session,
     fuel: Fuel,
     passes: usize,
 ) -> (Result<Outcome, PipelineError>, u64) {
-    let (consts, costs) = (ConstsOn(tools.host), costs(tools.host));
-    let mut context = context(tools, module, &consts, &costs, fuel);
+    let tools = PassTools::of(session);
+    let mut context = tools.context(module, fuel).with_interrupt(&INTERRUPTED);
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
-    let record = Manager::new(tools.registry).stop_after(passes).run(module, pipeline, &mut context);
+    let record = Manager::new(session.registry()).stop_after(passes).run(module, pipeline, &mut context);
     panic::set_hook(hook);
     let (burnt, remarks) = (context.fuel.burnt(), context.remarks);
-    keep(&costs);
     (record.map(|record| Outcome { record, remarks }), burnt)
 }
 
@@ -114,27 +70,26 @@ pub(crate) struct Settings<'a> {
 }
 
 /// Runs a pipeline as `settings` says. Where a pass has a bug, a reproducer is written.
-pub(crate) fn run(module: &mut Module, settings: &Settings<'_>, tools: Tools<'_>) -> Result<Outcome, CliError> {
+pub(crate) fn run(module: &mut Module, settings: &Settings<'_>, session: &Session) -> Result<Outcome, CliError> {
     let original = module.clone();
-    let mut printer = IrPrinter::new(settings.watch, tools.registry)?;
+    let mut printer = IrPrinter::new(settings.watch, session.registry())?;
     let checked = settings.watch.verify_each == VerifyEach::Values;
-    let mut values = checked.then(|| ValueCheck::new(tools, settings.random, module)).transpose()?;
-    let (consts, costs) = (ConstsOn(tools.host), costs(tools.host));
-    let mut context = context(tools, module, &consts, &costs, settings.fuel);
-    let mut manager = Manager::new(tools.registry).observe(&mut printer);
+    let mut values = checked.then(|| ValueCheck::new(session, settings.random, module)).transpose()?;
+    let tools = PassTools::of(session);
+    let mut context = tools.context(module, settings.fuel).with_interrupt(&INTERRUPTED);
+    let mut manager = Manager::new(session.registry()).observe(&mut printer);
     if let Some(values) = &mut values {
         manager = manager.observe(values);
     }
     let record = patiently(|| manager.run(module, settings.pipeline, &mut context));
     let remarks = context.remarks;
-    keep(&costs);
     match record {
         Ok(record) => {
             report_on(&record, settings.watch);
             Ok(Outcome { record, remarks })
         }
         Err(PipelineError::Options(error)) => Err(CliError::Usage(error.to_string())),
-        Err(PipelineError::Failed(failed)) => Err(failure(&failed, &original, settings, tools)),
+        Err(PipelineError::Failed(failed)) => Err(failure(&failed, &original, settings, session)),
     }
 }
 
@@ -155,12 +110,12 @@ fn report_on(record: &Record, watch: &WatchArgs) {
 }
 
 /// The error for a pass that failed; a reproducer is written if it is a bug of the pass.
-fn failure(failed: &FailedPass, original: &Module, settings: &Settings<'_>, tools: Tools<'_>) -> CliError {
+fn failure(failed: &FailedPass, original: &Module, settings: &Settings<'_>, session: &Session) -> CliError {
     let mut message = failed.to_string();
     if is_bug(&failed.cause) {
         let path = &settings.watch.reproducer;
         message = message.trim_end().into();
-        match Reproducer::of(failed, original, settings, tools).write(path) {
+        match Reproducer::of(failed, original, settings, session).write(path) {
             Ok(()) => message.push_str(&format!("; `netc repro {}` shows it again", path.display())),
             Err(error) => message.push_str(&format!("; and there is no reproducer: {}", error.chain())),
         }

@@ -37,3 +37,15 @@ impl Drop for Progress {
         }
     }
 }
+
+/// Runs `work`, which tells what runs, and how many steps of how many are done.
+pub(crate) fn with_progress<T>(work: impl FnOnce(&mut (dyn FnMut(&str, usize, usize) + Send)) -> T) -> T {
+    let mut progress: Option<Progress> = None;
+    work(&mut |what, done, total| {
+        if progress.as_ref().is_none_or(|progress| progress.what != what) {
+            // The line of what ran before is removed first.
+            progress = None;
+        }
+        progress.get_or_insert_with(|| Progress::new(what)).update(done, total);
+    })
+}

@@ -1,26 +1,13 @@
 //! What happened to a model, for people and as JSON.
 
+use netc_format::Note;
 use netc_ir::{Attr, FuncId, Module, Type};
+use netc_model::{Model, Origin, Saved, StageGraph, Verification, manifest};
 use netc_pass::Remark;
 use netc_passes::analysis::Costs;
 use serde_json::{Value, json};
 
-use crate::chain::{Chain, Source};
-use crate::input::Model;
-use crate::manifest::{self, StageFile};
 use crate::text::{bytes, count, difference, thousands_or_unknown};
-use crate::verify::Verification;
-
-/// What was written, and what is to be said of it.
-#[derive(Default)]
-pub(crate) struct Written {
-    /// The stages of a chain, written or not.
-    pub(crate) stages: Vec<StageFile>,
-    /// The files, by path.
-    pub(crate) paths: Vec<String>,
-    /// What they have otherwise than what was read.
-    pub(crate) notes: Vec<String>,
-}
 
 /// Everything that a report tells.
 pub(crate) struct Report<'a> {
@@ -31,10 +18,10 @@ pub(crate) struct Report<'a> {
     pub(crate) is_other: bool,
     pub(crate) passes: &'a [String],
     pub(crate) remarks: &'a [Remark],
-    pub(crate) chain: Option<&'a Chain>,
+    pub(crate) graph: Option<&'a StageGraph>,
     pub(crate) costs: &'a Costs<'a>,
     pub(crate) verification: Option<&'a Verification>,
-    pub(crate) written: &'a Written,
+    pub(crate) written: &'a Saved,
     /// How to ask for an output, where none was asked for.
     pub(crate) hint: Option<&'static str>,
 }
@@ -60,9 +47,9 @@ impl Report<'_> {
         for remark in self.remarks {
             out.push_str(&format!("{:<10}{remark}\n", ""));
         }
-        if let Some(chain) = self.chain {
-            for i in 0..chain.stages.len() {
-                out.push_str(&self.stage(module, chain, i));
+        if let Some(graph) = self.graph {
+            for i in 0..graph.stages.len() {
+                out.push_str(&self.stage(module, graph, i));
             }
         }
         if let Some(v) = self.verification {
@@ -80,14 +67,14 @@ impl Report<'_> {
         out
     }
 
-    fn stage(&self, module: &Module, chain: &Chain, i: usize) -> String {
-        let (stage, file) = (&chain.stages[i], &self.written.stages[i]);
+    fn stage(&self, module: &Module, graph: &StageGraph, i: usize) -> String {
+        let (stage, file) = (&graph.stages[i], &self.written.stages[i]);
         let func = &module[stage.func];
         let mut out = format!("\n{:<10}{}\n", func.name, summary(self.model, self.costs, stage.func));
         for ((param, name), source) in func.params.iter().zip(&file.inputs).zip(&stage.inputs) {
             let from = match source {
-                Source::Input(_) => "the model's input".to_string(),
-                Source::Stage(s, j) => format!("{}, output {j}", module[chain.stages[*s].func].name),
+                Origin::Input(_) => "the model's input".to_string(),
+                Origin::Stage(s, j) => format!("{}, output {j}", module[graph.stages[*s].func].name),
             };
             out.push_str(&format!("{} (from {from})\n", entry("  input", name, &func[param.value].ty).trim_end()));
         }
@@ -102,13 +89,14 @@ impl Report<'_> {
 
     /// The report as JSON: the manifest where the model was split, else what the model is.
     pub(crate) fn json(&self) -> Value {
-        let mut json = match self.chain {
-            Some(chain) => {
-                manifest::write(self.model, chain, &self.written.stages, self.passes, self.costs, self.verification)
+        let mut json = match self.graph {
+            Some(graph) => {
+                manifest::write(self.model, graph, &self.written.stages, self.passes, self.costs, self.verification)
             }
             None => self.model_json(),
         };
-        json["notes"] = json!(self.model.notes.iter().chain(&self.written.notes).collect::<Vec<_>>());
+        let note = |note: &Note| json!({"code": note.code, "text": note.text});
+        json["notes"] = self.model.notes.iter().chain(&self.written.notes).map(note).collect();
         json["passes"] = json!(self.passes);
         json["remarks"] = self.remarks.iter().map(ToString::to_string).collect();
         json["written"] = json!(self.written.paths);
@@ -148,7 +136,7 @@ fn own_name(model: &Model) -> &str {
 pub(crate) fn summary(model: &Model, costs: &Costs<'_>, func: FuncId) -> String {
     let cost = costs.func(func);
     let (layers, macs) = (count(cost.layers, "layer"), thousands_or_unknown(cost.macs));
-    let parts = Chain::of(&model.module, func).map_or(layers, |chain| count(chain.stages.len(), "stage"));
+    let parts = StageGraph::of(&model.module, func).map_or(layers, |graph| count(graph.stages.len(), "stage"));
     let params = thousands_or_unknown(model.parameters(cost.params));
     format!("{parts}, {params} parameters, {macs} multiply-accumulates per example")
 }

@@ -16,7 +16,7 @@ pub struct NamedPipeline {
 }
 
 /// The passes and pipelines that pipelines may name.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Registry {
     passes: Vec<&'static PassInfo>,
     pipelines: Vec<&'static NamedPipeline>,

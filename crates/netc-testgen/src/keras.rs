@@ -26,8 +26,8 @@ mod tests;
 mod unchanged;
 
 use netc_dialect::{Dialects, LayerLibrary};
+use netc_format::Formats;
 use netc_ir::{ElemType, FuncId, Module, OpId, OpKind, Type, call_types};
-use netc_keras::lower::KerasDialect;
 use netc_passes::analysis::callees_first;
 
 use crate::features::Feature;
@@ -168,13 +168,18 @@ const SECRET: &str = "func @Secret(%x: any[*], %gamma: any[*], %beta: any[*]) ->
 /// The class of the layers that no dialect knows.
 pub(crate) const UNKNOWN: &str = "custom.Secret";
 
+/// The formats that the oracles ask: those of the layers that recipes have.
+pub fn formats() -> Formats {
+    Formats::new().with(&netc_keras::FRAMEWORK)
+}
+
 /// The meaning of every layer of a recipe that runs: Keras's own, and those of [`LIBRARY`].
 pub fn dialects() -> Dialects {
     let mut dialects = Dialects::new();
     let library = LayerLibrary::parse(LIBRARY);
     debug_assert!(library.is_ok(), "{library:?}");
     library.into_iter().for_each(|library| dialects.push(library));
-    dialects.push(KerasDialect);
+    formats().add_dialects(&mut dialects);
     dialects
 }
 

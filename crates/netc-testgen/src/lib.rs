@@ -37,5 +37,5 @@ pub use core::{CoreClass, CoreRecipe};
 pub use coverage::{Coverage, Fact};
 pub use cuts::Cuts;
 pub use features::{Feature, Features};
-pub use keras::{KerasClass, KerasRecipe, LIBRARY, dialects};
+pub use keras::{KerasClass, KerasRecipe, LIBRARY, dialects, formats};
 pub use recipe::{Class, Recipe, Step};

@@ -1,7 +1,9 @@
-//! The command `netc` with one more pass: `my-netc model.keras --pass strip-dropout -o out.keras`.
+//! The command `netc` with one more pass and one more format: `my-netc model.keras --pass strip-dropout -o out.keras`.
 
+mod steps;
 mod strip_dropout;
 
 fn main() -> std::process::ExitCode {
-    netc_cli::main(netc_passes::registry().with(&strip_dropout::INFO))
+    let passes = netc_passes::registry().with(&strip_dropout::INFO);
+    netc_cli::main(passes, netc_cli::formats().with(&steps::FRAMEWORK))
 }

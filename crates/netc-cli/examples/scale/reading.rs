@@ -73,7 +73,7 @@ pub(super) fn is_command() -> bool {
 
 /// Runs the command, and prints the most memory that the process had, in KB, as the last line of standard error.
 pub(super) fn command() -> ExitCode {
-    let code = netc_cli::main(netc_passes::registry());
+    let code = netc_cli::main(netc_passes::registry(), netc_cli::formats());
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
     eprintln!("{}", peak.unwrap_or("0"));

@@ -1,26 +1,22 @@
 //! `netc bisect MODEL --pipeline P`: the first pass, and in it the first rewrite, that makes a model wrong.
 
 use netc_ir::{Module, print};
-use netc_pass::{Fuel, Registry};
+use netc_pass::Fuel;
 
 use crate::args::BisectArgs;
 use crate::error::CliError;
-use crate::input;
+use crate::input::{self, Tables};
 use crate::judge::{Extent, Judge, Judgement};
-use crate::pipeline::{self, Tools, print_ir};
+use crate::pipeline::{self, print_ir};
 use crate::text;
 
-pub(crate) fn run(args: &BisectArgs, registry: &Registry) -> Result<(), CliError> {
-    let dialects = input::dialects(&args.model.library)?;
-    let model = input::load(args.model.given(&args.input), &dialects)?;
+pub(crate) fn run(args: &BisectArgs, tables: &Tables) -> Result<(), CliError> {
+    let session = tables.session(&args.model.library, Some(&args.limits))?;
+    let model = input::load(&session, &args.input, args.model.weights.as_deref())?;
     model.check_weights()?;
     let pipeline = pipeline::parse(&args.passes)?;
-    let judge = Judge {
-        pipeline: &pipeline,
-        tools: Tools { registry, dialects: &dialects, host: &args.limits.host() },
-        random: &args.random,
-        check: args.check.check.as_deref(),
-    };
+    let judge =
+        Judge { pipeline: &pipeline, session: &session, random: &args.random, check: args.check.check.as_deref() };
     let mut bisection = Bisection { judge: &judge, module: &model.module, runs: 0 };
     text::print(&bisection.report(pipeline::fuel(&args.passes))?)
 }

@@ -1,13 +1,12 @@
 //! `netc completions SHELL`: a completion script.
 
-use clap::CommandFactory;
-
-use crate::args::{Cli, CompletionsArgs};
+use crate::args::{self, CompletionsArgs};
 use crate::error::CliError;
+use crate::input::Tables;
 use crate::text;
 
-pub(crate) fn run(args: &CompletionsArgs) -> Result<(), CliError> {
+pub(crate) fn run(args: &CompletionsArgs, tables: &Tables) -> Result<(), CliError> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "netc", &mut script);
+    clap_complete::generate(args.shell, &mut args::command(&tables.formats), "netc", &mut script);
     text::print_data(&String::from_utf8_lossy(&script))
 }

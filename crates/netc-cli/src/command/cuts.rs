@@ -9,14 +9,15 @@ use serde_json::{Value, json};
 
 use crate::args::{CutOrder, CutsArgs};
 use crate::error::CliError;
-use crate::input::{self, Model};
-use crate::manifest::port;
+use crate::input::{self, Tables};
 use crate::text::{self, shortened, table, thousands, width};
+use netc_model::Model;
+use netc_model::manifest::port;
 
-pub(crate) fn run(args: &CutsArgs) -> Result<(), CliError> {
-    let dialects = input::dialects(&args.model.library)?;
-    let model = input::load_whole(args.model.given(&args.input), &dialects)?;
-    let mut cuts = cut_costs(&model.module, &dialects);
+pub(crate) fn run(args: &CutsArgs, tables: &Tables) -> Result<(), CliError> {
+    let session = tables.session(&args.model.library, None)?;
+    let model = input::load(&session, &args.input, args.model.weights.as_deref())?.merged()?;
+    let mut cuts = cut_costs(&model.module, session.dialects());
     leave_out_unknown(&mut cuts);
     sort(&model, &mut cuts, args.sort);
     cuts.truncate(args.top.map_or(usize::MAX, |top| usize::try_from(top).unwrap_or(usize::MAX)));
@@ -134,14 +135,16 @@ fn json_row(model: &Model, cost: &CutCost) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use netc_format::Formats;
     use netc_ir::Type;
+    use netc_model::Session;
     use netc_passes::analysis::Cut;
 
     use super::*;
 
     fn listed_in(width: Option<usize>) -> String {
         let module = netc_ir::parse("netc 1\nfunc @main(%x: f32[2]) -> (%x) {}").unwrap();
-        let model = input::model(module, "m".into(), Vec::new(), "m").unwrap();
+        let model = Session::new(Formats::new()).model(module, "m", "m").unwrap();
         let cost = |name: &str, shared: &[&str], n: u64| CutCost {
             cut: Cut {
                 name: name.into(),

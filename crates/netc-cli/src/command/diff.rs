@@ -5,22 +5,22 @@ use serde_json::{Value, json};
 
 use crate::args::DiffArgs;
 use crate::error::CliError;
-use crate::input::{self, Model};
-use crate::manifest::verification_json;
+use crate::input::{self, Tables};
+use crate::progress::with_progress;
 use crate::report::verdict_within;
 use crate::text::{self, difference, table};
-use crate::verify::{Executable, Given, Verification, verify};
+use netc_model::Model;
+use netc_model::manifest::verification_json;
+use netc_model::verify::{Executable, Given, Verification, verify};
 
-pub(crate) fn run(args: &DiffArgs) -> Result<(), CliError> {
-    let dialects = input::dialects(&args.model)?;
-    let (a, b) =
-        (input::load(args.model.given(&args.a), &dialects)?, input::load(args.model.given(&args.b), &dialects)?);
+pub(crate) fn run(args: &DiffArgs, tables: &Tables) -> Result<(), CliError> {
+    let session = tables.session(&args.model, Some(&args.limits))?;
+    let (a, b) = (input::load(&session, &args.a, None)?, input::load(&session, &args.b, None)?);
     [&a, &b].into_iter().try_for_each(Model::check_weights)?;
     let given = Given::Random(args.random.batch);
-    let host = args.limits.host();
-    let executable = |model: &Model| Executable::new(&model.module, &dialects, given, &host);
+    let executable = |model: &Model| Executable::new(&session, &model.module, given);
     let (a, b) = (executable(&a)?, executable(&b)?);
-    let found = verify(&a, &b, Fidelity::Exact, args.inputs, &args.random)?;
+    let found = with_progress(|progress| verify(&a, &b, Fidelity::Exact, args.inputs, args.random.random(), progress))?;
     match args.json {
         true => text::print_data(&json_text(&found, args.tolerance)),
         false => text::print(&report(&found, args.tolerance)),

@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
+use netc_format::{Format, Holds};
 use netc_ir::Module;
+use netc_model::Session;
+use netc_model::save::file_names;
 use netc_testgen::{CoreRecipe, Feature, Features, KerasRecipe};
 
-use super::compile::write_model;
 use crate::args::{GenArgs, Level};
 use crate::error::CliError;
-use crate::format::Format;
-use crate::{input, program, text};
+use crate::input::Tables;
+use crate::{program, text};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,17 +32,21 @@ pub(crate) fn examples() -> String {
     format!("{EXAMPLES}{}", Feature::ALL.iter().map(feature).collect::<String>())
 }
 
-pub(crate) fn run(args: &GenArgs) -> Result<(), CliError> {
+pub(crate) fn run(args: &GenArgs, tables: &Tables) -> Result<(), CliError> {
     let features = args.features.as_deref().map_or(Ok(Features::OF_KERAS), str::parse).map_err(CliError::Usage)?;
-    let target = args.output.as_deref().map(Target::of).transpose()?;
-    let level = match (args.level, &target) {
-        (Some(Level::Core), Some(Target::Model(path, _))) => {
-            let note = "a Keras file holds layers, not core ops; write x.nir, or use --level layers instead of";
-            return Err(CliError::Usage(format!("{note} core for `{}`", path.display())));
+    let target = match args.output.as_deref() {
+        Some(path) => Some((path, format_of(path, tables)?)),
+        None => None,
+    };
+    let of_layers = target.filter(|(_, format)| format.holds == Holds::Model);
+    let level = match (args.level, of_layers) {
+        (Some(Level::Core), Some((path, format))) => {
+            let note = "holds layers, not core ops; write x.nir, or use --level layers instead of core for";
+            return Err(CliError::Usage(format!("{} {note} `{}`", format.title, path.display())));
         }
         (Some(level), _) => level,
-        (None, Some(Target::Model(..))) => Level::Layers,
-        (None, Some(Target::Program(_)) | None) => Level::Core,
+        (None, Some(_)) => Level::Layers,
+        (None, None) => Level::Core,
     };
     if args.features.is_some() {
         match level {
@@ -48,19 +54,24 @@ pub(crate) fn run(args: &GenArgs) -> Result<(), CliError> {
             Level::Core => only_of_core_ops(features)?,
         }
     }
-    let model = input::model(module(level, args, features), "random".into(), Vec::new(), "the random program")?;
-    let path = match target {
-        Some(Target::Model(path, format)) => {
-            write_model(&model, path, format)?;
-            path
+    let module = module(level, args, features);
+    match (target, of_layers) {
+        (None, _) => return text::print_data(&netc_ir::print(&module)),
+        (Some((path, _)), None) => program::write(&module, "", path)?,
+        (Some((path, _)), Some(_)) => {
+            let session = Session::new(tables.formats.clone());
+            session.model(module, "random", "the random program")?.save(path)?;
         }
-        Some(Target::Program(path)) => {
-            program::write(&model.module, "", path)?;
-            path
-        }
-        None => return text::print_data(&netc_ir::print(&model.module)),
-    };
-    text::print(&format!("{:<10}{}\n", "wrote", path.display()))
+    }
+    text::print(&format!("{:<10}{}\n", "wrote", args.output.as_deref().unwrap_or(Path::new("")).display()))
+}
+
+/// The format that the name of a file asks for: one of programs, or of layers with weights.
+fn format_of(path: &Path, tables: &Tables) -> Result<&'static Format, CliError> {
+    let formats =
+        || tables.formats.all().filter(|format| format.writer.is_some() && format.holds != Holds::Architecture);
+    let named = tables.formats.of_path(path).filter(|format| format.holds != Holds::Architecture);
+    named.ok_or_else(|| CliError::Usage(format!("`{}` is no {}", path.display(), file_names(formats()))))
 }
 
 fn module(level: Level, args: &GenArgs, features: Features) -> Module {
@@ -84,20 +95,4 @@ fn only_of_core_ops(features: Features) -> Result<(), CliError> {
         return Err(CliError::Usage(note.into()));
     }
     Ok(())
-}
-
-/// What the output is to be.
-enum Target<'a> {
-    Program(&'a Path),
-    Model(&'a Path, Format),
-}
-
-impl<'a> Target<'a> {
-    fn of(path: &'a Path) -> Result<Self, CliError> {
-        match Format::of(path) {
-            Some(format) => Ok(Self::Model(path, format)),
-            None if path.extension().is_some_and(|e| e == "nir") => Ok(Self::Program(path)),
-            None => Err(CliError::Usage(format!("`{}` is no x.nir, x.keras or x.h5", path.display()))),
-        }
-    }
 }

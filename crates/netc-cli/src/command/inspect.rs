@@ -7,10 +7,11 @@ use serde_json::{Map, Value, json};
 use super::layers::not_a_layer;
 use crate::args::InspectArgs;
 use crate::error::CliError;
-use crate::input::{self, Model};
-use crate::manifest::port;
+use crate::input::{self, Tables};
 use crate::report::{summary, title};
 use crate::text::{self, table, thousands_or_unknown};
+use netc_model::Model;
+use netc_model::manifest::port;
 
 /// One line of the table.
 struct Row {
@@ -27,10 +28,10 @@ struct Row {
 /// More rows than any table has; bounds what models in models can grow to.
 const MAX_ROWS: usize = 1 << 20;
 
-pub(crate) fn run(args: &InspectArgs) -> Result<(), CliError> {
-    let dialects = input::dialects(&args.model.library)?;
-    let model = input::load_whole(args.model.given(&args.input), &dialects)?;
-    let costs = Costs::of(&model.module, &dialects);
+pub(crate) fn run(args: &InspectArgs, tables: &Tables) -> Result<(), CliError> {
+    let session = tables.session(&args.model.library, None)?;
+    let model = input::load(&session, &args.input, args.model.weights.as_deref())?.merged()?;
+    let costs = Costs::of(&model.module, session.dialects());
     let (mut rows, mut func) = (rows(&model, &costs, args.nested || args.layer.is_some())?, model.main);
     if let Some(layer) = &args.layer {
         rows.retain(|row| is_at(&row.name, layer));

@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use super::inspect::short;
 use crate::args::LayersArgs;
 use crate::error::CliError;
-use crate::input;
+use crate::input::{self, Tables};
 use crate::text;
 
-pub(crate) fn run(args: &LayersArgs) -> Result<(), CliError> {
-    let dialects = input::dialects(&args.model.library)?;
-    let model = input::load_whole(args.model.given(&args.input), &dialects)?;
+pub(crate) fn run(args: &LayersArgs, tables: &Tables) -> Result<(), CliError> {
+    let session = tables.session(&args.model.library, None)?;
+    let model = input::load(&session, &args.input, args.model.weights.as_deref())?.merged()?;
     let layers = match (&args.above, &args.below) {
         (Some(name), _) => layers_above(&model.module, name),
         (None, Some(name)) => layers_below(&model.module, name),

@@ -1,18 +1,18 @@
 //! `netc merge MANIFEST -o MODEL`: make one model of the stages again.
 
-use netc_pass::Registry;
 use netc_passes::merge;
 
 use super::compile;
 use crate::args::MergeArgs;
 use crate::error::CliError;
+use crate::input::Tables;
 
 /// Runs the pass `merge`, then those that are asked for.
-pub(crate) fn run(mut args: MergeArgs, registry: &Registry) -> Result<(), CliError> {
+pub(crate) fn run(mut args: MergeArgs, tables: &Tables) -> Result<(), CliError> {
     let name = merge::INFO.name;
     match &mut args.compile.passes.pipeline {
         Some(pipeline) => *pipeline = format!("{name},{pipeline}"),
         None => args.compile.passes.passes.insert(0, name.into()),
     }
-    compile::run(&args.compile, registry)
+    compile::run(&args.compile, tables)
 }

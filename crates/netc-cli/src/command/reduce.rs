@@ -4,17 +4,17 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use netc_ir::Module;
-use netc_pass::Registry;
 use netc_testgen::reduce::{Verdict, reduce};
 
 use crate::args::ReduceArgs;
 use crate::error::CliError;
-use crate::input::{self, Model};
+use crate::input::{self, Tables};
 use crate::interrupt::{INTERRUPTED, patiently};
 use crate::judge::{Extent, Judge, Wrong};
-use crate::output::refuse_input;
-use crate::pipeline::{self, Tools};
+use crate::pipeline;
 use crate::{program, text};
+use netc_model::Model;
+use netc_model::output::refuse_input;
 
 /// How often a model is tried to see whether its failure comes and goes.
 const PROBES: u32 = 5;
@@ -22,18 +22,14 @@ const PROBES: u32 = 5;
 /// How often a program is tried where it does.
 const TRIES: u32 = 8;
 
-pub(crate) fn run(args: &ReduceArgs, registry: &Registry) -> Result<(), CliError> {
-    let dialects = input::dialects(&args.model.library)?;
-    let model = input::load(args.model.given(&args.input), &dialects)?;
+pub(crate) fn run(args: &ReduceArgs, tables: &Tables) -> Result<(), CliError> {
+    let session = tables.session(&args.model.library, Some(&args.limits))?;
+    let model = input::load(&session, &args.input, args.model.weights.as_deref())?;
     model.check_weights()?;
     refuse_target(&args.output, &model)?;
     let pipeline = pipeline::parse(&args.passes)?;
-    let judge = Judge {
-        pipeline: &pipeline,
-        tools: Tools { registry, dialects: &dialects, host: &args.limits.host() },
-        random: &args.random,
-        check: args.check.check.as_deref(),
-    };
+    let judge =
+        Judge { pipeline: &pipeline, session: &session, random: &args.random, check: args.check.check.as_deref() };
     let extent = Extent { passes: usize::MAX, fuel: pipeline::fuel(&args.passes) };
     let (wrong, tries) = probe(&judge, &model.module, extent, args.tries)?;
     let (kind, mut wrong) = (wrong.kind(), wrong);
@@ -49,7 +45,7 @@ pub(crate) fn run(args: &ReduceArgs, registry: &Registry) -> Result<(), CliError
     };
     let mut failed = None;
     let reduced = patiently(|| {
-        reduce(&model.module, &dialects, &mut |module| match shows(module) {
+        reduce(&model.module, session.dialects(), &mut |module| match shows(module) {
             _ if INTERRUPTED.load(Ordering::Relaxed) => Verdict::Stop,
             Ok(Some(found)) => {
                 wrong = found;
@@ -84,7 +80,7 @@ fn refuse_target(path: &Path, model: &Model) -> Result<(), CliError> {
     if path.extension().is_none_or(|e| e != "nir") {
         return Err(CliError::Usage(format!("`{}`: the result is a program: expected x.nir", path.display())));
     }
-    refuse_input(model, path)
+    Ok(refuse_input(model, path)?)
 }
 
 /// What is wrong with the model, and how often to try: several times where it is not wrong each time.

@@ -1,23 +1,23 @@
 //! `netc repro FILE`: run again what failed.
 
-use netc_pass::{Fuel, Registry};
+use netc_pass::Fuel;
 
 use crate::args::{LayerArgs, PrintIr, ReproArgs, VerifyEach, WatchArgs};
 use crate::error::CliError;
-use crate::input;
+use crate::input::{self, Tables};
 use crate::pipeline::reproducer::Reproducer;
-use crate::pipeline::{self, Settings, Tools};
+use crate::pipeline::{self, Settings};
 use crate::text;
 
-pub(crate) fn run(args: &ReproArgs, registry: &Registry) -> Result<(), CliError> {
+pub(crate) fn run(args: &ReproArgs, tables: &Tables) -> Result<(), CliError> {
     let saved = Reproducer::read(&args.file)?;
     let version = env!("CARGO_PKG_VERSION");
     if saved.version != version {
         text::note(&format!("the reproducer was written by netc {}, this is {version}", saved.version));
     }
     let library = LayerArgs { layers: saved.layers.iter().map(Into::into).collect(), allowed: args.allowed.clone() };
-    let dialects = input::dialects(&library)?;
-    let mut model = input::load(library.given(&args.file.to_string_lossy()), &dialects)?;
+    let session = tables.session(&library, Some(&args.limits))?;
+    let mut model = input::load(&session, &args.file.to_string_lossy(), None)?;
     model.check_weights()?;
     let pipeline =
         saved.pipeline.parse().map_err(|e: netc_pass::PipelineSyntaxError| CliError::input(e.to_string()))?;
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &ReproArgs, registry: &Registry) -> Result<(), CliError>
         random: &saved.random,
         layers: saved.layers,
     };
-    pipeline::run(&mut model.module, &settings, Tools { registry, dialects: &dialects, host: &args.limits.host() })?;
+    pipeline::run(&mut model.module, &settings, &session)?;
     text::print(&format!("`{pipeline}` does what it should, where it failed: {}\n", saved.failure))
 }
 

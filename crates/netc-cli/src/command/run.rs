@@ -9,19 +9,21 @@ use netc_pass::{nearest, thousands};
 
 use crate::args::RunArgs;
 use crate::error::CliError;
-use crate::input::{self, Model};
-use crate::output::{Outputs, cannot_write, refuse_input, refuse_same};
+use crate::input::{self, Tables};
+use crate::progress::Progress;
 use crate::text::{self, decimal, table};
-use crate::verify::{Executable, Given};
+use netc_model::output::{Outputs, cannot_write, refuse_input, refuse_same};
+use netc_model::verify::{Executable, Given};
+use netc_model::{Model, ModelError};
 
-pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
-    let dialects = input::dialects(&args.model.library)?;
-    let model = input::load(args.model.given(&args.input), &dialects)?;
+pub(crate) fn run(args: &RunArgs, tables: &Tables) -> Result<(), CliError> {
+    let session = tables.session(&args.model.library, Some(&args.limits))?;
+    let model = input::load(&session, &args.input, args.model.weights.as_deref())?;
     model.check_weights()?;
     let main = model.module.main().ok_or_else(|| CliError::input("there is no function `@main`"))?;
     let files = if args.inputs.is_empty() { None } else { Some(read_inputs(&args.inputs, main)?) };
     let given = files.as_deref().map_or(Given::Random(args.random.batch), Given::Tensors);
-    let executable = Executable::new(&model.module, &dialects, given, &args.limits.host())?;
+    let executable = Executable::new(&session, &model.module, given)?;
     if let Some(path) = &args.output {
         check_target(path, &model, args, executable.func().outputs.len())?;
     }
@@ -29,10 +31,12 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
         Some(tensors) => tensors,
         None => {
             text::note(&format!("no --input is given, so the inputs are random, with seed {}", args.random.seed));
-            executable.random_inputs(args.random.seed, args.random.batch)?
+            executable.random_inputs(args.random.random())?
         }
     };
-    let outputs = executable.run(&tensors, "run")?;
+    let mut progress = Progress::new("run");
+    let outputs = executable.run(&tensors, &mut |done, total| progress.update(done, total))?;
+    drop(progress);
     let named: Vec<(&str, &Tensor)> = executable.func().outputs.iter().map(|o| &*o.name).zip(&outputs).collect();
     match &args.output {
         Some(path) => {
@@ -116,11 +120,12 @@ fn read(file: &str) -> Result<Tensor, CliError> {
 fn write(path: &Path, outputs: &[(&str, &Tensor)]) -> Result<(), CliError> {
     let single = path.extension().is_some_and(|e| e == "npy");
     let mut files = Outputs::next_to(path)?;
+    files.recovered().iter().for_each(|note| text::note(&note.text));
     files.write(path, |out| match outputs {
         [(_, only)] if single => npy::write_to(only, out).map_err(|e| cannot_write(path, e)),
-        _ => npz::write_to(outputs.iter().copied(), out).map_err(CliError::from_error),
+        _ => npz::write_to(outputs.iter().copied(), out).map_err(ModelError::from_error),
     })?;
-    files.commit()
+    Ok(files.commit()?)
 }
 
 fn summary(outputs: &[(&str, &Tensor)]) -> String {

@@ -11,8 +11,8 @@ use similar::TextDiff;
 
 use crate::args::{PrintIr, WatchArgs};
 use crate::error::CliError;
-use crate::output::{cannot_write, make_folder};
 use crate::text;
+use netc_model::output::{cannot_write, make_folder};
 
 /// Prints programs before and after passes.
 pub(super) struct IrPrinter {

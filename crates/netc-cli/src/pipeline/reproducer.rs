@@ -6,9 +6,10 @@ use std::fs;
 use std::path::Path;
 
 use netc_ir::Module;
+use netc_model::Session;
 use netc_pass::{FailedPass, Pipeline};
 
-use super::{Settings, Tools, run_quietly};
+use super::{Settings, run_quietly};
 use crate::args::{RandomArgs, VerifyEach};
 use crate::error::CliError;
 use crate::program;
@@ -28,9 +29,9 @@ pub(crate) struct Reproducer {
 
 impl Reproducer {
     /// The pass that failed on the program that it was given: what the passes before it make of `original`, once more.
-    pub(super) fn of(failed: &FailedPass, original: &Module, settings: &Settings<'_>, tools: Tools<'_>) -> Self {
+    pub(super) fn of(failed: &FailedPass, original: &Module, settings: &Settings<'_>, session: &Session) -> Self {
         let mut module = original.clone();
-        let (ran, burnt) = run_quietly(&mut module, settings.pipeline, tools, settings.fuel, failed.number);
+        let (ran, burnt) = run_quietly(&mut module, settings.pipeline, session, settings.fuel, failed.number);
         Self {
             version: env!("CARGO_PKG_VERSION").into(),
             pipeline: Pipeline::from(failed.call.clone()).to_string(),

@@ -2,17 +2,18 @@
 
 use netc_exec::Tensor;
 use netc_ir::Module;
+use netc_model::Session;
+use netc_model::verify::{self, Executable, Given, Verification};
 use netc_pass::{Event, Fidelity, Observer};
 
 use crate::args::RandomArgs;
 use crate::error::CliError;
-use crate::pipeline::Tools;
+use crate::progress::Progress;
 use crate::report::verdict;
-use crate::verify::{self, Executable, Given, Verification};
 
 /// Runs the program between passes on the same inputs, and rejects the pass that changes an output.
 pub(super) struct ValueCheck<'a> {
-    tools: Tools<'a>,
+    session: &'a Session,
     random: &'a RandomArgs,
     /// What the program computes before the pass that runs; nothing after a pass was rejected.
     last: Option<Ran>,
@@ -33,8 +34,8 @@ impl Ran {
 
 impl<'a> ValueCheck<'a> {
     /// Runs `module` before the first pass: where it cannot be run, no pass is to blame.
-    pub(super) fn new(tools: Tools<'a>, random: &'a RandomArgs, module: &Module) -> Result<Self, CliError> {
-        let mut check = Self { tools, random, last: None };
+    pub(super) fn new(session: &'a Session, random: &'a RandomArgs, module: &Module) -> Result<Self, CliError> {
+        let mut check = Self { session, random, last: None };
         check.last = Some(check.run(module, None)?);
         Ok(check)
     }
@@ -42,18 +43,22 @@ impl<'a> ValueCheck<'a> {
     /// Runs `module` on `inputs`, or on random ones.
     fn run(&self, module: &Module, inputs: Option<&[Tensor]>) -> Result<Ran, CliError> {
         let given = inputs.map_or(Given::Random(self.random.batch), Given::Tensors);
-        let executable = Executable::new(module, self.tools.dialects, given, self.tools.host)?;
+        let executable = Executable::new(self.session, module, given)?;
         let inputs = match inputs {
             Some(inputs) => inputs.to_vec(),
-            None => executable.random_inputs(self.random.seed, self.random.batch)?,
+            None => executable.random_inputs(self.random.random())?,
         };
-        let outputs = executable.run(&inputs, "checking values")?;
+        let outputs = {
+            let mut progress = Progress::new("checking values");
+            executable.run(&inputs, &mut |done, total| progress.update(done, total))?
+        };
         Ok(Ran { executable, inputs, outputs })
     }
 
     fn compare(&self, before: &Ran, event: Event<'_>) -> Result<Ran, CliError> {
         let after = self.run(event.module, Some(&before.inputs))?;
-        let mut found = Verification::of(&before.executable, &after.executable, event.fidelity, 1, self.random)?;
+        let mut found =
+            Verification::of(&before.executable, &after.executable, event.fidelity, 1, self.random.random())?;
         found.add(&before.inputs, before.ran(), after.ran())?;
         if found.passed() {
             return Ok(after);

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{self, DirEntry, File};
-use std::io::{self, BufWriter, Write};
+use std::fs::{self, DirEntry};
+use std::io::{self, Write};
 use std::path::Path;
 
 use netc_data::Store;
 use netc_dialect::Dialects;
+use netc_format::{Format, FormatError, Holds, InPlace, ModelRef, ReadOptions};
 use netc_ir::{Attr, Attrs, FuncId, Layer, Literal, Loc, MAIN, Module, WeightData, print};
-use netc_keras::{KerasError, Problem, ReadOptions};
 use rawzip::{CompressionMethod, ZipArchive, ZipArchiveWriter};
 use tempfile::TempDir;
 
@@ -19,7 +19,7 @@ use super::{Wrong, print_parse, require};
 /// The Keras model that is written as `.keras` and read back is the same but for the place of its weights' bytes, which are
 /// equal; writing it again gives the same file.
 pub fn round_trip_keras(module: &Module, dialects: &Dialects) -> Result<(), Wrong> {
-    let written = round_trip(module, dialects, Format::Keras)?;
+    let written = round_trip(module, dialects, &netc_keras::KERAS)?;
     require(written, || format!("is refused by the writer of .keras files:\n{}", print(module)))
 }
 
@@ -30,7 +30,7 @@ pub fn round_trip_hdf5(module: &Module, dialects: &Dialects) -> Result<(), Wrong
         "keras.ops.GetItem" | "keras.RNN" | "keras.SpectralNormalization" => true,
         class => class.starts_with("custom.") && !l.weights.is_empty(),
     };
-    let written = round_trip(module, dialects, Format::Hdf5)?;
+    let written = round_trip(module, dialects, &netc_keras::H5)?;
     require(written || module.layers.iter().any(cannot_say), || {
         format!("is refused by the writer of HDF5 files:\n{}", print(module))
     })
@@ -38,7 +38,7 @@ pub fn round_trip_hdf5(module: &Module, dialects: &Dialects) -> Result<(), Wrong
 
 /// The model that is written as JSON, without weights, and read back is written the same again: types are not known there.
 pub fn round_trip_json(module: &Module, dialects: &Dialects) -> Result<(), Wrong> {
-    let written = round_trip(module, dialects, Format::Json)?;
+    let written = round_trip(module, dialects, &netc_keras::JSON)?;
     require(written, || format!("is refused by the writer of JSON:\n{}", print(module)))
 }
 
@@ -46,69 +46,41 @@ pub fn round_trip_json(module: &Module, dialects: &Dialects) -> Result<(), Wrong
 /// written the same again; unless TensorFlow.js has no such model.
 pub fn round_trip_tfjs(module: &Module, dialects: &Dialects) -> Result<(), Wrong> {
     let main = module.func_named(MAIN).ok_or("there is no @main")?;
-    let Some((back, _folder)) = through(module, main, dialects, Format::Tfjs)? else { return Ok(()) };
+    let Some((back, _folder)) = through(module, main, dialects, &netc_keras::TFJS)? else { return Ok(()) };
     // Keras 2 names outputs otherwise.
     let (before, after) = (lowered(module, dialects)?, lowered(&back, dialects)?);
     let given = random_inputs(&before)?;
     let same = run(&before, MAIN, &given)? == run(&after, MAIN, &given)?;
     require(same, || differs("of Keras 2", module, &back))?;
-    let written = round_trip(&back, dialects, Format::Tfjs)?;
+    let written = round_trip(&back, dialects, &netc_keras::TFJS)?;
     require(written, || format!("is refused after it was written for TensorFlow.js:\n{}", print(&back)))
 }
 
-/// A format of model files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
-    Keras,
-    Hdf5,
-    /// Without weights.
-    Json,
-    /// For TensorFlow.js: a file, and those of weights beside it.
-    Tfjs,
-}
-
-impl Format {
-    /// The name of the file that is read.
-    fn file(self) -> &'static str {
-        match self {
-            Self::Keras => "model.keras",
-            Self::Hdf5 => "model.h5",
-            Self::Json | Self::Tfjs => netc_keras::TFJS_MODEL,
-        }
-    }
-
-    /// Writes the function `id` into `folder`; whether the format can say it.
-    fn write(self, module: &Module, id: FuncId, folder: &Path) -> Result<bool, Wrong> {
-        let store = Store::open(module).map_err(|e| e.to_string())?;
-        let create = |name: &str| File::create(folder.join(name)).map(BufWriter::new);
-        let out = || create(self.file()).map_err(|e| e.to_string());
-        let written = match self {
-            Self::Keras => netc_keras::write(module, id, &store, out()?).map(drop),
-            Self::Hdf5 => netc_keras::write_hdf5(module, id, &store, out()?).map(drop),
-            Self::Json => out().map(|out| netc_keras::write_json(module, id, out))?,
-            Self::Tfjs => netc_keras::write_tfjs(module, id, &store, create).map(drop),
-        };
-        match written {
-            Ok(()) => Ok(true),
-            Err(KerasError::Write { source: Problem::NotKeras { .. }, .. }) => Ok(false),
-            Err(error) => Err(format!("cannot be written: {error:?}\n{}", print(module))),
-        }
+/// Writes the function `func` into `folder`; whether the format has such a model.
+fn write(format: &Format, module: &Module, func: FuncId, folder: &Path) -> Result<bool, Wrong> {
+    let store = Store::open(module).map_err(|e| e.to_string())?;
+    let writer = format.writer.ok_or("is of a format that is not written")?;
+    let written = writer.write(ModelRef { module, func }, &store, &mut InPlace::new(folder.join(format.main_file())));
+    match written {
+        Ok(_) => Ok(true),
+        Err(FormatError::Unsupported { .. }) => Ok(false),
+        Err(error) => Err(format!("cannot be written: {error:?}\n{}", print(module))),
     }
 }
 
 /// Whether the format can say the model: then it is read back the same, if it has weights, and written the same again.
-pub(super) fn round_trip(module: &Module, dialects: &Dialects, format: Format) -> Result<bool, Wrong> {
+pub(super) fn round_trip(module: &Module, dialects: &Dialects, format: &'static Format) -> Result<bool, Wrong> {
     let main = module.func_named(MAIN).ok_or("there is no @main")?;
     let Some((back, folder)) = through(module, main, dialects, format)? else { return Ok(false) };
     print_parse(&back)?;
-    if format != Format::Json {
+    if format.holds != Holds::Architecture {
         let (expected, found) = (print(&without_places(module)), print(&without_places(&back)));
         require(expected == found, || format!("is read back differently:\n{expected}\n---\n{found}"))?;
         require(weight_bytes(module)? == weight_bytes(&back)?, || "the bytes of the weights differ".into())?;
     }
     let again = tempfile::tempdir().map_err(|e| e.to_string())?;
     let main = back.func_named(MAIN).ok_or("there is no @main")?;
-    let same = format.write(&back, main, again.path())? && files_in(again.path())? == files_in(folder.path())?;
+    let same = write(format, &back, main, again.path())? && files_in(again.path())? == files_in(folder.path())?;
     require(same, || format!("is written differently the second time:\n{}", print(&back)))?;
     Ok(true)
 }
@@ -129,11 +101,11 @@ pub fn file_bytes(module: &Module, id: FuncId) -> Result<Vec<u8>, Wrong> {
 }
 
 /// All that a file holds, how its model was compiled too.
-pub(super) const WHOLE: ReadOptions<'_> = ReadOptions { weights: None, compiled: true, allowed: &[] };
+pub(super) const WHOLE: ReadOptions<'_> = ReadOptions { weights: None, training_state: true, allowed: &[] };
 
 /// The function written as a `.keras` file and read back, with the folder that holds the file and its weights.
 pub fn through_file(module: &Module, id: FuncId, dialects: &Dialects) -> Result<(Module, TempDir), Wrong> {
-    let read = through(module, id, dialects, Format::Keras)?;
+    let read = through(module, id, dialects, &netc_keras::KERAS)?;
     read.ok_or_else(|| format!("is refused by the writer of .keras files:\n{}", print(module)))
 }
 
@@ -142,13 +114,13 @@ pub(super) fn through(
     module: &Module,
     id: FuncId,
     dialects: &Dialects,
-    format: Format,
+    format: &'static Format,
 ) -> Result<Option<(Module, TempDir)>, Wrong> {
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-    if !format.write(module, id, folder.path())? {
+    if !write(format, module, id, folder.path())? {
         return Ok(None);
     }
-    let imported = netc_keras::read_with(&folder.path().join(format.file()), WHOLE, dialects);
+    let imported = crate::formats().read(&folder.path().join(format.main_file()), &WHOLE, dialects);
     let imported = imported.map_err(|e| format!("cannot be read back: {e:?}\n{}", print(module)))?;
     Ok(Some((imported.module, folder)))
 }

@@ -7,12 +7,13 @@ use std::sync::LazyLock;
 
 use netc_dialect::{Dialects, LayerLibrary};
 use netc_exec::{Consts, Tensor, npy, npz};
+use netc_format::{Format, ReadOptions};
 use netc_ir::{Attrs, Layer, MAIN, Module, SourceOp, Type, parse, print, verify};
-use netc_keras::ReadOptions;
 use netc_keras::build::{BatchNormalization, Conv2d, Dense, ModelBuilder};
+use netc_keras::{H5, JSON, KERAS, TFJS};
 use tempfile::NamedTempFile;
 
-use super::files::{Format, WHOLE, archive, file_bytes, member, round_trip, through};
+use super::files::{WHOLE, archive, file_bytes, member, round_trip, through};
 use super::{Wrong, print_parse, require};
 
 /// What is asked of bytes.
@@ -76,8 +77,8 @@ pub fn rules_text(bytes: &[u8]) -> Result<(), Wrong> {
 /// A `.keras` file: what is a model verifies, and is written as netc writes files, which are read back without loss.
 pub fn keras_file(bytes: &[u8]) -> Result<(), Wrong> {
     let dialects = crate::dialects();
-    match netc_keras::read_with(temporary(bytes)?.path(), WHOLE, &dialects) {
-        Ok(imported) => survives(&imported.module, &dialects, Some(Format::Keras), &[]),
+    match crate::formats().read(temporary(bytes)?.path(), &WHOLE, &dialects) {
+        Ok(imported) => survives(&imported.module, &dialects, Claim::Written, &[&KERAS]),
         Err(_) => Ok(()),
     }
 }
@@ -86,10 +87,10 @@ pub fn keras_file(bytes: &[u8]) -> Result<(), Wrong> {
 /// cannot say it; the file is read back without loss.
 pub fn keras_h5(bytes: &[u8]) -> Result<(), Wrong> {
     let dialects = crate::dialects();
-    match netc_keras::read_with(temporary(bytes)?.path(), WHOLE, &dialects) {
+    match crate::formats().read(temporary(bytes)?.path(), &WHOLE, &dialects) {
         Ok(imported) => {
-            round_trip(&imported.module, &dialects, Format::Hdf5)?;
-            survives(&imported.module, &dialects, None, &[Format::Keras])
+            round_trip(&imported.module, &dialects, &H5)?;
+            survives(&imported.module, &dialects, Claim::IfSupported, &[&KERAS])
         }
         Err(_) => Ok(()),
     }
@@ -98,12 +99,12 @@ pub fn keras_h5(bytes: &[u8]) -> Result<(), Wrong> {
 /// The `model.json` of a model of TensorFlow.js whose weights are in [`SHARD`]: as [`keras_h5`], and as such files too.
 pub fn tfjs_json(bytes: &[u8]) -> Result<(), Wrong> {
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-    let path = folder.path().join(netc_keras::TFJS_MODEL);
+    let path = folder.path().join(TFJS.main_file());
     let (name, shard) = SHARD;
     fs::write(&path, bytes).and_then(|()| fs::write(folder.path().join(name), shard)).map_err(|e| e.to_string())?;
     let dialects = crate::dialects();
-    match netc_keras::read(&path, &dialects) {
-        Ok(imported) => survives(&imported.module, &dialects, None, &[Format::Tfjs, Format::Hdf5, Format::Keras]),
+    match crate::formats().read(&path, &ReadOptions::default(), &dialects) {
+        Ok(imported) => survives(&imported.module, &dialects, Claim::IfSupported, &[&TFJS, &H5, &KERAS]),
         Err(_) => Ok(()),
     }
 }
@@ -116,25 +117,34 @@ pub fn weights_file(bytes: &[u8]) -> Result<(), Wrong> {
     let dialects = crate::dialects();
     let (config, weights) = (temporary(&SMALL.0)?, temporary(bytes)?);
     let options = ReadOptions { weights: Some(weights.path()), ..WHOLE };
-    match netc_keras::read_with(config.path(), options, &dialects) {
-        Ok(imported) => survives(&imported.module, &dialects, Some(Format::Keras), &[]),
+    match crate::formats().read(config.path(), &options, &dialects) {
+        Ok(imported) => survives(&imported.module, &dialects, Claim::Written, &[&KERAS]),
         Err(_) => Ok(()),
     }
 }
 
-/// The model verifies, and is the same after it was written in the format `must`, and in each of `may` that can say it, and
-/// read back.
-fn survives(module: &Module, dialects: &Dialects, must: Option<Format>, may: &[Format]) -> Result<(), Wrong> {
+/// What a model must do in a format.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    /// It can be written.
+    Written,
+    /// It can be written unless the format has no such model.
+    IfSupported,
+}
+
+/// The model verifies, and is the same after it was written in each of the formats and read back.
+fn survives(module: &Module, dialects: &Dialects, claim: Claim, formats: &[&'static Format]) -> Result<(), Wrong> {
     print_parse(module)?;
     let main = module.func_named(MAIN).ok_or("there is no @main")?;
-    for format in must.iter().chain(may) {
+    for format in formats {
         // What was read is not named as a file says it: it is what is read of that which is written the same.
-        let Some((ours, _folder)) = through(module, main, dialects, *format)? else {
-            require(may.contains(format), || format!("is not written as {format:?}:\n{}", print(module)))?;
+        let Some((ours, _folder)) = through(module, main, dialects, format)? else {
+            let is_allowed = claim == Claim::IfSupported;
+            require(is_allowed, || format!("is not written as {}:\n{}", format.name, print(module)))?;
             continue;
         };
-        let written = round_trip(&ours, dialects, *format)?;
-        require(written, || format!("is written as {format:?} once alone:\n{}", print(&ours)))?;
+        let written = round_trip(&ours, dialects, format)?;
+        require(written, || format!("is written as {} once alone:\n{}", format.name, print(&ours)))?;
     }
     Ok(())
 }
@@ -142,8 +152,8 @@ fn survives(module: &Module, dialects: &Dialects, must: Option<Format>, may: &[F
 /// The `config.json` of a file that has the weights of [`small_model`], and a model without weights.
 pub fn keras_config(bytes: &[u8]) -> Result<(), Wrong> {
     let dialects = crate::dialects();
-    if let Ok(imported) = netc_keras::read(temporary(bytes)?.path(), &dialects) {
-        survives(&imported.module, &dialects, None, &[Format::Json])?;
+    if let Ok(imported) = crate::formats().read(temporary(bytes)?.path(), &ReadOptions::default(), &dialects) {
+        survives(&imported.module, &dialects, Claim::IfSupported, &[&JSON])?;
     }
     keras_file(&archive(&[(CONFIG, bytes), (WEIGHTS, &SMALL.1)])?)
 }

@@ -1,10 +1,10 @@
-//! A module whose `@main` only calls stages, as a chain: who gives what to whom.
+//! A module whose `@main` only calls stages, as a graph: who gives what to whom.
 
 use netc_ir::{Def, Func, FuncId, Module, OpId, OpKind, ValueId};
 
 /// Where a value of `@main` comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Source {
+pub enum Origin {
     /// The model's input with this index.
     Input(usize),
     /// An output of a stage, both by index.
@@ -12,21 +12,24 @@ pub(crate) enum Source {
 }
 
 /// The stages of a module in order.
-pub(crate) struct Chain {
-    pub(crate) stages: Vec<Stage>,
+pub struct StageGraph {
+    /// The stages, in the order in which they run.
+    pub stages: Vec<Stage>,
     /// Where each output of the model comes from.
-    pub(crate) outputs: Vec<Source>,
+    pub outputs: Vec<Origin>,
 }
 
 /// One stage: a function, and where its inputs come from.
-pub(crate) struct Stage {
-    pub(crate) func: FuncId,
-    pub(crate) inputs: Vec<Source>,
+pub struct Stage {
+    /// The function.
+    pub func: FuncId,
+    /// The origin of each of its inputs.
+    pub inputs: Vec<Origin>,
 }
 
-impl Chain {
-    /// The chain that `main` is, if it has no ops but calls of stages.
-    pub(crate) fn of(module: &Module, main: FuncId) -> Option<Self> {
+impl StageGraph {
+    /// The graph that `main` is, if it has no ops but calls of stages.
+    pub fn of(module: &Module, main: FuncId) -> Option<Self> {
         let main = &module[main];
         let calls: Vec<OpId> = main.op_ids().collect();
         // The number of each call, by op id.
@@ -47,9 +50,9 @@ impl Chain {
     }
 }
 
-fn source(main: &Func, numbers: &[usize], value: ValueId) -> Source {
+fn source(main: &Func, numbers: &[usize], value: ValueId) -> Origin {
     match main[value].def {
-        Def::Param(i) => Source::Input(i as usize),
-        Def::Result(op, i) => Source::Stage(numbers[op.index()], i as usize),
+        Def::Param(i) => Origin::Input(i as usize),
+        Def::Result(op, i) => Origin::Stage(numbers[op.index()], i as usize),
     }
 }

@@ -48,7 +48,7 @@ pub(crate) fn undisturbed<T>(work: impl FnOnce(&mut Unfinished) -> T) -> T {
 }
 
 /// Removes what this process has made and not put in its place. From then on it makes nothing more: the process must end.
-pub(crate) fn abandon() {
+pub fn abandon() {
     let mut made = unfinished();
     made.scratch.drain(..).for_each(|path| drop(remove(&path)));
     made.folders.drain(..).for_each(|path| drop(fs::remove_dir(path)));
@@ -56,7 +56,7 @@ pub(crate) fn abandon() {
 }
 
 /// Makes `folder` and those above it, and gives the fresh ones, the innermost first.
-pub(crate) fn make_folder(folder: &Path) -> io::Result<Vec<PathBuf>> {
+pub fn make_folder(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut made = unfinished();
     let fresh = folder.ancestors().take_while(|f| !f.as_os_str().is_empty() && !f.exists());
     let fresh: Vec<PathBuf> = fresh.map(Path::to_path_buf).collect();
@@ -88,7 +88,7 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// A hidden folder of this process. Dropped, it is removed with all that is in it, unless it was left.
-pub(crate) struct Scratch {
+pub struct Scratch {
     path: PathBuf,
     /// Locked while it is open; none if the file system has no locks.
     _lock: Option<File>,
@@ -97,7 +97,7 @@ pub(crate) struct Scratch {
 
 impl Scratch {
     /// Makes a hidden folder in `folder`; `is_set` says that the files will be a set that has the folder for itself.
-    pub(crate) fn in_folder(folder: &Path, is_set: bool) -> io::Result<Self> {
+    pub fn in_folder(folder: &Path, is_set: bool) -> io::Result<Self> {
         let mut made = unfinished();
         for _ in 0..ATTEMPTS {
             let path = tempfile::Builder::new().prefix(PREFIX).rand_bytes(RANDOM).tempdir_in(folder)?.keep();
@@ -120,12 +120,13 @@ impl Scratch {
         Err(io::ErrorKind::ResourceBusy.into())
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Its path.
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Makes a file in the folder, and gives its name.
-    pub(crate) fn create(&self) -> io::Result<(String, File)> {
+    pub fn create(&self) -> io::Result<(String, File)> {
         let name = format!("new{}", self.next.fetch_add(1, Ordering::Relaxed));
         let file = undisturbed(|_| File::create_new(self.path.join(&name)))?;
         Ok((name, file))

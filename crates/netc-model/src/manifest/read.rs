@@ -1,220 +1,43 @@
-//! `manifest.json`: the stages of a split model, and how to run them one after the other.
-//!
-//! `stages[]` are in the order in which they run. The inputs and outputs of a stage are in the order in which its file's
-//! model takes and returns them. An input's `source` is `{"model_input": NAME}` or `{"stage": I, "output": J}`.
-//!
-//! `passes[]` says what made the stages of the model.
-//!
-//! `bytes` and `checksum` of a stage are those of its file when netc wrote it; `shards[]` has them for files next to it. A
-//! stage that differs is accepted if a framework saved it and it takes and returns what it did: somebody trained it. If
-//! netc wrote it, it belongs to another split.
-//!
-//! Merging needs two things more. `main` is `@main` without its ops, in the IR's own text: what the model is as a whole, and
-//! its inputs, even those that no stage reads. A stage's `calls` hold the numbers that calls of a layer have in the whole,
-//! if those in the stage differ.
-
-mod files;
-mod shared;
-mod text;
+//! The stages of a manifest, as one model.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use netc_data::Folders;
-use netc_dialect::Dialects;
+use netc_format::{Imported, Note};
 use netc_ir::link::Linker;
 use netc_ir::{
     Attrs, Builder, CallOp, Dim, ElemType, Func, FuncId, Layer, LayerId, Loc, MAIN, Module, Name, OpId, OpKind, Type,
     ValueId, call_types,
 };
-use netc_keras::{Imported, dtype_name};
-use netc_passes::analysis::Costs;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
-use crate::chain::{Chain, Source};
-use crate::error::CliError;
-use crate::input::{self, Model};
-use crate::manifest::files::Changed;
-use crate::output::{Intent, folder_of, is_inside, recover};
-use crate::verify::Verification;
+use super::files::{self, Changed};
+use super::shared;
+use super::text::Text;
+use crate::error::ModelError;
+use crate::model::Model;
+use crate::output::is_inside;
+use crate::session::{OpenOptions, Session};
 
-pub(crate) use crate::manifest::files::{Earlier, Recorded, Rest};
-use crate::manifest::text::Text;
-pub(crate) use crate::manifest::text::is_manifest;
-
-/// The name of the file.
-pub(crate) const FILE_NAME: &str = "manifest.json";
-
-/// How a stage appears in the manifest.
-pub(crate) struct StageFile {
-    /// The file, by its name in the folder of the manifest; `None` where nothing is written.
-    pub(crate) file: Option<String>,
-    /// What was written: that file, then those next to it.
-    pub(crate) files: Vec<Recorded>,
-    pub(crate) inputs: Vec<String>,
-    pub(crate) outputs: Vec<String>,
-}
-
-impl StageFile {
-    /// The names that the function itself has.
-    pub(crate) fn unwritten(module: &Module, func: FuncId) -> Self {
-        let func = &module[func];
-        Self {
-            file: None,
-            files: Vec::new(),
-            inputs: func.params.iter().map(|p| p.name.to_string()).collect(),
-            outputs: func.outputs.iter().map(|o| o.name.to_string()).collect(),
-        }
-    }
-}
-
-/// The manifest of a split model.
-pub(crate) fn write(
-    model: &Model,
-    chain: &Chain,
-    files: &[StageFile],
-    passes: &[String],
-    costs: &Costs<'_>,
-    verification: Option<&Verification>,
-) -> Value {
-    let (module, main) = (&model.module, &model.module[model.main]);
-    let stages = chain.stages.iter().zip(files).map(|(stage, file)| {
-        let func = &module[stage.func];
-        let cost = costs.func(stage.func);
-        let inputs = func.params.iter().zip(&file.inputs).zip(&stage.inputs).map(|((p, name), source)| {
-            let mut port = port(name, &func[p.value].ty);
-            port.insert("source".into(), source_json(model, *source));
-            Value::Object(port)
-        });
-        let outputs =
-            func.outputs.iter().zip(&file.outputs).map(|(o, name)| Value::Object(port(name, &func[o.value].ty)));
-        let mut entry = Map::new();
-        entry.insert("name".into(), (&*func.name).into());
-        entry.insert("file".into(), file.file.clone().into());
-        files::record(&mut entry, &file.files);
-        entry.insert("inputs".into(), inputs.collect());
-        entry.insert("outputs".into(), outputs.collect());
-        entry.insert("layers".into(), cost.layers.into());
-        entry.insert("parameters".into(), json!(model.parameters(cost.params)));
-        entry.insert("multiply_accumulates".into(), json!(cost.macs));
-        let calls = renumbered_calls(module, func);
-        if !calls.is_empty() {
-            entry.insert("calls".into(), json!(calls));
-        }
-        Value::Object(entry)
-    });
-    let inputs = main.params.iter().enumerate().map(|(i, p)| {
-        let mut port = port(&p.name, &main[p.value].ty);
-        port.insert("readers".into(), readers(chain, i));
-        Value::Object(port)
-    });
-    let outputs = main.outputs.iter().zip(&chain.outputs).map(|(o, source)| {
-        let mut port = port(&o.name, &main[o.value].ty);
-        port.insert("source".into(), source_json(model, *source));
-        Value::Object(port)
-    });
-    let mut manifest = json!({
-        "netc": env!("CARGO_PKG_VERSION"),
-        "model": model.name,
-        "passes": passes,
-        "inputs": inputs.collect::<Vec<_>>(),
-        "outputs": outputs.collect::<Vec<_>>(),
-        "stages": stages.collect::<Vec<_>>(),
-    });
-    manifest["main"] = head(module, main).into();
-    if let Some(v) = verification {
-        manifest["verification"] = verification_json(v);
-    }
-    manifest
-}
-
-/// A program of `main` alone, without what it computes.
-fn head(module: &Module, main: &Func) -> String {
-    let mut head = Module::new();
-    let layers: Vec<Option<LayerId>> =
-        main.params.iter().map(|p| p.layer.map(|id| head.add_layer(module[id].clone()))).collect();
-    let mut b = Builder::new(&head, MAIN);
-    for (param, layer) in main.params.iter().zip(layers) {
-        b.param(param.name.clone(), main[param.value].ty.clone(), layer);
-    }
-    let mut func = b.finish([]);
-    func.attrs = main.attrs.clone();
-    head.add_func(func);
-    netc_ir::print(&head)
-}
-
-/// The numbers of the calls of each layer in the whole, where they are not 0, 1, ... in the stage too.
-fn renumbered_calls(module: &Module, stage: &Func) -> BTreeMap<String, Vec<u32>> {
-    let mut calls: BTreeMap<String, Vec<u32>> = BTreeMap::new();
-    for (_, op) in stage.ops() {
-        if let (Some(layer), Loc::Call { call, .. }) = (op.kind.layer(), &op.loc) {
-            calls.entry(module[layer].name.to_string()).or_default().push(*call);
-        }
-    }
-    calls.retain(|_, numbers| !numbers.iter().copied().eq(0..numbers.len() as u32));
-    calls
-}
-
-/// Name, shape (null where open), type and size of a tensor.
-pub(crate) fn port(name: &str, ty: &Type) -> Map<String, Value> {
-    let shape = ty.dims.as_ref().map(|dims| dims.iter().map(Dim::known).collect::<Vec<_>>());
-    let mut port = Map::new();
-    port.insert("name".into(), name.into());
-    port.insert("shape".into(), json!(shape));
-    let dtype = (ty.elem != ElemType::Any).then(|| dtype_name(ty.elem));
-    port.insert("dtype".into(), json!(dtype));
-    port.insert("bytes_per_example".into(), json!(ty.bytes_per_example()));
-    port
-}
-
-fn source_json(model: &Model, source: Source) -> Value {
-    match source {
-        Source::Input(i) => json!({"model_input": &*model.module[model.main].params[i].name}),
-        Source::Stage(stage, output) => json!({"stage": stage, "output": output}),
-    }
-}
-
-fn readers(chain: &Chain, input: usize) -> Value {
-    let places = chain.stages.iter().enumerate().flat_map(|(s, stage)| {
-        let at = stage.inputs.iter().enumerate().filter(move |(_, source)| **source == Source::Input(input));
-        at.map(move |(i, _)| json!({"stage": s, "input": i}))
-    });
-    places.collect()
-}
-
-/// What a verification found.
-pub(crate) fn verification_json(v: &Verification) -> Value {
-    json!({
-        "inputs": v.inputs,
-        "batch": v.batch,
-        "seed": v.seed,
-        "passed": v.passed(),
-        "bit_equal": v.bit_equal(),
-        "largest_bound": v.largest_bound(),
-        "largest_absolute_difference": v.worst(|d| d.max_abs),
-        "largest_relative_difference": v.worst(|d| d.norm_rel),
-    })
-}
-
-/// Loads the chain of stages that the manifest at `path` describes, as one model.
+/// Loads the stages that the manifest at `path` describes, as one model.
 ///
-/// Files are in the folder of the manifest, links followed, or in one of those that are `allowed`.
-pub(crate) fn load(path: &Path, allowed: &[PathBuf], dialects: &Dialects) -> Result<Model, CliError> {
+/// Files are in the folder of the manifest, links followed, or in one of those that the session allows.
+pub(crate) fn load(path: &Path, session: &Session) -> Result<Model, ModelError> {
     let shown = path.display();
-    recover(folder_of(path), Intent::Read)?;
-    let text = Text::read(path).map_err(|e| CliError::because(format!("cannot read `{shown}`"), e))?;
-    let json = text.json().map_err(|e| CliError::because(format!("`{shown}` is not JSON"), e))?;
-    let folders = Folders::of_model(path, allowed);
-    let reader = Reader { path, folder: path.parent().unwrap_or(Path::new("")), folders, json: &json };
-    let (module, notes) = reader.module(dialects)?;
+    let text = Text::read(path).map_err(|e| ModelError::because(format!("cannot read `{shown}`"), e))?;
+    let json = text.json().map_err(|e| ModelError::because(format!("`{shown}` is not JSON"), e))?;
+    let folders = Folders::of_model(path, session.allowed());
+    let reader = Reader { path, folder: path.parent().unwrap_or(Path::new("")), folders, json: &json, session };
+    let (module, notes) = reader.module()?;
     let name = json.get("model").and_then(Value::as_str).unwrap_or("model");
     if !is_plain_name(name) {
         return Err(reader.error("model", &format!("a name that can begin the name of a file, found `{name}`")));
     }
     netc_ir::verify(&module)
-        .map_err(|e| CliError::because(format!("the stages of `{shown}` do not fit together"), e))?;
-    input::model(module, name.into(), notes, &shown.to_string())
+        .map_err(|e| ModelError::because(format!("the stages of `{shown}` do not fit together"), e))?;
+    Ok(Model::new(session, module, name.into(), notes, &shown.to_string())?.of_manifest())
 }
 
 /// Whether `name` names something in a folder, and nothing outside of it.
@@ -229,6 +52,7 @@ struct Reader<'a> {
     /// Where files may be.
     folders: Folders,
     json: &'a Value,
+    session: &'a Session,
 }
 
 /// A place that gives a value: a model input by name, or an output of a stage.
@@ -239,15 +63,15 @@ enum Given {
 }
 
 impl Reader<'_> {
-    fn error(&self, place: &str, expected: &str) -> CliError {
-        CliError::input(format!("`{}`: {place}: expected {expected}", self.path.display()))
+    fn error(&self, place: &str, expected: &str) -> ModelError {
+        ModelError::failed(format!("`{}`: {place}: expected {expected}", self.path.display()))
     }
 
-    fn list<'v>(&self, value: &'v Value, key: &str, place: &str) -> Result<&'v Vec<Value>, CliError> {
+    fn list<'v>(&self, value: &'v Value, key: &str, place: &str) -> Result<&'v Vec<Value>, ModelError> {
         value.get(key).and_then(Value::as_array).ok_or_else(|| self.error(place, &format!("a list `{key}`")))
     }
 
-    fn module(&self, dialects: &Dialects) -> Result<(Module, Vec<String>), CliError> {
+    fn module(&self) -> Result<(Module, Vec<Note>), ModelError> {
         let stages = self.list(self.json, "stages", "the manifest")?;
         let mut module = Module::new();
         let mut linker = Linker::new(&mut module);
@@ -258,10 +82,10 @@ impl Reader<'_> {
             if !files.insert(fs::canonicalize(&file).unwrap_or_else(|_| file.clone())) {
                 return Err(self.error(&format!("stages[{i}]"), "a file that is no other stage"));
             }
-            let (imported, is_trained) = self.stage(&file, stage, i, dialects)?;
+            let (imported, is_trained) = self.stage(&file, stage, i)?;
             if is_trained {
                 let note = "has changed since netc wrote it: a framework saved it, and it is taken as it is now";
-                notes.push(format!("`{}` {note}", file.display()));
+                notes.push(Note::new("stage-trained", format!("`{}` {note}", file.display())));
             }
             notes.extend(imported.notes);
             if linker.module().attrs.is_empty() {
@@ -291,9 +115,10 @@ impl Reader<'_> {
 
     /// Reads a stage, and says whether a framework saved it since netc wrote it, with the same inputs and outputs. A file
     /// that is neither what netc wrote nor such a model is an error.
-    fn stage(&self, file: &Path, stage: &Value, i: usize, dialects: &Dialects) -> Result<(Imported, bool), CliError> {
-        let compared = files::compare(self.folder, stage);
-        let read = netc_keras::read(file, dialects).map_err(CliError::from_error);
+    fn stage(&self, file: &Path, stage: &Value, i: usize) -> Result<(Imported, bool), ModelError> {
+        let compared = files::compare(self.folder, stage, self.session.formats());
+        let options = self.session.read_options(OpenOptions::default());
+        let read = self.session.formats().read(file, &options, self.session.dialects()).map_err(ModelError::from_error);
         let Ok(Some(Changed::Yes(changed))) = &compared else {
             let imported = read?;
             let expected = "files with `bytes` and a `checksum` such as crc32:0123abcd";
@@ -303,7 +128,7 @@ impl Reader<'_> {
         let refused = |why: &str| {
             let note = "split the model again, or put the stage back";
             let (file, manifest) = (changed.display(), self.path.display());
-            CliError::input(format!("`{file}` is not the stage that `{manifest}` describes: {why}; {note}"))
+            ModelError::failed(format!("`{file}` is not the stage that `{manifest}` describes: {why}; {note}"))
         };
         let imported = read.map_err(|error| refused(&error.chain()))?;
         if imported.is_own {
@@ -324,7 +149,7 @@ impl Reader<'_> {
         stage: &Value,
         i: usize,
         is_trained: bool,
-    ) -> Result<(), CliError> {
+    ) -> Result<(), ModelError> {
         let Some(calls) = stage.get("calls") else { return Ok(()) };
         let place = format!("stages[{i}].calls");
         let of_layer = |list: &Value| -> Option<Vec<u32>> {
@@ -349,14 +174,14 @@ impl Reader<'_> {
     }
 
     /// The program that says what the model is as a whole; empty if the manifest has none.
-    fn head(&self) -> Result<Module, CliError> {
+    fn head(&self) -> Result<Module, ModelError> {
         let Some(main) = self.json.get("main") else { return Ok(Module::new()) };
         let program = main.as_str().and_then(|text| netc_ir::parse(text).ok());
         program.ok_or_else(|| self.error("main", "a program"))
     }
 
     /// The file of a stage, which must lie in the folder of the manifest or below.
-    fn stage_file(&self, stage: &Value, i: usize) -> Result<PathBuf, CliError> {
+    fn stage_file(&self, stage: &Value, i: usize) -> Result<PathBuf, ModelError> {
         let place = format!("stages[{i}]");
         let file =
             stage.get("file").and_then(Value::as_str).ok_or_else(|| self.error(&place, "the name of a `file`"))?;
@@ -365,7 +190,7 @@ impl Reader<'_> {
         }
         let file = self.folder.join(file);
         let checked = self.folders.check(&file);
-        checked.map_err(|e| CliError::because(format!("cannot read `{}`: {place}", self.path.display()), e))?;
+        checked.map_err(|e| ModelError::because(format!("cannot read `{}`: {place}", self.path.display()), e))?;
         Ok(file)
     }
 
@@ -375,7 +200,7 @@ impl Reader<'_> {
         funcs: &[FuncId],
         stages: &[Value],
         inputs: Vec<(String, Type, Option<LayerId>)>,
-    ) -> Result<Func, CliError> {
+    ) -> Result<Func, ModelError> {
         self.require_unique("inputs", inputs.iter().map(|(name, ..)| name.as_str()))?;
         let mut b = Builder::new(module, MAIN);
         let mut given: BTreeMap<Given, ValueId> = BTreeMap::new();
@@ -417,13 +242,13 @@ impl Reader<'_> {
             let value = given.get(&self.source(output, &place)?).copied();
             Ok((Name::from(name), value.ok_or_else(|| self.error(&place, "a source that exists"))?))
         });
-        let outputs: Vec<(Name, ValueId)> = outputs.collect::<Result<_, CliError>>()?;
+        let outputs: Vec<(Name, ValueId)> = outputs.collect::<Result<_, ModelError>>()?;
         self.require_unique("outputs", outputs.iter().map(|(name, _)| &**name))?;
         Ok(b.finish(outputs))
     }
 
     /// Requires that no two of the names under `place` are the same.
-    fn require_unique<'n>(&self, place: &str, names: impl Iterator<Item = &'n str>) -> Result<(), CliError> {
+    fn require_unique<'n>(&self, place: &str, names: impl Iterator<Item = &'n str>) -> Result<(), ModelError> {
         let mut seen = BTreeSet::new();
         match names.into_iter().find(|name| !seen.insert(*name)) {
             Some(name) => Err(self.error(place, &format!("different names, found `{name}` twice"))),
@@ -439,7 +264,7 @@ impl Reader<'_> {
         funcs: &[FuncId],
         stages: &[Value],
         head: &Module,
-    ) -> Result<Vec<(String, Type, Option<Layer>)>, CliError> {
+    ) -> Result<Vec<(String, Type, Option<Layer>)>, ModelError> {
         let mut types: BTreeMap<String, Type> = BTreeMap::new();
         for (i, (func, stage)) in funcs.iter().zip(stages).enumerate() {
             let place = format!("stages[{i}]");
@@ -470,7 +295,7 @@ impl Reader<'_> {
             .collect()
     }
 
-    fn source(&self, port: &Value, place: &str) -> Result<Given, CliError> {
+    fn source(&self, port: &Value, place: &str) -> Result<Given, ModelError> {
         let source = port.get("source");
         let number = |key| source.and_then(|s| s.get(key)).and_then(Value::as_u64);
         if let Some(name) = source.and_then(|s| s.get("model_input")).and_then(Value::as_str) {

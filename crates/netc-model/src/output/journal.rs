@@ -15,13 +15,13 @@ use serde_json::{Value, json};
 
 use super::cannot_write;
 use super::scratch::JOURNAL;
-use crate::error::CliError;
+use crate::error::ModelError;
 
 /// Raised when what the journal means changes.
 const VERSION: u64 = 1;
 
 /// What identifies the content of a file without reading it.
-pub(crate) type Stamp = String;
+pub type Stamp = String;
 
 /// The stamp of the file at `path`; `None` if there is no file.
 pub(crate) fn stamp(path: &Path) -> io::Result<Option<Stamp>> {
@@ -155,7 +155,7 @@ impl Journal {
     }
 
     /// Puts every new file in its place and removes what is to be removed, as far as that is not done.
-    pub(crate) fn forward(&self, place: Place<'_>, gate: Gate<'_>) -> Result<(), CliError> {
+    pub(crate) fn forward(&self, place: Place<'_>, gate: Gate<'_>) -> Result<(), ModelError> {
         for folder in &self.folders {
             let folder = place.folder.join(folder);
             let made = gate().and_then(|()| fs::create_dir(&folder));
@@ -319,8 +319,8 @@ impl Change {
     }
 }
 
-fn cannot_remove(path: &Path, error: io::Error) -> CliError {
-    CliError::because(format!("cannot remove `{}` of the earlier split", path.display()), error)
+fn cannot_remove(path: &Path, error: io::Error) -> ModelError {
+    ModelError::because(format!("cannot remove `{}` of the earlier split", path.display()), error)
 }
 
 /// Waits until the entries of a folder are on the disk, where the file system can. A folder that is gone has none.

@@ -5,20 +5,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use netc_data::Checksum;
+use netc_format::{Formats, Note};
 use netc_ir::{Func, Type, ValueId};
 use serde_json::{Map, Value, json};
 
-use super::{FILE_NAME, Text, port};
-use crate::error::CliError;
-use crate::input::Model;
+use super::text::Text;
+use super::{FILE_NAME, port};
+use crate::error::ModelError;
+use crate::model::Model;
 use crate::output::{Stamp, cannot_write, check_target, is_inside, stamp};
 
 /// A file of a stage as netc wrote it.
 #[derive(Debug, Clone)]
-pub(crate) struct Recorded {
+pub struct Recorded {
     /// Its path, which counts from the folder of the manifest.
-    pub(crate) file: String,
-    pub(crate) checksum: Checksum,
+    pub file: String,
+    /// What it was.
+    pub checksum: Checksum,
 }
 
 /// Adds to the entry of a stage what its files are: the one that has the model, and others next to it.
@@ -63,12 +66,12 @@ pub(super) enum Changed {
 }
 
 /// Compares the files of a stage with what the manifest records.
-pub(super) fn compare(folder: &Path, stage: &Value) -> Result<Option<Changed>, CliError> {
+pub(super) fn compare(folder: &Path, stage: &Value, formats: &Formats) -> Result<Option<Changed>, ModelError> {
     let Some(files) = recorded(stage) else { return Ok(None) };
     for (file, checksum) in files {
         let path = folder.join(file);
         if let Some(checksum) = checksum
-            && netc_keras::checksum(&path).map_err(CliError::from_error)? != checksum
+            && formats.checksum(&path).map_err(ModelError::from_error)? != checksum
         {
             return Ok(Some(Changed::Yes(path)));
         }
@@ -162,7 +165,7 @@ impl<'a> Earlier<'a> {
     }
 
     /// Refuses to replace the manifest of another model.
-    pub(crate) fn refuse_other_model(&self) -> Result<(), CliError> {
+    pub(crate) fn refuse_other_model(&self) -> Result<(), ModelError> {
         let what = match &self.owner {
             _ if self.force => return Ok(()),
             Owner::Same => return Ok(()),
@@ -172,16 +175,16 @@ impl<'a> Earlier<'a> {
         let path = self.folder.join(FILE_NAME);
         check_target(&path)?;
         let note = "choose another folder, or replace it with `--force`";
-        Err(CliError::input(format!("`{}` {what}; {note}", path.display())))
+        Err(ModelError::failed(format!("`{}` {what}; {note}", path.display())))
     }
 
-    /// Refuses to replace the chain if the model is a stage of it: the chain would be lost.
-    pub(crate) fn refuse_stage(&self, model: &Model) -> Result<(), CliError> {
+    /// Refuses to replace the stages if the model is one of them: the others would be lost.
+    pub(crate) fn refuse_stage(&self, model: &Model) -> Result<(), ModelError> {
         let files = self.stages.iter().flatten().filter_map(|(file, _)| self.folder.join(file).canonicalize().ok());
         let files: Vec<PathBuf> = files.collect();
         let is_stage = |file: &PathBuf| file.canonicalize().is_ok_and(|file| files.contains(&file));
         match model.files().find(is_stage) {
-            Some(stage) => Err(CliError::input(format!(
+            Some(stage) => Err(ModelError::failed(format!(
                 "`{}` is a stage of the chain in `{}`, which would be replaced; choose another folder",
                 stage.display(),
                 self.folder.join(FILE_NAME).display()
@@ -191,7 +194,7 @@ impl<'a> Earlier<'a> {
     }
 
     /// Refuses to replace what is at `file`, and what belongs to it, unless it is as netc wrote it.
-    pub(crate) fn allow(&mut self, file: &str) -> Result<(), CliError> {
+    pub(crate) fn allow(&mut self, file: &str) -> Result<(), ModelError> {
         if self.allowed.contains_key(file) {
             return Ok(());
         }
@@ -213,7 +216,7 @@ impl<'a> Earlier<'a> {
                     Some(why) if self.force => self.forced.push(format!("`{file}`, which {why}")),
                     Some(why) => {
                         let note = "choose another folder, or replace it with `--force`";
-                        return Err(CliError::input(format!("`{}` {why}; {note}", path.display())));
+                        return Err(ModelError::failed(format!("`{}` {why}; {note}", path.display())));
                     }
                 }
             }
@@ -223,8 +226,9 @@ impl<'a> Earlier<'a> {
     }
 
     /// Says what `--force` replaces.
-    pub(crate) fn forced(&self) -> Option<String> {
-        (!self.forced.is_empty()).then(|| format!("replaced {}", self.forced.join("; ")))
+    pub(crate) fn forced(&self) -> Option<Note> {
+        let note = || format!("replaced {}", self.forced.join("; "));
+        (!self.forced.is_empty()).then(|| Note::new("files-replaced", note()))
     }
 
     /// What was there when [`Earlier::allow`] looked.
@@ -233,7 +237,7 @@ impl<'a> Earlier<'a> {
     }
 
     /// The files of the earlier split that are none of `new`.
-    pub(crate) fn rest(&self, new: &[Recorded]) -> Result<Rest, CliError> {
+    pub(crate) fn rest(&self, new: &[Recorded]) -> Result<Rest, ModelError> {
         let mut rest = Rest::default();
         for (file, checksum) in self.stages.iter().flatten() {
             if new.iter().any(|new| new.file == *file) {
@@ -252,11 +256,11 @@ impl<'a> Earlier<'a> {
 }
 
 /// Whether every byte of the file is as it was.
-fn unchanged(path: &Path, checksum: Checksum) -> Result<bool, CliError> {
+fn unchanged(path: &Path, checksum: Checksum) -> Result<bool, ModelError> {
     let is_as_long = fs::metadata(path).is_ok_and(|metadata| metadata.len() == checksum.bytes);
     if !is_as_long {
         return Ok(false);
     }
     let found = Checksum::of(path);
-    Ok(found.map_err(|e| CliError::because(format!("cannot read `{}`", path.display()), e))? == checksum)
+    Ok(found.map_err(|e| ModelError::because(format!("cannot read `{}`", path.display()), e))? == checksum)
 }

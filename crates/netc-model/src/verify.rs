@@ -3,20 +3,19 @@
 use netc_data::Store;
 use std::sync::Arc;
 
-use netc_dialect::Dialects;
 use netc_exec::{Difference, ExecError, Host, Plan, Tensor, compare, inputs, own_rounding};
+use netc_format::module::is_architecture;
 use netc_ir::{Func, FuncId, MAIN, Module};
 use netc_pass::Fidelity;
 use netc_passes::analysis::{is_within, measured_bound, rounding_bounds};
 use netc_passes::{bind, lower};
 
-use crate::args::RandomArgs;
-use crate::error::CliError;
+use crate::error::{ModelError, Result};
 use crate::limits;
-use crate::progress::Progress;
+use crate::session::Session;
 
 /// A function that is ready to run.
-pub(crate) struct Executable {
+pub struct Executable {
     plan: Plan,
     lowered: Module,
     main: FuncId,
@@ -26,9 +25,24 @@ pub(crate) struct Executable {
     bounds: Vec<f64>,
 }
 
+/// Random inputs: the same seed gives the same.
+#[derive(Debug, Clone, Copy)]
+pub struct Random {
+    /// The seed of the first input; each that follows has the next.
+    pub seed: u64,
+    /// Examples in each input.
+    pub batch: u64,
+}
+
+impl Default for Random {
+    fn default() -> Self {
+        Self { seed: 0, batch: 1 }
+    }
+}
+
 /// What a program is going to run on.
 #[derive(Clone, Copy)]
-pub(crate) enum Given<'a> {
+pub enum Given<'a> {
     /// Random inputs, with as many examples.
     Random(u64),
     /// These inputs.
@@ -49,51 +63,58 @@ impl Executable {
     ///
     /// Where that needs numbers for extents that the program leaves open, as a loop over the steps of a sequence does,
     /// they are those of what is given, and it runs on inputs of these extents alone.
-    pub(crate) fn new(
-        module: &Module,
-        dialects: &Dialects,
-        given: Given<'_>,
-        host: &Arc<Host>,
-    ) -> Result<Self, CliError> {
-        if netc_keras::is_architecture(module) {
-            return Err(CliError::input(
+    ///
+    /// # Errors
+    /// Layers without a meaning, and a run that needs more memory or steps than the session allows.
+    pub fn new(session: &Session, module: &Module, given: Given<'_>) -> Result<Self> {
+        if is_architecture(module) {
+            return Err(ModelError::failed(
                 "an architecture without weights does not run; give a file of weights with --weights",
             ));
         }
-        Self::of(module, dialects, host).or_else(|error| match given.extents(module) {
-            Some(extents) => Self::of(&bind(module, &extents), dialects, host),
+        Self::of(session, module).or_else(|error| match given.extents(module) {
+            Some(extents) => Self::of(session, &bind(module, &extents)),
             None => Err(error),
         })
     }
 
-    fn of(module: &Module, dialects: &Dialects, host: &Arc<Host>) -> Result<Self, CliError> {
+    fn of(session: &Session, module: &Module) -> Result<Self> {
+        let host = session.host();
         let ops = limits::max_ops(module, host.max_steps());
-        let lowered = lower::lower_module_within(module, dialects, ops).map_err(CliError::from_error)?;
+        let lowered = lower::lower_module_within(module, session.dialects(), ops).map_err(ModelError::from_error)?;
         let unknown = lower::unknown_layers(&lowered);
         if !unknown.is_empty() {
             return Err(without_meaning(&unknown));
         }
-        let Some(main) = lowered.func_named(MAIN) else { return Err(CliError::input("there is no function `@main`")) };
-        let store = Store::open(&lowered).map_err(CliError::from_error)?;
+        let Some(main) = lowered.func_named(MAIN) else {
+            return Err(ModelError::failed("there is no function `@main`"));
+        };
+        let store = Store::open(&lowered).map_err(ModelError::from_error)?;
         let plan = Plan::on(host, &lowered, main, &store).map_err(limits::explained)?;
         Ok(Self { plan, bounds: rounding_bounds(&lowered, main), lowered, main, store, host: host.clone() })
     }
 
     /// The function as it is executed.
-    pub(crate) fn func(&self) -> &Func {
+    pub fn func(&self) -> &Func {
         &self.lowered[self.main]
     }
 
-    pub(crate) fn random_inputs(&self, seed: u64, batch: u64) -> Result<Vec<Tensor>, CliError> {
-        let types = inputs::random_types(self.func(), batch).map_err(CliError::from_error)?;
+    /// Random inputs in the order of the parameters.
+    ///
+    /// # Errors
+    /// Inputs that no memory is left for, and types that are not known.
+    pub fn random_inputs(&self, Random { seed, batch }: Random) -> Result<Vec<Tensor>> {
+        let types = inputs::random_types(self.func(), batch).map_err(ModelError::from_error)?;
         self.plan.check(&types).map_err(limits::explained)?;
-        inputs::random_inputs(self.func(), seed, batch).map_err(CliError::from_error)
+        inputs::random_inputs(self.func(), seed, batch).map_err(ModelError::from_error)
     }
 
-    /// Runs on inputs in the order of the parameters; `what` is shown if it takes long.
-    pub(crate) fn run(&self, inputs: &[Tensor], what: &str) -> Result<Vec<Tensor>, CliError> {
-        let mut progress = Progress::new(what);
-        self.plan.run_with(inputs, &mut |done, total| progress.update(done, total)).map_err(limits::explained)
+    /// Runs on inputs in the order of the parameters. `progress` is told how many steps of how many are done.
+    ///
+    /// # Errors
+    /// Inputs that do not fit, and a run that needs more than the session allows.
+    pub fn run(&self, inputs: &[Tensor], progress: &mut (dyn FnMut(usize, usize) + Send)) -> Result<Vec<Tensor>> {
+        self.plan.run_with(inputs, progress).map_err(limits::explained)
     }
 
     /// How far rounding took each of `outputs`, which it gave for `inputs`.
@@ -102,7 +123,7 @@ impl Executable {
     }
 }
 
-fn without_meaning(unknown: &[lower::UnknownLayer]) -> CliError {
+fn without_meaning(unknown: &[lower::UnknownLayer]) -> ModelError {
     let mut classes: Vec<&str> = unknown.iter().map(|u| class_name(&u.class)).collect();
     classes.sort_unstable();
     classes.dedup();
@@ -112,7 +133,7 @@ fn without_meaning(unknown: &[lower::UnknownLayer]) -> CliError {
         n => format!(" and {n} more"),
     };
     let example = if classes == ["Scale"] { "layers/scale.nir" } else { "see \"Custom layers\" in the README" };
-    CliError::input(format!(
+    ModelError::failed(format!(
         "{first}{others} cannot be executed: {} no meaning to netc. Give it one as an IR function in a file passed with \
          `--layers FILE.nir` ({example})",
         match classes.as_slice() {
@@ -128,42 +149,43 @@ fn class_name(class: &str) -> &str {
 }
 
 /// A program that ran.
-pub(crate) struct Ran<'a> {
-    pub(crate) executable: &'a Executable,
-    pub(crate) outputs: &'a [Tensor],
+pub struct Ran<'a> {
+    /// The program.
+    pub executable: &'a Executable,
+    /// What it gave.
+    pub outputs: &'a [Tensor],
 }
 
 /// What a comparison found, over all inputs.
-pub(crate) struct Verification {
-    pub(crate) inputs: u64,
-    pub(crate) seed: u64,
-    pub(crate) batch: u64,
+pub struct Verification {
+    /// How many random inputs.
+    pub inputs: u64,
+    /// The seed of the first.
+    pub seed: u64,
+    /// Examples in each.
+    pub batch: u64,
     /// How far apart outputs may be, relative to the largest element of each; `None` asks for equal bits.
-    pub(crate) bounds: Option<Vec<f64>>,
+    pub bounds: Option<Vec<f64>>,
     /// The largest bound that was measured where an output is beyond its own, relative to its largest element.
     measured: f64,
     /// Whether an output was further apart than its bound and the rounding of both explain.
     unexplained: bool,
     names: Vec<String>,
     /// The worst difference of each output.
-    pub(crate) outputs: Vec<(String, Difference)>,
+    pub outputs: Vec<(String, Difference)>,
 }
 
 impl Verification {
     /// A comparison of `a` with `b`, in which `b` was made with passes of the given fidelity. Nothing is compared yet.
-    pub(crate) fn of(
-        a: &Executable,
-        b: &Executable,
-        fidelity: Fidelity,
-        inputs: u64,
-        random: &RandomArgs,
-    ) -> Result<Self, CliError> {
+    pub fn of(a: &Executable, b: &Executable, fidelity: Fidelity, inputs: u64, random: Random) -> Result<Self> {
         if fidelity == Fidelity::Other {
-            return Err(CliError::Usage("a pass changes what the model computes: there is nothing to compare".into()));
+            return Err(ModelError::Usage(
+                "a pass changes what the model computes: there is nothing to compare".into(),
+            ));
         }
         let (f, g) = (a.func(), b.func());
         if f.params.len() != g.params.len() || f.outputs.len() != g.outputs.len() {
-            return Err(CliError::input(format!(
+            return Err(ModelError::failed(format!(
                 "the models cannot be compared: one takes {} inputs and gives {} outputs, the other takes {} and gives \
                  {}",
                 f.params.len(),
@@ -177,18 +199,18 @@ impl Verification {
             Fidelity::Rounding | Fidelity::Other => Some(a.bounds.iter().zip(&b.bounds).map(|(a, b)| a + b).collect()),
         };
         let names = f.outputs.iter().map(|o| o.name.to_string()).collect();
-        let RandomArgs { seed, batch } = *random;
+        let Random { seed, batch } = random;
         Ok(Self { inputs, seed, batch, bounds, measured: 0.0, unexplained: false, names, outputs: Vec::new() })
     }
 
     /// Compares the outputs for one more input, `given`. Where they are further apart than the lengths of sums explain,
     /// what both lose by their own rounding is measured.
-    pub(crate) fn add(&mut self, given: &[Tensor], before: Ran<'_>, after: Ran<'_>) -> Result<(), CliError> {
+    pub fn add(&mut self, given: &[Tensor], before: Ran<'_>, after: Ran<'_>) -> Result<()> {
         let mut beyond = Vec::new();
         for (k, (x, y)) in before.outputs.iter().zip(after.outputs).enumerate() {
             let difference = compare(x, y).map_err(|m| {
                 let name = &self.names[k];
-                CliError::input(format!(
+                ModelError::failed(format!(
                     "the models cannot be compared: output `{name}` is {} in one model and {} in the other",
                     m.found, m.expected
                 ))
@@ -227,43 +249,52 @@ impl Verification {
     }
 
     /// Whether each output is equal bit for bit, or within its bound where there is one.
-    pub(crate) fn passed(&self) -> bool {
+    pub fn passed(&self) -> bool {
         if self.bounds.is_some() { !self.unexplained } else { self.bit_equal() }
     }
 
     /// The largest bound of any output, where there are bounds.
-    pub(crate) fn largest_bound(&self) -> Option<f64> {
+    pub fn largest_bound(&self) -> Option<f64> {
         self.bounds.as_ref().map(|bounds| bounds.iter().copied().fold(self.measured, f64::max))
     }
 
-    pub(crate) fn bit_equal(&self) -> bool {
+    /// Whether every output is equal bit for bit.
+    pub fn bit_equal(&self) -> bool {
         self.outputs.iter().all(|(_, d)| d.bit_equal)
     }
 
     /// The largest difference of any output by `measure`.
-    pub(crate) fn worst(&self, measure: impl Fn(&Difference) -> f64) -> f64 {
+    pub fn worst(&self, measure: impl Fn(&Difference) -> f64) -> f64 {
         self.outputs.iter().map(|(_, d)| measure(d)).fold(0.0, f64::max)
     }
 
     /// Whether each output is equal bit for bit, or within `tolerance` of its largest element.
-    pub(crate) fn within(&self, tolerance: f64) -> bool {
+    pub fn within(&self, tolerance: f64) -> bool {
         self.outputs.iter().all(|(_, d)| d.bit_equal || d.norm_rel <= tolerance && tolerance > 0.0)
     }
 }
 
-/// Runs both on the same random inputs and compares output by output.
-pub(crate) fn verify(
+/// Runs both on the same random inputs and compares output by output. `progress` is told what runs, and how many steps of
+/// how many are done.
+///
+/// # Errors
+/// Models that cannot be compared, and those of [`Executable::run`].
+pub fn verify(
     a: &Executable,
     b: &Executable,
     fidelity: Fidelity,
     inputs: u64,
-    random: &RandomArgs,
-) -> Result<Verification, CliError> {
+    random: Random,
+    progress: &mut (dyn FnMut(&str, usize, usize) + Send),
+) -> Result<Verification> {
     let mut found = Verification::of(a, b, fidelity, inputs, random)?;
     for i in 0..inputs {
-        let given = a.random_inputs(random.seed.wrapping_add(i), random.batch)?;
-        let before = a.run(&given, &format!("input {} of {inputs}, first model", i + 1))?;
-        let after = b.run(&given, &format!("input {} of {inputs}, second model", i + 1))?;
+        let given = a.random_inputs(Random { seed: random.seed.wrapping_add(i), ..random })?;
+        let mut run = |executable: &Executable, which: &str| {
+            let what = format!("input {} of {inputs}, {which} model", i + 1);
+            executable.run(&given, &mut |done, total| progress(&what, done, total))
+        };
+        let (before, after) = (run(a, "first")?, run(b, "second")?);
         found.add(&given, Ran { executable: a, outputs: &before }, Ran { executable: b, outputs: &after })?;
     }
     Ok(found)

@@ -14,21 +14,26 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use crate::error::CliError;
-use crate::input::Model;
+use netc_format::Note;
+
+use crate::error::ModelError;
+use crate::model::Model;
 use crate::output::journal::{Change, Journal, Place};
 use crate::output::scratch::{Left, Other};
-use crate::text;
 
-pub(crate) use crate::output::journal::{Stamp, is_inside, stamp};
-pub(crate) use crate::output::scratch::{Scratch, abandon, make_folder};
+pub use crate::output::journal::Stamp;
+pub(crate) use crate::output::journal::{is_inside, stamp};
+pub use crate::output::scratch::{Scratch, abandon, make_folder};
+
+/// The code of notes on what was done about the files of a netc that was killed.
+pub const RECOVERED: &str = "recovered";
 
 /// Smaller than the blocks in which weights are copied, so that these are not copied once more.
 const BUFFER: usize = 64 * 1024;
 
 /// Files on their way, all in one folder or below. Dropped before they are committed, they and the folders made for them
 /// are removed.
-pub(crate) struct Outputs {
+pub struct Outputs {
     folder: PathBuf,
     scratch: Option<Scratch>,
     /// Whether the files have the folder for themselves.
@@ -40,13 +45,14 @@ pub(crate) struct Outputs {
     seen: BTreeMap<PathBuf, Option<Stamp>>,
     /// The folders made, the innermost first.
     folders: Vec<PathBuf>,
+    recovered: Vec<Note>,
 }
 
 impl Outputs {
     /// Starts a set of files that has `folder` for itself. The folder is made if it does not exist.
-    pub(crate) fn in_folder(folder: &Path) -> Result<Self, CliError> {
-        recover(folder, Intent::WriteSet)?;
-        let mut outputs = Self::of(folder);
+    pub fn in_folder(folder: &Path) -> Result<Self, ModelError> {
+        let recovered = recover(folder, Intent::WriteSet)?;
+        let mut outputs = Self::of(folder, recovered);
         outputs.is_set = true;
         outputs.folders = make_folder(folder).map_err(|e| cannot_write(folder, e))?;
         let scratch = Scratch::in_folder(folder, true).map_err(|e| cannot_write(folder, e.kind().into()))?;
@@ -57,24 +63,30 @@ impl Outputs {
     }
 
     /// Starts a file that will be at `target`, and others in the same folder.
-    pub(crate) fn next_to(target: &Path) -> Result<Self, CliError> {
+    pub fn next_to(target: &Path) -> Result<Self, ModelError> {
         let folder = folder_of(target);
         check_target(target)?;
-        recover(folder, Intent::Write)?;
+        let recovered = recover(folder, Intent::Write)?;
         // The kind alone: the message has the name of the hidden folder.
         let scratch = Scratch::in_folder(folder, false).map_err(|e| cannot_write(target, e.kind().into()))?;
-        let mut outputs = Self::of(folder);
+        let mut outputs = Self::of(folder, recovered);
         outputs.scratch = Some(scratch);
         Ok(outputs)
     }
 
-    fn of(folder: &Path) -> Self {
-        let (folder, seen) = (folder.to_path_buf(), BTreeMap::new());
-        Self { folder, scratch: None, is_set: false, files: Vec::new(), removed: Vec::new(), seen, folders: Vec::new() }
+    fn of(folder: &Path, recovered: Vec<Note>) -> Self {
+        let (folder, scratch, is_set, seen) = (folder.to_path_buf(), None, false, BTreeMap::new());
+        let (files, removed, folders) = (Vec::new(), Vec::new(), Vec::new());
+        Self { folder, scratch, is_set, files, removed, seen, folders, recovered }
+    }
+
+    /// What a killed run had left in the folder.
+    pub fn recovered(&self) -> &[Note] {
+        &self.recovered
     }
 
     /// Starts the file that will be at `target`, in the folder or below.
-    pub(crate) fn start(&self, target: &Path) -> Result<Pending, CliError> {
+    pub fn start(&self, target: &Path) -> Result<Pending, ModelError> {
         if target.is_dir() {
             return Err(is_a_folder(target));
         }
@@ -88,11 +100,11 @@ impl Outputs {
     }
 
     /// Writes the file that will be at `target`.
-    pub(crate) fn write<T>(
+    pub fn write<T>(
         &mut self,
         target: &Path,
-        fill: impl FnOnce(&mut Out<'_>) -> Result<T, CliError>,
-    ) -> Result<T, CliError> {
+        fill: impl FnOnce(&mut Out<'_>) -> Result<T, ModelError>,
+    ) -> Result<T, ModelError> {
         let mut pending = self.start(target)?;
         let result = pending.fill(fill)?;
         self.files.push(pending.finish());
@@ -100,22 +112,22 @@ impl Outputs {
     }
 
     /// Adds files that were written apart.
-    pub(crate) fn add(&mut self, files: impl IntoIterator<Item = Finished>) {
+    pub fn add(&mut self, files: impl IntoIterator<Item = Finished>) {
         self.files.extend(files);
     }
 
     /// Says what was seen at the place of a file. If it has changed by the end, nothing is replaced.
-    pub(crate) fn expect(&mut self, target: PathBuf, stamp: Option<Stamp>) {
+    pub fn expect(&mut self, target: PathBuf, stamp: Option<Stamp>) {
         self.seen.insert(target, stamp);
     }
 
     /// Removes the file at `target` with the set, if it still is what it was.
-    pub(crate) fn remove(&mut self, target: PathBuf, stamp: Option<Stamp>) {
+    pub fn remove(&mut self, target: PathBuf, stamp: Option<Stamp>) {
         self.removed.push((target, stamp));
     }
 
     /// Puts every file in its place: all of them, or none.
-    pub(crate) fn commit(mut self) -> Result<(), CliError> {
+    pub fn commit(mut self) -> Result<(), ModelError> {
         let Some(scratch) = self.scratch.take() else { return Ok(()) };
         if let ([Finished { name, target }], []) = (&self.files[..], &self.removed[..]) {
             let renamed = scratch::undisturbed(|_| fs::rename(scratch.path().join(name), target));
@@ -137,7 +149,7 @@ impl Outputs {
     }
 
     /// What to do with the files in the hidden folder.
-    fn journal(&self, place: Place<'_>) -> Result<Journal, CliError> {
+    fn journal(&self, place: Place<'_>) -> Result<Journal, ModelError> {
         let mut changes = Vec::new();
         let mut folders = Vec::new();
         for Finished { name, target } in &self.files {
@@ -177,9 +189,9 @@ impl Drop for Outputs {
 /// Why a journal is not done.
 enum Unsettled {
     /// Everything is as it was.
-    No(CliError),
+    No(ModelError),
     /// Some files are in their places and others are not.
-    Yes(CliError),
+    Yes(ModelError),
 }
 
 /// Does what the journal says; what cannot be done as a whole is undone.
@@ -189,7 +201,7 @@ fn settle(journal: &Journal, place: Place<'_>) -> Result<(), Unsettled> {
         Ok(()) => Err(Unsettled::No(error)),
         Err(failed) => {
             let (folder, hidden) = (shown(place.folder), place.scratch.display());
-            Err(Unsettled::Yes(CliError::input(format!(
+            Err(Unsettled::Yes(ModelError::failed(format!(
                 "netc can neither finish replacing the files in `{folder}` ({}) nor restore the old ones ({failed}). The \
                  other versions are in `{hidden}`: remove it to keep the files in `{folder}` as they are, or fix the \
                  problem and run netc again",
@@ -201,7 +213,7 @@ fn settle(journal: &Journal, place: Place<'_>) -> Result<(), Unsettled> {
 
 /// What a run is going to do in a folder.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Intent {
+pub enum Intent {
     /// Read files that belong together.
     Read,
     /// Write a file, or a few.
@@ -210,48 +222,58 @@ pub(crate) enum Intent {
     WriteSet,
 }
 
-/// Ends what killed runs left in `folder`: completes a set that was half replaced, and removes unfinished
+/// Ends what killed runs left in `folder`, and says what it did: completes a set that was half replaced, and removes unfinished
 /// files if this run writes there.
 ///
 /// # Errors
 /// A set that cannot be completed, and one that another run is about to replace.
-pub(crate) fn recover(folder: &Path, intent: Intent) -> Result<(), CliError> {
+pub fn recover(folder: &Path, intent: Intent) -> Result<Vec<Note>, ModelError> {
+    let mut notes = Vec::new();
     for other in scratch::others(folder, None) {
         match other {
-            Other::Left(left) => take_up(folder, &left, intent)?,
+            Other::Left(left) => take_up(folder, &left, intent, &mut notes)?,
             Other::InUse(other) if intent == Intent::Read && Journal::is_in(&other.path) => {
                 return Err(busy(folder, "replacing the files"));
             }
             Other::InUse(_) => {}
         }
     }
-    if intent == Intent::WriteSet { refuse_other_set(folder, None) } else { Ok(()) }
+    if intent == Intent::WriteSet {
+        refuse_other_set(folder, None)?;
+    }
+    Ok(notes)
 }
 
-fn refuse_other_set(folder: &Path, own: Option<&Scratch>) -> Result<(), CliError> {
+fn refuse_other_set(folder: &Path, own: Option<&Scratch>) -> Result<(), ModelError> {
     let is_other = scratch::others(folder, own).iter().any(|other| matches!(other, Other::InUse(it) if it.is_set));
     if is_other { Err(busy(folder, "writing files")) } else { Ok(()) }
 }
 
-fn busy(folder: &Path, what: &str) -> CliError {
+fn busy(folder: &Path, what: &str) -> ModelError {
     let folder = shown(folder);
-    CliError::input(format!("another netc is {what} in `{folder}`; wait until it is done, or choose another folder"))
+    ModelError::failed(format!("another netc is {what} in `{folder}`; wait until it is done, or choose another folder"))
 }
 
-fn take_up(folder: &Path, left: &Left, intent: Intent) -> Result<(), CliError> {
+fn take_up(folder: &Path, left: &Left, intent: Intent, notes: &mut Vec<Note>) -> Result<(), ModelError> {
     let place = Place { folder, scratch: &left.path };
     let failed = |why: &str| {
-        CliError::input(format!("an earlier netc was killed while it replaced the files in `{}`: {why}", shown(folder)))
+        ModelError::failed(format!(
+            "an earlier netc was killed while it replaced the files in `{}`: {why}",
+            shown(folder)
+        ))
     };
     let hidden = left.path.display();
     let unreadable = |e| failed(&format!("cannot read `{hidden}/{}`: {e}", scratch::JOURNAL));
     let journal = Journal::read(&left.path).map_err(unreadable)?;
     if let Some(journal) = &journal {
         match scratch::undisturbed(|_| settle(journal, place)) {
-            Ok(()) => text::note(&format!("completed what a killed netc had begun to write in `{}`", shown(folder))),
+            Ok(()) => {
+                let note = format!("completed what a killed netc had begun to write in `{}`", shown(folder));
+                notes.push(Note::new(RECOVERED, note));
+            }
             Err(Unsettled::No(error)) => {
                 let note = format!("a killed netc had begun to replace the files in `{}`", shown(folder));
-                text::note(&format!("{note}; restored the old ones: {}", error.chain()));
+                notes.push(Note::new(RECOVERED, format!("{note}; restored the old ones: {}", error.chain())));
             }
             Err(Unsettled::Yes(error)) => return Err(failed(&error.chain())),
         }
@@ -264,33 +286,35 @@ fn take_up(folder: &Path, left: &Left, intent: Intent) -> Result<(), CliError> {
 }
 
 /// A file on its way.
-pub(crate) struct Pending {
+pub struct Pending {
     file: File,
     finished: Finished,
 }
 
 /// A file that is complete, and closed: a model may have thousands.
-pub(crate) struct Finished {
+pub struct Finished {
     /// Its name in the hidden folder.
     name: String,
-    pub(crate) target: PathBuf,
+    /// Where it will be.
+    pub target: PathBuf,
 }
 
 /// What a file's bytes are written to.
-pub(crate) type Out<'a> = BufWriter<&'a mut File>;
+pub type Out<'a> = BufWriter<&'a mut File>;
 
 impl Pending {
     /// What its bytes are written to, where they do not come at once.
-    pub(crate) fn into_writer(self) -> (BufWriter<File>, Finished) {
+    pub fn into_writer(self) -> (BufWriter<File>, Finished) {
         (BufWriter::with_capacity(BUFFER, self.file), self.finished)
     }
 
-    pub(crate) fn finish(self) -> Finished {
+    /// Ends it.
+    pub fn finish(self) -> Finished {
         self.finished
     }
 
     /// Writes its bytes.
-    pub(crate) fn fill<T>(&mut self, fill: impl FnOnce(&mut Out<'_>) -> Result<T, CliError>) -> Result<T, CliError> {
+    pub fn fill<T>(&mut self, fill: impl FnOnce(&mut Out<'_>) -> Result<T, ModelError>) -> Result<T, ModelError> {
         let mut out = BufWriter::with_capacity(BUFFER, &mut self.file);
         let result = fill(&mut out)?;
         out.flush().map_err(|e| cannot_write(&self.finished.target, e))?;
@@ -299,7 +323,7 @@ impl Pending {
 }
 
 /// Refuses a target that cannot be a file.
-pub(crate) fn check_target(target: &Path) -> Result<(), CliError> {
+pub fn check_target(target: &Path) -> Result<(), ModelError> {
     if target.is_dir() {
         return Err(is_a_folder(target));
     }
@@ -310,24 +334,24 @@ pub(crate) fn check_target(target: &Path) -> Result<(), CliError> {
     let shown = folder.display();
     let exists = folder.exists();
     let why = if exists { format!("`{shown}` is a file") } else { format!("the folder `{shown}` does not exist") };
-    Err(CliError::input(format!("cannot write `{}`: {why}", target.display())))
+    Err(ModelError::failed(format!("cannot write `{}`: {why}", target.display())))
 }
 
 /// Refuses one of several files whose path in their folder, `relative`, cannot be written to a journal.
-fn refuse_not_utf8(target: &Path, relative: &Path) -> Result<(), CliError> {
+fn refuse_not_utf8(target: &Path, relative: &Path) -> Result<(), ModelError> {
     if relative.to_str().is_some() {
         return Ok(());
     }
     let note = "netc writes several files that refer to each other, so their names must be UTF-8; choose another name";
-    Err(CliError::input(format!("cannot write `{}`: {note}", target.display())))
+    Err(ModelError::failed(format!("cannot write `{}`: {note}", target.display())))
 }
 
-fn is_a_folder(target: &Path) -> CliError {
-    CliError::input(format!("cannot write `{}`: it is a folder", target.display()))
+fn is_a_folder(target: &Path) -> ModelError {
+    ModelError::failed(format!("cannot write `{}`: it is a folder", target.display()))
 }
 
 /// The folder that a file is in.
-pub(crate) fn folder_of(file: &Path) -> &Path {
+pub fn folder_of(file: &Path) -> &Path {
     file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
@@ -335,19 +359,20 @@ fn shown(folder: &Path) -> std::path::Display<'_> {
     if folder.as_os_str().is_empty() { Path::new(".").display() } else { folder.display() }
 }
 
-pub(crate) fn cannot_write(path: &Path, error: io::Error) -> CliError {
-    CliError::because(format!("cannot write `{}`", path.display()), error)
+/// The error for a file that cannot be written.
+pub fn cannot_write(path: &Path, error: io::Error) -> ModelError {
+    ModelError::because(format!("cannot write `{}`", path.display()), error)
 }
 
 /// Refuses a target that is one of the files that the model is read from.
-pub(crate) fn refuse_input(model: &Model, target: &Path) -> Result<(), CliError> {
+pub fn refuse_input(model: &Model, target: &Path) -> Result<(), ModelError> {
     model.files().try_for_each(|file| refuse_same(&file, target))
 }
 
 /// Refuses a target that is the input `file`.
-pub(crate) fn refuse_same(file: &Path, target: &Path) -> Result<(), CliError> {
+pub fn refuse_same(file: &Path, target: &Path) -> Result<(), ModelError> {
     match (file.canonicalize(), target.canonicalize()) {
-        (Ok(a), Ok(b)) if a == b => Err(CliError::input(format!(
+        (Ok(a), Ok(b)) if a == b => Err(ModelError::failed(format!(
             "`{}` is an input, which is never overwritten; choose another output",
             target.display()
         ))),

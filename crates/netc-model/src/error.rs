@@ -1,0 +1,63 @@
+//! Why something cannot be done with a model.
+
+use std::error::Error;
+
+use thiserror::Error;
+
+/// The result of what is done with a model.
+pub type Result<T, E = ModelError> = std::result::Result<T, E>;
+
+/// Why something cannot be done with a model.
+#[derive(Debug, Error)]
+pub enum ModelError {
+    /// What is asked for does not exist or does not fit together.
+    #[error("{0}")]
+    Usage(String),
+    /// An error of another part, as it is.
+    #[error(transparent)]
+    Other(Box<dyn Error + Send + Sync>),
+    /// The model or a file does not allow it.
+    #[error("{context}")]
+    Failed {
+        /// What was done, and where.
+        context: String,
+        /// Why it failed.
+        #[source]
+        source: Option<Box<dyn Error + Send + Sync>>,
+    },
+}
+
+impl ModelError {
+    pub(crate) fn failed(context: impl Into<String>) -> Self {
+        Self::Failed { context: context.into(), source: None }
+    }
+
+    /// An error of another part, as it is.
+    pub fn from_error(error: impl Error + Send + Sync + 'static) -> Self {
+        Self::Other(Box::new(error))
+    }
+
+    /// An error of another part, in which `context` fails.
+    pub fn because(context: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Self {
+        Self::Failed { context: context.into(), source: Some(Box::new(source)) }
+    }
+
+    /// The message with its causes: see [`chain`].
+    pub fn chain(&self) -> String {
+        chain(self)
+    }
+}
+
+/// The message of an error with its causes, each after a colon. A cause that its parent already tells is not repeated.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let message = error.to_string();
+        if !text.contains(&message) {
+            text = format!("{text}: {message}");
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,48 @@
+//! netc as a library: open a model, split it, prove that nothing changed, save it.
+//!
+//! ```
+//! use netc_format::Formats;
+//! use netc_model::Session;
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # std::env::set_current_dir(&folder)?;
+//! let netc = Session::new(Formats::new().with(&netc_keras::FRAMEWORK));
+//! # let tiny = netc_zoo::find("tiny").map(|zoo| (zoo.build)(0)).ok_or("no tiny")??;
+//! # netc.model(tiny, "tiny", "tiny")?.save("tiny.keras")?;
+//!
+//! // Weights stay in the file until something asks for them.
+//! let model = netc.open("tiny.keras")?;
+//!
+//! let stages = model.split(["sum"])?;
+//! assert!(stages.verify(1)?.bit_equal());
+//! stages.save("out", None)?;
+//!
+//! // The manifest is a model again: its stages, one after the other.
+//! let chain = netc.open("out/manifest.json")?;
+//! let inputs = chain.random_inputs(Default::default())?;
+//! assert_eq!(chain.run(&inputs)?, model.run(&inputs)?);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Formats come from outside: a [`Session`] is given the table of those that it reads and writes.
+
+pub mod error;
+pub mod limits;
+pub mod manifest;
+pub mod model;
+pub mod output;
+pub mod pipeline;
+pub mod save;
+pub mod session;
+pub mod stage_graph;
+pub mod stages;
+pub mod verify;
+
+pub use error::{ModelError, Result};
+pub use model::Model;
+pub use pipeline::PassTools;
+pub use save::{Destination, Saved};
+pub use session::{Config, OpenOptions, Session};
+pub use stage_graph::{Origin, StageGraph};
+pub use stages::Stages;
+pub use verify::{Executable, Given, Random, Verification, verify};

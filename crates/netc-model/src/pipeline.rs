@@ -1,0 +1,45 @@
+//! What passes run with.
+
+use std::env;
+use std::path::PathBuf;
+
+use netc_exec::{ConstsOn, MeasuredCosts};
+use netc_ir::Module;
+use netc_pass::{Context, Fuel};
+
+use crate::limits;
+use crate::session::Session;
+
+/// What passes may use besides the program: arithmetic, and the costs of ops, on the host of a session. Dropped, it keeps
+/// what was measured.
+pub struct PassTools<'s> {
+    session: &'s Session,
+    consts: ConstsOn<'s>,
+    costs: MeasuredCosts,
+}
+
+impl<'s> PassTools<'s> {
+    /// What ops cost on this machine is what this version of netc has measured so far. Without a folder for caches it is
+    /// measured each time.
+    pub fn of(session: &'s Session) -> Self {
+        let folder = |name: &str| env::var_os(name).filter(|folder| !folder.is_empty()).map(PathBuf::from);
+        let caches = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
+        let file = |caches: PathBuf| caches.join("netc").join(concat!("op-costs-", env!("CARGO_PKG_VERSION")));
+        let costs = caches.map_or_else(MeasuredCosts::default, |caches| MeasuredCosts::kept_in(file(caches)));
+        Self { session, consts: ConstsOn(session.host()), costs: costs.on(session.host().clone()) }
+    }
+
+    /// The context of a pipeline on `module`.
+    pub fn context(&self, module: &Module, fuel: Fuel) -> Context<'_> {
+        let max_ops = limits::max_ops(module, self.session.host().max_steps());
+        let context = Context::new(self.session.dialects()).with_consts(&self.consts).with_costs(&self.costs);
+        context.with_max_ops(max_ops).with_fuel(fuel)
+    }
+}
+
+impl Drop for PassTools<'_> {
+    fn drop(&mut self) {
+        // What cannot be kept will be measured again.
+        let _ = self.costs.save();
+    }
+}

@@ -1,0 +1,402 @@
+//! Where a model is written, and as what.
+
+use std::io::{self, Write};
+use std::ops::Deref;
+use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, Builder};
+
+use netc_data::Store;
+use netc_format::{Format, FormatError, Formats, Holds, Layout, ModelRef, Note, Sink, Written, foreign, stack};
+use netc_ir::FuncId;
+use netc_passes::analysis::Costs;
+
+use crate::error::{ModelError, Result};
+use crate::limits;
+use crate::manifest::{self, Earlier, Recorded, Rest, StageFile};
+use crate::model::Model;
+use crate::output::{Finished, Intent, Outputs, cannot_write, recover, refuse_input};
+use crate::stage_graph::StageGraph;
+use crate::verify::Verification;
+
+/// What was written, and what a user should know of it.
+#[derive(Default)]
+pub struct Saved {
+    /// The stages of a split, written or not.
+    pub stages: Vec<StageFile>,
+    /// The files that name the model, by path.
+    pub paths: Vec<String>,
+    /// What they have otherwise than what was read.
+    pub notes: Vec<Note>,
+    /// What was done about the files of a netc that was killed.
+    pub recovered: Vec<Note>,
+}
+
+impl Saved {
+    /// Nothing is written: the stages are those of `graph` if the model was split.
+    pub fn nothing(model: &Model, graph: Option<&StageGraph>) -> Self {
+        let stages = graph.map_or(&[][..], |graph| &graph.stages);
+        let stages = stages.iter().map(|stage| StageFile::unwritten(&model.module, stage.func)).collect();
+        Self { stages, ..Self::default() }
+    }
+}
+
+/// Where a model is going to be written, and as what. All that can be refused before any work is, is refused by then.
+pub struct Destination<'a> {
+    target: Target<'a>,
+    graph: Option<&'a StageGraph>,
+    recovered: Vec<Note>,
+}
+
+enum Target<'a> {
+    /// The whole model, with the path of its main file.
+    Whole(PathBuf, &'static Format),
+    Stages(StagesIn<'a>),
+}
+
+/// The stages of a split, in a folder.
+struct StagesIn<'a> {
+    folder: &'a Path,
+    graph: &'a StageGraph,
+    format: &'static Format,
+    /// What is in the folder.
+    earlier: Earlier<'a>,
+}
+
+impl<'a> Destination<'a> {
+    /// Tells by the path, and by the format if one is asked for, what to write. A model that was split has a `graph`.
+    /// `force` replaces files in a folder of stages that netc would leave as they are.
+    ///
+    /// # Errors
+    /// A path that says no format, or another one; files that would be lost.
+    pub fn of(
+        path: &'a Path,
+        model: &Model,
+        graph: Option<&'a StageGraph>,
+        format: Option<&'static Format>,
+        force: bool,
+    ) -> Result<Self> {
+        let formats = model.session().formats();
+        let named = formats.of_path(path);
+        if let (Some(named), None) = (named, format)
+            && (named.holds == Holds::Program || graph.is_none())
+        {
+            return Ok(Self { graph, ..Self::whole(path, named, model)? });
+        }
+        match graph {
+            Some(graph) if named.is_none_or(|named| named.holds != Holds::Program) => {
+                refuse_name_of_file(path, named, model)?;
+                let format = format.or_else(|| formats.of_models().next());
+                let format = format.ok_or_else(|| ModelError::Usage("no format that holds stages is known".into()))?;
+                Self::stages(path, graph, format, model, force)
+            }
+            Some(_) | None => match (named, format) {
+                (_, Some(format)) if matches!(format.layout, Layout::Folder { .. }) && graph.is_none() => {
+                    Self::folder(path, format, named, model)
+                }
+                // Of two formats with one extension.
+                (Some(named), Some(format)) if format.names(path) && format.name != named.name => {
+                    Self::whole(path, format, model)
+                }
+                (Some(_), _) => {
+                    let note = "`--format` says what stages are written as, and there are none: the name of";
+                    Err(ModelError::Usage(format!("{note} `{}` says what it is", path.display())))
+                }
+                (None, _) => Err(ModelError::Usage(unknown_name(path, formats))),
+            },
+        }
+    }
+
+    fn whole(path: &Path, format: &'static Format, model: &Model) -> Result<Self> {
+        refuse_input(model, path)?;
+        Ok(Self { target: Target::Whole(path.into(), format), graph: None, recovered: Vec::new() })
+    }
+
+    /// Refuses to replace stages that are not as an earlier split wrote them.
+    fn stages(
+        folder: &'a Path,
+        graph: &'a StageGraph,
+        format: &'static Format,
+        model: &Model,
+        force: bool,
+    ) -> Result<Self> {
+        if folder.exists() && !folder.is_dir() {
+            return Err(ModelError::failed(format!("`{}` is a file; the stages need a folder", folder.display())));
+        }
+        let names: Vec<String> = (0..graph.stages.len()).map(|i| stage_name(model, i, format)).collect();
+        names.iter().try_for_each(|name| refuse_input(model, &folder.join(name)))?;
+        refuse_input(model, &folder.join(manifest::FILE_NAME))?;
+        let recovered = recover(folder, Intent::WriteSet)?;
+        let mut earlier = Earlier::in_folder(folder, model, force);
+        earlier.refuse_stage(model)?;
+        earlier.refuse_other_model()?;
+        names.iter().try_for_each(|name| earlier.allow(name))?;
+        let target = Target::Stages(StagesIn { folder, graph, format, earlier });
+        Ok(Self { target, graph: Some(graph), recovered })
+    }
+
+    /// A model that is a folder of files.
+    fn folder(path: &Path, format: &'static Format, by_name: Option<&Format>, model: &Model) -> Result<Self> {
+        let (shown, title) = (path.display(), format.title);
+        if by_name.is_some() {
+            let note = format!("is the name of a file, and {title} is several: give a folder");
+            return Err(ModelError::Usage(format!("`{shown}` {note}")));
+        }
+        if path.exists() && !path.is_dir() {
+            return Err(ModelError::failed(format!("`{shown}` is a file; {title} needs a folder")));
+        }
+        let target = path.join(format.file_of("").trim_start_matches('/'));
+        Self::whole(&target, format, model)
+    }
+
+    /// Writes the model. `passes` made it, and `verification` compared it with the one that was read: a manifest has both.
+    ///
+    /// # Errors
+    /// A model that the format does not have, and a file that cannot be written. Then nothing is written.
+    pub fn write<'m>(
+        self,
+        model: &'m Model,
+        passes: &[String],
+        costs: &(dyn Deref<Target = Costs<'m>> + Sync),
+        verification: Option<&Verification>,
+    ) -> Result<Saved> {
+        let mut saved = match self.target {
+            Target::Whole(path, format) => {
+                let stages = Saved::nothing(model, self.graph).stages;
+                Saved { stages, ..write_model(model, &path, format)? }
+            }
+            Target::Stages(stages) => stages.write(model, passes, costs, verification)?,
+        };
+        saved.recovered.splice(0..0, self.recovered);
+        Ok(saved)
+    }
+}
+
+/// The error for a path whose name says no format.
+fn unknown_name(path: &Path, formats: &Formats) -> String {
+    let names = file_names(formats.all().filter(|format| format.writer.is_some()));
+    format!("`{}` is no {names}; a folder is for the stages of a split model", path.display())
+}
+
+/// The names that files of the formats may have: `x.keras, x.h5 or x.json`.
+pub fn file_names(formats: impl Iterator<Item = &'static Format>) -> String {
+    let mut names: Vec<String> = Vec::new();
+    for extension in formats.filter_map(|format| format.extensions.first()) {
+        let name = format!("x.{extension}");
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    match names.as_slice() {
+        [rest @ .., last] if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        names => names.concat(),
+    }
+}
+
+/// Refuses a path that names a file, where stages need a folder.
+fn refuse_name_of_file(path: &Path, named: Option<&Format>, model: &Model) -> Result<()> {
+    let shown = path.display();
+    if named.is_some_and(|format| format.holds == Holds::Model) {
+        let note =
+            format!("the model is split into stages, which are several files: give a folder instead of `{shown}`");
+        return Err(ModelError::Usage(match model.manifest() {
+            Some(manifest) => format!("{note}; `netc merge {} -o {shown}` makes one model of them", manifest.display()),
+            None => note,
+        }));
+    }
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    if named.is_some() || foreign::EXTENSIONS.contains(&extension) {
+        let note = "the stages of a split model need a folder, and";
+        return Err(ModelError::Usage(format!("{note} `{shown}` is the name of a .{extension} file")));
+    }
+    Ok(())
+}
+
+fn stage_name(model: &Model, i: usize, format: &Format) -> String {
+    format.file_of(&format!("{}.stage{i}", model.name))
+}
+
+impl StagesIn<'_> {
+    fn write<'m>(
+        self,
+        model: &'m Model,
+        passes: &[String],
+        costs: &(dyn Deref<Target = Costs<'m>> + Sync),
+        verification: Option<&Verification>,
+    ) -> Result<Saved> {
+        let Self { folder, graph, format, mut earlier } = self;
+        let mut outputs = Outputs::in_folder(folder)?;
+        let names: Vec<String> = (0..graph.stages.len()).map(|i| stage_name(model, i, format)).collect();
+        let store = Store::open(&model.module).map_err(ModelError::from_error)?;
+        let written = in_parallel(graph.stages.len(), |i| {
+            write_files(model, &store, graph.stages[i].func, (&folder.join(&names[i]), format), &outputs)
+        });
+        let mut stages = Vec::new();
+        for (stage, name) in written.into_iter().zip(&names) {
+            let (finished, written) = stage?;
+            let files: Vec<Recorded> = finished
+                .iter()
+                .zip(&written.checksums)
+                .map(|(file, checksum)| Recorded { file: relative(&file.target, folder), checksum: *checksum })
+                .collect();
+            // The names of shards were not known before.
+            files.iter().try_for_each(|recorded| earlier.allow(&recorded.file))?;
+            outputs.add(finished);
+            stages.push(StageFile {
+                file: Some(name.clone()),
+                files,
+                inputs: written.inputs,
+                outputs: written.outputs,
+            });
+        }
+        model.check_payload(&store)?;
+        let new: Vec<Recorded> = stages.iter().flat_map(|stage| stage.files.iter().cloned()).collect();
+        let rest = earlier.rest(&new)?;
+        earlier.seen().for_each(|(target, stamp)| outputs.expect(target, stamp));
+        rest.removed.iter().for_each(|(file, stamp)| outputs.remove(folder.join(file), stamp.clone()));
+        let target = folder.join(manifest::FILE_NAME);
+        let manifest = manifest::write(model, graph, &stages, passes, costs, verification);
+        outputs.write(&target, |out| {
+            out.write_all(format!("{manifest:#}\n").as_bytes()).map_err(|e| cannot_write(&target, e))
+        })?;
+        outputs.commit()?;
+        let mut notes = notes(model, format);
+        notes.extend(earlier.forced());
+        notes.extend(leftover(model, folder, &stages, &rest));
+        let paths = names.iter().map(|name| folder.join(name)).chain([target]);
+        let paths = paths.map(|path| path.display().to_string()).collect();
+        Ok(Saved { stages, paths, notes, recovered: Vec::new() })
+    }
+}
+
+/// What files of the format have otherwise than the model.
+fn notes(model: &Model, format: &Format) -> Vec<Note> {
+    format.writer.map(|writer| writer.notes(&model.module, model.losses())).unwrap_or_default()
+}
+
+/// The path of a file in `folder`, as it counts from there.
+fn relative(file: &Path, folder: &Path) -> String {
+    file.strip_prefix(folder).unwrap_or(file).to_string_lossy().into_owned()
+}
+
+/// Says which files of an earlier split are gone, and which stay though they are no part of this one.
+fn leftover(model: &Model, folder: &Path, stages: &[StageFile], rest: &Rest) -> Vec<Note> {
+    let is_stage = |name: &String| stages.iter().any(|stage| stage.file.as_ref() == Some(name));
+    let further = |format: &'static Format| {
+        let first = if is_stage(&stage_name(model, 0, format)) { stages.len() } else { 0 };
+        (first..).map(move |i| stage_name(model, i, format)).take_while(|name| folder.join(name).exists())
+    };
+    let mut kept = rest.kept.clone();
+    for name in model.session().formats().of_models().flat_map(further) {
+        if !kept.contains(&name) {
+            kept.push(name);
+        }
+    }
+    let removed: Vec<&str> = rest.removed.iter().map(|(file, _)| file.as_str()).collect();
+    let folder = folder.display();
+    let mut notes = Vec::new();
+    if !removed.is_empty() {
+        let note = format!("removed {} of the earlier split from `{folder}`", removed.join(", "));
+        notes.push(Note::new("stages-removed", note));
+    }
+    if !kept.is_empty() {
+        let kept = kept.join(", ");
+        let note = format!("`{folder}` still holds {kept} of an earlier split, which this one does not use");
+        notes.push(Note::new("stages-kept", note));
+    }
+    notes
+}
+
+/// Writes `@main` as a model file.
+fn write_model(model: &Model, target: &Path, format: &'static Format) -> Result<Saved> {
+    let store = Store::open(&model.module).map_err(ModelError::from_error)?.reading_ahead();
+    let folder = match format.layout {
+        Layout::Folder { .. } => target.parent(),
+        Layout::File => None,
+    };
+    let mut outputs = folder.map_or_else(|| Outputs::next_to(target), Outputs::in_folder)?;
+    let (finished, _) = write_files(model, &store, model.main, (target, format), &outputs)?;
+    let paths = match format.layout {
+        Layout::Folder { .. } => vec![target.display().to_string()],
+        Layout::File => finished.iter().map(|file| file.target.display().to_string()).collect(),
+    };
+    outputs.add(finished);
+    model.check_payload(&store)?;
+    let recovered = outputs.recovered().to_vec();
+    outputs.commit()?;
+    Ok(Saved { paths, notes: notes(model, format), recovered, ..Saved::default() })
+}
+
+/// Writes the function `func` into the file that will be at `target`, and others that the format has next to it.
+fn write_files(
+    model: &Model,
+    store: &Store,
+    func: FuncId,
+    (target, format): (&Path, &'static Format),
+    outputs: &Outputs,
+) -> Result<(Vec<Finished>, Written)> {
+    let place = |e: FormatError| ModelError::because(format!("cannot write `{}`", target.display()), e);
+    let Some(writer) = format.writer else {
+        return Err(ModelError::Usage(format!("netc does not write {}", format.title)));
+    };
+    let mut sink = Files { model, outputs, target, begun: Vec::new(), failed: None };
+    let written = writer.write(ModelRef { module: &model.module, func }, store, &mut sink);
+    match (written, sink.failed) {
+        (_, Some(failed)) => Err(failed),
+        (written, None) => Ok((sink.begun, written.map_err(place)?)),
+    }
+}
+
+/// The files of one model, on their way.
+struct Files<'a> {
+    model: &'a Model,
+    outputs: &'a Outputs,
+    target: &'a Path,
+    begun: Vec<Finished>,
+    /// Why a file could not be begun: the format has only an error of the system for it.
+    failed: Option<ModelError>,
+}
+
+impl Sink for Files<'_> {
+    fn main(&self) -> &Path {
+        self.target
+    }
+
+    fn create(&mut self, name: &str) -> io::Result<Box<dyn Write>> {
+        let target = self.target.with_file_name(name);
+        match refuse_input(self.model, &target).and_then(|()| self.outputs.start(&target)) {
+            Ok(pending) => {
+                let (file, finished) = pending.into_writer();
+                self.begun.push(finished);
+                Ok(Box::new(file))
+            }
+            Err(error) => {
+                self.failed = Some(error);
+                Err(io::ErrorKind::Other.into())
+            }
+        }
+    }
+}
+
+/// What `make` gives for `0..n`, in order, made on as many threads as the machine has cores: stages are separate
+/// files, so their order of completion reaches none of them.
+fn in_parallel<T: Send>(n: usize, make: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let threads = limits::threads(thread::available_parallelism().map_or(1, usize::from).min(n));
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let claim = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|i| *i < n);
+        std::iter::from_fn(claim).map(|i| (i, make(i))).collect::<Vec<_>>()
+    };
+    let mut made: Vec<(usize, T)> = thread::scope(|scope| {
+        // Nested models need a large stack, so this thread does work only if there is no memory for another.
+        let spawn = |_| Builder::new().stack_size(stack::STACK).spawn_scoped(scope, work).ok();
+        let workers: Vec<_> = (0..threads).filter_map(spawn).collect();
+        let own = if workers.is_empty() { work() } else { Vec::new() };
+        own.into_iter()
+            .chain(workers.into_iter().flat_map(|w| w.join().unwrap_or_else(|panic| resume_unwind(panic))))
+            .collect()
+    });
+    made.sort_by_key(|(i, _)| *i);
+    made.into_iter().map(|(_, made)| made).collect()
+}

@@ -1,0 +1,77 @@
+//! A model that was split.
+
+use std::path::Path;
+use std::sync::LazyLock;
+
+use netc_exec::Tensor;
+use netc_format::Format;
+use netc_pass::{Fidelity, Pipeline};
+use netc_passes::analysis::Costs;
+
+use crate::error::{ModelError, Result};
+use crate::model::Model;
+use crate::save::{Destination, Saved};
+use crate::stage_graph::StageGraph;
+use crate::verify::{Executable, Given, Random, Verification, verify};
+
+/// The stages of a model: a program whose `@main` only calls them, one after the other.
+pub struct Stages {
+    whole: Model,
+    model: Model,
+    graph: StageGraph,
+    passes: Vec<String>,
+    fidelity: Fidelity,
+}
+
+impl Stages {
+    /// The stages that the pipeline makes of `whole`.
+    pub(crate) fn new(whole: Model, pipeline: &Pipeline) -> Result<Self> {
+        let (model, fidelity) = whole.rewritten(pipeline)?;
+        let passes = pipeline.0.iter().map(ToString::to_string).collect();
+        let Some(graph) = StageGraph::of(&model.module, model.main) else {
+            return Err(ModelError::failed(format!("`{pipeline}` leaves no stages")));
+        };
+        Ok(Self { whole, model, graph, passes, fidelity })
+    }
+
+    /// The program of the stages.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Which stage reads what of which.
+    pub fn graph(&self) -> &StageGraph {
+        &self.graph
+    }
+
+    /// Runs the whole model and the stages on as many random inputs, and compares their outputs bit for bit.
+    ///
+    /// # Errors
+    /// As for [`Model::run`].
+    pub fn verify(&self, inputs: u64) -> Result<Verification> {
+        self.whole.check_weights()?;
+        let random = Random::default();
+        let executable = |model: &Model| Executable::new(model.session(), &model.module, Given::Random(random.batch));
+        let (before, after) = (executable(&self.whole)?, executable(&self.model)?);
+        verify(&before, &after, self.fidelity, inputs, random, &mut |_, _, _| {})
+    }
+
+    /// Runs the stages one after the other.
+    ///
+    /// # Errors
+    /// As for [`Model::run`].
+    pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+        self.model.run(inputs)
+    }
+
+    /// Writes each stage to a file in `folder`, with a manifest that says how to run them. `format` is that of the stages:
+    /// unless given, the first of the session's formats that holds models.
+    ///
+    /// # Errors
+    /// A stage that the format does not have, files in the folder that would be lost, and a file that cannot be written.
+    pub fn save(&self, folder: impl AsRef<Path>, format: Option<&'static Format>) -> Result<Saved> {
+        let destination = Destination::of(folder.as_ref(), &self.model, Some(&self.graph), format, false)?;
+        let costs = LazyLock::new(|| Costs::of(&self.model.module, self.model.dialects()));
+        destination.write(&self.model, &self.passes, &costs, None)
+    }
+}
