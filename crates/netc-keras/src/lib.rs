@@ -1,44 +1,25 @@
 //! Keras models: files in, files out, and the meaning of every layer as core ops.
 
-mod archive;
-mod assets;
 pub mod build;
-mod call;
-mod compiled;
-mod declaration;
+mod config;
+mod container;
 mod error;
 mod export;
-mod foreign;
-mod graph;
-mod h5links;
-mod h5read;
-mod h5source;
-mod h5types;
-mod h5whole;
-mod h5write;
 mod import;
-mod json;
 mod legacy;
 pub mod lower;
-mod model_masks;
-mod names;
-mod order;
-mod read;
-mod sharded;
 mod stack;
 mod text;
-mod tfjs;
-mod ties;
-mod weights;
-mod write;
 
-pub use compiled::{LEFT_OUT, compiled};
-pub use error::{KerasError, Problem};
-pub use foreign::foreign;
-pub use json::JsonError;
-pub use legacy::{changes, changes_for_hdf5, changes_for_hdf5_of_keras_2, changes_for_tfjs, losses};
-pub use names::{dtype_name, is_layer_class};
-pub use read::{Imported, ReadOptions, check, checksum, read, read_with};
+pub use config::attrs::is_architecture;
+pub use config::classes::is_layer_class;
+pub use config::names::dtype_name;
+pub use container::compiled::{LEFT_OUT, compiled};
+pub use error::{JsonError, KerasError, Problem};
+pub use export::{
+    TFJS_MODEL, Written, changes, changes_for_hdf5, changes_for_hdf5_of_keras_2, changes_for_tfjs, write, write_hdf5,
+    write_hdf5_of_keras_2, write_json, write_tfjs,
+};
+pub use import::{Imported, ReadOptions, check, checksum, foreign, read, read_with};
+pub use legacy::losses;
 pub use stack::{STACK, on_large_stack};
-pub use tfjs::MODEL as TFJS_MODEL;
-pub use write::{Written, is_architecture, write, write_hdf5, write_hdf5_of_keras_2, write_json, write_tfjs};

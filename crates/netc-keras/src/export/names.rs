@@ -2,12 +2,23 @@
 
 use std::collections::BTreeMap;
 
+use netc_data::Checksum;
 use netc_ir::{Attr, Attrs, ElemType, Func, LayerId, Module, Op, OpId, Output, UniqueNames, ValueId};
 
-use super::{fill, shape};
-use crate::call::tensor_object;
-use crate::names::dtype_name;
-use crate::write::Written;
+use crate::config::call::{fill, tensor_object};
+use crate::config::declaration::shape;
+use crate::config::names::dtype_name;
+
+/// What a written file's model takes and returns, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The names of its input layers.
+    pub inputs: Vec<String>,
+    /// The names of its outputs: of the layers that compute them, as in Keras's `output_names`.
+    pub outputs: Vec<String>,
+    /// The checksums of the files, in the order in which they were begun.
+    pub checksums: Vec<Checksum>,
+}
 
 /// How the values of a function are called in its file.
 pub(super) struct Names {

@@ -1,0 +1,409 @@
+//! Files of other formats, known by their first bytes, and what to do with each.
+//!
+//! Most formats begin with a signature. Those of protocol buffers do not: there the fields of the outermost message tell
+//! an ONNX `ModelProto` (`onnx.proto3`), a `SavedModel` and a `GraphDef` of TensorFlow from each other and from text.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use netc_ir::Attr;
+
+use crate::container::zip::{Archive, Member};
+
+/// Bytes at the start of a file that say what it is: the first header of a tar archive.
+pub(crate) const START: usize = 512;
+
+const ONNX: &str = "it is an ONNX model, which netc does not read yet; give the Keras model that it was exported from";
+
+const PYTORCH: &str =
+    "it is a PyTorch file of `torch.save`, which netc does not read; build the model in Keras and save it as .keras";
+
+const TORCHSCRIPT: &str =
+    "it is a TorchScript archive of PyTorch, which netc does not read; build the model in Keras and save it as .keras";
+
+const PT2: &str =
+    "it is a .pt2 archive of `torch.export`, which netc does not read; build the model in Keras and save it as .keras";
+
+const PICKLE: &str =
+    "it is a Python pickle, which is a program that netc does not run; load it in Python and save the model as .keras";
+
+const SAVED_MODEL: &str = "it is a SavedModel of TensorFlow; load it with `tf.keras.models.load_model(...)` of \
+                           TensorFlow 2.15 or of the package tf_keras, and save it as .keras or .h5";
+
+const GRAPH_DEF: &str =
+    "it is a frozen graph of TensorFlow, which has no layers; give the Keras model that it was made from";
+
+const CHECKPOINT: &str = "it is a checkpoint of TensorFlow: weights without a model; build the model in Keras, load \
+                          them with `load_weights`, and save it as .keras";
+
+const TFLITE: &str = "it is a TFLite model, which netc does not read; give the Keras model that it was converted from";
+
+const GGUF: &str = "it is a GGUF file: weights for llama.cpp without a graph; give a Keras model";
+
+const SAFETENSORS: &str = "it is a safetensors file: weights without a model; give the .nir file next to it if netc \
+                           wrote it, or else load them in Keras and save the model as .keras";
+
+const NPY: &str = "it is an array of NumPy, not a model; `netc run MODEL --input x.npy` gives a model an array";
+
+const NPZ: &str = "it is an .npz of NumPy: arrays without a model; give the model, into which Keras puts arrays with \
+                   `set_weights`";
+
+const GZIP: &str = "it is compressed with gzip; unpack it with `gunzip` first";
+
+const OTHER_COMPRESSION: &str = "it is compressed with xz, bzip2 or zstd; unpack it first";
+
+const TORCH_TAR: &str = "it is a PyTorch file of a release before 0.1.10, a tar archive, which netc does not read; \
+                         build the model in Keras and save it as .keras";
+
+const TAR: &str = "it is a tar archive; unpack it with `tar -xf` and give the model in it";
+
+const LFS: &str = "it is a Git LFS pointer, not the file itself; run `git lfs pull` to get that";
+
+const WEB_PAGE: &str = "it is a web page, not a model: download the file itself";
+
+/// A program of netc, which has a name of its own.
+pub(crate) const PROGRAM: &str = "it is a program of netc in text; give its name the extension .nir";
+
+const UTF32: &str = "it is UTF-32 text, which netc does not read; save it as UTF-8";
+
+const TRANSFORMERS: &str = "it is a folder of Hugging Face Transformers with weights of PyTorch or safetensors, which \
+                            netc does not read; build the model in Keras and save it as .keras";
+
+const FOLDER: &str = "it is a directory; give a file inside it";
+
+/// What the file or folder at `path` is, and what to do with it, if netc knows the format and does not read it.
+///
+/// ```
+/// let file = tempfile::NamedTempFile::new()?;
+/// std::fs::write(&file, b"GGUF\x03\0\0\0")?;
+/// assert!(netc_keras::foreign(file.path()).is_some_and(|note| note.starts_with("it is a GGUF file")));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn foreign(path: &Path) -> Option<&'static str> {
+    if path.is_dir() {
+        return Some(folder(path));
+    }
+    if path.exists() && !path.is_file() {
+        return None;
+    }
+    let Ok(file) = File::open(path) else {
+        let index = format!("{}.index", path.display());
+        return Path::new(&index).exists().then_some(CHECKPOINT);
+    };
+    let mut start = [0; START];
+    let n = file.read_at(&mut start, 0).ok()?;
+    if start[..n].starts_with(b"PK") {
+        return archive(&Archive::open(file.into()).ok()?.members);
+    }
+    named(&file, path, &start[..n])
+}
+
+/// What a folder is that is no model.
+pub(crate) fn folder(path: &Path) -> &'static str {
+    let names = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let names: Vec<String> = names.take(10_000).map(|name| name.to_string_lossy().into_owned()).collect();
+    let has = |is: &dyn Fn(&str) -> bool| names.iter().any(|name| is(name));
+    if has(&|name| matches!(name, "saved_model.pb" | "saved_model.pbtxt")) {
+        SAVED_MODEL
+    } else if has(&|name| name == "checkpoint" || name.ends_with(".index")) {
+        CHECKPOINT
+    } else if has(&|name| name.ends_with(".safetensors") || name == "pytorch_model.bin") {
+        TRANSFORMERS
+    } else {
+        FOLDER
+    }
+}
+
+/// What a zip archive with these members is, if that is known and it is no model.
+pub(crate) fn archive(members: &[Member]) -> Option<&'static str> {
+    let has = |name: &str| {
+        members.iter().any(|member| {
+            let above = member.name.strip_suffix(name);
+            above.is_some_and(|above| above.is_empty() || above.ends_with('/'))
+        })
+    };
+    if has("archive_format") || has("serialized_exported_program.json") {
+        Some(PT2)
+    } else if has("data.pkl") {
+        Some(if has("constants.pkl") { TORCHSCRIPT } else { PYTORCH })
+    } else if has("saved_model.pb") {
+        Some(SAVED_MODEL)
+    } else if !members.is_empty() && members.iter().all(|member| member.name.ends_with(".npy")) {
+        Some(NPZ)
+    } else {
+        None
+    }
+}
+
+/// What the file at `path`, which begins with `start` and is no zip archive, is, if that is known.
+pub(crate) fn named(file: &File, path: &Path, start: &[u8]) -> Option<&'static str> {
+    let at = |offset: usize, bytes: &[u8]| start.get(offset..).is_some_and(|rest| rest.starts_with(bytes));
+    let first = [
+        (&b"\x93NUMPY"[..], NPY),
+        (b"GGUF", GGUF),
+        (b"\x1f\x8b", GZIP),
+        (b"\xfd7zXZ\0", OTHER_COMPRESSION),
+        (b"BZh", OTHER_COMPRESSION),
+        (b"\x28\xb5\x2f\xfd", OTHER_COMPRESSION),
+        // The pickled number by which `torch.load` knows files of before the zip archives.
+        (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", PYTORCH),
+        (b"model_checkpoint_path:", CHECKPOINT),
+        (b"version https://git-lfs.github.com/spec/", LFS),
+        (b"\xff\xfe\0\0", UTF32),
+        (b"\0\0\xfe\xff", UTF32),
+    ];
+    if let Some((_, note)) = first.iter().find(|(bytes, _)| start.starts_with(bytes)) {
+        return Some(note);
+    }
+    if at(4, b"TFL3") {
+        return Some(TFLITE);
+    }
+    if matches!(start, [0x80, 2..=5, ..]) {
+        return Some(PICKLE);
+    }
+    if at(257, b"ustar") {
+        let is_torch = ["sys_info", "pickle", "storages", "tensors"].iter().any(|name| at(0, name.as_bytes()));
+        return Some(if is_torch { TORCH_TAR } else { TAR });
+    }
+    let text = start.trim_ascii_start().iter().take(14).map(u8::to_ascii_lowercase).collect::<Vec<u8>>();
+    if text.starts_with(b"<!doctype html") || text.starts_with(b"<html") {
+        return Some(WEB_PAGE);
+    }
+    let len = file.metadata().ok()?.len();
+    if is_safetensors(start, len) {
+        return Some(SAFETENSORS);
+    }
+    if is_table(file, len) || is_data_of_checkpoint(path) {
+        return Some(CHECKPOINT);
+    }
+    message(file, len)
+}
+
+/// The length of the header, then the header, a JSON object.
+fn is_safetensors(start: &[u8], len: u64) -> bool {
+    let Some((header, rest)) = start.split_first_chunk::<8>() else { return false };
+    u64::from_le_bytes(*header).checked_add(8).is_some_and(|end| end <= len) && rest.starts_with(b"{")
+}
+
+/// Whether the file is a table of TensorFlow, as the index of a checkpoint is and its first version was: it ends with a
+/// number.
+fn is_table(file: &File, len: u64) -> bool {
+    let mut end = [0; 8];
+    len >= 48 && file.read_exact_at(&mut end, len - 8).is_ok() && end == *b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
+}
+
+/// The numbers of a checkpoint have nothing that says what they are but the name of their file, and the index next to it.
+fn is_data_of_checkpoint(path: &Path) -> bool {
+    let Some((stem, part)) = path.to_str().and_then(|path| path.rsplit_once(".data-")) else { return false };
+    part.contains("-of-") && Path::new(&format!("{stem}.index")).exists()
+}
+
+/// Fields of a message that are looked at: a graph has a node in each.
+const MAX_FIELDS: usize = 256;
+
+/// A field of a message: its number, and its value or the place and length of its bytes.
+#[derive(Clone, Copy)]
+struct Field {
+    number: u64,
+    content: Content,
+}
+
+#[derive(Clone, Copy)]
+enum Content {
+    Number(u64),
+    Bytes { at: u64, len: u64 },
+}
+
+/// What the message that is the whole file is. A file that was cut off is known too, by the fields before its end.
+fn message(file: &File, len: u64) -> Option<&'static str> {
+    let fields = fields(file, 0, len)?;
+    let first = fields.first()?;
+    let is_number = |field: &Field| matches!(field.content, Content::Number(_));
+    let all = |is: &dyn Fn(&Field) -> bool| fields.iter().all(is);
+    if let (1, Content::Number(1..=99)) = (first.number, first.content) {
+        let of_onnx = |field: &Field| match field.number {
+            1 | 5 => is_number(field),
+            2..=4 | 6..=8 | 14 | 20 | 25 | 26 => !is_number(field),
+            _ => false,
+        };
+        if all(&of_onnx) && fields.iter().any(|field| field.number == 7) {
+            return Some(ONNX);
+        }
+        let of_saved_model = |field: &Field| field.number == if is_number(field) { 1 } else { 2 };
+        return (all(&of_saved_model) && fields.iter().any(|field| field.number == 2)).then_some(SAVED_MODEL);
+    }
+    let Content::Bytes { at, len } = first.content else { return None };
+    let of_graph = |field: &Field| match field.number {
+        1 | 2 | 4 => !is_number(field),
+        3 => is_number(field),
+        _ => false,
+    };
+    let node = self::fields(file, at, at.checked_add(len)?)?;
+    let is_node = first.number == 1
+        && node.len() > 1
+        && node[..2].iter().zip([1, 2]).all(|(field, number)| {
+            field.number == number && matches!(field.content, Content::Bytes { at, len } if is_word(file, at, len))
+        });
+    (all(&of_graph) && is_node).then_some(GRAPH_DEF)
+}
+
+/// The first fields of the message from `at` to `end`; `None` if it is no message.
+fn fields(file: &File, mut at: u64, end: u64) -> Option<Vec<Field>> {
+    let mut fields = Vec::new();
+    while at < end && fields.len() < MAX_FIELDS {
+        let key = varint(file, &mut at)?;
+        let content = match key & 7 {
+            0 => Content::Number(varint(file, &mut at)?),
+            2 => {
+                let len = varint(file, &mut at)?;
+                let bytes = Content::Bytes { at, len };
+                at = at.checked_add(len)?;
+                bytes
+            }
+            _ => return None,
+        };
+        fields.push(Field { number: key >> 3, content });
+    }
+    Some(fields)
+}
+
+fn varint(file: &File, at: &mut u64) -> Option<u64> {
+    let mut bytes = [0; 10];
+    let n = file.read_at(&mut bytes, *at).ok()?;
+    let used = bytes[..n].iter().position(|byte| byte & 0x80 == 0)? + 1;
+    *at += used as u64;
+    Some(bytes[..used].iter().rev().fold(0, |value, byte| value << 7 | u64::from(byte & 0x7f)))
+}
+
+/// Whether the bytes are a name as TensorFlow gives nodes and operations.
+fn is_word(file: &File, at: u64, len: u64) -> bool {
+    let mut bytes = vec![0; len.min(1024) as usize];
+    (1..1024).contains(&len)
+        && file.read_exact_at(&mut bytes, at).is_ok()
+        && bytes.iter().all(|byte| byte.is_ascii_graphic())
+}
+
+/// What JSON is that is no model, and what to do.
+pub(crate) fn json(json: &Attr) -> String {
+    let Some(map) = json.as_map() else {
+        let groups = json.as_list().unwrap_or_default();
+        if groups.first().is_some_and(|group| group.get("paths").is_some() && group.get("weights").is_some()) {
+            return "it is a list of weights of TensorFlow.js without a model; give its model.json".into();
+        }
+        return "it is JSON, but not an object, which a model is".into();
+    };
+    let has = |key: &str| map.get(key).is_some();
+    let known = [
+        (
+            has("weightsManifest"),
+            "a list of weights of TensorFlow.js without a model; give a model.json with its topology",
+        ),
+        (has("tokenizer_class"), "the configuration of a tokenizer; give the model"),
+        (has("model") && (has("added_tokens") || has("pre_tokenizer")), "a tokenizer; give the model"),
+        (
+            has("architectures") || has("model_type"),
+            "a configuration of Hugging Face Transformers, which has no graph; build the model in Keras and save it as \
+             .keras",
+        ),
+        (has("keras_version") && has("date_saved"), "the metadata of a .keras file; give that file"),
+        (has("floatx") && has("epsilon"), "the settings of Keras; give a model"),
+        (has("nbformat"), "a Jupyter notebook; save its model in Keras as .keras"),
+        (
+            has("name") && ["dependencies", "devDependencies", "scripts"].into_iter().any(has),
+            "a package.json; give a model",
+        ),
+        (has("start_url") || has("manifest_version"), "the manifest of a web page; give a model"),
+    ];
+    if let Some((_, what)) = known.iter().find(|(is, _)| *is) {
+        return format!("it is {what}");
+    }
+    let keys: Vec<String> = map.iter().take(4).map(|(key, _)| format!("`{}`", shown(key))).collect();
+    let more = if map.len() > keys.len() { ", ..." } else { "" };
+    let keys = if keys.is_empty() { "none".into() } else { keys.join(", ") + more };
+    format!(
+        "it is JSON that is no model: its keys are {keys}; a model of Keras has `class_name` and `config`, one of \
+         TensorFlow.js `modelTopology`, and a manifest of netc `stages`"
+    )
+}
+
+/// The start of a text, for a message.
+fn shown(text: &str) -> &str {
+    text.char_indices().nth(40).map_or(text, |(end, _)| &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::config::json;
+
+    #[track_caller]
+    fn check(bytes: &[u8], expected: Option<&str>) {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(bytes).unwrap();
+        let found = foreign(file.path());
+        assert_eq!(found, expected, "{:?}", String::from_utf8_lossy(bytes));
+    }
+
+    /// A field of bytes.
+    fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+        [&[number << 3 | 2, bytes.len() as u8], bytes].concat()
+    }
+
+    #[test]
+    fn messages_are_told_apart_by_their_fields() {
+        let node = [field(1, b"x"), field(2, b"Placeholder")].concat();
+        let graph = [field(1, &node), field(4, b"\x08\x15")].concat();
+        let onnx =
+            [vec![8, 8], field(2, b"pytorch"), field(3, b"2.1"), field(7, &node), field(8, b"\x10\x11")].concat();
+        check(&onnx, Some(ONNX));
+        check(&onnx[..onnx.len() - 6], Some(ONNX));
+        check(&[vec![8, 8], field(7, &node)].concat(), Some(ONNX));
+        check(&graph, Some(GRAPH_DEF));
+        check(&[vec![8, 1], field(2, &field(1, b"\x0a\x01x"))].concat(), Some(SAVED_MODEL));
+        // The same without a graph, of another format, and text.
+        for other in [
+            [vec![8, 8], field(2, b"a"), field(9, b"b")].concat(),
+            [vec![8, 8], vec![2 << 3, 1]].concat(),
+            field(1, b"only a text"),
+            b"\n a text that begins with a line feed, and goes on for so long that it could be a field".to_vec(),
+            b"\x08\x08".to_vec(),
+            b"hello".to_vec(),
+            vec![8; 40],
+            vec![0xff; 40],
+        ] {
+            check(&other, None);
+        }
+    }
+
+    #[test]
+    fn signatures_are_where_their_format_says() {
+        let mut tar = vec![0; 512];
+        tar[..5].copy_from_slice(b"a.txt");
+        tar[257..262].copy_from_slice(b"ustar");
+        check(&tar, Some(TAR));
+        tar[..8].copy_from_slice(b"sys_info");
+        check(&tar, Some(TORCH_TAR));
+        check(b"\x1c\0\0\0TFL3\x14\0\x20\0", Some(TFLITE));
+        check(b"\x08\0\0\0\0\0\0\0{\"a\":{}}", Some(SAFETENSORS));
+        check(b"\x09\0\0\0\0\0\0\0{\"a\":{}}", None);
+        check(&[&[0; 40][..], b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"].concat(), Some(CHECKPOINT));
+    }
+
+    #[test]
+    fn json_is_named_by_its_keys() {
+        for (text, part) in [
+            (r#"{"version": "1.0", "added_tokens": [], "model": {}}"#, "a tokenizer"),
+            (r#"{"name": "x", "scripts": {}}"#, "a package.json"),
+            (r#"[{"paths": ["a.bin"], "weights": []}]"#, "a list of weights of TensorFlow.js"),
+            (r#"{"a": 1, "b": 2, "c": 3, "d": 4, "e": 5}"#, "its keys are `a`, `b`, `c`, `d`, ...;"),
+            ("{}", "its keys are none"),
+            ("[1]", "not an object"),
+        ] {
+            let found = json(&json::parsed(text));
+            assert!(found.contains(part), "{found}");
+        }
+    }
+}
