@@ -5,8 +5,6 @@ use netc_ir::{ElemType, InferError, Loc, Name, Resource};
 use netc_pass::thousands;
 use thiserror::Error;
 
-use crate::host::shown_bytes;
-
 /// Bytes that are not a tensor, or a tensor that is not what is wanted.
 #[derive(Debug, Error)]
 pub enum TensorError {
@@ -249,4 +247,21 @@ pub enum ExecError {
         /// Why.
         source: Box<ExecError>,
     },
+}
+
+/// What a kernel makes, or why it makes nothing.
+pub(crate) type Made<T> = Result<T, KernelError>;
+
+/// The error of an op of a plan.
+pub(crate) fn op_error(op: &'static str, loc: &Loc, source: KernelError) -> ExecError {
+    ExecError::Op { op, loc: loc.clone(), source: Box::new(source) }
+}
+
+/// A number of bytes as people write it.
+fn shown_bytes(bytes: u64) -> String {
+    match bytes {
+        0..1_000_000 => format!("{bytes} bytes"),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
 }

@@ -159,12 +159,3 @@ fn source(module: &Module, weight: &Weight) -> Option<Source> {
         WeightData::Inline(_) => None,
     }
 }
-
-/// A number of bytes as people write it.
-pub(crate) fn shown_bytes(bytes: u64) -> String {
-    match bytes {
-        0..1_000_000 => format!("{bytes} bytes"),
-        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
-        _ => format!("{:.1} GB", bytes as f64 / 1e9),
-    }
-}

@@ -8,10 +8,8 @@ use half::{bf16, f16};
 use netc_data::Store;
 use netc_ir::{ElemType, Literal, MAX_RANK, Number, Type, Weight};
 
-use crate::error::{ExecError, KernelError, TensorError};
+use crate::error::{ExecError, KernelError, Made, TensorError};
 use crate::tensor::{Tensor, byte_size};
-
-type Made<T> = Result<T, KernelError>;
 
 /// A tensor of a running plan, in row-major order. Truth values are the bytes 0 and 1.
 #[derive(Clone, Debug)]

@@ -1,8 +1,14 @@
-//! Threads whose stacks suffice for models in models.
+//! How deep models nest, and threads whose stacks suffice for that.
 
 use std::io;
 use std::panic::resume_unwind;
 use std::thread::{self, Builder, Scope, ScopedJoinHandle};
+
+/// Models in models that are read and written. More would overflow the stack of a thread somewhere.
+pub const MAX_NESTING: usize = 256;
+
+/// Levels of lists and objects that are read: a model in a model has three.
+pub const MAX_LEVELS: usize = 4 * MAX_NESTING;
 
 /// Bytes of stack for code that follows models into the models in them, as deep as any that is read.
 pub const STACK: usize = 16 << 20;

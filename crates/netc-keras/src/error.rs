@@ -6,11 +6,10 @@ use std::path::PathBuf;
 use netc_data::{DataError, PlaceError};
 use netc_dialect::LowerError;
 use netc_format::OpenError;
-use netc_ir::Name;
+use netc_ir::{Exceeded, Name};
 use thiserror::Error;
 
-use crate::graph::join;
-use crate::json::JsonError;
+use netc_format::stack::{MAX_LEVELS, MAX_NESTING};
 
 /// A file that cannot be read as a Keras model, or a model that cannot be written as one.
 #[derive(Debug, Error)]
@@ -174,6 +173,30 @@ pub enum Problem {
     },
 }
 
+/// Why a text is no JSON that is read.
+#[derive(Debug, Error)]
+pub enum JsonError {
+    /// It is no JSON.
+    #[error("not JSON: expected {expected} at line {line} column {column}")]
+    Syntax {
+        /// What would have been right.
+        expected: &'static str,
+        /// The line, from 1.
+        line: usize,
+        /// The byte in the line, from 1.
+        column: usize,
+    },
+    /// It nests too deep.
+    #[error("nested deeper than {MAX_LEVELS} levels; netc reads at most {MAX_NESTING} levels of nested models")]
+    Depth,
+    /// Its values take more memory than the file justifies.
+    #[error("JSON of too many values for its file: {0}")]
+    Budget(#[from] Exceeded),
+    /// Its values take more memory than there is.
+    #[error("JSON of more values than fit into memory")]
+    Memory,
+}
+
 impl Problem {
     pub(crate) fn config(place: impl Into<String>, note: impl Into<String>) -> Self {
         Self::Config { place: place.into(), note: note.into() }
@@ -196,12 +219,6 @@ impl Problem {
     /// A problem of an HDF5 file that is the model, and not a member of an archive.
     pub(crate) fn in_whole_model(self) -> Self {
         if let Self::Weights { place, note } = self { Self::WholeModel { place, note } } else { self }
-    }
-
-    /// A problem of weights that are below the group at `group`, from which its place counts.
-    pub(crate) fn below(self, group: &str) -> Self {
-        let Self::Weights { place, note } = self else { return self };
-        Self::weights(join(group, place.trim_matches('/')), note)
     }
 
     /// A problem of a shard of the weights.

@@ -11,8 +11,9 @@ use netc_format::{
 use netc_ir::{Module, Name};
 
 use crate::error::{KerasError, Problem};
+use crate::import::read;
 use crate::lower::KerasDialect;
-use crate::{legacy, read, text, tfjs, write};
+use crate::{export, legacy, text};
 
 /// Everything that Keras reads and writes.
 pub const FRAMEWORK: Framework =
@@ -49,7 +50,7 @@ pub const H5_KERAS2: Format = Format {
 
 /// Layers-models of TensorFlow.js. Which JSON is one says its text, so they are read as [`JSON`] is.
 pub const TFJS: Format = Format {
-    layout: Layout::Folder { main: tfjs::MODEL },
+    layout: Layout::Folder { main: export::TFJS_MODEL },
     help: "A folder with model.json and its weights, which TensorFlow.js loads; layers are declared as in Keras 2",
     reader: Some(&Files::Json),
     writer: Some(&Files::Tfjs),
@@ -118,17 +119,17 @@ impl Writer for Files {
         sink: &mut dyn Sink,
     ) -> Result<Written, FormatError> {
         if let Self::Tfjs = self {
-            return Ok(write::write_tfjs(module, func, store, |name| sink.create(name))?);
+            return Ok(export::write_tfjs(module, func, store, |name| sink.create(name))?);
         }
         let failed = |error: std::io::Error| {
             FormatError::from(KerasError::Write { model: module[func].name.clone(), source: error.into() })
         };
         let mut out = sink.create_main().map_err(failed)?;
         let written = match self {
-            Self::Archive => write::write(module, func, store, &mut out),
-            Self::Hdf5 => write::write_hdf5(module, func, store, &mut out),
-            Self::Hdf5OfKeras2 | Self::Tfjs => write::write_hdf5_of_keras_2(module, func, store, &mut out),
-            Self::Json => write::write_json(module, func, &mut out),
+            Self::Archive => export::write(module, func, store, &mut out),
+            Self::Hdf5 => export::write_hdf5(module, func, store, &mut out),
+            Self::Hdf5OfKeras2 | Self::Tfjs => export::write_hdf5_of_keras_2(module, func, store, &mut out),
+            Self::Json => export::write_json(module, func, &mut out),
         }?;
         out.flush().map_err(failed)?;
         Ok(written)
@@ -136,10 +137,10 @@ impl Writer for Files {
 
     fn notes(&self, module: &Module, losses: &[Name]) -> Vec<Note> {
         let mut notes = match self {
-            Self::Archive | Self::Json => legacy::changes(module),
-            Self::Hdf5 => legacy::changes_for_hdf5(module),
-            Self::Hdf5OfKeras2 => legacy::changes_for_hdf5_of_keras_2(module),
-            Self::Tfjs => legacy::changes_for_tfjs(module),
+            Self::Archive | Self::Json => export::changes(module),
+            Self::Hdf5 => export::changes_for_hdf5(module),
+            Self::Hdf5OfKeras2 => export::changes_for_hdf5_of_keras_2(module),
+            Self::Tfjs => export::changes_for_tfjs(module),
         };
         notes.extend(self.lost_losses(module, losses));
         notes

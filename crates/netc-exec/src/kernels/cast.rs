@@ -3,7 +3,7 @@
 use half::{bf16, f16};
 use netc_ir::{ElemType, Number};
 
-use super::Made;
+use crate::error::Made;
 use crate::value::{Element, Value, allocate, for_element};
 
 /// `x` with elements of type `elem`. To a float: rounded to the nearest. From a float to an integer: toward zero,

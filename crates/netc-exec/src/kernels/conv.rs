@@ -4,12 +4,12 @@
 
 use netc_ir::{Layout, Window};
 
-use super::Made;
 use super::geometry::Geometry;
 use super::matmul::{matrix_product, zeroed, zeros};
 use super::num::{Arith, for_arith};
 use super::rows::for_each_row;
 use super::shape;
+use crate::error::Made;
 use crate::value::{Value, Word, allocate, for_word};
 
 /// Elements of the matrix of windows that exist at a time: bounds the memory of large images.

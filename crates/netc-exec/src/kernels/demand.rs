@@ -2,8 +2,8 @@
 
 use netc_ir::{CoreOp, Layout, Type, Window};
 
-use super::computed_in;
 use super::conv::CHUNK;
+use super::wide::computed_in;
 
 /// The memory and work of an op, not counting its operands and its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

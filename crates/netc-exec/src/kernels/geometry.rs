@@ -2,8 +2,7 @@
 
 use netc_ir::{MAX_RANK, Padding, Window};
 
-use super::Made;
-use crate::error::KernelError;
+use crate::error::{KernelError, Made};
 use crate::value::allocate;
 
 /// The windows over the spatial axes of a channels-last tensor.

@@ -2,10 +2,9 @@
 
 use netc_ir::{ElemType, PadMode};
 
-use super::Made;
 use super::cast::cast;
 use super::reduce::around;
-use crate::error::KernelError;
+use crate::error::{KernelError, Made};
 use crate::value::{Value, allocate, for_word};
 
 /// The slices of `x` along `axis` at `indices`. An index outside of the axis is an error.

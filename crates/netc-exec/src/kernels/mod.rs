@@ -9,11 +9,13 @@
 mod cast;
 mod conv;
 mod demand;
+mod dims;
 mod elementwise;
 mod geometry;
 mod index;
 mod matmul;
 mod num;
+mod operands;
 mod order;
 mod pool;
 mod product;
@@ -23,22 +25,24 @@ mod rows;
 mod shape;
 mod strided;
 mod tail;
+mod wide;
 
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
 
-use netc_ir::{Bindings, CoreOp, Dim, ElemType, InferError, Module, Pool, Reduce, Type, infer};
+use netc_ir::{Bindings, CoreOp, ElemType, Module, Type, infer};
 
-use crate::error::KernelError;
-use crate::plan::has_free_symbols;
+use crate::error::{KernelError, Made};
 use crate::value::{Value, extents, for_word};
 
 pub(crate) use demand::demand;
+pub(crate) use dims::has_free_symbols;
+use dims::with_known_dims;
+use operands::{one, take};
 pub(crate) use tail::{Source, Tail, TailOp};
-
-type Made<T> = Result<T, KernelError>;
+use wide::{computed_in, is_extreme};
 
 /// The op with its extents as numbers, and the type of its result on operands of the fixed types `operands`.
 pub(crate) fn typed<'a>(op: &'a CoreOp, operands: &[&Type], bindings: &Bindings) -> Made<(Cow<'a, CoreOp>, Type)> {
@@ -71,32 +75,6 @@ fn compute(op: &CoreOp, operands: &[&Value], dims: &[usize], elem: ElemType) -> 
     let operands = operands.iter().map(|v| cast::cast(v, wide)).collect::<Made<Vec<_>>>()?;
     let result = dispatch(op, &operands.iter().collect::<Vec<_>>(), dims)?;
     if is_extreme(op) { cast::saturating(&result, elem) } else { cast::cast(&result, elem) }
-}
-
-/// The wider type that `op` is computed in on elements of type `elem`, if there is one.
-fn computed_in(op: &CoreOp, elem: ElemType) -> Option<ElemType> {
-    let (calculates, compares) = (computes(op), matches!(op, CoreOp::Compare(_) | CoreOp::Sort { .. }));
-    match elem {
-        ElemType::F16 | ElemType::BF16 => (calculates || compares).then_some(ElemType::F32),
-        ElemType::I16 | ElemType::I32 => (calculates || compares).then_some(ElemType::I64),
-        // There is no function of one tensor for unsigned integers.
-        ElemType::U8 | ElemType::U32 => {
-            (calculates && !matches!(op, CoreOp::Unary(_)) || compares).then_some(ElemType::I64)
-        }
-        ElemType::I8 | ElemType::Bool => compares.then_some(ElemType::I64),
-        ElemType::F32
-        | ElemType::F64
-        | ElemType::I64
-        | ElemType::U16
-        | ElemType::U64
-        | ElemType::Str
-        | ElemType::Any => None,
-    }
-}
-
-/// Whether the op gives the lowest or the highest number of the element type where there is none to choose.
-fn is_extreme(op: &CoreOp) -> bool {
-    matches!(op, CoreOp::Reduce { kind: Reduce::Max | Reduce::Min, .. } | CoreOp::Pool { kind: Pool::Max, .. })
 }
 
 /// Whether the result of `op` has the elements of its operand, in the same memory.
@@ -144,94 +122,4 @@ fn dispatch(op: &CoreOp, operands: &[&Value], dims: &[usize]) -> Made<Value> {
         CoreOp::CumSum(axis) => reduce::cumsum(one(operands)?, *axis),
         CoreOp::Reverse(axes) => shape::reverse(one(operands)?, axes, dims),
     }
-}
-
-/// Whether the op calculates with its elements, and does not only move or compare them.
-fn computes(op: &CoreOp) -> bool {
-    match op {
-        CoreOp::Unary(_)
-        | CoreOp::Binary(_)
-        | CoreOp::MatMul
-        | CoreOp::Conv { .. }
-        | CoreOp::Pool { .. }
-        | CoreOp::Reduce { .. }
-        | CoreOp::CumSum(_) => true,
-        CoreOp::Constant(_)
-        | CoreOp::Weight(_)
-        | CoreOp::Compare(_)
-        | CoreOp::Select
-        | CoreOp::Cast(_)
-        | CoreOp::Reshape(_)
-        | CoreOp::Transpose(_)
-        | CoreOp::Broadcast(_)
-        | CoreOp::Concat(_)
-        | CoreOp::Slice(_)
-        | CoreOp::Pad { .. }
-        | CoreOp::Gather(_)
-        | CoreOp::Sort { .. }
-        | CoreOp::Reverse(_) => false,
-    }
-}
-
-/// The op with its own extents as numbers.
-fn with_known_dims<'a>(op: &'a CoreOp, operands: &[&Type], bindings: &Bindings) -> Made<Cow<'a, CoreOp>> {
-    Ok(match op {
-        CoreOp::Reshape(dims) => {
-            let count = operands.first().and_then(|ty| ty.num_elements());
-            Cow::Owned(CoreOp::Reshape(known_shape(dims, count, bindings)?))
-        }
-        CoreOp::Broadcast(dims) => {
-            Cow::Owned(CoreOp::Broadcast(dims.iter().map(|d| known(d, bindings)).collect::<Made<_>>()?))
-        }
-        CoreOp::Constant(_)
-        | CoreOp::Weight(_)
-        | CoreOp::Unary(_)
-        | CoreOp::Binary(_)
-        | CoreOp::Compare(_)
-        | CoreOp::Select
-        | CoreOp::Cast(_)
-        | CoreOp::MatMul
-        | CoreOp::Conv { .. }
-        | CoreOp::Pool { .. }
-        | CoreOp::Reduce { .. }
-        | CoreOp::Transpose(_)
-        | CoreOp::Concat(_)
-        | CoreOp::Slice(_)
-        | CoreOp::Pad { .. }
-        | CoreOp::Gather(_)
-        | CoreOp::Sort { .. }
-        | CoreOp::CumSum(_)
-        | CoreOp::Reverse(_) => Cow::Borrowed(op),
-    })
-}
-
-fn known(dim: &Dim, bindings: &Bindings) -> Made<Dim> {
-    dim.eval(bindings).map(Dim::Known).ok_or_else(|| KernelError::Unbound { dim: dim.to_string() })
-}
-
-/// The shape as numbers. One extent whose symbols have no value is what the `count` elements leave for it.
-fn known_shape(dims: &[Dim], count: Option<u64>, bindings: &Bindings) -> Made<Vec<Dim>> {
-    let values: Vec<Option<u64>> = dims.iter().map(|d| d.eval(bindings)).collect();
-    let rest = values.iter().flatten().try_fold(1u64, |n, d| n.checked_mul(*d)).filter(|n| *n > 0);
-    let left = match (count, rest) {
-        (Some(count), Some(rest)) if values.iter().filter(|v| v.is_none()).count() == 1 => count.checked_div(rest),
-        _ => None,
-    };
-    let fill = |(dim, value): (&Dim, Option<u64>)| {
-        value
-            .or(left.filter(|_| has_free_symbols(dim, bindings)))
-            .map(Dim::Known)
-            .ok_or_else(|| KernelError::Unbound { dim: dim.to_string() })
-    };
-    dims.iter().zip(values).map(fill).collect()
-}
-
-fn one<'v>(operands: &[&'v Value]) -> Made<&'v Value> {
-    let [x] = take(operands)?;
-    Ok(x)
-}
-
-fn take<'v, const N: usize>(operands: &[&'v Value]) -> Made<[&'v Value; N]> {
-    let note = || format!("takes {N} operands, found {}", operands.len());
-    operands.try_into().map_err(|_| InferError { op: "operands", constraint: 0, note: note() }.into())
 }

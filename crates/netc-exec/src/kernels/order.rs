@@ -2,10 +2,10 @@
 
 use std::cmp::Ordering;
 
-use super::Made;
 use super::matmul::zeroed;
 use super::num::for_arith;
 use super::reduce::around;
+use crate::error::Made;
 use crate::value::{Element, Value, allocate};
 
 /// The elements along `axis` in ascending or descending order. A NaN counts as larger than every number.

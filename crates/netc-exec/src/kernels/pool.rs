@@ -2,12 +2,12 @@
 
 use netc_ir::{Pool, Window};
 
-use super::Made;
 use super::conv::{channels_last_dims, from_channels_last, to_channels_last};
 use super::geometry::Geometry;
 use super::matmul::zeroed;
 use super::num::{Arith, for_arith};
 use super::rows::{for_each_row, try_for_each_row};
+use crate::error::Made;
 use crate::value::{Value, allocate};
 
 /// The largest element, or the mean, of each window, of the elements that lie in `x`.

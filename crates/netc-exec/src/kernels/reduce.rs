@@ -2,9 +2,9 @@
 
 use netc_ir::Reduce;
 
-use super::Made;
 use super::num::{Arith, for_arith};
 use super::shape;
+use crate::error::Made;
 use crate::value::{Value, allocate};
 
 /// The reduction of `x` over `axes`, of the shape `dims`. Sums and products of floats are kept in `f64`.

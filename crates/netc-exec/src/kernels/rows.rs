@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use super::Made;
+use crate::error::Made;
 
 /// Steps that are worth a task of their own.
 pub(super) const TASK: usize = 1 << 14;

@@ -2,8 +2,9 @@
 
 use netc_ir::SliceAxis;
 
-use super::Made;
+use super::operands::one;
 use super::strided::{Walk, broadcast_strides, contiguous_strides, copy};
+use crate::error::Made;
 use crate::value::{Value, allocate, for_word};
 
 /// Axis `i` of the result is axis `perm[i]` of `x`.
@@ -53,7 +54,7 @@ fn strided(x: &Value, dims: &[usize], strides: impl Iterator<Item = isize>, star
 
 /// `parts` one after the other along `axis`.
 pub(super) fn concat(parts: &[&Value], axis: u64, dims: &[usize]) -> Made<Value> {
-    let Some(first) = parts.first() else { return super::one(parts).cloned() };
+    let Some(first) = parts.first() else { return one(parts).cloned() };
     let outer: usize = dims[..axis as usize].iter().product();
     for_word!(first.elem(), W => {
         let mut out: Vec<W> = allocate(dims.iter().product(), &first.ty())?;

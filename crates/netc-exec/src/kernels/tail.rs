@@ -6,11 +6,10 @@
 use netc_ir::{Binary, ElemType, Unary};
 use rayon::prelude::*;
 
-use super::Made;
 use super::elementwise;
 use super::num::Arith;
 use super::repeat::Repeated;
-use crate::error::KernelError;
+use crate::error::{KernelError, Made};
 use crate::value::Value;
 
 /// Elements of a block.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use netc_ir::{Bindings, Dim, ElemType, Name, Type};
 
 use crate::error::ExecError;
+use crate::kernels::has_free_symbols;
 
 /// The values of the symbols that are extents of parameters, given as name, declared type and fixed type found.
 ///
@@ -48,9 +49,4 @@ pub(crate) fn bind<'a>(params: impl Iterator<Item = (&'a Name, &'a Type, &'a Typ
         Some((_, _, mismatch)) => Err(mismatch),
         None => Ok(bindings),
     }
-}
-
-/// Whether a symbol of `dim` has no value.
-pub(crate) fn has_free_symbols(dim: &Dim, bindings: &Bindings) -> bool {
-    dim.substitute(&|symbol| bindings.get(symbol).map(|n| Dim::Known(*n))).known().is_none()
 }

@@ -6,9 +6,8 @@
 use netc_ir::{CoreOp, ElemType, InferError, Loc, Module, Type, infer};
 
 use super::flatten::{Flat, FlatStep, Kind};
-use super::op_error;
 use super::rigid::Rigid;
-use crate::error::{ExecError, KernelError};
+use crate::error::{ExecError, KernelError, op_error};
 use crate::kernels::{Source, Tail, TailOp};
 use crate::value::Value;
 

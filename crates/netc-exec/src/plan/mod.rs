@@ -24,12 +24,11 @@ use netc_data::Store;
 use netc_ir::{Bindings, CoreOp, ElemType, Func, FuncId, Loc, Module, Name, Type, WeightId};
 
 use bind::bind;
-pub(crate) use bind::has_free_symbols;
 use flatten::{Flat, Kind};
 use group::Group;
 use rigid::Rigid;
 
-use crate::error::{ExecError, KernelError};
+use crate::error::{ExecError, op_error};
 use crate::host::{Charge, Held, Host};
 use crate::kernels;
 use crate::tensor::Tensor;
@@ -190,10 +189,6 @@ impl Plan {
         }
         Ok(run)
     }
-}
-
-fn op_error(op: &'static str, loc: &Loc, source: KernelError) -> ExecError {
-    ExecError::Op { op, loc: loc.clone(), source: Box::new(source) }
 }
 
 /// The state of one run.

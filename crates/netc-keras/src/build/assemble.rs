@@ -5,13 +5,12 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use netc_ir::{
-    Attr, Attrs, Builder, CallOp, Func, FuncId, LayerId, Loc, MAIN, Module, Name, OpKind, SourceOp, Type, ValueId,
-    Weight,
+    Attrs, Builder, CallOp, Func, FuncId, LayerId, Loc, MAIN, Module, Name, OpKind, SourceOp, Type, ValueId, Weight,
 };
 
-use super::nested::embed;
-use super::{Declared, Made, Node, Tensor};
-use crate::order::{Operation, keras_order};
+use crate::build::embed::embed;
+use crate::build::parts::{Declared, Made, Node, Tensor};
+use crate::config::order::{Operation, keras_order};
 
 /// A model whose calls are known and whose parts have no order yet.
 pub(super) struct Draft<'a> {
@@ -160,11 +159,6 @@ fn call_of(module: &Module, id: LayerId, callee: Option<FuncId>, declared: &Decl
         None => OpKind::Source(Box::new(source_op(module, id, declared))),
         Some(callee) => OpKind::Call(Box::new(CallOp { callee, layer: Some(id), attrs: declared.call_attrs.clone() })),
     }
-}
-
-/// The attributes of a call.
-pub(super) fn call_attrs(args: Vec<Attr>, kwargs: Attrs) -> Attrs {
-    Attrs::new().with("args", Attr::List(args)).with("kwargs", kwargs)
 }
 
 /// A call of the layer `id`, which is no model.

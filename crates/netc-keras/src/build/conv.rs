@@ -2,8 +2,10 @@
 
 use netc_ir::{Attr, Attrs, Layout, Type};
 
-use super::declaration::object;
-use super::{Declaration, Init, ModelBuilder, Reason, Tensor, Variable};
+use crate::build::builder::ModelBuilder;
+use crate::build::declaration::{Declaration, Init, Variable, object};
+use crate::build::error::Reason;
+use crate::build::parts::Tensor;
 
 /// What a window does at the borders.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

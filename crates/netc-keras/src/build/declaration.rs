@@ -2,7 +2,7 @@
 
 use netc_ir::{Attr, Attrs, Dim, F64, Type};
 
-use super::assemble::call_attrs;
+use crate::build::parts::call_attrs;
 
 /// A weight: its shape and its numbers.
 pub type Variable = (Vec<u64>, Init);

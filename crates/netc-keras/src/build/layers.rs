@@ -2,8 +2,11 @@
 
 use netc_ir::{Attr, Attrs, Layout, Type};
 
-use super::conv::{bias, data_format, extent, initializer, int, spatial, variables};
-use super::{Declaration, Init, ModelBuilder, Origin, Padding, Reason, Tensor, Variable};
+use crate::build::builder::ModelBuilder;
+use crate::build::conv::{Padding, bias, data_format, extent, initializer, int, spatial, variables};
+use crate::build::declaration::{Declaration, Init, Origin, Variable};
+use crate::build::error::Reason;
+use crate::build::parts::Tensor;
 
 /// A matrix product along the last axis.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use netc_ir::Name;
 
-use crate::names::snake_case;
+use crate::config::names::snake_case;
 
 /// The names of a model, as a Keras process that has just started makes them.
 #[derive(Debug, Default)]

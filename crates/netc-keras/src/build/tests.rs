@@ -2,7 +2,12 @@
 
 use netc_ir::{Attr, Attrs, ElemType, LayerId, Module, OpKind, Type, print, verify};
 
-use super::{BuildError, Conv2d, Declaration, Dense, Init, ModelBuilder, Origin, Pool2d, Reason};
+use crate::build::builder::ModelBuilder;
+use crate::build::conv::{self, Conv2d};
+use crate::build::declaration::{Declaration, Init, Origin};
+use crate::build::error::{BuildError, Reason};
+use crate::build::layers::{Dense, Pool2d};
+use crate::build::parts;
 
 fn names(module: &Module) -> Vec<&str> {
     module.layers.iter().map(|l| &*l.name).collect()
@@ -24,7 +29,7 @@ fn layers_without_a_name_are_numbered_by_class() -> Result<(), BuildError> {
 fn a_shared_layer_is_declared_once() -> Result<(), BuildError> {
     let mut m = ModelBuilder::new("m", 0);
     let x = m.input(&[8, 8, 3]);
-    let once = m.conv2d(x, Conv2d { filters: 3, padding: super::Padding::Same, ..Conv2d::default() });
+    let once = m.conv2d(x, Conv2d { filters: 3, padding: conv::Padding::Same, ..Conv2d::default() });
     let twice = m.apply(m.layer_of(once), &[once]);
     let sum = m.add(&[once, twice]);
     let module = m.finish(&[("add", sum)])?;
@@ -82,7 +87,7 @@ fn a_class_without_meaning_has_results_of_unknown_type() -> Result<(), BuildErro
 
 /// The mistake that `build` makes: its layer and what is wrong.
 #[track_caller]
-fn check_error(build: impl FnOnce(&mut ModelBuilder) -> super::Tensor, layer: &str, reason: &str) {
+fn check_error(build: impl FnOnce(&mut ModelBuilder) -> parts::Tensor, layer: &str, reason: &str) {
     let mut m = ModelBuilder::new("m", 0);
     let y = build(&mut m);
     let error = m.finish(&[("y", y)]).expect_err("a mistake");

@@ -6,8 +6,8 @@ use netc_data::dtype_name;
 use netc_format::Written;
 use netc_ir::{Attr, Attrs, ElemType, Func, LayerId, Module, Op, OpId, Output, UniqueNames, ValueId};
 
-use super::{fill, shape};
-use crate::call::tensor_object;
+use crate::config::call::{fill, tensor_object};
+use crate::config::declaration::shape;
 
 /// How the values of a function are called in its file.
 pub(super) struct Names {

@@ -5,7 +5,8 @@
 use netc_data::Store;
 use netc_ir::parse;
 
-use crate::{write, write_hdf5, write_json};
+use crate::error::KerasError;
+use crate::export::{write, write_hdf5, write_json};
 
 /// A chain whose first layer is called as `call` says.
 fn chain(call: &str) -> String {
@@ -67,8 +68,8 @@ fn lists_of_weights_are_not_guessed() {
         let module = parse(&nested(class, places)).unwrap();
         let (main, store) = (module.func_named("main").unwrap(), Store::open(&module).unwrap());
         let refused = write_hdf5(&module, main, &store, Vec::new()).err().map(|e| match e {
-            crate::KerasError::Write { source, .. } => source.to_string(),
-            read @ crate::KerasError::Read { .. } => read.to_string(),
+            KerasError::Write { source, .. } => source.to_string(),
+            read @ KerasError::Read { .. } => read.to_string(),
         });
         assert_eq!(refused.is_some(), answer.is_some(), "{class}: {refused:?}");
         assert!(refused.unwrap_or_default().contains(answer.unwrap_or_default()), "{class}");

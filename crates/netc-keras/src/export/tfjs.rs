@@ -4,9 +4,8 @@ use std::borrow::Cow;
 
 use netc_ir::{Attr, Attrs, ElemType, Layer, Name};
 
-use crate::call::trains;
-use crate::legacy;
-use crate::lower::has_tensors;
+use crate::config::call::{has_tensors, trains};
+use crate::config::{classes, keys, tf};
 
 /// The layers of TensorFlow.js 4.22 (`className` in its `layers`), without those that fail on every input there:
 /// `CategoryEncoding`, `CenterCrop` and `Resizing`.
@@ -139,7 +138,7 @@ pub(super) fn refused(layer: &Layer, rank: Option<usize>) -> Option<String> {
     if let Some(operation) = layer.class.strip_prefix("keras.ops.") {
         return Some(format!("TensorFlow.js has layers alone, and `{operation}` is an operation"));
     }
-    if legacy::tensorflow::is_operation(&layer.class) {
+    if tf::is_operation(&layer.class) {
         return Some(format!("TensorFlow.js has layers alone, and `{}` is an operation", layer.class));
     }
     if layer.class.starts_with("keras.") {
@@ -159,7 +158,7 @@ fn refused_object(object: &Attrs, rank: Option<usize>) -> Option<String> {
     let declared = Declared { class, config, rank };
     declared.otherwise().or_else(|| declared.other_function()).or_else(|| declared.other_type()).or_else(|| {
         inner(class, config, rank).find_map(|(object, rank)| match object.get("class_name").and_then(Attr::as_str) {
-            Some(inner) if legacy::is_graph(inner) => {
+            Some(inner) if classes::is_graph(inner) => {
                 Some(format!("does not find the weights of a model in a `{class}`"))
             }
             Some(_) | None => refused_object(object, rank),
@@ -171,7 +170,7 @@ fn refused_object(object: &Attrs, rank: Option<usize>) -> Option<String> {
 fn inner<'a>(class: &str, config: &'a Attrs, rank: Option<usize>) -> impl Iterator<Item = (&'a Attrs, Option<usize>)> {
     // A wrapper of one layer gives it steps, each of one axis less.
     let below = rank.filter(|_| class == "TimeDistributed").and_then(|rank| rank.checked_sub(1));
-    legacy::INNER.iter().filter_map(|key| config.get(key)).filter_map(Attr::as_map).map(move |object| (object, below))
+    keys::INNER.iter().filter_map(|key| config.get(key)).filter_map(Attr::as_map).map(move |object| (object, below))
 }
 
 /// Why Keras computes something else than TensorFlow.js with this layer of a layers-model. What its author meant is not
@@ -267,7 +266,7 @@ impl<'a> Declared<'a> {
     }
 
     fn other_function(&self) -> Option<String> {
-        let mut functions = legacy::ACTIVATIONS.iter().filter_map(|key| self.says(key));
+        let mut functions = keys::ACTIVATIONS.iter().filter_map(|key| self.says(key));
         functions.find_map(|function| match function.as_str() {
             Some(name) if ACTIVATIONS.contains(&name) => None,
             Some(name) => Some(format!("has no activation `{name}`")),
@@ -313,7 +312,7 @@ fn for_inference(object: &Attrs) -> Attrs {
             ("activity_regularizer", _) => Attr::Null,
             (key, Attr::Map(of)) if key.ends_with("_regularizer") => regularizer(of),
             (key, Attr::Map(of)) if key.ends_with("_initializer") => initializer(of),
-            (key, Attr::Map(of)) if legacy::INNER.contains(&key) => for_inference(of).into(),
+            (key, Attr::Map(of)) if keys::INNER.contains(&key) => for_inference(of).into(),
             _ => value.clone(),
         };
         (key.clone(), value)

@@ -2,8 +2,8 @@
 
 use netc_ir::{Func, Module, OpId, OpKind, Type, ValueId};
 
-use crate::legacy::tensorflow;
-use crate::lower::makes_mask;
+use crate::config::declaration::makes_mask;
+use crate::config::tf;
 
 fn is_known(ty: &Type) -> bool {
     ty.dims.is_some() && ty.elem != netc_ir::ElemType::Any
@@ -71,7 +71,7 @@ pub(super) fn may_carry_mask(module: &Module, func: &Func, value: ValueId) -> bo
         }
         let says = |key: &str| layer.config.get("config").and_then(|c| c.get(key)).and_then(netc_ir::Attr::as_bool);
         // Neither operations of TensorFlow nor the last step of a sequence carry one.
-        let ends = tensorflow::is_operation(&layer.class) || says("return_sequences") == Some(false);
+        let ends = tf::is_operation(&layer.class) || says("return_sequences") == Some(false);
         if !ends {
             waiting.extend(&op.operands);
         }

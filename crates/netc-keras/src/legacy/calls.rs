@@ -1,18 +1,9 @@
 //! Layer calls of older Keras, converted to those of Keras 3.
 
-use std::borrow::Cow;
+use netc_ir::{Attr, Attrs, Layer};
 
-use netc_ir::{Attr, Attrs, Layer, Type};
-
-use super::old_call::{self, BARE};
-use super::tensorflow::{self, NoTwin};
-use super::{Era, modern};
-
-/// A layer's declaration and call in Keras 3.
-pub(crate) struct Modern<'a> {
-    pub(crate) layer: Cow<'a, Layer>,
-    pub(crate) call: Cow<'a, Attrs>,
-}
+use crate::config::message;
+use crate::legacy::old_call::{self, BARE};
 
 /// Layers that Keras 2 calls with a list of the sequence and the initial states.
 pub(super) const RECURRENT: &[&str] = &[
@@ -41,24 +32,6 @@ pub(super) fn of_sequence(built: &Attr) -> Attr {
         Some(first @ Attr::List(_)) => Attrs::new().with("input_shape", first.clone()).into(),
         Some(_) | None => built.clone(),
     }
-}
-
-/// What Keras 3 has for the declaration `layer` and its call `call` on operands of these types.
-pub(crate) fn modern_call<'a>(
-    layer: &'a Layer,
-    call: &'a Attrs,
-    operands: &[Type],
-    era: Era,
-) -> Result<Modern<'a>, NoTwin> {
-    if era == Era::Keras3 {
-        return Ok(Modern { layer: modern(layer, era), call: Cow::Borrowed(call) });
-    }
-    if tensorflow::is_operation(&layer.class) {
-        let (layer, call) = tensorflow::modern(layer, call, operands)?;
-        return Ok(Modern { layer: Cow::Owned(layer), call: Cow::Owned(call) });
-    }
-    let call = layer_call(layer, call).map_err(NoTwin::With)?;
-    Ok(Modern { layer: modern(layer, era), call: Cow::Owned(call) })
 }
 
 /// The Keras 3 call of a layer that is not an operation of TensorFlow.
@@ -106,7 +79,7 @@ fn recurrent(layer: &Layer, call: &Attrs) -> Result<Attrs, String> {
         call.set("args", Attr::List(vec![sequence.clone()]));
     }
     if let Some(states) = named.get("initial_state").filter(|states| !is_of_tensors(states)) {
-        return Err(format!("`initial_state` = {}", crate::lower::shown(states)));
+        return Err(format!("`initial_state` = {}", message::shown(states)));
     }
     Ok(call.with("kwargs", named))
 }
@@ -124,13 +97,17 @@ fn is_of_tensors(argument: &Attr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::call::call_attrs;
+    use crate::config::version::Era;
+    use crate::legacy::tensorflow::NoTwin;
+    use crate::legacy::upgrade::modern_call;
 
     /// The modern call of a layer of the class `class` that is called with `args` and `kwargs`.
     fn called(class: &str, config: Attrs, args: Vec<Attr>, kwargs: Attrs) -> Result<Attrs, NoTwin> {
         let declared = Attrs::new().with("class_name", class).with("config", config);
         let class = format!("keras.{class}").into();
         let layer = Layer { name: "l".into(), class, config: declared, weights: Vec::new(), assets: Vec::new() };
-        let call = crate::call::call_attrs(Attr::List(args), Attr::Map(kwargs));
+        let call = call_attrs(Attr::List(args), Attr::Map(kwargs));
         modern_call(&layer, &call, &[], Era::Before3).map(|modern| modern.call.into_owned())
     }
 

@@ -10,19 +10,16 @@ use netc_data::dtype_name;
 use netc_data::{DataError, Store};
 use netc_ir::{Attr, Attrs, Func, Layer, LayerId, Literal, Module, Number, Op, Weight, WeightData};
 
-use super::{ACTIVATIONS, Era};
-use crate::declaration::input_declaration;
-use crate::export::shape;
+use crate::config::declaration::{input_declaration, shape};
+use crate::config::keys::{ACTIVATIONS, NEW_HARD_SIGMOID};
+use crate::config::version::Era;
 
 /// What weights are multiplied by.
 const FACTOR: f64 = 1.2;
 
-/// Stands for what Keras 3 calls `hard_sigmoid` in a declaration of before.
-pub(super) const NEW_HARD_SIGMOID: &str = "keras3>hard_sigmoid";
-
 /// Which elements of weights go into what a function is applied to.
 #[derive(Clone, Copy)]
-pub(super) struct Columns {
+pub(crate) struct Columns {
     /// Weights before those that do.
     skip: usize,
     /// The equal parts of the last axis, and which of them do.
@@ -72,7 +69,7 @@ pub(crate) fn with_new_gates<'m>(module: &'m Module, store: &Store) -> Result<Co
 }
 
 /// What [`with_new_gates`] does to a layer.
-pub(super) enum GateChange {
+pub(crate) enum GateChange {
     /// The layer becomes a model.
     Clipped(Layer),
     /// It has this declaration, and some columns of such weights are multiplied.
@@ -80,7 +77,7 @@ pub(super) enum GateChange {
 }
 
 /// What [`with_new_gates`] does, by layer.
-pub(super) fn gate_changes(module: &Module) -> impl Iterator<Item = (LayerId, GateChange)> {
+pub(crate) fn gate_changes(module: &Module) -> impl Iterator<Item = (LayerId, GateChange)> {
     of_before(module).filter_map(|id| {
         let clipped = clipped(module, id).map(GateChange::Clipped);
         let change = clipped.or_else(|| scaled(module, &module[id]).map(|(c, s)| GateChange::Scaled(c, s)));

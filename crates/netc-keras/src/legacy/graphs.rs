@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use netc_ir::{Attr, Attrs, Layer, Name};
 
-use super::calls::layer_call;
-use super::{Era, is_graph, modern_object, tensorflow};
-use crate::call::{Call, tensor_object};
-use crate::export::fill;
-use crate::names::dialect_class;
+use crate::config::call::{fill, tensor_object};
+use crate::config::classes::{dialect_class, is_graph};
+use crate::config::tf;
+use crate::config::version::Era;
+use crate::legacy::calls::layer_call;
+use crate::legacy::old_call::read_call;
+use crate::legacy::upgrade::modern_object;
 
 /// The `layers` of a model of Keras 2. Calls unknown to Keras 3 are left unchanged: see [`has_old_calls`].
 pub(super) fn modern_layers(layers: &Attr) -> Attr {
@@ -27,7 +29,7 @@ fn with_modern_calls(object: &Attrs, models: &BTreeSet<Name>) -> Attrs {
     let modern = modern_object(object, Era::Before3);
     let Some(nodes) = object.get("inbound_nodes").and_then(Attr::as_list) else { return modern };
     let class = dialect_class(object, Era::Before3);
-    if tensorflow::is_operation(&class) {
+    if tf::is_operation(&class) {
         return modern;
     }
     let (config, weights, assets) = (object.clone(), Vec::new(), Vec::new());
@@ -39,7 +41,7 @@ fn with_modern_calls(object: &Attrs, models: &BTreeSet<Name>) -> Attrs {
 }
 
 fn modern_node(node: &Attr, layer: &Layer, models: &BTreeSet<Name>) -> Option<Attr> {
-    let call = Call::read(node.clone(), &layer.class, Era::Before3, "").ok()?;
+    let call = read_call(node.clone(), &layer.class, Era::Before3, "").ok()?;
     let modern = layer_call(layer, &call.attrs).ok()?;
     let mut tensors = Vec::new();
     for tensor in &call.tensors {

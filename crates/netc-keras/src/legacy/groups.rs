@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 
 use netc_ir::{Attr, Attrs, Name};
 
-use super::Era;
-use super::parts::{Part, is_model, parts};
-use crate::graph::join;
-use crate::h5read::Variable;
-use crate::names::{GroupNames, dialect_class};
-use crate::weights::take_below;
+use crate::config::classes::dialect_class;
+use crate::config::names::GroupNames;
+use crate::config::path::join;
+use crate::config::version::Era;
+use crate::container::variable::{Variable, take_below};
+use crate::legacy::parts::{Part, is_model, parts};
 
 /// The key of the layers of a model until Keras 2.14.
 const DEPENDENCIES: &str = "_layer_checkpoint_dependencies";
@@ -120,7 +120,7 @@ mod tests {
     use netc_ir::{ElemType, Literal, Type};
 
     use super::*;
-    use crate::h5read::Bytes;
+    use crate::container::variable::Bytes;
 
     /// Only the configurations of layers have `trainable`.
     fn object(class: &str, config: Attrs) -> Attr {

@@ -6,13 +6,13 @@
 
 mod weights;
 
+pub(crate) use weights::weights;
+
 use std::collections::BTreeSet;
 
 use netc_ir::{Attr, Attrs, Name};
 
 use crate::error::Problem;
-
-pub(crate) use weights::weights;
 
 /// What a module of a translated model has as the version of its Keras.
 pub(crate) const DECLARED_AS: &str = "2.0.0";
@@ -372,7 +372,7 @@ fn merge(config: &Attrs) -> Result<(&'static str, Attrs), Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json;
+    use crate::config::json;
 
     fn keras_2(text: &str) -> Result<String, String> {
         let translated = object(json::parsed(text)).map_err(|e| e.to_string())?;

@@ -4,14 +4,17 @@ use std::borrow::Cow;
 
 use netc_ir::{Attr, Attrs, ElemType, Func, Module, Name, Op, OpId, OpKind, SourceOp, ValueId};
 
-use super::calls::RECURRENT;
-use super::older::Reader;
-use super::tensorflow::{self, Twin};
-use super::{Era, INNER, classes, old_call, older};
-use crate::call::trains;
+use crate::config::attrs::BACKEND;
+use crate::config::call::trains;
+use crate::config::classes;
+use crate::config::declaration::makes_mask;
+use crate::config::keys::INNER;
+use crate::config::version::Era;
 use crate::error::Problem;
-use crate::lower::makes_mask;
-use crate::write::BACKEND;
+use crate::legacy::calls::RECURRENT;
+use crate::legacy::downgrade::{Reader, older};
+use crate::legacy::old_call;
+use crate::legacy::tensorflow::{self, Twin};
 
 /// A key of Keras 3 that tf.keras 2.15 refuses.
 struct Key {

@@ -9,7 +9,7 @@ const ABOUT: &[&str] = &["function_type", "module", "output_shape_type", "output
 const FUNCTIONS: &[&str] = &["function", "output_shape"];
 
 /// The configuration of a `Lambda` as Keras 3 writes it.
-pub(super) fn modern(config: &Attrs) -> Attrs {
+pub(crate) fn modern(config: &Attrs) -> Attrs {
     let is_bytecode = |key: &str| config.get(&format!("{key}_type")).and_then(Attr::as_str) == Some("lambda");
     let kept =
         config.iter().filter(|(key, value)| !(ABOUT.contains(&&**key) || &**key == "output_shape" && value.is_null()));
@@ -31,7 +31,7 @@ fn bytecode(function: &Attr) -> Attr {
 }
 
 /// Whether the Keras 3 configuration has bytecode.
-pub(super) fn has_bytecode(config: &Attrs) -> bool {
+pub(crate) fn has_bytecode(config: &Attrs) -> bool {
     FUNCTIONS.iter().filter_map(|key| config.get(key)).any(is_bytecode)
 }
 
@@ -40,7 +40,7 @@ fn is_bytecode(function: &Attr) -> bool {
 }
 
 /// Why Keras 3 cannot load the converted configuration.
-pub(super) fn refused(config: &Attrs) -> Option<String> {
+pub(crate) fn refused(config: &Attrs) -> Option<String> {
     if config.get("mask").is_some_and(|mask| !mask.is_null()) {
         return Some("Keras 3 reads no function that makes the mask of a `Lambda`".into());
     }

@@ -2,7 +2,7 @@
 
 use netc_ir::{Func, LayerId, Module, Name, OpId};
 
-use super::Era;
+use crate::config::version::Era;
 
 /// The layer classes that Keras 2 uses for them.
 const CLASSES: &[&str] = &["keras.AddLoss", "keras.AddMetric"];

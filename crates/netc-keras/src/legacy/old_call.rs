@@ -3,9 +3,9 @@
 
 use netc_ir::{Attr, Attrs, Name};
 
-use super::Era;
-use super::tensorflow;
-use crate::call::{Call, TensorRef, call_attrs, history, number_leaves};
+use crate::config::call::{Call, TensorRef, call_attrs, history, number_leaves};
+use crate::config::tf;
+use crate::config::version::Era;
 use crate::error::Problem;
 
 /// What stands in the place of a layer where the first argument has a constant: `["_CONSTANT_VALUE", -1, value, kwargs]`.
@@ -15,7 +15,7 @@ const CONSTANT: &str = "_CONSTANT_VALUE";
 pub(crate) const BARE: &str = "bare";
 
 /// Whether the entry is a call of older Keras, which may be a dict of tensors.
-pub(crate) fn is_old(node: &Attr, era: Era) -> bool {
+fn is_old(node: &Attr, era: Era) -> bool {
     let is_new =
         || node.get("args").is_some_and(|a| !is_leaf(a)) && node.get("kwargs").is_some_and(|k| k.as_map().is_some());
     match node {
@@ -25,11 +25,16 @@ pub(crate) fn is_old(node: &Attr, era: Era) -> bool {
     }
 }
 
+/// Reads an entry of `inbound_nodes` of a layer of the class `class`, in the form of any Keras.
+pub(crate) fn read_call(node: Attr, class: &str, era: Era, place: &str) -> Result<Call, Problem> {
+    if is_old(&node, era) { read(&node, class, place) } else { Call::read(node, place) }
+}
+
 /// Reads the call of a layer of the class `class`.
-pub(crate) fn read(node: &Attr, class: &str, place: &str) -> Result<Call, Problem> {
+fn read(node: &Attr, class: &str, place: &str) -> Result<Call, Problem> {
     let mut reader = Reader { tensors: Vec::new(), named: Attrs::new(), place };
     let mut first = reader.first(node)?;
-    let keeps_lists = tensorflow::is_operation(class);
+    let keeps_lists = tf::is_operation(class);
     if let (false, Some([one])) = (keeps_lists, node.as_list())
         && is_leaf(one)
         && let Attr::List(items) = &mut first
@@ -125,7 +130,7 @@ pub(crate) fn constant_of(arg: &Attr) -> Option<&Attr> {
 /// `$i`. `None` where Keras 2 has no such call.
 pub(crate) fn write(call: &Attrs, class: &str, tensor: &impl Fn(u32) -> Attr, named: &Attr) -> Option<Attr> {
     let Some([first]) = call.get("args").and_then(Attr::as_list) else { return None };
-    let is_bare = tensorflow::is_operation(class) || call.get(BARE).and_then(Attr::as_bool) == Some(true);
+    let is_bare = tf::is_operation(class) || call.get(BARE).and_then(Attr::as_bool) == Some(true);
     let written = entry(first, tensor, named);
     Some(if is_leaf(&written) && !is_bare { Attr::List(vec![written]) } else { written })
 }
@@ -148,14 +153,14 @@ fn entry(tree: &Attr, tensor: &impl Fn(u32) -> Attr, named: &Attr) -> Attr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::fill;
-    use crate::json;
+    use crate::config::call::fill;
+    use crate::config::json;
 
     /// The arguments that are read, and the entry that is written of them, which must be the one that was read.
     #[track_caller]
     fn check(class: &str, node: &str, args: &str) -> Call {
         let node = json::parsed(node);
-        let call = Call::read(node.clone(), class, Era::Before3, "layer").unwrap();
+        let call = read_call(node.clone(), class, Era::Before3, "layer").unwrap();
         let shown = fill(call.attrs.get("args").unwrap(), &|i| format!("${i}").as_str().into());
         assert_eq!(shown, json::parsed(args));
         let tensor = |i: u32| {
@@ -222,7 +227,7 @@ mod tests {
     fn malformed_tensors_are_rejected() {
         for node in [r#"[["x", 0]]"#, r#"[["x", "y", 0, {}]]"#, r#"["x"]"#, "[1]"] {
             let node = json::parsed(node);
-            assert!(Call::read(node, "keras.Dense", Era::Before3, "layer").is_err());
+            assert!(read_call(node, "keras.Dense", Era::Before3, "layer").is_err());
         }
     }
 }

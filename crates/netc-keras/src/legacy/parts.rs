@@ -6,8 +6,9 @@
 
 use netc_ir::{Attr, Attrs, Name};
 
-use super::Era;
-use crate::names::{GroupNames, dialect_class, is_layer_class, snake_case};
+use crate::config::classes::{dialect_class, is_layer_class};
+use crate::config::names::{GroupNames, snake_case};
+use crate::config::version::Era;
 
 /// A weight that a layer makes itself.
 #[derive(Clone, Copy)]

@@ -8,25 +8,10 @@
 mod twins;
 
 use netc_data::dtype_name;
-use netc_ir::{Attr, Attrs, ElemType, Layer, Name, Type};
+use netc_ir::{Attr, Attrs, ElemType, Layer, Type};
 
-use super::old_call;
-
-/// The layer classes that Keras 2 uses for operations.
-const LAYERS: &[&str] = &["SlicingOpLambda", "TFOpLambda"];
-
-/// The dialect's name for the class of a layer that is an operation of TensorFlow: `tf.nn.relu`.
-pub(crate) fn class_of(entry: &Attrs) -> Option<Name> {
-    entry.get("class_name").and_then(Attr::as_str).filter(|class| LAYERS.contains(class))?;
-    let function = entry.get("config")?.get("function")?.as_str()?;
-    let is_word = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    function.split('.').all(is_word).then(|| format!("tf.{function}").into())
-}
-
-/// Whether the dialect's class is an operation of TensorFlow.
-pub(crate) fn is_operation(class: &str) -> bool {
-    class.starts_with("tf.")
-}
+use crate::config::{call, message};
+use crate::legacy::old_call;
 
 /// Why `keras.ops` has no equivalent of a call.
 #[derive(Debug, PartialEq, Eq)]
@@ -71,7 +56,7 @@ pub(crate) fn modern(layer: &Layer, call: &Attrs, operands: &[Type]) -> Result<(
         .with("name", &*layer.name);
     let class = format!("keras.ops.{class}").into();
     let layer = Layer { class, config: declared, ..layer.clone() };
-    Ok((layer, crate::call::call_attrs(Attr::List(args), Attr::Map(Attrs::new()))))
+    Ok((layer, call::call_attrs(Attr::List(args), Attr::Map(Attrs::new()))))
 }
 
 /// The operation of TensorFlow that computes what the class of the dialect does, if a call of it can be one of TensorFlow.
@@ -232,7 +217,7 @@ fn is_of_numbers(value: &Attr) -> bool {
 
 /// An argument in a message.
 fn shown(value: &Attr) -> String {
-    crate::lower::shown(old_call::constant_of(value).unwrap_or(value))
+    message::shown(old_call::constant_of(value).unwrap_or(value))
 }
 
 #[cfg(test)]
@@ -240,13 +225,14 @@ mod tests {
     use netc_ir::Dim;
 
     use super::*;
+    use crate::config::tf::class_of;
 
     fn called(function: &str, first: Attr, kwargs: Attrs, elem: ElemType) -> Result<(Layer, Attrs), NoTwin> {
         let config = Attrs::new().with("name", "l").with("function", function);
         let declared = Attrs::new().with("class_name", "TFOpLambda").with("config", config);
         let class = class_of(&declared).unwrap();
         let layer = Layer { name: "l".into(), class, config: declared, weights: Vec::new(), assets: Vec::new() };
-        let call = crate::call::call_attrs(Attr::List(vec![first]), Attr::Map(kwargs));
+        let call = call::call_attrs(Attr::List(vec![first]), Attr::Map(kwargs));
         modern(&layer, &call, &[Type::new(elem, [Dim::Known(2), Dim::Known(3)])])
     }
 

@@ -1,15 +1,19 @@
 //! Activation functions: by name, as layers, and as operations.
 
+pub(crate) mod softmax;
+
 use netc_dialect::LowerError;
 use netc_ir::{Attr, Compare, ElemType, SliceAxis, Unary, ValueId};
 
-use super::call::{Call, found, normal_axes};
-use super::softmax::{log_softmax, softmax, softmax_layer, sparsemax};
-use super::{Done, Entry, One, one};
-use crate::legacy::OLD_HARD_SIGMOID;
-use crate::names::is_keras;
+use crate::config::classes::is_keras;
+use crate::config::keys::OLD_HARD_SIGMOID;
+use crate::config::message::found;
+use crate::lower::activation::softmax::{log_softmax, softmax, softmax_layer, sparsemax};
+use crate::lower::call::{Call, normal_axes};
+use crate::lower::entry::{Entry, one};
+use crate::lower::result::{Done, One};
 
-pub(super) const LAYERS: &[Entry] = &[
+pub(crate) const LAYERS: &[Entry] = &[
     one("Activation", |c| on_input(c, activate), "The activation function that the configuration names.").passes_mask(),
     one("ReLU", |c| on_input(c, relu_layer), "`max(x, 0)` with an optional slope, threshold and largest value.")
         .passes_mask(),
@@ -20,7 +24,7 @@ pub(super) const LAYERS: &[Entry] = &[
     one("Softmax", softmax_layer, "`e^x`, divided by its sum over `axis`.").passes_mask_at(1),
 ];
 
-pub(super) const OPS: &[Entry] = &[
+pub(crate) const OPS: &[Entry] = &[
     one("Relu", |c| on_arg(c, relu), "`max(x, 0)`."),
     one("Relu6", |c| on_arg(c, relu6), "`min(max(x, 0), 6)`."),
     one(
@@ -75,7 +79,7 @@ pub(super) const OPS: &[Entry] = &[
 type Function = fn(&mut Call<'_, '_>, ValueId) -> One;
 
 /// The functions of `keras.activations`, with their default arguments, and the other names that they have.
-pub(super) const FUNCTIONS: &[(&str, Function)] = &[
+pub(crate) const FUNCTIONS: &[(&str, Function)] = &[
     ("celu", |c, x| celu(c, x, 1.0)),
     ("elu", |c, x| elu(c, x, 1.0)),
     ("exponential", |c, x| c.unary(Unary::Exp, x)),
@@ -119,12 +123,12 @@ const FUNCTION_LAYERS: &[(&str, Function)] = &[
 ];
 
 /// The activation that the configuration holds, applied to `x`.
-pub(super) fn activate(c: &mut Call<'_, '_>, x: ValueId) -> One {
+pub(crate) fn activate(c: &mut Call<'_, '_>, x: ValueId) -> One {
     activate_at(c, "activation", x)
 }
 
 /// The activation that stands at `key` of the configuration, applied to `x`.
-pub(super) fn activate_at(c: &mut Call<'_, '_>, key: &str, x: ValueId) -> One {
+pub(crate) fn activate_at(c: &mut Call<'_, '_>, key: &str, x: ValueId) -> One {
     match c.get(key) {
         None => Ok(x),
         Some(Attr::Str(name)) => by_name(c, x, name),
@@ -187,7 +191,7 @@ fn axis_arg(c: &mut Call<'_, '_>, x: ValueId, f: fn(&mut Call<'_, '_>, ValueId, 
     f(c, x, axis)
 }
 
-pub(super) fn axes_arg(c: &mut Call<'_, '_>, x: ValueId, f: fn(&mut Call<'_, '_>, ValueId, &[u64]) -> One) -> One {
+pub(crate) fn axes_arg(c: &mut Call<'_, '_>, x: ValueId, f: fn(&mut Call<'_, '_>, ValueId, &[u64]) -> One) -> One {
     let axes = softmax_axes(c, x)?;
     f(c, x, &axes)
 }
@@ -209,7 +213,7 @@ fn last_axis(c: &mut Call<'_, '_>, x: ValueId, f: fn(&mut Call<'_, '_>, ValueId,
 }
 
 /// Keras makes floats of integers at different places of these functions.
-pub(super) fn only_floats(c: &Call<'_, '_>, x: ValueId) -> Done {
+pub(crate) fn only_floats(c: &Call<'_, '_>, x: ValueId) -> Done {
     let elem = c.elem(x);
     if elem.is_int() || elem == ElemType::Bool {
         Err(c.unsupported(format!("elements of type {elem}")))
@@ -346,7 +350,7 @@ fn glu(c: &mut Call<'_, '_>, x: ValueId, axis: usize) -> One {
     c.mul(a, gate)
 }
 
-pub(super) fn sigmoid(c: &mut Call<'_, '_>, x: ValueId) -> One {
+pub(crate) fn sigmoid(c: &mut Call<'_, '_>, x: ValueId) -> One {
     let x = c.inexact(x)?;
     c.unary(Unary::Sigmoid, x)
 }

@@ -3,13 +3,14 @@
 use netc_dialect::LowerError;
 use netc_ir::{Attr, Compare, Dim, ElemType, Reduce, Unary, ValueId};
 
-use super::activation::sigmoid;
-use super::call::Call;
-use super::einsum::einsum;
-use super::softmax::{masked_softmax, softmax};
-use super::{Done, Entry, Lowered, One, many};
+use crate::lower::activation::sigmoid;
+use crate::lower::activation::softmax::{masked_softmax, softmax};
+use crate::lower::call::Call;
+use crate::lower::entry::{Entry, many};
+use crate::lower::ops::einsum::einsum;
+use crate::lower::result::{Done, Lowered, One};
 
-pub(super) const LAYERS: &[Entry] = &[
+pub(crate) const LAYERS: &[Entry] = &[
     many("MultiHeadAttention", multi_head, "Attention of several heads between projections of the inputs."),
     many("GroupQueryAttention", group_query, "Attention of several heads, of which some share keys and values."),
     many("Attention", |c| attention(c, scores), "Means of the values, weighted by the softmax of query times key."),

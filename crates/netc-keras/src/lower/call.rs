@@ -1,114 +1,98 @@
 //! What a lowering may look at: typed access to one call of a layer.
 
+pub(crate) mod literal;
+pub(crate) mod mask;
+pub(crate) mod promote;
+pub(crate) mod tensor;
+
 use netc_dialect::{LowerError, OpContext, Purpose, Repeat};
 use netc_ir::{Attr, Builder, Dim, ElemType, Layer, Layout, Name, SourceOp, Type, ValueId, WeightId};
 
-use super::literal::literal;
-use super::promote::{Arg, dtype};
-use super::{Done, One};
-use crate::legacy::Era;
+use crate::config::message::found;
+use crate::config::version::Era;
+use crate::lower::call::literal::literal;
+use crate::lower::call::promote::{Arg, dtype};
+use crate::lower::result::{Done, One, bad};
 
 /// One call of a layer or operation, with the builder that its meaning is added to.
-pub(super) struct Call<'a, 'm> {
-    pub(super) b: &'a mut Builder<'m>,
-    pub(super) op: &'a SourceOp,
+pub(crate) struct Call<'a, 'm> {
+    pub(crate) b: &'a mut Builder<'m>,
+    pub(crate) op: &'a SourceOp,
     layer: Option<&'a Layer>,
-    pub(super) operands: &'a [ValueId],
+    pub(crate) operands: &'a [ValueId],
     config: Option<&'a Attr>,
     /// The masks that are attached to the operands.
-    pub(super) masks: &'a [Option<ValueId>],
+    pub(crate) masks: &'a [Option<ValueId>],
     /// The masks that the layer attaches to its results.
-    pub(super) attached: Vec<Option<ValueId>>,
+    pub(crate) attached: Vec<Option<ValueId>>,
     /// The operands that it takes their masks off.
-    pub(super) unmasked: Vec<usize>,
-    pub(super) purpose: Purpose,
+    pub(crate) unmasked: Vec<usize>,
+    pub(crate) purpose: Purpose,
     /// Steps that stand for several.
-    pub(super) repeats: Vec<Repeat>,
+    pub(crate) repeats: Vec<Repeat>,
     era: Era,
+    lower: LowerInner,
 }
 
+/// Lowers the call of a layer that another layer has in its configuration.
+type LowerInner = fn(&mut Builder<'_>, OpContext<'_>) -> netc_dialect::Lowered;
+
 impl<'a, 'm> Call<'a, 'm> {
-    pub(super) fn new(b: &'a mut Builder<'m>, context: OpContext<'a>) -> Self {
+    pub(crate) fn new(b: &'a mut Builder<'m>, context: OpContext<'a>, lower: LowerInner) -> Self {
         let config = context.layer.and_then(|l| l.config.get("config"));
         let OpContext { op, layer, operands, masks, purpose } = context;
         let era = Era::of(&b.module().attrs);
         let (attached, unmasked, repeats) = (Vec::new(), Vec::new(), Vec::new());
-        Self { b, op, layer, operands, config, masks, attached, unmasked, purpose, repeats, era }
+        Self { b, op, layer, operands, config, masks, attached, unmasked, purpose, repeats, era, lower }
     }
 
     /// Reads `config` instead of the layer's own while `f` runs.
-    pub(super) fn with_config<T>(&mut self, config: &'a Attr, f: impl FnOnce(&mut Self) -> T) -> T {
+    pub(crate) fn with_config<T>(&mut self, config: &'a Attr, f: impl FnOnce(&mut Self) -> T) -> T {
         let own = self.config.replace(config);
         let answer = f(self);
         self.config = own;
         answer
     }
 
+    /// Lowers the call of a layer that this one has in its configuration.
+    pub(crate) fn lower_inner(&mut self, context: OpContext<'_>) -> netc_dialect::Lowered {
+        (self.lower)(self.b, context)
+    }
+
     /// Whether the model is of Keras 1 or 2, which treat some masks otherwise than Keras 3.
-    pub(super) fn is_before_3(&self) -> bool {
+    pub(crate) fn is_before_3(&self) -> bool {
         self.era == Era::Before3
     }
 
-    pub(super) fn class(&self) -> &'a str {
+    pub(crate) fn class(&self) -> &'a str {
         self.op.name.rsplit('.').next().unwrap_or(&self.op.name)
     }
 }
 
 /// Errors.
 impl Call<'_, '_> {
-    pub(super) fn unsupported(&self, what: impl Into<String>) -> LowerError {
+    pub(crate) fn unsupported(&self, what: impl Into<String>) -> LowerError {
         LowerError::Unsupported { class: self.class().into(), what: what.into(), types: Vec::new() }
     }
 
     /// The value at `key`, which a lowering does not know.
-    pub(super) fn unsupported_key(&self, key: &str) -> LowerError {
+    pub(crate) fn unsupported_key(&self, key: &str) -> LowerError {
         self.unsupported(format!("`{key}` = {}", found(self.config.and_then(|c| c.get(key)))))
     }
 
-    pub(super) fn bad(&self, key: &str, expected: &str) -> LowerError {
+    pub(crate) fn bad(&self, key: &str, expected: &str) -> LowerError {
         bad(key, self.config.and_then(|c| c.get(key)), expected)
-    }
-}
-
-/// `key` holds `attr`, and should not.
-pub(super) fn bad(key: &str, attr: Option<&Attr>, expected: &str) -> LowerError {
-    LowerError::Config { key: key.into(), found: found(attr), expected: expected.into() }
-}
-
-/// An argument in a message.
-pub(crate) fn shown(attr: &Attr) -> String {
-    found(Some(attr))
-}
-
-/// An attribute in a message.
-pub(super) fn found(attr: Option<&Attr>) -> String {
-    match attr {
-        None => "missing".into(),
-        Some(Attr::Null) => "null".into(),
-        Some(Attr::Bool(b)) => b.to_string(),
-        Some(Attr::Int(i)) => i.to_string(),
-        Some(Attr::Float(x)) => format!("{x:?}"),
-        Some(Attr::Str(s)) => format!("\"{}\"", s.chars().take(60).collect::<String>()),
-        Some(Attr::List(items)) if items.len() <= 8 => {
-            format!("[{}]", items.iter().map(|a| found(Some(a))).collect::<Vec<_>>().join(", "))
-        }
-        Some(Attr::List(items)) => format!("a list of {}", items.len()),
-        Some(Attr::Map(map)) => match map.get("class_name").and_then(Attr::as_str) {
-            Some(class) => format!("an object of class \"{}\"", class.chars().take(60).collect::<String>()),
-            None => "an object".into(),
-        },
-        Some(Attr::Operand(_)) => "a tensor".into(),
     }
 }
 
 /// The configuration.
 impl<'a> Call<'a, '_> {
     /// What stands at `key`; null counts as missing.
-    pub(super) fn get(&self, key: &str) -> Option<&'a Attr> {
+    pub(crate) fn get(&self, key: &str) -> Option<&'a Attr> {
         self.config.and_then(|c| c.get(key)).filter(|a| !a.is_null())
     }
 
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         self.get(key).is_some()
     }
 
@@ -116,37 +100,37 @@ impl<'a> Call<'a, '_> {
         self.get(key).and_then(read).ok_or_else(|| self.bad(key, expected))
     }
 
-    pub(super) fn int(&self, key: &str) -> Done<i64> {
+    pub(crate) fn int(&self, key: &str) -> Done<i64> {
         self.read(key, "an integer", Attr::as_int)
     }
 
-    pub(super) fn int_or(&self, key: &str, default: i64) -> Done<i64> {
+    pub(crate) fn int_or(&self, key: &str, default: i64) -> Done<i64> {
         if self.has(key) { self.int(key) } else { Ok(default) }
     }
 
     /// A number of things.
-    pub(super) fn count(&self, key: &str) -> Done<u64> {
+    pub(crate) fn count(&self, key: &str) -> Done<u64> {
         self.read(key, "an integer of 1 or more", |a| as_count(a).filter(|n| *n >= 1))
     }
 
-    pub(super) fn float(&self, key: &str) -> Done<f64> {
+    pub(crate) fn float(&self, key: &str) -> Done<f64> {
         self.read(key, "a number", Attr::as_f64)
     }
 
-    pub(super) fn float_or(&self, key: &str, default: f64) -> Done<f64> {
+    pub(crate) fn float_or(&self, key: &str, default: f64) -> Done<f64> {
         if self.has(key) { self.float(key) } else { Ok(default) }
     }
 
-    pub(super) fn flag(&self, key: &str, default: bool) -> Done<bool> {
+    pub(crate) fn flag(&self, key: &str, default: bool) -> Done<bool> {
         if self.has(key) { self.read(key, "true or false", Attr::as_bool) } else { Ok(default) }
     }
 
-    pub(super) fn text(&self, key: &str) -> Done<&'a str> {
+    pub(crate) fn text(&self, key: &str) -> Done<&'a str> {
         self.read(key, "text", Attr::as_str)
     }
 
     /// One of `names`, the first if there is none.
-    pub(super) fn one_of(&self, key: &str, names: &[&'static str]) -> Done<&'static str> {
+    pub(crate) fn one_of(&self, key: &str, names: &[&'static str]) -> Done<&'static str> {
         let expected = || format!("one of {}", names.join(", "));
         let Some(value) = self.get(key) else {
             return names.first().copied().ok_or_else(|| self.bad(key, &expected()));
@@ -157,38 +141,38 @@ impl<'a> Call<'a, '_> {
     }
 
     /// `n` integers, or one that stands for all of them.
-    pub(super) fn tuple(&self, key: &str, n: usize) -> Done<Vec<u64>> {
+    pub(crate) fn tuple(&self, key: &str, n: usize) -> Done<Vec<u64>> {
         self.read(key, &format!("an integer of 0 or more, or {n} of them"), |a| as_tuple(a, n))
     }
 
-    pub(super) fn tuple_or(&self, key: &str, n: usize, default: u64) -> Done<Vec<u64>> {
+    pub(crate) fn tuple_or(&self, key: &str, n: usize, default: u64) -> Done<Vec<u64>> {
         if self.has(key) { self.tuple(key, n) } else { Ok(vec![default; n]) }
     }
 
     /// `n` pairs; an integer stands for a pair of it, and one for all of them.
-    pub(super) fn pairs(&self, key: &str, n: usize) -> Done<Vec<(u64, u64)>> {
+    pub(crate) fn pairs(&self, key: &str, n: usize) -> Done<Vec<(u64, u64)>> {
         self.read(key, &format!("{n} pairs of integers of 0 or more"), |a| as_pairs(a, n))
     }
 
     /// An axis of a tensor of `rank` axes, counted from the end if negative.
-    pub(super) fn axis(&self, key: &str, rank: usize, default: i64) -> Done<usize> {
+    pub(crate) fn axis(&self, key: &str, rank: usize, default: i64) -> Done<usize> {
         normal_axis(self.int_or(key, default)?, rank).ok_or_else(|| self.bad(key, &axis_of(rank)))
     }
 
     /// One axis or a list of axes, ascending; `None` where there is neither.
-    pub(super) fn axes(&self, key: &str, rank: usize) -> Done<Option<Vec<u64>>> {
+    pub(crate) fn axes(&self, key: &str, rank: usize) -> Done<Option<Vec<u64>>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         let axes = normal_axes(value, rank).ok_or_else(|| self.bad(key, &axis_of(rank)))?;
         Ok(Some(axes))
     }
 
-    pub(super) fn layout(&self) -> Done<Layout> {
+    pub(crate) fn layout(&self) -> Done<Layout> {
         let name = self.one_of("data_format", &["channels_last", "channels_first"])?;
         Ok(if name == "channels_first" { Layout::ChannelsFirst } else { Layout::ChannelsLast })
     }
 
     /// The type that the layer computes with; `None` for operations, which keep their operands' types.
-    pub(super) fn compute_type(&self) -> Done<Option<ElemType>> {
+    pub(crate) fn compute_type(&self) -> Done<Option<ElemType>> {
         let Some(policy) = self.get("dtype") else { return Ok(None) };
         let name = match self.quantized_from()?.or_else(|| policy.as_str()) {
             Some(name) => name,
@@ -211,14 +195,14 @@ impl<'a> Call<'a, '_> {
 /// The tensors.
 impl<'a> Call<'a, '_> {
     /// The argument at `position`, or called `name`; null counts as missing.
-    pub(super) fn arg(&self, position: usize, name: &str) -> Option<&'a Attr> {
+    pub(crate) fn arg(&self, position: usize, name: &str) -> Option<&'a Attr> {
         let args = self.op.attrs.get("args").and_then(Attr::as_list);
         let named = self.op.attrs.get("kwargs").and_then(|k| k.get(name));
         args.and_then(|a| a.get(position)).or(named).filter(|a| !a.is_null())
     }
 
     /// A true or false argument, false where it is missing.
-    pub(super) fn flag_arg(&self, position: usize, name: &str) -> Done<bool> {
+    pub(crate) fn flag_arg(&self, position: usize, name: &str) -> Done<bool> {
         let arg = self.arg(position, name);
         arg.map_or(Some(false), Attr::as_bool).ok_or_else(|| bad(name, arg, "true or false"))
     }
@@ -226,7 +210,7 @@ impl<'a> Call<'a, '_> {
     /// Refuses arguments that change the meaning, except those called `known`.
     ///
     /// `training` changes nothing: `Model.predict` overrides it, whatever the call says.
-    pub(super) fn only_args(&self, positions: usize, known: &[&str]) -> Done {
+    pub(crate) fn only_args(&self, positions: usize, known: &[&str]) -> Done {
         let args = self.op.attrs.get("args").and_then(Attr::as_list).unwrap_or_default();
         if let Some((i, arg)) = args.iter().enumerate().skip(positions).find(|(_, a)| is_on(a)) {
             return Err(self.unsupported(format!("{} as argument {i}", found(Some(arg)))));
@@ -241,13 +225,13 @@ impl<'a> Call<'a, '_> {
     }
 
     /// The tensor that a layer of one input is called with, in the type that the layer computes with.
-    pub(super) fn input(&mut self) -> One {
+    pub(crate) fn input(&mut self) -> One {
         let x = self.raw_input()?;
         self.autocast(x)
     }
 
     /// The tensor that a layer of one input is called with, as it comes.
-    pub(super) fn raw_input(&mut self) -> One {
+    pub(crate) fn raw_input(&mut self) -> One {
         match self.raw_inputs()?[..] {
             [x] => Ok(x),
             ref all => Err(self.not_one(all.len())),
@@ -259,13 +243,13 @@ impl<'a> Call<'a, '_> {
     }
 
     /// The tensors that a layer is called with, in the type that the layer computes with.
-    pub(super) fn inputs(&mut self) -> Done<Vec<ValueId>> {
+    pub(crate) fn inputs(&mut self) -> Done<Vec<ValueId>> {
         let inputs = self.raw_inputs()?;
         inputs.into_iter().map(|x| self.autocast(x)).collect()
     }
 
     /// The tensor that a layer of one input and a mask is called with, and the mask.
-    pub(super) fn input_with_mask(&mut self) -> Done<(ValueId, Option<ValueId>)> {
+    pub(crate) fn input_with_mask(&mut self) -> Done<(ValueId, Option<ValueId>)> {
         let x = match self.raw_inputs_beside(&["inputs"], &["mask"])?[..] {
             [x] => self.autocast(x)?,
             ref all => return Err(self.not_one(all.len())),
@@ -278,7 +262,7 @@ impl<'a> Call<'a, '_> {
     }
 
     /// The tensors of the first argument, which has one of `names`, in a call that may have `others` too.
-    pub(super) fn raw_inputs_beside(&mut self, names: &[&str], others: &[&str]) -> Done<Vec<ValueId>> {
+    pub(crate) fn raw_inputs_beside(&mut self, names: &[&str], others: &[&str]) -> Done<Vec<ValueId>> {
         self.only_args(1 + others.len(), &[names, others].concat())?;
         if self.op.attrs.get("args").is_none() && self.op.attrs.get("kwargs").is_none() {
             return Ok(self.operands.to_vec());
@@ -288,7 +272,7 @@ impl<'a> Call<'a, '_> {
     }
 
     /// The operands in an argument: a tensor or a list of them.
-    pub(super) fn tensors(&self, arg: Option<&Attr>) -> Done<Vec<ValueId>> {
+    pub(crate) fn tensors(&self, arg: Option<&Attr>) -> Done<Vec<ValueId>> {
         match arg {
             Some(Attr::Operand(i)) => Ok(vec![self.operand(*i)?]),
             Some(Attr::List(items)) => items
@@ -317,25 +301,25 @@ impl<'a> Call<'a, '_> {
         LowerError::Operands(format!("`{}` is called with {}, expected tensors", self.class(), found(arg)))
     }
 
-    pub(super) fn operand(&self, i: u32) -> One {
+    pub(crate) fn operand(&self, i: u32) -> One {
         let operand = usize::try_from(i).ok().and_then(|i| self.operands.get(i));
         let missing = || LowerError::Operands(format!("the call has no tensor ${i}, it has {}", self.operands.len()));
         operand.copied().ok_or_else(missing)
     }
 
     /// An argument of an operation: a tensor, a constant tensor or a number.
-    pub(super) fn value(&mut self, position: usize, name: &str) -> Done<Arg> {
+    pub(crate) fn value(&mut self, position: usize, name: &str) -> Done<Arg> {
         self.arg_value(name, self.arg(position, name))
     }
 
     /// A list of tensors or numbers.
-    pub(super) fn values(&mut self, position: usize, name: &str) -> Done<Vec<Arg>> {
+    pub(crate) fn values(&mut self, position: usize, name: &str) -> Done<Vec<Arg>> {
         let arg = self.arg(position, name);
         let items = arg.and_then(Attr::as_list).ok_or_else(|| bad(name, arg, "a list of tensors"))?;
         items.iter().map(|item| self.arg_value(name, Some(item))).collect()
     }
 
-    pub(super) fn arg_value(&mut self, name: &str, arg: Option<&Attr>) -> Done<Arg> {
+    pub(crate) fn arg_value(&mut self, name: &str, arg: Option<&Attr>) -> Done<Arg> {
         match arg {
             Some(Attr::Operand(i)) => Ok(Arg::Tensor(self.operand(*i)?)),
             Some(Attr::Int(i)) => Ok(Arg::Int(*i)),
@@ -348,13 +332,13 @@ impl<'a> Call<'a, '_> {
     }
 
     /// An argument of an operation as a tensor; a number becomes a scalar.
-    pub(super) fn tensor(&mut self, position: usize, name: &str) -> One {
+    pub(crate) fn tensor(&mut self, position: usize, name: &str) -> One {
         let value = self.value(position, name)?;
         self.materialize(value)
     }
 
     /// `x` in the type that the layer computes with. Integers are left alone.
-    pub(super) fn autocast(&mut self, x: ValueId) -> One {
+    pub(crate) fn autocast(&mut self, x: ValueId) -> One {
         match self.compute_type()? {
             Some(elem) if self.elem(x).is_float() => Ok(self.b.cast(x, elem)?),
             Some(_) | None => Ok(x),
@@ -362,13 +346,13 @@ impl<'a> Call<'a, '_> {
     }
 
     /// A weight, in the type that the layer computes with.
-    pub(super) fn weight(&mut self, place: &str, what: &str) -> One {
+    pub(crate) fn weight(&mut self, place: &str, what: &str) -> One {
         let weight = self.raw_weight(place, what)?;
         self.autocast(weight)
     }
 
     /// A weight as it is stored.
-    pub(super) fn raw_weight(&mut self, place: &str, what: &str) -> One {
+    pub(crate) fn raw_weight(&mut self, place: &str, what: &str) -> One {
         let Some((_, id)) = self.weights().iter().find(|(p, _)| &**p == place) else {
             return Err(LowerError::Weight { place: place.into(), expected: what.into() });
         };
@@ -377,7 +361,7 @@ impl<'a> Call<'a, '_> {
 
     /// Refuses a weight whose extents from `axis` on are not the `n` that the configuration has under `key`, if it has any:
     /// Keras would not load it.
-    pub(super) fn require_extents(&self, weight: ValueId, what: &str, axis: usize, key: &str, n: usize) -> Done {
+    pub(crate) fn require_extents(&self, weight: ValueId, what: &str, axis: usize, key: &str, n: usize) -> Done {
         if !self.has(key) {
             return Ok(());
         }
@@ -390,30 +374,30 @@ impl<'a> Call<'a, '_> {
     }
 
     /// The weights of the layer, with their places.
-    pub(super) fn weights(&self) -> &'a [(Name, WeightId)] {
+    pub(crate) fn weights(&self) -> &'a [(Name, WeightId)] {
         self.layer.map_or(&[][..], |l| &l.weights)
     }
 
-    pub(super) fn ty(&self, x: ValueId) -> &Type {
+    pub(crate) fn ty(&self, x: ValueId) -> &Type {
         self.b.ty(x)
     }
 
-    pub(super) fn elem(&self, x: ValueId) -> ElemType {
+    pub(crate) fn elem(&self, x: ValueId) -> ElemType {
         self.b.ty(x).elem
     }
 
-    pub(super) fn dims(&self, x: ValueId) -> Done<Vec<Dim>> {
+    pub(crate) fn dims(&self, x: ValueId) -> Done<Vec<Dim>> {
         self.b.ty(x).dims.clone().ok_or_else(|| {
             LowerError::Operands(format!("`{}` needs a tensor of known rank, found {}", self.class(), self.b.ty(x)))
         })
     }
 
-    pub(super) fn rank(&self, x: ValueId) -> Done<usize> {
+    pub(crate) fn rank(&self, x: ValueId) -> Done<usize> {
         Ok(self.dims(x)?.len())
     }
 
     /// The number of elements along an axis.
-    pub(super) fn extent(&self, x: ValueId, axis: usize) -> Done<u64> {
+    pub(crate) fn extent(&self, x: ValueId, axis: usize) -> Done<u64> {
         let dims = self.dims(x)?;
         let extent = dims.get(axis).and_then(Dim::known);
         extent.ok_or_else(|| self.unsupported(format!("axis {axis} of {}: its extent is not a number", self.ty(x))))
@@ -433,7 +417,7 @@ fn axis_of(rank: usize) -> String {
     format!("different axes of {rank}")
 }
 
-pub(super) fn as_count(attr: &Attr) -> Option<u64> {
+pub(crate) fn as_count(attr: &Attr) -> Option<u64> {
     attr.as_int().and_then(|i| u64::try_from(i).ok())
 }
 
@@ -458,14 +442,14 @@ fn as_pairs(attr: &Attr, n: usize) -> Option<Vec<(u64, u64)>> {
 }
 
 /// `axis` counted from the start.
-pub(super) fn normal_axis(axis: i64, rank: usize) -> Option<usize> {
+pub(crate) fn normal_axis(axis: i64, rank: usize) -> Option<usize> {
     let rank = i64::try_from(rank).ok()?;
     let axis = if axis < 0 { axis.checked_add(rank)? } else { axis };
     if axis < rank { usize::try_from(axis).ok() } else { None }
 }
 
 /// One axis or a list of different axes, counted from the start, ascending.
-pub(super) fn normal_axes(attr: &Attr, rank: usize) -> Option<Vec<u64>> {
+pub(crate) fn normal_axes(attr: &Attr, rank: usize) -> Option<Vec<u64>> {
     let one = std::slice::from_ref(attr);
     let items = attr.as_list().unwrap_or(one);
     let axes = items.iter().map(|a| Some(normal_axis(a.as_int()?, rank)? as u64));

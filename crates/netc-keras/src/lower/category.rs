@@ -2,14 +2,15 @@
 
 use netc_ir::{Attr, Compare, ElemType, Reduce, Unary, ValueId};
 
-use super::call::Call;
-use super::literal::literal;
-use super::op_shape::hot;
-use super::promote::{Arg, dtype};
-use super::{Done, Entry, One, one};
-use crate::legacy::Era;
+use crate::config::version::Era;
+use crate::lower::call::Call;
+use crate::lower::call::literal::literal;
+use crate::lower::call::promote::{Arg, dtype};
+use crate::lower::entry::{Entry, one};
+use crate::lower::ops::shape::hot;
+use crate::lower::result::{Done, One};
 
-pub(super) const LAYERS: &[Entry] = &[
+pub(crate) const LAYERS: &[Entry] = &[
     one("CategoryEncoding", category_encoding, "Which of the categories there are, or how often."),
     one("Discretization", discretization, "The number of the interval that each element is in, or vectors of it."),
 ];

@@ -1,13 +1,19 @@
 //! Convolutions.
 
+pub(crate) mod adaptive;
+pub(crate) mod pool;
+pub(crate) mod resize;
+pub(crate) mod transpose;
+
 use netc_dialect::LowerError;
 use netc_ir::{Dim, Layout, Padding, ValueId, Window};
 
-use super::activation::activate;
-use super::call::Call;
-use super::{Done, Entry, One, one};
+use crate::lower::activation::activate;
+use crate::lower::call::Call;
+use crate::lower::entry::{Entry, one};
+use crate::lower::result::{Done, One};
 
-pub(super) const LAYERS: &[Entry] = &[
+pub(crate) const LAYERS: &[Entry] = &[
     one("Conv1D", |c| conv(c, 1), "Convolution over one spatial axis; causal padding looks only back."),
     one("Conv2D", |c| conv(c, 2), "Convolution over two spatial axes."),
     one("Conv3D", |c| conv(c, 3), "Convolution over three spatial axes."),
@@ -17,7 +23,7 @@ pub(super) const LAYERS: &[Entry] = &[
     one("SeparableConv2D", |c| separable_conv(c, 2), "A depthwise convolution, then a mixing of channels."),
 ];
 
-pub(super) const OPS: &[Entry] = &[
+pub(crate) const OPS: &[Entry] = &[
     one("Conv", conv_op, "Convolution over any number of spatial axes."),
     one("DepthwiseConv", depthwise_conv_op, "Convolution of each channel by itself."),
     one("SeparableConv", separable_conv_op, "A depthwise convolution, then a mixing of channels."),
@@ -115,7 +121,7 @@ fn pointwise(c: &mut Call<'_, '_>, x: ValueId, kernel: ValueId, n: usize) -> One
     Ok(c.b.conv(x, kernel, window, 1)?)
 }
 
-pub(super) fn window(c: &Call<'_, '_>, n: usize) -> Done<Window> {
+pub(crate) fn window(c: &Call<'_, '_>, n: usize) -> Done<Window> {
     let dilations = c.tuple_or("dilation_rate", n, 1)?;
     let padding = match c.one_of("padding", &["valid", "same", "causal"])? {
         "same" => Padding::Same,
@@ -131,7 +137,7 @@ pub(super) fn window(c: &Call<'_, '_>, n: usize) -> Done<Window> {
     Ok(Window { strides: c.tuple_or("strides", n, 1)?, dilations, padding, layout: c.layout()? })
 }
 
-pub(super) fn bias_and_activation(c: &mut Call<'_, '_>, y: ValueId, place: &str, n: usize) -> One {
+pub(crate) fn bias_and_activation(c: &mut Call<'_, '_>, y: ValueId, place: &str, n: usize) -> One {
     if !c.flag("use_bias", true)? {
         return activate(c, y);
     }

@@ -3,12 +3,12 @@
 use netc_dialect::LowerError;
 use netc_ir::{Attr, Dim, ElemType, Layer, Module, Type};
 
-use super::call::Call;
-use super::promote::dtype;
+use crate::lower::call::Call;
+use crate::lower::call::promote::dtype;
 
 /// The error of a layer whose weights are integers. They need not have the places and types that its class gives them, so
 /// it is not the file that is wrong.
-pub(super) fn of_integers(module: &Module, layer: Option<&Layer>, error: LowerError) -> LowerError {
+pub(crate) fn of_integers(module: &Module, layer: Option<&Layer>, error: LowerError) -> LowerError {
     let (LowerError::Config { .. } | LowerError::Weight { .. } | LowerError::Operands(_) | LowerError::Infer(_)) =
         error
     else {
@@ -30,7 +30,7 @@ pub(super) fn of_integers(module: &Module, layer: Option<&Layer>, error: LowerEr
 }
 
 /// The types that the configuration says; none where netc does not know them.
-pub(super) fn types(c: &Call<'_, '_>) -> Vec<Type> {
+pub(crate) fn types(c: &Call<'_, '_>) -> Vec<Type> {
     known(c).unwrap_or_default()
 }
 

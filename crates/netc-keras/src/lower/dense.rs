@@ -2,19 +2,21 @@
 
 use netc_ir::{Compare, ElemType, ValueId};
 
-use super::activation::activate;
-use super::call::Call;
-use super::einsum::einsum;
-use super::promote::{Arg, Kind};
-use super::{Entry, One, one, quantized};
+use crate::lower::activation::activate;
+use crate::lower::call::Call;
+use crate::lower::call::promote::{Arg, Kind};
+use crate::lower::entry::{Entry, one};
+use crate::lower::ops::einsum::einsum;
+use crate::lower::quant;
+use crate::lower::result::{self, One};
 
-pub(super) const LAYERS: &[Entry] = &[
+pub(crate) const LAYERS: &[Entry] = &[
     one("Dense", dense, "`activation(x @ kernel + bias)`.").passes_mask(),
     one("EinsumDense", einsum_dense, "`activation(einsum(equation, x, kernel) + bias)`."),
     one("Embedding", embedding, "The rows of a table at the indices in `x`."),
 ];
 
-pub(super) const OPS: &[Entry] = &[
+pub(crate) const OPS: &[Entry] = &[
     one("Matmul", matmul_op, "The matrix product."),
     one("Dot", dot_op, "The product over the last axis of `x1` and the last but one of `x2`."),
     one("Einsum", einsum_op, "A product of two tensors summed over the indices that the result does not have."),
@@ -76,7 +78,7 @@ fn embedding(c: &mut Call<'_, '_>) -> One {
     }
     let indices = if matches!(c.elem(x), ElemType::I32 | ElemType::I64) { x } else { c.b.cast(x, ElemType::I32)? };
     match quantization {
-        Some(_) => quantized::rows(c, table, indices),
+        Some(_) => quant::rows(c, table, indices),
         None => Ok(c.b.gather(table, indices, 0)?),
     }
 }
@@ -86,7 +88,7 @@ fn matmul_op(c: &mut Call<'_, '_>) -> One {
     matmul(c, a, b)
 }
 
-fn factors(c: &mut Call<'_, '_>) -> super::Done<(ValueId, ValueId)> {
+fn factors(c: &mut Call<'_, '_>) -> result::Done<(ValueId, ValueId)> {
     let (a, b) = (c.tensor(0, "x1")?, c.tensor(1, "x2")?);
     if (c.elem(a), c.elem(b)) == (ElemType::I8, ElemType::I8) {
         return Err(c.unsupported("two factors of type i8"));
@@ -95,7 +97,7 @@ fn factors(c: &mut Call<'_, '_>) -> super::Done<(ValueId, ValueId)> {
 }
 
 /// A vector counts as a row on the left and as a column on the right.
-pub(super) fn matmul(c: &mut Call<'_, '_>, a: ValueId, b: ValueId) -> One {
+pub(crate) fn matmul(c: &mut Call<'_, '_>, a: ValueId, b: ValueId) -> One {
     let (Some(left), Some(right)) = (c.ty(a).rank(), c.ty(b).rank()) else { return Ok(c.b.matmul(a, b)?) };
     let a = if left == 1 { c.expand(a, 0)? } else { a };
     let b = if right == 1 { c.expand(b, 1)? } else { b };

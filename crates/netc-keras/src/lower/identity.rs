@@ -3,10 +3,12 @@
 use netc_dialect::LowerError;
 use netc_ir::{Compare, Reduce, ValueId};
 
-use super::call::Call;
-use super::{Entry, Lowered, One, many, one};
+use crate::lower::call::Call;
+use crate::lower::entry::{Entry, many, one};
+use crate::lower::ops::reduce;
+use crate::lower::result::{Lowered, One};
 
-pub(super) const LAYERS: &[Entry] = &[
+pub(crate) const LAYERS: &[Entry] = &[
     many("Identity", identity, "The inputs.").passes_mask(),
     one("Dropout", |c| c.input(), "`x`; noise in training.").passes_mask(),
     one("SpatialDropout1D", |c| c.input(), "`x`; noise in training.").passes_mask(),
@@ -43,7 +45,7 @@ pub(super) const LAYERS: &[Entry] = &[
     one("RandomZoom", augment, "`x`; another image in training."),
 ];
 
-pub(super) const OPS: &[Entry] = &[
+pub(crate) const OPS: &[Entry] = &[
     one("Copy", |c| c.tensor(0, "x"), "`x`."),
     one("StopGradient", |c| c.tensor(0, "variable"), "`x`; no gradient in training."),
 ];
@@ -76,6 +78,6 @@ fn masking(c: &mut Call<'_, '_>) -> One {
 }
 
 /// Whether any element along `axes` is true.
-pub(super) fn any(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64], keep: bool) -> One {
-    super::reduce::logical(c, Reduce::Max, x, axes, keep)
+pub(crate) fn any(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64], keep: bool) -> One {
+    reduce::logical(c, Reduce::Max, x, axes, keep)
 }

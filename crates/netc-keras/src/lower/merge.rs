@@ -3,14 +3,15 @@
 use netc_dialect::LowerError;
 use netc_ir::{Binary, ElemType, Literal, Reduce, ValueId};
 
-use super::call::{Call, normal_axis};
-use super::dense::matmul;
-use super::norm::unit;
-use super::promote::{Arg, Kind};
-use super::reduce::logical;
-use super::{Done, Entry, One, one};
+use crate::lower::call::promote::{Arg, Kind};
+use crate::lower::call::{Call, normal_axis};
+use crate::lower::dense::matmul;
+use crate::lower::entry::{Entry, one};
+use crate::lower::norm::unit;
+use crate::lower::ops::reduce::logical;
+use crate::lower::result::{Done, One};
 
-pub(super) const LAYERS: &[Entry] = &[
+pub(crate) const LAYERS: &[Entry] = &[
     one("Add", |c| fold(c, Binary::Add), "The sum of the inputs."),
     one("Subtract", subtract, "The first input less the second."),
     one("Multiply", product, "The product of the inputs, element by element."),

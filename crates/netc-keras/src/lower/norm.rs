@@ -3,11 +3,12 @@
 use netc_dialect::LowerError;
 use netc_ir::{Attr, Dim, ElemType, Literal, Reduce, Unary, ValueId};
 
-use super::call::{Call, normal_axes};
-use super::literal::literal;
-use super::{Done, Entry, One, one};
+use crate::lower::call::literal::literal;
+use crate::lower::call::{Call, normal_axes};
+use crate::lower::entry::{Entry, one};
+use crate::lower::result::{Done, One};
 
-pub(super) const LAYERS: &[Entry] = &[
+pub(crate) const LAYERS: &[Entry] = &[
     one("BatchNormalization", batch_norm_layer, "`x` scaled and shifted by the moving statistics of each channel.")
         .passes_mask_at(2),
     one("LayerNormalization", layer_norm_layer, "`x` scaled and shifted by its own statistics over `axis`.")
@@ -26,7 +27,7 @@ pub(super) const LAYERS: &[Entry] = &[
     one("LayerScale", layer_scale, "`x` times a factor for each channel."),
 ];
 
-pub(super) const OPS: &[Entry] = &[
+pub(crate) const OPS: &[Entry] = &[
     one("BatchNorm", batch_norm_op, "`x` scaled and shifted by given statistics along `axis`."),
     one("LayerNorm", layer_norm_op, "`x` scaled and shifted by its own statistics over `axis`."),
     one("RMSNorm", rms_norm_op, "`x` divided by its root mean square over `axis`, scaled."),
@@ -84,7 +85,7 @@ impl Weights {
 }
 
 /// `x` in the type that the layer computes with, integers included.
-pub(super) fn to_compute_type(c: &mut Call<'_, '_>, x: ValueId) -> One {
+pub(crate) fn to_compute_type(c: &mut Call<'_, '_>, x: ValueId) -> One {
     match c.compute_type()? {
         Some(elem) => Ok(c.b.cast(x, elem)?),
         None => Ok(x),
@@ -283,7 +284,7 @@ fn normalize_op(c: &mut Call<'_, '_>) -> One {
 }
 
 /// `x` divided by its Euclidean norm, or by `epsilon` where that is larger.
-pub(super) fn unit(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64], epsilon: f64) -> One {
+pub(crate) fn unit(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64], epsilon: f64) -> One {
     let square = c.square(x)?;
     let total = c.total(Reduce::Sum, square, axes, true)?;
     let inv = c.unary(Unary::Rsqrt, total)?;

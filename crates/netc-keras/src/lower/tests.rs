@@ -7,7 +7,10 @@ use netc_dialect::{Dialect, LowerError, OpContext, Purpose};
 use netc_ir::print::FuncText;
 use netc_ir::{Builder, Module, OpKind, Type, ValueId};
 
-use super::{KerasDialect, classes};
+use crate::config::operations::OPERATIONS;
+use crate::lower::activation;
+use crate::lower::dialect::KerasDialect;
+use crate::lower::table::{OPS, classes};
 
 /// A call of a layer, as text.
 #[derive(Clone, Copy)]
@@ -111,7 +114,9 @@ fn check_error(case: Case<'_>, message: &str) {
 }
 
 const F32: &str = "dtype = {class_name = \"DTypePolicy\", config = {name = \"float32\"}}";
+
 const KERNEL: &[(&str, &str)] = &[("vars/0", "f32[3,3,3,8]"), ("vars/1", "f32[8]")];
+
 const IMAGE: &[&str] = &["f32[N,9,9,3]"];
 
 #[test]
@@ -121,12 +126,19 @@ fn every_class_is_named_once() {
     names.sort();
     names.dedup();
     assert_eq!(names.len(), n);
-    for (name, _) in super::activation::FUNCTIONS {
+    for (name, _) in activation::FUNCTIONS {
         check(
             layer("keras.Activation", &format!("activation = \"{name}\""), &[], &["f32[N,4]"]),
             if *name == "glu" { "f32[N,2]" } else { "f32[N,4]" },
         );
     }
+}
+
+#[test]
+fn the_list_of_operations_is_that_of_the_table() {
+    let mut names: Vec<&str> = OPS.iter().flat_map(|table| table.iter().map(|entry| entry.class)).collect();
+    names.sort_unstable();
+    assert_eq!(names, OPERATIONS);
 }
 
 #[test]

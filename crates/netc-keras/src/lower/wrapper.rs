@@ -1,14 +1,18 @@
 //! Layers that apply a layer of their own.
 
-use netc_dialect::{Dialect, LowerError, Meaning, OpContext};
+pub(crate) mod model;
+
+use netc_dialect::{LowerError, Meaning, OpContext};
 use netc_ir::{Attr, Attrs, CoreOp, Dim, Layer, SourceOp, Type, ValueId};
 
-use super::call::{Call, bad};
-use super::{Done, Entry, KerasDialect, Lowered, One, many};
-use crate::legacy::{Era, is_model};
-use crate::names::dialect_class;
+use crate::config::classes::dialect_class;
+use crate::config::version::Era;
+use crate::legacy::is_model;
+use crate::lower::call::Call;
+use crate::lower::entry::{Entry, many};
+use crate::lower::result::{Done, Lowered, One, bad};
 
-pub(super) const LAYERS: &[Entry] = &[
+pub(crate) const LAYERS: &[Entry] = &[
     many("TimeDistributed", time_distributed, "A layer applied to every step of a sequence.").passes_mask_at(2),
     many("SpectralNormalization", spectral_normalization, "A layer whose kernel training has normalized."),
     many("Bidirectional", bidirectional, "A recurrent layer from the first step on, and one from the last step on."),
@@ -227,7 +231,7 @@ impl<'a> Call<'a, '_> {
         let attrs = Attrs::new().with("args", Attr::List(vec![Attr::Operand(0)])).with("kwargs", kwargs);
         let op = SourceOp { name: class, layer: None, attrs };
         let context = OpContext { op: &op, layer: Some(&layer), operands: &operands, masks, purpose: self.purpose };
-        let lowered = KerasDialect.lower(self.b, context).map_err(|error| {
+        let lowered = self.lower_inner(context).map_err(|error| {
             let LowerError::Unknown { class } = error else { return error };
             self.unsupported(format!("the layer `{class}` in it,"))
         });

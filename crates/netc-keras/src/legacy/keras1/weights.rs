@@ -6,10 +6,8 @@ use std::os::unix::fs::FileExt;
 
 use netc_ir::{Attr, Budget, Literal, Resource, Type};
 
+use crate::container::variable::{Bytes, MAX_WEIGHT_NAME, Variable, WeightLists};
 use crate::error::Problem;
-use crate::h5read::{Bytes, Variable};
-use crate::h5whole::WeightLists;
-use crate::weights::MAX_WEIGHT_NAME;
 
 /// The cells with gates, whose weights are `W_`, `U_` and `b_` with the names of these, in the order of Keras 2.
 const CELLS: &[(&str, &[&str])] =
@@ -264,7 +262,7 @@ mod tests {
     use netc_ir::ElemType;
 
     use super::*;
-    use crate::json;
+    use crate::config::json;
 
     fn model(layers: &str) -> Attr {
         json::parsed(&format!(r#"{{"class_name": "Model", "config": {{"layers": [{layers}]}}}}"#))

@@ -2,8 +2,8 @@
 
 use netc_ir::{Attr, Attrs, ElemType, Type};
 
-use super::{Mapped, Mapping, Twin, array, is_of_numbers, shown};
-use crate::names::elem_type;
+use crate::config::names::elem_type;
+use crate::legacy::tensorflow::{Mapped, Mapping, Twin, array, is_of_numbers, shown};
 
 const fn twin(
     of: &'static str,

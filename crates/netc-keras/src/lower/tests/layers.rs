@@ -3,8 +3,8 @@
 use netc_dialect::{Dialect, LayerLibrary, OpContext, Purpose};
 use netc_ir::{Builder, OpKind, ValueId};
 
-use super::super::KerasDialect;
-use super::{Case, F32, IMAGE, KERNEL, check, check_error, check_ops, layer};
+use crate::lower::dialect::KerasDialect;
+use crate::lower::tests::{Case, F32, IMAGE, KERNEL, check, check_error, check_ops, layer};
 
 #[test]
 fn convolutions() {

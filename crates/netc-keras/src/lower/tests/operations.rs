@@ -3,8 +3,8 @@
 use netc_dialect::{Dialect, OpContext, Purpose};
 use netc_ir::{Builder, OpKind};
 
-use super::super::KerasDialect;
-use super::{Case, check, check_error, check_ops, layer, op};
+use crate::lower::dialect::KerasDialect;
+use crate::lower::tests::{Case, check, check_error, check_ops, layer, op};
 
 #[test]
 fn operations_take_constants_on_either_side() {

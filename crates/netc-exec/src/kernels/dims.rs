@@ -1,0 +1,65 @@
+//! The extents of an op as numbers.
+
+use std::borrow::Cow;
+
+use netc_ir::{Bindings, CoreOp, Dim, Type};
+
+use crate::error::{KernelError, Made};
+
+/// The op with its own extents as numbers.
+pub(super) fn with_known_dims<'a>(op: &'a CoreOp, operands: &[&Type], bindings: &Bindings) -> Made<Cow<'a, CoreOp>> {
+    Ok(match op {
+        CoreOp::Reshape(dims) => {
+            let count = operands.first().and_then(|ty| ty.num_elements());
+            Cow::Owned(CoreOp::Reshape(known_shape(dims, count, bindings)?))
+        }
+        CoreOp::Broadcast(dims) => {
+            Cow::Owned(CoreOp::Broadcast(dims.iter().map(|d| known(d, bindings)).collect::<Made<_>>()?))
+        }
+        CoreOp::Constant(_)
+        | CoreOp::Weight(_)
+        | CoreOp::Unary(_)
+        | CoreOp::Binary(_)
+        | CoreOp::Compare(_)
+        | CoreOp::Select
+        | CoreOp::Cast(_)
+        | CoreOp::MatMul
+        | CoreOp::Conv { .. }
+        | CoreOp::Pool { .. }
+        | CoreOp::Reduce { .. }
+        | CoreOp::Transpose(_)
+        | CoreOp::Concat(_)
+        | CoreOp::Slice(_)
+        | CoreOp::Pad { .. }
+        | CoreOp::Gather(_)
+        | CoreOp::Sort { .. }
+        | CoreOp::CumSum(_)
+        | CoreOp::Reverse(_) => Cow::Borrowed(op),
+    })
+}
+
+fn known(dim: &Dim, bindings: &Bindings) -> Made<Dim> {
+    dim.eval(bindings).map(Dim::Known).ok_or_else(|| KernelError::Unbound { dim: dim.to_string() })
+}
+
+/// The shape as numbers. One extent whose symbols have no value is what the `count` elements leave for it.
+fn known_shape(dims: &[Dim], count: Option<u64>, bindings: &Bindings) -> Made<Vec<Dim>> {
+    let values: Vec<Option<u64>> = dims.iter().map(|d| d.eval(bindings)).collect();
+    let rest = values.iter().flatten().try_fold(1u64, |n, d| n.checked_mul(*d)).filter(|n| *n > 0);
+    let left = match (count, rest) {
+        (Some(count), Some(rest)) if values.iter().filter(|v| v.is_none()).count() == 1 => count.checked_div(rest),
+        _ => None,
+    };
+    let fill = |(dim, value): (&Dim, Option<u64>)| {
+        value
+            .or(left.filter(|_| has_free_symbols(dim, bindings)))
+            .map(Dim::Known)
+            .ok_or_else(|| KernelError::Unbound { dim: dim.to_string() })
+    };
+    dims.iter().zip(values).map(fill).collect()
+}
+
+/// Whether a symbol of `dim` has no value.
+pub(crate) fn has_free_symbols(dim: &Dim, bindings: &Bindings) -> bool {
+    dim.substitute(&|symbol| bindings.get(symbol).map(|n| Dim::Known(*n))).known().is_none()
+}

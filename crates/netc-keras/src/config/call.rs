@@ -1,0 +1,217 @@
+//! The call of a layer as `config.json` writes it: a tree of arguments with tensors in it.
+
+use std::mem;
+use std::sync::LazyLock;
+
+use netc_ir::{Attr, Attrs, Dim, ElemType, Name, OpKind, Type};
+
+use crate::config::names::elem_type;
+use crate::error::Problem;
+
+/// A tensor that a call reads: the output `tensor` of call `node` of the layer `layer`.
+#[derive(Clone, Debug)]
+pub(crate) struct TensorRef {
+    pub(crate) layer: Name,
+    pub(crate) node: usize,
+    pub(crate) tensor: usize,
+    /// The type that the file records for it, with `None` for extents that it leaves open.
+    pub(crate) recorded: Option<Recorded>,
+}
+
+/// An element type, and extents with `None` where they are open.
+pub(crate) type Recorded = (ElemType, Vec<Option<u64>>);
+
+/// Whether Keras 3 records a wrong output shape for this op.
+pub(crate) fn records_otherwise(kind: &OpKind, operand: Option<&Type>) -> bool {
+    match kind.name() {
+        "keras.RandomCrop" => true,
+        // Only with several channels.
+        "keras.MelSpectrogram" => operand.and_then(|ty| ty.dims.as_ref()).is_none_or(|dims| dims.len() > 2),
+        _ => false,
+    }
+}
+
+/// One call: its argument tree, with `$i` where tensor `i` stands.
+pub(crate) struct Call {
+    pub(crate) attrs: Attrs,
+    pub(crate) tensors: Vec<TensorRef>,
+}
+
+impl Call {
+    /// A call on one tensor, as in a Sequential model.
+    pub(crate) fn of_one(tensor: TensorRef) -> Self {
+        Self { attrs: call_attrs(Attr::List(vec![Attr::Operand(0)]), Attr::Map(Attrs::new())), tensors: vec![tensor] }
+    }
+
+    /// Reads an entry of `inbound_nodes` of Keras 3. Tensors are numbered as Keras flattens the tree: keys of maps in
+    /// alphabetical order.
+    pub(crate) fn read(node: Attr, place: &str) -> Result<Self, Problem> {
+        let mut tensors = Vec::new();
+        let Attr::Map(mut node) = node else { return Err(Self::lacks("args", place)) };
+        let mut part = |key| match node.remove(key) {
+            Some(tree) => number(tree, &mut tensors, place),
+            None => Err(Self::lacks(key, place)),
+        };
+        let (args, kwargs) = (part("args")?, part("kwargs")?);
+        tensors.shrink_to_fit();
+        Ok(Self { attrs: call_attrs(args, kwargs), tensors })
+    }
+
+    fn lacks(key: &str, place: &str) -> Problem {
+        Problem::config(place, format!("the call has no `{key}`, expected args and kwargs"))
+    }
+}
+
+/// Whether a call with these attributes has `training=True`.
+pub(crate) fn trains(call: &Attrs) -> bool {
+    call.get("kwargs").and_then(|kwargs| kwargs.get("training")).and_then(Attr::as_bool) == Some(true)
+}
+
+pub(crate) fn call_attrs(args: Attr, kwargs: Attr) -> Attrs {
+    static KEYS: LazyLock<[Name; 2]> = LazyLock::new(|| ["args".into(), "kwargs".into()]);
+    KEYS.iter().cloned().zip([args, kwargs]).collect()
+}
+
+/// The tree with each tensor of a call replaced by its number.
+fn number(tree: Attr, tensors: &mut Vec<TensorRef>, place: &str) -> Result<Attr, Problem> {
+    let is_tensor = |a: &Attr| a.get("class_name").and_then(Attr::as_str) == Some("__keras_tensor__");
+    number_leaves(tree, tensors, &mut |leaf| {
+        if !is_tensor(leaf) {
+            return Ok(None);
+        }
+        let tensor = leaf.get("config").and_then(keras_tensor);
+        tensor.map(Some).ok_or_else(|| Problem::config(place, "a tensor of the call has no keras_history"))
+    })
+}
+
+/// Walks the tree as Keras flattens it, keys of maps in alphabetical order, and replaces what `leaf` reads as a tensor
+/// by its number. The order of keys in the result is that of the tree.
+pub(crate) fn number_leaves(
+    mut tree: Attr,
+    tensors: &mut Vec<TensorRef>,
+    leaf: &mut impl FnMut(&Attr) -> Result<Option<TensorRef>, Problem>,
+) -> Result<Attr, Problem> {
+    if let Some(tensor) = leaf(&tree)? {
+        tensors.push(tensor);
+        return Ok(Attr::Operand((tensors.len() - 1) as u32));
+    }
+    let mut in_place = |value: &mut Attr| {
+        *value = number_leaves(mem::replace(value, Attr::Null), tensors, leaf)?;
+        Ok::<_, Problem>(())
+    };
+    match &mut tree {
+        Attr::Map(map) => {
+            let mut entries: Vec<(&Name, &mut Attr)> = map.iter_mut().collect();
+            entries.sort_by_key(|(key, _)| *key);
+            entries.into_iter().try_for_each(|(_, value)| in_place(value))?;
+        }
+        Attr::List(items) => items.iter_mut().try_for_each(in_place)?,
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => {}
+    }
+    Ok(tree)
+}
+
+/// A tensor in the arguments of a call, as Keras 3 writes it.
+pub(crate) fn tensor_object(shape: Option<Attr>, dtype: &str, history: Attr) -> Attr {
+    // Keras reads the graph from the history, and takes anything that it can iterate over for a shape. A list would be
+    // read back as a shape that is known, with the type that Keras takes for one that is not.
+    let shape = shape.unwrap_or_else(|| Attr::Map(Attrs::new()));
+    let config = Attrs::new().with("shape", shape).with("dtype", dtype).with("keras_history", history);
+    Attr::Map(Attrs::new().with("class_name", "__keras_tensor__").with("config", config))
+}
+
+fn keras_tensor(config: &Attr) -> Option<TensorRef> {
+    let mut tensor = history(config.get("keras_history")?.as_list()?)?;
+    let shape = config.get("shape").and_then(Attr::as_list).and_then(extents);
+    let elem = config.get("dtype").and_then(Attr::as_str).and_then(elem_type);
+    tensor.recorded = elem.zip(shape);
+    Some(tensor)
+}
+
+pub(crate) fn history(items: &[Attr]) -> Option<TensorRef> {
+    let [layer, node, tensor, ..] = items else { return None };
+    let index = |a: &Attr| a.as_int().and_then(|i| usize::try_from(i).ok());
+    let Attr::Str(layer) = layer else { return None };
+    Some(TensorRef { layer: layer.clone(), node: index(node)?, tensor: index(tensor)?, recorded: None })
+}
+
+/// Extents as Keras writes them: numbers, or null where open.
+pub(crate) fn extents(shape: &[Attr]) -> Option<Vec<Option<u64>>> {
+    let extent = |a: &Attr| match a {
+        Attr::Null => Some(None),
+        Attr::Int(i) => u64::try_from(*i).ok().map(Some),
+        Attr::Bool(_) | Attr::Float(_) | Attr::Str(_) | Attr::List(_) | Attr::Map(_) | Attr::Operand(_) => None,
+    };
+    shape.iter().map(extent).collect()
+}
+
+/// The tensors of a structure of inputs or outputs, `[layer, node, tensor]` at the leaves, flattened as Keras does,
+/// and the structure with `$i` at its leaves.
+pub(crate) fn structure(tree: &Attr, place: &str) -> Result<(Attr, Vec<TensorRef>), Problem> {
+    let mut tensors = Vec::new();
+    let numbered = number_leaves(tree.clone(), &mut tensors, &mut |leaf| match leaf {
+        Attr::List(items) => Ok(history(items).filter(|_| items.len() == 3)),
+        Attr::Map(_) => Ok(None),
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => {
+            Err(Problem::config(place, "expected [layer, node, tensor], or lists or maps of such"))
+        }
+    })?;
+    Ok((numbered, tensors))
+}
+
+/// The keys of a structure and the tensors that they stand for, if it is a dict of single tensors.
+pub(crate) fn flat_dict(tree: &Attr) -> Option<Vec<(Name, usize)>> {
+    let leaf = |(key, leaf): &(Name, Attr)| match leaf {
+        Attr::Operand(i) => Some((key.clone(), *i as usize)),
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::List(_) | Attr::Map(_) => {
+            None
+        }
+    };
+    tree.as_map()?.iter().map(leaf).collect()
+}
+
+/// Names the extents that a file leaves open: the batch is `N`, all others are different.
+pub(crate) struct Symbols {
+    batch: Dim,
+    /// How many others there are.
+    others: usize,
+}
+
+impl Symbols {
+    pub(crate) fn new() -> Self {
+        Self { batch: Dim::symbol("N"), others: 0 }
+    }
+
+    /// The type with the recorded extents; open ones other than the batch get new symbols.
+    pub(crate) fn ty(&mut self, elem: ElemType, extents: &[Option<u64>]) -> Type {
+        let dims = extents.iter().enumerate().map(|(axis, extent)| match extent {
+            Some(n) => Dim::Known(*n),
+            None if axis == 0 => self.batch.clone(),
+            None => {
+                self.others += 1;
+                Dim::symbol(format!("d{}", self.others))
+            }
+        });
+        Type::new(elem, dims.collect::<Vec<_>>())
+    }
+}
+
+/// The tree with each `$i` replaced.
+pub(crate) fn fill(tree: &Attr, leaf: &impl Fn(u32) -> Attr) -> Attr {
+    match tree {
+        Attr::Operand(i) => leaf(*i),
+        Attr::List(items) => Attr::List(items.iter().map(|a| fill(a, leaf)).collect()),
+        Attr::Map(map) => Attr::Map(map.iter().map(|(k, v)| (k.clone(), fill(v, leaf))).collect()),
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) => tree.clone(),
+    }
+}
+
+/// Whether a tensor is in the argument of a call.
+pub(crate) fn has_tensors(argument: &Attr) -> bool {
+    match argument {
+        Attr::Operand(_) => true,
+        Attr::List(items) => items.iter().any(has_tensors),
+        Attr::Map(map) => map.iter().any(|(_, value)| has_tensors(value)),
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) => false,
+    }
+}

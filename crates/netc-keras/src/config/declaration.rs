@@ -1,0 +1,85 @@
+//! Layer declarations: making the missing ones, and reading them.
+
+use netc_ir::{Attr, Attrs, Layer, Name, Type};
+
+use crate::config::version::Era;
+use crate::error::Problem;
+
+/// The object of a whole model, whose configuration was once the list of layers itself.
+pub(crate) fn model(object: Attr) -> Attr {
+    let Attr::Map(mut map) = object else { return object };
+    if let Some(layers @ Attr::List(_)) = map.get("config").cloned() {
+        map.set("config", Attrs::new().with("name", "sequential").with("layers", layers));
+    }
+    Attr::Map(map)
+}
+
+pub(crate) fn shape(ty: &Type) -> Option<Attr> {
+    let dims = ty.dims.as_ref()?;
+    Some(Attr::List(dims.iter().map(|d| d.known().map_or(Attr::Null, |n| Attr::Int(n.into()))).collect()))
+}
+
+/// The declaration of an input layer that the model does not have, as Keras wrote it in that era; keys are those of
+/// `like`, an input it has.
+pub(crate) fn input_declaration(name: &str, batch_shape: Attr, dtype: &str, like: Option<&Attrs>, era: Era) -> Layer {
+    let shape = if era == Era::Before3 { "batch_input_shape" } else { "batch_shape" };
+    let fresh = Attrs::new().with(shape, Attr::Null).with("dtype", "float32").with("sparse", false).with("name", "");
+    let config = like.and_then(|l| l.get("config")).and_then(Attr::as_map).cloned().unwrap_or(fresh);
+    let config = config.with(shape, batch_shape).with("dtype", dtype).with("name", name);
+    let mut object = Attrs::new()
+        .with("module", "keras.layers")
+        .with("class_name", "InputLayer")
+        .with("config", config)
+        .with("registered_name", Attr::Null)
+        .with("name", name);
+    if era == Era::Before3 {
+        ["module", "registered_name"].iter().for_each(|key| drop(object.remove(key)));
+    }
+    Layer {
+        name: name.into(),
+        class: "keras.InputLayer".into(),
+        config: object,
+        weights: Vec::new(),
+        assets: Vec::new(),
+    }
+}
+
+/// The name of the layer that the object declares.
+pub(crate) fn layer_name(object: &Attrs) -> Option<&Name> {
+    object.get("name").or_else(|| object.get("config")?.get("name")).and_then(Attr::as_name)
+}
+
+/// A model's object without its graph, which the function holds.
+pub(crate) fn strip_graph(object: &Attrs) -> Attrs {
+    let is_graph = |key: &str| matches!(key, "layers" | "input_layers" | "output_layers");
+    // Without copies of the models inside: they may nest many levels deep.
+    let strip = |(key, value): &(Name, Attr)| {
+        let kept = match value.as_map().filter(|_| &**key == "config") {
+            Some(config) => Attr::Map(config.iter().filter(|(key, _)| !is_graph(key)).cloned().collect()),
+            None => value.clone(),
+        };
+        (key.clone(), kept)
+    };
+    object.iter().map(strip).collect()
+}
+
+/// Refuses attributes that are too deep for the IR.
+pub(crate) fn require_printable(attrs: &Attrs, place: &str) -> Result<(), Problem> {
+    if attrs.is_printable() {
+        return Ok(());
+    }
+    let note = "its configuration nests deeper than the 128 levels that netc keeps of one layer; a model in a wrapper \
+                counts five";
+    Err(Problem::config(place, note))
+}
+
+/// Whether the layer makes a mask.
+pub(crate) fn makes_mask(layer: &Layer) -> bool {
+    match &*layer.class {
+        "keras.Masking" => true,
+        "keras.Embedding" => {
+            layer.config.get("config").and_then(|c| c.get("mask_zero")).and_then(Attr::as_bool) == Some(true)
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,117 @@
+//! Layers whose configurations contain other layers of the model.
+//!
+//! Keras writes the weights of such a layer once, in the group of the layer that it comes upon first. A file with the
+//! other one alone lacks them, and netc does not know the attribute that a user's class keeps the layer under, which would
+//! name their group.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use netc_ir::{Attr, Attrs, Layer, LayerId, Module};
+
+use crate::config::attrs::has_lists;
+
+/// The number of an object that appears several times in a file.
+pub(crate) const SHARED: &str = "shared_object_id";
+
+/// The layers of `module` that hold a layer whose weights another one has: the holder, then the owner.
+pub(crate) fn ties(module: &Module) -> Vec<(LayerId, LayerId)> {
+    if has_lists(&module.attrs) {
+        // An `.h5` list has all weights of a layer.
+        return Vec::new();
+    }
+    let mut owners: BTreeMap<i64, LayerId> = BTreeMap::new();
+    let mut ties = BTreeSet::new();
+    for (i, layer) in module.layers.iter().enumerate() {
+        let id = LayerId::new(i);
+        let mut held = Vec::new();
+        for (_, value) in layer.config.get("config").and_then(Attr::as_map).into_iter().flat_map(Attrs::iter) {
+            add_held(value, &mut held);
+        }
+        for number in held {
+            let owner = *owners.entry(number).or_insert(id);
+            if owner != id && has_weights_of(&module[owner], number) {
+                ties.insert((id, owner));
+            }
+        }
+        if let Some(number) = number(&layer.config) {
+            let owner = *owners.entry(number).or_insert(id);
+            if owner != id && layer.weights.is_empty() && has_weights_of(&module[owner], number) {
+                ties.insert((id, owner));
+            }
+        }
+    }
+    ties.into_iter().collect()
+}
+
+/// Whether the layer may have the weights of the object with the number: its own, or those of a layer in it.
+fn has_weights_of(owner: &Layer, object: i64) -> bool {
+    let is_itself = number(&owner.config) == Some(object);
+    owner.weights.iter().any(|(place, _)| is_itself || !place.starts_with("vars/"))
+}
+
+/// Whether the object of a layer shows that other objects of the file are the same layer, or one in it.
+pub(crate) fn has_shared(object: &Attrs) -> bool {
+    let mut held = Vec::new();
+    object.get("config").into_iter().for_each(|config| add_held(config, &mut held));
+    number(object).is_some() || !held.is_empty()
+}
+
+fn number(object: &Attrs) -> Option<i64> {
+    object.get(SHARED).and_then(Attr::as_int)
+}
+
+/// Adds the numbers of the layers in a value of a configuration: of the objects that say whether they are trained.
+fn add_held(value: &Attr, held: &mut Vec<i64>) {
+    match value {
+        Attr::Map(map) => {
+            let is_layer = map.get("config").is_some_and(|config| config.get("trainable").is_some());
+            held.extend(number(map).filter(|_| is_layer));
+            map.iter().for_each(|(_, value)| add_held(value, held));
+        }
+        Attr::List(items) => items.iter().for_each(|item| add_held(item, held)),
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The ties of layers by their names. The text of each layer is its own number, `:` those that it holds, and `+` where
+    /// it has weights.
+    fn check(layers: &[(&str, &str)], expected: &[(&str, &str)]) {
+        let mut module = Module::new();
+        for (name, text) in layers {
+            let (own, held) = text.trim_end_matches('+').split_once(':').unwrap();
+            let held = held.split_whitespace().map(|number| {
+                let config = Attrs::new().with("trainable", true);
+                Attr::Map(Attrs::new().with(SHARED, number.parse::<i64>().unwrap()).with("config", config))
+            });
+            let config = Attrs::new().with("parts", Attr::List(held.collect()));
+            let mut config = Attrs::new().with("config", config);
+            if let Ok(number) = own.parse::<i64>() {
+                config.set(SHARED, number);
+            }
+            let weights = text.ends_with('+').then(|| ("part/vars/0".into(), netc_ir::WeightId::new(0)));
+            let weights = weights.into_iter().collect();
+            let class = "custom.Own".into();
+            module.add_layer(Layer { name: (*name).into(), class, config, weights, assets: Vec::new() });
+        }
+        let name = |id: LayerId| module[id].name.to_string();
+        let found: Vec<(String, String)> = ties(&module).into_iter().map(|(a, b)| (name(a), name(b))).collect();
+        let found: Vec<(&str, &str)> = found.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_holder_is_tied_to_the_layer_that_comes_first() {
+        check(&[("embedding", "7:+"), ("head", ":7")], &[("head", "embedding")]);
+        check(&[("head", ":7+"), ("embedding", "7:")], &[("embedding", "head")]);
+        check(&[("first", ":7+"), ("second", ":7")], &[("second", "first")]);
+    }
+
+    #[test]
+    fn layers_without_weights_tie_nothing() {
+        check(&[("activation", "7:"), ("head", ":7+")], &[]);
+    }
+}

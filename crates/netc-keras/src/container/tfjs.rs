@@ -1,0 +1,228 @@
+//! Layers-models of TensorFlow.js: `model.json` with the configuration and a list of weights, whose bytes follow each
+//! other in the files beside it, the shards.
+//!
+//! The format is that of `io.ModelJSON` of TensorFlow.js and of its converter. Weights can be stored with fewer bits:
+//! halves, or integers that stand for `integer * scale + min`.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use netc_data::Folders;
+use netc_ir::{Attr, ElemType, Literal, Number, Type};
+
+use crate::config::names::elem_type;
+use crate::config::path::is_file_name;
+use crate::config::version::KERAS_2;
+use crate::container::variable::{Bytes, Variable};
+use crate::error::Problem;
+
+/// A model as its file has it.
+pub(crate) struct LayersModel {
+    /// The object of the model.
+    pub(crate) object: Attr,
+    pub(crate) keras_version: String,
+    /// Its weights by name, in the order of the file.
+    pub(crate) weights: Vec<(String, Variable)>,
+    /// The files that the weights are in, as they are numbered there.
+    pub(crate) shards: Vec<PathBuf>,
+}
+
+/// The key of `model.json` that says which converter wrote it.
+pub(crate) const CONVERTED_BY: &str = "convertedBy";
+
+/// Whether the object is that of a `model.json` of TensorFlow.js.
+pub(crate) fn is_model(object: &Attr) -> bool {
+    object.get("modelTopology").is_some()
+}
+
+/// The model of the `model.json` at `path`, which holds `json`.
+pub(crate) fn read(path: &Path, folders: &Folders, json: &Attr) -> Result<LayersModel, Problem> {
+    if json.get("format").and_then(Attr::as_str) == Some("graph-model") {
+        let note = "it is a graph model of TensorFlow.js, which has no layers; convert the Keras model that it is from as a \
+                    layers model, or give that model";
+        return Err(Problem::NoModel(note.into()));
+    }
+    let topology = json.get("modelTopology").unwrap_or(&Attr::Null);
+    let mut object = topology.get("model_config").unwrap_or(topology).clone();
+    if let Attr::Map(object) = &mut object {
+        // TensorFlow.js puts these into the model itself, its converter beside it.
+        ["keras_version", "backend"].iter().for_each(|key| drop(object.remove(key)));
+    }
+    let version = topology.get("keras_version").and_then(Attr::as_str).unwrap_or(KERAS_2);
+    // That of TensorFlow.js itself, where it saved the model.
+    let keras_version = if version.starts_with("tfjs") { KERAS_2 } else { version }.to_string();
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut shards = Shards { folder, folders, paths: Vec::new(), known: BTreeSet::new(), inline: MAX_READ };
+    let mut weights = Vec::new();
+    for (i, group) in list(json.get("weightsManifest"), "weightsManifest")?.iter().enumerate() {
+        shards.group(group, &format!("weightsManifest[{i}]"), &mut weights)?;
+    }
+    Ok(LayersModel { object, keras_version, weights, shards: shards.paths })
+}
+
+fn list<'a>(attr: Option<&'a Attr>, place: &str) -> Result<&'a [Attr], Problem> {
+    attr.and_then(Attr::as_list).ok_or_else(|| Problem::config(place, "expected a list"))
+}
+
+/// Bytes of weights that are cut between files, or stored with fewer bits, in all.
+const MAX_READ: u64 = 256 << 20;
+
+/// The files of weights, as they are met.
+struct Shards<'p> {
+    folder: &'p Path,
+    /// Where they may be.
+    folders: &'p Folders,
+    paths: Vec<PathBuf>,
+    known: BTreeSet<PathBuf>,
+    /// How many bytes may still be read into memory.
+    inline: u64,
+}
+
+/// A file of a group: its number, where it is, where it begins in the group's bytes, and its length. It is opened where
+/// it is read: there can be more than a process may have open.
+struct Shard {
+    number: usize,
+    path: PathBuf,
+    start: u64,
+    len: u64,
+}
+
+impl Shards<'_> {
+    /// Adds the weights of a group, which lie one behind the other in the group's files.
+    fn group(&mut self, group: &Attr, place: &str, found: &mut Vec<(String, Variable)>) -> Result<(), Problem> {
+        let mut files: Vec<Shard> = Vec::new();
+        let mut end = 0;
+        for name in list(group.get("paths"), &format!("{place}.paths"))? {
+            let shard = self.open(name.as_str().unwrap_or_default(), place, end)?;
+            end = end.saturating_add(shard.len);
+            files.push(shard);
+        }
+        let mut at = 0;
+        for weight in list(group.get("weights"), &format!("{place}.weights"))? {
+            let name = weight.get("name").and_then(Attr::as_str).unwrap_or_default().to_string();
+            let problem = |note: String| Problem::config(format!("{place}, weight `{name}`"), note);
+            let stored = Stored::of(weight).map_err(problem)?;
+            let size = stored.ty.num_bytes().filter(|size| *size <= end - at).ok_or_else(|| {
+                problem(format!("its bytes begin at {at} of {end} that the files of the group have, and do not fit"))
+            })?;
+            // Files without bytes begin where the next one does.
+            let first = files.partition_point(|f| f.start + f.len <= at);
+            let whole = files[first..].first().filter(|f| f.start <= at && at + size <= f.start + f.len);
+            let bytes = match (whole, &stored.quantization) {
+                (Some(shard), None) => Bytes::At { file: shard.number, offset: at - shard.start, len: size },
+                (_, _) if self.spend(size) => Bytes::Read(stored.read(bytes(&files, at, size)?)),
+                (_, _) => {
+                    let note = "what is cut between files or stored with fewer bits is more than";
+                    return Err(problem(format!("{note} {MAX_READ} bytes in all")));
+                }
+            };
+            found.push((name, Variable { ty: stored.read_type(), bytes }));
+            at += size;
+        }
+        if at == end {
+            Ok(())
+        } else {
+            Err(Problem::config(place, format!("its files have {end} bytes, its weights {at}")))
+        }
+    }
+
+    fn open(&mut self, name: &str, place: &str, start: u64) -> Result<Shard, Problem> {
+        if !is_file_name(name) {
+            return Err(Problem::config(place, format!("`{name}` is not the name of a file beside the model's")));
+        }
+        let path = self.folder.join(name);
+        let missing = |why: &dyn Display| {
+            Problem::config(place, format!("its weights are in `{name}`, which cannot be read: {why}"))
+        };
+        self.folders.check(&path).map_err(|e| missing(&e))?;
+        if !self.known.insert(path.clone()) {
+            return Err(Problem::config(place, format!("the file `{name}` is listed twice")));
+        }
+        let len = fs::metadata(&path).map_err(|e| missing(&e))?.len();
+        self.paths.push(path.clone());
+        Ok(Shard { number: self.paths.len() - 1, path, start, len })
+    }
+
+    /// Whether `size` bytes more may be read into memory, where halves and bytes become numbers of four bytes.
+    fn spend(&mut self, size: u64) -> bool {
+        let left = self.inline.checked_sub(size.saturating_mul(4));
+        self.inline = left.unwrap_or(0);
+        left.is_some()
+    }
+}
+
+/// The `size` bytes from `at` on, of all that the files have together.
+fn bytes(files: &[Shard], at: u64, size: u64) -> Result<Vec<u8>, Problem> {
+    let mut bytes = vec![0; size as usize];
+    for shard in files {
+        let (from, to) = (at.max(shard.start), (at + size).min(shard.start + shard.len));
+        if from < to {
+            let file = File::open(&shard.path)?;
+            file.read_exact_at(&mut bytes[(from - at) as usize..(to - at) as usize], from - shard.start)?;
+        }
+    }
+    Ok(bytes)
+}
+
+/// How a weight is stored.
+struct Stored {
+    /// The type of its bytes.
+    ty: Type,
+    quantization: Option<Quantization>,
+}
+
+/// What the stored numbers stand for.
+struct Quantization {
+    elem: ElemType,
+    scale: f64,
+    min: f64,
+}
+
+impl Stored {
+    fn of(weight: &Attr) -> Result<Self, String> {
+        let dims = weight.get("shape").and_then(Attr::as_list).and_then(|dims| {
+            dims.iter().map(|d| d.as_int().and_then(|n| u64::try_from(n).ok())).collect::<Option<Vec<_>>>()
+        });
+        let dims = dims.ok_or("its `shape` is not a list of extents")?;
+        let elem = |of: &Attr| {
+            let name = of.get("dtype").and_then(Attr::as_str).unwrap_or_default();
+            elem_type(name)
+                .filter(|e| *e != ElemType::Str)
+                .ok_or_else(|| format!("numbers of the dtype `{name}` are not known"))
+        };
+        let own = elem(weight)?;
+        let Some(quantization) = weight.get("quantization") else {
+            return Ok(Self { ty: Type::fixed(own, &dims), quantization: None });
+        };
+        let number = |key, default| match quantization.get(key) {
+            None => Ok(default),
+            Some(value) => value.as_f64().ok_or_else(|| format!("its `{key}` is not a number")),
+        };
+        let (scale, min) = (number("scale", 1.0)?, number("min", 0.0)?);
+        Ok(Self {
+            ty: Type::fixed(elem(quantization)?, &dims),
+            quantization: Some(Quantization { elem: own, scale, min }),
+        })
+    }
+
+    fn read_type(&self) -> Type {
+        let elem = self.quantization.as_ref().map_or(self.ty.elem, |q| q.elem);
+        Type { elem, ..self.ty.clone() }
+    }
+
+    /// The weight whose bytes these are. TensorFlow.js computes in double precision and rounds.
+    fn read(&self, bytes: Vec<u8>) -> Literal {
+        let dims = self.ty.fixed_dims().unwrap_or_default();
+        let stored = Literal { elem: self.ty.elem, dims: dims.clone(), bytes: bytes.into() };
+        let Some(Quantization { elem, scale, min }) = &self.quantization else { return stored };
+        let number = |n: Number| n.as_f64() * scale + min;
+        if elem.is_float() {
+            Literal::dense(*elem, &dims, stored.numbers().map(|n| Number::Float(number(n))))
+        } else {
+            Literal::dense(*elem, &dims, stored.numbers().map(|n| Number::Int(number(n).round() as i128)))
+        }
+    }
+}

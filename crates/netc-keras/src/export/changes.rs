@@ -1,0 +1,205 @@
+//! What a file has otherwise than the one that was read, in words.
+
+use std::fmt;
+
+use netc_format::Note;
+use netc_ir::{Attr, Attrs, Layer, Module, Name};
+
+use crate::config::keys::{ACTIVATIONS, INNER, RENAMED};
+use crate::config::version::{Era, KERAS_2};
+use crate::config::{json, tf};
+use crate::export::compiled;
+use crate::export::exporter::Container;
+use crate::legacy::{self, GateChange, modern, without_slashes};
+
+/// The code of notes that layers are declared as another Keras has them.
+const CONVERTED: &str = "layers-converted";
+
+/// What [`write`](crate::write()) and [`write_json`](crate::write_json) change, as declarations of Keras 2 are not what
+/// Keras 3 reads, and leave out; for the user.
+pub(crate) fn changes(module: &Module) -> Vec<Note> {
+    let mut changes = compiled::omissions(module, Container::Archive);
+    if Era::of(&module.attrs) == Era::Keras3 {
+        return changes;
+    }
+    let version = module.attrs.get("keras_version").and_then(Attr::as_str).unwrap_or_default();
+    let listed = Listed::of(module);
+    let note = format!("the layers are declared as in Keras {version}, and are written as Keras 3 has them{listed}");
+    changes.push(Note::new(CONVERTED, note));
+    let (scaled, clipped): (Vec<_>, Vec<_>) =
+        legacy::gate_changes(module).partition(|(_, change)| matches!(change, GateChange::Scaled(..)));
+    for (layers, what) in [
+        (
+            scaled,
+            "the file has its weights times 1.2, for which that of Keras 3 is the same up to rounding (`netc diff \
+             --tolerance 1e-6` compares them; `--verify` is of the model before it is written)",
+        ),
+        (clipped, "it becomes a `Sequential` that computes this"),
+    ] {
+        let Some((first, _)) = layers.first() else { continue };
+        let others = match layers.len() - 1 {
+            0 => String::new(),
+            n => format!("; so for {n} more"),
+        };
+        let function = format!("`hard_sigmoid` of the layer `{}` is clip(0.2 * x + 0.5, 0, 1)", module[*first].name);
+        changes.push(Note::new("hard-sigmoid-converted", format!("{function}: {what}{others}")));
+    }
+    changes.extend(operations(module));
+    changes.extend(functions(module));
+    let renamed = without_slashes(module);
+    let names = module.layers.iter().zip(&renamed.layers).map(|(old, new)| (&old.name, &new.name));
+    let mut renamed = names.filter(|(old, new)| old != new);
+    if let Some((old, new)) = renamed.next() {
+        let others = match renamed.count() {
+            0 => String::new(),
+            n => format!(", and {n} more are renamed like it"),
+        };
+        let note = format!("the layer `{old}` is called `{new}` there{others}: Keras 3 takes no slashes in names");
+        changes.push(Note::new("layers-renamed", note));
+    }
+    changes
+}
+
+/// Notes that operations of TensorFlow became operations of Keras 3.
+fn operations(module: &Module) -> Option<Note> {
+    let mut named = module.layers.iter().filter(|layer| tf::is_operation(&layer.class));
+    let first = named.next()?;
+    let others = match named.count() {
+        0 => String::new(),
+        n => format!(", and {n} more like it"),
+    };
+    let note = format!("`{}` is written as the operation of `keras.ops` that computes the same{others}", first.class);
+    Some(Note::new("operations-converted", note))
+}
+
+/// Notes what Keras 3 needs to load bytecode.
+fn functions(module: &Module) -> Option<Note> {
+    let has_bytecode = |layer: &&Layer| {
+        let modern = modern(layer, Era::Before3);
+        let config = modern.config.get("config").and_then(Attr::as_map);
+        &*layer.class == "keras.Lambda" && config.is_some_and(legacy::has_bytecode)
+    };
+    let layer = module.layers.iter().find(has_bytecode)?;
+    let note = format!(
+        "`{}` is a `Lambda`: Keras 3 loads it with `safe_mode=False` alone, and runs its bytecode in the version of Python \
+         that made it, without the names of the module it is from",
+        layer.name
+    );
+    Some(Note::new("lambda-bytecode", note))
+}
+
+/// What [`write_hdf5`](crate::write_hdf5) changes; for the user.
+pub(crate) fn changes_for_hdf5(module: &Module) -> Vec<Note> {
+    let mut changes = compiled::omissions(module, Container::Hdf5);
+    let is_converted = module.attrs.get("format").and_then(Attr::as_str) != Some("keras-h5");
+    if is_converted && Era::of(&module.attrs) == Era::Keras3 {
+        let note = format!("the file is for Keras 3; `--format h5-keras2` makes one for tf.keras {KERAS_2}");
+        changes.push(Note::new("for-keras-3", note));
+    }
+    changes
+}
+
+/// What [`write_hdf5_of_keras_2`](crate::write_hdf5_of_keras_2) changes; for the user.
+pub(crate) fn changes_for_hdf5_of_keras_2(module: &Module) -> Vec<Note> {
+    match Era::of(&module.attrs) {
+        Era::Before3 => changes_for_hdf5(module),
+        Era::Keras3 => changes_for_tfjs(module),
+    }
+}
+
+/// What [`write_tfjs`](crate::write_tfjs) changes, as TensorFlow.js reads no declarations of Keras 3; for the user.
+pub(crate) fn changes_for_tfjs(module: &Module) -> Vec<Note> {
+    let version = module.attrs.get("keras_version").and_then(Attr::as_str).unwrap_or("3");
+    let mut changes = compiled::omissions(module, Container::Tfjs);
+    if Era::of(&module.attrs) == Era::Keras3 {
+        let note =
+            format!("the layers are declared as in Keras {version}, and are written as Keras {KERAS_2} has them");
+        changes.push(Note::new(CONVERTED, note));
+    }
+    let is_dict = |key: &&str| module.main().and_then(|main| main.attrs.get(key)?.as_map()).is_some();
+    for key in ["inputs", "outputs"].into_iter().filter(is_dict) {
+        let note = format!("the {key} are a dict in Keras, and a list in TensorFlow.js, in the order of the keys");
+        changes.push(Note::new("dict-as-list", note));
+    }
+    changes
+}
+
+/// The changes of configurations, each with the first layer that has it and the number of all.
+#[derive(Default)]
+struct Listed(Vec<(String, Name, usize)>);
+
+impl Listed {
+    /// What is changed in the configurations of layers of before Keras 3.
+    fn of(module: &Module) -> Self {
+        let mut listed = Self::default();
+        // The notes on operations and functions say what becomes of these.
+        let is_other = |layer: &&Layer| !tf::is_operation(&layer.class) && &*layer.class != "keras.Lambda";
+        for layer in module.layers.iter().filter(is_other) {
+            let modern = modern(layer, Era::Before3);
+            let mut found = Vec::new();
+            object(&layer.config, &modern.config, &mut found);
+            found.sort();
+            found.dedup();
+            found.into_iter().for_each(|change| listed.add(change, layer));
+        }
+        listed
+    }
+
+    fn add(&mut self, change: String, layer: &Layer) {
+        match self.0.iter_mut().find(|(known, ..)| *known == change) {
+            Some((_, _, number)) => *number += 1,
+            None => self.0.push((change, layer.name.clone(), 1)),
+        }
+    }
+}
+
+impl fmt::Display for Listed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (change, layer, number)) in self.0.iter().enumerate() {
+            write!(f, "{} {change} (`{layer}`", if i == 0 { ":" } else { "," })?;
+            match number - 1 {
+                0 => f.write_str(")")?,
+                others => write!(f, " and {others} more)")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is changed in the object of a layer, and in the objects of the layers that it has in its configuration.
+fn object(old: &Attrs, new: &Attrs, found: &mut Vec<String>) {
+    let class = |object: &Attrs| object.get("class_name").and_then(Attr::as_str).unwrap_or_default().to_string();
+    let (old_class, new_class) = (class(old), class(new));
+    // `Model` is `Functional`, and the package of a user's class is said apart.
+    if old_class != new_class && old_class != "Model" && !old_class.ends_with(&format!(">{new_class}")) {
+        found.push(format!("`{old_class}` is called `{new_class}`"));
+    }
+    let config = |object: &Attrs| object.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
+    let (old, new) = (config(old), config(new));
+    let renamed = |key: &str| RENAMED.iter().find(|(of, old, _)| *of == old_class && *old == key).map(|(.., new)| *new);
+    for (key, value) in old.iter() {
+        match (new.get(key), renamed(key)) {
+            (_, Some(new)) => found.push(format!("`{key}` is called `{new}`")),
+            (None, None) if value.is_null() => {}
+            (None, None) => found.push(format!("`{key}` is left out")),
+            (Some(new), None) if INNER.contains(&&**key) || &**key == "layers" => inner(value, new, found),
+            // What is done with `hard_sigmoid` is said of each layer.
+            (Some(new), None) if new != value && !ACTIVATIONS.contains(&&**key) => {
+                found.push(format!("`{key}` is written as `{}`", json::print(new)));
+            }
+            (Some(_), None) => {}
+        }
+    }
+    let is_new = |key: &str| old.get(key).is_none() && !old.iter().any(|(old, _)| renamed(old) == Some(key));
+    let said = new.iter().filter(|(key, _)| is_new(key));
+    found.extend(said.map(|(key, value)| format!("`{key} = {}` is said", json::print(value))));
+}
+
+/// The same of a layer in a configuration, or a list of such.
+fn inner(old: &Attr, new: &Attr, found: &mut Vec<String>) {
+    match (old, new) {
+        (Attr::Map(old), Attr::Map(new)) => object(old, new, found),
+        (Attr::List(old), Attr::List(new)) => old.iter().zip(new).for_each(|(old, new)| inner(old, new, found)),
+        _ => {}
+    }
+}

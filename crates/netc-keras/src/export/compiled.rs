@@ -1,0 +1,62 @@
+//! How the model was compiled, on its way into a file.
+
+use netc_format::Note;
+use netc_format::module::training_state;
+use netc_ir::{Attr, Attrs, FuncId, Layer, LayerId, MAIN, Module};
+
+use crate::config::path::join;
+use crate::config::version::Era;
+use crate::container::compiled::{COMPILE_CONFIG, GROUP, TRAINING_CONFIG};
+use crate::container::hdf5::write::Tree;
+use crate::export::exporter::{Container, Exporter};
+use crate::export::lists;
+
+/// The declaration with what it has under `key`, for a file of the function, which must be the whole model.
+fn declaration_for<'m>(module: &'m Module, func: FuncId, key: &str) -> Option<(&'m Layer, &'m Attr)> {
+    let layer = &module[training_state(module).next().filter(|_| &*module[func].name == MAIN)?];
+    carried(module, layer, key).map(|config| (layer, config))
+}
+
+/// What the declaration has under `key`. An archive is of Keras 3, which reads none of Keras 2.
+fn carried<'m>(module: &Module, layer: &'m Layer, key: &str) -> Option<&'m Attr> {
+    let is_read = key != COMPILE_CONFIG || Era::of(&module.attrs) == Era::Keras3;
+    layer.config.get(key).filter(|_| is_read)
+}
+
+/// Adds the compile configuration to the object of a model.
+pub(super) fn add_to_object(module: &Module, func: FuncId, object: &mut Attrs) {
+    if let Some((_, config)) = declaration_for(module, func, COMPILE_CONFIG) {
+        object.set(COMPILE_CONFIG, config.clone());
+    }
+}
+
+/// Adds the optimizer's variables to the weights of an archive.
+pub(super) fn add_to_weights(exporter: &mut Exporter<'_>, module: &Module, func: FuncId) {
+    let Some((layer, _)) = declaration_for(module, func, COMPILE_CONFIG) else { return };
+    exporter.weights.at(&join(GROUP, "vars")).set_name(&layer.name);
+    layer.weights.iter().for_each(|(place, id)| exporter.weights.add_weight(&join(GROUP, place), *id));
+}
+
+/// What an HDF5 file has of it: the configuration, and the group of the optimizer's variables.
+pub(super) fn for_hdf5(module: &Module, func: FuncId) -> Option<(&Attr, Tree)> {
+    let (layer, config) = declaration_for(module, func, TRAINING_CONFIG)?;
+    let mut variables = Tree::default();
+    lists::add_list(&mut variables, layer.weights.iter().map(|(name, id)| (&**name, *id)));
+    Some((config, variables))
+}
+
+/// Says that both are left out of a file, where that has another form than the one which was read; for the user.
+pub(super) fn omissions(module: &Module, container: Container) -> Vec<Note> {
+    let key = match container {
+        Container::Archive => Some(COMPILE_CONFIG),
+        Container::Hdf5 => Some(TRAINING_CONFIG),
+        Container::Tfjs => None,
+    };
+    let has = |layer: LayerId| key.is_some_and(|key| carried(module, &module[layer], key).is_some());
+    training_state(module)
+        .next()
+        .filter(|layer| !has(*layer))
+        .map(|_| Note::training_state_left_out())
+        .into_iter()
+        .collect()
+}

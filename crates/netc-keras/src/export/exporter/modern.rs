@@ -1,0 +1,91 @@
+//! What differs in the files of models of before Keras 3: declarations and calls are looked at as those of Keras 3, and
+//! losses are layers.
+
+use std::borrow::Cow;
+
+use netc_ir::{Attr, Attrs, Func, Layer, LayerId, OpId, Type};
+
+use crate::config::order::calls_beside;
+use crate::config::tf;
+use crate::config::version::Era;
+use crate::error::Problem;
+use crate::export::exporter::{Container, Exporter, Scope, is_chain};
+use crate::export::unknown;
+use crate::legacy::tensorflow::NoTwin;
+use crate::legacy::{self, Modern, losses};
+
+impl<'m> Exporter<'m> {
+    /// The declaration of a layer and its call `op` in Keras 3.
+    pub(super) fn modern_call(&self, scope: &Scope<'m>, id: LayerId, op: OpId) -> Result<Modern<'m>, Problem> {
+        let (layer, op) = (&self.module[id], &scope.func[op]);
+        let operands: Vec<Type> = op.operands.iter().map(|x| scope.func[*x].ty.clone()).collect();
+        let Some(call) = op.kind.attrs() else {
+            return Ok(Modern { layer: self.declaration(id), call: Cow::Owned(Attrs::new()) });
+        };
+        let modern = legacy::modern_call(layer, call, &operands, self.era).map_err(|no| {
+            let what = layer.class.strip_prefix("keras.").unwrap_or(&layer.class);
+            let note = match no {
+                NoTwin::Operation => format!("`keras.ops` has no operation that computes what `{what}` does"),
+                NoTwin::With(with) if tf::is_operation(what) => {
+                    format!("`keras.ops` has no operation for `{what}` with {with}")
+                }
+                NoTwin::With(with) => format!("it is called with {with}"),
+            };
+            Problem::NotKeras { place: format!("layer `{}`", layer.name), note }
+        })?;
+        let gives = |key| modern.call.get("kwargs").and_then(|k| k.get(key)).is_some_and(|value| !value.is_null());
+        let sequence =
+            op.operands.first().filter(|_| self.era == Era::Before3 && gives("initial_state") && !gives("mask"));
+        if sequence.is_some_and(|x| unknown::may_carry_mask(self.module, scope.func, *x)) {
+            let note = "it has initial states and a masked input, and Keras 3 drops the mask in such a call";
+            return Err(Problem::NotKeras { place: format!("layer `{}`", layer.name), note: note.into() });
+        }
+        if self.era == Era::Before3 && self.container == Container::Archive && has_values_of_their_own(&modern) {
+            let note = "Keras 3 with JAX fails on attention whose `value_dim` differs from its `key_dim`; write the model \
+                        as .h5";
+            return Err(Problem::NotKeras { place: format!("layer `{}`", layer.name), note: note.into() });
+        }
+        Ok(modern)
+    }
+
+    /// The declaration of a layer in an archive: it must fit all calls of the layer.
+    pub(super) fn modern(&self, scope: &Scope<'m>, id: LayerId) -> Result<Cow<'m, Layer>, Problem> {
+        if !tf::is_operation(&self.module[id].class) {
+            return Ok(self.declaration(id));
+        }
+        let mut found: Option<Cow<'m, Layer>> = None;
+        for op in scope.calls.get(&id).into_iter().flatten() {
+            let layer = self.modern_call(scope, id, *op)?.layer;
+            if found.as_ref().is_some_and(|found| *found != layer) {
+                let note = "its calls differ in arguments that Keras 3 stores in the operation";
+                return Err(Problem::NotKeras { place: format!("layer `{}`", layer.name), note: note.into() });
+            }
+            found = Some(layer);
+        }
+        Ok(found.unwrap_or_else(|| self.declaration(id)))
+    }
+
+    /// The calls that no output needs and that the file has: those that losses and metrics need.
+    pub(super) fn calls_beside(&self, func: &Func) -> Vec<OpId> {
+        match (self.container, self.era) {
+            (Container::Hdf5, Era::Before3) => calls_beside(func, &losses::calls(self.module, func)),
+            (Container::Archive | Container::Hdf5 | Container::Tfjs, _) => Vec::new(),
+        }
+    }
+
+    /// Whether the function is written as a Sequential model, which in Keras 3 holds only layers.
+    pub(super) fn is_chain(&self, func: &Func) -> bool {
+        let has_operations = || func.layers().iter().any(|id| tf::is_operation(&self.module[*id].class));
+        is_chain(self.module, func) && (self.is_old() || !has_operations())
+    }
+}
+
+/// Whether it is a `MultiHeadAttention` with values of another size than its keys, which Keras 3 leaves to a function of the
+/// backend: where it needs the scores, it multiplies itself.
+fn has_values_of_their_own(modern: &Modern<'_>) -> bool {
+    let says = |key: &str| modern.layer.config.get("config").and_then(|c| c.get(key)).filter(|value| !value.is_null());
+    let other = says("value_dim").is_some_and(|values| Some(values) != says("key_dim"));
+    let drops = says("dropout").and_then(Attr::as_f64).is_some_and(|rate| rate > 0.0);
+    let with_scores = modern.call.get("kwargs").and_then(|k| k.get("return_attention_scores")).and_then(Attr::as_bool);
+    &*modern.layer.class == "keras.MultiHeadAttention" && other && !drops && with_scores != Some(true)
+}

@@ -1,0 +1,281 @@
+//! The weights of a file, which the layers of a model claim.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use netc_ir::{Attr, Attrs, Name};
+
+use crate::config::classes::class_by_name;
+use crate::config::path::{join, numeric_order};
+use crate::config::ties::has_shared;
+use crate::config::version::Era;
+use crate::container::compiled;
+use crate::container::variable::{Variable, WeightLists, WeightTable, take_below};
+use crate::error::Problem;
+use crate::import::owners::{Member, add_listed, name_of, owner};
+use crate::legacy::{Places, exact_places, layers_of_model, least, makes_weights, places};
+
+/// A layer that claims its weights.
+pub(crate) struct Claim<'a> {
+    /// The layer's group, or in lists the outermost layer that it is in.
+    pub(crate) group: &'a str,
+    pub(crate) name: &'a str,
+    /// The dialect's name of its class.
+    pub(crate) class: &'a str,
+    pub(crate) config: Option<&'a Attrs>,
+    /// Whether it is a model, whose layers have weights of their own.
+    pub(crate) nested: bool,
+    /// Its path in the model.
+    pub(crate) path: &'a str,
+    /// The layers whose weights are in the same list; none where a layer has a list of its own.
+    pub(crate) listed: &'a Listed,
+    /// The Keras that declares it.
+    pub(crate) era: Era,
+}
+
+/// The weights of one list, by the layer that they belong to.
+#[derive(Default)]
+pub(crate) enum Listed {
+    /// All belong to the layer that claims first.
+    #[default]
+    First,
+    /// Each belongs to the layer of this name. A layer takes its weights out.
+    ByName(RefCell<BTreeMap<String, List>>),
+    /// Each belongs to the layer at this path.
+    ByPath(RefCell<BTreeMap<String, List>>),
+}
+
+/// Weights in the order of the file, with their names.
+type List = Vec<(String, Variable)>;
+
+impl Listed {
+    /// Takes the weights of the layer which claims them; `None` if it may have all that are left in the list.
+    fn take(&self, claim: &Claim<'_>) -> Option<List> {
+        let (lists, key) = match self {
+            Self::First => return None,
+            Self::ByName(lists) => (lists, claim.name),
+            Self::ByPath(lists) => (lists, claim.path),
+        };
+        Some(lists.borrow_mut().remove(key).unwrap_or_default())
+    }
+
+    /// The weights that no layer took.
+    fn rest(&self) -> List {
+        match self {
+            Self::First => Vec::new(),
+            Self::ByName(lists) | Self::ByPath(lists) => lists.take().into_values().flatten().collect(),
+        }
+    }
+}
+
+/// Moves each weight of `list` with a known owner to the owner's list.
+fn by_owner(list: &mut List, owner: impl Fn(&str) -> Option<String>) -> RefCell<BTreeMap<String, List>> {
+    let mut lists: BTreeMap<String, List> = BTreeMap::new();
+    let mut others = Vec::new();
+    for (weight, variable) in std::mem::take(list) {
+        match owner(&weight) {
+            Some(owner) => lists.entry(owner).or_default().push((weight, variable)),
+            None => others.push((weight, variable)),
+        }
+    }
+    *list = others;
+    RefCell::new(lists)
+}
+
+/// Gives the lists of a file, which are in this order there, to the layers of a model: Keras gives each layer that has
+/// weights the next list that has any, whatever it is called. What was called otherwise is returned, by the layers.
+///
+/// Where it is not known how many layers have weights, the lists stay with the layers that are called as they are.
+pub(crate) fn give_in_order(lists: &mut WeightLists, order: &[String], model: &Attrs, era: Era) -> Vec<(Name, String)> {
+    let given: Vec<&String> =
+        order.iter().filter(|name| lists.get(*name).is_some_and(|list| !list.is_empty())).collect();
+    let layers = |needs: fn(&str, &Attrs, Era) -> bool| {
+        let objects = model.get("layers").and_then(Attr::as_list).unwrap_or_default();
+        let mut layers = Vec::new();
+        for object in objects {
+            let (Some(layer), Some(config)) = (object.as_map(), object.get("config").and_then(Attr::as_map)) else {
+                continue;
+            };
+            if needs(&class_by_name(layer, era), config, era) {
+                layers.push(Name::from(name_of(object)));
+            }
+        }
+        layers
+    };
+    let mut takers = layers(makes_weights);
+    if takers.len() != given.len() {
+        takers = layers(|class, config, era| least(class, config, era) > 0);
+    }
+    if takers.len() != given.len() {
+        return Vec::new();
+    }
+    let pairs: Vec<(Name, String)> = takers.into_iter().zip(given.into_iter().cloned()).collect();
+    let taken: Vec<_> = pairs.iter().map(|(_, list)| lists.remove(list).unwrap_or_default()).collect();
+    lists.extend(pairs.iter().map(|(layer, _)| layer.to_string()).zip(taken));
+    pairs.into_iter().filter(|(layer, list)| **layer != **list).collect()
+}
+
+/// Renames the weights in the list of a model to begin with the paths of their layers, by the order in which Keras lists
+/// them; whether that is known.
+fn name_by_order(list: &mut [(String, Variable)], class: &str, config: &Attrs, era: Era, path: &str) -> bool {
+    let Some(Places { of_listed, .. }) = exact_places(class, config, era, list.len()) else { return false };
+    let groups: BTreeMap<String, String> =
+        layers_of_model(class, config, era, path).into_iter().map(|(path, group)| (group, path)).collect();
+    let layer = |place: &Name| {
+        let mut ends = place.match_indices('/').map(|(end, _)| &place[..end]);
+        ends.find_map(|group| groups.get(group))
+    };
+    let Some(layers) = of_listed.iter().map(layer).collect::<Option<Vec<_>>>() else { return false };
+    for (i, ((name, _), path)) in list.iter_mut().zip(layers).enumerate() {
+        *name = format!("{path}/{i}");
+    }
+    true
+}
+
+/// The longest of the paths that the name of a weight begins with.
+fn path_of<'w>(weight: &'w str, paths: &BTreeSet<String>) -> Option<&'w str> {
+    let mut ends = weight.rmatch_indices('/').map(|(end, _)| &weight[..end]);
+    ends.find(|path| paths.contains(*path))
+}
+
+impl WeightTable {
+    /// Takes the weights of a layer out of the table, each with its place in the layer's group of a `.keras` file.
+    pub(crate) fn claim(&mut self, claim: &Claim<'_>) -> Vec<(Name, Variable)> {
+        match self {
+            Self::Groups(variables) => claim_group(&mut variables.datasets, claim),
+            Self::Lists(_) if claim.nested => Vec::new(),
+            Self::Lists(lists) => claim_list(lists, claim),
+        }
+    }
+
+    /// Takes the weights out of the list `group` and gives them to the layers of the model at `path`, which has this class
+    /// and configuration.
+    ///
+    /// The name of a weight says which layer owns it. If it does not, as for a layer in a wrapper, the order does.
+    pub(crate) fn listed(
+        &mut self,
+        config: &Attrs,
+        class: &str,
+        era: Era,
+        group: &str,
+        path: &str,
+    ) -> Result<Listed, Problem> {
+        let Self::Lists(lists) = self else { return Ok(Listed::First) };
+        let (mut names, mut paths, mut twice) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        let mut others = Vec::new();
+        add_listed(config, (path, era), 0, &mut |Member { name, path, has_weights, in_wrapper }| {
+            paths.insert(path);
+            others.extend(in_wrapper.into_iter().map(|inner| (inner, name.clone())));
+            if !has_weights {
+                others.push((name.clone(), name));
+            } else if names.insert(name.clone(), name.clone()).is_some() {
+                twice.insert(name);
+            }
+        })?;
+        for (inner, layer) in others {
+            let first = names.entry(inner.clone()).or_insert_with(|| layer.clone());
+            if *first != layer && inner != layer {
+                twice.extend([first.clone(), layer]);
+            }
+        }
+        let Some(list) = lists.get_mut(group) else { return Ok(Listed::First) };
+        let by_path =
+            |list: &mut List| Listed::ByPath(by_owner(list, |weight| path_of(weight, &paths).map(str::to_string)));
+        let weights = || list.iter().map(|(weight, _)| weight.as_str());
+        if weights().all(|weight| path_of(weight, &paths).is_some()) {
+            return Ok(by_path(list));
+        }
+        let owners: Option<Vec<&Name>> = weights().map(|weight| owner(weight, &names)).collect();
+        let is_clear = owners.is_some_and(|owners| !owners.iter().any(|name| twice.contains(*name)));
+        if !is_clear && name_by_order(list, class, config, era, path) {
+            return Ok(by_path(list));
+        }
+        let found = list.iter().filter_map(|(weight, _)| owner(weight, &names)).find(|name| twice.contains(*name));
+        match found {
+            Some(name) => {
+                let note =
+                    format!("two layers in it are named `{name}`, and its weights are told apart by their names");
+                Err(Problem::config(path, note))
+            }
+            None if names.is_empty() => Ok(Listed::First),
+            None => Ok(Listed::ByName(by_owner(list, |weight| owner(weight, &names).map(|name| name.to_string())))),
+        }
+    }
+
+    /// Puts the weights back into the list `group` that no layer of its model took.
+    pub(crate) fn give_back(&mut self, group: &str, listed: &Listed) {
+        if let Self::Lists(lists) = self {
+            lists.get_mut(group).into_iter().for_each(|list| list.extend(listed.rest()));
+        }
+    }
+
+    /// Why a layer whose weights are so many is refused, if its configuration makes more.
+    pub(crate) fn lack(&self, claim: &Claim<'_>, object: &Attrs, number: usize) -> Option<Problem> {
+        let config = claim.config.filter(|_| !claim.nested)?;
+        let has_adapters = config.get("lora_rank").is_some_and(|rank| !rank.is_null());
+        if has_adapters && number > 0 && matches!(self, Self::Lists(_)) {
+            let note = "an HDF5 file keeps its adapters of low rank apart from the kernel, to which netc does not add them; \
+                        save the model as .keras with Keras, which does";
+            return Some(Problem::config(format!("layer `{}`", claim.path), note));
+        }
+        let least = least(claim.class, config, claim.era);
+        // An archive has the weights of a layer in several layers where Keras comes upon it first.
+        let is_shared = matches!(self, Self::Groups(_)) && has_shared(object);
+        let note = || format!("its configuration makes {least} weights, and the file has {number} for it");
+        (number < least && !is_shared).then(|| Problem::config(format!("layer `{}`", claim.path), note()))
+    }
+
+    /// The layer whose the group is, where the file says it.
+    pub(crate) fn owner(&self, group: &str) -> Option<&str> {
+        match self {
+            Self::Groups(variables) => variables.names.get(group).map(String::as_str),
+            Self::Lists(_) => None,
+        }
+    }
+
+    /// Whether the file shows that the model in `group` is functional, whatever its class: it has an input layer.
+    pub(crate) fn is_functional(&self, group: &str) -> bool {
+        match self {
+            Self::Groups(variables) => variables.names.contains_key(&join(group, "layers/input_layer")),
+            Self::Lists(_) => false,
+        }
+    }
+
+    /// The names of the weights that no layer claimed.
+    pub(crate) fn unclaimed(&self) -> Vec<&str> {
+        match self {
+            Self::Groups(variables) => variables.datasets.keys().map(String::as_str).collect(),
+            Self::Lists(lists) => lists.values().flatten().map(|(name, _)| name.as_str()).collect(),
+        }
+    }
+}
+
+/// The weights of a layer. The optimizer of a model that was compiled before it became part of another is dropped: Keras
+/// trains the outer one.
+fn claim_group(datasets: &mut BTreeMap<String, Variable>, claim: &Claim<'_>) -> Vec<(Name, Variable)> {
+    if claim.nested {
+        drop(take_below(datasets, &join(claim.group, compiled::GROUP), |_| true));
+    }
+    take_below(datasets, claim.group, |place| !(claim.nested && place.starts_with("layers/")))
+}
+
+/// The weights of a list, or those of them that belong to the layer: the list of a model is that of the layers in it,
+/// whose names are parts of those of their weights.
+fn claim_list(lists: &mut WeightLists, claim: &Claim<'_>) -> Vec<(Name, Variable)> {
+    let Some(list) = lists.get_mut(claim.group) else { return Vec::new() };
+    let own = claim.listed.take(claim).unwrap_or_else(|| std::mem::take(list));
+    let names: Vec<&str> = own.iter().map(|(name, _)| name.as_str()).collect();
+    let Places { of_listed, twice } = places(claim.class, claim.config.unwrap_or(&Attrs::new()), claim.era, &names);
+    let mut placed: Vec<(Name, Variable)> =
+        of_listed.into_iter().zip(own.into_iter().map(|(_, variable)| variable)).collect();
+    let again: BTreeMap<Name, Variable> = match twice.is_empty() {
+        true => BTreeMap::new(),
+        false => placed.iter().cloned().collect(),
+    };
+    placed.extend(twice.into_iter().filter_map(|(place, first)| Some((place, again.get(&first)?.clone()))));
+    placed.sort_by_cached_key(|(place, _)| numeric_order(place));
+    placed
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! Which outermost layer owns a weight, by the names of the layers in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use netc_ir::{Attr, Attrs, Name};
+
+use crate::config::classes::class_by_name;
+use crate::config::path::join;
+use crate::config::version::Era;
+use crate::container::variable::{MAX_WEIGHT_NAME, Variable, WeightLists};
+use crate::error::Problem;
+use crate::legacy::{is_model, layers_with_weights, makes_weights};
+use netc_format::stack::MAX_NESTING;
+
+/// The weights in a list for each outermost layer.
+pub(super) fn by_layer(object: &Attr, era: Era, variables: Vec<(String, Variable)>) -> Result<WeightLists, Problem> {
+    let config = object.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
+    let owners = owners(&config, era)?;
+    let mut lists = WeightLists::new();
+    for (name, variable) in variables {
+        let owner = owners.of(&name).unwrap_or_default().to_string();
+        lists.entry(owner).or_default().push((name, variable));
+    }
+    Ok(lists)
+}
+
+/// The outermost layers of a model, by the layers in them that are no models.
+pub(super) struct Owners(BTreeMap<Name, Name>);
+
+/// The owners of the weights of the model with this configuration.
+pub(super) fn owners(config: &Attrs, era: Era) -> Result<Owners, Problem> {
+    let (mut outermost, mut wrapped, mut idle) = (BTreeMap::new(), Vec::new(), Vec::new());
+    for layer in config.get("layers").and_then(Attr::as_list).unwrap_or_default() {
+        let alone = Attrs::new().with("layers", Attr::List(vec![layer.clone()]));
+        let name = Name::from(name_of(layer));
+        add_listed(&alone, ("", era), 0, &mut |member| {
+            wrapped.extend(member.in_wrapper.into_iter().map(|inner| (inner, name.clone())));
+            if member.has_weights {
+                outermost.insert(member.name, name.clone());
+            } else {
+                idle.push((member.name, name.clone()));
+            }
+        })?;
+    }
+    for (inner, name) in wrapped.into_iter().chain(idle) {
+        outermost.entry(inner).or_insert(name);
+    }
+    Ok(Owners(outermost))
+}
+
+impl Owners {
+    /// The outermost layer whose weight the name is, by the name of a layer in it.
+    pub(super) fn of(&self, weight: &str) -> Option<&str> {
+        owner(weight, &self.0).map(|name| &**name)
+    }
+}
+
+/// The layer whose name comes first in the name of a weight. Names may have slashes.
+pub(super) fn owner<'l>(weight: &str, layers: &'l BTreeMap<Name, Name>) -> Option<&'l Name> {
+    if weight.len() > MAX_WEIGHT_NAME {
+        return None;
+    }
+    let slashes: Vec<usize> = weight.match_indices('/').map(|(at, _)| at).collect();
+    let starts = std::iter::once(0).chain(slashes.iter().map(|at| at + 1));
+    let ends = |start: usize| {
+        std::iter::once(weight.len()).chain(slashes.iter().rev().copied()).take_while(move |end| *end > start)
+    };
+    starts.flat_map(|start| ends(start).map(move |end| &weight[start..end])).find_map(|name| layers.get(name))
+}
+
+/// A layer in a model that is not itself a model.
+pub(super) struct Member {
+    pub(super) name: Name,
+    pub(super) path: String,
+    /// Whether it may have weights.
+    pub(super) has_weights: bool,
+    /// The names of the layers with weights of a model in it, if it is a wrapper of one: TensorFlow.js names weights after
+    /// them.
+    pub(super) in_wrapper: BTreeSet<Name>,
+}
+
+/// Gives all layers in the model at the place, which is a path of an era, that are no models.
+pub(super) fn add_listed(
+    config: &Attrs,
+    (path, era): (&str, Era),
+    depth: usize,
+    add: &mut impl FnMut(Member),
+) -> Result<(), Problem> {
+    if depth > MAX_NESTING {
+        return Err(Problem::config(path, format!("models nest deeper than {MAX_NESTING} levels")));
+    }
+    for layer in config.get("layers").and_then(Attr::as_list).unwrap_or_default() {
+        let (name, path) = (name_of(layer), join(path, name_of(layer)));
+        let config = layer.get("config").and_then(Attr::as_map);
+        match config.filter(|c| c.get("layers").is_some()) {
+            Some(model) => add_listed(model, (&path, era), depth + 1, add)?,
+            None => {
+                let class = layer.as_map().map_or_else(|| Name::from(""), |layer| class_by_name(layer, era));
+                let mut in_wrapper = BTreeSet::new();
+                add_wrapped(config, era, &mut in_wrapper);
+                let has_weights = makes_weights(&class, config.unwrap_or(&Attrs::new()), era);
+                add(Member { name: name.into(), path, has_weights, in_wrapper });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Adds the names of the layers with weights of the model that a layer with this configuration wraps.
+fn add_wrapped(mut config: Option<&Attrs>, era: Era, names: &mut BTreeSet<Name>) {
+    while let Some(inner) = config.and_then(|config| config.get("layer")?.as_map()) {
+        config = inner.get("config").and_then(Attr::as_map);
+        if let Some(model) = config.filter(|config| is_model(&class_by_name(inner, era), config)) {
+            names.extend(layers_with_weights(model, era));
+        }
+    }
+}
+
+pub(super) fn name_of(layer: &Attr) -> &str {
+    let name = layer.get("name").or_else(|| layer.get("config")?.get("name"));
+    name.and_then(Attr::as_str).unwrap_or_default()
+}

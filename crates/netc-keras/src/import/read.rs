@@ -1,0 +1,423 @@
+//! Reading model files: `.keras` archives, whole models in HDF5, models in JSON and those of TensorFlow.js; with their own
+//! weights or others.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use netc_data::{Checksum, Folders, Span};
+use netc_dialect::Dialects;
+use netc_format::module::ARCHITECTURE;
+use netc_format::{Imported, Note, ReadOptions, Source, stack};
+use netc_ir::{Attr, Attrs, Budget, verify};
+
+use crate::config::attrs::{NETC, WRITTEN_BY};
+use crate::config::version::Era;
+use crate::config::{declaration, json};
+use crate::container::assets::{self, Assets};
+use crate::container::compiled::Compiled;
+use crate::container::hdf5::model::WholeModel;
+use crate::container::tfjs::{self, LayersModel};
+use crate::container::variable::{Variables, WeightTable, Weights};
+use crate::container::zip::{Archive, MAX_MEMBER};
+use crate::container::{hdf5, sharded};
+use crate::error::{KerasError, Problem};
+use crate::import::claim::give_in_order;
+use crate::import::foreign;
+use crate::import::importer::Importer;
+use crate::import::owners::by_layer;
+use crate::legacy::{self, keras1};
+use crate::text;
+
+const CONFIG: &str = "config.json";
+
+const METADATA: &str = "metadata.json";
+
+const WEIGHTS: &str = "model.weights.h5";
+
+/// Reads the model at `path`. Weights stay in the file; `dialects` gives the types of layers.
+///
+/// Nothing of the file is executed: a `Lambda` layer's code is carried as the text that it is.
+///
+/// # Errors
+/// A file that is neither a `.keras` archive nor a model in HDF5 or JSON, is damaged, or does not hold a graph, with the
+/// place in the file.
+pub fn read(path: &Path, dialects: &Dialects) -> Result<Imported, KerasError> {
+    read_with(path, ReadOptions::default(), dialects)
+}
+
+/// Reads the model at `path` as [`read`] does, as `options` say.
+///
+/// # Errors
+/// As for [`read`], of either file.
+pub fn read_with(path: &Path, options: ReadOptions<'_>, dialects: &Dialects) -> Result<Imported, KerasError> {
+    let failed = |path: &Path, source| KerasError::Read { path: path.into(), source };
+    let given = options
+        .weights
+        .map(|weights| other_weights(weights, options.allowed).map_err(|source| failed(weights, source)));
+    let given = given.transpose()?;
+    let compiled = options.training_state && given.is_none();
+    let folders = Folders::of_model(path, options.allowed);
+    Reader { path, folders, given, compiled, dialects }.read().map_err(|source| {
+        let of_weights = matches!(source, Problem::Weights { .. } | Problem::Unfit { .. });
+        match options.weights.filter(|_| of_weights) {
+            Some(weights) => failed(weights, source.in_whole_model()),
+            None => failed(path, source),
+        }
+    })
+}
+
+/// The weights of a file that need not have a model.
+fn other_weights(path: &Path, allowed: &[PathBuf]) -> Result<Weights, Problem> {
+    let (file, container) = open(path)?;
+    let table = match container {
+        Container::Archive => WeightTable::Groups(weights(&open_archive(&file)?, &file, false)?),
+        Container::Hdf5 => return hdf5::model::read_weights(file, path),
+        Container::Json => return listed_weights(path, &Folders::of_model(path, allowed), &file),
+    };
+    Ok(Weights::of_file(path, table))
+}
+
+/// The weights that a text lists.
+fn listed_weights(path: &Path, folders: &Folders, file: &File) -> Result<Weights, Problem> {
+    let json = json_in(file)?;
+    if sharded::is_map(&json) {
+        return sharded::read_beside(path, folders, &json);
+    }
+    let note = "it is text that lists no shards; weights are in a .weights.h5, .weights.json, .h5 or .keras file";
+    Err(Problem::Unknown(note))
+}
+
+/// The archive, which is that of a model or at least of none that is known.
+fn open_archive(file: &Arc<File>) -> Result<Archive, Problem> {
+    let archive = Archive::open(file.clone())?;
+    if archive.member(CONFIG).is_none()
+        && let Some(note) = netc_format::foreign::archive(archive.members.iter().map(|member| &*member.name))
+    {
+        return Err(Problem::Unknown(note));
+    }
+    Ok(archive)
+}
+
+/// A model that is being read.
+struct Reader<'a> {
+    path: &'a Path,
+    /// Where files that the model names may be.
+    folders: Folders,
+    /// Weights that are given apart from the model.
+    given: Option<Weights>,
+    compiled: bool,
+    dialects: &'a Dialects,
+}
+
+impl Reader<'_> {
+    fn read(self) -> Result<Imported, Problem> {
+        let (file, container) = open(self.path)?;
+        match container {
+            Container::Archive => self.archive(file),
+            Container::Hdf5 => self.whole_model(file),
+            Container::Json => self.json(&file),
+        }
+    }
+
+    /// A model in an HDF5 file.
+    fn whole_model(mut self, file: Arc<File>) -> Result<Imported, Problem> {
+        let whole = hdf5::model::read(file.clone(), self.path, self.compiled)?;
+        let WholeModel { object: mut model, keras_version, backend, is_own, mut weights, is_compiled, mut compiled } =
+            whole;
+        let mut version = keras_version.as_deref().unwrap_or(keras1::DECLARED_AS);
+        let is_of_keras_1 = keras1::is_of(keras_version.as_deref());
+        if is_of_keras_1 {
+            model = keras1::object(model)?;
+            weights = keras1::weights(&model, weights, &file)?;
+            version = keras1::DECLARED_AS;
+            // It is of layers as Keras 1 declares them.
+            compiled = None;
+            self.given_as_of_keras_2(&model)?;
+        }
+        let mut attrs = Attrs::new().with("format", "keras-h5").with("keras_version", version);
+        if let Some(backend) = backend {
+            attrs.set("backend", &*backend);
+        }
+        let is_left_out = is_compiled && compiled.is_none();
+        let own = Weights::of_file(self.path, WeightTable::Lists(weights));
+        let mut imported = self.import(own, Assets::default(), attrs, compiled, model)?;
+        imported.is_own = is_own;
+        if is_of_keras_1 {
+            imported
+                .notes
+                .push(Note::new("layers-converted", "it is of Keras 1: its layers are declared as Keras 2 has them"));
+        }
+        if is_left_out {
+            imported.notes.push(Note::training_state_left_out());
+        }
+        Ok(imported)
+    }
+
+    /// A model that `to_json` wrote: without weights, unless they are given.
+    fn json(mut self, file: &File) -> Result<Imported, Problem> {
+        let mut object = json_in(file)?;
+        // What `to_json` gave may have been written as JSON once more.
+        if let Attr::Str(inner) = &object {
+            object = parse_file(inner)?;
+        }
+        if sharded::is_map(&object) {
+            return Err(Problem::NoModel(sharded::without_model(self.path, &object)));
+        }
+        if tfjs::is_model(&object) {
+            return self.tfjs(&object);
+        }
+        if object.get("class_name").is_none() || object.get("config").is_none() {
+            return Err(Problem::NoModel(foreign::json(&object)));
+        }
+        let mut attrs = Attrs::new().with("format", "keras-json");
+        let version = object.get("keras_version").and_then(Attr::as_str).map(str::to_string);
+        let mut object = declaration::model(object);
+        let is_of_keras_1 = version.is_some() && keras1::is_of(version.as_deref());
+        if is_of_keras_1 {
+            object = keras1::object(object)?;
+            self.given_as_of_keras_2(&object)?;
+        }
+        if let Some(version) = version {
+            attrs.set("keras_version", if is_of_keras_1 { keras1::DECLARED_AS } else { &version });
+        }
+        let mut object = object.as_map().cloned().unwrap_or_default();
+        for key in ["keras_version", "backend"] {
+            object.remove(key);
+        }
+        let is_given = self.given.is_some();
+        attrs.set(ARCHITECTURE, !is_given);
+        let mut none = Variables::default();
+        let object = Attr::Map(object);
+        let compiled = Compiled::of_object(&object, &mut none);
+        let none = Weights::of_file(self.path, WeightTable::Groups(none));
+        let mut imported = self.import(none, Assets::default(), attrs, compiled, object)?;
+        if !is_given {
+            let note = "it is an architecture without weights; give a file of weights with --weights";
+            imported.notes.push(Note::new("no-weights", note));
+        }
+        Ok(imported)
+    }
+
+    /// A layers-model of TensorFlow.js.
+    fn tfjs(self, json: &Attr) -> Result<Imported, Problem> {
+        let LayersModel { object, keras_version, weights, shards } = tfjs::read(self.path, &self.folders, json)?;
+        let attrs = Attrs::new().with("format", "tfjs").with("keras_version", &*keras_version);
+        let weights = by_layer(&object, Era::of(&attrs), weights)?;
+        if keras1::is_of(Some(&keras_version)) {
+            let note =
+                format!("it is of Keras {keras_version}, which TensorFlow.js does not read; convert it of Keras 2");
+            return Err(Problem::config("keras_version", note));
+        }
+        let own = Weights { table: WeightTable::Lists(weights), files: shards, order: Vec::new() };
+        let is_own = json.get(tfjs::CONVERTED_BY).and_then(Attr::as_str) == Some(NETC);
+        let imported = self.import(own, Assets::default(), attrs, None, declaration::model(object))?;
+        Ok(Imported { is_own, ..imported })
+    }
+
+    fn archive(self, file: Arc<File>) -> Result<Imported, Problem> {
+        let archive = open_archive(&file)?;
+        let given = self.given.is_some();
+        let (own, config) = thread::scope(|scope| {
+            let own = || if given { Ok(Variables::default()) } else { weights(&archive, &file, self.compiled) };
+            let own = stack::spawn(scope, own)?;
+            let config = parse_member(&archive, CONFIG);
+            Ok::<_, Problem>((own.join().unwrap_or_else(|panic| resume_unwind(panic)), config))
+        })?;
+        let (config, mut own) = (config?, own?);
+        let metadata = match parse_member(&archive, METADATA) {
+            Err(Problem::Missing(_)) => Attr::Null,
+            metadata => metadata?,
+        };
+        let assets = Assets::of(&archive)?;
+        let attrs = module_attrs(&metadata);
+        legacy::with_new_groups(&config, &mut own.datasets, &attrs);
+        let compiled = Compiled::of_object(&config, &mut own);
+        let own = Weights::of_file(self.path, WeightTable::Groups(own));
+        let is_own = metadata.get(WRITTEN_BY).and_then(Attr::as_str) == Some(NETC);
+        let imported = self.import(own, assets, attrs, compiled, config)?;
+        Ok(Imported { is_own, ..imported })
+    }
+
+    /// Makes given weights of Keras 1 those of Keras 2, for the layers of `model`.
+    fn given_as_of_keras_2(&mut self, model: &Attr) -> Result<(), Problem> {
+        if let Some(Weights { table: WeightTable::Lists(lists), files, .. }) = &mut self.given
+            && let Some(path) = files.first()
+        {
+            *lists = keras1::weights(model, std::mem::take(lists), &File::open(path)?)?;
+        }
+        Ok(())
+    }
+
+    /// The module of the model `object`, with the weights that are given or else its `own`.
+    fn import(
+        mut self,
+        own: Weights,
+        assets: Assets,
+        attrs: Attrs,
+        compiled: Option<Compiled>,
+        object: Attr,
+    ) -> Result<Imported, Problem> {
+        let notes = self.given.as_mut().map(|given| fit(given, &object, &attrs)).unwrap_or_default();
+        let is_deep = json::is_deep(&object);
+        let import = || {
+            let given = self.given.is_some();
+            let weights = self.given.unwrap_or(own);
+            let mut importer = Importer::new(self.path, weights, given, assets, self.dialects, attrs);
+            importer.top_level(object)?;
+            let is_left_out = compiled.is_some() && !self.compiled;
+            if let Some(compiled) = compiled.filter(|_| self.compiled) {
+                importer.compiled(compiled)?;
+            }
+            let mut imported = importer.finish()?;
+            imported.notes.splice(0..0, notes);
+            if is_left_out {
+                imported.notes.push(Note::training_state_left_out());
+            }
+            verify(&imported.module)?;
+            Ok(imported)
+        };
+        if is_deep { stack::on_large_stack(import)? } else { import() }
+    }
+}
+
+/// Gives weights the places that they have in the model `object` of a module with these attributes, and says which are
+/// not called as there.
+fn fit(given: &mut Weights, object: &Attr, attrs: &Attrs) -> Vec<Note> {
+    match &mut given.table {
+        WeightTable::Groups(variables) => {
+            legacy::with_new_groups(object, &mut variables.datasets, attrs);
+            Vec::new()
+        }
+        WeightTable::Lists(lists) => {
+            let config = object.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
+            let renamed = give_in_order(lists, &given.order, &config, Era::of(attrs));
+            let note = |(layer, list)| {
+                Note::new(
+                    "weights-by-place",
+                    format!("`{layer}` takes the weights of `{list}`, which has its place in that file"),
+                )
+            };
+            renamed.into_iter().map(note).collect()
+        }
+    }
+}
+
+/// The JSON in a file of text.
+fn json_in(mut file: &File) -> Result<Attr, Problem> {
+    if file.metadata()?.len() > MAX_MEMBER {
+        return Err(Problem::NoModel(format!("it is text of more than {MAX_MEMBER} bytes")));
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    parse_file(&text::decode(bytes).map_err(|note| Problem::NoModel(format!("it {note}")))?)
+}
+
+fn parse_file(text: &str) -> Result<Attr, Problem> {
+    json::parse(text, &Budget::for_file(text.len() as u64)).map_err(Problem::NotJson)
+}
+
+/// Compares the weights and assets in an archive with their checksums. Those in `copied`, in the order of the file, are
+/// taken to have the checksums that they had there.
+pub(crate) fn check(file: &Arc<File>, copied: &[Span]) -> Result<(), Problem> {
+    let archive = Archive::open(file.clone())?;
+    // What is compressed was compared when it was read.
+    let mut streamed = archive.members.iter().filter(|member| member.is_stored() && is_streamed(&member.name));
+    streamed.try_for_each(|member| archive.check(member, copied))
+}
+
+/// The length and the checksum of an archive. The bytes of stored members are not read: their checksums are in its
+/// directory, and [`check`] compares them. An archive with a broken directory is not what anybody wrote, and has none.
+pub(crate) fn checksum(file: &Arc<File>) -> Option<Checksum> {
+    Archive::open(file.clone()).ok()?.whole_checksum().ok().map(Into::into)
+}
+
+/// Whether a member of an archive is one that is read in parts or not at all: weights, what may be a shard of them, assets.
+fn is_streamed(member: &str) -> bool {
+    member.ends_with(".h5") || member.starts_with(assets::FOLDER)
+}
+
+/// What a file is, by its first bytes.
+enum Container {
+    /// A `.keras` archive, or so the reader of archives will say.
+    Archive,
+    /// An HDF5 file.
+    Hdf5,
+    /// Text that begins like JSON.
+    Json,
+}
+
+/// The signature of an HDF5 file. It is at the start, or after a user block of 512, 1024, 2048 ... bytes.
+const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
+
+/// Opens a file of a kind that is read. Files of other kinds that are known are refused with their name.
+fn open(path: &Path) -> Result<(Arc<File>, Container), Problem> {
+    let source = Source::open(path)?;
+    let start = source.head();
+    let container = if start.is_empty() {
+        return Err(Problem::Unknown("it is empty"));
+    } else if is_archive(&source) {
+        Container::Archive
+    } else if is_hdf5(&source)? {
+        Container::Hdf5
+    } else if let Some(note) = netc_format::foreign::named(&source) {
+        return Err(Problem::Unknown(note));
+    } else if text::begins_like_json(start) {
+        Container::Json
+    } else {
+        Container::Archive
+    };
+    Ok((source.file().clone(), container))
+}
+
+/// Whether the file begins as an archive does.
+pub(crate) fn is_archive(source: &Source) -> bool {
+    source.head().starts_with(b"PK")
+}
+
+/// Whether the signature of an HDF5 file is where it may be.
+pub(crate) fn is_hdf5(source: &Source) -> io::Result<bool> {
+    let mut found = [0; HDF5.len()];
+    let mut at = 0;
+    while at < source.len() {
+        let n = source.read_at(&mut found, at)?;
+        if &found[..n] == HDF5 {
+            return Ok(true);
+        }
+        at = (2 * at).max(512);
+    }
+    Ok(false)
+}
+
+fn parse_member(archive: &Archive, member: &'static str) -> Result<Attr, Problem> {
+    json::parse(&archive.text(member)?, &archive.budget).map_err(|source| Problem::Json { member, source })
+}
+
+fn weights(archive: &Archive, file: &Arc<File>, optimizer: bool) -> Result<Variables, Problem> {
+    let Some(member) = archive.member(WEIGHTS) else {
+        if archive.member(sharded::MAP).is_some() {
+            return sharded::read_archive(archive, file, optimizer);
+        }
+        if archive.members.iter().any(|m| m.name.ends_with(".npz")) {
+            return Err(Problem::Archive("its weights are in .npz; save it anew with model.save()".into()));
+        }
+        return Err(Problem::Missing(WEIGHTS));
+    };
+    match member.is_stored() {
+        true => hdf5::read::read(file.clone(), member.offset, member.stored, optimizer, &archive.budget),
+        false => hdf5::read::read_bytes(archive.bytes(member)?, optimizer, &archive.budget),
+    }
+}
+
+fn module_attrs(metadata: &Attr) -> Attrs {
+    let mut attrs = Attrs::new().with("format", "keras");
+    for key in ["keras_version", "date_saved"] {
+        if let Some(value) = metadata.get(key).and_then(Attr::as_str) {
+            attrs.set(key, value);
+        }
+    }
+    attrs
+}

@@ -1,0 +1,345 @@
+//! Layers as Keras declared them before `.keras` files, and what such a declaration is in Keras 3.
+
+use std::borrow::Cow;
+
+use netc_ir::{Attr, Attrs, Layer, Module, Type, UniqueNames};
+
+use crate::config::classes::{self, is_graph, is_own};
+use crate::config::keys::{self, ACTIVATIONS, INNER, OLD_HARD_SIGMOID, RENAMED};
+use crate::config::tf;
+use crate::config::version::{Era, is_legacy};
+use crate::legacy::calls::{self, layer_call};
+use crate::legacy::tensorflow::{self, NoTwin};
+use crate::legacy::{graphs, lambda};
+
+/// Keys that Keras 3 does not take any more, by class. They say how to train, or what is the case anyway: see [`says`].
+const GONE: &[(&[&str], &[&str])] = &[
+    (&["LSTM", "GRU", "SimpleRNN", "RNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"], &["time_major"]),
+    (&["ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"], &["implementation"]),
+    (&["Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose", "DepthwiseConv1D", "DepthwiseConv2D"], &["groups"]),
+    (
+        &["SeparableConv1D", "SeparableConv2D"],
+        &["groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint"],
+    ),
+    (&["DepthwiseConv1D", "DepthwiseConv2D"], &["kernel_initializer", "kernel_regularizer", "kernel_constraint"]),
+    (&["MultiHeadAttention"], &["query_shape", "key_shape", "value_shape", "softmax_robust_masking"]),
+    (&["SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"], &["trainable", "noise_shape"]),
+    (&["Discretization"], &["trainable"]),
+    (&["Embedding"], &["input_length"]),
+    (&["BatchNormalization"], &["fused", "virtual_batch_size", "adjustment"]),
+    (
+        &[
+            "RandomBrightness",
+            "RandomContrast",
+            "RandomCrop",
+            "RandomFlip",
+            "RandomRotation",
+            "RandomTranslation",
+            "RandomZoom",
+        ],
+        &["rng_type"],
+    ),
+];
+
+/// The class in Keras 3 that computes what the dialect calls `class`.
+pub(crate) fn class_now(class: &str) -> &str {
+    match class {
+        "keras.ThresholdedReLU" => "keras.ReLU",
+        // They return their input.
+        "keras.AddLoss" | "keras.AddMetric" => "keras.Identity",
+        class => class,
+    }
+}
+
+/// The module with names that Keras 3 takes, where it is of before: without slashes, in which later parts of the name
+/// were scopes. A name that is taken gets a number.
+pub(crate) fn without_slashes(module: &Module) -> Cow<'_, Module> {
+    let slashed = |layer: &Layer| layer.name.contains('/');
+    if Era::of(&module.attrs) == Era::Keras3 || !module.layers.iter().any(slashed) {
+        return Cow::Borrowed(module);
+    }
+    let kept = module.layers.iter().filter(|layer| !slashed(layer));
+    let mut names = UniqueNames::without(kept.map(|layer| layer.name.clone()));
+    let mut renamed = module.clone();
+    for layer in renamed.layers.iter_mut().filter(|layer| slashed(layer)) {
+        layer.rename(names.take(&layer.name.replace('/', "_")));
+    }
+    Cow::Owned(renamed)
+}
+
+/// Classes that Keras 3 does not have.
+const NOT_IN_KERAS_3: &[&str] = &[
+    "AddLoss",
+    "AddMetric",
+    "ClassMethod",
+    "CuDNNGRU",
+    "CuDNNLSTM",
+    "DenseFeatures",
+    "InstanceMethod",
+    "InstanceProperty",
+    "LocallyConnected1D",
+    "LocallyConnected2D",
+    "RandomHeight",
+    "RandomWidth",
+    "SlicingOpLambda",
+    "TFOpLambda",
+    "TensorFlowOpLayer",
+];
+
+/// Why Keras 3 cannot load the modern declaration of a layer of before, or would compute something else with it.
+pub(crate) fn not_in_keras_3(object: &Attrs) -> Option<String> {
+    let class = object.get("class_name").and_then(Attr::as_str)?;
+    let config = object.get("config").and_then(Attr::as_map)?;
+    if object.get("inbound_nodes").is_some() && matches!(class, "TFOpLambda" | "SlicingOpLambda") {
+        return Some("netc does not convert operations of TensorFlow in the model that it has in it".into());
+    }
+    if is_own(object) && NOT_IN_KERAS_3.contains(&class) {
+        return Some(format!("Keras 3 has no layer `{class}`"));
+    }
+    if is_own(object) && class == "Lambda" {
+        return lambda::refused(config);
+    }
+    let text = |key| config.get(key).and_then(Attr::as_str);
+    if is_own(object)
+        && class == "UpSampling2D"
+        && !matches!(text("interpolation"), None | Some("nearest" | "bilinear" | "bicubic" | "lanczos3" | "lanczos5"))
+    {
+        return Some(format!("Keras 3 has no interpolation `{}`", text("interpolation").unwrap_or_default()));
+    }
+    if is_own(object) && class == "RandomCrop" {
+        return Some("in inference it crops in Keras 2, and does not in Keras 3".into());
+    }
+    if graphs::has_old_calls(object) {
+        return Some("Keras 3 has no such call of a layer in the model that it has in it".into());
+    }
+    if config.get("time_major").is_some() {
+        return Some("Keras 3 has no `time_major`: transpose what it is given".into());
+    }
+    if ACTIVATIONS.iter().any(|key| config.get(key).and_then(Attr::as_str) == Some(OLD_HARD_SIGMOID)) {
+        return Some(
+            "its `hard_sigmoid` is clip(0.2 * x + 0.5, 0, 1), and Keras 3 computes clip(x / 6 + 0.5, 0, 1)".into(),
+        );
+    }
+    let layers = is_graph(class).then_some(&"layers");
+    let inner = INNER.iter().chain(layers).filter_map(|key| config.get(key));
+    inner
+        .flat_map(|attr| attr.as_list().unwrap_or(std::slice::from_ref(attr)))
+        .find_map(|o| not_in_keras_3(o.as_map()?))
+}
+
+/// A layer's declaration and call in Keras 3.
+pub(crate) struct Modern<'a> {
+    pub(crate) layer: Cow<'a, Layer>,
+    pub(crate) call: Cow<'a, Attrs>,
+}
+
+/// What Keras 3 has for the declaration `layer` and its call `call` on operands of these types.
+pub(crate) fn modern_call<'a>(
+    layer: &'a Layer,
+    call: &'a Attrs,
+    operands: &[Type],
+    era: Era,
+) -> Result<Modern<'a>, NoTwin> {
+    if era == Era::Keras3 {
+        return Ok(Modern { layer: modern(layer, era), call: Cow::Borrowed(call) });
+    }
+    if tf::is_operation(&layer.class) {
+        let (layer, call) = tensorflow::modern(layer, call, operands)?;
+        return Ok(Modern { layer: Cow::Owned(layer), call: Cow::Owned(call) });
+    }
+    let call = layer_call(layer, call).map_err(NoTwin::With)?;
+    Ok(Modern { layer: modern(layer, era), call: Cow::Owned(call) })
+}
+
+/// The declaration as Keras 3 writes it. One of Keras 3 is the same.
+pub(crate) fn modern(layer: &Layer, era: Era) -> Cow<'_, Layer> {
+    if era == Era::Keras3 && !is_legacy(&layer.config) {
+        return Cow::Borrowed(layer);
+    }
+    Cow::Owned(Layer { config: modern_object(&layer.config, era), ..layer.clone() })
+}
+
+/// An object of a configuration as Keras 3 writes it.
+pub(crate) fn modern_object(object: &Attrs, era: Era) -> Attrs {
+    if era == Era::Keras3 && !is_legacy(object) {
+        return object.clone();
+    }
+    let own = match object.get("class_name").and_then(Attr::as_str).unwrap_or_default() {
+        "GroupedQueryAttention" if era == Era::Keras3 => "GroupQueryAttention",
+        class => class,
+    };
+    let mut modern = object.clone();
+    if is_legacy(object) {
+        let known = classes::is_known(own, era);
+        let class = if known { own } else { own.rsplit('>').next().unwrap_or(own) };
+        modern = Attrs::new()
+            .with("module", if known { Attr::str("keras.layers") } else { Attr::Null })
+            .with("class_name", class)
+            .with("config", Attrs::new())
+            .with("registered_name", if known { Attr::Null } else { Attr::str(own) });
+        object.iter().filter(|(key, _)| &**key != "class_name").for_each(|(k, v)| modern.set(k.clone(), v.clone()));
+    }
+    if era == Era::Keras3 && !is_graph(own) || !is_own(&modern) {
+        return modern;
+    }
+    let (class, module, registered) = match own {
+        "Model" | "Functional" => ("Functional", "keras.src.models.functional", Attr::str("Functional")),
+        "Sequential" => ("Sequential", "keras", Attr::Null),
+        "ThresholdedReLU" => ("ReLU", "keras.layers", Attr::Null),
+        class => (class, "keras.layers", Attr::Null),
+    };
+    let mut modern = modern.with("module", module).with("class_name", class).with("registered_name", registered);
+    if era == Era::Before3 {
+        if class == "MultiHeadAttention" {
+            // Keras 3 builds it from several shapes, and does so when it is called.
+            modern.remove("build_config");
+        }
+        if let Some(built) = object.get("build_config").filter(|_| calls::is_recurrent(own)) {
+            modern.set("build_config", calls::of_sequence(built));
+        }
+    }
+    match object.get("config").and_then(Attr::as_map).filter(|_| era == Era::Before3) {
+        Some(config) => modern.with("config", modern_config(own, config)),
+        None => modern,
+    }
+}
+
+fn modern_config(class: &str, config: &Attrs) -> Attrs {
+    if class == "Lambda" {
+        return lambda::modern(config);
+    }
+    let gone = GONE.iter().filter(|(classes, _)| classes.contains(&class)).flat_map(|(_, keys)| *keys);
+    let gone: Vec<&str> = gone.copied().collect();
+    let mut modern = Attrs::new();
+    for (key, value) in config.iter().filter(|(key, value)| !gone.contains(&&**key) || says(key, value)) {
+        let renamed = RENAMED.iter().find(|(of, old, _)| *of == class && **key == **old).map(|(_, _, new)| *new);
+        match (renamed, &**key) {
+            (Some(new), _) => modern.set(new, value.clone()),
+            // The input layer says it.
+            (None, "batch_input_shape") => {}
+            (None, "axis") if class == "BatchNormalization" => modern.set("axis", the_only(value)),
+            (None, key) if ACTIVATIONS.contains(&key) => modern.set(key, activation(value)),
+            (None, "dtype") => modern.set("dtype", dtype(value)),
+            (None, key) if INNER.contains(&key) => modern.set(key, inner(value)),
+            // Before Keras 3 a list of one stands for the tensor alone.
+            (None, "input_layers" | "output_layers") if is_graph(class) => {
+                modern.set(key.clone(), the_only_tensor(value))
+            }
+            (None, "layers") if is_graph(class) => modern.set("layers", graphs::modern_layers(value)),
+            (None, _) => modern.set(key.clone(), value.clone()),
+        }
+    }
+    if class == "GRU" && modern.get("reset_after").is_none() {
+        // Before it could be said.
+        modern.set("reset_after", false);
+    }
+    modern
+}
+
+/// Whether a key that Keras 3 does not take says what a layer computes.
+fn says(key: &str, value: &Attr) -> bool {
+    match key {
+        "time_major" => value.as_bool() == Some(true),
+        "groups" => value.as_int() != Some(1),
+        "noise_shape" => !value.is_null(),
+        _ => false,
+    }
+}
+
+/// A function that Keras 3 gives another meaning.
+fn activation(value: &Attr) -> Attr {
+    match value.as_str() {
+        Some("hard_sigmoid") => OLD_HARD_SIGMOID.into(),
+        Some(keys::NEW_HARD_SIGMOID) => "hard_sigmoid".into(),
+        Some(_) | None => value.clone(),
+    }
+}
+
+/// The entry of a list that has one.
+fn the_only(value: &Attr) -> Attr {
+    match value.as_list() {
+        Some([one]) => one.clone(),
+        Some(_) | None => value.clone(),
+    }
+}
+
+fn the_only_tensor(value: &Attr) -> Attr {
+    match value.as_list() {
+        Some([one @ Attr::List(_)]) => one.clone(),
+        Some(_) | None => value.clone(),
+    }
+}
+
+/// The name of a policy, which Keras 3 takes for the policy.
+fn dtype(value: &Attr) -> Attr {
+    let is_policy = value.get("class_name").and_then(Attr::as_str) == Some("Policy");
+    value.get("config").and_then(|c| c.get("name")).filter(|_| is_policy).unwrap_or(value).clone()
+}
+
+/// A layer that a layer has in its configuration, or a list of such.
+fn inner(value: &Attr) -> Attr {
+    match value {
+        Attr::Map(object) if object.get("class_name").is_some() => Attr::Map(modern_object(object, Era::Before3)),
+        Attr::List(items) => Attr::List(items.iter().map(inner).collect()),
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Map(_) | Attr::Operand(_) => {
+            value.clone()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The declaration of a class with one entry in its configuration; the last releases of Keras 2 say a package.
+    fn object(module: Option<&str>, class: &str, key: &str, value: impl Into<Attr>) -> Attrs {
+        let object = Attrs::new().with("class_name", class).with("config", Attrs::new().with(key, value));
+        module.map_or(object.clone(), |module| object.with("module", module))
+    }
+
+    fn modern_value(object: &Attrs, era: Era, key: &str) -> Option<Attr> {
+        modern_object(object, era).get("config")?.get(key).cloned()
+    }
+
+    #[test]
+    fn what_keras_2_meant_depends_on_the_file_and_not_on_what_a_declaration_says() {
+        for module in [None, Some("keras.layers")] {
+            let dense = object(module, "Dense", "activation", "hard_sigmoid");
+            assert_eq!(modern_value(&dense, Era::Before3, "activation"), Some(OLD_HARD_SIGMOID.into()));
+            assert_eq!(modern_value(&dense, Era::Keras3, "activation"), Some("hard_sigmoid".into()));
+        }
+    }
+
+    #[test]
+    fn what_keras_3_wrote_is_kept() {
+        let model = object(Some("keras.src.engine.functional"), "Functional", "name", "m");
+        assert_eq!(modern_object(&model, Era::Keras3), model);
+        assert_ne!(modern_object(&model, Era::Before3), model);
+    }
+
+    #[test]
+    fn the_configuration_of_a_users_class_is_its_own() {
+        for (module, class) in [(Some("my.layers"), "LeakyReLU"), (None, "my>LeakyReLU")] {
+            let own = object(module, class, "alpha", 0.5);
+            assert_eq!(modern_value(&own, Era::Before3, "alpha"), Some(0.5.into()), "{class}");
+        }
+        let keras = object(None, "LeakyReLU", "alpha", 0.5);
+        assert_eq!(modern_value(&keras, Era::Before3, "negative_slope"), Some(0.5.into()));
+    }
+
+    #[test]
+    fn keys_that_say_something_are_not_dropped() {
+        let dropped = object(None, "LSTM", "time_major", false);
+        let kept = object(None, "LSTM", "time_major", true);
+        assert_eq!(modern_value(&dropped, Era::Before3, "time_major"), None);
+        assert!(not_in_keras_3(&modern_object(&kept, Era::Before3)).is_some_and(|note| note.contains("time_major")));
+    }
+
+    #[test]
+    fn layers_of_layers_are_looked_at_too() {
+        let inner = object(None, "LSTM", "recurrent_activation", "hard_sigmoid");
+        let outer = object(None, "Bidirectional", "backward_layer", inner);
+        let modern = modern_object(&outer, Era::Before3);
+        assert!(not_in_keras_3(&modern).is_some_and(|note| note.contains("hard_sigmoid")));
+    }
+}

@@ -1,0 +1,134 @@
+//! The dialect of Keras: how a source op becomes core ops.
+
+use netc_dialect::{Dialect, LowerError, Meaning, OpContext};
+use netc_ir::{Builder, ElemType, Func, Layer, LayerId, Module, OpId, SourceOp, Type};
+
+use crate::config::tf;
+use crate::config::ties::ties;
+use crate::config::version::{self, Era};
+use crate::legacy::tensorflow::NoTwin;
+use crate::legacy::{self, Modern};
+use crate::lower::call::{Call, mask};
+use crate::lower::declared;
+use crate::lower::entry::{Entry, Lower};
+use crate::lower::table::entry;
+
+/// Keras's own layers (`keras.Conv2D`) and operations (`keras.ops.Add`).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct KerasDialect;
+
+impl Dialect for KerasDialect {
+    fn lower(&self, builder: &mut Builder<'_>, context: OpContext<'_>) -> netc_dialect::Lowered {
+        let era = Era::of(&builder.module().attrs);
+        match context.layer {
+            Some(layer) if era == Era::Before3 || version::is_legacy(&layer.config) => {
+                lower_modern(builder, context, layer, era)
+            }
+            Some(_) | None => lower(builder, context, era),
+        }
+    }
+
+    fn makes_masks(&self, module: &Module) -> bool {
+        mask::makes_masks(module)
+    }
+
+    fn ties(&self, module: &Module) -> Vec<(LayerId, LayerId)> {
+        ties(module)
+    }
+
+    fn order(&self, func: &Func) -> Option<Vec<OpId>> {
+        mask::order(func)
+    }
+}
+
+fn lower(builder: &mut Builder<'_>, context: OpContext<'_>, era: Era) -> netc_dialect::Lowered {
+    let name = &*context.op.name;
+    let Some(entry) = entry(legacy::class_now(name)) else {
+        return Err(LowerError::Unknown { class: name.rsplit('.').next().unwrap_or(name).into() });
+    };
+    let mut call = Call::new(builder, context, |builder, context| KerasDialect.lower(builder, context));
+    if era == Era::Before3 && call.flag_arg(usize::MAX, "training")? {
+        // Keras 3's `predict` overrides it, Keras 2's does not.
+        return Err(call.unsupported("`training` = true in its call"));
+    }
+    if era == Era::Before3 {
+        call.has_masks_known_in_keras_2()?;
+    }
+    let answer = meaning(&mut call, entry);
+    let types = if answer.is_err() { declared::types(&call) } else { Vec::new() };
+    answer.map_err(|error| {
+        let error = declared::of_integers(builder.module(), context.layer, of_operands(builder, context, error));
+        match &error {
+            LowerError::Unsupported { types: known, .. } if known.is_empty() => error.giving(types),
+            LowerError::Unsupported { .. }
+            | LowerError::Unknown { .. }
+            | LowerError::Config { .. }
+            | LowerError::Weight { .. }
+            | LowerError::Operands(_)
+            | LowerError::Infer(_) => error,
+        }
+    })
+}
+
+/// Lowers the Keras 3 equivalent of an older layer's call.
+fn lower_modern(builder: &mut Builder<'_>, context: OpContext<'_>, layer: &Layer, era: Era) -> netc_dialect::Lowered {
+    let own = &context.op.name;
+    let unsupported = |what: String, types| LowerError::Unsupported { class: own.clone(), what, types };
+    let operands: Vec<Type> = context.operands.iter().map(|x| builder.ty(*x).clone()).collect();
+    let is_operation = tf::is_operation(own);
+    let Modern { layer, call } = match legacy::modern_call(layer, &context.op.attrs, &operands, era) {
+        Ok(modern) => modern,
+        Err(NoTwin::Operation) => return Err(LowerError::Unknown { class: own.clone() }),
+        Err(NoTwin::With(what)) if is_operation => return Err(unsupported(what, Vec::new())),
+        Err(NoTwin::With(what)) => {
+            let class = own.rsplit('.').next().unwrap_or(own);
+            return Err(LowerError::Unsupported { class: class.into(), what, types: Vec::new() });
+        }
+    };
+    let name = if is_operation { layer.class.clone() } else { own.clone() };
+    let op = SourceOp { name, layer: context.op.layer, attrs: call.into_owned() };
+    // Keras 2 gives no mask to an operation of TensorFlow, and attaches none behind it.
+    let masks = if is_operation { &[][..] } else { context.masks };
+    let lowered = lower(builder, OpContext { op: &op, layer: Some(&layer), masks, ..context }, era);
+    lowered.map_err(|error| match error {
+        LowerError::Unknown { .. } if is_operation => LowerError::Unknown { class: own.clone() },
+        LowerError::Unsupported { what, types, .. } if is_operation => unsupported(what, types),
+        LowerError::Unknown { .. }
+        | LowerError::Unsupported { .. }
+        | LowerError::Config { .. }
+        | LowerError::Weight { .. }
+        | LowerError::Operands(_)
+        | LowerError::Infer(_) => error,
+    })
+}
+
+fn meaning(call: &mut Call<'_, '_>, entry: &Entry) -> netc_dialect::Lowered {
+    let results = match entry.lower {
+        Lower::One(lower) => lower(call).map(|y| vec![y]),
+        Lower::Many(lower) => lower(call),
+    }?;
+    let masks = call.attachments(entry.attaches, &results)?;
+    let (unmasked, repeats) = (std::mem::take(&mut call.unmasked), std::mem::take(&mut call.repeats));
+    Ok(Meaning { results, masks, unmasked, repeats })
+}
+
+/// Keras converts integers and truth values wherever a function asks for floats. A lowering that does not is no error
+/// of the model: it lacks a meaning, and can be split. Nor is one that asks more of a tensor than is known of it.
+fn of_operands(builder: &Builder<'_>, context: OpContext<'_>, error: LowerError) -> LowerError {
+    let class = || context.op.name.rsplit('.').next().unwrap_or(&context.op.name).into();
+    let operands = || context.operands.iter().map(|x| builder.ty(*x));
+    let unknown = operands().find(|ty| ty.elem == ElemType::Any || ty.dims.is_none());
+    let integers = operands().find(|ty| ty.elem.is_int() || ty.elem == ElemType::Bool);
+    match (error, unknown, integers) {
+        (error @ (LowerError::Unknown { .. } | LowerError::Unsupported { .. }), ..) => error,
+        (error, Some(ty), _) => {
+            let what = format!("a tensor of type {ty} ({error})");
+            LowerError::Unsupported { class: class(), what, types: Vec::new() }
+        }
+        (LowerError::Infer(source), None, Some(ty)) => {
+            let what = format!("a tensor of type {ty} ({source})");
+            LowerError::Unsupported { class: class(), what, types: Vec::new() }
+        }
+        (error, None, _) => error,
+    }
+}
