@@ -10,8 +10,15 @@ use std::fs;
 use crate::{files, root};
 
 /// The crates that keep the rule.
-const HELD: &[&str] =
-    &["netc-cli", "netc-dialect", "netc-exec", "netc-format", "netc-keras", "netc-model", "netc-rules"];
+const HELD: &[&str] = &[
+    "crates/netc-cli",
+    "crates/netc-dialect",
+    "crates/netc-exec",
+    "crates/netc-format",
+    "crates/netc-keras",
+    "crates/netc-model",
+    "crates/netc-rules",
+];
 
 /// The most files of one room that may import each other in a circle: a module and its submodules often do.
 const MAX_CIRCLE: usize = 3;
@@ -19,7 +26,9 @@ const MAX_CIRCLE: usize = 3;
 #[test]
 fn rooms_do_not_import_each_other_in_circles() {
     for package in HELD {
-        let found = circles(&sources_of(package));
+        let sources = sources_of(package);
+        assert!(!sources.is_empty(), "there is no {package}");
+        let found = circles(&sources);
         assert!(found.is_empty(), "{package} has circles:\n{}", found.join("\n"));
     }
 }

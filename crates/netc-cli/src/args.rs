@@ -1,5 +1,7 @@
 //! What the command line says.
 
+mod examples;
+
 use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValue, PossibleValuesParser};
@@ -8,26 +10,12 @@ use netc_format::Formats;
 use netc_model::Random;
 use netc_pass::misspelt;
 
-use crate::command;
 use crate::limits;
-
-const EXAMPLES: &str = "\
-Examples:
-  netc model.keras --pass split=mixed9 -o out/       cut after the layer mixed9, write the stages
-  netc model.keras --pass split=mixed3,mixed7        three stages, report only
-  netc model.keras --pass split=a+b --verify         one cut through two branches, proven equal
-  netc cuts model.keras                              where can it be cut through one tensor?
-  netc run out/manifest.json --input x.npy -o y.npz  run the stages one after the other
-  netc diff model.keras out/manifest.json            compare whole and stages
-  netc merge out/manifest.json -o model.keras        make one model of the stages again
-  netc zoo:resnet50 -o resnet50.keras                write a built-in architecture as a file
-
-Exit codes: 0 done, 1 the input cannot be done, 2 usage, 3 verification failed.";
 
 /// A compiler for neural-network graphs: reads a model, rewrites it with passes, proves that its values did not
 /// change, writes it back.
 #[derive(Parser)]
-#[command(name = "netc", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+#[command(name = "netc", version, after_help = examples::NETC, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -60,7 +48,7 @@ pub(crate) enum Command {
     /// List the built-in architectures
     Zoo,
     /// Make a random program or model: the same seed gives the same bytes
-    #[command(after_help = command::r#gen::examples())]
+    #[command(after_help = examples::of_gen())]
     Gen(GenArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),

@@ -1,6 +1,7 @@
 //! Why a model file cannot be read or written.
 
 use std::error::Error;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use netc_ir::Name;
@@ -8,6 +9,17 @@ use thiserror::Error;
 
 /// An error of a format, as its crate explains it.
 pub type Cause = Box<dyn Error + Send + Sync>;
+
+/// A file that is not opened as a model.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The operating system refused.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// It is something else; what, and what to do.
+    #[error("{0}")]
+    NoModel(String),
+}
 
 /// A file that cannot be read as a model, or a model that cannot be written.
 #[derive(Debug, Error)]

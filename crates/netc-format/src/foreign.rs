@@ -8,6 +8,7 @@ use std::path::Path;
 
 use rawzip::{RECOMMENDED_BUFFER_SIZE, ReaderAt, ZipLocator};
 
+use crate::error::OpenError;
 use crate::source::Source;
 
 const ONNX: &str = "it is an ONNX model, which netc does not read yet; give the Keras model that it was exported from";
@@ -50,7 +51,7 @@ const FOLDER: &str = "it is a directory; give a file inside it";
 pub const EXTENSIONS: &[&str] = &["onnx", "npz", "npy", "pt", "pth", "pt2", "tflite", "gguf", "safetensors", "pb"];
 
 /// What a folder is that is no model.
-pub(crate) fn folder(path: &Path) -> &'static str {
+fn folder(path: &Path) -> &'static str {
     let names = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.file_name());
     let names: Vec<String> = names.take(10_000).map(|name| name.to_string_lossy().into_owned()).collect();
     let has = |is: &dyn Fn(&str) -> bool| names.iter().any(|name| is(name));
@@ -65,10 +66,19 @@ pub(crate) fn folder(path: &Path) -> &'static str {
     }
 }
 
-/// What is meant by a path at which there is no file, if that is known.
-pub(crate) fn missing(path: &Path) -> Option<&'static str> {
-    let index = format!("{}.index", path.display());
-    Path::new(&index).exists().then_some(CHECKPOINT)
+/// Opens the file at `path`.
+///
+/// # Errors
+/// A folder, and a file that cannot be opened, with what to do where what was meant is known.
+pub fn open(path: &Path) -> Result<Source, OpenError> {
+    if path.is_dir() {
+        return Err(OpenError::NoModel(folder(path).into()));
+    }
+    Source::open(path).map_err(|error| {
+        // A checkpoint goes by a name that no file has.
+        let is_checkpoint = Path::new(&format!("{}.index", path.display())).exists();
+        if is_checkpoint { OpenError::NoModel(CHECKPOINT.into()) } else { error.into() }
+    })
 }
 
 /// What a zip archive with members of these names is, if that is known and netc does not read it.

@@ -17,9 +17,9 @@ pub mod source;
 pub mod stack;
 pub mod table;
 
-pub use error::FormatError;
+pub use error::{FormatError, OpenError};
 pub use format::{Format, Framework, Holds, Imported, Layout, ModelRef, ReadOptions, Reader, Writer, Written};
 pub use note::Note;
 pub use sink::{InPlace, Sink};
-pub use source::{OpenError, Source};
+pub use source::Source;
 pub use table::Formats;

@@ -6,23 +6,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use thiserror::Error;
-
-use crate::foreign;
-
 /// Bytes at the start of a file that say what it is: the first header of a tar archive.
 const HEAD: usize = 512;
-
-/// A file that cannot be opened as a model.
-#[derive(Debug, Error)]
-pub enum OpenError {
-    /// The operating system refused.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// It is something else; what, and what to do.
-    #[error("{0}")]
-    NoModel(String),
-}
 
 /// An open file with its first bytes.
 #[derive(Debug)]
@@ -34,19 +19,12 @@ pub struct Source {
 }
 
 impl Source {
-    /// Opens the file at `path`.
+    /// Opens the file at `path`: see [`foreign::open`](crate::foreign::open) for errors that say what to do.
     ///
     /// # Errors
-    /// A folder, and a file that cannot be opened, with a hint where what was meant is known.
-    pub fn open(path: &Path) -> Result<Self, OpenError> {
-        if path.is_dir() {
-            return Err(OpenError::NoModel(foreign::folder(path).into()));
-        }
-        let file = match (File::open(path), foreign::missing(path)) {
-            (Ok(file), _) => file,
-            (Err(_), Some(note)) => return Err(OpenError::NoModel(note.into())),
-            (Err(error), None) => return Err(error.into()),
-        };
+    /// A file that cannot be opened.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
         let len = file.metadata()?.len();
         let mut head = vec![0; HEAD];
         let n = file.read_at(&mut head, 0)?;

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use netc_data::{Checksum, Span};
 use netc_dialect::Dialects;
 
-use crate::error::FormatError;
+use crate::error::{FormatError, OpenError};
 use crate::format::{Format, Framework, Holds, Imported, Layout, ReadOptions, Reader};
-use crate::source::{OpenError, Source};
+use crate::source::Source;
 use crate::{foreign, nir};
 
 /// The formats that are read and written. The first that takes a file for its own reads it. `.nir` is always there, and
@@ -91,7 +91,7 @@ impl Formats {
     /// # Errors
     /// As for [`Formats::sniff`] and [`Reader::read`].
     pub fn read(&self, path: &Path, options: &ReadOptions<'_>, dialects: &Dialects) -> Result<Imported, FormatError> {
-        let source = Source::open(path).map_err(|error| FormatError::read(path, error))?;
+        let source = foreign::open(path).map_err(|error| FormatError::read(path, error))?;
         self.sniff(&source)?.read(&source, options, dialects)
     }
 
@@ -101,7 +101,7 @@ impl Formats {
     /// # Errors
     /// Weights that are damaged, and a file that cannot be read.
     pub fn check_payload(&self, path: &Path, copied: &[Span]) -> Result<(), FormatError> {
-        let source = Source::open(path).map_err(|error| FormatError::read(path, error))?;
+        let source = foreign::open(path).map_err(|error| FormatError::read(path, error))?;
         self.sniff(&source).map_or(Ok(()), |reader| reader.check_payload(&source, copied))
     }
 
@@ -110,7 +110,7 @@ impl Formats {
     /// # Errors
     /// A file that cannot be read.
     pub fn checksum(&self, path: &Path) -> Result<Checksum, FormatError> {
-        let source = Source::open(path).map_err(|error| FormatError::read(path, error))?;
+        let source = foreign::open(path).map_err(|error| FormatError::read(path, error))?;
         let known = self.sniff(&source).ok().and_then(|reader| reader.checksum(&source));
         known.map_or_else(|| Checksum::of(path).map_err(|error| FormatError::read(path, error)), Ok)
     }

@@ -26,10 +26,12 @@
 //!
 //! Formats come from outside: a [`Session`] is given the table of those that it reads and writes.
 
+mod actions;
 pub mod error;
 pub mod limits;
 pub mod manifest;
 pub mod model;
+pub mod open;
 pub mod output;
 pub mod pipeline;
 pub mod save;
@@ -40,9 +42,10 @@ pub mod verify;
 
 pub use error::{ModelError, Result};
 pub use model::Model;
+pub use open::OpenOptions;
 pub use pipeline::PassTools;
 pub use save::{Destination, Saved};
-pub use session::{Config, OpenOptions, Session};
+pub use session::{Config, Session};
 pub use stage_graph::{Origin, StageGraph};
 pub use stages::Stages;
 pub use verify::{Executable, Given, Random, Verification, verify};

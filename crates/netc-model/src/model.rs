@@ -1,25 +1,17 @@
 //! A model with what it is called.
 
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 
 use netc_data::Store;
 use netc_dialect::Dialects;
-use netc_exec::Tensor;
+use netc_format::Note;
 use netc_format::module::{is_architecture, training_state};
-use netc_format::{Format, Note};
 use netc_ir::{Attr, FileId, FuncId, LayerId, MAIN, Module, Name, WeightData, WeightId};
-use netc_pass::{Context, Fidelity, Fuel, Manager, PassCall, Pipeline};
-use netc_passes::analysis::Costs;
-use netc_passes::{Entry, extract, merge, remove_unused, split};
+use netc_passes::{Entry, remove_unused};
 
 use crate::error::{ModelError, Result};
-use crate::pipeline::PassTools;
-use crate::save::{Destination, Saved};
+use crate::output::refuse_same;
 use crate::session::Session;
-use crate::stage_graph::StageGraph;
-use crate::stages::Stages;
-use crate::verify::{Executable, Given, Random};
 
 /// A model: a program whose `@main` is its graph, with what it is called and where it is from.
 ///
@@ -98,6 +90,14 @@ impl Model {
         self.module.files.iter().map(|f| PathBuf::from(&**f)).chain(self.source.clone())
     }
 
+    /// Refuses a target that is one of the files that the model is read from.
+    ///
+    /// # Errors
+    /// Such a target.
+    pub fn refuse_input(&self, target: &Path) -> Result<()> {
+        self.files().try_for_each(|file| refuse_same(&file, target))
+    }
+
     /// The layers for losses and metrics that it had when it was read.
     pub fn losses(&self) -> &[Name] {
         &self.losses
@@ -119,101 +119,9 @@ impl Model {
         store.files().try_for_each(|file| check(file).map_err(ModelError::from_error))
     }
 
-    /// The model, or if it is the stages of a manifest, the model that they are together.
-    ///
-    /// # Errors
-    /// Stages that are not one model.
-    pub fn merged(mut self) -> Result<Self> {
-        let Some(manifest) = self.manifest() else { return Ok(self) };
-        if StageGraph::of(&self.module, self.main).is_none() {
-            return Ok(self);
-        }
-        let place = format!("the stages of `{}` are not one model", manifest.display());
-        let merge = Pipeline::from(PassCall::new(merge::INFO.name));
-        let mut context = Context::new(self.session.dialects());
-        let merged = Manager::new(self.session.registry()).run(&mut self.module, &merge, &mut context);
-        merged.map_err(|e| ModelError::because(place, e))?;
-        self.find_main();
-        Ok(self)
-    }
-
     /// Finds `@main` again after a rewrite.
     pub fn find_main(&mut self) {
         self.main = self.module.func_named(MAIN).unwrap_or(self.main);
-    }
-
-    /// The model that a pipeline makes of this one, and the most that a pass of it may change of the values.
-    ///
-    /// # Errors
-    /// A pipeline that names no passes, and a pass that fails.
-    pub fn rewritten(&self, pipeline: &Pipeline) -> Result<(Self, Fidelity)> {
-        let mut model = self.clone();
-        remove_training_state(&mut model.module);
-        let tools = PassTools::of(&self.session);
-        let mut context = tools.context(&self.module, Fuel::unlimited());
-        let ran = Manager::new(self.session.registry()).run(&mut model.module, pipeline, &mut context);
-        let fidelity = ran.map_err(ModelError::from_error)?.fidelity;
-        model.find_main();
-        Ok((model, fidelity))
-    }
-
-    /// The stages that the model is cut into. A cut is the name of a layer, or several joined by `+`; layers of nested
-    /// models are named by path, `backbone/conv1`.
-    ///
-    /// # Errors
-    /// A place where the model cannot be cut, with the nearest where it can.
-    pub fn split<'c>(&self, cuts: impl IntoIterator<Item = &'c str>) -> Result<Stages> {
-        let at = cuts.into_iter().map(str::to_string).collect();
-        let call = PassCall { options: vec![(String::new(), at)], ..PassCall::new(split::INFO.name) };
-        Stages::new(self.clone(), &Pipeline::from(call))
-    }
-
-    /// The part of the model between two places, `FROM..TO`, either of which may be left out.
-    ///
-    /// # Errors
-    /// Places that are no layers, and a part that would not find a mask that it reads.
-    pub fn extract(&self, part: &str) -> Result<Self> {
-        let call = PassCall { options: vec![(String::new(), vec![part.into()])], ..PassCall::new(extract::INFO.name) };
-        Ok(self.rewritten(&Pipeline::from(call))?.0)
-    }
-
-    /// Random inputs for the model, in the order of its parameters.
-    ///
-    /// # Errors
-    /// As for [`Model::run`].
-    pub fn random_inputs(&self, random: Random) -> Result<Vec<Tensor>> {
-        Executable::new(&self.session, &self.module, Given::Random(random.batch))?.random_inputs(random)
-    }
-
-    /// Runs the model on inputs in the order of its parameters, and gives its outputs.
-    ///
-    /// # Errors
-    /// A layer without a meaning, inputs that do not fit, damaged weights, and a run that needs more memory or steps than
-    /// the session allows.
-    pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
-        self.check_weights()?;
-        let executable = Executable::new(&self.session, &self.module, Given::Tensors(inputs))?;
-        let inputs = netc_exec::inputs::fit(executable.func(), inputs.to_vec()).map_err(ModelError::from_error)?;
-        executable.run(&inputs, &mut |_, _| {})
-    }
-
-    /// Writes the model to `path`. The extension says the format; stages of a split need a folder.
-    ///
-    /// # Errors
-    /// A path that says no format, a model that the format does not have, and a file that cannot be written.
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<Saved> {
-        self.save_as(path.as_ref(), None)
-    }
-
-    /// Writes the model to `path` in a format.
-    ///
-    /// # Errors
-    /// As for [`Model::save`].
-    pub fn save_as(&self, path: &Path, format: Option<&'static Format>) -> Result<Saved> {
-        let graph = StageGraph::of(&self.module, self.main);
-        let destination = Destination::of(path, self, graph.as_ref(), format, false)?;
-        let costs = LazyLock::new(|| Costs::of(&self.module, self.dialects()));
-        destination.write(self, &[], &costs, None)
     }
 
     pub(crate) fn dialects(&self) -> &Dialects {

@@ -17,7 +17,6 @@ use std::path::{Path, PathBuf};
 use netc_format::Note;
 
 use crate::error::ModelError;
-use crate::model::Model;
 use crate::output::journal::{Change, Journal, Place};
 use crate::output::scratch::{Left, Other};
 
@@ -362,11 +361,6 @@ fn shown(folder: &Path) -> std::path::Display<'_> {
 /// The error for a file that cannot be written.
 pub fn cannot_write(path: &Path, error: io::Error) -> ModelError {
     ModelError::because(format!("cannot write `{}`", path.display()), error)
-}
-
-/// Refuses a target that is one of the files that the model is read from.
-pub fn refuse_input(model: &Model, target: &Path) -> Result<(), ModelError> {
-    model.files().try_for_each(|file| refuse_same(&file, target))
 }
 
 /// Refuses a target that is the input `file`.

@@ -16,7 +16,7 @@ use crate::error::{ModelError, Result};
 use crate::limits;
 use crate::manifest::{self, Earlier, Recorded, Rest, StageFile};
 use crate::model::Model;
-use crate::output::{Finished, Intent, Outputs, cannot_write, recover, refuse_input};
+use crate::output::{Finished, Intent, Outputs, cannot_write, recover};
 use crate::stage_graph::StageGraph;
 use crate::verify::Verification;
 
@@ -109,7 +109,7 @@ impl<'a> Destination<'a> {
     }
 
     fn whole(path: &Path, format: &'static Format, model: &Model) -> Result<Self> {
-        refuse_input(model, path)?;
+        model.refuse_input(path)?;
         Ok(Self { target: Target::Whole(path.into(), format), graph: None, recovered: Vec::new() })
     }
 
@@ -125,8 +125,8 @@ impl<'a> Destination<'a> {
             return Err(ModelError::failed(format!("`{}` is a file; the stages need a folder", folder.display())));
         }
         let names: Vec<String> = (0..graph.stages.len()).map(|i| stage_name(model, i, format)).collect();
-        names.iter().try_for_each(|name| refuse_input(model, &folder.join(name)))?;
-        refuse_input(model, &folder.join(manifest::FILE_NAME))?;
+        names.iter().try_for_each(|name| model.refuse_input(&folder.join(name)))?;
+        model.refuse_input(&folder.join(manifest::FILE_NAME))?;
         let recovered = recover(folder, Intent::WriteSet)?;
         let mut earlier = Earlier::in_folder(folder, model, force);
         earlier.refuse_stage(model)?;
@@ -365,7 +365,7 @@ impl Sink for Files<'_> {
 
     fn create(&mut self, name: &str) -> io::Result<Box<dyn Write>> {
         let target = self.target.with_file_name(name);
-        match refuse_input(self.model, &target).and_then(|()| self.outputs.start(&target)) {
+        match self.model.refuse_input(&target).and_then(|()| self.outputs.start(&target)) {
             Ok(pending) => {
                 let (file, finished) = pending.into_writer();
                 self.begun.push(finished);

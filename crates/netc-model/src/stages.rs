@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::LazyLock;
 
-use netc_exec::Tensor;
 use netc_format::Format;
 use netc_pass::{Fidelity, Pipeline};
 use netc_passes::analysis::Costs;
@@ -24,9 +23,8 @@ pub struct Stages {
 }
 
 impl Stages {
-    /// The stages that the pipeline makes of `whole`.
-    pub(crate) fn new(whole: Model, pipeline: &Pipeline) -> Result<Self> {
-        let (model, fidelity) = whole.rewritten(pipeline)?;
+    /// The stages that `model` is, which the pipeline made of `whole`.
+    pub(crate) fn new(whole: Model, model: Model, pipeline: &Pipeline, fidelity: Fidelity) -> Result<Self> {
         let passes = pipeline.0.iter().map(ToString::to_string).collect();
         let Some(graph) = StageGraph::of(&model.module, model.main) else {
             return Err(ModelError::failed(format!("`{pipeline}` leaves no stages")));
@@ -34,7 +32,7 @@ impl Stages {
         Ok(Self { whole, model, graph, passes, fidelity })
     }
 
-    /// The program of the stages.
+    /// The program of the stages, which runs them one after the other.
     pub fn model(&self) -> &Model {
         &self.model
     }
@@ -54,14 +52,6 @@ impl Stages {
         let executable = |model: &Model| Executable::new(model.session(), &model.module, Given::Random(random.batch));
         let (before, after) = (executable(&self.whole)?, executable(&self.model)?);
         verify(&before, &after, self.fidelity, inputs, random, &mut |_, _, _| {})
-    }
-
-    /// Runs the stages one after the other.
-    ///
-    /// # Errors
-    /// As for [`Model::run`].
-    pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
-        self.model.run(inputs)
     }
 
     /// Writes each stage to a file in `folder`, with a manifest that says how to run them. `format` is that of the stages:

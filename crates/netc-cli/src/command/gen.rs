@@ -13,25 +13,6 @@ use crate::error::CliError;
 use crate::input::Tables;
 use crate::{program, text};
 
-const EXAMPLES: &str = "\
-Examples:
-  netc gen --seed 7 --ops 40                       print a random program of core ops
-  netc gen --seed 7 --features branches,nested     print one with these features alone
-  netc gen --seed 7 --level layers -o g.nir        write a model of layers as a program
-  netc gen --seed 7 --ops 12 -o g.keras            write it as a Keras file
-  netc gen --features shared,branches -o g.keras   with these features alone
-  netc gen --features nested,custom -o g.keras     with layers of the user too
-  netc gen | netc - --pass dce --verify            try a pass on a random program
-
-Features:
-";
-
-/// What stands below the options.
-pub(crate) fn examples() -> String {
-    let feature = |f: &Feature| format!("  {:<14} {}\n", f.name(), f.doc());
-    format!("{EXAMPLES}{}", Feature::ALL.iter().map(feature).collect::<String>())
-}
-
 pub(crate) fn run(args: &GenArgs, tables: &Tables) -> Result<(), CliError> {
     let features = args.features.as_deref().map_or(Ok(Features::OF_KERAS), str::parse).map_err(CliError::Usage)?;
     let target = match args.output.as_deref() {

@@ -14,7 +14,6 @@ use crate::judge::{Extent, Judge, Wrong};
 use crate::pipeline;
 use crate::{program, text};
 use netc_model::Model;
-use netc_model::output::refuse_input;
 
 /// How often a model is tried to see whether its failure comes and goes.
 const PROBES: u32 = 5;
@@ -80,7 +79,7 @@ fn refuse_target(path: &Path, model: &Model) -> Result<(), CliError> {
     if path.extension().is_none_or(|e| e != "nir") {
         return Err(CliError::Usage(format!("`{}`: the result is a program: expected x.nir", path.display())));
     }
-    Ok(refuse_input(model, path)?)
+    Ok(model.refuse_input(path)?)
 }
 
 /// What is wrong with the model, and how often to try: several times where it is not wrong each time.

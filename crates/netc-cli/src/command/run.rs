@@ -12,7 +12,7 @@ use crate::error::CliError;
 use crate::input::{self, Tables};
 use crate::progress::Progress;
 use crate::text::{self, decimal, table};
-use netc_model::output::{Outputs, cannot_write, refuse_input, refuse_same};
+use netc_model::output::{Outputs, cannot_write, refuse_same};
 use netc_model::verify::{Executable, Given};
 use netc_model::{Model, ModelError};
 
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &RunArgs, tables: &Tables) -> Result<(), CliError> {
 
 /// Refuses a target that cannot be written, before the model runs.
 fn check_target(path: &Path, model: &Model, args: &RunArgs, outputs: usize) -> Result<(), CliError> {
-    refuse_input(model, path)?;
+    model.refuse_input(path)?;
     for given in &args.inputs {
         let file = given.split_once('=').map_or(given.as_str(), |(_, file)| file);
         refuse_same(Path::new(file), path)?;

@@ -355,7 +355,7 @@ const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
 
 /// Opens a file of a kind that is read. Files of other kinds that are known are refused with their name.
 fn open(path: &Path) -> Result<(Arc<File>, Container), Problem> {
-    let source = Source::open(path)?;
+    let source = netc_format::foreign::open(path)?;
     let start = source.head();
     let container = if start.is_empty() {
         return Err(Problem::Unknown("it is empty"));

@@ -9,20 +9,11 @@ use netc_format::{Formats, Note};
 use netc_ir::{Func, Type, ValueId};
 use serde_json::{Map, Value, json};
 
+use super::entry::{FILE_NAME, Recorded, port};
 use super::text::Text;
-use super::{FILE_NAME, port};
 use crate::error::ModelError;
 use crate::model::Model;
 use crate::output::{Stamp, cannot_write, check_target, is_inside, stamp};
-
-/// A file of a stage as netc wrote it.
-#[derive(Debug, Clone)]
-pub struct Recorded {
-    /// Its path, which counts from the folder of the manifest.
-    pub file: String,
-    /// What it was.
-    pub checksum: Checksum,
-}
 
 /// Adds to the entry of a stage what its files are: the one that has the model, and others next to it.
 pub(super) fn record(entry: &mut Map<String, Value>, files: &[Recorded]) {

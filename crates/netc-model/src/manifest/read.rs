@@ -19,7 +19,7 @@ use super::text::Text;
 use crate::error::ModelError;
 use crate::model::Model;
 use crate::output::is_inside;
-use crate::session::{OpenOptions, Session};
+use crate::session::Session;
 
 /// Loads the stages that the manifest at `path` describes, as one model.
 ///
@@ -117,7 +117,7 @@ impl Reader<'_> {
     /// that is neither what netc wrote nor such a model is an error.
     fn stage(&self, file: &Path, stage: &Value, i: usize) -> Result<(Imported, bool), ModelError> {
         let compared = files::compare(self.folder, stage, self.session.formats());
-        let options = self.session.read_options(OpenOptions::default());
+        let options = self.session.read_options();
         let read = self.session.formats().read(file, &options, self.session.dialects()).map_err(ModelError::from_error);
         let Ok(Some(Changed::Yes(changed))) = &compared else {
             let imported = read?;

@@ -6,7 +6,8 @@ use netc_ir::{Builder, Func, LayerId, Loc, MAIN, Module};
 use netc_passes::analysis::Costs;
 use serde_json::{Map, Value, json};
 
-use super::{StageFile, files, port};
+use super::entry::{StageFile, port};
+use super::files;
 use crate::model::Model;
 use crate::stage_graph::{Origin, StageGraph};
 use crate::verify::Verification;
