@@ -69,6 +69,7 @@ fn main() -> Made<()> {
     let file = oracle::file_bytes(&small, small.func_named(MAIN).ok_or("there is no @main")?)?;
     save(folder, "weights_file", RECIPES, &oracle::member(&file, "model.weights.h5")?)?;
     save(folder, "weights_file", RECIPES + 1, &file)?;
+    save(folder, "manifest", 0, &oracle::small_stages()[oracle::MANIFEST])?;
     save(folder, "tfjs_json", 0, TFJS)?;
     save(folder, "layers_text", RECIPES, LIBRARY.as_bytes())?;
     for (seed, text) in PIPELINES.iter().enumerate() {
@@ -77,7 +78,7 @@ fn main() -> Made<()> {
     for (seed, rule) in RULES.split("\n\n").enumerate() {
         save(folder, "rules_text", seed as u64, rule.as_bytes())?;
     }
-    let texts = ["parse_ir", "layers_text", "keras_config", "tfjs_json", "pipeline_text", "rules_text"];
+    let texts = ["parse_ir", "layers_text", "keras_config", "tfjs_json", "manifest", "pipeline_text", "rules_text"];
     texts.into_iter().try_for_each(|target| words(folder, target))
 }
 

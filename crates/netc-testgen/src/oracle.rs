@@ -2,6 +2,7 @@
 
 mod files;
 mod looks;
+mod manifests;
 mod parts;
 mod passes;
 mod readers;
@@ -15,6 +16,7 @@ pub use files::{
     file_bytes, member, round_trip_hdf5, round_trip_json, round_trip_keras, round_trip_tfjs, through_file,
 };
 pub use looks::types_and_costs_match_the_unrolled_program;
+pub use manifests::{MANIFEST, manifest, small_stages};
 pub use parts::{extract_computes, is_canonical, parts, split_inline, split_merge};
 pub use passes::{
     EXACT, OVER_LAYERS, ROUNDING, Subject, commutes, fuel, idempotent, keeps_values, keeps_values_by, pipeline_text,

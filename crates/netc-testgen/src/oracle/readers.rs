@@ -14,6 +14,7 @@ use netc_keras::{H5, JSON, KERAS, TFJS};
 use tempfile::NamedTempFile;
 
 use super::files::{WHOLE, archive, file_bytes, member, round_trip, through};
+use super::manifests::manifest;
 use super::{Wrong, print_parse, require};
 
 /// What is asked of bytes.
@@ -32,6 +33,7 @@ pub const READERS: &[(&str, Reader)] = &[
     ("hdf5", keras_weights),
     ("keras_h5", keras_h5),
     ("tfjs_json", tfjs_json),
+    ("manifest", manifest),
     ("weights_file", weights_file),
     ("npy", npy_file),
     ("npz", npz_file),
