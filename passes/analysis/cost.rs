@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use netc_ir::{CoreOp, Dim, Func, FuncId, Module, Name, Op, OpId, OpKind, Type, WeightId, callees};
+use netc_ir::{CoreOp, Dim, Func, FuncId, Module, Name, Op, OpClass, OpId, OpKind, Type, WeightId, callees};
 use netc_pass::Dialects;
 
 use super::calls::callees_first;
@@ -159,29 +159,13 @@ fn core_macs(func: &Func, core: &CoreOp, op: &Op, batch: &BTreeSet<Name>) -> Opt
     let product = |dims: &[Dim]| dims.iter().try_fold(1u64, |n, d| Some(n.saturating_mul(extent(d)?)));
     let operand = |i: usize| op.operands.get(i).and_then(|v| func[*v].ty.dims.as_deref());
     let out = || op.results.first().and_then(|v| dims(&func[*v].ty)).and_then(product);
-    match core {
+    match core.class() {
         // The kernel is `spatial..., in/groups, out`: each output element reads all but the last.
-        CoreOp::Conv { .. } => Some(out()?.saturating_mul(product(operand(1)?.split_last()?.1)?)),
-        CoreOp::MatMul => Some(out()?.saturating_mul(extent(operand(0)?.last()?)?)),
-        CoreOp::Constant(_)
-        | CoreOp::Weight(_)
-        | CoreOp::Unary(_)
-        | CoreOp::Binary(_)
-        | CoreOp::Compare(_)
-        | CoreOp::Select
-        | CoreOp::Cast(_)
-        | CoreOp::Pool { .. }
-        | CoreOp::Reduce { .. }
-        | CoreOp::Reshape(_)
-        | CoreOp::Transpose(_)
-        | CoreOp::Broadcast(_)
-        | CoreOp::Concat(_)
-        | CoreOp::Slice(_)
-        | CoreOp::Pad { .. }
-        | CoreOp::Gather(_)
-        | CoreOp::Sort { .. }
-        | CoreOp::CumSum(_)
-        | CoreOp::Reverse(_) => Some(0),
+        OpClass::Product if matches!(core, CoreOp::Conv { .. }) => {
+            Some(out()?.saturating_mul(product(operand(1)?.split_last()?.1)?))
+        }
+        OpClass::Product => Some(out()?.saturating_mul(extent(operand(0)?.last()?)?)),
+        OpClass::Stored | OpClass::Elementwise | OpClass::Reduction | OpClass::Movement => Some(0),
     }
 }
 

@@ -49,8 +49,8 @@ pub use infer::{InferError, infer};
 pub use literal::{Literal, Number};
 pub use module::{Def, FUSED, Func, Layer, Loc, MAIN, Module, Output, Param, Value, Weight, WeightData, callees};
 pub use op::{
-    Binary, CORE_OPS, CallOp, Compare, CoreOp, Layout, Op, OpKind, PadMode, Padding, Pool, Reduce, SliceAxis, SourceOp,
-    Unary, Window,
+    Binary, CORE_OPS, CallOp, Compare, CoreOp, Layout, Op, OpClass, OpKind, PadMode, Padding, Pool, Reduce, SliceAxis,
+    SourceOp, Unary, Window,
 };
 pub use parse::{ParseError, parse};
 pub use print::{is_unprintable, print};

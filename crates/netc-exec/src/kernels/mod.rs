@@ -29,7 +29,7 @@ mod tests;
 
 use std::borrow::Cow;
 
-use netc_ir::{Bindings, CoreOp, Dim, ElemType, InferError, Module, Pool, Reduce, Type, infer};
+use netc_ir::{Bindings, CoreOp, Dim, ElemType, InferError, Module, OpClass, Pool, Reduce, Type, infer};
 
 use crate::error::KernelError;
 use crate::plan::has_free_symbols;
@@ -148,60 +148,22 @@ fn dispatch(op: &CoreOp, operands: &[&Value], dims: &[usize]) -> Made<Value> {
 
 /// Whether the op calculates with its elements, and does not only move or compare them.
 fn computes(op: &CoreOp) -> bool {
-    match op {
-        CoreOp::Unary(_)
-        | CoreOp::Binary(_)
-        | CoreOp::MatMul
-        | CoreOp::Conv { .. }
-        | CoreOp::Pool { .. }
-        | CoreOp::Reduce { .. }
-        | CoreOp::CumSum(_) => true,
-        CoreOp::Constant(_)
-        | CoreOp::Weight(_)
-        | CoreOp::Compare(_)
-        | CoreOp::Select
-        | CoreOp::Cast(_)
-        | CoreOp::Reshape(_)
-        | CoreOp::Transpose(_)
-        | CoreOp::Broadcast(_)
-        | CoreOp::Concat(_)
-        | CoreOp::Slice(_)
-        | CoreOp::Pad { .. }
-        | CoreOp::Gather(_)
-        | CoreOp::Sort { .. }
-        | CoreOp::Reverse(_) => false,
+    match op.class() {
+        OpClass::Product | OpClass::Reduction => true,
+        OpClass::Elementwise => matches!(op, CoreOp::Unary(_) | CoreOp::Binary(_)),
+        OpClass::Stored | OpClass::Movement => false,
     }
 }
 
 /// The op with its own extents as numbers.
 fn with_known_dims<'a>(op: &'a CoreOp, operands: &[&Type], bindings: &Bindings) -> Made<Cow<'a, CoreOp>> {
-    Ok(match op {
-        CoreOp::Reshape(dims) => {
-            let count = operands.first().and_then(|ty| ty.num_elements());
-            Cow::Owned(CoreOp::Reshape(known_shape(dims, count, bindings)?))
-        }
-        CoreOp::Broadcast(dims) => {
-            Cow::Owned(CoreOp::Broadcast(dims.iter().map(|d| known(d, bindings)).collect::<Made<_>>()?))
-        }
-        CoreOp::Constant(_)
-        | CoreOp::Weight(_)
-        | CoreOp::Unary(_)
-        | CoreOp::Binary(_)
-        | CoreOp::Compare(_)
-        | CoreOp::Select
-        | CoreOp::Cast(_)
-        | CoreOp::MatMul
-        | CoreOp::Conv { .. }
-        | CoreOp::Pool { .. }
-        | CoreOp::Reduce { .. }
-        | CoreOp::Transpose(_)
-        | CoreOp::Concat(_)
-        | CoreOp::Slice(_)
-        | CoreOp::Pad { .. }
-        | CoreOp::Gather(_)
-        | CoreOp::Sort { .. }
-        | CoreOp::CumSum(_)
-        | CoreOp::Reverse(_) => Cow::Borrowed(op),
+    Ok(if let CoreOp::Reshape(dims) = op {
+        let count = operands.first().and_then(|ty| ty.num_elements());
+        Cow::Owned(CoreOp::Reshape(known_shape(dims, count, bindings)?))
+    } else if let CoreOp::Broadcast(dims) = op {
+        Cow::Owned(CoreOp::Broadcast(dims.iter().map(|d| known(d, bindings)).collect::<Made<_>>()?))
+    } else {
+        Cow::Borrowed(op)
     })
 }
 
