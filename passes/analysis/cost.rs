@@ -116,19 +116,16 @@ impl<'m> WeightUse<'m> {
         weights
     }
 
-    /// The weights that `op` uses: its layer's and all of the function that it calls, or the weight that it is.
+    /// The weights that `op` uses: its layer's, those that it names, and all of the functions that it calls or names.
     pub(super) fn of_op(&self, op: &Op) -> Vec<WeightId> {
-        let direct = self.direct(op);
-        match &op.kind {
-            OpKind::Call(call) => direct.chain(self.by_func[call.callee.index()].iter().copied()).collect(),
-            OpKind::Source(_) | OpKind::Core(_) => direct.collect(),
-        }
+        let funcs = op.kind.funcs().into_iter().flat_map(|id| self.by_func[id.index()].iter().copied());
+        self.direct(op).chain(funcs).collect()
     }
 
     /// The weights that `op` uses but for those of the function that it calls.
     fn direct(&self, op: &Op) -> impl Iterator<Item = WeightId> + use<'m> {
         let layer = op.kind.layer().map_or(&[][..], |id| &self.module[id].weights);
-        layer.iter().map(|(_, w)| *w).chain(weight_of(op))
+        layer.iter().map(|(_, w)| *w).chain(op.kind.weights())
     }
 
     pub(super) fn elements(&self, weight: WeightId) -> u64 {

@@ -38,7 +38,7 @@ mod unique;
 pub mod uses;
 pub mod verify;
 
-pub use attr::{Attr, Attrs, F64};
+pub use attr::{Attr, Attrs, F64, NonJson};
 pub use budget::{Budget, Exceeded, Resource};
 pub use build::Builder;
 pub use call::{call_symbols, call_types};

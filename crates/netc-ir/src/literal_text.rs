@@ -61,7 +61,9 @@ fn push_element(value: &Attr, elem: ElemType, out: &mut Vec<u8>) -> bool {
         Attr::Float(x) => Number::Float(x.get()),
         Attr::Bool(b) if elem == ElemType::Bool => Number::Int(i128::from(*b)),
         Attr::Str(text) => return push_bits(text, elem, out),
-        Attr::Null | Attr::Bool(_) | Attr::List(_) | Attr::Map(_) | Attr::Operand(_) => return false,
+        Attr::Null | Attr::Bool(_) | Attr::List(_) | Attr::Map(_) | Attr::Operand(_) | Attr::NonJson(_) => {
+            return false;
+        }
     };
     encode(elem, number, out);
     true

@@ -9,7 +9,7 @@ mod table;
 pub use table::{CORE_OPS, OpClass};
 
 use crate::Name;
-use crate::attr::{Attrs, F64};
+use crate::attr::{Attrs, F64, NonJson};
 use crate::dim::Dim;
 use crate::id::{FuncId, LayerId, ValueId, WeightId};
 use crate::literal::Literal;
@@ -49,6 +49,30 @@ pub struct SourceOp {
     pub layer: Option<LayerId>,
     /// Everything about this call that is not in the declaration.
     pub attrs: Attrs,
+}
+
+impl SourceOp {
+    /// The functions that its attributes name, once for each time.
+    fn funcs(&self) -> Vec<FuncId> {
+        let mut funcs = Vec::new();
+        self.attrs.for_each_non_json(&mut |it| {
+            if let NonJson::Func(id) = it {
+                funcs.push(*id);
+            }
+        });
+        funcs
+    }
+
+    /// The weights that its attributes name, once for each time.
+    fn weights(&self) -> Vec<WeightId> {
+        let mut weights = Vec::new();
+        self.attrs.for_each_non_json(&mut |it| {
+            if let NonJson::Weight(id) = it {
+                weights.push(*id);
+            }
+        });
+        weights
+    }
 }
 
 /// A call of a function: a nested model, or a stage of a split one.
@@ -355,6 +379,50 @@ impl OpKind {
             Self::Source(op) => op.layer,
             Self::Call(op) => op.layer,
             Self::Core(_) => None,
+        }
+    }
+
+    /// The functions that the op calls or that its attributes name, once for each time.
+    pub fn funcs(&self) -> Vec<FuncId> {
+        match self {
+            Self::Source(op) => op.funcs(),
+            Self::Call(op) => vec![op.callee],
+            Self::Core(_) => Vec::new(),
+        }
+    }
+
+    /// Calls `edit` with every function that the op calls or that its attributes name.
+    pub fn for_each_func_mut(&mut self, mut edit: impl FnMut(&mut FuncId)) {
+        match self {
+            Self::Source(op) => op.attrs.for_each_non_json_mut(&mut |it| {
+                if let NonJson::Func(id) = it {
+                    edit(id);
+                }
+            }),
+            Self::Call(op) => edit(&mut op.callee),
+            Self::Core(_) => {}
+        }
+    }
+
+    /// The weights that the op is or that its attributes name, those of its layer left out.
+    pub fn weights(&self) -> Vec<WeightId> {
+        match self {
+            Self::Source(op) => op.weights(),
+            Self::Core(CoreOp::Weight(id)) => vec![*id],
+            Self::Call(_) | Self::Core(_) => Vec::new(),
+        }
+    }
+
+    /// Calls `edit` with every weight that [`Self::weights`] gives.
+    pub fn for_each_weight_mut(&mut self, mut edit: impl FnMut(&mut WeightId)) {
+        match self {
+            Self::Source(op) => op.attrs.for_each_non_json_mut(&mut |it| {
+                if let NonJson::Weight(id) = it {
+                    edit(id);
+                }
+            }),
+            Self::Core(CoreOp::Weight(id)) => edit(id),
+            Self::Call(_) | Self::Core(_) => {}
         }
     }
 

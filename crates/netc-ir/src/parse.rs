@@ -54,7 +54,7 @@ impl Parser<'_> {
             return self.cursor.error_at(at, format!("the text has version {version}, this netc reads version 1"));
         }
         if self.cursor.eat_word("attrs") {
-            self.module.attrs = self.cursor.attrs()?;
+            self.module.attrs = self.attrs()?;
         }
         while !self.cursor.is_at_end() {
             if self.cursor.eat_word("file") {
@@ -70,7 +70,18 @@ impl Parser<'_> {
             }
         }
         self.resolve_calls()?;
+        self.resolve_names()?;
         Ok(self.module)
+    }
+
+    /// Attributes of something that is not a source op.
+    fn attrs(&mut self) -> Parsed<Attrs> {
+        let at = self.cursor.here();
+        let attrs = self.cursor.attrs()?;
+        if attrs.has_references() {
+            return self.cursor.error_at(at, "only the attributes of a source op name weights and functions");
+        }
+        Ok(attrs)
     }
 
     /// Entities stand in the order of their numbers.
@@ -109,6 +120,7 @@ impl Parser<'_> {
         self.cursor.expect("=")?;
         let data = self.weight_data(&ty)?;
         self.module.weights.push(Weight { name, ty, data });
+        self.cursor.weights = self.module.weights.len();
         Ok(())
     }
 
@@ -143,7 +155,7 @@ impl Parser<'_> {
         let name = self.cursor.string()?;
         self.cursor.expect(":")?;
         let class = self.cursor.word("a class such as keras.Conv2D")?;
-        let config = self.cursor.attrs()?;
+        let config = self.attrs()?;
         let weights = self.weights_at_places("weights", "the place of a weight in its layer")?;
         let assets = self.weights_at_places("assets", "the path of an asset in the folder of its layer")?;
         self.module.layers.push(Layer { name, class, config, weights, assets });
@@ -182,7 +194,7 @@ impl Parser<'_> {
         // Outputs stand before the ops that define them: read them as tokens first.
         let outputs = f.output_tokens()?;
         if f.parser.cursor.eat_word("attrs") {
-            f.func.attrs = f.parser.cursor.attrs()?;
+            f.func.attrs = f.parser.attrs()?;
         }
         f.parser.cursor.expect("{")?;
         while !f.parser.cursor.eat("}") {
@@ -198,13 +210,33 @@ impl Parser<'_> {
         Ok(())
     }
 
+    fn func_named(&self, at: usize, name: &Name) -> Parsed<FuncId> {
+        match self.funcs.get(name) {
+            Some(id) => Ok(*id),
+            None => self.cursor.error_at(at, format!("there is no function `@{name}`")),
+        }
+    }
+
     fn resolve_calls(&mut self) -> Parsed<()> {
         for call in std::mem::take(&mut self.calls) {
-            let Some(callee) = self.funcs.get(&call.callee) else {
-                return self.cursor.error_at(call.at, format!("there is no function `@{}`", call.callee));
-            };
+            let callee = self.func_named(call.at, &call.callee)?;
             if let OpKind::Call(op) = &mut self.module.funcs[call.func][call.op].kind {
-                op.callee = *callee;
+                op.callee = callee;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the functions that attributes name their ids.
+    fn resolve_names(&mut self) -> Parsed<()> {
+        let named = std::mem::take(&mut self.cursor.funcs);
+        let ids = named.iter().map(|(at, name)| self.func_named(*at, name)).collect::<Parsed<Vec<FuncId>>>()?;
+        if ids.is_empty() {
+            return Ok(());
+        }
+        for op in self.module.funcs.iter_mut().flat_map(|func| &mut func.ops) {
+            if let OpKind::Source(_) = &op.kind {
+                op.kind.for_each_func_mut(|id| *id = ids[id.index()]);
             }
         }
         Ok(())
@@ -294,7 +326,8 @@ impl FuncParser<'_, '_> {
         self.parser.cursor.expect("=")?;
         let head = self.head()?;
         let operands = self.operands()?;
-        let attrs = self.parser.cursor.attrs()?;
+        let is_source = head.callee.is_none() && head.name.contains('.');
+        let attrs = if is_source { self.parser.cursor.attrs()? } else { self.parser.attrs()? };
         let types = self.types(results.len())?;
         let loc = self.loc()?;
 

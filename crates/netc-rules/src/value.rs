@@ -115,7 +115,7 @@ impl Value {
             Attr::Float(x) => Self::Float(*x),
             Attr::Str(word) => Self::Word(word.clone()),
             Attr::List(items) => Self::List(items.iter().map(Self::from_attr).collect::<Option<_>>()?),
-            Attr::Map(_) | Attr::Operand(_) => return None,
+            Attr::Map(_) | Attr::Operand(_) | Attr::NonJson(_) => return None,
         })
     }
 

@@ -370,7 +370,13 @@ fn constant(arg: &Attr, is_first: bool) -> Result<Attr, String> {
         Attr::List(items) => {
             items.iter().map(|item| constant(item, is_first)).collect::<Result<_, _>>().map(Attr::List)
         }
-        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => Ok(arg.clone()),
+        Attr::Null
+        | Attr::Bool(_)
+        | Attr::Int(_)
+        | Attr::Float(_)
+        | Attr::Str(_)
+        | Attr::Operand(_)
+        | Attr::NonJson(_) => Ok(arg.clone()),
     }
 }
 

@@ -103,9 +103,13 @@ impl<'a> Call<'a, '_> {
                 .map(|item| match item {
                     Attr::Null => Ok(None),
                     Attr::Operand(i) => self.operand(*i).map(Some),
-                    Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::List(_) | Attr::Map(_) => {
-                        Err(bad("mask", Some(item), "a tensor"))
-                    }
+                    Attr::Bool(_)
+                    | Attr::Int(_)
+                    | Attr::Float(_)
+                    | Attr::Str(_)
+                    | Attr::List(_)
+                    | Attr::Map(_)
+                    | Attr::NonJson(_) => Err(bad("mask", Some(item), "a tensor")),
                 })
                 .collect(),
             other => Err(self.unsupported(format!("the argument `mask` = {}", found(other)))),
@@ -149,7 +153,8 @@ impl<'a> Call<'a, '_> {
             | Attr::Float(_)
             | Attr::Str(_)
             | Attr::List(_)
-            | Attr::Map(_) => None,
+            | Attr::Map(_)
+            | Attr::NonJson(_) => None,
         });
         self.unmasked = operands.collect();
     }
@@ -211,7 +216,7 @@ pub(crate) fn has_tensors(argument: &Attr) -> bool {
         Attr::Operand(_) => true,
         Attr::List(items) => items.iter().any(has_tensors),
         Attr::Map(map) => map.iter().any(|(_, value)| has_tensors(value)),
-        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) => false,
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::NonJson(_) => false,
     }
 }
 
