@@ -47,11 +47,27 @@ pub struct SourceOp {
     pub name: Name,
     /// The declaration that is applied, where the framework has such.
     pub layer: Option<LayerId>,
+    /// The places of operands that are absent, ascending. The operands of the op are those that are there. Text: `_`.
+    pub absent: Vec<u32>,
     /// Everything about this call that is not in the declaration.
     pub attrs: Attrs,
 }
 
 impl SourceOp {
+    /// An op without absent operands.
+    pub fn new(name: impl Into<Name>, layer: Option<LayerId>, attrs: Attrs) -> Self {
+        Self { name: name.into(), layer, absent: Vec::new(), attrs }
+    }
+
+    /// The operands by their places: `present` are those that are there, `None` stands for each that is absent.
+    pub fn arguments<T: Copy>(&self, present: &[T]) -> Vec<Option<T>> {
+        let mut arguments: Vec<Option<T>> = present.iter().copied().map(Some).collect();
+        for place in &self.absent {
+            arguments.insert((*place as usize).min(arguments.len()), None);
+        }
+        arguments
+    }
+
     /// The functions that its attributes name, once for each time.
     fn funcs(&self) -> Vec<FuncId> {
         let mut funcs = Vec::new();

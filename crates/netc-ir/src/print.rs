@@ -127,7 +127,11 @@ impl FuncText<'_> {
         if let Some(layer) = op.kind.layer() {
             write!(f, " {layer}")?;
         }
-        write!(f, "({})", names.list(&op.operands))?;
+        let arguments = match &op.kind {
+            OpKind::Source(source) => source.arguments(&op.operands),
+            OpKind::Call(_) | OpKind::Core(_) => op.operands.iter().copied().map(Some).collect(),
+        };
+        write!(f, "({})", names.arguments(&arguments))?;
         let core_attrs;
         let attrs = match &op.kind {
             OpKind::Core(core) => {
@@ -164,6 +168,10 @@ impl ValueNames<'_> {
 
     fn list(&self, values: &[ValueId]) -> String {
         values.iter().map(|v| self.text(*v)).collect::<Vec<_>>().join(", ")
+    }
+
+    fn arguments(&self, arguments: &[Option<ValueId>]) -> String {
+        arguments.iter().map(|v| v.map_or_else(|| "_".into(), |v| self.text(v))).collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -20,6 +20,7 @@
 //!   `/`, none of them empty, `.` or `..`, and none with a backslash or a zero.
 //! - V16 A tensor has at most [`MAX_RANK`] axes.
 //! - V17 Only the attributes of source ops name weights and functions.
+//! - V18 The places of absent operands ascend, and each is a place of the operand list.
 
 mod attrs;
 
@@ -327,7 +328,7 @@ impl<'m> Verifier<'m> {
         let (operands, results) = types.split_at(op.operands.len());
         match &op.kind {
             OpKind::Core(core) => self.core(here, core, operands, results),
-            OpKind::Source(source) => self.source(here, source),
+            OpKind::Source(source) => self.source(here, source, operands.len()),
             OpKind::Call(call) => self.call(here, call, operands, results),
         }
         types.clear();
@@ -368,7 +369,10 @@ impl<'m> Verifier<'m> {
         }
     }
 
-    fn source(&mut self, here: Place<'_>, op: &SourceOp) {
+    fn source(&mut self, here: Place<'_>, op: &SourceOp, operands: usize) {
+        let places = operands + op.absent.len();
+        let holds = op.absent.is_sorted_by(|a, b| a < b) && op.absent.iter().all(|place| (*place as usize) < places);
+        self.require(18, holds, here, || format!("the places {:?} of {places} operands are empty", op.absent));
         self.require(14, op.name.contains('.'), here, || {
             format!("its name `{}` is not a dialect and a class joined by a point", op.name)
         });

@@ -445,8 +445,9 @@ fn calls_by_layer(module: &Module, func: &Func, beside: &[OpId]) -> Result<BTree
     let mut calls: BTreeMap<LayerId, Vec<OpId>> = BTreeMap::new();
     for (id, op) in func.ops().filter(|(id, _)| needed.contains(id)) {
         let layer = op.kind.layer().ok_or_else(|| not_a_layer(op))?;
-        if !(op.kind.attrs().is_none_or(Attrs::is_json) && module[layer].config.is_json()) {
-            let note = "its attributes have bytes, weights or functions, which JSON cannot hold".into();
+        let absent = matches!(&op.kind, OpKind::Source(source) if !source.absent.is_empty());
+        if absent || !(op.kind.attrs().is_none_or(Attrs::is_json) && module[layer].config.is_json()) {
+            let note = "Keras has no absent operands, and no bytes, weights or functions in attributes".into();
             return Err(Problem::NotKeras { place: format!("`{}` at {}", op.kind.name(), op.loc), note });
         }
         calls.entry(layer).or_default().push(id);

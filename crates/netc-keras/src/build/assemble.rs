@@ -169,5 +169,5 @@ pub(super) fn call_attrs(args: Vec<Attr>, kwargs: Attrs) -> Attrs {
 
 /// A call of the layer `id`, which is no model.
 pub(super) fn source_op(module: &Module, id: LayerId, declared: &Declared) -> SourceOp {
-    SourceOp { name: module[id].class.clone(), layer: Some(id), attrs: declared.call_attrs.clone() }
+    SourceOp::new(module[id].class.clone(), Some(id), declared.call_attrs.clone())
 }

@@ -296,7 +296,7 @@ fn old_calls(func: &Func, module: &Module) -> Result<Vec<(OpId, SourceOp)>, Prob
         let named = constant(&named.into(), false).map_err(refuse)?;
         let attrs = source.attrs.clone().with("args", Attr::List(args)).with("kwargs", named);
         let name = operation.map_or_else(|| source.name.clone(), |it| format!("tf.{}", it.of).into());
-        calls.push((id, SourceOp { name, layer: source.layer, attrs }));
+        calls.push((id, SourceOp::new(name, source.layer, attrs)));
     }
     Ok(calls)
 }

@@ -63,6 +63,7 @@ pub const BREAKS: &[Break] = &[
     Break { rule: 15, apply: lead_asset_out_of_its_folder },
     Break { rule: 15, apply: make_asset_of_numbers },
     Break { rule: 17, apply: name_function_outside_of_source_ops },
+    Break { rule: 18, apply: leave_out_operand_behind_all },
 ];
 
 /// The valid `module`, broken in each way that it can be, is refused by the rule that is broken, among others perhaps.
@@ -346,6 +347,11 @@ fn name_function_outside_of_source_ops(m: &mut Module, rng: &mut Rng) -> Option<
     Some(())
 }
 
+fn leave_out_operand_behind_all(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    pick_source(m, rng)?.absent = vec![NOWHERE as u32];
+    Some(())
+}
+
 fn is_core(op: &Op) -> bool {
     matches!(op.kind, OpKind::Core(_))
 }
@@ -431,7 +437,7 @@ mod tests {
     #[test]
     fn every_rule_is_broken_and_every_break_is_caught() {
         let rules: BTreeSet<u8> = BREAKS.iter().map(|b| b.rule).collect();
-        assert_eq!(rules, (1..=17).filter(|rule| ![12, 16].contains(rule)).collect());
+        assert_eq!(rules, (1..=18).filter(|rule| ![12, 16].contains(rule)).collect());
         let mut applied = BTreeSet::new();
         (0..SEEDS).for_each(|seed| applied.extend(verifier_rejects(&module(seed), seed).unwrap()));
         assert_eq!(applied, (0..BREAKS.len()).collect());
