@@ -139,7 +139,8 @@ fn unit(elem: ElemType) -> f64 {
         | ElemType::U32
         | ElemType::U64
         | ElemType::Str
-        | ElemType::Any => 0.0,
+        | ElemType::Any
+        | ElemType::Narrow(_) => 0.0,
     }
 }
 

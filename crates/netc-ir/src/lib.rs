@@ -54,7 +54,7 @@ pub use op::{
 };
 pub use parse::{ParseError, parse};
 pub use print::{is_unprintable, print};
-pub use types::{ElemType, MAX_RANK, Type};
+pub use types::{ElemType, MAX_RANK, Narrow, Type};
 pub use unique::UniqueNames;
 pub use uses::Uses;
 pub use verify::{Violations, is_path, verify, verify_changes};

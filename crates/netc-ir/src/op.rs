@@ -124,6 +124,7 @@ macro_rules! named {
         }
     };
 }
+pub(crate) use named;
 
 named! {
     /// Functions of one tensor, element by element.

@@ -186,7 +186,7 @@ impl<'m> Verifier<'m> {
     fn weight(&mut self, place: Place<'_>, weight: &Weight) {
         self.rank(place, &weight.ty);
         let bytes = weight.ty.num_bytes();
-        self.require(9, bytes.is_some() && weight.ty.elem.size() > 0, place, || {
+        self.require(9, bytes.is_some() && weight.ty.elem.bits() > 0, place, || {
             format!("its type is {}, expected a fixed shape of numbers or booleans", weight.ty)
         });
         match &weight.data {

@@ -154,6 +154,7 @@ pub fn dtype_name(elem: ElemType) -> &'static str {
         ElemType::F32 | ElemType::Any => "float32",
         ElemType::F64 => "float64",
         ElemType::Str => "string",
+        ElemType::Narrow(narrow) => narrow.name(),
     }
 }
 

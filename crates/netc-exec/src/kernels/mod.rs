@@ -90,7 +90,8 @@ fn computed_in(op: &CoreOp, elem: ElemType) -> Option<ElemType> {
         | ElemType::U16
         | ElemType::U64
         | ElemType::Str
-        | ElemType::Any => None,
+        | ElemType::Any
+        | ElemType::Narrow(_) => None,
     }
 }
 
