@@ -1,6 +1,6 @@
 //! Programs for inputs of known extents.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use netc_ir::{Dim, Func, FuncId, MAIN, Module, Name, OpKind, call_symbols};
 
@@ -18,8 +18,11 @@ pub fn bind(module: &Module, dims: &[Vec<u64>]) -> Module {
     let Some(main) = module.func_named(MAIN) else { return module };
     let mut symbols = vec![Symbols::new(); module.funcs.len()];
     symbols[main.index()] = take(&mut module[main], dims);
+    let named = named_by_source_ops(&module);
     for id in callees_first(&module).into_iter().rev() {
-        substitute(&mut module[id], &symbols[id.index()]);
+        if !named.contains(&id) {
+            substitute(&mut module[id], &symbols[id.index()]);
+        }
         for (callee, given) in calls(&module, id) {
             for (name, dim) in given {
                 let slot = symbols[callee.index()].entry(name).or_insert_with(|| Some(dim.clone()));
@@ -53,6 +56,12 @@ fn substitute(func: &mut Func, symbols: &Symbols) {
     for op in func.op_ids().collect::<Vec<_>>() {
         func[op].kind.substitute(&symbol);
     }
+}
+
+/// The functions that attributes of source ops name. Nothing tells the extents that those give them.
+fn named_by_source_ops(module: &Module) -> BTreeSet<FuncId> {
+    let ops = module.funcs.iter().flat_map(Func::ops).map(|(_, op)| &op.kind);
+    ops.filter(|kind| matches!(kind, OpKind::Source(_))).flat_map(OpKind::funcs).collect()
 }
 
 /// The functions that `id` calls, with the numbers that each call gives for symbols.
@@ -98,6 +107,27 @@ mod tests {
                 "%b = reshape(%a) : f32[2,15]",
                 "func @inner(%x: f32[2,5,3]) -> (%y) {",
                 "%y = relu(%x) : f32[2,5,3]",
+            ],
+        );
+    }
+
+    #[test]
+    fn symbols_stay_in_functions_that_source_ops_run() {
+        let text = "netc 1
+        func @main(%x: f32[N,3]) -> (%b) {
+          %a = call @inner(%x) : f32[N,3]
+          %b = custom.Loop(%a) {body = @inner} : f32[N,3]
+        }
+        func @inner(%x: f32[M,3]) -> (%x) {
+        }";
+        check(
+            text,
+            &[vec![2, 3]],
+            &[
+                "func @main(%x: f32[2,3]) -> (%b) {",
+                "%a = call @inner(%x) : f32[2,3]",
+                "%b = custom.Loop(%a) {body = @inner} : f32[2,3]",
+                "func @inner(%x: f32[M,3]) -> (%x) {",
             ],
         );
     }

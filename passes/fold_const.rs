@@ -226,7 +226,7 @@ impl NewWeights {
 
 /// The literal as a splat, if all of its elements have the same bits.
 fn compact(literal: Literal) -> Literal {
-    let size = literal.elem.size() as usize;
+    let size = literal.elem.unit() as usize;
     let same = literal.bytes.len() > size && literal.bytes[size..] == literal.bytes[..literal.bytes.len() - size];
     if same { Literal { bytes: literal.bytes[..size].into(), ..literal } } else { literal }
 }

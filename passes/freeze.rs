@@ -111,7 +111,13 @@ fn retrained_inside(value: &Attr, to: bool) -> Attr {
     match value {
         Attr::Map(map) => Attr::Map(retrained(map, to)),
         Attr::List(items) => Attr::List(items.iter().map(|item| retrained_inside(item, to)).collect()),
-        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => value.clone(),
+        Attr::Null
+        | Attr::Bool(_)
+        | Attr::Int(_)
+        | Attr::Float(_)
+        | Attr::Str(_)
+        | Attr::Operand(_)
+        | Attr::NonJson(_) => value.clone(),
     }
 }
 

@@ -105,7 +105,9 @@ fn restricted(tree: &Attr, index: &impl Fn(&u32) -> Option<u32>) -> Option<Attr>
             let kept: Attrs = kept.collect();
             (!kept.is_empty() || map.is_empty()).then_some(Attr::Map(kept))
         }
-        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) => Some(tree.clone()),
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::NonJson(_) => {
+            Some(tree.clone())
+        }
     }
 }
 

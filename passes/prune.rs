@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use netc_ir::{
-    CoreOp, FileId, Func, FuncId, Layer, LayerId, Loc, MAIN, Module, OpId, OpKind, WeightData, WeightId, callees,
-};
+use netc_ir::{FileId, Func, FuncId, Layer, LayerId, Loc, MAIN, Module, OpId, OpKind, WeightData, WeightId, callees};
 
-/// Whether each function is among `roots` or called by one of them, directly or through others, by id.
+/// Whether each function is among `roots` or used by one of them, directly or through others, by id. A function uses what
+/// it calls and what attributes of its source ops name.
 pub(crate) fn reachable(funcs: &[Func], roots: impl IntoIterator<Item = FuncId>) -> Vec<bool> {
     let mut reached = vec![false; funcs.len()];
     let mut open: Vec<FuncId> = roots.into_iter().collect();
@@ -90,13 +89,11 @@ fn retain_funcs(module: &mut Module, funcs: Vec<Func>, keep: &[bool]) {
     let new_ids = Renumbering::of(keep);
     module.funcs = funcs.into_iter().zip(keep).filter_map(|(func, keep)| keep.then_some(func)).collect();
     for_each_kind(&mut module.funcs, |kind| {
-        if let OpKind::Call(call) = kind {
-            call.callee = FuncId::new(new_ids.get(call.callee.index()));
-        }
+        kind.for_each_func_mut(|id| *id = FuncId::new(new_ids.get(id.index())));
     });
 }
 
-/// Which layers functions apply, and which weights layers and functions have.
+/// Which layers functions apply, and which weights layers and functions have, or attributes name.
 struct Referred {
     layers: Vec<bool>,
     weights: Vec<bool>,
@@ -109,9 +106,7 @@ impl Referred {
         for func in &module.funcs {
             func.layers().into_iter().for_each(|id| referred.layers[id.index()] = true);
             for (_, op) in func.ops() {
-                if let OpKind::Core(CoreOp::Weight(id)) = op.kind {
-                    referred.weights[id.index()] = true;
-                }
+                op.kind.weights().into_iter().for_each(|id| referred.weights[id.index()] = true);
             }
         }
         for id in module.layers.iter().flat_map(Layer::data) {
@@ -144,11 +139,7 @@ fn remove_weights(module: &mut Module, before: &[bool]) {
     retain(&mut module.weights, &keep);
     let renew = |id: &mut WeightId| *id = WeightId::new(new_ids.get(id.index()));
     module.layers.iter_mut().flat_map(Layer::data_mut).for_each(renew);
-    for_each_kind(&mut module.funcs, |kind| {
-        if let OpKind::Core(CoreOp::Weight(id)) = kind {
-            renew(id);
-        }
-    });
+    for_each_kind(&mut module.funcs, |kind| kind.for_each_weight_mut(renew));
 }
 
 /// Of which files something is in a weight or at a location.

@@ -77,7 +77,7 @@ fn build(params: usize, ops: &[(Index, Index, u8)], outputs: &[Index]) -> Module
             }
             _ => {
                 let layer = Some(LayerId::new(second.index(3)));
-                let source = SourceOp { name: "t.Two".into(), layer, attrs: Attrs::new() };
+                let source = SourceOp::new("t.Two", layer, Attrs::new());
                 let types = [(ty.clone(), None), (ty.clone(), None)];
                 let op = b.op(OpKind::Source(Box::new(source)), &[x, y], types);
                 b.results(op).to_vec()

@@ -7,36 +7,14 @@ use netc_ir::{Binary, Compare, CoreOp, ElemType, Func, OpId, OpKind};
 /// The larger of 0 and -0 is the second, so `max` and `min` of floats are not. Which NaN a sum of two NaNs is, is not
 /// defined.
 pub(crate) fn commutes(op: &CoreOp, elem: ElemType) -> bool {
-    match op {
-        CoreOp::Binary(f) => match f {
+    if let CoreOp::Binary(f) = op {
+        return match f {
             Binary::Add | Binary::Mul | Binary::And | Binary::Or => true,
             Binary::Max | Binary::Min => elem.is_int() || elem == ElemType::Bool,
             Binary::Sub | Binary::Div | Binary::Pow => false,
-        },
-        CoreOp::Compare(f) => match f {
-            Compare::Eq | Compare::Ne => true,
-            Compare::Lt | Compare::Le | Compare::Gt | Compare::Ge => false,
-        },
-        CoreOp::Constant(_)
-        | CoreOp::Weight(_)
-        | CoreOp::Unary(_)
-        | CoreOp::Select
-        | CoreOp::Cast(_)
-        | CoreOp::MatMul
-        | CoreOp::Conv { .. }
-        | CoreOp::Pool { .. }
-        | CoreOp::Reduce { .. }
-        | CoreOp::Reshape(_)
-        | CoreOp::Transpose(_)
-        | CoreOp::Broadcast(_)
-        | CoreOp::Concat(_)
-        | CoreOp::Slice(_)
-        | CoreOp::Pad { .. }
-        | CoreOp::Gather(_)
-        | CoreOp::Sort { .. }
-        | CoreOp::CumSum(_)
-        | CoreOp::Reverse(_) => false,
+        };
     }
+    matches!(op, CoreOp::Compare(Compare::Eq | Compare::Ne))
 }
 
 /// Which values, by id, core ops compute from weights and constants alone, with extents that are numbers.

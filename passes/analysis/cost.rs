@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use netc_dialect::Dialects;
-use netc_ir::{CoreOp, Dim, Func, FuncId, Module, Name, Op, OpId, OpKind, Type, WeightId, callees};
+use netc_ir::{CoreOp, Dim, Func, FuncId, Module, Name, Op, OpClass, OpId, OpKind, Type, WeightId, callees};
 
 use super::calls::callees_first;
 use super::names::{model_layers, undeclared_inputs};
@@ -116,19 +116,16 @@ impl<'m> WeightUse<'m> {
         weights
     }
 
-    /// The weights that `op` uses: its layer's and all of the function that it calls, or the weight that it is.
+    /// The weights that `op` uses: its layer's, those that it names, and all of the functions that it calls or names.
     pub(super) fn of_op(&self, op: &Op) -> Vec<WeightId> {
-        let direct = self.direct(op);
-        match &op.kind {
-            OpKind::Call(call) => direct.chain(self.by_func[call.callee.index()].iter().copied()).collect(),
-            OpKind::Source(_) | OpKind::Core(_) => direct.collect(),
-        }
+        let funcs = op.kind.funcs().into_iter().flat_map(|id| self.by_func[id.index()].iter().copied());
+        self.direct(op).chain(funcs).collect()
     }
 
     /// The weights that `op` uses but for those of the function that it calls.
     fn direct(&self, op: &Op) -> impl Iterator<Item = WeightId> + use<'m> {
         let layer = op.kind.layer().map_or(&[][..], |id| &self.module[id].weights);
-        layer.iter().map(|(_, w)| *w).chain(weight_of(op))
+        layer.iter().map(|(_, w)| *w).chain(op.kind.weights())
     }
 
     pub(super) fn elements(&self, weight: WeightId) -> u64 {
@@ -159,29 +156,13 @@ fn core_macs(func: &Func, core: &CoreOp, op: &Op, batch: &BTreeSet<Name>) -> Opt
     let product = |dims: &[Dim]| dims.iter().try_fold(1u64, |n, d| Some(n.saturating_mul(extent(d)?)));
     let operand = |i: usize| op.operands.get(i).and_then(|v| func[*v].ty.dims.as_deref());
     let out = || op.results.first().and_then(|v| dims(&func[*v].ty)).and_then(product);
-    match core {
+    match core.class() {
         // The kernel is `spatial..., in/groups, out`: each output element reads all but the last.
-        CoreOp::Conv { .. } => Some(out()?.saturating_mul(product(operand(1)?.split_last()?.1)?)),
-        CoreOp::MatMul => Some(out()?.saturating_mul(extent(operand(0)?.last()?)?)),
-        CoreOp::Constant(_)
-        | CoreOp::Weight(_)
-        | CoreOp::Unary(_)
-        | CoreOp::Binary(_)
-        | CoreOp::Compare(_)
-        | CoreOp::Select
-        | CoreOp::Cast(_)
-        | CoreOp::Pool { .. }
-        | CoreOp::Reduce { .. }
-        | CoreOp::Reshape(_)
-        | CoreOp::Transpose(_)
-        | CoreOp::Broadcast(_)
-        | CoreOp::Concat(_)
-        | CoreOp::Slice(_)
-        | CoreOp::Pad { .. }
-        | CoreOp::Gather(_)
-        | CoreOp::Sort { .. }
-        | CoreOp::CumSum(_)
-        | CoreOp::Reverse(_) => Some(0),
+        OpClass::Product if matches!(core, CoreOp::Conv { .. }) => {
+            Some(out()?.saturating_mul(product(operand(1)?.split_last()?.1)?))
+        }
+        OpClass::Product => Some(out()?.saturating_mul(extent(operand(0)?.last()?)?)),
+        OpClass::Stored | OpClass::Elementwise | OpClass::Reduction | OpClass::Movement => Some(0),
     }
 }
 

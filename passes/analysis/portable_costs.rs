@@ -1,6 +1,6 @@
 //! What ops cost, counted: multiply-accumulates and the bytes that are read and written.
 
-use netc_ir::{Binary, CoreOp, Dim, Padding, Type, Unary, Window};
+use netc_ir::{Binary, CoreOp, Dim, OpClass, Padding, Type, Unary, Window};
 use netc_pass::{OpCosts, Operand};
 
 /// Multiply-accumulates per second of a matrix product.
@@ -21,28 +21,14 @@ pub struct PortableCosts;
 impl OpCosts for PortableCosts {
     fn seconds(&self, op: &CoreOp, operands: &[Operand<'_>], result: &Type) -> f64 {
         let moved = operands.iter().map(|operand| bytes(operand.ty)).sum::<f64>() + bytes(result);
-        let work = match op {
-            CoreOp::Constant(_) | CoreOp::Weight(_) | CoreOp::Reshape(_) => return EACH / 10.0,
-            CoreOp::MatMul => elements(result) * last(operands.first()) / PRODUCTS,
-            CoreOp::Conv { window, .. } => conv(window, operands, result),
-            CoreOp::Unary(f) if is_simple(*f) => 0.0,
-            CoreOp::Unary(_) => elements(result) / FUNCTIONS,
-            CoreOp::Binary(Binary::Pow) => elements(result) / FUNCTIONS,
-            CoreOp::Pool { size, .. } => elements(result) * size.iter().product::<u64>() as f64 * 4.0 / BYTES,
-            CoreOp::Binary(_)
-            | CoreOp::Compare(_)
-            | CoreOp::Select
-            | CoreOp::Cast(_)
-            | CoreOp::Reduce { .. }
-            | CoreOp::Transpose(_)
-            | CoreOp::Broadcast(_)
-            | CoreOp::Concat(_)
-            | CoreOp::Slice(_)
-            | CoreOp::Pad { .. }
-            | CoreOp::Gather(_)
-            | CoreOp::Sort { .. }
-            | CoreOp::CumSum(_)
-            | CoreOp::Reverse(_) => 0.0,
+        let work = match (op, op.class()) {
+            (_, OpClass::Stored) | (CoreOp::Reshape(_), _) => return EACH / 10.0,
+            (CoreOp::Conv { window, .. }, _) => conv(window, operands, result),
+            (_, OpClass::Product) => elements(result) * last(operands.first()) / PRODUCTS,
+            (CoreOp::Unary(f), _) if is_simple(*f) => 0.0,
+            (CoreOp::Unary(_) | CoreOp::Binary(Binary::Pow), _) => elements(result) / FUNCTIONS,
+            (CoreOp::Pool { size, .. }, _) => elements(result) * size.iter().product::<u64>() as f64 * 4.0 / BYTES,
+            (_, OpClass::Elementwise | OpClass::Reduction | OpClass::Movement) => 0.0,
         };
         EACH + work + moved / BYTES
     }

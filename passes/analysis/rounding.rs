@@ -9,7 +9,7 @@
 //!
 //! Where a function jumps, as `ceil` does, what was rounded may become another number altogether: there is no bound.
 
-use netc_ir::{CoreOp, Dim, ElemType, Func, FuncId, Module, Op, OpKind, Pool, Reduce, Type, Unary, ValueId};
+use netc_ir::{CoreOp, Dim, ElemType, Func, FuncId, Module, Op, OpClass, OpKind, Pool, Reduce, Type, Unary, ValueId};
 
 use super::calls::callees_first;
 
@@ -60,8 +60,8 @@ pub fn is_within(apart: f64, bound: f64) -> bool {
 
 /// Whether the function has places where a small change of what it is given makes a large one of its result.
 fn jumps(core: &CoreOp, result: ElemType) -> bool {
-    match core {
-        CoreOp::Unary(f) => match f {
+    if let CoreOp::Unary(f) = core {
+        return match f {
             Unary::Floor | Unary::Ceil | Unary::Round | Unary::Sign => true,
             Unary::Neg
             | Unary::Abs
@@ -78,60 +78,30 @@ fn jumps(core: &CoreOp, result: ElemType) -> bool {
             | Unary::Erf
             | Unary::Relu
             | Unary::Not => false,
-        },
-        CoreOp::Compare(_) => true,
-        CoreOp::Cast(_) => !result.is_float(),
-        CoreOp::Binary(_)
-        | CoreOp::MatMul
-        | CoreOp::Conv { .. }
-        | CoreOp::Pool { .. }
-        | CoreOp::Reduce { .. }
-        | CoreOp::CumSum(_)
-        | CoreOp::Constant(_)
-        | CoreOp::Weight(_)
-        | CoreOp::Select
-        | CoreOp::Reshape(_)
-        | CoreOp::Transpose(_)
-        | CoreOp::Broadcast(_)
-        | CoreOp::Concat(_)
-        | CoreOp::Slice(_)
-        | CoreOp::Pad { .. }
-        | CoreOp::Gather(_)
-        | CoreOp::Sort { .. }
-        | CoreOp::Reverse(_) => false,
+        };
     }
+    matches!(core, CoreOp::Compare(_)) || matches!(core, CoreOp::Cast(_)) && !result.is_float()
 }
 
 /// The terms of the sums that `op` rounds: 0 for what only moves or compares elements.
 fn terms(func: &Func, core: &CoreOp, op: &Op) -> u64 {
-    match core {
-        CoreOp::Unary(_) | CoreOp::Binary(_) | CoreOp::Cast(_) => 1,
-        CoreOp::MatMul => last(dims(func, op.operands.first())),
-        CoreOp::Conv { .. } => match dims(func, op.operands.get(1)) {
+    match (core, core.class()) {
+        (CoreOp::Unary(_) | CoreOp::Binary(_) | CoreOp::Cast(_), _) => 1,
+        (CoreOp::MatMul, _) => last(dims(func, op.operands.first())),
+        (CoreOp::Conv { .. }, _) => match dims(func, op.operands.get(1)) {
             [inputs @ .., _] => product(inputs),
             [] => UNKNOWN_EXTENT,
         },
-        CoreOp::Pool { kind: Pool::Avg, size, .. } => size.iter().product(),
-        CoreOp::Reduce { kind: Reduce::Sum | Reduce::Mean | Reduce::Prod, axes, .. } => {
+        (CoreOp::Pool { kind: Pool::Avg, size, .. }, _) => size.iter().product(),
+        (CoreOp::Reduce { kind: Reduce::Sum | Reduce::Mean | Reduce::Prod, axes, .. }, _) => {
             let dims = dims(func, op.operands.first());
             axes.iter().map(|a| dims.get(*a as usize).map_or(UNKNOWN_EXTENT, extent)).product()
         }
-        CoreOp::CumSum(axis) => dims(func, op.operands.first()).get(*axis as usize).map_or(UNKNOWN_EXTENT, extent),
-        CoreOp::Pool { kind: Pool::Max, .. }
-        | CoreOp::Reduce { kind: Reduce::Max | Reduce::Min, .. }
-        | CoreOp::Constant(_)
-        | CoreOp::Weight(_)
-        | CoreOp::Compare(_)
-        | CoreOp::Select
-        | CoreOp::Reshape(_)
-        | CoreOp::Transpose(_)
-        | CoreOp::Broadcast(_)
-        | CoreOp::Concat(_)
-        | CoreOp::Slice(_)
-        | CoreOp::Pad { .. }
-        | CoreOp::Gather(_)
-        | CoreOp::Sort { .. }
-        | CoreOp::Reverse(_) => 0,
+        (CoreOp::CumSum(axis), _) => dims(func, op.operands.first()).get(*axis as usize).map_or(UNKNOWN_EXTENT, extent),
+        (CoreOp::Pool { kind: Pool::Max, .. } | CoreOp::Reduce { kind: Reduce::Max | Reduce::Min, .. }, _) => 0,
+        (_, OpClass::Stored | OpClass::Elementwise | OpClass::Movement) => 0,
+        // The number of terms of any other sum is not known.
+        (_, OpClass::Product | OpClass::Reduction) => UNKNOWN_EXTENT,
     }
 }
 
@@ -169,7 +139,8 @@ fn unit(elem: ElemType) -> f64 {
         | ElemType::U32
         | ElemType::U64
         | ElemType::Str
-        | ElemType::Any => 0.0,
+        | ElemType::Any
+        | ElemType::Narrow(_) => 0.0,
     }
 }
 

@@ -259,7 +259,7 @@ fn precision(elem: ElemType) -> Option<(bool, u32)> {
         ElemType::BF16 => (true, 8),
         ElemType::F32 => (true, 24),
         ElemType::F64 => (true, 53),
-        ElemType::Bool | ElemType::Str | ElemType::Any => return None,
+        ElemType::Bool | ElemType::Str | ElemType::Any | ElemType::Narrow(_) => return None,
     })
 }
 

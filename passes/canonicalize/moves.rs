@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use netc_ir::{CoreOp, Dim, PadMode, Reduce, SliceAxis, ValueId};
+use netc_ir::{CoreOp, Dim, OpClass, PadMode, Reduce, SliceAxis, ValueId};
 
 use super::site::{Rewrite, Rule, Site, reshape};
 
@@ -122,32 +122,22 @@ pub(super) const RULES: &[Rule] = &[
 /// Whether the op, if it has one operand, moves no element of it.
 fn moves_nothing(s: &Site<'_>) -> Option<bool> {
     let x = s.operand()?;
-    Some(match s.op {
-        CoreOp::Reshape(_) | CoreOp::Broadcast(_) => s.ty(x) == s.result_type(),
-        CoreOp::Transpose(perm) => perm.is_sorted(),
-        CoreOp::Concat(_) => true,
-        CoreOp::Slice(axes) => {
+    Some(match (s.op, s.op.class()) {
+        (CoreOp::Reshape(_) | CoreOp::Broadcast(_), _) => s.ty(x) == s.result_type(),
+        (CoreOp::Transpose(perm), _) => perm.is_sorted(),
+        (CoreOp::Concat(_), _) => true,
+        (CoreOp::Slice(axes), _) => {
             let whole = |(axis, dim): (&SliceAxis, &Dim)| {
                 axis.start == 0 && axis.step == 1 && axis.end.is_none_or(|end| dim.is(end))
             };
             axes.iter().zip(s.dims(x)?).all(whole)
         }
-        CoreOp::Pad { amounts, .. } => amounts.iter().all(|a| *a == (0, 0)),
-        CoreOp::Reverse(axes) => axes.is_empty(),
-        CoreOp::Sort { axis, .. } => all_ones(s, x, &[*axis])?,
-        CoreOp::Constant(_)
-        | CoreOp::Weight(_)
-        | CoreOp::Unary(_)
-        | CoreOp::Binary(_)
-        | CoreOp::Compare(_)
-        | CoreOp::Select
-        | CoreOp::Cast(_)
-        | CoreOp::MatMul
-        | CoreOp::Conv { .. }
-        | CoreOp::Pool { .. }
-        | CoreOp::Reduce { .. }
-        | CoreOp::Gather(_)
-        | CoreOp::CumSum(_) => false,
+        (CoreOp::Pad { amounts, .. }, _) => amounts.iter().all(|a| *a == (0, 0)),
+        (CoreOp::Reverse(axes), _) => axes.is_empty(),
+        (CoreOp::Sort { axis, .. }, _) => all_ones(s, x, &[*axis])?,
+        (_, OpClass::Stored | OpClass::Elementwise | OpClass::Product | OpClass::Reduction | OpClass::Movement) => {
+            false
+        }
     })
 }
 

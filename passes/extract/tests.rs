@@ -164,3 +164,50 @@ fn remarks_do_not_list_hundreds() {
     let (_, remarks) = run(&text, "extract=a..b").unwrap();
     assert_eq!((remarks.len(), remarks[9].as_str()), (10, "extract: and 4 further inputs more"), "{remarks:?}");
 }
+
+#[test]
+fn functions_and_weights_that_attributes_name_come_along() {
+    let text = r#"netc 1
+weight w0 "unused" : f32[8] = 0.25
+weight w1 "bias" : f32[8] = 0.5
+weight w2 "inner" : f32[8] = 0.75
+func @other(%x: f32[N,8]) -> (%y) {
+  %w = weight w0() : f32[8]
+  %y = add(%x, %w) : f32[N,8]
+}
+func @main(%x: f32[N,8]) -> (%c) {
+  %a = call @other(%x) : f32[N,8] loc("a")
+  %b = custom.Loop(%a) {body = @body, bias = w1} : f32[N,8] loc("b")
+  %c = relu(%b) : f32[N,8] loc("c")
+}
+func @body(%x: f32[N,8]) -> (%z) {
+  %w = weight w2() : f32[8]
+  %y = mul(%x, %w) : f32[N,8]
+  %z = call @step(%y) : f32[N,8]
+}
+func @step(%x: f32[N,8]) -> (%y) {
+  %y = relu(%x) : f32[N,8]
+}
+"#;
+    let (text, _) = run(text, "extract=a..c").unwrap();
+    insta::assert_snapshot!(text, @r#"
+    netc 1
+    weight w0 "bias" : f32[8] = 0.5
+    weight w1 "inner" : f32[8] = 0.75
+
+    func @main(%a: f32[N,8]) -> (%c) {
+      %b = custom.Loop(%a) {body = @body, bias = w0} : f32[N,8] loc("b")
+      %c = relu(%b) : f32[N,8] loc("c")
+    }
+
+    func @body(%x: f32[N,8]) -> (%z) {
+      %w = weight w1() : f32[8]
+      %y = mul(%x, %w) : f32[N,8]
+      %z = call @step(%y) : f32[N,8]
+    }
+
+    func @step(%x: f32[N,8]) -> (%y) {
+      %y = relu(%x) : f32[N,8]
+    }
+    "#);
+}

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use netc_ir::{Binary, CoreOp, ElemType, Func, OpId, OpKind, Type, Unary, Uses};
+use netc_ir::{CoreOp, ElemType, Func, OpClass, OpId, OpKind, Type, Uses};
 
 use crate::analysis::is_constant;
 
@@ -111,49 +111,9 @@ impl<'f> Finder<'f> {
 
 /// What an op on floats may be in a group.
 fn role(op: &CoreOp) -> Option<Role> {
-    match op {
-        CoreOp::Conv { .. } | CoreOp::MatMul => Some(Role::Product),
-        CoreOp::Unary(
-            Unary::Neg
-            | Unary::Abs
-            | Unary::Sign
-            | Unary::Floor
-            | Unary::Ceil
-            | Unary::Round
-            | Unary::Exp
-            | Unary::Expm1
-            | Unary::Log
-            | Unary::Log1p
-            | Unary::Sqrt
-            | Unary::Rsqrt
-            | Unary::Sin
-            | Unary::Cos
-            | Unary::Tanh
-            | Unary::Sigmoid
-            | Unary::Erf
-            | Unary::Relu,
-        )
-        | CoreOp::Binary(
-            Binary::Add | Binary::Sub | Binary::Mul | Binary::Div | Binary::Pow | Binary::Max | Binary::Min,
-        ) => Some(Role::Elementwise),
-        CoreOp::Unary(Unary::Not)
-        | CoreOp::Binary(Binary::And | Binary::Or)
-        | CoreOp::Constant(_)
-        | CoreOp::Weight(_)
-        | CoreOp::Compare(_)
-        | CoreOp::Select
-        | CoreOp::Cast(_)
-        | CoreOp::Pool { .. }
-        | CoreOp::Reduce { .. }
-        | CoreOp::Reshape(_)
-        | CoreOp::Transpose(_)
-        | CoreOp::Broadcast(_)
-        | CoreOp::Concat(_)
-        | CoreOp::Slice(_)
-        | CoreOp::Pad { .. }
-        | CoreOp::Gather(_)
-        | CoreOp::Sort { .. }
-        | CoreOp::CumSum(_)
-        | CoreOp::Reverse(_) => None,
+    match op.class() {
+        OpClass::Product => Some(Role::Product),
+        OpClass::Elementwise => matches!(op, CoreOp::Unary(_) | CoreOp::Binary(_)).then_some(Role::Elementwise),
+        OpClass::Stored | OpClass::Reduction | OpClass::Movement => None,
     }
 }

@@ -1,6 +1,6 @@
 //! What an op becomes where it is computed in the other order of axes.
 
-use netc_ir::{CoreOp, Dim, Func, Op, OpKind, Type, ValueId, Window};
+use netc_ir::{CoreOp, Dim, Func, Op, OpClass, OpKind, Type, ValueId, Window};
 
 use super::order::{Conversion, Order, can_reshape, permuted};
 
@@ -40,33 +40,24 @@ impl Caster<'_> {
     pub(super) fn recast(&self, op: &Op) -> Option<Recast> {
         let (OpKind::Core(core), [result]) = (&op.kind, &op.results[..]) else { return None };
         let rank = self.rank(*result);
-        let (op, operands, result_moves) = match core {
-            CoreOp::Unary(_) | CoreOp::Cast(_) | CoreOp::Binary(_) | CoreOp::Compare(_) | CoreOp::Select => {
-                (core.clone(), self.aligned(&op.operands, rank?)?, true)
-            }
-            CoreOp::Broadcast(dims) => {
+        let (op, operands, result_moves) = match (core, core.class()) {
+            (_, OpClass::Elementwise) => (core.clone(), self.aligned(&op.operands, rank?)?, true),
+            (CoreOp::Broadcast(dims), _) => {
                 (CoreOp::Broadcast(permuted(dims, &self.order.moving(rank?))), self.aligned(&op.operands, rank?)?, true)
             }
-            CoreOp::Conv { .. } | CoreOp::Pool { .. } => return self.window(core, &op.operands),
-            CoreOp::Reduce { .. } => return self.reduce(core, &op.operands),
-            CoreOp::Gather(axis) => {
+            (CoreOp::Conv { .. } | CoreOp::Pool { .. }, _) => return self.window(core, &op.operands),
+            (CoreOp::Reduce { .. }, _) => return self.reduce(core, &op.operands),
+            (CoreOp::Gather(axis), _) => {
                 let [x, indices] = op.operands[..] else { return None };
                 let at = self.axis(*axis, self.rank(x)?);
                 self.dims(indices).filter(|dims| dims.len() == 1)?;
                 (CoreOp::Gather(at), vec![Reading::Moved, Reading::Plain], true)
             }
-            CoreOp::Concat(_)
-            | CoreOp::Slice(_)
-            | CoreOp::Pad { .. }
-            | CoreOp::Sort { .. }
-            | CoreOp::CumSum(_)
-            | CoreOp::Reverse(_) => {
+            (_, OpClass::Reduction | OpClass::Movement) => {
                 let same_rank = op.operands.iter().all(|v| self.rank(*v) == rank);
                 (self.along_axes(core, rank?)?, vec![Reading::Moved; op.operands.len()], same_rank.then_some(true)?)
             }
-            CoreOp::Constant(_) | CoreOp::Weight(_) | CoreOp::MatMul | CoreOp::Reshape(_) | CoreOp::Transpose(_) => {
-                return None;
-            }
+            (_, OpClass::Stored | OpClass::Product) => return None,
         };
         Some(Recast { op, operands, result_moves, is_window: false })
     }
@@ -145,34 +136,24 @@ impl Caster<'_> {
     /// An op that treats each axis by itself.
     fn along_axes(&self, op: &CoreOp, rank: usize) -> Option<CoreOp> {
         let moving = self.order.moving(rank);
-        Some(match op {
-            CoreOp::Concat(axis) => CoreOp::Concat(self.axis(*axis, rank)),
-            CoreOp::Slice(axes) => CoreOp::Slice(permuted(axes, &moving)),
-            CoreOp::Pad { amounts, mode, value } => {
+        Some(match (op, op.class()) {
+            (CoreOp::Concat(axis), _) => CoreOp::Concat(self.axis(*axis, rank)),
+            (CoreOp::Slice(axes), _) => CoreOp::Slice(permuted(axes, &moving)),
+            (CoreOp::Pad { amounts, mode, value }, _) => {
                 CoreOp::Pad { amounts: permuted(amounts, &moving), mode: *mode, value: *value }
             }
-            CoreOp::Sort { axis, descending } => CoreOp::Sort { axis: self.axis(*axis, rank), descending: *descending },
-            CoreOp::CumSum(axis) => CoreOp::CumSum(self.axis(*axis, rank)),
-            CoreOp::Reverse(axes) => {
+            (CoreOp::Sort { axis, descending }, _) => {
+                CoreOp::Sort { axis: self.axis(*axis, rank), descending: *descending }
+            }
+            (CoreOp::CumSum(axis), _) => CoreOp::CumSum(self.axis(*axis, rank)),
+            (CoreOp::Reverse(axes), _) => {
                 let mut axes: Vec<u64> = axes.iter().map(|a| self.axis(*a, rank)).collect();
                 axes.sort_unstable();
                 CoreOp::Reverse(axes)
             }
-            CoreOp::Constant(_)
-            | CoreOp::Weight(_)
-            | CoreOp::Unary(_)
-            | CoreOp::Binary(_)
-            | CoreOp::Compare(_)
-            | CoreOp::Select
-            | CoreOp::Cast(_)
-            | CoreOp::MatMul
-            | CoreOp::Conv { .. }
-            | CoreOp::Pool { .. }
-            | CoreOp::Reduce { .. }
-            | CoreOp::Reshape(_)
-            | CoreOp::Transpose(_)
-            | CoreOp::Broadcast(_)
-            | CoreOp::Gather(_) => return None,
+            (_, OpClass::Stored | OpClass::Elementwise | OpClass::Product | OpClass::Reduction | OpClass::Movement) => {
+                return None;
+            }
         })
     }
 }

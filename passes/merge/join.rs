@@ -62,12 +62,10 @@ impl Joined {
     pub(super) fn kind(&self, kind: &OpKind) -> OpKind {
         let mut kind = kind.clone();
         let renew = |id: &mut Option<LayerId>| *id = id.map(|id| self.layers.get(&id).copied().unwrap_or(id));
+        kind.for_each_func_mut(|id| *id = self.funcs.get(id).copied().unwrap_or(*id));
         match &mut kind {
             OpKind::Source(op) => renew(&mut op.layer),
-            OpKind::Call(op) => {
-                renew(&mut op.layer);
-                op.callee = self.funcs.get(&op.callee).copied().unwrap_or(op.callee);
-            }
+            OpKind::Call(op) => renew(&mut op.layer),
             OpKind::Core(_) => {}
         }
         kind

@@ -409,3 +409,61 @@ fn errors_about_the_module() {
     check_error("netc 1", "a", "the module has no function `@main`");
     assert_eq!(run(RESIDUAL, "split"), Err("pass `split` needs the option `at`, as in `split=CUT,...`".into()));
 }
+
+#[test]
+fn what_a_body_captures_crosses_the_cut() {
+    let text = r#"netc 1
+func @main(%flag: bool[], %x: f32[N]) -> (%y) {
+  %scale = exp(%x) : f32[N] loc("scale")
+  %middle = relu(%x) : f32[N] loc("middle")
+  %y = onnx.If(%flag, %middle, %scale) {then_branch = @then, else_branch = @else} : f32[N] loc("if")
+}
+func @then(%x: f32[N], %scale: f32[N]) -> (%y) {
+  %y = mul(%x, %scale) : f32[N]
+}
+func @else(%x: f32[N], %scale: f32[N]) -> (%x) {
+}
+"#;
+    let (split, _) = run(text, "split=scale").unwrap();
+    insta::assert_snapshot!(split, @r#"
+    netc 1
+
+    func @main(%flag: bool[], %x: f32[N]) -> (%y) {
+      %scale = call @stage0(%x) : f32[N]
+      %y = call @stage1(%flag, %x, %scale) : f32[N]
+    }
+
+    func @then(%x: f32[N], %scale: f32[N]) -> (%y) {
+      %y = mul(%x, %scale) : f32[N]
+    }
+
+    func @else(%x: f32[N], %scale: f32[N]) -> (%x) {
+    }
+
+    func @stage0(%x: f32[N]) -> (%scale) {
+      %scale = exp(%x) : f32[N] loc("scale")
+    }
+
+    func @stage1(%flag: bool[], %x: f32[N], %scale: f32[N]) -> (%y) {
+      %middle = relu(%x) : f32[N] loc("middle")
+      %y = onnx.If(%flag, %middle, %scale) {then_branch = @then, else_branch = @else} : f32[N] loc("if")
+    }
+    "#);
+    let (merged, _) = run(&split, "merge").unwrap();
+    insta::assert_snapshot!(merged, @r#"
+    netc 1
+
+    func @main(%flag: bool[], %x: f32[N]) -> (%y) {
+      %middle = relu(%x) : f32[N] loc("middle")
+      %scale = exp(%x) : f32[N] loc("scale")
+      %y = onnx.If(%flag, %middle, %scale) {then_branch = @then, else_branch = @else} : f32[N] loc("if")
+    }
+
+    func @then(%x: f32[N], %scale: f32[N]) -> (%y) {
+      %y = mul(%x, %scale) : f32[N]
+    }
+
+    func @else(%x: f32[N], %scale: f32[N]) -> (%x) {
+    }
+    "#);
+}

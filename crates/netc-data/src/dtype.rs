@@ -19,5 +19,6 @@ pub fn dtype_name(elem: ElemType) -> &'static str {
         ElemType::F32 | ElemType::Any => "float32",
         ElemType::F64 => "float64",
         ElemType::Str => "string",
+        ElemType::Narrow(narrow) => narrow.name(),
     }
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crc32fast::Hasher;
+use netc_ir::literal::pack;
 use netc_ir::{ElemType, FileId, Literal, Module, Name, Number, Weight, WeightData};
 use thiserror::Error;
 
@@ -165,6 +166,16 @@ impl Store {
         let written = |source| DataError::Write { weight: weight.name.clone(), source };
         match &weight.data {
             WeightData::File { file, offset, len } => self.copy_file(weight, *file, *offset, *len, out),
+            WeightData::Inline(literal) if literal.elem.is_packed() => {
+                let count = literal.ty().num_elements().unwrap_or(0);
+                // A splat holds one element for all.
+                let element = |i: u64| literal.bytes.get(i as usize).or(literal.bytes.first()).copied().unwrap_or(0);
+                for at in (0..count).step_by(BLOCK) {
+                    let elements: Vec<u8> = (at..count.min(at + BLOCK as u64)).map(element).collect();
+                    out.write_all(&pack(literal.elem, &elements)).map_err(written)?;
+                }
+                Ok(())
+            }
             WeightData::Inline(literal) => {
                 for _ in 0..repeats(literal) {
                     out.write_all(&literal.bytes).map_err(written)?;
@@ -289,7 +300,7 @@ fn repeats(literal: &Literal) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use netc_ir::{F64, Type};
+    use netc_ir::{F64, Narrow, Type};
 
     fn weight(data: WeightData, dims: &[u64]) -> Weight {
         Weight { name: "w".into(), ty: Type::fixed(ElemType::F32, dims), data }
@@ -317,6 +328,20 @@ mod tests {
         let store = Store::open(&Module::new()).unwrap();
         let splat = weight(WeightData::Inline(Literal::splat(ElemType::F32, &[3], 1.0)), &[3]);
         assert_eq!(store.read(&splat).unwrap(), [0, 0, 128, 63].repeat(3));
+    }
+
+    #[test]
+    fn elements_of_less_than_a_byte_are_packed() {
+        let store = Store::open(&Module::new()).unwrap();
+        let i4 = ElemType::Narrow(Narrow::I4);
+        let read = |literal: Literal| {
+            let ty = literal.ty();
+            store.read(&Weight { name: "w".into(), ty, data: WeightData::Inline(literal) }).unwrap()
+        };
+        assert_eq!(read(Literal::dense(i4, &[3], [1, -2, 3].map(Number::Int))), [0xe1, 0x03]);
+        assert_eq!(read(Literal::splat(i4, &[5], -1.0)), [0xff, 0xff, 0x0f]);
+        let more = BLOCK as u64 + 1;
+        assert_eq!(read(Literal::splat(i4, &[more], 1.0)).len() as u64, more.div_ceil(2));
     }
 
     #[test]

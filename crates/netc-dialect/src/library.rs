@@ -89,6 +89,9 @@ impl Dialect for LayerLibrary {
         let Some(func) = self.module.func_named(class).map(|id| &self.module[id]) else {
             return Err(LowerError::Unknown { class: class.into() });
         };
+        if !context.op.absent.is_empty() {
+            return Err(LowerError::Operands(format!("`@{class}` takes every operand, the op leaves some out")));
+        }
         let mut arguments = context.operands.to_vec();
         for (_, weight) in context.layer.map_or(&[][..], |l| &l.weights) {
             arguments.push(b.weight(*weight)?);

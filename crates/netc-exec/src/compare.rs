@@ -134,7 +134,8 @@ fn tiny(elem: ElemType) -> f64 {
         | ElemType::U32
         | ElemType::U64
         | ElemType::Str
-        | ElemType::Any => 1.0,
+        | ElemType::Any
+        | ElemType::Narrow(_) => 1.0,
     }
 }
 

@@ -69,7 +69,8 @@ fn random(elem: ElemType, dims: &[u64], seed: u64, name: &str) -> Result<Tensor,
         | ElemType::U32
         | ElemType::U64
         | ElemType::Str
-        | ElemType::Any => Number::Int(rng.below(INTEGERS).into()),
+        | ElemType::Any
+        | ElemType::Narrow(_) => Number::Int(rng.below(INTEGERS).into()),
     };
     Tensor::from_numbers(elem, dims, (0..count).map(|_| number()))
 }

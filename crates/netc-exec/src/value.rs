@@ -376,7 +376,8 @@ macro_rules! for_element {
             elem @ (netc_ir::ElemType::U16
             | netc_ir::ElemType::U64
             | netc_ir::ElemType::Str
-            | netc_ir::ElemType::Any) => Err($crate::error::KernelError::Element { elem }),
+            | netc_ir::ElemType::Any
+            | netc_ir::ElemType::Narrow(_)) => Err($crate::error::KernelError::Element { elem }),
         }
     };
 }

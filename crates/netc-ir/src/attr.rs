@@ -1,4 +1,4 @@
-//! Attributes: one ordered, typed tree that loses nothing of the JSON it came from.
+//! Attributes: one ordered, typed tree that loses nothing of the JSON or protobuf it came from.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::Name;
+use crate::id::{FuncId, WeightId};
 
 /// The largest number of levels of maps and lists around a value. Deeper trees have no text.
 pub(crate) const MAX_LEVELS: usize = 128;
@@ -29,6 +30,29 @@ pub enum Attr {
     Map(Attrs),
     /// The operand of the op with this index, where a call's arguments are a tree. Text: `$0`.
     Operand(u32),
+    /// What JSON has no form for.
+    NonJson(NonJson),
+}
+
+/// An attribute that JSON has no form for. What reads and writes JSON alone treats these alike.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum NonJson {
+    /// Bytes that need not be text. Text: `bytes("00ff")`.
+    Bytes(Arc<[u8]>),
+    /// A tensor, which is a weight of the module: it may be as large as one. Text: `w0`.
+    Weight(WeightId),
+    /// A function, such as the body of a loop. Text: `@body`.
+    Func(FuncId),
+}
+
+impl NonJson {
+    /// Whether it refers to a table of the module.
+    fn is_reference(&self) -> bool {
+        match self {
+            Self::Bytes(_) => false,
+            Self::Weight(_) | Self::Func(_) => true,
+        }
+    }
 }
 
 impl Attr {
@@ -77,7 +101,13 @@ impl Attr {
         match self {
             Self::Int(i) => Some(*i as f64),
             Self::Float(x) => Some(x.get()),
-            Self::Null | Self::Bool(_) | Self::Str(_) | Self::List(_) | Self::Map(_) | Self::Operand(_) => None,
+            Self::Null
+            | Self::Bool(_)
+            | Self::Str(_)
+            | Self::List(_)
+            | Self::Map(_)
+            | Self::Operand(_)
+            | Self::NonJson(_) => None,
         }
     }
 
@@ -97,7 +127,13 @@ impl Attr {
         match self {
             Self::List(items) => items.iter().all(|a| inner.is_some_and(|n| a.fits(n))),
             Self::Map(map) => map.iter().all(|(_, a)| inner.is_some_and(|n| a.fits(n))),
-            Self::Null | Self::Bool(_) | Self::Int(_) | Self::Float(_) | Self::Str(_) | Self::Operand(_) => true,
+            Self::Null
+            | Self::Bool(_)
+            | Self::Int(_)
+            | Self::Float(_)
+            | Self::Str(_)
+            | Self::Operand(_)
+            | Self::NonJson(_) => true,
         }
     }
 
@@ -107,8 +143,32 @@ impl Attr {
             Self::Operand(i) => visit(*i),
             Self::List(items) => items.iter().for_each(|a| a.for_each_operand(visit)),
             Self::Map(map) => map.iter().for_each(|(_, a)| a.for_each_operand(visit)),
-            Self::Null | Self::Bool(_) | Self::Int(_) | Self::Float(_) | Self::Str(_) => {}
+            Self::Null | Self::Bool(_) | Self::Int(_) | Self::Float(_) | Self::Str(_) | Self::NonJson(_) => {}
         }
+    }
+
+    fn for_each_non_json(&self, visit: &mut impl FnMut(&NonJson)) {
+        match self {
+            Self::NonJson(it) => visit(it),
+            Self::List(items) => items.iter().for_each(|a| a.for_each_non_json(visit)),
+            Self::Map(map) => map.for_each_non_json(visit),
+            Self::Null | Self::Bool(_) | Self::Int(_) | Self::Float(_) | Self::Str(_) | Self::Operand(_) => {}
+        }
+    }
+
+    fn for_each_non_json_mut(&mut self, edit: &mut impl FnMut(&mut NonJson)) {
+        match self {
+            Self::NonJson(it) => edit(it),
+            Self::List(items) => items.iter_mut().for_each(|a| a.for_each_non_json_mut(edit)),
+            Self::Map(map) => map.for_each_non_json_mut(edit),
+            Self::Null | Self::Bool(_) | Self::Int(_) | Self::Float(_) | Self::Str(_) | Self::Operand(_) => {}
+        }
+    }
+}
+
+impl From<NonJson> for Attr {
+    fn from(it: NonJson) -> Self {
+        Self::NonJson(it)
     }
 }
 
@@ -208,6 +268,32 @@ impl Attrs {
         self.0.as_mut().map(Arc::make_mut).into_iter().flatten().map(|(key, value)| (&*key, value))
     }
 
+    /// Calls `visit` with everything in the tree that JSON has no form for, in order.
+    pub fn for_each_non_json(&self, visit: &mut impl FnMut(&NonJson)) {
+        self.iter().for_each(|(_, a)| a.for_each_non_json(visit));
+    }
+
+    /// Whether JSON has a form for everything in the tree, operands aside.
+    pub fn is_json(&self) -> bool {
+        let mut is_json = true;
+        self.for_each_non_json(&mut |_| is_json = false);
+        is_json
+    }
+
+    /// Whether something in the tree refers to a table of the module.
+    pub fn has_references(&self) -> bool {
+        let mut has = false;
+        self.for_each_non_json(&mut |it| has |= it.is_reference());
+        has
+    }
+
+    /// Calls `edit` with everything in the tree that JSON has no form for. A tree without references stays shared.
+    pub(crate) fn for_each_non_json_mut(&mut self, edit: &mut impl FnMut(&mut NonJson)) {
+        if self.has_references() {
+            self.iter_mut().for_each(|(_, a)| a.for_each_non_json_mut(edit));
+        }
+    }
+
     /// Whether the tree is not too deep to have text, which the verifier requires.
     pub fn is_printable(&self) -> bool {
         self.iter().all(|(_, a)| a.fits(MAX_LEVELS - 1))
@@ -300,6 +386,27 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+
+    #[test]
+    fn references_are_edited_and_what_has_none_stays_shared() {
+        let bytes = Attrs::new().with("b", NonJson::Bytes([0, 255].as_slice().into()));
+        let mut shared = bytes.clone();
+        shared.for_each_non_json_mut(&mut |_| panic!("it has no references"));
+        assert!(!bytes.is_json() && !bytes.has_references());
+
+        let list = Attr::List(vec![NonJson::Weight(WeightId::new(1)).into(), NonJson::Func(FuncId::new(2)).into()]);
+        let mut attrs = bytes.clone().with("map", Attrs::new().with("list", list));
+        let before = attrs.clone();
+        attrs.for_each_non_json_mut(&mut |it| {
+            if let NonJson::Func(id) = it {
+                *id = FuncId::new(7);
+            }
+        });
+        let mut found = Vec::new();
+        attrs.for_each_non_json(&mut |it| found.push(format!("{it:?}")));
+        assert_eq!(found, ["Bytes([0, 255])", "Weight(w1)", "Func(f7)"]);
+        assert!(attrs != before && before < attrs, "equal trees name the same");
+    }
 
     #[test]
     fn floats_have_one_order_and_are_equal_by_their_bits() {

@@ -171,7 +171,7 @@ impl<'a> Reader<'a> {
         let Some(found) = self.attrs.get(key) else {
             return format!("`{}` needs the attribute `{key}`: {expected}", self.name);
         };
-        let found = AttrText(found).to_string();
+        let found = AttrText::plain(found).to_string();
         let (shown, dots) = match found.char_indices().nth(40) {
             Some((end, _)) => (&found[..end], "..."),
             None => (&*found, ""),

@@ -77,7 +77,7 @@ impl<'m> Rule<'m> {
                 let elem = self.same_elem(&[a, b])?;
                 let fits = match f {
                     Binary::And | Binary::Or => elem == ElemType::Bool || elem.is_int(),
-                    Binary::Add | Binary::Mul | Binary::Max | Binary::Min => elem != ElemType::Str,
+                    Binary::Add | Binary::Mul | Binary::Max | Binary::Min => is_plain(elem),
                     Binary::Sub | Binary::Div | Binary::Pow => is_number(elem),
                 };
                 self.domain(3, fits, elem)?;
@@ -86,7 +86,7 @@ impl<'m> Rule<'m> {
             CoreOp::Compare(_) => {
                 let [a, b] = self.operands(operands)?;
                 let elem = self.same_elem(&[a, b])?;
-                self.domain(3, elem != ElemType::Str, elem)?;
+                self.domain(3, is_plain(elem), elem)?;
                 self.broadcast(&[a, b], ElemType::Bool)
             }
             CoreOp::Select => {
@@ -99,8 +99,8 @@ impl<'m> Rule<'m> {
             CoreOp::Cast(elem) => {
                 let [x] = self.operands(operands)?;
                 self.domain(1, x.elem != ElemType::Str, x.elem)?;
-                self.check(1, elem.size() > 0, || {
-                    format!("converts to {elem}, expected booleans, integers or floats")
+                self.check(1, elem.bits() > 0, || {
+                    format!("converts to {elem}, expected booleans, integers, floats or a narrow type")
                 })?;
                 Ok(Cow::Owned(Type { elem: *elem, dims: x.dims.clone() }))
             }
@@ -118,7 +118,7 @@ impl<'m> Rule<'m> {
             CoreOp::Sort { axis, .. } => {
                 let [x] = self.operands(operands)?;
                 self.axes_in_rank(x, &[*axis])?;
-                self.domain(2, x.elem != ElemType::Str, x.elem)?;
+                self.domain(2, is_plain(x.elem), x.elem)?;
                 Ok(Cow::Borrowed(x))
             }
             CoreOp::CumSum(axis) => {
@@ -394,6 +394,11 @@ impl<'m> Rule<'m> {
 fn covers(all: &Type, other: &Type) -> bool {
     let (Some(all), Some(other)) = (&all.dims, &other.dims) else { return false };
     other.len() <= all.len() && all.iter().rev().zip(other.iter().rev()).all(|(x, y)| x == y || y.is(1))
+}
+
+/// Booleans and what is computed with.
+fn is_plain(elem: ElemType) -> bool {
+    elem == ElemType::Bool || is_number(elem)
 }
 
 fn is_number(elem: ElemType) -> bool {

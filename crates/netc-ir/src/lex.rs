@@ -3,8 +3,9 @@
 use std::fmt;
 
 use crate::Name;
-use crate::attr::{Attr, Attrs, F64, MAX_LEVELS};
+use crate::attr::{Attr, Attrs, F64, MAX_LEVELS, NonJson};
 use crate::dim::Dim;
+use crate::id::{FuncId, WeightId};
 use crate::parse::ParseError;
 use crate::print::is_word_char;
 use crate::types::{ElemType, MAX_RANK, Type};
@@ -13,6 +14,11 @@ use crate::types::{ElemType, MAX_RANK, Type};
 pub struct Cursor<'a> {
     text: &'a str,
     at: usize,
+    /// How many weights attributes may name.
+    pub(crate) weights: usize,
+    /// The functions that attributes name, and where. They may be defined further down: until then the index here is
+    /// the id in the attribute.
+    pub(crate) funcs: Vec<(usize, Name)>,
 }
 
 /// What reading gives.
@@ -21,7 +27,7 @@ pub type Parsed<T> = Result<T, ParseError>;
 impl<'a> Cursor<'a> {
     /// The start of `text`.
     pub fn new(text: &'a str) -> Self {
-        Self { text, at: 0 }
+        Self { text, at: 0, weights: 0, funcs: Vec::new() }
     }
 
     /// The place of the next token, to report about it later.
@@ -315,6 +321,20 @@ impl<'a> Cursor<'a> {
         if self.eat("$") {
             return self.u32().map(Attr::Operand);
         }
+        let at = self.here();
+        if self.eat("@") {
+            let name = self.word("the name of a function")?;
+            self.funcs.push((at, name));
+            return Ok(NonJson::Func(FuncId::new(self.funcs.len() - 1)).into());
+        }
+        if self.eat("bytes(") {
+            return self.bytes();
+        }
+        match self.eat_entity("w") {
+            Some(n) if n < self.weights => return Ok(NonJson::Weight(WeightId::new(n)).into()),
+            Some(n) => return self.error_at(at, format!("`w{n}` is not defined above")),
+            None => {}
+        }
         if let Some(number) = self.number() {
             return Ok(number);
         }
@@ -323,8 +343,32 @@ impl<'a> Cursor<'a> {
                 return Ok(attr);
             }
         }
-        self.expected("a value: null, true, false, a number, a string, a list, a map or `$` and an operand's number")
+        self.expected(
+            "a value: null, true, false, a number, a string, bytes, a list, a map, a weight such as w0, a function such as \
+             @f or `$` and an operand's number",
+        )
     }
+
+    /// What follows `bytes(`.
+    fn bytes(&mut self) -> Parsed<Attr> {
+        let at = self.here();
+        let digits = self.string()?;
+        let Some(bytes) = bytes_of(&digits) else {
+            return self.error_at(at, "expected hexadecimal digits, two for each byte");
+        };
+        self.expect(")")?;
+        Ok(NonJson::Bytes(bytes.into()).into())
+    }
+}
+
+/// The bytes that hexadecimal digits give, two for each.
+fn bytes_of(digits: &str) -> Option<Vec<u8>> {
+    let value = |digit: u8| char::from(digit).to_digit(16).map(|n| n as u8);
+    let pairs = digits.as_bytes().chunks(2).map(|pair| match pair {
+        [high, low] => Some(value(*high)? << 4 | value(*low)?),
+        _ => None,
+    });
+    pairs.collect()
 }
 
 /// The length of what may be a number at the start of `text`: a minus stands first, any sign begins an exponent.

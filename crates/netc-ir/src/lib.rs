@@ -38,7 +38,7 @@ mod unique;
 pub mod uses;
 pub mod verify;
 
-pub use attr::{Attr, Attrs, F64};
+pub use attr::{Attr, Attrs, F64, NonJson};
 pub use budget::{Budget, Exceeded, Resource};
 pub use build::Builder;
 pub use call::{call_symbols, call_types};
@@ -49,12 +49,12 @@ pub use infer::{InferError, infer};
 pub use literal::{Literal, Number};
 pub use module::{Def, FUSED, Func, Layer, Loc, MAIN, Module, Output, Param, Value, Weight, WeightData, callees};
 pub use op::{
-    Binary, CORE_OPS, CallOp, Compare, CoreOp, Layout, Op, OpKind, PadMode, Padding, Pool, Reduce, SliceAxis, SourceOp,
-    Unary, Window,
+    Binary, CORE_OPS, CallOp, Compare, CoreOp, Layout, Op, OpClass, OpKind, PadMode, Padding, Pool, Reduce, SliceAxis,
+    SourceOp, Unary, Window,
 };
 pub use parse::{ParseError, parse};
 pub use print::{is_unprintable, print};
-pub use types::{ElemType, MAX_RANK, Type};
+pub use types::{ElemType, MAX_RANK, Narrow, Type};
 pub use unique::UniqueNames;
 pub use uses::Uses;
 pub use verify::{Violations, is_path, verify, verify_changes};

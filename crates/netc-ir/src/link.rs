@@ -6,7 +6,7 @@ use crate::Name;
 use crate::dim::Dim;
 use crate::id::{FileId, FuncId, LayerId, WeightId};
 use crate::module::{Loc, Module, WeightData};
-use crate::op::{CoreOp, OpKind};
+use crate::op::OpKind;
 use crate::seen::Seen;
 
 /// Puts modules behind one, however many: it looks files up in an index.
@@ -96,13 +96,11 @@ impl Offsets {
     }
 
     fn kind(&self, kind: &mut OpKind) {
+        kind.for_each_weight_mut(|id| *id = self.weight(*id));
+        kind.for_each_func_mut(|id| *id = FuncId::new(self.funcs + id.index()));
         match kind {
             OpKind::Source(op) => op.layer = op.layer.map(|l| self.layer(l)),
-            OpKind::Call(op) => {
-                op.layer = op.layer.map(|l| self.layer(l));
-                op.callee = FuncId::new(self.funcs + op.callee.index());
-            }
-            OpKind::Core(CoreOp::Weight(w)) => *w = self.weight(*w),
+            OpKind::Call(op) => op.layer = op.layer.map(|l| self.layer(l)),
             OpKind::Core(_) => {}
         }
     }
@@ -142,6 +140,25 @@ func @main(%x: f32[N,4]) -> (%y) {
         assert!(printed.contains("func @second(%x: f32[M,4])"), "{printed}");
         assert_eq!(two.files.len(), 1);
     }
+
+    #[test]
+    fn references_in_attributes_move_with_their_tables() {
+        let text = "netc 1
+weight w0 \"w\" : f32[4] = 0.5
+func @main(%x: f32[N,4]) -> (%y) {
+  %y = custom.Loop(%x) {all = [{body = @body, bias = w0}]} : f32[N,4]
+}
+func @body(%x: f32[N,4]) -> (%x) {}";
+        let one = parse(text).unwrap();
+        let mut two = one.clone();
+        Linker::new(&mut two).append(one, |name| format!("{name}2").into(), |_| None);
+        verify(&two).unwrap();
+        let printed = print(&two);
+        assert!(printed.contains("{all = [{body = @body, bias = w0}]}"), "{printed}");
+        assert!(printed.contains("{all = [{body = @body2, bias = w1}]}"), "{printed}");
+        assert_eq!(parse(&printed), Ok(two));
+    }
+
     #[test]
     fn files_of_many_modules_are_looked_up_in_an_index() {
         let mut whole = Module::new();

@@ -7,7 +7,8 @@ use crate::types::{ElemType, Type};
 
 /// A constant tensor: every element the same, or all elements listed in row-major order.
 ///
-/// Numbers are kept as the little-endian bytes of their element type, so no value is lost.
+/// Numbers are kept as the little-endian bytes of their element type, so no value is lost. Elements of less than a byte
+/// take one each here; [`pack`] makes the bytes of a tensor of them.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Literal {
     /// The element type; never `str` or `any`.
@@ -64,7 +65,7 @@ impl Literal {
 
     /// The one element that all are, if it is held as a splat.
     pub fn as_splat(&self) -> Option<Number> {
-        (self.bytes.len() as u64 == self.elem.size()).then(|| self.numbers().next()).flatten()
+        (self.bytes.len() as u64 == self.elem.unit()).then(|| self.numbers().next()).flatten()
     }
 
     /// The stored elements: one for a splat, else all.
@@ -74,21 +75,37 @@ impl Literal {
 
     /// The bytes of each stored element.
     pub(crate) fn elements(&self) -> impl Iterator<Item = &[u8]> {
-        self.bytes.chunks_exact(usize::try_from(self.elem.size().max(1)).unwrap_or(1))
+        self.bytes.chunks_exact(usize::try_from(self.elem.unit().max(1)).unwrap_or(1))
     }
 
-    /// Whether the stored bytes are one element or exactly all of them, and booleans are 0 or 1.
+    /// Whether the stored bytes are one element or exactly all of them, booleans are 0 or 1, and no element of less than
+    /// a byte has more bits.
     pub fn is_well_formed(&self) -> bool {
-        let all = self.ty().num_bytes();
+        let all = self.ty().num_elements().and_then(|n| n.checked_mul(self.elem.unit()));
         let stored = self.bytes.len() as u64;
-        let complete = stored == self.elem.size() || Some(stored) == all;
-        self.elem.size() > 0 && complete && (self.elem != ElemType::Bool || self.bytes.iter().all(|b| *b <= 1))
+        let complete = stored == self.elem.unit() || Some(stored) == all;
+        let most = if self.elem == ElemType::Bool {
+            1
+        } else if self.elem.is_packed() {
+            0xff >> (8 - self.elem.bits())
+        } else {
+            0xff
+        };
+        self.elem.unit() > 0 && complete && self.bytes.iter().all(|b| *b <= most)
     }
 }
 
-/// The numbers that little-endian `bytes` hold as elements of type `elem`.
+/// The bytes of a tensor of `elements`, each of which has a byte of its own and takes less: the first in the lowest bits.
+pub fn pack(elem: ElemType, elements: &[u8]) -> Vec<u8> {
+    let bits = elem.bits().clamp(1, 8) as usize;
+    let join =
+        |elements: &[u8]| elements.iter().rev().fold(0u16, |all, element| all << bits | u16::from(*element)) as u8;
+    elements.chunks(8 / bits).map(join).collect()
+}
+
+/// The numbers that little-endian `bytes` hold as elements of type `elem`, each by itself.
 pub fn numbers(elem: ElemType, bytes: &[u8]) -> impl Iterator<Item = Number> + '_ {
-    bytes.chunks_exact(usize::try_from(elem.size().max(1)).unwrap_or(1)).filter_map(move |b| decode(elem, b))
+    bytes.chunks_exact(usize::try_from(elem.unit().max(1)).unwrap_or(1)).filter_map(move |b| decode(elem, b))
 }
 
 /// Appends `value` as the little-endian bytes of `elem`; `str` and `any` have none.
@@ -115,6 +132,7 @@ pub fn encode(elem: ElemType, value: Number, out: &mut Vec<u8>) {
         ElemType::F64 => put!(f64),
         ElemType::F16 => out.extend(f64_to_f16_bits(value.as_f64()).to_le_bytes()),
         ElemType::BF16 => out.extend(f64_to_bf16_bits(value.as_f64()).to_le_bytes()),
+        ElemType::Narrow(narrow) => out.push(narrow.nearest(value)),
         ElemType::Str | ElemType::Any => {}
     }
 }
@@ -141,6 +159,7 @@ pub(crate) fn decode(elem: ElemType, bytes: &[u8]) -> Option<Number> {
             let bits = u16::from_le_bytes(bytes.try_into().ok()?);
             Number::Float(f32::from_bits(u32::from(bits) << 16).into())
         }
+        ElemType::Narrow(narrow) => narrow.number(*bytes.first()?),
         ElemType::Str | ElemType::Any => return None,
     })
 }
@@ -195,6 +214,7 @@ fn f16_bits_to_f32(bits: u16) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Narrow;
 
     fn first(lit: &Literal) -> Option<Number> {
         lit.numbers().next()
@@ -237,6 +257,18 @@ mod tests {
         assert!(!Literal::dense(ElemType::F32, &[3], [Number::Float(1.0), Number::Float(2.0)]).is_well_formed());
         let two = Literal { bytes: [2].into(), ..Literal::splat(ElemType::Bool, &[], 1.0) };
         assert!(!two.is_well_formed(), "a boolean of 2 would print as true");
+    }
+
+    #[test]
+    fn elements_of_less_than_a_byte_have_one_each_until_they_are_packed() {
+        let i4 = ElemType::Narrow(Narrow::I4);
+        let dense = Literal::dense(i4, &[3], [-1, 2, -8].map(Number::Int));
+        assert_eq!(&*dense.bytes, [0xf, 2, 8]);
+        assert!(dense.is_well_formed() && dense.as_splat().is_none());
+        assert_eq!(pack(i4, &dense.bytes), [0x2f, 0x08]);
+        assert_eq!(pack(ElemType::Narrow(Narrow::U2), &[1, 2, 3, 0, 1]), [0b0011_1001, 1]);
+        assert!(Literal::splat(i4, &[2], -1.0).as_splat() == Some(Number::Int(-1)));
+        assert!(!Literal { bytes: [16, 0, 0].into(), ..dense }.is_well_formed(), "16 has five bits");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use crate::attr::{Attr, F64};
 use crate::literal::{Literal, Number, decode, encode};
-use crate::types::{ElemType, Type};
+use crate::types::{ElemType, Narrow, Type};
 
 /// A number for a splat, a flat list for the rest.
 pub(crate) fn literal_attr(literal: &Literal) -> Attr {
@@ -33,14 +33,15 @@ fn nan(elem: ElemType) -> Vec<u8> {
 /// The literal of type `ty` that prints as `value`: a number for a splat, a list (nested or flat) in row-major order.
 pub(crate) fn literal_from(value: &Attr, ty: &Type) -> Result<Literal, String> {
     let dims = ty.fixed_dims().ok_or_else(|| format!("a constant of type {ty}: expected a shape of numbers"))?;
-    if ty.elem.size() == 0 {
+    if ty.elem.unit() == 0 {
         return Err(format!("a constant of type {ty}: expected a numeric element type"));
     }
     let mut bytes = Vec::new();
     if !push_element(value, ty.elem, &mut bytes) {
         push_elements(value, ty.elem, &mut bytes)?;
-        if ty.num_bytes() != Some(bytes.len() as u64) {
-            return Err(format!("{} numbers for a constant of type {ty}", bytes.len() as u64 / ty.elem.size()));
+        let found = bytes.len() as u64 / ty.elem.unit();
+        if ty.num_elements() != Some(found) {
+            return Err(format!("{found} numbers for a constant of type {ty}"));
         }
     }
     Ok(Literal { elem: ty.elem, dims, bytes: bytes.into() })
@@ -61,16 +62,28 @@ fn push_element(value: &Attr, elem: ElemType, out: &mut Vec<u8>) -> bool {
         Attr::Float(x) => Number::Float(x.get()),
         Attr::Bool(b) if elem == ElemType::Bool => Number::Int(i128::from(*b)),
         Attr::Str(text) => return push_bits(text, elem, out),
-        Attr::Null | Attr::Bool(_) | Attr::List(_) | Attr::Map(_) | Attr::Operand(_) => return false,
+        Attr::Null | Attr::Bool(_) | Attr::List(_) | Attr::Map(_) | Attr::Operand(_) | Attr::NonJson(_) => {
+            return false;
+        }
     };
+    if has_no_nan(elem) && number.as_f64().is_nan() {
+        return false;
+    }
     encode(elem, number, out);
     true
 }
 
+/// Whether NaN cannot be written as an element of this type, whose other numbers are floats.
+fn has_no_nan(elem: ElemType) -> bool {
+    elem == ElemType::Narrow(Narrow::F4E2M1)
+}
+
 /// Appends the float whose bits `text` gives, as in `0x7fc00001`.
 fn push_bits(text: &str, elem: ElemType, out: &mut Vec<u8>) -> bool {
-    let Some(digits) = text.strip_prefix("0x").filter(|_| elem.is_float()) else { return false };
-    let size = elem.size() as usize;
+    let has_bits =
+        if let ElemType::Narrow(narrow) = elem { narrow.is_float() && !elem.is_packed() } else { elem.is_float() };
+    let Some(digits) = text.strip_prefix("0x").filter(|_| has_bits) else { return false };
+    let size = elem.unit() as usize;
     match u64::from_str_radix(digits, 16) {
         Ok(bits) if digits.len() == 2 * size && !digits.starts_with('+') => {
             out.extend(&bits.to_le_bytes()[..size]);
@@ -86,7 +99,7 @@ mod tests {
 
     #[track_caller]
     fn check_bytes_survive(elem: ElemType, bytes: &[u8], expect: &str) {
-        let dims = vec![bytes.len() as u64 / elem.size()];
+        let dims = vec![bytes.len() as u64 / elem.unit()];
         let literal = Literal { elem, dims, bytes: bytes.into() };
         let attr = literal_attr(&literal);
         assert_eq!(format!("{attr:?}"), expect);
@@ -101,6 +114,15 @@ mod tests {
         check_bytes_survive(ElemType::F16, &[1, 0x7c], "Str(\"0x7c01\")");
         check_bytes_survive(ElemType::BF16, &[0xc0, 0xff], "Str(\"0xffc0\")");
         check_bytes_survive(ElemType::F64, &[0, 0, 0, 0, 0, 0, 0xf8, 0xff], "Str(\"0xfff8000000000000\")");
+    }
+
+    #[test]
+    fn narrow_numbers_are_numbers_and_odd_nans_bits() {
+        check_bytes_survive(ElemType::Narrow(Narrow::I4), &[15, 7], "List([Int(-1), Int(7)])");
+        let f8 = "List([Float(-0.0), Float(NaN), Str(\"0xff\"), Float(448.0)])";
+        check_bytes_survive(ElemType::Narrow(Narrow::F8E4M3FN), &[0x80, 0x7f, 0xff, 0x7e], f8);
+        let f4 = Type::fixed(ElemType::Narrow(Narrow::F4E2M1), &[]);
+        assert!(literal_from(&Attr::from(f64::NAN), &f4).is_err() && literal_from(&Attr::str("0x1"), &f4).is_err());
     }
 
     #[test]

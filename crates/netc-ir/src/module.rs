@@ -8,7 +8,7 @@ use crate::Name;
 use crate::attr::{Attr, Attrs, F64};
 use crate::id::{FileId, FuncId, LayerId, OpId, ValueId, WeightId};
 use crate::literal::Literal;
-use crate::op::{Op, OpKind};
+use crate::op::Op;
 use crate::seen::Seen;
 use crate::types::Type;
 
@@ -292,12 +292,9 @@ impl Func {
     }
 }
 
-/// The functions that `func` calls, once for each call.
+/// The functions that `func` calls or that its source ops name, once for each time.
 pub fn callees(func: &Func) -> impl Iterator<Item = FuncId> + '_ {
-    func.ops().filter_map(|(_, op)| match &op.kind {
-        OpKind::Call(call) => Some(call.callee),
-        OpKind::Source(_) | OpKind::Core(_) => None,
-    })
+    func.ops().flat_map(|(_, op)| op.kind.funcs())
 }
 
 /// Functions are equal if they print alike: ids may differ where edits left holes.

@@ -1,11 +1,15 @@
 //! Ops: what a function computes with.
 //!
 //! A source op is one layer call of the model's own framework with all of its configuration. A core op has exact
-//! meaning, given on its page in `ir-spec/ops/`. Matches over [`CoreOp`] name every op, so that a new op breaks
-//! every consumer at compile time.
+//! meaning, given on its page in `ir-spec/ops/`. Matches over [`CoreOp`] name every op, or what has no answer of its own
+//! by its [`OpClass`], so that a new op breaks at compile time every consumer that must know about it.
+
+mod table;
+
+pub use table::{CORE_OPS, OpClass};
 
 use crate::Name;
-use crate::attr::{Attrs, F64};
+use crate::attr::{Attrs, F64, NonJson};
 use crate::dim::Dim;
 use crate::id::{FuncId, LayerId, ValueId, WeightId};
 use crate::literal::Literal;
@@ -43,8 +47,48 @@ pub struct SourceOp {
     pub name: Name,
     /// The declaration that is applied, where the framework has such.
     pub layer: Option<LayerId>,
+    /// The places of operands that are absent, ascending. The operands of the op are those that are there. Text: `_`.
+    pub absent: Vec<u32>,
     /// Everything about this call that is not in the declaration.
     pub attrs: Attrs,
+}
+
+impl SourceOp {
+    /// An op without absent operands.
+    pub fn new(name: impl Into<Name>, layer: Option<LayerId>, attrs: Attrs) -> Self {
+        Self { name: name.into(), layer, absent: Vec::new(), attrs }
+    }
+
+    /// The operands by their places: `present` are those that are there, `None` stands for each that is absent.
+    pub fn arguments<T: Copy>(&self, present: &[T]) -> Vec<Option<T>> {
+        let mut arguments: Vec<Option<T>> = present.iter().copied().map(Some).collect();
+        for place in &self.absent {
+            arguments.insert((*place as usize).min(arguments.len()), None);
+        }
+        arguments
+    }
+
+    /// The functions that its attributes name, once for each time.
+    fn funcs(&self) -> Vec<FuncId> {
+        let mut funcs = Vec::new();
+        self.attrs.for_each_non_json(&mut |it| {
+            if let NonJson::Func(id) = it {
+                funcs.push(*id);
+            }
+        });
+        funcs
+    }
+
+    /// The weights that its attributes name, once for each time.
+    fn weights(&self) -> Vec<WeightId> {
+        let mut weights = Vec::new();
+        self.attrs.for_each_non_json(&mut |it| {
+            if let NonJson::Weight(id) = it {
+                weights.push(*id);
+            }
+        });
+        weights
+    }
 }
 
 /// A call of a function: a nested model, or a stage of a split one.
@@ -80,6 +124,7 @@ macro_rules! named {
         }
     };
 }
+pub(crate) use named;
 
 named! {
     /// Functions of one tensor, element by element.
@@ -335,96 +380,6 @@ pub enum CoreOp {
     Reverse(Vec<u64>),
 }
 
-/// Name and one-line summary of every core op, in the order of the specification.
-pub const CORE_OPS: &[(&str, &str)] = &[
-    ("constant", "A tensor that stands in the program."),
-    ("weight", "A weight of the module."),
-    ("neg", "`-x`, element by element."),
-    ("abs", "Magnitude, element by element."),
-    ("sign", "-1, 0 or 1, element by element."),
-    ("floor", "Largest integer not above, element by element."),
-    ("ceil", "Smallest integer not below, element by element."),
-    ("round", "Nearest integer, ties to even, element by element."),
-    ("exp", "`e^x`, element by element."),
-    ("expm1", "`e^x - 1`, element by element."),
-    ("log", "Natural logarithm, element by element."),
-    ("log1p", "`log(1 + x)`, element by element."),
-    ("sqrt", "Square root, element by element."),
-    ("rsqrt", "`1 / sqrt(x)`, element by element."),
-    ("sin", "Sine, element by element."),
-    ("cos", "Cosine, element by element."),
-    ("tanh", "Hyperbolic tangent, element by element."),
-    ("sigmoid", "`1 / (1 + e^-x)`, element by element."),
-    ("erf", "Gauss error function, element by element."),
-    ("relu", "`max(x, 0)`, element by element."),
-    ("not", "Logical negation, element by element."),
-    ("add", "Sum of two tensors with broadcasting."),
-    ("sub", "Difference of two tensors with broadcasting."),
-    ("mul", "Product of two tensors, element by element, with broadcasting."),
-    ("div", "Quotient of two tensors with broadcasting."),
-    ("pow", "Power of two tensors with broadcasting."),
-    ("max", "The larger of two tensors' elements, with broadcasting."),
-    ("min", "The smaller of two tensors' elements, with broadcasting."),
-    ("and", "Logical and of two tensors with broadcasting."),
-    ("or", "Logical or of two tensors with broadcasting."),
-    ("eq", "Equality of elements, with broadcasting."),
-    ("ne", "Inequality of elements, with broadcasting."),
-    ("lt", "Whether elements are less, with broadcasting."),
-    ("le", "Whether elements are less or equal, with broadcasting."),
-    ("gt", "Whether elements are greater, with broadcasting."),
-    ("ge", "Whether elements are greater or equal, with broadcasting."),
-    ("select", "Choice between two tensors by a third, with broadcasting."),
-    ("cast", "Conversion to another element type."),
-    ("matmul", "Matrix product over the last two axes, batched over the others."),
-    ("conv", "Convolution over any number of spatial axes."),
-    ("max_pool", "Largest element of sliding windows."),
-    ("avg_pool", "Mean of sliding windows."),
-    ("reduce_sum", "Sum over axes."),
-    ("reduce_mean", "Mean over axes."),
-    ("reduce_prod", "Product over axes."),
-    ("reduce_max", "Largest element over axes."),
-    ("reduce_min", "Smallest element over axes."),
-    ("reshape", "The same elements under another shape."),
-    ("transpose", "The axes in another order."),
-    ("broadcast", "Repetition along axes of extent 1."),
-    ("concat", "Tensors one after the other along an axis."),
-    ("slice", "A strided part of a tensor."),
-    ("pad", "A border around a tensor."),
-    ("gather", "Slices along an axis, chosen by indices."),
-    ("sort", "Elements in order along an axis."),
-    ("cumsum", "Running sums along an axis."),
-    ("reverse", "Elements in the opposite order along axes."),
-];
-
-impl CoreOp {
-    /// Its spelling in `.nir` text.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Constant(_) => "constant",
-            Self::Weight(_) => "weight",
-            Self::Unary(f) => f.name(),
-            Self::Binary(f) => f.name(),
-            Self::Compare(f) => f.name(),
-            Self::Select => "select",
-            Self::Cast(_) => "cast",
-            Self::MatMul => "matmul",
-            Self::Conv { .. } => "conv",
-            Self::Pool { kind, .. } => kind.name(),
-            Self::Reduce { kind, .. } => kind.name(),
-            Self::Reshape(_) => "reshape",
-            Self::Transpose(_) => "transpose",
-            Self::Broadcast(_) => "broadcast",
-            Self::Concat(_) => "concat",
-            Self::Slice(_) => "slice",
-            Self::Pad { .. } => "pad",
-            Self::Gather(_) => "gather",
-            Self::Sort { .. } => "sort",
-            Self::CumSum(_) => "cumsum",
-            Self::Reverse(_) => "reverse",
-        }
-    }
-}
-
 impl OpKind {
     /// The name that is printed: dialect and class, `call`, or the core op's.
     pub fn name(&self) -> &str {
@@ -441,6 +396,50 @@ impl OpKind {
             Self::Source(op) => op.layer,
             Self::Call(op) => op.layer,
             Self::Core(_) => None,
+        }
+    }
+
+    /// The functions that the op calls or that its attributes name, once for each time.
+    pub fn funcs(&self) -> Vec<FuncId> {
+        match self {
+            Self::Source(op) => op.funcs(),
+            Self::Call(op) => vec![op.callee],
+            Self::Core(_) => Vec::new(),
+        }
+    }
+
+    /// Calls `edit` with every function that the op calls or that its attributes name.
+    pub fn for_each_func_mut(&mut self, mut edit: impl FnMut(&mut FuncId)) {
+        match self {
+            Self::Source(op) => op.attrs.for_each_non_json_mut(&mut |it| {
+                if let NonJson::Func(id) = it {
+                    edit(id);
+                }
+            }),
+            Self::Call(op) => edit(&mut op.callee),
+            Self::Core(_) => {}
+        }
+    }
+
+    /// The weights that the op is or that its attributes name, those of its layer left out.
+    pub fn weights(&self) -> Vec<WeightId> {
+        match self {
+            Self::Source(op) => op.weights(),
+            Self::Core(CoreOp::Weight(id)) => vec![*id],
+            Self::Call(_) | Self::Core(_) => Vec::new(),
+        }
+    }
+
+    /// Calls `edit` with every weight that [`Self::weights`] gives.
+    pub fn for_each_weight_mut(&mut self, mut edit: impl FnMut(&mut WeightId)) {
+        match self {
+            Self::Source(op) => op.attrs.for_each_non_json_mut(&mut |it| {
+                if let NonJson::Weight(id) = it {
+                    edit(id);
+                }
+            }),
+            Self::Core(CoreOp::Weight(id)) => edit(id),
+            Self::Call(_) | Self::Core(_) => {}
         }
     }
 

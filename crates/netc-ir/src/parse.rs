@@ -54,7 +54,7 @@ impl Parser<'_> {
             return self.cursor.error_at(at, format!("the text has version {version}, this netc reads version 1"));
         }
         if self.cursor.eat_word("attrs") {
-            self.module.attrs = self.cursor.attrs()?;
+            self.module.attrs = self.attrs()?;
         }
         while !self.cursor.is_at_end() {
             if self.cursor.eat_word("file") {
@@ -70,7 +70,18 @@ impl Parser<'_> {
             }
         }
         self.resolve_calls()?;
+        self.resolve_names()?;
         Ok(self.module)
+    }
+
+    /// Attributes of something that is not a source op.
+    fn attrs(&mut self) -> Parsed<Attrs> {
+        let at = self.cursor.here();
+        let attrs = self.cursor.attrs()?;
+        if attrs.has_references() {
+            return self.cursor.error_at(at, "only the attributes of a source op name weights and functions");
+        }
+        Ok(attrs)
     }
 
     /// Entities stand in the order of their numbers.
@@ -109,6 +120,7 @@ impl Parser<'_> {
         self.cursor.expect("=")?;
         let data = self.weight_data(&ty)?;
         self.module.weights.push(Weight { name, ty, data });
+        self.cursor.weights = self.module.weights.len();
         Ok(())
     }
 
@@ -143,7 +155,7 @@ impl Parser<'_> {
         let name = self.cursor.string()?;
         self.cursor.expect(":")?;
         let class = self.cursor.word("a class such as keras.Conv2D")?;
-        let config = self.cursor.attrs()?;
+        let config = self.attrs()?;
         let weights = self.weights_at_places("weights", "the place of a weight in its layer")?;
         let assets = self.weights_at_places("assets", "the path of an asset in the folder of its layer")?;
         self.module.layers.push(Layer { name, class, config, weights, assets });
@@ -182,7 +194,7 @@ impl Parser<'_> {
         // Outputs stand before the ops that define them: read them as tokens first.
         let outputs = f.output_tokens()?;
         if f.parser.cursor.eat_word("attrs") {
-            f.func.attrs = f.parser.cursor.attrs()?;
+            f.func.attrs = f.parser.attrs()?;
         }
         f.parser.cursor.expect("{")?;
         while !f.parser.cursor.eat("}") {
@@ -198,13 +210,33 @@ impl Parser<'_> {
         Ok(())
     }
 
+    fn func_named(&self, at: usize, name: &Name) -> Parsed<FuncId> {
+        match self.funcs.get(name) {
+            Some(id) => Ok(*id),
+            None => self.cursor.error_at(at, format!("there is no function `@{name}`")),
+        }
+    }
+
     fn resolve_calls(&mut self) -> Parsed<()> {
         for call in std::mem::take(&mut self.calls) {
-            let Some(callee) = self.funcs.get(&call.callee) else {
-                return self.cursor.error_at(call.at, format!("there is no function `@{}`", call.callee));
-            };
+            let callee = self.func_named(call.at, &call.callee)?;
             if let OpKind::Call(op) = &mut self.module.funcs[call.func][call.op].kind {
-                op.callee = *callee;
+                op.callee = callee;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the functions that attributes name their ids.
+    fn resolve_names(&mut self) -> Parsed<()> {
+        let named = std::mem::take(&mut self.cursor.funcs);
+        let ids = named.iter().map(|(at, name)| self.func_named(*at, name)).collect::<Parsed<Vec<FuncId>>>()?;
+        if ids.is_empty() {
+            return Ok(());
+        }
+        for op in self.module.funcs.iter_mut().flat_map(|func| &mut func.ops) {
+            if let OpKind::Source(_) = &op.kind {
+                op.kind.for_each_func_mut(|id| *id = ids[id.index()]);
             }
         }
         Ok(())
@@ -293,13 +325,17 @@ impl FuncParser<'_, '_> {
         }
         self.parser.cursor.expect("=")?;
         let head = self.head()?;
-        let operands = self.operands()?;
-        let attrs = self.parser.cursor.attrs()?;
+        let is_source = head.callee.is_none() && head.name.contains('.');
+        let (operands, absent) = self.operands(is_source)?;
+        let attrs = if is_source { self.parser.cursor.attrs()? } else { self.parser.attrs()? };
         let types = self.types(results.len())?;
         let loc = self.loc()?;
 
         let id = OpId::new(self.func.ops.len());
-        let kind = self.kind(id, head, attrs, &types[0])?;
+        let mut kind = self.kind(id, head, attrs, &types[0])?;
+        if let OpKind::Source(source) = &mut kind {
+            source.absent = absent;
+        }
         let mut ids = Vec::new();
         for (i, ((at, token), ty)) in results.iter().zip(types).enumerate() {
             let def = Def::Result(id, u32::try_from(i).unwrap_or(u32::MAX));
@@ -333,7 +369,7 @@ impl FuncParser<'_, '_> {
             return Ok(OpKind::Call(Box::new(CallOp { callee: FuncId::new(0), layer, attrs })));
         }
         if name.contains('.') {
-            return Ok(OpKind::Source(Box::new(SourceOp { name, layer, attrs })));
+            return Ok(OpKind::Source(Box::new(SourceOp::new(name, layer, attrs))));
         }
         let core = CoreOp::from_attrs(&name, weight, &attrs, result);
         core.map(OpKind::Core).or_else(|note| self.parser.cursor.error_at(at, note))
@@ -344,17 +380,24 @@ impl FuncParser<'_, '_> {
         Ok(self.parser.reference("l", len)?.map(LayerId::new))
     }
 
-    fn operands(&mut self) -> Parsed<Vec<ValueId>> {
-        let mut operands = Vec::new();
+    /// The operands that are there, and the places of those that are absent, which only a source op has.
+    fn operands(&mut self, is_source: bool) -> Parsed<(Vec<ValueId>, Vec<u32>)> {
+        let (mut operands, mut absent) = (Vec::new(), Vec::new());
         if self.parser.cursor.eat("(") {
             while !self.parser.cursor.eat(")") {
                 let at = self.parser.cursor.here();
-                let token = self.parser.cursor.value()?;
-                operands.push(self.resolve(at, &token)?);
+                if !self.parser.cursor.eat_word("_") {
+                    let token = self.parser.cursor.value()?;
+                    operands.push(self.resolve(at, &token)?);
+                } else if is_source {
+                    absent.push(u32::try_from(operands.len() + absent.len()).unwrap_or(u32::MAX));
+                } else {
+                    return self.parser.cursor.error_at(at, "only a source op has absent operands");
+                }
                 self.separator()?;
             }
         }
-        Ok(operands)
+        Ok((operands, absent))
     }
 
     fn types(&mut self, n: usize) -> Parsed<Vec<Type>> {
@@ -416,50 +459,4 @@ impl FuncParser<'_, '_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check_refused(op: &str, expect: &str) {
-        let error = parse(&format!("netc 1\nfunc @main(%x: f32[]) -> (%x) {{\n{op}\n}}")).unwrap_err();
-        assert!(error.to_string().starts_with(expect), "{error}\nexpected: {expect}");
-    }
-
-    #[test]
-    fn values_are_named() {
-        check_refused("%y = neg(%z) : f32[]", "line 3, column 10: `%z` is not defined above");
-        check_refused("%x = neg(%x) : f32[]", "line 3, column 1: `%x` is already defined");
-        check_refused("%y = neg(%7) : f32[]", "line 3, column 10: `%7` is not defined above");
-    }
-
-    #[test]
-    fn numbers_that_do_not_fit_are_refused() {
-        let expect = |column| format!("line 3, column {column}: 4294967296 is larger than 4294967295");
-        check_refused("%y = a.b(%x) {args = [$4294967296]} : f32[]", &expect(24));
-        check_refused("%y = neg(%x) : f32[] loc(\"a\"@4294967296)", &expect(30));
-    }
-
-    #[test]
-    fn character_codes_end_at_their_brace() {
-        for (text, expect) in [("\\u{7f}", "\u{7f}"), ("\\u{0010ffff}!", "\u{10ffff}!"), ("\\u{0000041}}", "A}")] {
-            let module = parse(&format!("netc 1\nfile file0 = \"{text}\"")).unwrap();
-            assert_eq!(&*module.files[0], expect);
-        }
-        for text in ["\\u{110000}", "\\u{}", "\\u{+1}", "\\u41", "\\u{41"] {
-            let error = parse(&format!("netc 1\nfile file0 = \"{text}\"")).unwrap_err();
-            assert!(error.message.contains("expected a character code"), "{text}: {error}");
-        }
-    }
-
-    #[test]
-    fn numbers_are_written_in_one_way() {
-        for text in ["nan", "infinity", "Inf", "+1", "+1.5", "--1"] {
-            let error = parse(&format!("netc 1\nattrs {{a = {text}}}")).unwrap_err().to_string();
-            assert!(error.starts_with("line 2, column 12: expected a value"), "{text}: {error}");
-        }
-        let module = parse("netc 1\nweight w0 \"w\" : f32[2] = rand(1, 0, 1)").unwrap();
-        let WeightData::Random { low, high, .. } = module.weights[0].data else { panic!("{:?}", module.weights) };
-        assert_eq!((low.get(), high.get()), (0.0, 1.0));
-        check_refused("% = neg(%x) : f32[]", "line 3, column 2: expected the name of a value");
-    }
-}
+mod tests;

@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Display, Formatter, Write};
 
-use crate::attr::{Attr, Attrs};
-use crate::id::ValueId;
+use crate::attr::{Attr, Attrs, NonJson};
+use crate::id::{FuncId, ValueId};
 use crate::literal_text::literal_attr;
 use crate::module::{Canonical, Func, Layer, Loc, Module, Weight, WeightData};
 use crate::op::{CoreOp, Op, OpKind};
@@ -20,7 +20,7 @@ impl Display for ModuleText<'_> {
         let m = self.0;
         f.write_str("netc 1\n")?;
         if !m.attrs.is_empty() {
-            writeln!(f, "attrs {}", AttrsText(&m.attrs))?;
+            writeln!(f, "attrs {}", AttrsText::plain(&m.attrs))?;
         }
         for (i, path) in m.files.iter().enumerate() {
             writeln!(f, "file file{i} = {}", Quoted(path))?;
@@ -46,7 +46,7 @@ impl Display for WeightText<'_> {
         write!(f, "{} : {} = ", Quoted(&w.name), w.ty)?;
         match &w.data {
             WeightData::File { file, offset, len } => write!(f, "bytes({file}, {offset}, {len})"),
-            WeightData::Inline(literal) => write!(f, "{}", AttrText(&literal_attr(literal))),
+            WeightData::Inline(literal) => write!(f, "{}", AttrText::plain(&literal_attr(literal))),
             WeightData::Random { seed, low, high } => write!(f, "rand({seed}, {low:?}, {high:?})"),
         }
     }
@@ -57,7 +57,7 @@ struct LayerText<'a>(&'a Layer);
 impl Display for LayerText<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let l = self.0;
-        write!(f, "{} : {} {}", Quoted(&l.name), Word(&l.class), AttrsText(&l.config))?;
+        write!(f, "{} : {} {}", Quoted(&l.name), Word(&l.class), AttrsText::plain(&l.config))?;
         for (title, entries) in [("weights", &l.weights), ("assets", &l.assets)] {
             if entries.is_empty() {
                 continue;
@@ -104,7 +104,7 @@ impl Display for FuncText<'_> {
         }
         f.write_str(")")?;
         if !func.attrs.is_empty() {
-            write!(f, " attrs {}", AttrsText(&func.attrs))?;
+            write!(f, " attrs {}", AttrsText::plain(&func.attrs))?;
         }
         f.write_str(" {\n")?;
         for (_, op) in func.ops() {
@@ -120,17 +120,18 @@ impl FuncText<'_> {
     fn op(&self, f: &mut Formatter<'_>, names: &ValueNames<'_>, op: &Op) -> fmt::Result {
         write!(f, "{} = {}", names.list(&op.results), Word(op.kind.name()))?;
         match &op.kind {
-            OpKind::Call(call) => match self.module.funcs.get(call.callee.index()) {
-                Some(callee) => write!(f, " @{}", Word(&callee.name))?,
-                None => write!(f, " @{}", call.callee)?,
-            },
+            OpKind::Call(call) => write!(f, " {}", FuncName { module: Some(self.module), id: call.callee })?,
             OpKind::Core(CoreOp::Weight(w)) => write!(f, " {w}")?,
             OpKind::Source(_) | OpKind::Core(_) => {}
         }
         if let Some(layer) = op.kind.layer() {
             write!(f, " {layer}")?;
         }
-        write!(f, "({})", names.list(&op.operands))?;
+        let arguments = match &op.kind {
+            OpKind::Source(source) => source.arguments(&op.operands),
+            OpKind::Call(_) | OpKind::Core(_) => op.operands.iter().copied().map(Some).collect(),
+        };
+        write!(f, "({})", names.arguments(&arguments))?;
         let core_attrs;
         let attrs = match &op.kind {
             OpKind::Core(core) => {
@@ -141,7 +142,7 @@ impl FuncText<'_> {
             OpKind::Call(call) => &call.attrs,
         };
         if !attrs.is_empty() {
-            write!(f, " {}", AttrsText(attrs))?;
+            write!(f, " {}", AttrsText { attrs, module: Some(self.module) })?;
         }
         for (i, value) in op.results.iter().enumerate() {
             write!(f, "{} {}", if i == 0 { " :" } else { "," }, self.func[*value].ty)?;
@@ -167,6 +168,10 @@ impl ValueNames<'_> {
 
     fn list(&self, values: &[ValueId]) -> String {
         values.iter().map(|v| self.text(*v)).collect::<Vec<_>>().join(", ")
+    }
+
+    fn arguments(&self, arguments: &[Option<ValueId>]) -> String {
+        arguments.iter().map(|v| v.map_or_else(|| "_".into(), |v| self.text(v))).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -206,38 +211,84 @@ impl Display for LocText<'_> {
 }
 
 /// Attributes as text: `{key = value, ...}`.
-pub struct AttrsText<'a>(pub &'a Attrs);
+struct AttrsText<'a> {
+    attrs: &'a Attrs,
+    /// Where functions have their names.
+    module: Option<&'a Module>,
+}
+
+impl<'a> AttrsText<'a> {
+    /// Attributes that name no function.
+    fn plain(attrs: &'a Attrs) -> Self {
+        Self { attrs, module: None }
+    }
+}
 
 impl Display for AttrsText<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let module = self.module;
         f.write_str("{")?;
-        for (i, (key, value)) in self.0.iter().enumerate() {
-            write!(f, "{}{} = {}", if i == 0 { "" } else { ", " }, Word(key), AttrText(value))?;
+        for (i, (key, attr)) in self.attrs.iter().enumerate() {
+            write!(f, "{}{} = {}", if i == 0 { "" } else { ", " }, Word(key), AttrText { attr, module })?;
         }
         f.write_str("}")
     }
 }
 
 /// One attribute as text.
-pub(crate) struct AttrText<'a>(pub(crate) &'a Attr);
+pub(crate) struct AttrText<'a> {
+    attr: &'a Attr,
+    /// Where functions have their names.
+    module: Option<&'a Module>,
+}
+
+impl<'a> AttrText<'a> {
+    /// An attribute that names no function.
+    pub(crate) fn plain(attr: &'a Attr) -> Self {
+        Self { attr, module: None }
+    }
+}
 
 impl Display for AttrText<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self.0 {
+        let module = self.module;
+        match self.attr {
             Attr::Null => f.write_str("null"),
             Attr::Bool(b) => write!(f, "{b}"),
             Attr::Int(i) => write!(f, "{i}"),
             Attr::Float(x) => write!(f, "{x:?}"),
             Attr::Str(s) => write!(f, "{}", Quoted(s)),
             Attr::Operand(i) => write!(f, "${i}"),
-            Attr::Map(map) => write!(f, "{}", AttrsText(map)),
+            Attr::Map(attrs) => write!(f, "{}", AttrsText { attrs, module }),
             Attr::List(items) => {
                 f.write_str("[")?;
-                for (i, item) in items.iter().enumerate() {
-                    write!(f, "{}{}", if i == 0 { "" } else { ", " }, AttrText(item))?;
+                for (i, attr) in items.iter().enumerate() {
+                    write!(f, "{}{}", if i == 0 { "" } else { ", " }, AttrText { attr, module })?;
                 }
                 f.write_str("]")
             }
+            Attr::NonJson(NonJson::Bytes(bytes)) => {
+                f.write_str("bytes(\"")?;
+                bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+                f.write_str("\")")
+            }
+            Attr::NonJson(NonJson::Weight(id)) => write!(f, "{id}"),
+            Attr::NonJson(NonJson::Func(id)) => write!(f, "{}", FuncName { module, id: *id }),
+        }
+    }
+}
+
+/// A function as `@name`, or as its number if there is none.
+struct FuncName<'a> {
+    module: Option<&'a Module>,
+    id: FuncId,
+}
+
+impl Display for FuncName<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.module.and_then(|module| module.funcs.get(self.id.index())) {
+            Some(func) => write!(f, "@{}", Word(&func.name)),
+            None => write!(f, "@{}", self.id),
         }
     }
 }

@@ -1,6 +1,10 @@
 //! Tensor types: an element type and, where it is known, a shape.
 
+mod narrow;
+
 use std::fmt;
+
+pub use narrow::Narrow;
 
 use crate::dim::Dim;
 
@@ -10,25 +14,24 @@ macro_rules! elem_types {
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         pub enum ElemType {
             $($(#[$doc])* $variant,)*
+            /// Numbers to hold and not to compute with.
+            Narrow(Narrow),
         }
 
         impl ElemType {
-            /// Every element type, in order.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-
             /// Its spelling in `.nir` text.
             pub fn name(self) -> &'static str {
-                match self { $(Self::$variant => $text),* }
+                match self { $(Self::$variant => $text,)* Self::Narrow(narrow) => narrow.name() }
             }
 
-            /// Bytes per element; 0 where elements have no fixed size.
-            pub fn size(self) -> u64 {
-                match self { $(Self::$variant => $size),* }
+            /// Bits per element; 0 where elements have no fixed size.
+            pub fn bits(self) -> u64 {
+                match self { $(Self::$variant => 8 * $size,)* Self::Narrow(narrow) => narrow.bits() }
             }
 
             /// The element type spelled `name`.
             pub fn parse(name: &str) -> Option<Self> {
-                match name { $($text => Some(Self::$variant),)* _ => None }
+                match name { $($text => Some(Self::$variant),)* _ => Narrow::parse(name).map(Self::Narrow) }
             }
         }
     };
@@ -68,6 +71,30 @@ elem_types! {
 }
 
 impl ElemType {
+    /// Bytes per element of a tensor; 0 where elements take less than a byte, or have no fixed size.
+    pub fn size(self) -> u64 {
+        if self.is_packed() { 0 } else { self.bits() / 8 }
+    }
+
+    /// Bytes of an element by itself, as a [`Literal`](crate::Literal) holds it; 0 where elements have no fixed size.
+    pub fn unit(self) -> u64 {
+        self.bits().div_ceil(8)
+    }
+
+    /// Whether elements take less than a byte: tensors have several in one.
+    pub fn is_packed(self) -> bool {
+        !self.bits().is_multiple_of(8)
+    }
+
+    /// The bytes of `n` elements, if they are a number.
+    fn bytes_of(self, n: u64) -> Option<u64> {
+        if self.is_packed() {
+            n.checked_mul(self.bits()).map(|bits| bits.div_ceil(8))
+        } else {
+            n.checked_mul(self.size())
+        }
+    }
+
     /// Whether it is a floating-point type.
     pub fn is_float(self) -> bool {
         matches!(self, Self::F16 | Self::BF16 | Self::F32 | Self::F64)
@@ -140,7 +167,7 @@ impl Type {
 
     /// The size in bytes, if all extents are known.
     pub fn num_bytes(&self) -> Option<u64> {
-        self.num_elements()?.checked_mul(self.elem.size())
+        self.elem.bytes_of(self.num_elements()?)
     }
 
     /// Bytes per example: the size with every symbolic leading axis counted as 1, if the rest is known.
@@ -150,7 +177,7 @@ impl Type {
             Some(Dim::Expr(_)) => &dims[1..],
             Some(Dim::Known(_)) | None => &dims[..],
         };
-        inner.iter().try_fold(self.elem.size(), |n, d| n.checked_mul(d.known()?))
+        self.elem.bytes_of(inner.iter().try_fold(1u64, |n, d| n.checked_mul(d.known()?))?)
     }
 
     /// Whether a value of this type can stand where `other` is expected: equal, or one of them not fully known.
@@ -202,5 +229,16 @@ mod tests {
         assert_eq!(ty.bytes_per_example(), Some(96));
         assert_eq!(Type::unranked(ElemType::F32).bytes_per_example(), None);
         assert_eq!(Type::fixed(ElemType::F32, &[u64::MAX, 8]).num_bytes(), None);
+    }
+
+    #[test]
+    fn elements_of_less_than_a_byte_are_packed() {
+        let bytes = |elem, n| Type::fixed(ElemType::Narrow(elem), &[n]).num_bytes();
+        assert_eq!([0, 1, 2, 3].map(|n| bytes(Narrow::I4, n)), [0, 1, 1, 2].map(Some));
+        assert_eq!([4, 5].map(|n| bytes(Narrow::U2, n)), [1, 2].map(Some));
+        assert_eq!(bytes(Narrow::F8E5M2, 3), Some(3));
+        assert_eq!(bytes(Narrow::I4, u64::MAX), None);
+        let batch = Type::new(ElemType::Narrow(Narrow::F4E2M1), [Dim::symbol("N"), Dim::Known(3)]);
+        assert_eq!(batch.bytes_per_example(), Some(2));
     }
 }

@@ -2,10 +2,10 @@
 //!
 //! - V1  An operand is a parameter of the function or a result of an earlier op.
 //! - V2  A core op's operands satisfy its constraints, and its result has the type that [`infer`](crate::infer()) gives.
-//! - V3  References to files, weights, layers and functions are entries of the module's tables.
+//! - V3  References to files, weights, layers and functions, in attributes too, are entries of the module's tables.
 //! - V4  A value is defined once, by the parameter or op that its definition names, and value names are unique.
 //! - V5  A call passes and receives as many values as its callee takes and returns, of agreeing types.
-//! - V6  No function calls itself, directly or through others.
+//! - V6  No function calls itself, directly or through others. A function that a source op names counts as called.
 //! - V7  A source op that applies a layer has the layer's class as its name.
 //! - V8  Operand references in attributes are less than the number of operands.
 //! - V9  A weight has a fixed shape and numeric elements, and its bytes are as many as its type says.
@@ -19,13 +19,16 @@
 //! - V15 An asset is a weight of type `u8[n]`, and its place is a path that stays in the layer's folder: parts joined by
 //!   `/`, none of them empty, `.` or `..`, and none with a backslash or a zero.
 //! - V16 A tensor has at most [`MAX_RANK`] axes.
+//! - V17 Only the attributes of source ops name weights and functions.
+//! - V18 The places of absent operands ascend, and each is a place of the operand list.
+
+mod attrs;
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use crate::Name;
-use crate::attr::{Attrs, MAX_LEVELS};
 use crate::dim::Dim;
 use crate::id::{FuncId, LayerId, OpId, ValueId};
 use crate::infer::inferred;
@@ -146,7 +149,7 @@ impl<'m> Verifier<'m> {
         for (i, layer) in self.module.layers.iter().enumerate() {
             self.layer(Place::Layer(i, layer), layer);
         }
-        self.attrs(Place::Module, &self.module.attrs);
+        self.plain_attrs(Place::Module, &self.module.attrs);
         let twice = duplicate(self.module.funcs.iter().map(|f| &f.name));
         self.require(10, twice.is_none(), Place::Module, || {
             format!("two functions are `@{}`", twice.map_or("", |n| n))
@@ -172,14 +175,7 @@ impl<'m> Verifier<'m> {
                 )
             });
         }
-        self.attrs(place, &layer.config);
-    }
-
-    /// V14: the attributes are not too deep to have text. Deeper ones must not be walked.
-    fn attrs(&mut self, place: Place<'_>, attrs: &Attrs) -> bool {
-        let holds = attrs.is_printable();
-        self.require(14, holds, place, || format!("its attributes nest deeper than {MAX_LEVELS} levels"));
-        holds
+        self.plain_attrs(place, &layer.config);
     }
 
     fn layer_exists(&mut self, place: Place<'_>, layer: Option<LayerId>) {
@@ -190,7 +186,7 @@ impl<'m> Verifier<'m> {
     fn weight(&mut self, place: Place<'_>, weight: &Weight) {
         self.rank(place, &weight.ty);
         let bytes = weight.ty.num_bytes();
-        self.require(9, bytes.is_some() && weight.ty.elem.size() > 0, place, || {
+        self.require(9, bytes.is_some() && weight.ty.elem.bits() > 0, place, || {
             format!("its type is {}, expected a fixed shape of numbers or booleans", weight.ty)
         });
         match &weight.data {
@@ -241,7 +237,7 @@ impl<'m> Verifier<'m> {
         self.require(10, twice.is_none(), here, || format!("two parameters are `{}`", twice.map_or("", |n| n)));
         let twice = duplicate(func.outputs.iter().map(|o| &o.name));
         self.require(10, twice.is_none(), here, || format!("two outputs are `{}`", twice.map_or("", |n| n)));
-        self.attrs(here, &func.attrs);
+        self.plain_attrs(here, &func.attrs);
         self.seen.push(Seen { ops: stands, values: scope.defined, files: self.module.files.len() });
     }
 
@@ -332,13 +328,15 @@ impl<'m> Verifier<'m> {
         let (operands, results) = types.split_at(op.operands.len());
         match &op.kind {
             OpKind::Core(core) => self.core(here, core, operands, results),
-            OpKind::Source(source) => self.source(here, source),
+            OpKind::Source(source) => self.source(here, source, operands.len()),
             OpKind::Call(call) => self.call(here, call, operands, results),
         }
         types.clear();
         self.types = types;
-        if let Some(attrs) = op.kind.attrs().filter(|_| !seen) {
-            self.operand_refs(here, attrs, op.operands.len());
+        if let Some(attrs) = op.kind.attrs()
+            && (seen || self.attrs(here, attrs))
+        {
+            self.references(here, op, attrs);
         }
     }
 
@@ -371,7 +369,10 @@ impl<'m> Verifier<'m> {
         }
     }
 
-    fn source(&mut self, here: Place<'_>, op: &SourceOp) {
+    fn source(&mut self, here: Place<'_>, op: &SourceOp, operands: usize) {
+        let places = operands + op.absent.len();
+        let holds = op.absent.is_sorted_by(|a, b| a < b) && op.absent.iter().all(|place| (*place as usize) < places);
+        self.require(18, holds, here, || format!("the places {:?} of {places} operands are empty", op.absent));
         self.require(14, op.name.contains('.'), here, || {
             format!("its name `{}` is not a dialect and a class joined by a point", op.name)
         });
@@ -400,17 +401,6 @@ impl<'m> Verifier<'m> {
                 "passes {operands:?} and receives {results:?}, which is not what @{} takes and returns",
                 callee.name
             )
-        });
-    }
-
-    fn operand_refs(&mut self, here: Place<'_>, attrs: &Attrs, operands: usize) {
-        if !self.attrs(here, attrs) {
-            return;
-        }
-        let mut worst = None;
-        attrs.iter().for_each(|(_, a)| a.for_each_operand(&mut |i| worst = worst.max(Some(i))));
-        self.require(8, worst.is_none_or(|i| (i as usize) < operands), here, || {
-            format!("refers to operand ${}, it has {operands}", worst.unwrap_or(0))
         });
     }
 

@@ -4,7 +4,7 @@
 //! right too, until a rule joins what it keeps apart: such a rule is not applied.
 
 use netc_ir::infer::channel_axis;
-use netc_ir::{CoreOp, Dim, SliceAxis, Type};
+use netc_ir::{CoreOp, Dim, OpClass, SliceAxis, Type};
 
 /// Whether the extents that `op` wants equal, or large enough, surely are: `op` fits `types` as inference has it.
 pub(crate) fn surely_fits(op: &CoreOp, types: &[&Type]) -> bool {
@@ -23,25 +23,22 @@ pub(crate) fn surely_fits(op: &CoreOp, types: &[&Type]) -> bool {
             rest.iter().all(|shape| others(shape))
         }
         (CoreOp::Slice(axes), [x]) => axes.iter().zip(*x).all(|(axis, dim)| has_start(axis, dim)),
-        (CoreOp::MatMul | CoreOp::Conv { .. } | CoreOp::Broadcast(_) | CoreOp::Concat(_) | CoreOp::Slice(_), _) => {
-            false
-        }
+        // These take operands of any extents.
         (
-            CoreOp::Constant(_)
-            | CoreOp::Weight(_)
-            | CoreOp::Unary(_)
+            CoreOp::Unary(_)
             | CoreOp::Cast(_)
-            | CoreOp::Pool { .. }
-            | CoreOp::Reduce { .. }
             | CoreOp::Reshape(_)
             | CoreOp::Transpose(_)
             | CoreOp::Pad { .. }
             | CoreOp::Gather(_)
             | CoreOp::Sort { .. }
-            | CoreOp::CumSum(_)
             | CoreOp::Reverse(_),
             _,
         ) => true,
+        _ => match op.class() {
+            OpClass::Stored | OpClass::Reduction => true,
+            OpClass::Elementwise | OpClass::Product | OpClass::Movement => false,
+        },
     }
 }
 

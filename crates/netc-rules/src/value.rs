@@ -3,7 +3,7 @@
 use std::fmt;
 
 use netc_ir::attr::{Attr, Attrs, F64};
-use netc_ir::{CoreOp, Dim, ElemType, Literal, Name, Number, Type};
+use netc_ir::{CoreOp, Dim, ElemType, Literal, Name, Number, OpClass, Type};
 
 /// A value in a rule: an attribute of an op, or what an expression makes of some.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -115,7 +115,7 @@ impl Value {
             Attr::Float(x) => Self::Float(*x),
             Attr::Str(word) => Self::Word(word.clone()),
             Attr::List(items) => Self::List(items.iter().map(Self::from_attr).collect::<Option<_>>()?),
-            Attr::Map(_) | Attr::Operand(_) => return None,
+            Attr::Map(_) | Attr::Operand(_) | Attr::NonJson(_) => return None,
         })
     }
 
@@ -245,29 +245,15 @@ pub(crate) fn unnamed(entries: &Entries, named: &Entries) -> Entries {
 
 /// Every attribute of `op`, in the order of [`keys`].
 pub(crate) fn entries_of(op: &CoreOp) -> Option<Entries> {
-    let written: Entries = match op {
-        CoreOp::Reshape(dims) | CoreOp::Broadcast(dims) => vec![("shape".into(), Value::shape(dims))],
-        CoreOp::Cast(elem) => vec![("elem".into(), Value::Word(elem.name().into()))],
-        CoreOp::Constant(_) | CoreOp::Weight(_) => return None,
-        CoreOp::Unary(_)
-        | CoreOp::Binary(_)
-        | CoreOp::Compare(_)
-        | CoreOp::Select
-        | CoreOp::MatMul
-        | CoreOp::Conv { .. }
-        | CoreOp::Pool { .. }
-        | CoreOp::Reduce { .. }
-        | CoreOp::Transpose(_)
-        | CoreOp::Concat(_)
-        | CoreOp::Slice(_)
-        | CoreOp::Pad { .. }
-        | CoreOp::Gather(_)
-        | CoreOp::Sort { .. }
-        | CoreOp::CumSum(_)
-        | CoreOp::Reverse(_) => {
-            let attrs = op.to_attrs();
-            attrs.iter().map(|(key, attr)| Some((key.clone(), Value::from_attr(attr)?))).collect::<Option<_>>()?
-        }
+    let written: Entries = if let CoreOp::Reshape(dims) | CoreOp::Broadcast(dims) = op {
+        vec![("shape".into(), Value::shape(dims))]
+    } else if let CoreOp::Cast(elem) = op {
+        vec![("elem".into(), Value::Word(elem.name().into()))]
+    } else if op.class() == OpClass::Stored {
+        return None;
+    } else {
+        let attrs = op.to_attrs();
+        attrs.iter().map(|(key, attr)| Some((key.clone(), Value::from_attr(attr)?))).collect::<Option<_>>()?
     };
     completed(op.name(), written)
 }

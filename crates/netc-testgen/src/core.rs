@@ -120,7 +120,7 @@ impl Draft<'_> {
             CoreClass::Select => self.select([a, b, c]),
             CoreClass::Cast => self.cast(a, k),
             CoreClass::Sort => {
-                let (x, axis) = self.axis(a, k, |_| true)?;
+                let (x, axis) = self.axis(a, k, Value::is_ordered)?;
                 self.op(CoreOp::Sort { axis, descending: l % 2 == 1 }, &[x])
             }
             CoreClass::CumSum => {

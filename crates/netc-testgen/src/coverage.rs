@@ -144,28 +144,12 @@ const EXECUTABLE: &[ElemType] = &[
 
 /// The operands whose elements the op computes with or moves.
 fn data<'t, T>(op: &CoreOp, operands: &'t mut [T]) -> &'t mut [T] {
-    match op {
-        CoreOp::Select => operands.get_mut(1..).unwrap_or_default(),
-        CoreOp::Gather(_) => operands.get_mut(..1).unwrap_or_default(),
-        CoreOp::Constant(_)
-        | CoreOp::Weight(_)
-        | CoreOp::Unary(_)
-        | CoreOp::Binary(_)
-        | CoreOp::Compare(_)
-        | CoreOp::Cast(_)
-        | CoreOp::MatMul
-        | CoreOp::Conv { .. }
-        | CoreOp::Pool { .. }
-        | CoreOp::Reduce { .. }
-        | CoreOp::Reshape(_)
-        | CoreOp::Transpose(_)
-        | CoreOp::Broadcast(_)
-        | CoreOp::Concat(_)
-        | CoreOp::Slice(_)
-        | CoreOp::Pad { .. }
-        | CoreOp::Sort { .. }
-        | CoreOp::CumSum(_)
-        | CoreOp::Reverse(_) => operands,
+    if matches!(op, CoreOp::Select) {
+        operands.get_mut(1..).unwrap_or_default()
+    } else if matches!(op, CoreOp::Gather(_)) {
+        operands.get_mut(..1).unwrap_or_default()
+    } else {
+        operands
     }
 }
 

@@ -60,7 +60,7 @@ features! {
     NonFinite = "non-finite", "A few values that are infinite or no numbers.";
     Names = "names", "Names, attributes and locations that are hard to print.";
     Abstract = "abstract", "What does not run: element types without kernels, weights in files that do not exist, layers \
-        without a meaning.";
+        without a meaning, source ops that run functions.";
     Custom = "custom", "Layers of classes of the user, `Scale` and `Adapter`, which Keras loads with the code of the class.";
 }
 

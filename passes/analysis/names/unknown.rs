@@ -111,7 +111,13 @@ fn names(value: &Attr, name: &str) -> bool {
     match value {
         Attr::Map(map) => is_called(map, name) || map.iter().any(|(_, value)| names(value, name)),
         Attr::List(items) => items.iter().any(|item| names(item, name)),
-        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => false,
+        Attr::Null
+        | Attr::Bool(_)
+        | Attr::Int(_)
+        | Attr::Float(_)
+        | Attr::Str(_)
+        | Attr::Operand(_)
+        | Attr::NonJson(_) => false,
     }
 }
 

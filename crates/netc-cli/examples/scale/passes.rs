@@ -58,7 +58,7 @@ struct Net<'m> {
 
 impl Net<'_> {
     fn op(&mut self, operands: &[ValueId]) -> ValueId {
-        let kind = SourceOp { name: "t.Op".into(), layer: Some(LayerId::new(self.count)), attrs: Attrs::new() };
+        let kind = SourceOp::new("t.Op", Some(LayerId::new(self.count)), Attrs::new());
         let name: Name = format!("l{}", self.count).into();
         self.count += 1;
         let op = self.builder.op(OpKind::Source(Box::new(kind)), operands, [(self.ty.clone(), Some(name))]);

@@ -42,7 +42,8 @@ pub(super) fn saturating(x: &Value, elem: ElemType) -> Made<Value> {
         | ElemType::F32
         | ElemType::F64
         | ElemType::Str
-        | ElemType::Any => return cast(x, elem),
+        | ElemType::Any
+        | ElemType::Narrow(_) => return cast(x, elem),
     };
     cast(&convert(x, x.elem(), |x: i64| x.clamp(lowest, highest))?, elem)
 }

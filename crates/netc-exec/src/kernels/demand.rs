@@ -1,6 +1,6 @@
 //! What an op takes, by the types of its operands and of its result alone.
 
-use netc_ir::{CoreOp, Layout, Type, Window};
+use netc_ir::{CoreOp, Layout, OpClass, Type, Window};
 
 use super::conv::CHUNK;
 use super::wide::computed_in;
@@ -38,8 +38,8 @@ pub(crate) fn demand(op: &CoreOp, operands: &[&Type], result: &Type) -> Demand {
         Layout::ChannelsFirst => x.saturating_add(y),
     };
     let places = || extents(result).iter().fold(0, |all: u64, n| all.saturating_add(*n)).saturating_mul(SPAN);
-    let (elements, bytes, work) = match op {
-        CoreOp::Conv { window, .. } => {
+    let (elements, bytes, work) = match (op, op.class()) {
+        (CoreOp::Conv { window, .. }, _) => {
             let (kernel, filters) = (operands.get(1).map_or(0, |ty| count(ty)), last(operands.get(1)));
             let depth = kernel / filters.max(1);
             let rows = (y / filters.max(1)).min((CHUNK as u64 / depth.max(1)).max(1));
@@ -47,7 +47,7 @@ pub(crate) fn demand(op: &CoreOp, operands: &[&Type], result: &Type) -> Demand {
             let elements = [moved(window), kernel, patches].into_iter().fold(0, u64::saturating_add);
             (elements, places(), product(&[y, depth]))
         }
-        CoreOp::Pool { size, window, .. } => {
+        (CoreOp::Pool { size, window, .. }, _) => {
             let spatial = match window.layout {
                 Layout::ChannelsLast => 1,
                 Layout::ChannelsFirst => 2,
@@ -57,7 +57,7 @@ pub(crate) fn demand(op: &CoreOp, operands: &[&Type], result: &Type) -> Demand {
             let taps: Vec<u64> = size.iter().zip(input.iter().skip(spatial)).map(|(k, n)| *k.min(n)).collect();
             (moved(window), places(), product(&[y, product(&taps), VISIT]))
         }
-        CoreOp::MatMul => {
+        (CoreOp::MatMul, _) => {
             let (depth, n) = (last(operands.first()), last(operands.get(1)));
             let rows = y / n.max(1);
             // Where the right operand has a batch, both are repeated to it.
@@ -65,26 +65,15 @@ pub(crate) fn demand(op: &CoreOp, operands: &[&Type], result: &Type) -> Demand {
             let repeated = product(&[rows, depth]).saturating_add(product(&[batch(result), depth, n]));
             (if batched { repeated } else { 0 }, product(&[rows, n.div_ceil(COLUMNS), ROW]), product(&[y, depth]))
         }
-        CoreOp::Reduce { .. } => (x, 0, x),
-        CoreOp::Sort { .. } => (last(operands.first()), 0, x.saturating_mul(u64::from(x.max(1).ilog2()) + 1)),
+        (CoreOp::Sort { .. }, _) => (last(operands.first()), 0, x.saturating_mul(u64::from(x.max(1).ilog2()) + 1)),
         // The indices become numbers of 8 bytes, and then places.
-        CoreOp::Gather(_) => (0, product(&[operands.get(1).map_or(0, |ty| count(ty)), 16]), y),
-        CoreOp::Cast(_) => (0, product(&[x, 8]), y),
+        (CoreOp::Gather(_), _) => (0, product(&[operands.get(1).map_or(0, |ty| count(ty)), 16]), y),
+        (CoreOp::Cast(_), _) => (0, product(&[x, 8]), y),
         // Each axis in turn.
-        CoreOp::Pad { .. } => (y, 0, y),
-        CoreOp::CumSum(_) => (0, product(&[x, 8]), y),
-        CoreOp::Constant(_)
-        | CoreOp::Weight(_)
-        | CoreOp::Unary(_)
-        | CoreOp::Binary(_)
-        | CoreOp::Compare(_)
-        | CoreOp::Select
-        | CoreOp::Reshape(_)
-        | CoreOp::Transpose(_)
-        | CoreOp::Broadcast(_)
-        | CoreOp::Concat(_)
-        | CoreOp::Slice(_)
-        | CoreOp::Reverse(_) => (0, 0, y),
+        (CoreOp::Pad { .. }, _) => (y, 0, y),
+        (CoreOp::CumSum(_), _) => (0, product(&[x, 8]), y),
+        (_, OpClass::Reduction) => (x, 0, x),
+        (_, OpClass::Stored | OpClass::Elementwise | OpClass::Product | OpClass::Movement) => (0, 0, y),
     };
     let bytes = [product(&[elements, size]), bytes, widened].into_iter().fold(0, u64::saturating_add);
     Demand { bytes, work }

@@ -8,33 +8,13 @@ use crate::error::{KernelError, Made};
 
 /// The op with its own extents as numbers.
 pub(super) fn with_known_dims<'a>(op: &'a CoreOp, operands: &[&Type], bindings: &Bindings) -> Made<Cow<'a, CoreOp>> {
-    Ok(match op {
-        CoreOp::Reshape(dims) => {
-            let count = operands.first().and_then(|ty| ty.num_elements());
-            Cow::Owned(CoreOp::Reshape(known_shape(dims, count, bindings)?))
-        }
-        CoreOp::Broadcast(dims) => {
-            Cow::Owned(CoreOp::Broadcast(dims.iter().map(|d| known(d, bindings)).collect::<Made<_>>()?))
-        }
-        CoreOp::Constant(_)
-        | CoreOp::Weight(_)
-        | CoreOp::Unary(_)
-        | CoreOp::Binary(_)
-        | CoreOp::Compare(_)
-        | CoreOp::Select
-        | CoreOp::Cast(_)
-        | CoreOp::MatMul
-        | CoreOp::Conv { .. }
-        | CoreOp::Pool { .. }
-        | CoreOp::Reduce { .. }
-        | CoreOp::Transpose(_)
-        | CoreOp::Concat(_)
-        | CoreOp::Slice(_)
-        | CoreOp::Pad { .. }
-        | CoreOp::Gather(_)
-        | CoreOp::Sort { .. }
-        | CoreOp::CumSum(_)
-        | CoreOp::Reverse(_) => Cow::Borrowed(op),
+    Ok(if let CoreOp::Reshape(dims) = op {
+        let count = operands.first().and_then(|ty| ty.num_elements());
+        Cow::Owned(CoreOp::Reshape(known_shape(dims, count, bindings)?))
+    } else if let CoreOp::Broadcast(dims) = op {
+        Cow::Owned(CoreOp::Broadcast(dims.iter().map(|d| known(d, bindings)).collect::<Made<_>>()?))
+    } else {
+        Cow::Borrowed(op)
     })
 }
 

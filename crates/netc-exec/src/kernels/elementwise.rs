@@ -33,7 +33,8 @@ pub(super) fn unary(f: Unary, x: &Value) -> Made<Value> {
         | ElemType::F16
         | ElemType::BF16
         | ElemType::Str
-        | ElemType::Any) => Err(KernelError::Element { elem }),
+        | ElemType::Any
+        | ElemType::Narrow(_)) => Err(KernelError::Element { elem }),
     }
 }
 

@@ -69,7 +69,8 @@ fn product(a: &Value, b: &Value, [batch, m, k, n]: [usize; 4]) -> Made<Value> {
             | ElemType::F16
             | ElemType::BF16
             | ElemType::Str
-            | ElemType::Any => {}
+            | ElemType::Any
+            | ElemType::Narrow(_) => {}
         }
     }
     for_arith!(elem, T => {

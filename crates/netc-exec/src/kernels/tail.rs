@@ -106,7 +106,8 @@ impl Tail {
             | ElemType::F16
             | ElemType::BF16
             | ElemType::Str
-            | ElemType::Any) => Err(KernelError::Element { elem }),
+            | ElemType::Any
+            | ElemType::Narrow(_)) => Err(KernelError::Element { elem }),
         }
     }
 

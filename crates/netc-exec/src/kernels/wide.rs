@@ -1,6 +1,6 @@
 //! The types that ops are computed in.
 
-use netc_ir::{CoreOp, ElemType, Pool, Reduce};
+use netc_ir::{CoreOp, ElemType, OpClass, Pool, Reduce};
 
 /// The wider type that `op` is computed in on elements of type `elem`, if there is one.
 pub(super) fn computed_in(op: &CoreOp, elem: ElemType) -> Option<ElemType> {
@@ -19,7 +19,8 @@ pub(super) fn computed_in(op: &CoreOp, elem: ElemType) -> Option<ElemType> {
         | ElemType::U16
         | ElemType::U64
         | ElemType::Str
-        | ElemType::Any => None,
+        | ElemType::Any
+        | ElemType::Narrow(_) => None,
     }
 }
 
@@ -30,27 +31,9 @@ pub(super) fn is_extreme(op: &CoreOp) -> bool {
 
 /// Whether the op calculates with its elements, and does not only move or compare them.
 fn computes(op: &CoreOp) -> bool {
-    match op {
-        CoreOp::Unary(_)
-        | CoreOp::Binary(_)
-        | CoreOp::MatMul
-        | CoreOp::Conv { .. }
-        | CoreOp::Pool { .. }
-        | CoreOp::Reduce { .. }
-        | CoreOp::CumSum(_) => true,
-        CoreOp::Constant(_)
-        | CoreOp::Weight(_)
-        | CoreOp::Compare(_)
-        | CoreOp::Select
-        | CoreOp::Cast(_)
-        | CoreOp::Reshape(_)
-        | CoreOp::Transpose(_)
-        | CoreOp::Broadcast(_)
-        | CoreOp::Concat(_)
-        | CoreOp::Slice(_)
-        | CoreOp::Pad { .. }
-        | CoreOp::Gather(_)
-        | CoreOp::Sort { .. }
-        | CoreOp::Reverse(_) => false,
+    match op.class() {
+        OpClass::Product | OpClass::Reduction => true,
+        OpClass::Elementwise => matches!(op, CoreOp::Unary(_) | CoreOp::Binary(_)),
+        OpClass::Stored | OpClass::Movement => false,
     }
 }

@@ -3,7 +3,7 @@
 //! The first op of a group is computed as ever, into a tensor that nothing else refers to. The others, which work element
 //! by element on its shape, are applied to it in place.
 
-use netc_ir::{CoreOp, ElemType, InferError, Loc, Module, Type, infer};
+use netc_ir::{CoreOp, ElemType, InferError, Loc, Module, OpClass, Type, infer};
 
 use super::flatten::{Flat, FlatStep, Kind};
 use super::rigid::Rigid;
@@ -88,26 +88,10 @@ fn group_length(steps: &[FlatStep<'_>], at: usize, last_read: &[usize]) -> Optio
 }
 
 fn role(op: &CoreOp) -> Option<Role> {
-    match op {
-        CoreOp::Conv { .. } | CoreOp::MatMul => Some(Role::Product),
-        CoreOp::Unary(_) | CoreOp::Binary(_) => Some(Role::Elementwise),
-        CoreOp::Constant(_)
-        | CoreOp::Weight(_)
-        | CoreOp::Compare(_)
-        | CoreOp::Select
-        | CoreOp::Cast(_)
-        | CoreOp::Pool { .. }
-        | CoreOp::Reduce { .. }
-        | CoreOp::Reshape(_)
-        | CoreOp::Transpose(_)
-        | CoreOp::Broadcast(_)
-        | CoreOp::Concat(_)
-        | CoreOp::Slice(_)
-        | CoreOp::Pad { .. }
-        | CoreOp::Gather(_)
-        | CoreOp::Sort { .. }
-        | CoreOp::CumSum(_)
-        | CoreOp::Reverse(_) => None,
+    match op.class() {
+        OpClass::Product => Some(Role::Product),
+        OpClass::Elementwise => matches!(op, CoreOp::Unary(_) | CoreOp::Binary(_)).then_some(Role::Elementwise),
+        OpClass::Stored | OpClass::Reduction | OpClass::Movement => None,
     }
 }
 

@@ -416,35 +416,14 @@ impl Planner<'_> {
 
     /// The constant that `op` is, prepared once.
     fn constant(&mut self, op: &CoreOp, loc: &Loc) -> Result<Option<Slot>, ExecError> {
-        let id = match op {
-            CoreOp::Weight(id) => id,
-            CoreOp::Constant(literal) => {
-                let bytes = literal.ty().num_bytes().unwrap_or(u64::MAX);
-                let memory = self.charge("a `constant`", bytes)?;
-                self.memory.push(memory);
-                let value = Value::from_literal(literal).map_err(|source| op_error(op.name(), loc, source))?;
-                return Ok(Some(self.add(Constant::Ready(value))));
-            }
-            CoreOp::Unary(_)
-            | CoreOp::Binary(_)
-            | CoreOp::Compare(_)
-            | CoreOp::Select
-            | CoreOp::Cast(_)
-            | CoreOp::MatMul
-            | CoreOp::Conv { .. }
-            | CoreOp::Pool { .. }
-            | CoreOp::Reduce { .. }
-            | CoreOp::Reshape(_)
-            | CoreOp::Transpose(_)
-            | CoreOp::Broadcast(_)
-            | CoreOp::Concat(_)
-            | CoreOp::Slice(_)
-            | CoreOp::Pad { .. }
-            | CoreOp::Gather(_)
-            | CoreOp::Sort { .. }
-            | CoreOp::CumSum(_)
-            | CoreOp::Reverse(_) => return Ok(None),
-        };
+        if let CoreOp::Constant(literal) = op {
+            let bytes = literal.ty().num_bytes().unwrap_or(u64::MAX);
+            let memory = self.charge("a `constant`", bytes)?;
+            self.memory.push(memory);
+            let value = Value::from_literal(literal).map_err(|source| op_error(op.name(), loc, source))?;
+            return Ok(Some(self.add(Constant::Ready(value))));
+        }
+        let CoreOp::Weight(id) = op else { return Ok(None) };
         if let Some(slot) = self.weights.get(id) {
             return Ok(Some(*slot));
         }

@@ -1,7 +1,7 @@
 //! Symbols are not repeated: an extent that the program knows as a symbol must equal the other operands' extents,
 //! even where it turns out to be 1.
 
-use netc_ir::{CoreOp, InferError, Type};
+use netc_ir::{CoreOp, InferError, OpClass, Type};
 
 use crate::error::KernelError;
 
@@ -12,27 +12,11 @@ pub(super) struct Rigid(Vec<Vec<usize>>);
 impl Rigid {
     /// The symbolic axes of operands of the types `types` that `op` aligns with one another.
     pub(super) fn of(op: &CoreOp, types: &[&Type]) -> Self {
-        let first = match op {
-            CoreOp::Binary(_) | CoreOp::Compare(_) | CoreOp::Select => 0,
+        let first = match op.class() {
+            OpClass::Elementwise => 0,
             // The last two axes are those of the matrices.
-            CoreOp::MatMul => 2,
-            CoreOp::Constant(_)
-            | CoreOp::Weight(_)
-            | CoreOp::Unary(_)
-            | CoreOp::Cast(_)
-            | CoreOp::Conv { .. }
-            | CoreOp::Pool { .. }
-            | CoreOp::Reduce { .. }
-            | CoreOp::Reshape(_)
-            | CoreOp::Transpose(_)
-            | CoreOp::Broadcast(_)
-            | CoreOp::Concat(_)
-            | CoreOp::Slice(_)
-            | CoreOp::Pad { .. }
-            | CoreOp::Gather(_)
-            | CoreOp::Sort { .. }
-            | CoreOp::CumSum(_)
-            | CoreOp::Reverse(_) => return Self::default(),
+            OpClass::Product if *op == CoreOp::MatMul => 2,
+            OpClass::Stored | OpClass::Product | OpClass::Reduction | OpClass::Movement => return Self::default(),
         };
         let symbolic = |ty: &&Type| {
             let dims = ty.dims.iter().flatten().rev().enumerate();

@@ -265,3 +265,36 @@ fn runs_repeat_and_stages_compose_bit_for_bit() {
     });
     assert!(threads.iter().all(|outputs| *outputs == expect));
 }
+
+#[test]
+fn narrow_elements_are_moved_if_they_take_a_byte_and_never_computed_with() {
+    let transposed = "weight w0 \"w\" : f8e5m2[2,2] = [1.0, 2.0, 3.0, 4.0]
+        func @main(%x: f8e5m2[2,2]) -> (%y, %z) {
+          %w = weight w0() : f8e5m2[2,2]
+          %y = transpose(%w) {perm = [1, 0]} : f8e5m2[2,2]
+          %z = reverse(%x) {axes = [1]} : f8e5m2[2,2]
+        }";
+    let f8 = ElemType::Narrow(netc_ir::Narrow::F8E5M2);
+    let tensor = |bytes: [u8; 4]| Tensor::new(f8, &[2, 2], bytes.to_vec()).unwrap();
+    let (one, two, three, four) = (0x3c, 0x40, 0x42, 0x44);
+    check(transposed, &[tensor([1, 2, 3, 4])], &[tensor([one, three, two, four]), tensor([2, 1, 4, 3])]);
+
+    let cast = "weight w0 \"w\" : i4[3] = [1, 2, 3]
+        func @main() -> (%y) {
+          %w = weight w0() : i4[3]
+          %y = cast(%w) : f32[3]
+        }";
+    check_error(cast, &[], "cannot hold the weight `w`: there is no kernel for elements of type i4");
+    let stored = "func @main() -> (%y) {
+          %y = constant() {value = -1} : u2[3]
+        }";
+    check_error(stored, &[], "cannot compute `constant` at unknown place: there is no kernel for elements of type u2");
+    let floats = "func @main(%x: f32[1]) -> (%y) {
+          %y = cast(%x) : f8e5m2[1]
+        }";
+    check_error(
+        floats,
+        &[f32s(&[1], &[0.])],
+        "cannot compute `cast` at unknown place: there is no kernel for elements of type f8e5m2",
+    );
+}

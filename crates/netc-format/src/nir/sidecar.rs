@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use netc_ir::{ElemType, Module, WeightData, WeightId};
+use netc_ir::{ElemType, Module, Narrow, WeightData, WeightId};
 use serde_json::{Map, Value, json};
 
 /// The extension of the file.
@@ -102,6 +102,10 @@ fn dtype(elem: ElemType) -> Option<&'static str> {
         ElemType::U16 => "U16",
         ElemType::U8 => "U8",
         ElemType::Bool => "BOOL",
-        ElemType::Str | ElemType::Any => return None,
+        ElemType::Narrow(Narrow::F8E4M3FN) => "F8_E4M3",
+        ElemType::Narrow(Narrow::F8E5M2) => "F8_E5M2",
+        ElemType::Narrow(Narrow::F8E8M0) => "F8_E8M0",
+        // Those of less than a byte have one each in the program, and stay in it.
+        ElemType::Narrow(_) | ElemType::Str | ElemType::Any => return None,
     })
 }

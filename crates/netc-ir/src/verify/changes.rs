@@ -83,6 +83,46 @@ fn what_the_tables_say_is_looked_at() {
 }
 
 #[test]
+fn what_attributes_name_is_looked_at() {
+    let text = "netc 1
+weight w0 \"w\" : f32[4] = 0.5
+func @main(%x: f32[4]) -> (%y) {
+  %y = custom.Loop(%x) {body = @body, bias = [w0]} : f32[4]
+}
+func @body(%x: f32[4]) -> (%y) {
+  %y = custom.Step(%x) : f32[4]
+}";
+    let check = |edit: &dyn Fn(&mut Module), expect: &[&str]| {
+        let mut module = parse(text).unwrap();
+        verify_changes(&mut module).unwrap();
+        edit(&mut module);
+        let whole = verify(&module);
+        assert_eq!(verify_changes(&mut module), whole);
+        let found: Vec<String> = whole
+            .err()
+            .map_or(Vec::new(), |v| v.0)
+            .iter()
+            .map(|v| format!("V{} {}: {}", v.rule, v.place, v.note))
+            .collect();
+        assert_eq!(found, expect);
+    };
+    check(&|_| {}, &[]);
+    let place = "V3 @main, op0 `custom.Loop` (unknown place)";
+    check(&|m| m.weights.clear(), &[&format!("{place}: there is no weight w0")]);
+    check(&|m| drop(m.funcs.pop()), &[&format!("{place}: there is no function f1")]);
+    let recursive = |m: &mut Module| {
+        let looping = m.funcs[0][op(0)].kind.clone();
+        m.funcs[1].set_kind(op(0), looping);
+    };
+    check(&recursive, &["V6 @body: calls @body, which leads back to it"]);
+    let named = |m: &mut Module| {
+        let attrs = m.funcs[0][op(0)].kind.attrs().cloned().unwrap();
+        m.attrs = attrs;
+    };
+    check(&named, &["V17 the module: its attributes name weights or functions"]);
+}
+
+#[test]
 fn what_was_taken_out_is_looked_at_when_it_comes_back() {
     let mut module =
         parse("netc 1\nfunc @main(%x: f32[4], %p: f32[4]) -> (%b) {\n  %b = relu(%x) : f32[4]\n}").unwrap();

@@ -82,6 +82,20 @@ fn attributes_are_as_deep_as_text_can_be() {
 }
 
 #[test]
+fn absent_operands_have_places() {
+    let check_absent = |absent: &[u32], expect: &[&str]| check(|f| source(f).absent = absent.into(), expect);
+    check_absent(&[0, 2], &[]);
+    check_absent(&[1, 2], &[]);
+    check_absent(&[1, 1], &["V18 the places [1, 1] of 3 operands are empty"]);
+    check_absent(&[2], &["V18 the places [2] of 2 operands are empty"]);
+    let mut module = parse(TEXT).unwrap();
+    source(&mut module.funcs[0]).absent = vec![0, 2, 3];
+    let text = print(&module);
+    assert!(text.contains("custom.A(_, %x, _, _) {args = [$0]}"), "{text}");
+    assert_eq!(parse(&text), Ok(module));
+}
+
+#[test]
 fn tables_and_definitions_say_what_is_wrong() {
     let other = ValueId::new(9);
     check(|f| f.order.push(OpId::new(7)), &["V12 op7 is not in the table of ops"]);

@@ -163,5 +163,5 @@ fn call_of(module: &Module, id: LayerId, callee: Option<FuncId>, declared: &Decl
 
 /// A call of the layer `id`, which is no model.
 pub(super) fn source_op(module: &Module, id: LayerId, declared: &Declared) -> SourceOp {
-    SourceOp { name: module[id].class.clone(), layer: Some(id), attrs: declared.call_attrs.clone() }
+    SourceOp::new(module[id].class.clone(), Some(id), declared.call_attrs.clone())
 }

@@ -106,7 +106,13 @@ pub(crate) fn number_leaves(
             entries.into_iter().try_for_each(|(_, value)| in_place(value))?;
         }
         Attr::List(items) => items.iter_mut().try_for_each(in_place)?,
-        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => {}
+        Attr::Null
+        | Attr::Bool(_)
+        | Attr::Int(_)
+        | Attr::Float(_)
+        | Attr::Str(_)
+        | Attr::Operand(_)
+        | Attr::NonJson(_) => {}
     }
     Ok(tree)
 }
@@ -140,7 +146,13 @@ pub(crate) fn extents(shape: &[Attr]) -> Option<Vec<Option<u64>>> {
     let extent = |a: &Attr| match a {
         Attr::Null => Some(None),
         Attr::Int(i) => u64::try_from(*i).ok().map(Some),
-        Attr::Bool(_) | Attr::Float(_) | Attr::Str(_) | Attr::List(_) | Attr::Map(_) | Attr::Operand(_) => None,
+        Attr::Bool(_)
+        | Attr::Float(_)
+        | Attr::Str(_)
+        | Attr::List(_)
+        | Attr::Map(_)
+        | Attr::Operand(_)
+        | Attr::NonJson(_) => None,
     };
     shape.iter().map(extent).collect()
 }
@@ -152,9 +164,13 @@ pub(crate) fn structure(tree: &Attr, place: &str) -> Result<(Attr, Vec<TensorRef
     let numbered = number_leaves(tree.clone(), &mut tensors, &mut |leaf| match leaf {
         Attr::List(items) => Ok(history(items).filter(|_| items.len() == 3)),
         Attr::Map(_) => Ok(None),
-        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => {
-            Err(Problem::config(place, "expected [layer, node, tensor], or lists or maps of such"))
-        }
+        Attr::Null
+        | Attr::Bool(_)
+        | Attr::Int(_)
+        | Attr::Float(_)
+        | Attr::Str(_)
+        | Attr::Operand(_)
+        | Attr::NonJson(_) => Err(Problem::config(place, "expected [layer, node, tensor], or lists or maps of such")),
     })?;
     Ok((numbered, tensors))
 }
@@ -163,9 +179,14 @@ pub(crate) fn structure(tree: &Attr, place: &str) -> Result<(Attr, Vec<TensorRef
 pub(crate) fn flat_dict(tree: &Attr) -> Option<Vec<(Name, usize)>> {
     let leaf = |(key, leaf): &(Name, Attr)| match leaf {
         Attr::Operand(i) => Some((key.clone(), *i as usize)),
-        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::List(_) | Attr::Map(_) => {
-            None
-        }
+        Attr::Null
+        | Attr::Bool(_)
+        | Attr::Int(_)
+        | Attr::Float(_)
+        | Attr::Str(_)
+        | Attr::List(_)
+        | Attr::Map(_)
+        | Attr::NonJson(_) => None,
     };
     tree.as_map()?.iter().map(leaf).collect()
 }
@@ -202,7 +223,7 @@ pub(crate) fn fill(tree: &Attr, leaf: &impl Fn(u32) -> Attr) -> Attr {
         Attr::Operand(i) => leaf(*i),
         Attr::List(items) => Attr::List(items.iter().map(|a| fill(a, leaf)).collect()),
         Attr::Map(map) => Attr::Map(map.iter().map(|(k, v)| (k.clone(), fill(v, leaf))).collect()),
-        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) => tree.clone(),
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::NonJson(_) => tree.clone(),
     }
 }
 
@@ -212,6 +233,6 @@ pub(crate) fn has_tensors(argument: &Attr) -> bool {
         Attr::Operand(_) => true,
         Attr::List(items) => items.iter().any(has_tensors),
         Attr::Map(map) => map.iter().any(|(_, value)| has_tensors(value)),
-        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) => false,
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::NonJson(_) => false,
     }
 }

@@ -359,7 +359,13 @@ fn is_deeper(attr: &Attr, levels: usize) -> bool {
     match attr {
         Attr::List(items) => items.iter().any(is_inner_deeper),
         Attr::Map(map) => map.iter().any(|(_, value)| is_inner_deeper(value)),
-        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => false,
+        Attr::Null
+        | Attr::Bool(_)
+        | Attr::Int(_)
+        | Attr::Float(_)
+        | Attr::Str(_)
+        | Attr::Operand(_)
+        | Attr::NonJson(_) => false,
     }
 }
 

@@ -25,5 +25,6 @@ pub(crate) fn found(attr: Option<&Attr>) -> String {
             None => "an object".into(),
         },
         Some(Attr::Operand(_)) => "a tensor".into(),
+        Some(Attr::NonJson(_)) => "bytes, a weight or a function".into(),
     }
 }

@@ -69,7 +69,13 @@ fn add_held(value: &Attr, held: &mut Vec<i64>) {
             map.iter().for_each(|(_, value)| add_held(value, held));
         }
         Attr::List(items) => items.iter().for_each(|item| add_held(item, held)),
-        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => {}
+        Attr::Null
+        | Attr::Bool(_)
+        | Attr::Int(_)
+        | Attr::Float(_)
+        | Attr::Str(_)
+        | Attr::Operand(_)
+        | Attr::NonJson(_) => {}
     }
 }
 

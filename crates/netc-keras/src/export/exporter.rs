@@ -141,7 +141,7 @@ impl<'m> Exporter<'m> {
     /// The `layers`, `input_layers` and `output_layers` of the function's configuration.
     fn model(&mut self, func: &'m Func, place: Place) -> Result<(Kind, Attrs, Written), Problem> {
         let beside = self.calls_beside(func);
-        let calls = calls_by_layer(func, &beside)?;
+        let calls = calls_by_layer(self.module, func, &beside)?;
         let names = Names::of(self.module, func, &calls);
         let mut scope = Scope { func, place, names, calls, groups: GroupNames::default() };
         if self.is_chain(func) {
@@ -437,12 +437,17 @@ impl Scope<'_> {
 }
 
 /// The calls of each layer that the file will have, in order: those that the outputs need, and those `beside` them.
-fn calls_by_layer(func: &Func, beside: &[OpId]) -> Result<BTreeMap<LayerId, Vec<OpId>>, Problem> {
+fn calls_by_layer(module: &Module, func: &Func, beside: &[OpId]) -> Result<BTreeMap<LayerId, Vec<OpId>>, Problem> {
     let mut needed = needed_calls(func);
     needed.extend(beside);
     let mut calls: BTreeMap<LayerId, Vec<OpId>> = BTreeMap::new();
     for (id, op) in func.ops().filter(|(id, _)| needed.contains(id)) {
         let layer = op.kind.layer().ok_or_else(|| not_a_layer(op))?;
+        let absent = matches!(&op.kind, OpKind::Source(source) if !source.absent.is_empty());
+        if absent || !(op.kind.attrs().is_none_or(Attrs::is_json) && module[layer].config.is_json()) {
+            let note = "Keras has no absent operands, and no bytes, weights or functions in attributes".into();
+            return Err(Problem::NotKeras { place: format!("`{}` at {}", op.kind.name(), op.loc), note });
+        }
         calls.entry(layer).or_default().push(id);
     }
     Ok(calls)

@@ -364,7 +364,8 @@ pub(crate) fn dtype(elem: ElemType) -> Option<&'static str> {
         | ElemType::BF16
         | ElemType::F64
         | ElemType::Str
-        | ElemType::Any => None,
+        | ElemType::Any
+        | ElemType::Narrow(_) => None,
     }
 }
 

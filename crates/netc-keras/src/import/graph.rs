@@ -208,7 +208,7 @@ impl Translation<'_, '_> {
             EntryKind::Nested(callee) => OpKind::Call(Box::new(CallOp { callee, layer, attrs })),
             EntryKind::Input(_) | EntryKind::Layer => {
                 let name = self.surroundings.module[entry.layer].class.clone();
-                OpKind::Source(Box::new(SourceOp { name, layer, attrs }))
+                OpKind::Source(Box::new(SourceOp::new(name, layer, attrs)))
             }
         }
     }

@@ -47,7 +47,13 @@ fn leaves(tree: &Attr) -> Vec<&Attr> {
             entries.sort_by_key(|(key, _)| key);
             entries.into_iter().flat_map(|(_, value)| leaves(value)).collect()
         }
-        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => vec![tree],
+        Attr::Null
+        | Attr::Bool(_)
+        | Attr::Int(_)
+        | Attr::Float(_)
+        | Attr::Str(_)
+        | Attr::Operand(_)
+        | Attr::NonJson(_) => vec![tree],
     }
 }
 

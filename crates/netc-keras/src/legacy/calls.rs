@@ -56,7 +56,13 @@ fn without_marks(tree: &Attr) -> Attr {
     match tree {
         Attr::List(items) => Attr::List(items.iter().map(without_marks).collect()),
         Attr::Map(map) => Attr::Map(map.iter().map(|(key, value)| (key.clone(), without_marks(value))).collect()),
-        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => tree.clone(),
+        Attr::Null
+        | Attr::Bool(_)
+        | Attr::Int(_)
+        | Attr::Float(_)
+        | Attr::Str(_)
+        | Attr::Operand(_)
+        | Attr::NonJson(_) => tree.clone(),
     }
 }
 
@@ -90,7 +96,7 @@ fn is_of_tensors(argument: &Attr) -> bool {
         Attr::Operand(_) => true,
         Attr::List(items) => items.iter().all(is_of_tensors),
         Attr::Map(map) => map.iter().all(|(_, value)| is_of_tensors(value)),
-        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) => false,
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::NonJson(_) => false,
     }
 }
 

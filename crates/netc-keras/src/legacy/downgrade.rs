@@ -188,9 +188,13 @@ fn nested(value: &Attr, reader: Reader) -> Result<Attr, String> {
             Ok(entries.collect::<Result<Attrs, String>>()?.into())
         }
         Attr::List(items) => items.iter().map(|item| nested(item, reader)).collect::<Result<_, _>>().map(Attr::List),
-        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => {
-            Ok(value.clone())
-        }
+        Attr::Null
+        | Attr::Bool(_)
+        | Attr::Int(_)
+        | Attr::Float(_)
+        | Attr::Str(_)
+        | Attr::Operand(_)
+        | Attr::NonJson(_) => Ok(value.clone()),
     }
 }
 

@@ -299,7 +299,7 @@ fn old_calls(func: &Func, module: &Module) -> Result<Vec<(OpId, SourceOp)>, Prob
         let named = constant(&named.into(), false).map_err(refuse)?;
         let attrs = source.attrs.clone().with("args", Attr::List(args)).with("kwargs", named);
         let name = operation.map_or_else(|| source.name.clone(), |it| format!("tf.{}", it.of).into());
-        calls.push((id, SourceOp { name, layer: source.layer, attrs }));
+        calls.push((id, SourceOp::new(name, source.layer, attrs)));
     }
     Ok(calls)
 }
@@ -373,7 +373,13 @@ fn constant(arg: &Attr, is_first: bool) -> Result<Attr, String> {
         Attr::List(items) => {
             items.iter().map(|item| constant(item, is_first)).collect::<Result<_, _>>().map(Attr::List)
         }
-        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => Ok(arg.clone()),
+        Attr::Null
+        | Attr::Bool(_)
+        | Attr::Int(_)
+        | Attr::Float(_)
+        | Attr::Str(_)
+        | Attr::Operand(_)
+        | Attr::NonJson(_) => Ok(arg.clone()),
     }
 }
 

@@ -21,7 +21,13 @@ fn is_old(node: &Attr, era: Era) -> bool {
     match node {
         Attr::List(_) => true,
         Attr::Map(_) => era == Era::Before3 && !is_new(),
-        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => false,
+        Attr::Null
+        | Attr::Bool(_)
+        | Attr::Int(_)
+        | Attr::Float(_)
+        | Attr::Str(_)
+        | Attr::Operand(_)
+        | Attr::NonJson(_) => false,
     }
 }
 
@@ -88,9 +94,13 @@ impl Reader<'_> {
                 }
                 Ok(Attr::Map(entries.into_iter().map(|(key, _)| key.clone()).zip(read).collect()))
             }
-            Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => {
-                Err(wrong())
-            }
+            Attr::Null
+            | Attr::Bool(_)
+            | Attr::Int(_)
+            | Attr::Float(_)
+            | Attr::Str(_)
+            | Attr::Operand(_)
+            | Attr::NonJson(_) => Err(wrong()),
         }
     }
 }
@@ -112,7 +122,13 @@ fn constant_in(leaf: &[Attr]) -> Option<&Attr> {
 fn constant(value: &Attr) -> Attr {
     match value {
         Attr::List(_) | Attr::Map(_) => array(value),
-        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => value.clone(),
+        Attr::Null
+        | Attr::Bool(_)
+        | Attr::Int(_)
+        | Attr::Float(_)
+        | Attr::Str(_)
+        | Attr::Operand(_)
+        | Attr::NonJson(_) => value.clone(),
     }
 }
 
@@ -144,7 +160,7 @@ fn entry(tree: &Attr, tensor: &impl Fn(u32) -> Attr, named: &Attr) -> Attr {
         Attr::Map(map) => {
             Attr::Map(map.iter().map(|(key, value)| (key.clone(), entry(value, tensor, named))).collect())
         }
-        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) => {
+        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::NonJson(_) => {
             leaf(&[CONSTANT.into(), Attr::Int(-1), tree.clone()])
         }
     }

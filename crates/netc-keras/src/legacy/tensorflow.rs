@@ -142,7 +142,7 @@ impl<'a> Mapping<'a> {
                 let elem = self.elem.filter(|elem| *elem != ElemType::Any).ok_or("a constant of unknown type")?;
                 Ok(array(value, dtype_name(elem)))
             }
-            Attr::List(_) | Attr::Null | Attr::Bool(_) | Attr::Str(_) | Attr::Map(_) => {
+            Attr::List(_) | Attr::Null | Attr::Bool(_) | Attr::Str(_) | Attr::Map(_) | Attr::NonJson(_) => {
                 Err(format!("{} in place of a tensor", shown(value)))
             }
         }
@@ -211,7 +211,7 @@ fn is_of_numbers(value: &Attr) -> bool {
     match value {
         Attr::List(items) => items.iter().all(is_of_numbers),
         Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) => true,
-        Attr::Null | Attr::Str(_) | Attr::Map(_) | Attr::Operand(_) => false,
+        Attr::Null | Attr::Str(_) | Attr::Map(_) | Attr::Operand(_) | Attr::NonJson(_) => false,
     }
 }
 

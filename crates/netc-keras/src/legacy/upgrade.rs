@@ -281,9 +281,14 @@ fn inner(value: &Attr) -> Attr {
     match value {
         Attr::Map(object) if object.get("class_name").is_some() => Attr::Map(modern_object(object, Era::Before3)),
         Attr::List(items) => Attr::List(items.iter().map(inner).collect()),
-        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Map(_) | Attr::Operand(_) => {
-            value.clone()
-        }
+        Attr::Null
+        | Attr::Bool(_)
+        | Attr::Int(_)
+        | Attr::Float(_)
+        | Attr::Str(_)
+        | Attr::Map(_)
+        | Attr::Operand(_)
+        | Attr::NonJson(_) => value.clone(),
     }
 }
 

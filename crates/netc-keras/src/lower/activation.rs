@@ -133,9 +133,15 @@ pub(crate) fn activate_at(c: &mut Call<'_, '_>, key: &str, x: ValueId) -> One {
         None => Ok(x),
         Some(Attr::Str(name)) => by_name(c, x, name),
         Some(spec @ Attr::Map(_)) => by_object(c, x, spec),
-        Some(Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::List(_) | Attr::Operand(_)) => {
-            Err(c.bad(key, "the name of a function, or an object"))
-        }
+        Some(
+            Attr::Null
+            | Attr::Bool(_)
+            | Attr::Int(_)
+            | Attr::Float(_)
+            | Attr::List(_)
+            | Attr::Operand(_)
+            | Attr::NonJson(_),
+        ) => Err(c.bad(key, "the name of a function, or an object")),
     }
 }
 

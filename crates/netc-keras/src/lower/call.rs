@@ -285,12 +285,20 @@ impl<'a> Call<'a, '_> {
                     | Attr::Float(_)
                     | Attr::Str(_)
                     | Attr::List(_)
-                    | Attr::Map(_) => Err(self.not_tensors(Some(item))),
+                    | Attr::Map(_)
+                    | Attr::NonJson(_) => Err(self.not_tensors(Some(item))),
                 })
                 .collect(),
-            Some(Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Map(_)) | None => {
-                Err(self.not_tensors(arg))
-            }
+            Some(
+                Attr::Null
+                | Attr::Bool(_)
+                | Attr::Int(_)
+                | Attr::Float(_)
+                | Attr::Str(_)
+                | Attr::Map(_)
+                | Attr::NonJson(_),
+            )
+            | None => Err(self.not_tensors(arg)),
         }
     }
 
@@ -327,7 +335,7 @@ impl<'a> Call<'a, '_> {
             Some(constant @ (Attr::Bool(_) | Attr::List(_) | Attr::Map(_))) => {
                 Ok(Arg::Tensor(self.b.constant(literal(name, constant)?)?))
             }
-            Some(Attr::Null | Attr::Str(_)) | None => Err(bad(name, arg, "a tensor or a number")),
+            Some(Attr::Null | Attr::Str(_) | Attr::NonJson(_)) | None => Err(bad(name, arg, "a tensor or a number")),
         }
     }
 
@@ -409,7 +417,13 @@ fn is_on(arg: &Attr) -> bool {
     match arg {
         Attr::Null | Attr::Bool(false) => false,
         Attr::List(items) => items.iter().any(is_on),
-        Attr::Bool(true) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Map(_) | Attr::Operand(_) => true,
+        Attr::Bool(true)
+        | Attr::Int(_)
+        | Attr::Float(_)
+        | Attr::Str(_)
+        | Attr::Map(_)
+        | Attr::Operand(_)
+        | Attr::NonJson(_) => true,
     }
 }
 

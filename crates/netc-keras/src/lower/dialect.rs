@@ -46,6 +46,9 @@ fn lower(builder: &mut Builder<'_>, context: OpContext<'_>, era: Era) -> netc_di
     let Some(entry) = entry(legacy::class_now(name)) else {
         return Err(LowerError::Unknown { class: name.rsplit('.').next().unwrap_or(name).into() });
     };
+    if !context.op.absent.is_empty() {
+        return Err(LowerError::Operands("layers of Keras have no operands that may be absent".into()));
+    }
     let mut call = Call::new(builder, context, |builder, context| KerasDialect.lower(builder, context));
     if era == Era::Before3 && call.flag_arg(usize::MAX, "training")? {
         // Keras 3's `predict` overrides it, Keras 2's does not.
@@ -86,7 +89,8 @@ fn lower_modern(builder: &mut Builder<'_>, context: OpContext<'_>, layer: &Layer
         }
     };
     let name = if is_operation { layer.class.clone() } else { own.clone() };
-    let op = SourceOp { name, layer: context.op.layer, attrs: call.into_owned() };
+    let absent = context.op.absent.clone();
+    let op = SourceOp { absent, ..SourceOp::new(name, context.op.layer, call.into_owned()) };
     // Keras 2 gives no mask to an operation of TensorFlow, and attaches none behind it.
     let masks = if is_operation { &[][..] } else { context.masks };
     let lowered = lower(builder, OpContext { op: &op, layer: Some(&layer), masks, ..context }, era);

@@ -433,7 +433,15 @@ impl Call<'_, '_> {
                     states.push(self.tensors(Some(item))?);
                 }
             }
-            Some(Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Map(_)) => {
+            Some(
+                Attr::Null
+                | Attr::Bool(_)
+                | Attr::Int(_)
+                | Attr::Float(_)
+                | Attr::Str(_)
+                | Attr::Map(_)
+                | Attr::NonJson(_),
+            ) => {
                 return Err(self.unsupported("such an `initial_state`"));
             }
         }

@@ -229,7 +229,7 @@ impl<'a> Call<'a, '_> {
             operands.extend(given.states);
         }
         let attrs = Attrs::new().with("args", Attr::List(vec![Attr::Operand(0)])).with("kwargs", kwargs);
-        let op = SourceOp { name: class, layer: None, attrs };
+        let op = SourceOp::new(class, None, attrs);
         let context = OpContext { op: &op, layer: Some(&layer), operands: &operands, masks, purpose: self.purpose };
         let lowered = self.lower_inner(context).map_err(|error| {
             let LowerError::Unknown { class } = error else { return error };

@@ -38,7 +38,7 @@ impl Draft<'_> {
 
     /// A choice between a value and another; the condition is a comparison where no truth value fits.
     pub(super) fn select(&mut self, [c, a, b]: [u8; 3]) -> Added {
-        let x = self.value(a, |_| true)?;
+        let x = self.value(a, Value::is_ordered)?;
         let known = self.beside(x, c, |v| v.ty.elem == ElemType::Bool && broadcasts(self.dims(x), dims(&v.ty)));
         let condition = known.or_else(|| self.sure(CoreOp::Compare(Compare::Gt), &[x, x]))?;
         let fits = |v: &Value| self.combines(x, v) && broadcasts(self.dims(condition), dims(&v.ty));

@@ -1,6 +1,9 @@
 //! From what is written to functions of the IR: outputs, names, locations.
 
-use netc_ir::{Attr, Attrs, Builder, CallOp, Dim, FileId, Func, FuncId, Loc, MAIN, Module, Name, OpKind, ValueId};
+use netc_ir::{
+    Attr, Attrs, Builder, CallOp, Dim, FileId, Func, FuncId, Loc, MAIN, Module, Name, NonJson, OpKind, SourceOp,
+    ValueId, WeightId,
+};
 
 use super::scope::{Draft, Kind, Scope, Value, Written};
 use super::types::{dims, symbols};
@@ -116,9 +119,16 @@ impl Draft<'_> {
         b.finish(outputs.collect::<Vec<_>>())
     }
 
+    /// A call, or a source op that runs the function.
     fn call_op(&self, callee: usize) -> OpKind {
         let callee = FuncId::new(callee + usize::from(self.main_is_first()));
-        let attrs = if self.has(Feature::Names) { attrs(callee.index()) } else { Attrs::new() };
+        let mut attrs = if self.has(Feature::Names) { attrs(callee.index()) } else { Attrs::new() };
+        if self.has(Feature::Abstract) && callee.index().is_multiple_of(2) {
+            let weight = (!self.module.weights.is_empty()).then(|| NonJson::Weight(WeightId::new(0)).into());
+            let body = Attrs::new().with("body", NonJson::Func(callee)).into();
+            attrs.push("graphs", Attr::List(weight.into_iter().chain([body]).collect()));
+            return OpKind::Source(Box::new(SourceOp { absent: vec![0], ..SourceOp::new("custom.Run", None, attrs) }));
+        }
         OpKind::Call(Box::new(CallOp { callee, layer: None, attrs }))
     }
 
@@ -154,5 +164,6 @@ fn attrs(n: usize) -> Attrs {
         .with("integers", Attr::ints([i128::MIN, -1, n as i128, i128::MAX]))
         .with("null", Attr::Null)
         .with("a key", Attrs::new().with("true", true).with("empty", Attrs::new()).with("", Attr::List(Vec::new())))
+        .with("bytes", NonJson::Bytes([0, n as u8, 0xff].as_slice().into()))
         .with("text", "\"\\ \u{1f4c8}\n\u{7f}\r\0;{}")
 }

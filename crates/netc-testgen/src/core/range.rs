@@ -38,7 +38,13 @@ impl Range {
                 Self::new(-2f64.powi(bits - 1), 2f64.powi(bits - 1))
             }
             ElemType::U8 | ElemType::U16 | ElemType::U32 | ElemType::U64 => Self::new(0.0, 2f64.powi(bits)),
-            ElemType::F16 | ElemType::BF16 | ElemType::F32 | ElemType::F64 | ElemType::Str | ElemType::Any => Self::ALL,
+            ElemType::F16
+            | ElemType::BF16
+            | ElemType::F32
+            | ElemType::F64
+            | ElemType::Str
+            | ElemType::Any
+            | ElemType::Narrow(_) => Self::ALL,
         }
     }
 
@@ -56,7 +62,8 @@ impl Range {
             | ElemType::I32
             | ElemType::I64
             | ElemType::Str
-            | ElemType::Any => Self::new(0.0, 7.0),
+            | ElemType::Any
+            | ElemType::Narrow(_) => Self::new(0.0, 7.0),
         }
     }
 
@@ -85,7 +92,8 @@ impl Range {
             | ElemType::I32
             | ElemType::I64
             | ElemType::Str
-            | ElemType::Any => f64::MAX,
+            | ElemType::Any
+            | ElemType::Narrow(_) => f64::MAX,
         };
         self.magnitude() <= limit
     }
@@ -232,7 +240,13 @@ fn binary(f: Binary, a: Range, b: Range, elem: ElemType) -> Range {
 fn cast(x: Range, elem: ElemType) -> Range {
     let all = Range::of_elem(elem);
     match elem {
-        ElemType::F16 | ElemType::BF16 | ElemType::F32 | ElemType::F64 | ElemType::Str | ElemType::Any => x,
+        ElemType::F16
+        | ElemType::BF16
+        | ElemType::F32
+        | ElemType::F64
+        | ElemType::Str
+        | ElemType::Any
+        | ElemType::Narrow(_) => x,
         ElemType::Bool => all,
         ElemType::U8
         | ElemType::U16

@@ -29,6 +29,11 @@ pub(super) struct Value {
 }
 
 impl Value {
+    /// Whether its elements can be compared.
+    pub(super) fn is_ordered(&self) -> bool {
+        !matches!(self.ty.elem, ElemType::Narrow(_))
+    }
+
     pub(super) fn is_number(&self) -> bool {
         types::is_number(self.ty.elem)
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use netc_ir::{Dim, ElemType, Name, Type};
+use netc_ir::{Dim, ElemType, Name, Narrow, Type};
 
 use crate::features::{Feature, Features};
 
@@ -35,6 +35,12 @@ const ELEMS: &[(ElemType, Option<Feature>)] = &[
     (ElemType::I8, Some(Feature::Abstract)),
     (ElemType::U16, Some(Feature::Abstract)),
     (ElemType::U64, Some(Feature::Abstract)),
+    (ElemType::Narrow(Narrow::I4), Some(Feature::Abstract)),
+    (ElemType::Narrow(Narrow::F8E4M3FN), Some(Feature::Abstract)),
+    (ElemType::Narrow(Narrow::U2), Some(Feature::Abstract)),
+    (ElemType::Narrow(Narrow::F8E5M2), Some(Feature::Abstract)),
+    (ElemType::Narrow(Narrow::F4E2M1), Some(Feature::Abstract)),
+    (ElemType::Narrow(Narrow::F8E8M0), Some(Feature::Abstract)),
 ];
 
 /// Extents, with what they need.

@@ -60,7 +60,7 @@ pub fn layers_text(bytes: &[u8]) -> Result<(), Wrong> {
         let config = Attrs::new().with("config", Attrs::new().with("axis", 1).with("value", 0.5));
         let (weights, assets) = (Vec::new(), Vec::new());
         let layer = Layer { name: "layer".into(), class: name.as_str().into(), config, weights, assets };
-        let op = SourceOp { name: name.into(), layer: None, attrs: Attrs::new() };
+        let op = SourceOp::new(name, None, Attrs::new());
         // Whether the types fit is the library's affair.
         drop(dialects.result_types(&Module::new(), &op, Some(&layer), &given));
     }

@@ -106,7 +106,9 @@ impl Rebuild {
             },
             Attr::List(items) => Attr::List(items.iter().map(|item| self.attr(item)).collect()),
             Attr::Map(map) => Attr::Map(self.attrs(map)),
-            Attr::Null | Attr::Bool(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => attr.clone(),
+            Attr::Null | Attr::Bool(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) | Attr::NonJson(_) => {
+                attr.clone()
+            }
         }
     }
 

@@ -1,17 +1,17 @@
 //! Simpler ops of the same kind.
 
-use netc_ir::{CoreOp, F64, Literal, Number, PadMode, Padding, SliceAxis, Unary, Window};
+use netc_ir::{CoreOp, F64, Literal, Number, OpClass, PadMode, Padding, SliceAxis, Unary, Window};
 
 /// Ops that may stand for `op` and have plainer attributes, the plainest first.
 pub(super) fn simpler(op: &CoreOp) -> Vec<CoreOp> {
-    let all = match op {
-        CoreOp::Constant(literal) => vec![CoreOp::Constant(plain(literal))],
-        CoreOp::Unary(_) => vec![CoreOp::Unary(Unary::Neg)],
-        CoreOp::Conv { window, groups } => {
+    let all = match (op, op.class()) {
+        (CoreOp::Constant(literal), _) => vec![CoreOp::Constant(plain(literal))],
+        (CoreOp::Unary(_), _) => vec![CoreOp::Unary(Unary::Neg)],
+        (CoreOp::Conv { window, groups }, _) => {
             let windows = plainer(window).into_iter().map(|window| CoreOp::Conv { window, groups: *groups });
             windows.chain([CoreOp::Conv { window: window.clone(), groups: 1 }]).collect()
         }
-        CoreOp::Pool { kind, size, window } => {
+        (CoreOp::Pool { kind, size, window }, _) => {
             let sizes = [vec![1; size.len()], size.clone()];
             let windows = plainer(window).into_iter().chain([window.clone()]);
             let pool = |window: Window| {
@@ -19,33 +19,24 @@ pub(super) fn simpler(op: &CoreOp) -> Vec<CoreOp> {
             };
             windows.flat_map(pool).collect()
         }
-        CoreOp::Reduce { kind, axes, .. } => {
+        (CoreOp::Reduce { kind, axes, .. }, _) => {
             let fewer = (0..axes.len()).map(|i| without(axes, i));
             fewer.chain([axes.clone()]).map(|axes| CoreOp::Reduce { kind: *kind, axes, keep: false }).collect()
         }
-        CoreOp::Slice(axes) => {
+        (CoreOp::Slice(axes), _) => {
             let whole = |i: usize| with(axes, i, SliceAxis::ALL);
             (0..axes.len()).map(whole).map(CoreOp::Slice).collect()
         }
-        CoreOp::Pad { amounts, mode, value } => {
+        (CoreOp::Pad { amounts, mode, value }, _) => {
             let none = (0..amounts.len()).map(|i| (with(amounts, i, (0, 0)), *mode, *value));
             let plain = [(amounts.clone(), PadMode::Constant, F64::new(0.0))];
             none.chain(plain).map(|(amounts, mode, value)| CoreOp::Pad { amounts, mode, value }).collect()
         }
-        CoreOp::Sort { axis, .. } => vec![CoreOp::Sort { axis: *axis, descending: false }],
-        CoreOp::Reverse(axes) => (0..axes.len()).map(|i| CoreOp::Reverse(without(axes, i))).collect(),
-        CoreOp::Weight(_)
-        | CoreOp::Binary(_)
-        | CoreOp::Compare(_)
-        | CoreOp::Select
-        | CoreOp::Cast(_)
-        | CoreOp::MatMul
-        | CoreOp::Reshape(_)
-        | CoreOp::Transpose(_)
-        | CoreOp::Broadcast(_)
-        | CoreOp::Concat(_)
-        | CoreOp::Gather(_)
-        | CoreOp::CumSum(_) => Vec::new(),
+        (CoreOp::Sort { axis, .. }, _) => vec![CoreOp::Sort { axis: *axis, descending: false }],
+        (CoreOp::Reverse(axes), _) => (0..axes.len()).map(|i| CoreOp::Reverse(without(axes, i))).collect(),
+        (_, OpClass::Stored | OpClass::Elementwise | OpClass::Product | OpClass::Reduction | OpClass::Movement) => {
+            Vec::new()
+        }
     };
     all.into_iter().filter(|new| new != op).collect()
 }

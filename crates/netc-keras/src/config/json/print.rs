@@ -29,7 +29,7 @@ pub(crate) fn print(attr: &Attr) -> String {
 
 fn write(attr: &Attr, out: &mut String) {
     match attr {
-        Attr::Null | Attr::Operand(_) => out.push_str("null"),
+        Attr::Null | Attr::Operand(_) | Attr::NonJson(_) => out.push_str("null"),
         Attr::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
         Attr::Int(i) => out.push_str(&i.to_string()),
         Attr::Float(x) => write_float(x.get(), out),

@@ -23,7 +23,13 @@ pub(super) fn is_misread(tree: &Attr) -> bool {
             matches!(class, Some("__ellipsis__" | "__tuple__" | "__bytes__")) || map.iter().any(|(_, v)| is_misread(v))
         }
         Attr::List(items) => items.iter().any(is_misread),
-        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Operand(_) => false,
+        Attr::Null
+        | Attr::Bool(_)
+        | Attr::Int(_)
+        | Attr::Float(_)
+        | Attr::Str(_)
+        | Attr::Operand(_)
+        | Attr::NonJson(_) => false,
     }
 }
 

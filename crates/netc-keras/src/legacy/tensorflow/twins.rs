@@ -430,6 +430,6 @@ fn index(a: &Attr) -> Option<Attr> {
                 Attrs::new().with("start", bound("start")?).with("stop", bound("stop")?).with("step", bound("step")?);
             Some(Attrs::new().with("class_name", "__slice__").with("config", config).into())
         }
-        Attr::Bool(_) | Attr::Float(_) | Attr::Str(_) | Attr::List(_) | Attr::Operand(_) => None,
+        Attr::Bool(_) | Attr::Float(_) | Attr::Str(_) | Attr::List(_) | Attr::Operand(_) | Attr::NonJson(_) => None,
     }
 }

@@ -30,7 +30,8 @@ pub(crate) fn literal(key: &str, attr: &Attr) -> Done<Literal> {
                 | ElemType::BF16
                 | ElemType::F32
                 | ElemType::Str
-                | ElemType::Any => elem,
+                | ElemType::Any
+                | ElemType::Narrow(_) => elem,
             };
             config.and_then(|c| c.get("value")).and_then(|v| read(v, Some(elem))).ok_or_else(wrong)
         }

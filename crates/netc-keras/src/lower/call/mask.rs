@@ -106,9 +106,13 @@ impl<'a> Call<'a, '_> {
                 .map(|item| match item {
                     Attr::Null => Ok(None),
                     Attr::Operand(i) => self.operand(*i).map(Some),
-                    Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::List(_) | Attr::Map(_) => {
-                        Err(bad("mask", Some(item), "a tensor"))
-                    }
+                    Attr::Bool(_)
+                    | Attr::Int(_)
+                    | Attr::Float(_)
+                    | Attr::Str(_)
+                    | Attr::List(_)
+                    | Attr::Map(_)
+                    | Attr::NonJson(_) => Err(bad("mask", Some(item), "a tensor")),
                 })
                 .collect(),
             other => Err(self.unsupported(format!("the argument `mask` = {}", found(other)))),
@@ -152,7 +156,8 @@ impl<'a> Call<'a, '_> {
             | Attr::Float(_)
             | Attr::Str(_)
             | Attr::List(_)
-            | Attr::Map(_) => None,
+            | Attr::Map(_)
+            | Attr::NonJson(_) => None,
         });
         self.unmasked = operands.collect();
     }

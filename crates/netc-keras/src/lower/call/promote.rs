@@ -89,7 +89,8 @@ fn join_ints(x: ElemType, y: ElemType) -> Kind {
         | ElemType::F32
         | ElemType::F64
         | ElemType::Str
-        | ElemType::Any => Kind::WeakFloat,
+        | ElemType::Any
+        | ElemType::Narrow(_) => Kind::WeakFloat,
     }
 }
 

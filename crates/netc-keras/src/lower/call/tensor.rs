@@ -122,7 +122,8 @@ impl Call<'_, '_> {
             | ElemType::F32
             | ElemType::F64
             | ElemType::Str
-            | ElemType::Any => (narrow, narrow),
+            | ElemType::Any
+            | ElemType::Narrow(_) => (narrow, narrow),
         };
         let x = self.b.cast(x, inside)?;
         let y = self.reduce(kind, x, axes, keep)?;

@@ -126,7 +126,8 @@ fn resized(c: &mut Call<'_, '_>, x: ValueId, to: [u64; 2]) -> One {
         | ElemType::F32
         | ElemType::F64
         | ElemType::Str
-        | ElemType::Any => return Err(c.unsupported(format!("elements of type {elem}"))),
+        | ElemType::Any
+        | ElemType::Narrow(_) => return Err(c.unsupported(format!("elements of type {elem}"))),
     };
     let x = c.b.cast(x, ElemType::F32)?;
     let y = both_axes(c, x, first, to, (method, antialias))?;

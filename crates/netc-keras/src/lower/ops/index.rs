@@ -85,7 +85,9 @@ fn item(c: &Call<'_, '_>, attr: &Attr) -> Done<Item> {
             }
             _ => Err(unsupported()),
         },
-        Attr::Bool(_) | Attr::Float(_) | Attr::Str(_) | Attr::List(_) | Attr::Operand(_) => Err(unsupported()),
+        Attr::Bool(_) | Attr::Float(_) | Attr::Str(_) | Attr::List(_) | Attr::Operand(_) | Attr::NonJson(_) => {
+            Err(unsupported())
+        }
     }
 }
 

@@ -131,7 +131,7 @@ impl Call<'_, '_> {
                 let weights = self.weights().iter().filter_map(|(at, weight)| Some((below(at)?, *weight))).collect();
                 let (name, config) = (self.class().into(), inner.object.clone());
                 let layer = Layer { name, class: class.clone(), config, weights, assets: Vec::new() };
-                let op = SourceOp { name: class, layer: None, attrs: call };
+                let op = SourceOp::new(class, None, call);
                 let purpose = self.purpose;
                 let context = OpContext { op: &op, layer: Some(&layer), operands, masks: &[], purpose };
                 self.lower_inner(context).map_err(|error| {

@@ -27,7 +27,7 @@ pub(super) fn number_type(elem: ElemType) -> Option<Vec<u8>> {
         }
         // Opaque bytes without a tag, which an attribute says are bfloat16.
         ElemType::BF16 => header(5, [0, 0], 2),
-        ElemType::Str | ElemType::Any => return None,
+        ElemType::Str | ElemType::Any | ElemType::Narrow(_) => return None,
     })
 }
 

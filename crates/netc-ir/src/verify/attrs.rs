@@ -1,0 +1,44 @@
+//! The rules about attributes: how deep they are, and what they refer to.
+
+use super::{Place, Verifier};
+use crate::attr::{Attrs, MAX_LEVELS, NonJson};
+use crate::op::{Op, OpKind};
+
+impl Verifier<'_> {
+    /// V14: the attributes are not too deep to have text. Deeper ones must not be walked.
+    pub(super) fn attrs(&mut self, place: Place<'_>, attrs: &Attrs) -> bool {
+        let holds = attrs.is_printable();
+        self.require(14, holds, place, || format!("its attributes nest deeper than {MAX_LEVELS} levels"));
+        holds
+    }
+
+    /// V17: the attributes name nothing. They are not those of a source op.
+    pub(super) fn plain_attrs(&mut self, place: Place<'_>, attrs: &Attrs) {
+        let holds = !self.attrs(place, attrs) || !attrs.has_references();
+        self.require(17, holds, place, || "its attributes name weights or functions".into());
+    }
+
+    /// V3, V8 and V17: what the attributes of an op name is there.
+    pub(super) fn references(&mut self, here: Place<'_>, op: &Op, attrs: &Attrs) {
+        let (mut worst, operands) = (None, op.operands.len());
+        attrs.iter().for_each(|(_, a)| a.for_each_operand(&mut |i| worst = worst.max(Some(i))));
+        self.require(8, worst.is_none_or(|i| (i as usize) < operands), here, || {
+            format!("refers to operand ${}, it has {operands}", worst.unwrap_or(0))
+        });
+        let is_source = matches!(op.kind, OpKind::Source(_));
+        attrs.for_each_non_json(&mut |it| match it {
+            NonJson::Bytes(_) => {}
+            NonJson::Weight(id) => {
+                self.require(17, is_source, here, || format!("its attributes name {id}"));
+                let exists = id.index() < self.module.weights.len();
+                self.require(3, exists, here, || format!("there is no weight {id}"));
+            }
+            NonJson::Func(id) => {
+                self.require(17, is_source, here, || format!("its attributes name {id}"));
+                let exists = id.index() < self.module.funcs.len();
+                self.require(3, exists, here, || format!("there is no function {id}"));
+                self.calls.last_mut().into_iter().for_each(|calls| calls.push(*id));
+            }
+        });
+    }
+}
