@@ -32,6 +32,36 @@ const FORMATS: &[&str] = &["netc-keras"];
 /// layers of Keras.
 const KNOWS_FORMATS: &[&str] = &["crates/netc-cli/src/lib.rs", "crates/netc-testgen/", "crates/netc-zoo/"];
 
+/// The files that may ask for what only some systems have: bytes at offsets, threads, a clock. The crates below them build
+/// for the others: see `PORTABLE`.
+const OF_SYSTEM: &[(&str, &[&str])] = &[
+    ("std::os::", &["crates/netc-data/src/read_at.rs"]),
+    (
+        "thread::",
+        &[
+            "crates/netc-data/src/ahead.rs",
+            "crates/netc-data/src/checksum.rs",
+            "crates/netc-format/src/stack.rs",
+            "crates/netc-keras/src/container/hdf5/model.rs",
+            "crates/netc-keras/src/export/write.rs",
+            "crates/netc-keras/src/import/read.rs",
+        ],
+    ),
+    ("Instant", &["crates/netc-pass/src/manager.rs"]),
+];
+
+/// What is to be built for systems without files, threads and clocks.
+const PORTABLE: &[&str] = &[
+    "crates/netc-ir/",
+    "crates/netc-data/",
+    "crates/netc-dialect/",
+    "crates/netc-format/",
+    "crates/netc-keras/",
+    "crates/netc-pass/",
+    "crates/netc-rules/",
+    "passes/",
+];
+
 /// Unfinished or disabled code. In pieces, so that this file does not contain it.
 const UNFINISHED: &[&str] = &[
     concat!("todo", "!("),
@@ -88,6 +118,17 @@ fn formats_are_named_in_their_table_alone() {
         let others = sources().filter(|(path, _)| is_production(path) && !path.starts_with(&own));
         let naming = others.filter(|(_, text)| text.lines().any(|l| l.contains(&name) && !l.starts_with("//!")));
         check(naming, &format!("names `{name}`"));
+    }
+}
+
+#[test]
+fn what_only_some_systems_have_is_in_few_files() {
+    let is_portable = |path: &Path| PORTABLE.iter().any(|folder| path.starts_with(folder));
+    for (word, allowed) in OF_SYSTEM {
+        let production = |text: &str| text.split("#[cfg(test)]").next().unwrap_or_default().contains(word);
+        let is_test = |path: &Path| path.iter().any(|part| matches!(part.to_str(), Some("tests" | "tests.rs")));
+        let using = sources().filter(|(path, text)| is_portable(path) && !is_test(path) && production(text));
+        check(using.filter(|(path, _)| !allowed.iter().any(|file| path.ends_with(file))), &format!("has `{word}`"));
     }
 }
 

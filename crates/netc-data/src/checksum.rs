@@ -3,13 +3,13 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::thread;
 
 use crc32fast::Hasher;
 
+use crate::read_at::ReadAt;
 use crate::store::block;
 
 /// Bytes that a thread reads at a time: what it hashes is still in its cache.
@@ -53,7 +53,7 @@ impl fmt::Display for Checksum {
 ///
 /// # Errors
 /// A file that does not yield the bytes.
-pub fn hash(file: &File, start: u64, end: u64) -> io::Result<Hasher> {
+pub fn hash(file: &dyn ReadAt, start: u64, end: u64) -> io::Result<Hasher> {
     if end - start <= BLOCK as u64 {
         return hash_here(file, start, end);
     }
@@ -78,7 +78,7 @@ pub fn hash(file: &File, start: u64, end: u64) -> io::Result<Hasher> {
     })
 }
 
-fn hash_here(file: &File, start: u64, end: u64) -> io::Result<Hasher> {
+fn hash_here(file: &dyn ReadAt, start: u64, end: u64) -> io::Result<Hasher> {
     let mut hasher = Hasher::new();
     let mut block = block(BLOCK.min((end - start) as usize))?;
     for at in (start..end).step_by(BLOCK) {

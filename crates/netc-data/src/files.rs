@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use netc_ir::{FileId, Name};
 
 use crate::place::open_file;
+use crate::read_at::number;
 use crate::store::{DataError, lock};
 
 /// Files that are open at a time: more than the threads that read, and far fewer than a process may have.
@@ -33,10 +34,9 @@ struct Known {
 /// What tells a file from another that takes its place, and from itself with other content.
 #[derive(PartialEq, Eq)]
 struct Identity {
-    device: u64,
-    inode: u64,
+    number: (u64, u64),
     len: u64,
-    modified: (i64, i64),
+    modified: Option<SystemTime>,
 }
 
 /// The files that are open, each with the turn at which it was asked for last.
@@ -105,12 +105,7 @@ impl Open {
 fn open(path: &Name) -> Result<(File, Identity), DataError> {
     let file = open_file(Path::new(&**path))?;
     let metadata = file.metadata().map_err(|source| DataError::Open { path: path.clone(), source })?;
-    let identity = Identity {
-        device: metadata.dev(),
-        inode: metadata.ino(),
-        len: metadata.len(),
-        modified: (metadata.mtime(), metadata.mtime_nsec()),
-    };
+    let identity = Identity { number: number(&metadata), len: metadata.len(), modified: metadata.modified().ok() };
     Ok((file, identity))
 }
 

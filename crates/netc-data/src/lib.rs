@@ -9,6 +9,7 @@ mod dtype;
 mod files;
 mod place;
 pub mod random;
+mod read_at;
 pub mod store;
 
 pub use ahead::Ahead;
@@ -16,4 +17,5 @@ pub use checksum::{Checksum, hash};
 pub use dtype::dtype_name;
 pub use place::{Folders, PlaceError, open_file};
 pub use random::Rng;
+pub use read_at::ReadAt;
 pub use store::{DataError, Hashed, Span, Store};

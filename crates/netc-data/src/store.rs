@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crc32fast::Hasher;
@@ -13,6 +12,7 @@ use thiserror::Error;
 use crate::files::Files;
 use crate::place::PlaceError;
 use crate::random::Rng;
+use crate::read_at::ReadAt;
 
 /// Bytes copied at a time: large enough to make calls of the system rare.
 pub(crate) const BLOCK: usize = 2048 * 1024;

@@ -2,9 +2,10 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use netc_data::ReadAt;
 
 /// Bytes at the start of a file that say what it is: the first header of a tar archive.
 const HEAD: usize = 512;
@@ -13,7 +14,7 @@ const HEAD: usize = 512;
 #[derive(Debug)]
 pub struct Source {
     path: PathBuf,
-    file: Arc<File>,
+    file: Arc<dyn ReadAt>,
     len: u64,
     head: Vec<u8>,
 }
@@ -24,12 +25,19 @@ impl Source {
     /// # Errors
     /// A file that cannot be opened.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        let len = file.metadata()?.len();
+        Self::of(path, Arc::new(File::open(path)?))
+    }
+
+    /// The bytes `file`, which count as the file at `path`: other files that it names are looked for next to that.
+    ///
+    /// # Errors
+    /// Bytes that cannot be read.
+    pub fn of(path: &Path, file: Arc<dyn ReadAt>) -> io::Result<Self> {
+        let len = file.num_bytes()?;
         let mut head = vec![0; HEAD];
         let n = file.read_at(&mut head, 0)?;
         head.truncate(n);
-        Ok(Self { path: path.into(), file: Arc::new(file), len, head })
+        Ok(Self { path: path.into(), file, len, head })
     }
 
     /// Its path.
@@ -43,7 +51,7 @@ impl Source {
     }
 
     /// The file itself.
-    pub fn file(&self) -> &Arc<File> {
+    pub fn file(&self) -> &Arc<dyn ReadAt> {
         &self.file
     }
 

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use netc_data::Folders;
+use netc_data::{Folders, ReadAt};
 use netc_ir::{Attr, Budget};
 
 use crate::config::json;
@@ -54,12 +54,12 @@ pub(crate) fn read_beside(path: &Path, folders: &Folders, json: &Attr) -> Result
 
 fn read_file(path: &Path) -> Result<Variables, Problem> {
     let file = Arc::new(File::open(path)?);
-    let len = file.metadata()?.len();
+    let len = file.num_bytes()?;
     hdf5::read::read(file, 0, len, false, &Arc::new(Budget::for_file(len)))
 }
 
 /// The weights in the shards of the archive `file`, those of the optimizer if `optimizer` is set.
-pub(crate) fn read_archive(archive: &Archive, file: &Arc<File>, optimizer: bool) -> Result<Variables, Problem> {
+pub(crate) fn read_archive(archive: &Archive, file: &Arc<dyn ReadAt>, optimizer: bool) -> Result<Variables, Problem> {
     let json =
         json::parse(&archive.text(MAP)?, &archive.budget).map_err(|source| Problem::Json { member: MAP, source })?;
     let map = Map::of(&json)?;

@@ -7,10 +7,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use netc_data::Folders;
+use netc_data::{Folders, ReadAt};
 use netc_ir::{Attr, ElemType, Literal, Number, Type};
 
 use crate::config::names::elem_type;

@@ -1,14 +1,12 @@
 //! The `.keras` container: a zip archive whose members are addressed in place.
 
 use std::cell::RefCell;
-use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crc32fast::Hasher;
-use netc_data::{Hashed, Span};
+use netc_data::{Hashed, ReadAt, Span};
 use netc_ir::{Budget, Resource};
 use rawzip::{CompressionMethod, ReaderAt, ZipArchive, ZipLocator};
 
@@ -35,27 +33,27 @@ pub(crate) struct Member {
 
 /// An opened archive.
 pub(crate) struct Archive {
-    file: Arc<File>,
+    file: Arc<dyn ReadAt>,
     pub(crate) members: Vec<Member>,
     /// What may be read and held of the file.
     pub(crate) budget: Arc<Budget>,
 }
 
-struct FileAt(Arc<File>);
+struct FileAt(Arc<dyn ReadAt>);
 
 impl ReaderAt for FileAt {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        FileExt::read_at(&*self.0, buf, offset)
+        self.0.read_at(buf, offset)
     }
 }
 
 impl Archive {
-    pub(crate) fn open(file: Arc<File>) -> Result<Self, Problem> {
-        let len = file.metadata()?.len();
+    pub(crate) fn open(file: Arc<dyn ReadAt>) -> Result<Self, Problem> {
+        let len = file.num_bytes()?;
         let mut buffer = vec![0u8; rawzip::RECOMMENDED_BUFFER_SIZE];
         let archive = ZipLocator::new()
             .locate_in_reader(FileAt(file.clone()), &mut buffer, len)
-            .map_err(|(_, e)| not_found(&file, e))?;
+            .map_err(|(_, e)| not_found(&*file, e))?;
         let members = members(&archive, &mut buffer, len)?;
         Ok(Self { file, members, budget: Arc::new(Budget::for_file(len)) })
     }
@@ -77,7 +75,7 @@ impl Archive {
             |m: &Member| Span { offset: m.offset, len: m.stored, crc: Hasher::new_with_initial_len(m.crc, m.stored) };
         let mut stored: Vec<Span> = self.members.iter().filter(|m| m.is_stored()).map(span).collect();
         stored.sort_by_key(|span| span.offset);
-        self.combined(0, self.file.metadata()?.len(), &stored)
+        self.combined(0, self.file.num_bytes()?, &stored)
     }
 
     /// The checksum of the bytes from `start` to `end`. Those in `known`, in the order of the file, are not read.
@@ -88,12 +86,12 @@ impl Archive {
             // A span may reach into another, or out of the stretch: weights can be written of in any way. One without
             // bytes may be anywhere.
             if span.offset >= at && span.offset.checked_add(span.len).is_some_and(|of_span| of_span <= end) {
-                crc.combine(&netc_data::hash(&self.file, at, span.offset)?);
+                crc.combine(&netc_data::hash(&*self.file, at, span.offset)?);
                 crc.combine(&span.crc);
                 at = span.offset + span.len;
             }
         }
-        crc.combine(&netc_data::hash(&self.file, at, end)?);
+        crc.combine(&netc_data::hash(&*self.file, at, end)?);
         Ok(crc)
     }
 
@@ -183,7 +181,7 @@ fn members(archive: &ZipArchive<FileAt>, buffer: &mut [u8], len: u64) -> Result<
 }
 
 /// Why the directory of an archive, which is at its end, is not found.
-fn not_found(file: &File, error: rawzip::Error) -> Problem {
+fn not_found(file: &dyn ReadAt, error: rawzip::Error) -> Problem {
     let mut start = [0; 2];
     if matches!(error.kind(), rawzip::ErrorKind::IO(_)) {
         return broken(error);
@@ -272,6 +270,7 @@ impl<W: Write> ArchiveWriter<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
 
     #[test]
     fn the_checksum_of_an_archive_is_known_without_reading_its_members() {

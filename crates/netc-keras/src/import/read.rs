@@ -2,13 +2,13 @@
 //! weights or others.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
-use netc_data::{Checksum, Folders, Span};
+use netc_data::{Checksum, Folders, ReadAt, Span};
 use netc_dialect::Dialects;
 use netc_format::module::ARCHITECTURE;
 use netc_format::{Imported, Note, ReadOptions, Source, stack};
@@ -76,13 +76,13 @@ fn other_weights(path: &Path, allowed: &[PathBuf]) -> Result<Weights, Problem> {
     let table = match container {
         Container::Archive => WeightTable::Groups(weights(&open_archive(&file)?, &file, false)?),
         Container::Hdf5 => return hdf5::model::read_weights(file, path),
-        Container::Json => return listed_weights(path, &Folders::of_model(path, allowed), &file),
+        Container::Json => return listed_weights(path, &Folders::of_model(path, allowed), &*file),
     };
     Ok(Weights::of_file(path, table))
 }
 
 /// The weights that a text lists.
-fn listed_weights(path: &Path, folders: &Folders, file: &File) -> Result<Weights, Problem> {
+fn listed_weights(path: &Path, folders: &Folders, file: &dyn ReadAt) -> Result<Weights, Problem> {
     let json = json_in(file)?;
     if sharded::is_map(&json) {
         return sharded::read_beside(path, folders, &json);
@@ -92,7 +92,7 @@ fn listed_weights(path: &Path, folders: &Folders, file: &File) -> Result<Weights
 }
 
 /// The archive, which is that of a model or at least of none that is known.
-fn open_archive(file: &Arc<File>) -> Result<Archive, Problem> {
+fn open_archive(file: &Arc<dyn ReadAt>) -> Result<Archive, Problem> {
     let archive = Archive::open(file.clone())?;
     if archive.member(CONFIG).is_none()
         && let Some(note) = netc_format::foreign::archive(archive.members.iter().map(|member| &*member.name))
@@ -119,12 +119,12 @@ impl Reader<'_> {
         match container {
             Container::Archive => self.archive(file),
             Container::Hdf5 => self.whole_model(file),
-            Container::Json => self.json(&file),
+            Container::Json => self.json(&*file),
         }
     }
 
     /// A model in an HDF5 file.
-    fn whole_model(mut self, file: Arc<File>) -> Result<Imported, Problem> {
+    fn whole_model(mut self, file: Arc<dyn ReadAt>) -> Result<Imported, Problem> {
         let whole = hdf5::model::read(file.clone(), self.path, self.compiled)?;
         let WholeModel { object: mut model, keras_version, backend, is_own, mut weights, is_compiled, mut compiled } =
             whole;
@@ -132,7 +132,7 @@ impl Reader<'_> {
         let is_of_keras_1 = keras1::is_of(keras_version.as_deref());
         if is_of_keras_1 {
             model = keras1::object(model)?;
-            weights = keras1::weights(&model, weights, &file)?;
+            weights = keras1::weights(&model, weights, &*file)?;
             version = keras1::DECLARED_AS;
             // It is of layers as Keras 1 declares them.
             compiled = None;
@@ -158,7 +158,7 @@ impl Reader<'_> {
     }
 
     /// A model that `to_json` wrote: without weights, unless they are given.
-    fn json(mut self, file: &File) -> Result<Imported, Problem> {
+    fn json(mut self, file: &dyn ReadAt) -> Result<Imported, Problem> {
         let mut object = json_in(file)?;
         // What `to_json` gave may have been written as JSON once more.
         if let Attr::Str(inner) = &object {
@@ -218,7 +218,7 @@ impl Reader<'_> {
         Ok(Imported { is_own, ..imported })
     }
 
-    fn archive(self, file: Arc<File>) -> Result<Imported, Problem> {
+    fn archive(self, file: Arc<dyn ReadAt>) -> Result<Imported, Problem> {
         let archive = open_archive(&file)?;
         let given = self.given.is_some();
         let (own, config) = thread::scope(|scope| {
@@ -307,12 +307,13 @@ fn fit(given: &mut Weights, object: &Attr, attrs: &Attrs) -> Vec<Note> {
 }
 
 /// The JSON in a file of text.
-fn json_in(mut file: &File) -> Result<Attr, Problem> {
-    if file.metadata()?.len() > MAX_MEMBER {
+fn json_in(file: &dyn ReadAt) -> Result<Attr, Problem> {
+    let len = file.num_bytes()?;
+    if len > MAX_MEMBER {
         return Err(Problem::NoModel(format!("it is text of more than {MAX_MEMBER} bytes")));
     }
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
+    let mut bytes = vec![0; len as usize];
+    file.read_exact_at(&mut bytes, 0)?;
     parse_file(&text::decode(bytes).map_err(|note| Problem::NoModel(format!("it {note}")))?)
 }
 
@@ -322,7 +323,7 @@ fn parse_file(text: &str) -> Result<Attr, Problem> {
 
 /// Compares the weights and assets in an archive with their checksums. Those in `copied`, in the order of the file, are
 /// taken to have the checksums that they had there.
-pub(crate) fn check(file: &Arc<File>, copied: &[Span]) -> Result<(), Problem> {
+pub(crate) fn check(file: &Arc<dyn ReadAt>, copied: &[Span]) -> Result<(), Problem> {
     let archive = Archive::open(file.clone())?;
     // What is compressed was compared when it was read.
     let mut streamed = archive.members.iter().filter(|member| member.is_stored() && is_streamed(&member.name));
@@ -331,7 +332,7 @@ pub(crate) fn check(file: &Arc<File>, copied: &[Span]) -> Result<(), Problem> {
 
 /// The length and the checksum of an archive. The bytes of stored members are not read: their checksums are in its
 /// directory, and [`check`] compares them. An archive with a broken directory is not what anybody wrote, and has none.
-pub(crate) fn checksum(file: &Arc<File>) -> Option<Checksum> {
+pub(crate) fn checksum(file: &Arc<dyn ReadAt>) -> Option<Checksum> {
     Archive::open(file.clone()).ok()?.whole_checksum().ok().map(Into::into)
 }
 
@@ -354,7 +355,7 @@ enum Container {
 const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
 
 /// Opens a file of a kind that is read. Files of other kinds that are known are refused with their name.
-fn open(path: &Path) -> Result<(Arc<File>, Container), Problem> {
+fn open(path: &Path) -> Result<(Arc<dyn ReadAt>, Container), Problem> {
     let source = netc_format::foreign::open(path)?;
     let start = source.head();
     let container = if start.is_empty() {
@@ -396,7 +397,7 @@ fn parse_member(archive: &Archive, member: &'static str) -> Result<Attr, Problem
     json::parse(&archive.text(member)?, &archive.budget).map_err(|source| Problem::Json { member, source })
 }
 
-fn weights(archive: &Archive, file: &Arc<File>, optimizer: bool) -> Result<Variables, Problem> {
+fn weights(archive: &Archive, file: &Arc<dyn ReadAt>, optimizer: bool) -> Result<Variables, Problem> {
     let Some(member) = archive.member(WEIGHTS) else {
         if archive.member(sharded::MAP).is_some() {
             return sharded::read_archive(archive, file, optimizer);

@@ -6,13 +6,13 @@
 //! spread over `weight_names0`, `weight_names1` and so on.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
 use hdf5_pure::{AttrValue, Group};
+use netc_data::ReadAt;
 use netc_format::stack;
 use netc_ir::{Attr, Budget};
 
@@ -44,8 +44,8 @@ pub(crate) const CONFIG: &str = "model_config";
 pub(crate) const WEIGHTS: &str = "model_weights";
 
 /// Reads the headers of the file; with `compiled`, how the model was compiled too.
-pub(crate) fn read(file: Arc<File>, path: &Path, compiled: bool) -> Result<WholeModel, Problem> {
-    let len = file.metadata()?.len();
+pub(crate) fn read(file: Arc<dyn ReadAt>, path: &Path, compiled: bool) -> Result<WholeModel, Problem> {
+    let len = file.num_bytes()?;
     let headers = Headers::open(file, 0, len, &Arc::new(Budget::for_file(len)));
     headers.and_then(|headers| read_headers(headers, path, compiled)).map_err(Problem::in_whole_model)
 }
@@ -104,8 +104,8 @@ fn with_hint(problem: Problem) -> Problem {
 }
 
 /// The weights of a file with or without a model: listed by layer, or in groups as in a `.keras` file.
-pub(crate) fn read_weights(file: Arc<File>, path: &Path) -> Result<Weights, Problem> {
-    let len = file.metadata()?.len();
+pub(crate) fn read_weights(file: Arc<dyn ReadAt>, path: &Path) -> Result<Weights, Problem> {
+    let len = file.num_bytes()?;
     let budget = Arc::new(Budget::for_file(len));
     let mut headers = Headers::open(file.clone(), 0, len, &budget).map_err(Problem::in_whole_model)?;
     let root = headers.root();

@@ -1,10 +1,10 @@
 //! The weights of a model: every dataset of an HDF5 file, addressed in place.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::sync::Arc;
 
 use hdf5_pure::{ChunkIndex, Dataset, Error, FormatError, Group, Layout, Source};
+use netc_data::ReadAt;
 use netc_ir::{Budget, ElemType, Exceeded, Literal, Resource, Type};
 
 use crate::config::path::join;
@@ -29,7 +29,7 @@ const MAX_FILLED: u64 = 256 << 20;
 
 /// Reads the headers of the HDF5 file that is `len` bytes from `offset` on, those of the optimizer if `optimizer` is set.
 pub(crate) fn read(
-    file: Arc<File>,
+    file: Arc<dyn ReadAt>,
     offset: u64,
     len: u64,
     optimizer: bool,
@@ -64,7 +64,7 @@ pub(crate) struct Headers {
 
 impl Headers {
     /// The HDF5 file that is `len` bytes from `offset` on. What is read of it, and held, is charged to `budget`.
-    pub(crate) fn open(file: Arc<File>, offset: u64, len: u64, budget: &Arc<Budget>) -> Result<Self, Problem> {
+    pub(crate) fn open(file: Arc<dyn ReadAt>, offset: u64, len: u64, budget: &Arc<Budget>) -> Result<Self, Problem> {
         let headers = Self::of_source(Metered::new(Part::new(file, offset, len), budget.clone()), budget)?;
         Ok(Self { base: offset, end: offset + len, ..headers })
     }

@@ -3,11 +3,10 @@
 //! Headers are read in many small pieces, each near to the last: a few blocks save most calls of the system. Every
 //! reader of the file goes through [`Metered`], which bounds how much they read together.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hdf5_pure::{FormatError, Source};
+use netc_data::ReadAt;
 use netc_ir::{Budget, Resource};
 
 /// Bytes per block.
@@ -18,7 +17,7 @@ const KEPT: usize = 1024;
 
 /// A part of a file as a source of its own.
 pub(crate) struct Part {
-    file: Arc<File>,
+    file: Arc<dyn ReadAt>,
     offset: u64,
     len: u64,
     /// Block `i` is kept at `i` modulo [`KEPT`].
@@ -30,7 +29,7 @@ type Block = (u64, Vec<u8>);
 
 impl Part {
     /// The `len` bytes of `file` from `offset` on.
-    pub(crate) fn new(file: Arc<File>, offset: u64, len: u64) -> Self {
+    pub(crate) fn new(file: Arc<dyn ReadAt>, offset: u64, len: u64) -> Self {
         Self { file, offset, len, blocks: Mutex::new(vec![None; KEPT]) }
     }
 

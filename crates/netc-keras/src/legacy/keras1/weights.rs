@@ -1,9 +1,8 @@
 //! The weights of Keras 1, as those of Keras 2.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 
+use netc_data::ReadAt;
 use netc_ir::{Attr, Budget, Literal, Resource, Type};
 
 use crate::container::variable::{Bytes, MAX_WEIGHT_NAME, Variable, WeightLists};
@@ -15,10 +14,10 @@ const CELLS: &[(&str, &[&str])] =
 
 /// The weights in the lists of a file of Keras 1, for the layers of the model `object` as Keras 2 declares it: named after
 /// their layers, and the gates of a cell in one.
-pub(crate) fn weights(object: &Attr, lists: WeightLists, file: &File) -> Result<WeightLists, Problem> {
+pub(crate) fn weights(object: &Attr, lists: WeightLists, file: &dyn ReadAt) -> Result<WeightLists, Problem> {
     let mut layers = Layers::default();
     layers.add_all(object, None, None);
-    let mut reader = Reader { file, budget: Budget::for_file(file.metadata()?.len()) };
+    let mut reader = Reader { file, budget: Budget::for_file(file.num_bytes()?) };
     let mut new = WeightLists::new();
     for (group, list) in lists {
         let named = list.into_iter().map(|(name, variable)| layers.own(&group, &name, variable));
@@ -236,7 +235,7 @@ fn literal(of: &Literal, dims: Vec<u64>, bytes: Vec<u8>) -> Variable {
 
 /// Reads weights into memory.
 struct Reader<'f> {
-    file: &'f File,
+    file: &'f dyn ReadAt,
     /// Several weights may be the same bytes of the file.
     budget: Budget,
 }
