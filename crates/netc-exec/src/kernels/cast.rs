@@ -1,13 +1,15 @@
 //! Conversion between element types.
 
 use half::{bf16, f16};
+use netc_ir::literal::{encode, numbers};
 use netc_ir::{ElemType, Number};
 
 use crate::error::Made;
 use crate::value::{Element, Value, allocate, for_element};
 
 /// `x` with elements of type `elem`. To a float: rounded to the nearest. From a float to an integer: toward zero,
-/// to the nearest that is in range, NaN to 0. From integer to integer: wrapping. To `bool`: whether it is not 0.
+/// to the nearest that is in range, NaN to 0. From integer to integer: wrapping. To `bool`: whether it is not 0. Narrow floats
+/// of a byte are converted too.
 pub(super) fn cast(x: &Value, elem: ElemType) -> Made<Value> {
     let from = x.elem();
     match (from, elem) {
@@ -17,6 +19,8 @@ pub(super) fn cast(x: &Value, elem: ElemType) -> Made<Value> {
         (ElemType::BF16, ElemType::F32) => convert(x, elem, bf16::to_f32),
         (ElemType::F32, ElemType::F16) => convert(x, elem, f16::from_f32),
         (ElemType::F32, ElemType::BF16) => convert(x, elem, bf16::from_f32),
+        (ElemType::F64, ElemType::Narrow(_)) => to_bytes(x, elem, Number::Float),
+        (ElemType::I64, ElemType::Narrow(_)) => to_bytes(x, elem, |x: i64| Number::Int(x.into())),
         (ElemType::F64, _) => narrow(x, elem, Number::Float),
         (ElemType::I64, _) => narrow(x, elem, |x: i64| Number::Int(x.into())),
         // Through the widest type of the kind, which holds every element.
@@ -52,7 +56,11 @@ pub(super) fn saturating(x: &Value, elem: ElemType) -> Made<Value> {
 fn widen(x: &Value) -> Made<Value> {
     let to_f64 = |number| if let Number::Float(x) = number { x } else { 0.0 };
     let to_i64 = |number| if let Number::Int(n) = number { n as i64 } else { 0 };
-    if x.elem().is_float() {
+    if let ElemType::Narrow(_) = x.elem() {
+        let mut out: Vec<f64> = allocate(x.num_elements(), &x.ty())?;
+        out.extend(numbers(x.elem(), x.words::<u8>()?).map(Number::as_f64));
+        Value::from_vec(ElemType::F64, x.dims(), out)
+    } else if x.elem().is_float() {
         for_element!(x.elem(), T => convert(x, ElemType::F64, |x: T| to_f64(x.number())))
     } else {
         for_element!(x.elem(), T => convert(x, ElemType::I64, |x: T| to_i64(x.number())))
@@ -64,6 +72,14 @@ fn narrow<T: Element>(x: &Value, elem: ElemType, number: impl Fn(T) -> Number) -
         return convert(x, elem, |x: T| u8::from(x != T::default()));
     }
     for_element!(elem, U => convert(x, elem, |x: T| U::from_number(number(x))))
+}
+
+/// Numbers as elements of a type that has a byte for each.
+fn to_bytes<T: Element>(x: &Value, elem: ElemType, number: impl Fn(T) -> Number) -> Made<Value> {
+    let data = x.slice::<T>()?;
+    let mut out: Vec<u8> = allocate(data.len(), &x.ty())?;
+    data.iter().for_each(|x| encode(elem, number(*x), &mut out));
+    Value::from_words(elem, x.dims(), out)
 }
 
 fn convert<T: Element, U: Element>(x: &Value, elem: ElemType, f: impl Fn(T) -> U) -> Made<Value> {

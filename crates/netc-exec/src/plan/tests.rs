@@ -267,7 +267,7 @@ fn runs_repeat_and_stages_compose_bit_for_bit() {
 }
 
 #[test]
-fn narrow_elements_are_moved_if_they_take_a_byte_and_never_computed_with() {
+fn narrow_elements_are_moved_if_they_take_a_byte() {
     let transposed = "weight w0 \"w\" : f8e5m2[2,2] = [1.0, 2.0, 3.0, 4.0]
         func @main(%x: f8e5m2[2,2]) -> (%y, %z) {
           %w = weight w0() : f8e5m2[2,2]
@@ -289,12 +289,26 @@ fn narrow_elements_are_moved_if_they_take_a_byte_and_never_computed_with() {
           %y = constant() {value = -1} : u2[3]
         }";
     check_error(stored, &[], "cannot compute `constant` at unknown place: there is no kernel for elements of type u2");
-    let floats = "func @main(%x: f32[1]) -> (%y) {
-          %y = cast(%x) : f8e5m2[1]
+    let packed = "func @main(%x: f32[1]) -> (%y) { %y = cast(%x) : i4[1] }";
+    let no_kernel = "cannot compute `cast` at unknown place: there is no kernel for elements of type i4";
+    check_error(packed, &[f32s(&[1], &[0.])], no_kernel);
+}
+
+#[test]
+fn floats_of_a_byte_are_converted() {
+    let there_and_back = "func @main(%x: f32[N]) -> (%z) {
+          %y = cast(%x) : f8e4m3fn[N]
+          %z = cast(%y) : f32[N]
         }";
-    check_error(
-        floats,
-        &[f32s(&[1], &[0.])],
-        "cannot compute `cast` at unknown place: there is no kernel for elements of type f8e5m2",
+    check(
+        there_and_back,
+        &[f32s(&[5], &[1.0625, -3.1, 1e9, -0.0, f32::INFINITY])],
+        &[f32s(&[5], &[1.0, -3.0, 448.0, -0.0, 448.0])],
     );
+    let integers = "func @main(%x: i32[2]) -> (%z) {
+          %y = cast(%x) : f8e5m2[2]
+          %z = cast(%y) : i32[2]
+        }";
+    let ints = |values: [i32; 2]| Tensor::new(ElemType::I32, &[2], values.map(i32::to_le_bytes).concat()).unwrap();
+    check(integers, &[ints([-7, 9])], &[ints([-7, 8])]);
 }
