@@ -47,20 +47,21 @@ fn parse(text: &str) -> Result<Module, String> {
     let mut last: Option<(&str, ValueId)> = None;
     for (number, line) in text.lines().enumerate().skip(1) {
         let expected = |what: &str| format!("line {}: expected {what}, found `{line}`", number + 1);
-        last = Some(match (line.split(' ').collect::<Vec<_>>()[..], last) {
-            ([name, dims], None) => {
+        let words: Vec<&str> = line.split(' ').collect();
+        last = Some(match (&words[..], last) {
+            (&[name, dims], None) => {
                 let dims = dims.strip_prefix("f32[").and_then(|dims| dims.strip_suffix(']'));
                 let dims: Option<Vec<u64>> = dims.and_then(|d| d.split(',').map(|n| n.parse().ok()).collect());
                 let ty = Type::fixed(ElemType::F32, &dims.ok_or_else(|| expected("`NAME f32[2,3]`"))?);
                 (name, b.param(name, ty, None))
             }
-            ([name, function, operand], Some((before, value))) if operand == before => {
+            (&[name, function, operand], Some((before, value))) if operand == before => {
                 let function = Unary::parse(function).ok_or_else(|| expected("a function"))?;
                 let result = b.unary(function, value).map_err(|error| expected(&error.to_string()))?;
                 b.name(result, name);
                 (name, result)
             }
-            _ => return Err(expected("`NAME FUNCTION` of the line before")),
+            _ => return Err(expected("`NAME FUNCTION NAME` with the name of the line before")),
         });
     }
     let (name, value) = last.ok_or("it has no input")?;
