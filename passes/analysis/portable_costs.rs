@@ -81,7 +81,7 @@ fn elements(ty: &Type) -> f64 {
 }
 
 fn bytes(ty: &Type) -> f64 {
-    elements(ty) * ty.elem.size() as f64
+    elements(ty) * ty.elem.bits() as f64 / 8.0
 }
 
 /// The extent of the last axis.

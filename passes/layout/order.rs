@@ -103,5 +103,6 @@ pub(super) fn can_reshape(dims: &[Dim]) -> bool {
 
 fn bytes(ty: &Type) -> u64 {
     let extent = |d: &Dim| d.substitute(&|_| Some(Dim::Known(OPEN))).known().unwrap_or(OPEN);
-    ty.dims.iter().flatten().map(extent).fold(ty.elem.size().max(1), u64::saturating_mul)
+    let elements = ty.dims.iter().flatten().map(extent).fold(1, u64::saturating_mul);
+    elements.saturating_mul(ty.elem.bits().max(1)).div_ceil(8)
 }

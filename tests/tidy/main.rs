@@ -132,6 +132,15 @@ fn what_only_some_systems_have_is_in_few_files() {
     }
 }
 
+/// `cargo package` refuses a dependency that has a path alone.
+#[test]
+fn dependencies_on_crates_of_the_workspace_have_versions() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let own = section(&manifest, "workspace.dependencies").filter(|line| line.contains("path = "));
+    let lacking: Vec<&str> = own.filter(|line| !line.contains("version = ")).collect();
+    assert!(lacking.is_empty(), "{lacking:?}");
+}
+
 #[test]
 fn the_code_map_names_every_crate() {
     let map = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();

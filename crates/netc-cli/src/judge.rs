@@ -9,6 +9,8 @@ use std::process::{Command, Stdio};
 use netc_format::nir;
 use netc_ir::Module;
 use netc_model::Session;
+use netc_model::output::Scratch;
+use netc_model::verify::{Executable, Given, Verification, verify};
 use netc_pass::{FailedPass, Failure, Fidelity, Fuel, Pipeline, PipelineError};
 
 use crate::args::RandomArgs;
@@ -16,8 +18,6 @@ use crate::error::CliError;
 use crate::pipeline::{Outcome, is_bug, run_quietly};
 use crate::progress::with_progress;
 use crate::report::verdict;
-use netc_model::output::Scratch;
-use netc_model::verify::{Executable, Given, Verification, verify};
 
 /// Judges what a pipeline makes of programs.
 pub(crate) struct Judge<'a> {

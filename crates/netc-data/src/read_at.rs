@@ -1,4 +1,4 @@
-//! Reading at offsets, on every system.
+//! Reading at offsets: files on Unix and Windows, memory everywhere.
 
 use std::fmt::Debug;
 use std::fs::{File, Metadata};

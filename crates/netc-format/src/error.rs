@@ -32,6 +32,14 @@ pub enum FormatError {
         /// Why.
         source: Cause,
     },
+    /// Weights are given for a model that has its own.
+    #[error("`{path}` has its weights: `--weights {weights}` is for a model without")]
+    TakesNoWeights {
+        /// The model.
+        path: PathBuf,
+        /// The weights.
+        weights: PathBuf,
+    },
     /// Writing failed.
     #[error("cannot write the model `{model}`")]
     Write {

@@ -69,10 +69,14 @@ fn folder(path: &Path) -> &'static str {
 /// Opens the file at `path`.
 ///
 /// # Errors
-/// A folder, and a file that cannot be opened, with what to do where what was meant is known.
+/// A folder, a pipe, and a file that cannot be opened, with what to do where what was meant is known.
 pub fn open(path: &Path) -> Result<Source, OpenError> {
     if path.is_dir() {
         return Err(OpenError::NoModel(folder(path).into()));
+    }
+    // To open a pipe would wait for whoever writes to it.
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(OpenError::NoModel("it is a pipe or a device, not a file".into()));
     }
     Source::open(path).map_err(|error| {
         // A checkpoint goes by a name that no file has.

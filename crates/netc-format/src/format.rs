@@ -11,7 +11,7 @@ use crate::note::Note;
 use crate::sink::Sink;
 use crate::source::Source;
 
-/// A format of model files: all that users can name of it.
+/// A format of model files: everything a user can name.
 pub struct Format {
     /// The name, as in `--format NAME`.
     pub name: &'static str,
@@ -22,7 +22,7 @@ pub struct Format {
     pub except: &'static [&'static str],
     /// Whether a model is a file or a folder.
     pub layout: Layout,
-    /// What of a program a file holds.
+    /// How much of a program a file holds.
     pub holds: Holds,
     /// What it is called in a sentence: `a model of TensorFlow.js`.
     pub title: &'static str,
@@ -46,7 +46,7 @@ pub enum Layout {
     },
 }
 
-/// What of a program a file holds.
+/// How much of a program a file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holds {
     /// All functions, so a model that was split is one file.

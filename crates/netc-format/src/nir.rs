@@ -50,7 +50,9 @@ struct Nir;
 impl Reader for Nir {
     /// A program goes by its name: text of any kind may begin with a comment, as a program does.
     fn sniff(&self, source: &Source) -> bool {
-        NIR.names(source.path()) && foreign::named(source).is_none_or(|note| note == foreign::PROGRAM)
+        let is_other = [&b"PK"[..], b"\x89HDF"].iter().any(|start| source.head().starts_with(start));
+        let is_foreign = || foreign::named(source).is_some_and(|note| note != foreign::PROGRAM);
+        NIR.names(source.path()) && !is_other && !is_foreign()
     }
 
     fn read(&self, source: &Source, options: &ReadOptions<'_>, _: &Dialects) -> Result<Imported, FormatError> {

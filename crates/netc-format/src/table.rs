@@ -10,8 +10,8 @@ use crate::format::{Format, Framework, Holds, Imported, Layout, ReadOptions, Rea
 use crate::source::Source;
 use crate::{foreign, nir};
 
-/// The formats that are read and written. The first that takes a file for its own reads it. `.nir` is always there, and
-/// the last.
+/// The formats that are read and written. The first that takes a file for its own reads it. `.nir` is always there: it is
+/// asked first, as its files go by their names, and listed last.
 #[derive(Clone, Default)]
 pub struct Formats(Vec<&'static Framework>);
 
@@ -92,7 +92,11 @@ impl Formats {
     /// As for [`Formats::sniff`] and [`Reader::read`].
     pub fn read(&self, path: &Path, options: &ReadOptions<'_>, dialects: &Dialects) -> Result<Imported, FormatError> {
         let source = foreign::open(path).map_err(|error| FormatError::read(path, error))?;
-        self.sniff(&source)?.read(&source, options, dialects)
+        let reader = self.sniff(&source)?;
+        match options.weights.filter(|_| !reader.takes_weights()) {
+            Some(weights) => Err(FormatError::TakesNoWeights { path: path.into(), weights: weights.into() }),
+            None => reader.read(&source, options, dialects),
+        }
     }
 
     /// Compares weights in the file at `path` with the checksums that it has of them: see

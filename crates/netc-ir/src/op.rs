@@ -61,11 +61,11 @@ impl SourceOp {
 
     /// The operands by their places: `present` are those that are there, `None` stands for each that is absent.
     pub fn arguments<T: Copy>(&self, present: &[T]) -> Vec<Option<T>> {
-        let mut arguments: Vec<Option<T>> = present.iter().copied().map(Some).collect();
-        for place in &self.absent {
-            arguments.insert((*place as usize).min(arguments.len()), None);
-        }
-        arguments
+        let (mut absent, mut present) = (self.absent.iter().peekable(), present.iter().copied());
+        let places = 0..self.absent.len() + present.len();
+        places
+            .map(|i| if absent.next_if(|place| **place as usize <= i).is_some() { None } else { present.next() })
+            .collect()
     }
 
     /// The functions that its attributes name, once for each time.

@@ -8,7 +8,7 @@
 //! - V6  No function calls itself, directly or through others. A function that a source op names counts as called.
 //! - V7  A source op that applies a layer has the layer's class as its name.
 //! - V8  Operand references in attributes are less than the number of operands.
-//! - V9  A weight has a fixed shape and numeric elements, and its bytes are as many as its type says.
+//! - V9  A weight has a fixed shape and elements of a fixed size, and its bytes are as many as its type says.
 //! - V10 Function names are unique, and so are a function's parameter names and output names.
 //! - V11 An output is a parameter or a result of an op of the function.
 //! - V12 An op stands once in its function's order.

@@ -1,9 +1,8 @@
 //! Opening models.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use netc_format::{FormatError, ReadOptions, foreign};
+use netc_format::{FormatError, ReadOptions};
 use netc_ir::Module;
 
 use crate::error::{ModelError, Result};
@@ -36,10 +35,6 @@ impl Session {
     /// As for [`Session::open`], and options that do not fit the file.
     pub fn open_with(&self, given: &Path, options: OpenOptions<'_>) -> Result<Model> {
         let path = self.file_of(given);
-        if fs::metadata(&path).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
-            let note = "it is a pipe or a device, not a file";
-            return Err(ModelError::failed(format!("cannot read `{}`: {note}", path.display())));
-        }
         // The file may be one of a set that a killed netc had begun to replace.
         let recovered = recover(folder_of(&path), Intent::Read)?;
         let mut model = if manifest::is_manifest(&path) {
@@ -61,23 +56,12 @@ impl Session {
     }
 
     fn open_file(&self, path: &Path, options: OpenOptions<'_>) -> Result<Model> {
-        let read = |error: FormatError| ModelError::from_error(error);
-        let source = foreign::open(path).map_err(|error| read(FormatError::read(path, error)))?;
-        let reader = self.formats().sniff(&source).map_err(read)?;
-        if !reader.takes_weights() {
-            options.refuse_weights(path)?;
-        }
-        let imported = reader
-            .read(
-                &source,
-                &ReadOptions {
-                    weights: options.weights,
-                    training_state: options.training_state,
-                    ..self.read_options()
-                },
-                self.dialects(),
-            )
-            .map_err(read)?;
+        let options =
+            ReadOptions { weights: options.weights, training_state: options.training_state, ..self.read_options() };
+        let imported = self.formats().read(path, &options, self.dialects()).map_err(|error| match error {
+            FormatError::TakesNoWeights { .. } => ModelError::Usage(error.to_string()),
+            error => ModelError::from_error(error),
+        })?;
         let name = path.file_stem().map_or_else(|| "model".into(), |stem| stem.to_string_lossy().into_owned());
         Model::new(self, imported.module, name, imported.notes, &path.display().to_string())
     }

@@ -27,7 +27,7 @@ pub struct Saved {
     pub stages: Vec<StageFile>,
     /// The files that name the model, by path.
     pub paths: Vec<String>,
-    /// What they have otherwise than what was read.
+    /// How they differ from the model that was read.
     pub notes: Vec<Note>,
     /// What was done about the files of a netc that was killed.
     pub recovered: Vec<Note>,
@@ -42,7 +42,7 @@ impl Saved {
     }
 }
 
-/// Where a model is going to be written, and as what. All that can be refused before any work is, is refused by then.
+/// Where a model is going to be written, and as what. Making one checks all that needs no work.
 pub struct Destination<'a> {
     target: Target<'a>,
     graph: Option<&'a StageGraph>,
@@ -79,33 +79,27 @@ impl<'a> Destination<'a> {
     ) -> Result<Self> {
         let formats = model.session().formats();
         let named = formats.of_path(path);
-        if let (Some(named), None) = (named, format)
-            && (named.holds == Holds::Program || graph.is_none())
-        {
-            return Ok(Self { graph, ..Self::whole(path, named, model)? });
+        // A file of a whole program has the stages too.
+        if let Some(graph) = graph.filter(|_| named.is_none_or(|named| named.holds != Holds::Program)) {
+            refuse_name_of_file(path, named, model)?;
+            let format = format.or_else(|| formats.of_models().next());
+            let format = format.ok_or_else(|| ModelError::Usage("no format that holds stages is known".into()))?;
+            return Self::stages(path, graph, format, model, force);
         }
-        match graph {
-            Some(graph) if named.is_none_or(|named| named.holds != Holds::Program) => {
-                refuse_name_of_file(path, named, model)?;
-                let format = format.or_else(|| formats.of_models().next());
-                let format = format.ok_or_else(|| ModelError::Usage("no format that holds stages is known".into()))?;
-                Self::stages(path, graph, format, model, force)
+        let format = match (named, format) {
+            (Some(named), None) => named,
+            (None, None) => return Err(ModelError::Usage(unknown_name(path, formats))),
+            (_, Some(format)) if graph.is_none() && matches!(format.layout, Layout::Folder { .. }) => {
+                return Self::folder(path, format, named, model);
             }
-            Some(_) | None => match (named, format) {
-                (_, Some(format)) if matches!(format.layout, Layout::Folder { .. }) && graph.is_none() => {
-                    Self::folder(path, format, named, model)
-                }
-                // Of two formats with one extension.
-                (Some(named), Some(format)) if format.names(path) && format.name != named.name => {
-                    Self::whole(path, format, model)
-                }
-                (Some(_), _) => {
-                    let note = "`--format` says what stages are written as, and there are none: the name of";
-                    Err(ModelError::Usage(format!("{note} `{}` says what it is", path.display())))
-                }
-                (None, _) => Err(ModelError::Usage(unknown_name(path, formats))),
-            },
-        }
+            (Some(_), Some(format)) if format.names(path) => format,
+            (Some(_), Some(_)) => {
+                let note = "`--format` says what stages are written as, and there are none: the name of";
+                return Err(ModelError::Usage(format!("{note} `{}` says what it is", path.display())));
+            }
+            (None, Some(_)) => return Err(ModelError::Usage(unknown_name(path, formats))),
+        };
+        Ok(Self { graph, ..Self::whole(path, format, model)? })
     }
 
     fn whole(path: &Path, format: &'static Format, model: &Model) -> Result<Self> {
@@ -121,6 +115,9 @@ impl<'a> Destination<'a> {
         model: &Model,
         force: bool,
     ) -> Result<Self> {
+        if format.holds != Holds::Model {
+            return Err(ModelError::Usage(format!("{} does not hold a stage of a model", format.title)));
+        }
         if folder.exists() && !folder.is_dir() {
             return Err(ModelError::failed(format!("`{}` is a file; the stages need a folder", folder.display())));
         }
@@ -146,8 +143,13 @@ impl<'a> Destination<'a> {
         if path.exists() && !path.is_dir() {
             return Err(ModelError::failed(format!("`{shown}` is a file; {title} needs a folder")));
         }
-        let target = path.join(format.file_of("").trim_start_matches('/'));
+        let target = path.join(format.main_file());
         Self::whole(&target, format, model)
+    }
+
+    /// What was done about the files of a netc that was killed, so far.
+    pub fn recovered(&self) -> &[Note] {
+        &self.recovered
     }
 
     /// Writes the model. `passes` made it, and `verification` compared it with the one that was read: a manifest has both.
@@ -161,15 +163,13 @@ impl<'a> Destination<'a> {
         costs: &(dyn Deref<Target = Costs<'m>> + Sync),
         verification: Option<&Verification>,
     ) -> Result<Saved> {
-        let mut saved = match self.target {
+        Ok(match self.target {
             Target::Whole(path, format) => {
                 let stages = Saved::nothing(model, self.graph).stages;
                 Saved { stages, ..write_model(model, &path, format)? }
             }
             Target::Stages(stages) => stages.write(model, passes, costs, verification)?,
-        };
-        saved.recovered.splice(0..0, self.recovered);
-        Ok(saved)
+        })
     }
 }
 
@@ -260,17 +260,18 @@ impl StagesIn<'_> {
         outputs.write(&target, |out| {
             out.write_all(format!("{manifest:#}\n").as_bytes()).map_err(|e| cannot_write(&target, e))
         })?;
+        let recovered = outputs.recovered().to_vec();
         outputs.commit()?;
         let mut notes = notes(model, format);
         notes.extend(earlier.forced());
         notes.extend(leftover(model, folder, &stages, &rest));
         let paths = names.iter().map(|name| folder.join(name)).chain([target]);
         let paths = paths.map(|path| path.display().to_string()).collect();
-        Ok(Saved { stages, paths, notes, recovered: Vec::new() })
+        Ok(Saved { stages, paths, notes, recovered })
     }
 }
 
-/// What files of the format have otherwise than the model.
+/// How files of the format differ from the model.
 fn notes(model: &Model, format: &Format) -> Vec<Note> {
     format.writer.map(|writer| writer.notes(&model.module, model.losses())).unwrap_or_default()
 }
@@ -344,7 +345,11 @@ fn write_files(
     let written = writer.write(ModelRef { module: &model.module, func }, store, &mut sink);
     match (written, sink.failed) {
         (_, Some(failed)) => Err(failed),
-        (written, None) => Ok((sink.begun, written.map_err(place)?)),
+        (written, None) => {
+            let written = written.map_err(place)?;
+            debug_assert_eq!(sink.begun.len(), written.checksums.len(), "a checksum for each file");
+            Ok((sink.begun, written))
+        }
     }
 }
 
@@ -364,6 +369,9 @@ impl Sink for Files<'_> {
     }
 
     fn create(&mut self, name: &str) -> io::Result<Box<dyn Write>> {
+        if Path::new(name).file_name().is_none_or(|own| own != name) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("`{name}` is not the name of a file")));
+        }
         let target = self.target.with_file_name(name);
         match self.model.refuse_input(&target).and_then(|()| self.outputs.start(&target)) {
             Ok(pending) => {

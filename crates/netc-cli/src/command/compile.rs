@@ -9,7 +9,7 @@ use netc_format::{Format, Formats, Layout};
 use netc_ir::Module;
 use netc_model::verify::{Executable, Given, Verification, verify};
 use netc_model::{Destination, OpenOptions, Saved, Session, StageGraph, limits};
-use netc_pass::{Fidelity, nearest};
+use netc_pass::Fidelity;
 use netc_passes::analysis::Costs;
 use netc_passes::analysis::graph::dot;
 
@@ -49,6 +49,8 @@ pub(crate) fn run(args: &CompileArgs, tables: &Tables) -> Result<(), CliError> {
     let graph = StageGraph::of(&model.module, model.main);
     let destination = |path| Destination::of(path, &model, graph.as_ref(), format, args.force);
     let destination = args.output.as_deref().map(destination).transpose()?;
+    let recovered = destination.iter().flat_map(Destination::recovered);
+    recovered.for_each(|note| text::note(&note.text));
     let verification = match (&original, args.verify) {
         (Some(original), Some(inputs)) => {
             let fidelity = outcome.record.fidelity;
@@ -60,7 +62,7 @@ pub(crate) fn run(args: &CompileArgs, tables: &Tables) -> Result<(), CliError> {
     let passes: Vec<String> = pipeline.0.iter().map(ToString::to_string).collect();
     let costs = LazyLock::new(|| Costs::of(&model.module, session.dialects()));
     let written = thread::scope(|scope| {
-        // Writing takes long, and the report needs them behind it.
+        // Writing takes long, and the report needs the costs afterwards.
         let compute = || _ = LazyLock::force(&costs);
         let computed = (limits::threads(1) > 0).then(|| Builder::new().spawn_scoped(scope, compute));
         let written = match destination.filter(|_| !failed) {
@@ -88,26 +90,24 @@ pub(crate) fn run(args: &CompileArgs, tables: &Tables) -> Result<(), CliError> {
         written: &written,
         hint: args.output.is_none().then(|| hint(graph.as_ref(), format)),
     };
-    match args.emit {
+    let printed = match args.emit {
         Emit::Report => text::print(&report.text()),
         Emit::Ir => text::print_data(&netc_ir::print(&model.module)),
         Emit::Json => text::print_data(&format!("{:#}\n", report.json())),
         Emit::Dot => text::print_data(&dot(&model.module, &model.module[model.main])),
-    }?;
+    };
     match &verification {
+        // Even if nobody reads the report.
         Some(v) if failed => {
             Err(CliError::Verification(format!("verification failed, nothing is written: {}", report::verdict(v))))
         }
-        Some(_) | None => Ok(()),
+        Some(_) | None => printed,
     }
 }
 
 /// The format that `--format` names.
 fn named(formats: &Formats, name: &str) -> Result<&'static Format, CliError> {
-    formats.named(name).ok_or_else(|| {
-        let names: Vec<&str> = formats.of_models().map(|format| format.name).collect();
-        CliError::Usage(format!("there is no format `{name}`{}; {}", nearest(name, &names), names.join(", ")))
-    })
+    formats.named(name).ok_or_else(|| CliError::Usage(format!("there is no format `{name}`")))
 }
 
 /// How to ask for an output.

@@ -3,6 +3,8 @@
 use std::io::{self, IsTerminal};
 
 use netc_ir::ElemType;
+use netc_model::Model;
+use netc_model::manifest::port;
 use netc_pass::spelled;
 use netc_passes::analysis::{CutCost, cut_costs};
 use serde_json::{Value, json};
@@ -11,8 +13,6 @@ use crate::args::{CutOrder, CutsArgs};
 use crate::error::CliError;
 use crate::input::{self, Tables};
 use crate::text::{self, shortened, table, thousands, width};
-use netc_model::Model;
-use netc_model::manifest::port;
 
 pub(crate) fn run(args: &CutsArgs, tables: &Tables) -> Result<(), CliError> {
     let session = tables.session(&args.model.library, None)?;

@@ -1,6 +1,8 @@
 //! `netc inspect MODEL`: the table that `model.summary()` prints.
 
 use netc_ir::{FuncId, Op, OpId, OpKind, Type};
+use netc_model::Model;
+use netc_model::manifest::port;
 use netc_passes::analysis::{Costs, OpNames, layers_below};
 use serde_json::{Map, Value, json};
 
@@ -10,8 +12,6 @@ use crate::error::CliError;
 use crate::input::{self, Tables};
 use crate::report::{summary, title};
 use crate::text::{self, table, thousands_or_unknown};
-use netc_model::Model;
-use netc_model::manifest::port;
 
 /// One line of the table.
 struct Row {
@@ -53,11 +53,7 @@ pub(crate) fn run(args: &InspectArgs, tables: &Tables) -> Result<(), CliError> {
         }
         Some(_) => {}
     }
-    let printed = text::print(&out);
-    // The process ends here: there is no use in freeing a large graph piece by piece.
-    std::mem::forget((costs, rows, cells));
-    std::mem::forget(model);
-    printed
+    text::print(&out)
 }
 
 /// Whether the row of that name is the layer, one of its applications, or inside it.

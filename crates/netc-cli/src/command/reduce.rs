@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use netc_ir::Module;
+use netc_model::Model;
 use netc_testgen::reduce::{Verdict, reduce};
 
 use crate::args::ReduceArgs;
@@ -13,7 +14,6 @@ use crate::interrupt::{INTERRUPTED, patiently};
 use crate::judge::{Extent, Judge, Wrong};
 use crate::pipeline;
 use crate::{program, text};
-use netc_model::Model;
 
 /// How often a model is tried to see whether its failure comes and goes.
 const PROBES: u32 = 5;

@@ -5,6 +5,9 @@ use std::path::Path;
 
 use netc_exec::{Tensor, inputs, npy, npz};
 use netc_ir::{Func, Number};
+use netc_model::output::{Outputs, cannot_write, refuse_same};
+use netc_model::verify::{Executable, Given};
+use netc_model::{Model, ModelError};
 use netc_pass::{nearest, thousands};
 
 use crate::args::RunArgs;
@@ -12,9 +15,6 @@ use crate::error::CliError;
 use crate::input::{self, Tables};
 use crate::progress::Progress;
 use crate::text::{self, decimal, table};
-use netc_model::output::{Outputs, cannot_write, refuse_same};
-use netc_model::verify::{Executable, Given};
-use netc_model::{Model, ModelError};
 
 pub(crate) fn run(args: &RunArgs, tables: &Tables) -> Result<(), CliError> {
     let session = tables.session(&args.model.library, Some(&args.limits))?;

@@ -6,13 +6,13 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use netc_ir::print;
+use netc_model::output::{cannot_write, make_folder};
 use netc_pass::{Event, Observer, Registry};
 use similar::TextDiff;
 
 use crate::args::{PrintIr, WatchArgs};
 use crate::error::CliError;
 use crate::text;
-use netc_model::output::{cannot_write, make_folder};
 
 /// Prints programs before and after passes.
 pub(super) struct IrPrinter {

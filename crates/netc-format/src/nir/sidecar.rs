@@ -1,4 +1,4 @@
-//! The file next to a program that holds the weights which the program would else have to spell: `x.safetensors`.
+//! Large weights of a program, stored next to it: `x.safetensors`.
 //!
 //! The format is that of <https://github.com/huggingface/safetensors>: the length of a header in eight bytes, the header as
 //! JSON, and the bytes of the tensors without gaps. The program says where in the file each weight is.

@@ -154,7 +154,11 @@ impl Narrow {
             Some(format) => format.magnitude(pattern),
             None => 2f64.powi(i32::from(pattern) - 127),
         };
-        let above = (0..count).find(|pattern| value(*pattern) >= x).unwrap_or(count - 1);
+        let (mut above, mut high) = (0, count - 1);
+        while above < high {
+            let middle = above + (high - above) / 2;
+            if value(middle) >= x { high = middle } else { above = middle + 1 }
+        }
         let below = above.saturating_sub(1);
         let (down, up) = (x - value(below), value(above) - x);
         if down < up || down <= up && below.is_multiple_of(2) { below } else { above }

@@ -1,9 +1,10 @@
 //! Weights that several stages have.
 
 use std::collections::BTreeMap;
+use std::fs;
 
 use netc_data::Store;
-use netc_ir::{Module, Name, WeightId};
+use netc_ir::{Budget, Module, Name, Resource, WeightData, WeightId};
 
 use crate::error::ModelError;
 
@@ -15,7 +16,9 @@ pub(super) fn share_weights(module: &mut Module) -> Result<(), ModelError> {
     for (i, weight) in module.weights.iter().enumerate() {
         let id = WeightId::new(i);
         let known = *first.entry(weight.name.clone()).or_insert(id);
-        if known != id && module[known].ty == weight.ty {
+        // Weights that are in no file are not read for this, and what is in one place is not read twice.
+        let is_other = known != id && module[known].ty == weight.ty && module[known].data != weight.data;
+        if is_other && [known, id].iter().all(|id| matches!(module[*id].data, WeightData::File { .. })) {
             copies.push((known, id));
         }
     }
@@ -23,8 +26,15 @@ pub(super) fn share_weights(module: &mut Module) -> Result<(), ModelError> {
         return Ok(());
     }
     let store = Store::open(module).map_err(ModelError::from_error)?;
+    let len = |file: &Name| fs::metadata(&**file).map_or(0, |metadata| metadata.len());
+    // A manifest may name few bytes many times.
+    let budget = Budget::for_file(module.files.iter().map(len).sum());
     for (known, copy) in copies {
-        let bytes = |id: WeightId| store.read(&module[id]).map_err(ModelError::from_error);
+        let bytes = |id: WeightId| {
+            let len = module[id].ty.num_bytes().unwrap_or(u64::MAX);
+            budget.charge(Resource::Read, len).map_err(ModelError::from_error)?;
+            store.read(&module[id]).map_err(ModelError::from_error)
+        };
         if bytes(known)? == bytes(copy)? {
             module[copy].data = module[known].data.clone();
         }
