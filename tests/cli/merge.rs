@@ -87,3 +87,14 @@ fn stages_of_different_models_are_not_merged() {
     let note = "the layer `tower_conv1` is not the same in `@stage0` and in `@stage1`: its weights `vars/0` differ";
     folder.refuses(&["merge", "out/manifest.json", "-o", "x.keras"], &[note]);
 }
+
+#[test]
+fn the_manifest_of_a_folder_is_an_input() {
+    let folder = Folder::with_tiny();
+    folder.netc(&["tiny.keras", "--pass", "split=sum", "-o", "out"]).done();
+    let manifest = folder.read("out/manifest.json");
+    for input in ["out", "./out", "out/", "out/manifest.json"] {
+        folder.refuses(&["merge", input, "-o", "out/manifest.json"], &["`out/manifest.json` is an input"]);
+    }
+    assert_eq!(folder.read("out/manifest.json"), manifest);
+}

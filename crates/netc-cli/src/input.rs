@@ -82,7 +82,7 @@ pub(crate) fn load(session: &Session, input: &str, weights: Option<&Path>) -> Re
 fn load_quietly(session: &Session, input: &str, options: OpenOptions<'_>) -> Result<Model, CliError> {
     if let Some(weights) = options.weights.filter(|_| input == "-" || input.starts_with("zoo:")) {
         let weights = weights.display();
-        let note = format!("`{input}` has its weights: `--weights {weights}` is for a model without");
+        let note = format!("`{input}` has its weights: `--weights {weights}` is for a model without weights");
         return Err(CliError::Usage(note));
     }
     if let Some(name) = input.strip_prefix("zoo:") {

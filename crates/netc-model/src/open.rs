@@ -43,7 +43,7 @@ impl Session {
         } else {
             self.open_file(&path, options)?
         };
-        model.finish(Some(given), options.training_state);
+        model.finish(Some(&path), options.training_state);
         model.notes.splice(0..0, recovered);
         Ok(model)
     }
@@ -81,6 +81,8 @@ impl OpenOptions<'_> {
     fn refuse_weights(self, path: &Path) -> Result<()> {
         let Some(weights) = self.weights else { return Ok(()) };
         let (shown, weights) = (path.display(), weights.display());
-        Err(ModelError::Usage(format!("`{shown}` has its weights: `--weights {weights}` is for a model without")))
+        Err(ModelError::Usage(format!(
+            "`{shown}` has its weights: `--weights {weights}` is for a model without weights"
+        )))
     }
 }
