@@ -1,7 +1,7 @@
 //! The dialect of Keras: how a source op becomes core ops.
 
 use netc_dialect::{Dialect, LowerError, Meaning, OpContext};
-use netc_ir::{Builder, ElemType, Func, Layer, LayerId, Module, OpId, SourceOp, Type};
+use netc_ir::{Builder, ElemType, Func, Layer, LayerId, Module, Name, OpId, SourceOp, Type};
 
 use crate::config::tf;
 use crate::config::ties::ties;
@@ -34,6 +34,10 @@ impl Dialect for KerasDialect {
 
     fn ties(&self, module: &Module) -> Vec<(LayerId, LayerId)> {
         ties(module)
+    }
+
+    fn losses(&self, module: &Module) -> Vec<Name> {
+        legacy::losses(module)
     }
 
     fn order(&self, func: &Func) -> Option<Vec<OpId>> {
