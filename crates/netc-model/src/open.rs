@@ -60,7 +60,9 @@ impl Session {
             ReadOptions { weights: options.weights, training_state: options.training_state, ..self.read_options() };
         let imported = self.formats().read(path, &options, self.dialects()).map_err(|error| match error {
             FormatError::TakesNoWeights { .. } => ModelError::Usage(error.to_string()),
-            error => ModelError::from_error(error),
+            error @ (FormatError::Read { .. } | FormatError::Write { .. } | FormatError::Unsupported { .. }) => {
+                ModelError::from_error(error)
+            }
         })?;
         let name = path.file_stem().map_or_else(|| "model".into(), |stem| stem.to_string_lossy().into_owned());
         Model::new(self, imported.module, name, imported.notes, &path.display().to_string())
