@@ -1,6 +1,6 @@
 //! Local simplifications to a normal form, each exact: values stay the same to the bit.
 //!
-//! The rules are tables of named functions, [`elements`], [`moves`] and [`windows`], each with its algebra. A rule looks
+//! The rules are tables of named functions, `elements`, `moves` and `windows`, each with its algebra. A rule looks
 //! at an op and at what defines its operands, and answers with a value that is the op's result already, or with an op to
 //! compute in its place. Types stay: a rewrite whose type would be another, which symbols can make, is not done.
 //!

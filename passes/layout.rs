@@ -7,7 +7,7 @@
 //! such readers.
 //!
 //! Which ops are computed moved so that transposes move the fewest bytes, is the cut of least weight between those that
-//! must be and those that cannot: [`plan`] makes the graph, and [`cut`] the cut. A transpose that the program has already
+//! must be and those that cannot: `plan` makes the graph, and `cut` the cut. A transpose that the program has already
 //! is such an edge too: what it reads in one order is what it gives in the other. Of cuts that weigh the same the one
 //! that moves most is taken: what follows a convolution is then next to it, for `fuse`.
 //!

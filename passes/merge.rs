@@ -5,7 +5,7 @@
 //! that was imported or built is canonical already, so that it is restored as it was. Of a program of other ops the order
 //! may change, and weights and constants that nothing tells apart become one.
 //!
-//! Stages that were read from files each have declarations of their own. Those of one layer are [joined](join) again.
+//! Stages that were read from files each have declarations of their own. Those of one layer are joined again.
 
 mod join;
 

@@ -2,10 +2,10 @@
 //!
 //! Ops are visited once, in their order. Where a rule applies, what it puts in is visited in turn, each op before what
 //! reads it; so what an op reads is rewritten by then, and a rule need not look at readers. A rule that undoes another
-//! would go on forever: at one op of the program no more than [`MOST`] rules apply.
+//! would go on forever: at one op of the program no more than `MOST` rules apply.
 //!
 //! Rules that replace several values together apply to what those of one value leave, in rounds, of which there are no
-//! more than [`MOST`] either, and no more often than there are ops in the program: what a rule puts in may match twice as
+//! more than `MOST` either, and no more often than there are ops in the program: what a rule puts in may match twice as
 //! often. Then those of one value apply to what they leave in turn.
 
 mod together;

@@ -1,7 +1,7 @@
 //! Equality saturation: everything that rules say a program is equal to, and of that what costs least.
 //!
-//! A function becomes classes of equal values ([`classes`], an e-graph over the core ops). Rules ([`rules`]) add ways to
-//! compute them ([`search`]), and extraction ([`extract`]) chooses one for each class that is needed. Rules that merge
+//! A function becomes classes of equal values (`classes`, an e-graph over the core ops). Rules ([`rules`]) add ways to
+//! compute them (`search`), and extraction (`extract`) chooses one for each class that is needed. Rules that merge
 //! products of one value make classes that match them again with all the others, so they are applied in the first
 //! iteration alone; what is extracted is saturated again as long as that makes it cheaper.
 

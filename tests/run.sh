@@ -2,7 +2,7 @@
 # Every test of the project, from nothing but a Rust toolchain with a C compiler, Python 3.11 and Node.js.
 #
 #   tests/run.sh           everything
-#   tests/run.sh rust      formatting, lints, unit, file, spec, tidy, property, command and page tests
+#   tests/run.sh rust      formatting, lints, documentation, unit, file, spec, tidy, property, command and page tests
 #   tests/run.sh fuzz      that the fuzz targets compile; fuzz/run.sh runs them
 #   tests/run.sh outsider  a crate with a pass of its own, in examples/my-netc
 #   tests/run.sh interop   the tests against the real Keras, in an environment that is made here
@@ -15,6 +15,7 @@ part="${1:-all}"
 rust() {
   cargo fmt --all -- --check
   cargo clippy --workspace --all-targets -- -D warnings
+  RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps
   # The command as it is released: the pages show what it prints, Keras judges what it writes.
   cargo build --release
   NETC="$PWD/target/release/netc" cargo test --workspace

@@ -42,7 +42,7 @@ pub fn write(module: &Module, func: FuncId, store: &Store, out: impl Write) -> R
 /// layers are declared as they were read. The weights' bytes are streamed from `store`.
 ///
 /// # Errors
-/// As for [`write`], and a layer whose weights Keras lists in an order that netc does not know.
+/// As for [`write()`], and a layer whose weights Keras lists in an order that netc does not know.
 pub fn write_hdf5(module: &Module, func: FuncId, store: &Store, out: impl Write) -> Result<Written, KerasError> {
     let place = |source| KerasError::Write { model: module[func].name.clone(), source };
     write_whole_model(module, func, store, out).map_err(place)
@@ -86,7 +86,7 @@ pub fn write_tfjs<W: Write>(
 /// Writes the function `func` to `out` as JSON, without weights: what `keras.models.model_from_json` reads.
 ///
 /// # Errors
-/// As for [`write`], but for those of weights.
+/// As for [`write()`], but for those of weights.
 pub fn write_json(module: &Module, func: FuncId, out: impl Write) -> Result<Written, KerasError> {
     let place = |source| KerasError::Write { model: module[func].name.clone(), source };
     write_architecture(module, func, out).map_err(place)

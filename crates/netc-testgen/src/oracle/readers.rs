@@ -98,7 +98,7 @@ pub fn keras_h5(bytes: &[u8]) -> Result<(), Wrong> {
     }
 }
 
-/// The `model.json` of a model of TensorFlow.js whose weights are in [`SHARD`]: as [`keras_h5`], and as such files too.
+/// The `model.json` of a model of TensorFlow.js whose weights are in one file: as [`keras_h5`], and as such files too.
 pub fn tfjs_json(bytes: &[u8]) -> Result<(), Wrong> {
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let path = folder.path().join(TFJS.main_file());

@@ -13,7 +13,7 @@ use super::{Wrong, require};
 /// A way to break a rule of the verifier.
 #[derive(Clone, Copy)]
 pub struct Break {
-    /// The rule, as [`verify`] numbers it.
+    /// The rule, as [`verify`](netc_ir::verify()) numbers it.
     pub rule: u8,
     /// Breaks it somewhere in a valid module; `None` if there is nothing to break.
     pub apply: fn(&mut Module, &mut Rng) -> Option<()>,
