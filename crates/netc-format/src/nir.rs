@@ -16,7 +16,7 @@ use crate::error::FormatError;
 use crate::foreign;
 use crate::format::{Format, Framework, Holds, Imported, ModelRef, ReadOptions, Reader, Writer, Written};
 use crate::sink::Sink;
-use crate::source::Source;
+use crate::source::{Source, folder_of};
 
 /// netc's own format. Source ops of any framework are text in it; it has none of its own.
 pub const NETC: Framework = Framework { formats: &[&NIR], dialect: None };
@@ -121,10 +121,6 @@ fn module_in(module: &Module, folder: &Path) -> Module {
         *file = relative(Path::new(&**file), folder).into();
     }
     module
-}
-
-fn folder_of(file: &Path) -> &Path {
-    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// `file` as it is found from `folder`; absolute where the two have nothing in common.

@@ -10,6 +10,11 @@ use netc_data::ReadAt;
 /// Bytes at the start of a file that say what it is: the first header of a tar archive.
 const HEAD: usize = 512;
 
+/// The folder of a file; `.` for a bare file name.
+pub fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// An open file with its first bytes.
 #[derive(Debug)]
 pub struct Source {

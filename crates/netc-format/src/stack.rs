@@ -1,4 +1,4 @@
-//! How deep models nest, and threads whose stacks suffice for that.
+//! How deep models nest, and threads with enough stack for it.
 
 use std::io;
 use std::panic::resume_unwind;

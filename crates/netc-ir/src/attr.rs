@@ -388,7 +388,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_are_edited_and_what_has_none_stays_shared() {
+    fn editing_references_copies_only_trees_that_have_some() {
         let bytes = Attrs::new().with("b", NonJson::Bytes([0, 255].as_slice().into()));
         let mut shared = bytes.clone();
         shared.for_each_non_json_mut(&mut |_| panic!("it has no references"));

@@ -95,7 +95,7 @@ impl Literal {
     }
 }
 
-/// The bytes of a tensor of `elements`, each of which has a byte of its own and takes less: the first in the lowest bits.
+/// Packs `elements`, one per byte, into a tensor of a sub-byte type. The first element takes the lowest bits.
 pub fn pack(elem: ElemType, elements: &[u8]) -> Vec<u8> {
     let bits = elem.bits().clamp(1, 8) as usize;
     let join =

@@ -65,7 +65,8 @@ impl Model {
         Stages::new(self.clone(), split, &pipeline, fidelity)
     }
 
-    /// The part of the model between two places, `FROM..TO`, either of which may be left out.
+    /// Extracts the part of the model between two places, written `FROM..TO`. Omit `FROM` to start at the inputs, `TO` to
+    /// end at the outputs.
     ///
     /// # Errors
     /// Places that are no layers, and a part that would not find a mask that it reads.
@@ -85,8 +86,8 @@ impl Model {
     /// Runs the model on inputs in the order of its parameters, and gives its outputs.
     ///
     /// # Errors
-    /// A layer without a meaning, inputs that do not fit, damaged weights, and a run that needs more memory or steps than
-    /// the session allows.
+    /// An unsupported layer, inputs of the wrong shape or type, damaged weights, or a run beyond the session's limits on
+    /// memory and steps.
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
         self.check_weights()?;
         let executable = Executable::new(self.session(), &self.module, Given::Tensors(inputs))?;

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use thiserror::Error;
 
-/// The result of what is done with a model.
+/// A result whose error is a [`ModelError`].
 pub type Result<T, E = ModelError> = std::result::Result<T, E>;
 
 /// Why something cannot be done with a model.

@@ -15,6 +15,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use netc_format::Note;
+pub use netc_format::source::folder_of;
 
 use crate::error::ModelError;
 use crate::output::journal::{Change, Journal, Place};
@@ -347,11 +348,6 @@ fn refuse_not_utf8(target: &Path, relative: &Path) -> Result<(), ModelError> {
 
 fn is_a_folder(target: &Path) -> ModelError {
     ModelError::failed(format!("cannot write `{}`: it is a folder", target.display()))
-}
-
-/// The folder that a file is in.
-pub fn folder_of(file: &Path) -> &Path {
-    file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn shown(folder: &Path) -> std::path::Display<'_> {

@@ -65,7 +65,7 @@ struct StagesIn<'a> {
 }
 
 impl<'a> Destination<'a> {
-    /// Tells by the path, and by the format if one is asked for, what to write. A model that was split has a `graph`.
+    /// Chooses what to write from the path and the optional format. A split model has a `graph`.
     /// `force` replaces files in a folder of stages that netc would leave as they are.
     ///
     /// # Errors
@@ -173,7 +173,7 @@ impl<'a> Destination<'a> {
     }
 }
 
-/// The error for a path whose name says no format.
+/// The error for a path without a known extension.
 fn unknown_name(path: &Path, formats: &Formats) -> String {
     let names = file_names(formats.all().filter(|format| format.writer.is_some()));
     format!("`{}` is no {names}; a folder is for the stages of a split model", path.display())

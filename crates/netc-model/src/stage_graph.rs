@@ -1,4 +1,4 @@
-//! A module whose `@main` only calls stages, as a graph: who gives what to whom.
+//! A module whose `@main` only calls stages, as a graph of stages.
 
 use netc_ir::{Def, Func, FuncId, Module, OpId, OpKind, ValueId};
 

@@ -37,7 +37,7 @@ impl Stages {
         &self.model
     }
 
-    /// Which stage reads what of which.
+    /// How the stages connect: where each takes its inputs from.
     pub fn graph(&self) -> &StageGraph {
         &self.graph
     }
@@ -54,8 +54,8 @@ impl Stages {
         verify(&before, &after, self.fidelity, inputs, random, &mut |_, _, _| {})
     }
 
-    /// Writes each stage to a file in `folder`, with a manifest that says how to run them. `format` is that of the stages:
-    /// unless given, the first of the session's formats that holds models.
+    /// Writes each stage to `folder`, along with the manifest that connects them. `format` defaults to the session's first
+    /// format that holds models.
     ///
     /// # Errors
     /// A stage that the format does not have, files in the folder that would be lost, and a file that cannot be written.

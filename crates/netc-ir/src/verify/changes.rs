@@ -83,7 +83,7 @@ fn what_the_tables_say_is_looked_at() {
 }
 
 #[test]
-fn what_attributes_name_is_looked_at() {
+fn functions_and_weights_named_by_attributes_are_checked() {
     let text = "netc 1
 weight w0 \"w\" : f32[4] = 0.5
 func @main(%x: f32[4]) -> (%y) {

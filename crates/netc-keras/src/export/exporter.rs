@@ -377,7 +377,7 @@ impl Kind {
             .with("registered_name", registered)
     }
 
-    /// The same in an HDF5 file. A graph is called as that of the `whole` is: the name has changed in the days of Keras 2.
+    /// The same in an HDF5 file. A graph keeps the class name of `whole`: Keras 2 changed it from `Model` to `Functional`.
     fn hdf5_object(self, whole: Option<&Attrs>) -> Attrs {
         let class = match (self, whole.and_then(|o| o.get("class_name")).and_then(Attr::as_str)) {
             (Self::Functional, Some("Model")) => "Model",

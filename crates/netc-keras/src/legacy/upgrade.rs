@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn what_keras_2_meant_depends_on_the_file_and_not_on_what_a_declaration_says() {
+    fn the_file_decides_whether_a_declaration_is_of_keras_2() {
         for module in [None, Some("keras.layers")] {
             let dense = object(module, "Dense", "activation", "hard_sigmoid");
             assert_eq!(modern_value(&dense, Era::Before3, "activation"), Some(OLD_HARD_SIGMOID.into()));
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn what_keras_3_wrote_is_kept() {
+    fn declarations_of_keras_3_stay_unchanged() {
         let model = object(Some("keras.src.engine.functional"), "Functional", "name", "m");
         assert_eq!(modern_object(&model, Era::Keras3), model);
         assert_ne!(modern_object(&model, Era::Before3), model);
