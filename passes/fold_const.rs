@@ -46,7 +46,7 @@ struct FoldConst {
 impl Pass for FoldConst {
     fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
         let note = "`fold-const` needs what computes constants, and here is none";
-        let consts = context.consts().ok_or_else(|| PassError(note.into()))?;
+        let consts = context.consts().ok_or_else(|| PassError::new(note))?;
         let mut new = NewWeights::of(module);
         for id in module.func_ids() {
             self.func(module, id, consts, &mut new, context);
@@ -56,6 +56,7 @@ impl Pass for FoldConst {
 }
 
 /// The module with the constants of the function `id` computed, as far as something computes constants.
+#[cfg(feature = "saturate")]
 pub(crate) fn folded(module: &Module, id: FuncId, context: &Context<'_>) -> Module {
     let mut module = module.clone();
     if let Some(consts) = context.consts() {

@@ -22,6 +22,7 @@ pub mod merge;
 mod part;
 mod prune;
 pub mod rewrite;
+#[cfg(feature = "saturate")]
 pub mod saturate;
 mod splice;
 pub mod split;
@@ -46,6 +47,7 @@ pub const PASSES: &[&PassInfo] = &[
     &fold_bn::INFO,
     &fold_const::INFO,
     &rewrite::INFO,
+    #[cfg(feature = "saturate")]
     &saturate::INFO,
     &layout::INFO,
     &fuse::INFO,

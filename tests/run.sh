@@ -15,6 +15,7 @@ part="${1:-all}"
 rust() {
   cargo fmt --all -- --check
   cargo clippy --workspace --all-targets -- -D warnings
+  cargo clippy --package netc-passes --no-default-features -- -D warnings
   RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps
   # The command as it is released: the pages show what it prints, Keras judges what it writes.
   cargo build --release
@@ -38,7 +39,7 @@ outsider() {
 # The environment with the newest Keras; prints its Python.
 keras() {
   local env=tests/.venv
-  if ! "$env/bin/python" -c 'import keras, jax, pytest, xdist' 2>/dev/null; then
+  if ! KERAS_BACKEND=jax "$env/bin/python" -c 'import keras, jax, pytest, xdist' 2>/dev/null; then
     python3 -m venv "$env"
     "$env/bin/pip" install --quiet --disable-pip-version-check -r tests/interop/requirements.txt
   fi
