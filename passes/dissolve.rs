@@ -47,22 +47,22 @@ pub(crate) fn dissolve<'m>(
     pass: &'static str,
     dialects: &Dialects,
 ) -> Result<Dissolved<'m>, PassError> {
-    let error = |e: CutError| PassError(e.to_string());
-    let main = module.func_named(MAIN).ok_or_else(|| PassError("the module has no function `@main`".into()))?;
+    let main = module.func_named(MAIN).ok_or_else(PassError::no_main)?;
     let names = Names::of(module, main);
-    let parts = specs.iter().map(|spec| names.parts(spec)).collect::<Result<Vec<_>, _>>().map_err(error)?;
+    let parts =
+        specs.iter().map(|spec| names.parts(spec)).collect::<Result<Vec<_>, _>>().map_err(PassError::from_error)?;
     let open = wanted(module, main, parts.iter().flatten())?;
     let (inlined, remarks) = inlined(module, &open, pass, dialects)?;
     let (cuts, origins) = (Vec::new(), OnceCell::new());
     let mut dissolved = Dissolved { module: inlined, cuts, remarks, names, before: module, main, open, origins };
     if dissolved.module.main().map(Func::num_ops) != Some(dissolved.expected_ops()) {
-        return Err(PassError("a nested model that a cut is in cannot be dissolved".into()));
+        return Err(PassError::new("a nested model that a cut is in cannot be dissolved"));
     }
     let points = |parts: Vec<CutPart>| {
         let points = parts.iter().map(|part| dissolved.points(part)).collect::<Result<Vec<_>, _>>();
         points.map(|points| points.concat())
     };
-    let cuts = parts.into_iter().map(points).collect::<Result<_, _>>().map_err(error)?;
+    let cuts = parts.into_iter().map(points).collect::<Result<_, _>>().map_err(PassError::from_error)?;
     dissolved.cuts = cuts;
     Ok(dissolved)
 }
@@ -135,7 +135,7 @@ fn wanted<'p>(module: &Module, main: FuncId, parts: impl Iterator<Item = &'p Cut
             let Some(callee) = callee(op) else { break };
             if sealed[callee.index()] {
                 let layer = op.kind.layer().map_or(&module[callee].name, |layer| &module[layer].name);
-                return Err(PassError(format!(
+                return Err(PassError::new(format!(
                     "`{}` is inside `{layer}`, a nested model with weights of its own, which cannot be cut inside: cut \
                      before or after `{layer}`",
                     part.text

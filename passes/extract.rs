@@ -90,7 +90,7 @@ fn check_masks(dissolved: &Dissolved<'_>, plan: &ExtractPlan, dialects: &Dialect
     let Some(severed) = severed.filter(|severed| severed.certain) else { return Ok(()) };
     let text = severed.text(|op| dissolved.name(op));
     let what = severed.what.words();
-    Err(PassError(format!("the part severs {what}: {text}; let the part begin before that layer")))
+    Err(PassError::new(format!("the part severs {what}: {text}; let the part begin before that layer")))
 }
 
 /// Makes `@main` of `module` the part that `plan`, which was made for it, says.

@@ -128,7 +128,8 @@ fn apply(module: &Module, func: &Func, folds: &[Fold]) -> Result<Func, PassError
         match fold_of[id.index()] {
             None => copy.op(op),
             Some(fold) if fold.ops().last() == Some(id) => {
-                let result = emit::emit(&mut copy, func, fold).map_err(|e| PassError(format!("{}: {e}", op.loc)))?;
+                let result =
+                    emit::emit(&mut copy, func, fold).map_err(|e| PassError::because(op.loc.to_string(), e))?;
                 copy.set(op.results[0], result);
             }
             Some(_) => {}

@@ -43,7 +43,7 @@ struct Freeze {
 
 impl Pass for Freeze {
     fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
-        let main = module.func_named(MAIN).ok_or_else(|| PassError("the module has no function `@main`".into()))?;
+        let main = module.func_named(MAIN).ok_or_else(PassError::no_main)?;
         let plan = plan(module, main, &self.at)?;
         for id in &plan.frozen {
             set_trainable(module, *id, false, context);
@@ -68,7 +68,7 @@ struct Plan {
 fn plan(module: &Module, main: FuncId, at: &[String]) -> Result<Plan, PassError> {
     let mut below = BTreeSet::new();
     for spec in at {
-        let layers = layers_below(module, spec).map_err(|e| PassError(e.to_string()))?;
+        let layers = layers_below(module, spec).map_err(PassError::from_error)?;
         below.extend(layers.into_iter().map(|path| path.layer));
     }
     let frozen_models = module.funcs.iter().flat_map(Func::ops).filter_map(|(_, op)| match &op.kind {

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use netc_ir::{Attr, CallOp, Func, FuncId, LayerId, Loc, MAIN, Module, Name, Op, OpId, OpKind, UniqueNames};
+use netc_ir::{
+    Attr, CallOp, Func, FuncId, InferError, LayerId, Loc, MAIN, Module, Name, Op, OpId, OpKind, UniqueNames,
+};
 use netc_pass::{Context, Fidelity, Fuel, OptionInfo, OptionKind, Pass, PassError, PassInfo, nearest};
 
 use crate::analysis::calls::callees_first;
@@ -56,7 +58,7 @@ pub(crate) struct Inlined {
 /// Inlines the calls of the functions that are `wanted`, by id, in `@main` and what it calls. Of the module itself only
 /// names of layers change: [`replace_funcs`] is to follow.
 pub(crate) fn inline(module: &mut Module, wanted: &[bool], context: &mut Context<'_>) -> Result<Inlined, PassError> {
-    let main = module.func_named(MAIN).ok_or_else(|| PassError("the module has no function `@main`".into()))?;
+    let main = module.func_named(MAIN).ok_or_else(PassError::no_main)?;
     let in_reach = reachable(&module.funcs, [main]);
     let order: Vec<FuncId> = callees_first(module).into_iter().filter(|id| in_reach[id.index()]).collect();
     check_size(module, &order, wanted)?;
@@ -84,7 +86,7 @@ impl Inline {
         for name in &self.only {
             let id = module.func_named(name.strip_prefix('@').unwrap_or(name)).ok_or_else(|| {
                 let names: Vec<&str> = module.funcs.iter().map(|f| &*f.name).collect();
-                PassError(format!("there is no function `@{name}`{}", nearest(name, &names)))
+                PassError::new(format!("there is no function `@{name}`{}", nearest(name, &names)))
             })?;
             wanted[id.index()] = true;
         }
@@ -99,7 +101,7 @@ fn check_size(module: &Module, order: &[FuncId], wanted: &[bool]) -> Result<(), 
         let size = |op: &Op| called(op).filter(|c| wanted[c.callee.index()]).map_or(1, |c| sizes[c.callee.index()]);
         let total = module[*id].ops().fold(0usize, |n, (_, op)| n.saturating_add(size(op)));
         if total > MAX_OPS {
-            return Err(PassError(format!("`@{}` would have more than {MAX_OPS} ops", module[*id].name)));
+            return Err(PassError::new(format!("`@{}` would have more than {MAX_OPS} ops", module[*id].name)));
         }
         sizes[id.index()] = total;
     }
@@ -137,14 +139,14 @@ impl Inliner<'_> {
         let mut outer = splice.outer(old);
         for (op, it) in old.ops() {
             match called(it).filter(|_| calls.contains(&op)) {
-                None => splice.op(&mut outer, it, it.loc.clone()).map_err(|e| misfit(it, &e))?,
+                None => splice.op(&mut outer, it, it.loc.clone()).map_err(|e| misfit(it, e))?,
                 Some(call) => {
                     self.remark_arguments(it, call);
                     let callee = &self.funcs[call.callee.index()];
                     let mut body = splice.body(callee, &outer.get_all(&it.operands));
                     let place = Place::of(callee, &it.loc);
                     for (_, inner) in callee.ops() {
-                        splice.op(&mut body, inner, place.within(&inner.loc)).map_err(|e| misfit(inner, &e))?;
+                        splice.op(&mut body, inner, place.within(&inner.loc)).map_err(|e| misfit(inner, e))?;
                     }
                     for (old, (_, new)) in it.results.iter().zip(body.outputs()) {
                         splice.stand_for(&mut outer, *old, new);
@@ -227,8 +229,8 @@ impl<'a> Place<'a> {
     }
 }
 
-fn misfit(op: &Op, error: &netc_ir::InferError) -> PassError {
-    PassError(format!("the op at {} does not fit what its function is called with: {error}", op.loc))
+fn misfit(op: &Op, error: InferError) -> PassError {
+    PassError::because(format!("the op at {} does not fit what its function is called with", op.loc), error)
 }
 
 /// The layers that come into a function which has another of the same name, with the names that they get.

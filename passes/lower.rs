@@ -244,7 +244,7 @@ impl<'m> Lowering<'m> {
         self.ops.charge(Resource::Steps, made).map_err(|exceeded| {
             let limit = thousands(exceeded.limit);
             let place = op.loc.path().map_or_else(|| format!("`{}`", op.kind.name()), |path| format!("layer `{path}`"));
-            PassError(format!(
+            PassError::new(format!(
                 "{place} would make the program larger than {limit} ops: layers that compute step by step have the ops of \
                  every step; allow more with --max-steps"
             ))
@@ -358,11 +358,12 @@ impl<'m> Lowering<'m> {
 fn at(module: &Module, op: &Op, error: &LowerError) -> PassError {
     // A core op's error names the op already.
     let class = if matches!(op.kind, OpKind::Core(_)) { String::new() } else { format!(" ({})", op.kind.name()) };
-    match (op.loc.path(), op.kind.layer()) {
-        (Some(_), _) => PassError(format!("layer `{}`{class}: {error}", op.loc)),
-        (None, Some(layer)) => PassError(format!("layer `{}`{class}: {error}", module[layer].name)),
-        (None, None) => PassError(format!("`{}`: {error}", op.kind.name())),
-    }
+    let place = match (op.loc.path(), op.kind.layer()) {
+        (Some(_), _) => format!("layer `{}`{class}", op.loc),
+        (None, Some(layer)) => format!("layer `{}`{class}", module[layer].name),
+        (None, None) => format!("`{}`", op.kind.name()),
+    };
+    PassError::because(place, error.clone())
 }
 
 #[cfg(test)]

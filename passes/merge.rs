@@ -40,10 +40,10 @@ struct Merge;
 
 impl Pass for Merge {
     fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
-        let main = module.func_named(MAIN).ok_or_else(|| PassError("the module has no function `@main`".into()))?;
+        let main = module.func_named(MAIN).ok_or_else(PassError::no_main)?;
         let stages = stages(module, &module[main]);
         if stages.is_empty() {
-            return Err(PassError("the module is not split: `@main` does more than call functions".into()));
+            return Err(PassError::new("the module is not split: `@main` does more than call functions"));
         }
         let joined = Joined::of(module, main)?;
         let merged = Merger { module, joined: &joined }.func(&module[main])?;
@@ -180,7 +180,7 @@ impl<'m> Merger<'m> {
                 continue;
             }
             let renewed = Op { kind: self.joined.kind(&op.kind), ..op.clone() };
-            let misfit = |e| PassError(format!("`@{}` does not fit what it is called with: {e}", stage.name));
+            let misfit = |e| PassError::because(format!("`@{}` does not fit what it is called with", stage.name), e);
             splice.op(body, &renewed, op.loc.clone()).map_err(misfit)?;
             constants.add(stage, op, body.get_all(&op.results));
         }

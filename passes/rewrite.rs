@@ -59,19 +59,18 @@ pub(crate) struct RuleFile {
 impl RuleFile {
     /// The file at `path`.
     pub(crate) fn read(path: &str) -> Result<Self, PassError> {
-        let text = fs::read_to_string(path).map_err(|e| {
-            PassError(format!("cannot read the rules in {path}: {e}; expected a file of rewrite rules"))
-        })?;
-        let rules = netc_rules::parse(&text).map_err(|e| PassError(format!("{path}: {e}")))?;
+        let text = fs::read_to_string(path)
+            .map_err(|e| PassError::because(format!("cannot read the file of rewrite rules {path}"), e))?;
+        let rules = netc_rules::parse(&text).map_err(|e| PassError::because(path, e))?;
         Ok(Self { path: path.into(), rules })
     }
 
     /// Tries the rules; the first that is not true is an error.
     pub(crate) fn check(&self, context: &Context<'_>) -> Result<(), PassError> {
-        let nothing = || PassError("rules cannot be tried: nothing computes constants here".into());
+        let nothing = || PassError::new("rules cannot be tried: nothing computes constants here");
         let consts = context.consts().ok_or_else(nothing)?;
         let check = |rule| netc_rules::check(rule, consts, SEED);
-        self.rules.iter().try_for_each(check).map_err(|e| PassError(format!("{}: {e}", self.path)))
+        self.rules.iter().try_for_each(check).map_err(|e| PassError::because(&self.path, e))
     }
 }
 

@@ -82,8 +82,8 @@ pub const INFO: PassInfo = PassInfo {
 
 /// The rules of the pass: arithmetic, moving elements, and products.
 pub fn rules() -> Result<&'static [Rule], PassError> {
-    static RULES: LazyLock<Result<Vec<Rule>, String>> = LazyLock::new(|| {
-        let parse = |(name, text)| netc_rules::parse(text).map_err(|e| format!("{name}: {e}"));
+    static RULES: LazyLock<Result<Vec<Rule>, PassError>> = LazyLock::new(|| {
+        let parse = |(name, text)| netc_rules::parse(text).map_err(|e| PassError::because(name, e));
         let files = [
             ("arithmetic.rules", include_str!("saturate/arithmetic.rules")),
             ("shape.rules", include_str!("saturate/shape.rules")),
@@ -91,7 +91,7 @@ pub fn rules() -> Result<&'static [Rule], PassError> {
         ];
         Ok(files.into_iter().map(parse).collect::<Result<Vec<_>, _>>()?.concat())
     });
-    RULES.as_deref().map_err(|e| PassError(e.clone()))
+    RULES.as_deref().map_err(PassError::clone)
 }
 
 struct Saturate {
@@ -111,7 +111,7 @@ impl Pass for Saturate {
         let costs = match (self.measured, context.costs()) {
             (false, _) => &PortableCosts as &dyn OpCosts,
             (true, Some(measured)) => measured,
-            (true, None) => return Err(PassError("nothing measures ops here: use the portable costs".into())),
+            (true, None) => return Err(PassError::new("nothing measures ops here: use the portable costs")),
         };
         for id in module.func_ids() {
             let mut before = None;

@@ -7,7 +7,7 @@ use netc_ir::{
     Attrs, Binary, Builder, Dim, ElemType, Func, Layer, LayerId, Literal, MAIN, Module, OpId, OpKind, SourceOp, Type,
     Unary, ValueId, Weight, WeightData, WeightId, parse, print, verify,
 };
-use netc_pass::{Context, Manager, Pipeline, parse_pass};
+use netc_pass::{Context, Manager, Pipeline, chain, parse_pass};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -27,7 +27,7 @@ pub(crate) fn run_with(text: &str, call: &str, dialects: &Dialects) -> Result<(S
     verify(&module).map_err(|e| e.to_string())?;
     let mut context = Context::new(dialects).with_consts(&rewriting::Counting);
     let pipeline = Pipeline(vec![parse_pass(call).map_err(|e| e.to_string())?]);
-    Manager::new(&crate::registry()).run(&mut module, &pipeline, &mut context).map_err(|e| e.to_string())?;
+    Manager::new(&crate::registry()).run(&mut module, &pipeline, &mut context).map_err(|e| chain(&e))?;
     let printed = print(&module);
     assert_eq!(parse(&printed).as_ref(), Ok(&module), "what is printed parses back");
     Ok((printed, context.remarks.iter().map(ToString::to_string).collect()))

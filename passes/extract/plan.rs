@@ -68,7 +68,7 @@ pub enum ExtractError {
 
 impl From<ExtractError> for PassError {
     fn from(error: ExtractError) -> Self {
-        Self(error.to_string())
+        Self::from_error(error)
     }
 }
 

@@ -166,6 +166,6 @@ impl Joiner<'_> {
 
     fn conflict(&self, layer: &Layer, note: &str) -> PassError {
         let [first, second] = self.places;
-        PassError(format!("the layer `{}` is not the same in `@{first}` and in `@{second}`: {note}", layer.name))
+        PassError::new(format!("the layer `{}` is not the same in `@{first}` and in `@{second}`: {note}", layer.name))
     }
 }

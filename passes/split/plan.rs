@@ -57,7 +57,7 @@ pub enum SplitError {
 
 impl From<SplitError> for PassError {
     fn from(error: SplitError) -> Self {
-        Self(error.to_string())
+        Self::from_error(error)
     }
 }
 

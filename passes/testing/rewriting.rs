@@ -68,7 +68,7 @@ impl ConstEval for Counting {
     fn evaluate(&self, _: &Module, func: &Func, values: &[ValueId]) -> Result<Vec<Literal>, ConstError> {
         let count = |value: &ValueId| {
             let ty = &func[*value].ty;
-            let dims = ty.fixed_dims().ok_or_else(|| ConstError(format!("{value} is of type {ty}")))?;
+            let dims = ty.fixed_dims().ok_or_else(|| ConstError::new(format!("{value} is of type {ty}")))?;
             let numbers = (0..dims.iter().product::<u64>()).map(|i| netc_ir::Number::Int(i.into()));
             Ok(Literal::dense(ty.elem, &dims, numbers))
         };

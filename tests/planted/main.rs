@@ -23,7 +23,8 @@ const MISTAKEN: PassInfo = PassInfo {
     options: &[OptionInfo { name: "how", kind: OptionKind::Text { value: "MISTAKE" }, help: "Which." }],
     build: |options| {
         let mistake = MISTAKES.iter().find(|m| m.name == options.text("how"));
-        let mistake = mistake.ok_or_else(|| PassError(format!("there is no mistake `{}`", options.text("how"))))?;
+        let mistake =
+            mistake.ok_or_else(|| PassError::new(format!("there is no mistake `{}`", options.text("how"))))?;
         Ok(Box::new(Mistaken(mistake)))
     },
 };

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 
 use netc_model::ModelError;
-use netc_model::error::chain;
+use netc_pass::chain;
 use thiserror::Error;
 
 /// Why the command did not do what it was asked.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use netc_data::Folders;
 use netc_dialect::LayerLibrary;
-use netc_format::{Formats, nir, note};
+use netc_format::{Formats, Note, nir};
 use netc_model::output::RECOVERED;
 use netc_model::{Config, Model, OpenOptions, Session};
 use netc_pass::{Registry, nearest};
@@ -74,7 +74,7 @@ pub(crate) fn load_or_default(
 pub(crate) fn load(session: &Session, input: &str, weights: Option<&Path>) -> Result<Model, CliError> {
     let model = load_quietly(session, input, OpenOptions { weights, training_state: false })?;
     // Nothing is left out where nothing is written.
-    let notes = model.notes.iter().filter(|note| note.code != note::TRAINING_STATE);
+    let notes = model.notes.iter().filter(|note| note.code != Note::TRAINING_STATE);
     notes.for_each(|note| text::note(&note.text));
     Ok(model)
 }

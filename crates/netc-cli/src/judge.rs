@@ -11,7 +11,7 @@ use netc_ir::Module;
 use netc_model::Session;
 use netc_model::output::Scratch;
 use netc_model::verify::{Executable, Given, Verification, verify};
-use netc_pass::{FailedPass, Failure, Fidelity, Fuel, Pipeline, PipelineError};
+use netc_pass::{FailedPass, Failure, Fidelity, Fuel, Pipeline, PipelineError, chain};
 
 use crate::args::RandomArgs;
 use crate::error::CliError;
@@ -74,7 +74,7 @@ impl Wrong {
 impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Pass(failed) => failed.fmt(f),
+            Self::Pass(failed) => f.write_str(&chain(failed)),
             Self::Values(found) => f.write_str(&verdict(found)),
             Self::Run(error) => write!(f, "the program does not run any more: {error}"),
             Self::Check(command) => write!(f, "`{command}` exits with 0"),
@@ -108,7 +108,7 @@ impl Judge<'_> {
                 };
                 Ok(Judgement { wrong, passes: passes(&outcome), rewrites, module: Some(after) })
             }
-            Err(PipelineError::Options(error)) => Err(CliError::Usage(error.to_string())),
+            Err(PipelineError::Options(error)) => Err(CliError::Usage(chain(&error))),
             Err(PipelineError::Failed(failed)) if is_bug(&failed.cause) => {
                 // What the passes before it did is not judged: it need not run.
                 let mut after = module.clone();
@@ -119,7 +119,7 @@ impl Judge<'_> {
                 let wrong = self.check.is_none().then_some(Wrong::Pass(*failed));
                 Ok(Judgement { wrong, passes, rewrites, module: None })
             }
-            Err(failed @ PipelineError::Failed(_)) => Err(CliError::input(failed.to_string())),
+            Err(failed @ PipelineError::Failed(_)) => Err(CliError::input(chain(&failed))),
         }
     }
 

@@ -10,7 +10,7 @@ use std::panic;
 
 use netc_ir::Module;
 use netc_model::{PassTools, Session};
-use netc_pass::{FailedPass, Failure, Fuel, Manager, Pipeline, PipelineError, Record, Remark};
+use netc_pass::{FailedPass, Failure, Fuel, Manager, Pipeline, PipelineError, Record, Remark, chain};
 
 use crate::args::{PassesToRun, RandomArgs, Stats, VerifyEach, WatchArgs};
 use crate::error::CliError;
@@ -88,7 +88,7 @@ pub(crate) fn run(module: &mut Module, settings: &Settings<'_>, session: &Sessio
             report_on(&record, settings.watch);
             Ok(Outcome { record, remarks })
         }
-        Err(PipelineError::Options(error)) => Err(CliError::Usage(error.to_string())),
+        Err(PipelineError::Options(error)) => Err(CliError::Usage(chain(&error))),
         Err(PipelineError::Failed(failed)) => Err(failure(&failed, &original, settings, session)),
     }
 }
@@ -111,7 +111,7 @@ fn report_on(record: &Record, watch: &WatchArgs) {
 
 /// The error for a pass that failed; a reproducer is written if it is a bug of the pass.
 fn failure(failed: &FailedPass, original: &Module, settings: &Settings<'_>, session: &Session) -> CliError {
-    let mut message = failed.to_string();
+    let mut message = chain(failed);
     if is_bug(&failed.cause) {
         let path = &settings.watch.reproducer;
         message = message.trim_end().into();

@@ -8,9 +8,9 @@ mod checksum;
 mod dtype;
 mod files;
 mod place;
-pub mod random;
+mod random;
 mod read_at;
-pub mod store;
+mod store;
 
 pub use ahead::Ahead;
 pub use checksum::{Checksum, hash};

@@ -1,7 +1,7 @@
 //! What source ops mean: a [`Dialect`] lowers the ops of one framework, a [`LayerLibrary`] those that a user defines.
 
 pub mod library;
-pub mod lowering;
+mod lowering;
 
 pub use library::LayerLibrary;
 pub use lowering::{Dialect, Dialects, LowerError, Lowered, Meaning, OpContext, Purpose, Repeat};

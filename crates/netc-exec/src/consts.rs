@@ -1,7 +1,6 @@
 //! Constants for passes: what a program computes of its weights and constants alone, by the kernels that run it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error;
 use std::sync::Arc;
 
 use netc_data::Store;
@@ -29,28 +28,18 @@ impl ConstEval for Consts {
 
 impl ConstEval for ConstsOn<'_> {
     fn evaluate(&self, module: &Module, func: &Func, values: &[ValueId]) -> Result<Vec<Literal>, ConstError> {
-        let store = Store::open(module).map_err(|e| error(&e))?;
+        let store = Store::open(module).map_err(ConstError::from_error)?;
         let mut literals = Vec::with_capacity(values.len());
         while let Some(left) = values.get(literals.len()..).filter(|left| !left.is_empty()) {
             let mut cone = Cone::default();
             let count = left.iter().take_while(|value| cone.add(func, **value)).count();
             let func = cone.func(module, func, &left[..count])?;
-            let plan = Plan::of(self.0, module, &func, &store).map_err(|e| error(&e))?;
-            let results = plan.run(&[]).map_err(|e| error(&e))?;
+            let plan = Plan::of(self.0, module, &func, &store).map_err(ConstError::from_error)?;
+            let results = plan.run(&[]).map_err(ConstError::from_error)?;
             literals.extend(results.into_iter().map(Tensor::into_literal));
         }
         Ok(literals)
     }
-}
-
-/// The error with its causes, on one line.
-fn error(error: &dyn Error) -> ConstError {
-    let (mut text, mut cause) = (error.to_string(), error.source());
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    ConstError(text)
 }
 
 /// The ops that compute some values, each after those that it reads.
@@ -87,7 +76,7 @@ impl Cone {
         let mut builder = Builder::new(module, "constants");
         let mut new_of: BTreeMap<ValueId, ValueId> = BTreeMap::new();
         let get = |new_of: &BTreeMap<ValueId, ValueId>, value: &ValueId| {
-            new_of.get(value).copied().ok_or_else(|| ConstError(format!("{value} depends on a parameter")))
+            new_of.get(value).copied().ok_or_else(|| ConstError::new(format!("{value} depends on a parameter")))
         };
         for id in &self.ops {
             let op = &func[*id];

@@ -20,18 +20,18 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-pub mod compare;
-pub mod consts;
-pub mod costs;
-pub mod error;
+mod compare;
+mod consts;
+mod costs;
+mod error;
 mod host;
 pub mod inputs;
 mod kernels;
 pub mod npy;
 pub mod npz;
-pub mod plan;
-pub mod precision;
-pub mod tensor;
+mod plan;
+mod precision;
+mod tensor;
 mod value;
 
 pub use compare::{Difference, Mismatch, compare};

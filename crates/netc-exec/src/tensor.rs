@@ -7,7 +7,7 @@ use netc_ir::{ElemType, Literal, Number, Type, literal};
 use crate::error::TensorError;
 
 /// The most bytes that one tensor may have. Larger ones are refused before memory is asked for.
-pub const MAX_BYTES: u64 = 1 << 40;
+pub(crate) const MAX_BYTES: u64 = 1 << 40;
 
 /// A tensor: its elements are little-endian and in row-major order, and there are as many as its shape says.
 ///

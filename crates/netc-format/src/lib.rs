@@ -6,18 +6,18 @@
 //!
 //! [`nir`] is the first of them: netc's own text.
 
-pub mod error;
+mod error;
 pub mod foreign;
-pub mod format;
+mod format;
 pub mod module;
 pub mod nir;
-pub mod note;
-pub mod sink;
+mod note;
+mod sink;
 pub mod source;
 pub mod stack;
-pub mod table;
+mod table;
 
-pub use error::{FormatError, OpenError};
+pub use error::{Cause, FormatError, OpenError};
 pub use format::{Format, Framework, Holds, Imported, Layout, ModelRef, ReadOptions, Reader, Writer, Written};
 pub use note::Note;
 pub use sink::{InPlace, Sink};

@@ -11,10 +11,10 @@ pub struct Note {
     pub text: String,
 }
 
-/// The code of [`Note::training_state_left_out`].
-pub const TRAINING_STATE: &str = "training-state-left-out";
-
 impl Note {
+    /// The code of [`Note::training_state_left_out`].
+    pub const TRAINING_STATE: &'static str = "training-state-left-out";
+
     /// A note with a code of its own.
     pub fn new(code: &'static str, text: impl Into<String>) -> Self {
         Self { code, text: text.into() }
@@ -22,7 +22,7 @@ impl Note {
 
     /// The compile configuration and the optimizer's state are not carried.
     pub fn training_state_left_out() -> Self {
-        Self::new(TRAINING_STATE, "the compile configuration and the optimizer's state are left out")
+        Self::new(Self::TRAINING_STATE, "the compile configuration and the optimizer's state are left out")
     }
 }
 

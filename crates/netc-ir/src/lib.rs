@@ -16,26 +16,26 @@
 //! ```
 
 pub mod attr;
-pub mod budget;
-pub mod build;
-pub mod call;
+mod budget;
+mod build;
+mod call;
 pub mod core_attrs;
-pub mod dim;
-pub mod edit;
-pub mod id;
+mod dim;
+mod edit;
+mod id;
 pub mod infer;
 pub mod lex;
 pub mod link;
 pub mod literal;
 mod literal_text;
-pub mod module;
-pub mod op;
+mod module;
+mod op;
 pub mod parse;
 pub mod print;
 mod seen;
-pub mod types;
+mod types;
 mod unique;
-pub mod uses;
+mod uses;
 pub mod verify;
 
 pub use attr::{Attr, Attrs, F64, NonJson};

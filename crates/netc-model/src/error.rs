@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use netc_pass::chain;
 use thiserror::Error;
 
 /// A result whose error is a [`ModelError`].
@@ -42,22 +43,8 @@ impl ModelError {
         Self::Failed { context: context.into(), source: Some(Box::new(source)) }
     }
 
-    /// The message with its causes: see [`chain`].
+    /// The message with its causes: see [`chain()`].
     pub fn chain(&self) -> String {
         chain(self)
     }
-}
-
-/// The message of an error with its causes, each after a colon. A cause that its parent already tells is not repeated.
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let message = error.to_string();
-        if !text.contains(&message) {
-            text = format!("{text}: {message}");
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -27,17 +27,17 @@
 //! Formats come from outside: a [`Session`] is given the table of those that it reads and writes.
 
 mod actions;
-pub mod error;
+mod error;
 pub mod limits;
 pub mod manifest;
-pub mod model;
-pub mod open;
+mod model;
+mod open;
 pub mod output;
-pub mod pipeline;
+mod pipeline;
 pub mod save;
-pub mod session;
-pub mod stage_graph;
-pub mod stages;
+mod session;
+mod stage_graph;
+mod stages;
 pub mod verify;
 
 pub use error::{ModelError, Result};

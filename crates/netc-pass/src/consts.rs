@@ -1,7 +1,12 @@
 //! What passes ask the executor: constants, and what ops cost. Passes do algebra, the executor does arithmetic.
 
+use std::error::Error;
+use std::sync::Arc;
+
 use netc_ir::{CoreOp, Func, FuncId, Literal, Module, Type, ValueId};
 use thiserror::Error;
+
+use crate::chain::chain;
 
 /// Computes values that depend on no parameter. The executor implements it, so that floats are computed in one place.
 pub trait ConstEval {
@@ -10,9 +15,24 @@ pub trait ConstEval {
 }
 
 /// Why a constant cannot be computed.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{0}")]
-pub struct ConstError(pub String);
+#[derive(Debug, Clone, Error)]
+#[error("{message}")]
+pub struct ConstError {
+    message: String,
+    source: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl ConstError {
+    /// The reason is `message`, and no other error caused it.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), source: None }
+    }
+
+    /// The reason is `source`. The message includes its causes, each after a colon.
+    pub fn from_error(source: impl Error + Send + Sync + 'static) -> Self {
+        Self { message: chain(&source), source: Some(Arc::new(source)) }
+    }
+}
 
 /// Says what ops and programs cost to run.
 pub trait OpCosts {

@@ -4,15 +4,17 @@
 //! [`Pipeline`] is passes one after the other, as data and as text, and the [`Manager`] runs it: it makes every pass
 //! before the first runs, verifies the module after each, lets [`Observer`]s look on, and keeps a [`Record`].
 
-pub mod consts;
-pub mod context;
-pub mod manager;
-pub mod options;
-pub mod pass;
-pub mod pipeline;
-pub mod registry;
+mod chain;
+mod consts;
+mod context;
+mod manager;
+mod options;
+mod pass;
+mod pipeline;
+mod registry;
 mod wording;
 
+pub use chain::chain;
 pub use consts::{ConstError, ConstEval, OpCosts, Operand};
 pub use context::{Context, Fuel, Remark};
 pub use manager::{Event, FailedPass, Failure, Manager, Observer, PipelineError, Record};

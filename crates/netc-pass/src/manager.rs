@@ -39,6 +39,7 @@ pub struct FailedPass {
     /// The pass.
     pub call: PassCall,
     /// Why. The module is as it was before the pass in the case of an error, else what the pass left.
+    #[source]
     pub cause: Failure,
 }
 
@@ -143,10 +144,10 @@ impl<'a> Manager<'a> {
             }
             PipelineStep::Named(named) => {
                 if depth == MAX_DEPTH {
-                    return Err(PassError(format!("the pipeline `@{named}` contains itself")));
+                    return Err(PassError::new(format!("the pipeline `@{named}` contains itself")));
                 }
                 let text = self.registry.pipeline(named)?.text;
-                let body: Pipeline = text.parse().map_err(|e| PassError(format!("pipeline `@{named}`: {e}")))?;
+                let body: Pipeline = text.parse().map_err(|e| PassError::because(format!("pipeline `@{named}`"), e))?;
                 Made::Several { name: name(), rounds: 1, steps: self.make(&body, depth + 1)? }
             }
         })

@@ -105,16 +105,16 @@ impl<'a> Options<'a> {
         for (name, values) in &call.options {
             let option = find(info, name)?;
             if named.values(option.name).is_some() {
-                return Err(PassError(format!("pass `{}` has the option `{}` twice", info.name, option.name)));
+                return Err(PassError::new(format!("pass `{}` has the option `{}` twice", info.name, option.name)));
             }
             if let Some(note) = option.kind.misfit(values) {
-                return Err(PassError(format!("option `{}` of pass `{}` {note}", option.name, info.name)));
+                return Err(PassError::new(format!("option `{}` of pass `{}` {note}", option.name, info.name)));
             }
             named.options.push((option.name.into(), values.clone()));
         }
         let missing = info.options.iter().find(|o| o.kind.is_required() && named.values(o.name).is_none());
         match missing {
-            Some(o) => Err(PassError(format!(
+            Some(o) => Err(PassError::new(format!(
                 "pass `{}` needs the option `{}`, as in `{}={}`",
                 info.name,
                 o.name,
@@ -182,7 +182,7 @@ fn find<'a>(info: &'a PassInfo, name: &str) -> Result<&'a OptionInfo, PassError>
     found.map(|(_, option)| option).ok_or_else(|| {
         let names: Vec<&str> = info.options.iter().map(|o| o.name).collect();
         let what = if name.is_empty() { "takes no value".into() } else { format!("has no option `{name}`") };
-        PassError(format!("pass `{}` {what}{}", info.name, nearest(name, &names)))
+        PassError::new(format!("pass `{}` {what}{}", info.name, nearest(name, &names)))
     })
 }
 
@@ -247,7 +247,7 @@ mod tests {
             ("p{at=a,relay=[a,b]}", "option `relay` of pass `p` takes no value, found 2 values"),
             ("p{at}", "option `at` of pass `p` takes at least one value, found none"),
         ] {
-            assert_eq!(options(text).err().map(|e| e.0).as_deref(), Some(error), "{text}");
+            assert_eq!(options(text).err().map(|e| e.to_string()).as_deref(), Some(error), "{text}");
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What a pass is.
 
+use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
 use netc_ir::Module;
 use thiserror::Error;
@@ -22,10 +24,35 @@ pub trait Pass {
     }
 }
 
-/// Why a pass cannot do what it was asked.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{0}")]
-pub struct PassError(pub String);
+/// Why a pass cannot do its work.
+#[derive(Debug, Clone, Error)]
+#[error("{message}")]
+pub struct PassError {
+    message: String,
+    source: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl PassError {
+    /// The reason is `message`, and no other error caused it.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), source: None }
+    }
+
+    /// `context` failed because of `source`.
+    pub fn because(context: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Self {
+        Self { message: context.into(), source: Some(Arc::new(source)) }
+    }
+
+    /// The reason is `source`, which needs no context.
+    pub fn from_error(source: impl Error + Send + Sync + 'static) -> Self {
+        Self::because(source.to_string(), source)
+    }
+
+    /// The reason is that the module has no `@main`.
+    pub fn no_main() -> Self {
+        Self::new("the module has no function `@main`")
+    }
+}
 
 /// How close the values are that a module computes after a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

@@ -40,7 +40,7 @@ pub enum PipelineStep {
 }
 
 /// The rounds of a `fix` that does not say how many.
-pub const FIX_ROUNDS: u64 = 8;
+pub(crate) const FIX_ROUNDS: u64 = 8;
 
 /// A pass with its options. It prints as it parses.
 #[derive(Debug, Clone, PartialEq, Eq)]

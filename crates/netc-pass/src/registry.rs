@@ -49,14 +49,14 @@ impl Registry {
     pub fn pass(&self, name: &str) -> Result<&'static PassInfo, PassError> {
         self.passes()
             .find(|p| p.name == name)
-            .ok_or_else(|| PassError(format!("there is no pass `{name}`{}", self.nearest(name))))
+            .ok_or_else(|| PassError::new(format!("there is no pass `{name}`{}", self.nearest(name))))
     }
 
     /// The pipeline called `name`.
     pub fn pipeline(&self, name: &str) -> Result<&'static NamedPipeline, PassError> {
-        self.pipelines()
-            .find(|p| p.name == name)
-            .ok_or_else(|| PassError(format!("there is no pipeline `@{name}`{}", self.nearest(&format!("@{name}")))))
+        self.pipelines().find(|p| p.name == name).ok_or_else(|| {
+            PassError::new(format!("there is no pipeline `@{name}`{}", self.nearest(&format!("@{name}"))))
+        })
     }
 
     /// What may be meant by a name, which begins with `@` if it is to be one of a pipeline.

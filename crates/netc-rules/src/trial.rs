@@ -29,7 +29,7 @@ const PATIENCE: usize = 16;
 const TOLERANCE: f64 = 1e-9;
 
 /// Why a rule is not to be used.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, Error)]
 pub enum Untrue {
     /// The sides compute different values.
     #[error(
@@ -216,11 +216,11 @@ mod tests {
 
     impl ConstEval for Zeros {
         fn evaluate(&self, _: &Module, func: &Func, values: &[ValueId]) -> Result<Vec<Literal>, ConstError> {
-            let left = self.0.get().checked_sub(1).ok_or_else(|| ConstError("nothing is left".into()))?;
+            let left = self.0.get().checked_sub(1).ok_or_else(|| ConstError::new("nothing is left"))?;
             self.0.set(left);
             let zeros =
                 |value: &ValueId| Some(Literal::splat(func[*value].ty.elem, &func[*value].ty.fixed_dims()?, 0.0));
-            values.iter().map(zeros).collect::<Option<_>>().ok_or_else(|| ConstError("open extents".into()))
+            values.iter().map(zeros).collect::<Option<_>>().ok_or_else(|| ConstError::new("open extents"))
         }
     }
 
@@ -228,8 +228,8 @@ mod tests {
     fn few_programs_say_nothing_of_a_rule() {
         let rule = &crate::parse("r: neg(?x: f32[2]) => neg(?x)").unwrap()[0];
         let tried = |times: usize| check(rule, &Zeros(Cell::new(2 * times)), 1);
-        assert_eq!(tried(LEAST), Ok(()));
+        assert!(tried(LEAST).is_ok());
         let too_few = tried(LEAST - 1).unwrap_err();
-        assert_eq!(too_few, Untrue::TooFew { rule: "r".into(), line: 1, compared: LEAST - 1 });
+        assert!(matches!(too_few, Untrue::TooFew { line: 1, compared, .. } if compared == LEAST - 1));
     }
 }

@@ -1,13 +1,13 @@
 //! `netc passes [NAME]`: the table of passes and pipelines, and the page of one.
 
-use netc_pass::{NamedPipeline, PassInfo, Registry};
+use netc_pass::{NamedPipeline, PassInfo, Registry, chain};
 
 use crate::args::PassesArgs;
 use crate::error::CliError;
 use crate::text::{self, table};
 
 pub(crate) fn run(args: &PassesArgs, registry: &Registry) -> Result<(), CliError> {
-    let usage = |e: netc_pass::PassError| CliError::Usage(e.to_string());
+    let usage = |e: netc_pass::PassError| CliError::Usage(chain(&e));
     match args.name.as_deref() {
         None => text::print(&list(registry)),
         Some(name) => match name.strip_prefix('@') {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use netc_ir::Module;
 use netc_model::Session;
-use netc_pass::{FailedPass, Pipeline};
+use netc_pass::{FailedPass, Pipeline, chain};
 
 use super::{Settings, run_quietly};
 use crate::args::{RandomArgs, VerifyEach};
@@ -40,7 +40,7 @@ impl Reproducer {
             fuel: settings.fuel.limit().map(|limit| limit - burnt),
             values: settings.watch.verify_each == VerifyEach::Values,
             random: settings.random.clone(),
-            program: ran.map(|_| module).map_err(|e| e.to_string()),
+            program: ran.map(|_| module).map_err(|e| chain(&e)),
         }
     }
 

@@ -78,7 +78,7 @@ struct Fail(String);
 impl Pass for Fail {
     fn run(&self, module: &mut Module, _: &mut Context<'_>) -> Result<(), PassError> {
         match self.0.as_str() {
-            "error" => return Err(PassError("no".into())),
+            "error" => return Err(PassError::new("no")),
             "panic" => panic!("oh {}", "dear"),
             _ => module.funcs[0].retain_ops(|_| false),
         }
