@@ -1,8 +1,15 @@
 //! Files that appear complete or not at all, alone or as a set.
 //!
-//! Every file is written in a hidden folder (`scratch`) next to its place. A single file is then renamed. The files of a
-//! set are put in their places by a `journal`, so that the set is the old one or the new one as a whole, whatever ends the
-//! process.
+//! Every file is written in a hidden folder (`scratch`) next to its place. A single file is then renamed. A `journal` moves
+//! the files of a set, so the folder holds the old set or the new one, whatever ends the process.
+//!
+//! - Whoever makes a file, or moves files to their places, holds the mutex of a table of hidden folders. A signal handler
+//!   takes the same mutex, so a signal arrives before or after, never in between.
+//! - New files, journal and hidden folder are synced before the first rename, the target's folder before old files are
+//!   unlinked. A set that replaces nothing is not synced: a split into a fresh folder takes about as long as `cp`.
+//! - The journal has a [`Stamp`] of each old and new file, which a rename keeps. If an old file changed meanwhile, the set is
+//!   undone. If a new file changed after its rename, undoing would lose it: the set is completed, or nothing moves and the
+//!   error names the hidden folder.
 
 mod journal;
 mod scratch;
