@@ -126,6 +126,25 @@ pub struct OpContext<'a> {
 }
 
 /// The meaning of a framework's layers. Threads may ask at once.
+///
+/// ```
+/// use netc_dialect::{Dialect, LowerError, Lowered, OpContext};
+/// use netc_ir::{Builder, Unary};
+///
+/// struct Mine;
+///
+/// impl Dialect for Mine {
+///     fn lower(&self, builder: &mut Builder<'_>, op: OpContext<'_>) -> Lowered {
+///         match (&*op.op.name, op.operands) {
+///             ("mine.Relu", [x]) => Ok(vec![builder.unary(Unary::Relu, *x)?].into()),
+///             (name, _) => Err(LowerError::Unknown { class: name.into() }),
+///         }
+///     }
+/// }
+///
+/// let mut dialects = netc_dialect::Dialects::new();
+/// dialects.push(Mine);
+/// ```
 pub trait Dialect: Send + Sync {
     /// Adds the core ops that `op` means, and returns its results.
     ///

@@ -103,6 +103,46 @@ pub struct Framework {
 ///
 /// Nothing of a file is executed, and a file takes no more memory than its size justifies: see
 /// [`Budget`](netc_ir::Budget).
+///
+/// ```
+/// use netc_dialect::Dialects;
+/// use netc_format::{Cause, Format, FormatError, Imported, ReadOptions, Reader, Source};
+///
+/// /// A text that lists the names of ops on one vector: `ops relu exp`.
+/// struct Ops;
+///
+/// impl Reader for Ops {
+///     fn sniff(&self, source: &Source) -> bool {
+///         source.head().starts_with(b"ops ")
+///     }
+///
+///     fn read(&self, source: &Source, _: &ReadOptions<'_>, _: &Dialects) -> Result<Imported, FormatError> {
+///         let read = || -> Result<_, Cause> {
+///             let mut text = vec![0; usize::try_from(source.len())?];
+///             source.read_exact_at(&mut text, 0)?;
+///             let mut program = String::from("netc 1\nfunc @main(%0: f32[N]) -> (");
+///             let ops: Vec<_> = str::from_utf8(&text)?.split_whitespace().skip(1).collect();
+///             program.push_str(&format!("%{}) {{\n", ops.len()));
+///             for (i, op) in ops.iter().enumerate() {
+///                 program.push_str(&format!("%{} = {op}(%{i}) : f32[N]\n", i + 1));
+///             }
+///             Ok(netc_ir::parse(&(program + "}"))?)
+///         };
+///         let module = read().map_err(|cause| FormatError::read(source.path(), cause))?;
+///         Ok(Imported { module, notes: Vec::new(), is_own: false })
+///     }
+/// }
+///
+/// const OPS: Format = Format { extensions: &["ops"], reader: Some(&Ops), ..Format::new("ops", "a list of ops") };
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("model.ops");
+/// std::fs::write(&path, "ops relu exp")?;
+/// let reader = OPS.reader.ok_or("no reader")?;
+/// let module = reader.read(&Source::open(&path)?, &ReadOptions::default(), &Dialects::new())?.module;
+/// assert_eq!(module.num_ops(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Reader: Sync {
     /// Whether the file is of this format, by its first bytes or its name. It may be damaged.
     fn sniff(&self, source: &Source) -> bool;
@@ -159,6 +199,23 @@ pub struct Imported {
 }
 
 /// How a format is written. Threads may write several models at once.
+///
+/// ```
+/// use netc_data::Store;
+/// use netc_format::{Formats, InPlace, ModelRef};
+///
+/// let module = netc_ir::parse("netc 1\nfunc @main(%x: f32[N]) -> (%y) { %y = relu(%x) : f32[N] }")?;
+/// let func = module.func_named("main").ok_or("no @main")?;
+/// let writer = Formats::new().named("nir").and_then(|format| format.writer).ok_or("no writer")?;
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("relu.nir");
+/// let model = ModelRef { module: &module, func };
+/// let written = writer.write(model, &Store::open(&module)?, &mut InPlace::new(&path))?;
+/// assert_eq!(written.outputs, ["y"]);
+/// assert!(path.is_file());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Writer: Sync {
     /// Writes the model. The bytes of weights are streamed from `store`. The same module gives the same bytes.
     ///

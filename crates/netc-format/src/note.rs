@@ -3,6 +3,13 @@
 use std::fmt;
 
 /// Something to tell the user, with a code by which programs know it.
+///
+/// ```
+/// use netc_format::Note;
+///
+/// let note = Note::new("names-shortened", "two layers have shorter names");
+/// assert_eq!(note.to_string(), "two layers have shorter names");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
     /// Words joined by `-`, the same in every version: `training-state-left-out`.

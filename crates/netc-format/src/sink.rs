@@ -41,6 +41,16 @@ pub trait Sink {
 }
 
 /// Writes files in their places. A failure leaves what was written so far.
+///
+/// ```
+/// use netc_format::{InPlace, Sink};
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("model.ops");
+/// InPlace::new(&path).write_main(b"ops relu exp")?;
+/// assert_eq!(std::fs::read(&path)?, b"ops relu exp");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct InPlace(PathBuf);
 

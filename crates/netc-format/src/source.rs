@@ -16,6 +16,18 @@ pub fn folder_of(file: &Path) -> &Path {
 }
 
 /// An open file with its first bytes.
+///
+/// ```
+/// use netc_format::Source;
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("model.ops");
+/// std::fs::write(&path, "ops relu exp")?;
+/// let source = Source::open(&path)?;
+/// assert!(source.head().starts_with(b"ops "));
+/// assert_eq!(source.len(), 12);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Source {
     path: PathBuf,

@@ -12,6 +12,17 @@ use crate::{foreign, nir};
 
 /// The formats that are read and written. The first that takes a file for its own reads it. `.nir` is always there: it is
 /// asked first, as its files go by their names, and listed last.
+///
+/// ```
+/// use std::path::Path;
+///
+/// use netc_format::Formats;
+///
+/// // `.nir` is always there; a framework adds its own: `.with(&netc_keras::FRAMEWORK)`.
+/// let formats = Formats::new();
+/// assert_eq!(formats.of_path(Path::new("out/model.nir")).map(|format| format.name), Some("nir"));
+/// assert!(formats.named("keras").is_none());
+/// ```
 #[derive(Clone, Default)]
 pub struct Formats(Vec<&'static Framework>);
 
@@ -87,6 +98,18 @@ impl Formats {
     }
 
     /// Reads the model at `path`.
+    ///
+    /// ```
+    /// use netc_dialect::Dialects;
+    /// use netc_format::{Formats, ReadOptions};
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("relu.nir");
+    /// std::fs::write(&path, "netc 1\nfunc @main(%x: f32[N]) -> (%y) { %y = relu(%x) : f32[N] }")?;
+    /// let imported = Formats::new().read(&path, &ReadOptions::default(), &Dialects::new())?;
+    /// assert_eq!(imported.module.num_ops(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As for [`Formats::sniff`] and [`Reader::read`].

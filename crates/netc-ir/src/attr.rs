@@ -209,6 +209,14 @@ impl From<Attrs> for Attr {
 }
 
 /// Named attributes, in the order in which they were written. Clones share them until one is changed.
+///
+/// ```
+/// use netc_ir::{Attr, Attrs};
+///
+/// let config = Attrs::new().with("units", 10).with("activation", "relu");
+/// assert_eq!(config.get("units").and_then(Attr::as_int), Some(10));
+/// assert_eq!(config.get("kernel"), None);
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Attrs(
     /// `None` where there are none.

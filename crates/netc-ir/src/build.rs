@@ -13,6 +13,20 @@ use crate::op::{Binary, Compare, CoreOp, Op, OpKind, PadMode, Pool, Reduce, Slic
 use crate::types::{ElemType, Type};
 
 /// Builds one function. Core ops get the type that [`infer`] gives; other ops are given theirs.
+///
+/// ```
+/// use netc_ir::{Binary, Builder, Dim, ElemType, Module, Type, Unary};
+///
+/// let mut module = Module::new();
+/// let mut builder = Builder::new(&module, "main");
+/// let x = builder.param("x", Type::new(ElemType::F32, [Dim::symbol("N"), Dim::Known(4)]), None);
+/// let relu = builder.unary(Unary::Relu, x)?;
+/// let y = builder.binary(Binary::Add, x, relu)?;
+/// let main = builder.finish([("y".into(), y)]);
+/// module.add_func(main);
+/// netc_ir::verify(&module)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Builder<'m> {
     module: &'m Module,
     func: Func,

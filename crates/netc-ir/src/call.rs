@@ -11,6 +11,15 @@ use crate::types::Type;
 /// the symbols of its parameters replaced by the extents that are given for them.
 ///
 /// A symbol that is not an extent of its own in a parameter, such as `N` in `2*N`, stays as it is.
+///
+/// ```
+/// use netc_ir::{ElemType, Type, call_types};
+///
+/// let module = netc_ir::parse("netc 1\nfunc @double(%x: f32[N]) -> (%y) { %y = concat(%x, %x) {axis = 0} : f32[2*N] }")?;
+/// let given = Type::fixed(ElemType::F32, &[3]);
+/// assert_eq!(call_types(&module.funcs[0], [&given]), [Type::fixed(ElemType::F32, &[6])]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn call_types<'a>(callee: &Func, given: impl IntoIterator<Item = &'a Type>) -> Vec<Type> {
     let symbols = call_symbols(callee, given);
     let substitute = |ty: &Type| ty.substitute(&|name| symbols.get(name).cloned());

@@ -14,6 +14,16 @@ use crate::Name;
 use poly::{Atom, Poly};
 
 /// The extent of one axis: a number, or an expression over symbols such as `N` or `2*N+1`.
+///
+/// ```
+/// use netc_ir::{Bindings, Dim};
+///
+/// let n = Dim::symbol("N");
+/// let padded = n.plus(&n).offset(1);
+/// assert_eq!(padded.to_string(), "2*N+1");
+/// assert_eq!(Dim::parse("N+1+N"), Some(padded.clone()));
+/// assert_eq!(padded.eval(&Bindings::from([("N".into(), 3)])), Some(7));
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dim {
     /// A number of elements.

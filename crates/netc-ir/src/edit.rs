@@ -14,6 +14,24 @@ use crate::types::Type;
 
 impl Func {
     /// Keeps the ops for which `keep` holds. The results of the others must not be read or returned any more.
+    ///
+    /// ```
+    /// # let text = "netc 1
+    /// # func @main(%x: f32[N,4]) -> (%y) {
+    /// #   %a = relu(%x) : f32[N,4]
+    /// #   %y = add(%a, %a) : f32[N,4]
+    /// # }";
+    /// use netc_ir::Uses;
+    ///
+    /// let mut module = netc_ir::parse(text)?;
+    /// let main = &mut module.funcs[0];
+    /// main.outputs[0].value = main.params[0].value;
+    /// let uses = Uses::of(main);
+    /// let unused: Vec<_> = main.ops().filter(|(_, op)| uses.is_unused(op.results[0])).map(|(id, _)| id).collect();
+    /// main.retain_ops(|op| !unused.contains(&op));
+    /// assert_eq!(main.num_ops(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn retain_ops(&mut self, mut keep: impl FnMut(OpId) -> bool) {
         self.order.retain(|op| keep(*op));
     }
@@ -22,6 +40,22 @@ impl Func {
     /// replaced by in turn. The value must be defined before the readers. A cycle of replacements changes nothing.
     ///
     /// Takes time linear in the function and the map.
+    ///
+    /// ```
+    /// # let text = "netc 1
+    /// # func @main(%x: f32[N,4]) -> (%y) {
+    /// #   %a = relu(%x) : f32[N,4]
+    /// #   %y = add(%a, %a) : f32[N,4]
+    /// # }";
+    /// use std::collections::BTreeMap;
+    ///
+    /// let mut module = netc_ir::parse(text)?;
+    /// let main = &mut module.funcs[0];
+    /// let (x, a) = (main.params[0].value, main[main.op_ids().next().ok_or("no op")?].results[0]);
+    /// main.replace_uses(&BTreeMap::from([(a, x)]));
+    /// assert!(netc_ir::print(&module).contains("add(%x, %x)"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn replace_uses(&mut self, replacement: &BTreeMap<ValueId, ValueId>) {
         let resolved = resolve(replacement);
         self.reads(|value| resolved.get(&value).copied().unwrap_or(value));

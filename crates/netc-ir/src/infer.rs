@@ -28,6 +28,19 @@ pub struct InferError {
 /// The type of the result of `op` on operands of the types `operands`.
 ///
 /// An operand whose rank is not known gives a result whose rank is not known, unless the op fixes it.
+///
+/// ```
+/// use netc_ir::{CoreOp, Dim, ElemType, Module, Type, infer};
+///
+/// let x = Type::new(ElemType::F32, [Dim::symbol("N"), Dim::Known(4)]);
+/// let w = Type::fixed(ElemType::F32, &[4, 3]);
+/// let y = infer(&Module::new(), &CoreOp::MatMul, &[&x, &w])?;
+/// assert_eq!(y.to_string(), "f32[N,3]");
+///
+/// let error = infer(&Module::new(), &CoreOp::MatMul, &[&w, &w]).unwrap_err();
+/// assert_eq!(error.op, "matmul");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn infer(module: &Module, op: &CoreOp, operands: &[&Type]) -> Result<Type, InferError> {
     inferred(module, op, operands).map(Cow::into_owned)
 }

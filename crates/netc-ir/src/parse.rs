@@ -26,6 +26,15 @@ pub struct ParseError {
 }
 
 /// The module that `text` spells. It is well-formed as text; [`crate::verify()`] says whether it is as a program.
+///
+/// ```
+/// let module = netc_ir::parse("netc 1\nfunc @main(%x: f32[N,4]) -> (%x) {\n}")?;
+/// assert_eq!(module.funcs.len(), 1);
+///
+/// let error = netc_ir::parse("netc 1\nfunc @main(%x: f33[N]) -> (%x) {\n}").unwrap_err();
+/// assert!(error.to_string().contains("line 2"), "{error}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn parse(text: &str) -> Result<Module, ParseError> {
     Parser { cursor: Cursor::new(text), module: Module::new(), funcs: BTreeMap::new(), calls: Vec::new() }.module()
 }

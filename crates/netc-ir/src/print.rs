@@ -9,6 +9,19 @@ use crate::module::{Canonical, Func, Layer, Loc, Module, Weight, WeightData};
 use crate::op::{CoreOp, Op, OpKind};
 
 /// The text of `module`.
+///
+/// ```
+/// # let text = "netc 1
+/// # func @main(%x: f32[N,4]) -> (%y) {
+/// #   %a = relu(%x) : f32[N,4]
+/// #   %y = add(%a, %a) : f32[N,4]
+/// # }";
+/// let module = netc_ir::parse(text)?;
+/// let printed = netc_ir::print(&module);
+/// assert!(printed.contains("  %y = add(%a, %a) : f32[N,4]"));
+/// assert_eq!(netc_ir::parse(&printed)?, module);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn print(module: &Module) -> String {
     ModuleText(module).to_string()
 }

@@ -121,6 +121,16 @@ impl fmt::Display for ElemType {
 pub const MAX_RANK: usize = 64;
 
 /// The type of a tensor. Text: `f32[N,299,299,3]`, `f32[]` for a scalar, `f32[*]` where the rank is not known.
+///
+/// ```
+/// use netc_ir::{Dim, ElemType, Type};
+///
+/// let image = Type::new(ElemType::F32, [Dim::symbol("N"), Dim::Known(8), Dim::Known(8), Dim::Known(3)]);
+/// assert_eq!(image.to_string(), "f32[N,8,8,3]");
+/// assert_eq!(image.num_bytes(), None);
+/// assert_eq!(image.bytes_per_example(), Some(8 * 8 * 3 * 4));
+/// assert!(image.agrees_with(&Type::fixed(ElemType::F32, &[5, 8, 8, 3])));
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Type {
     /// The type of the elements.

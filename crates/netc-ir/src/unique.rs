@@ -5,6 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::Name;
 
 /// Makes unique names: the wanted name if it is free, otherwise with a number appended.
+///
+/// ```
+/// use netc_ir::UniqueNames;
+///
+/// let mut names = UniqueNames::without(["conv".into()]);
+/// assert_eq!(&*names.take("conv"), "conv_1");
+/// assert_eq!(&*names.take("relu"), "relu");
+/// ```
 #[derive(Default)]
 pub struct UniqueNames {
     taken: BTreeSet<Name>,

@@ -4,6 +4,22 @@ use crate::id::{OpId, ValueId};
 use crate::module::Func;
 
 /// The readers of every value of a function.
+///
+/// ```
+/// # let text = "netc 1
+/// # func @main(%x: f32[N,4]) -> (%y) {
+/// #   %a = relu(%x) : f32[N,4]
+/// #   %y = add(%a, %a) : f32[N,4]
+/// # }";
+/// use netc_ir::{Uses, parse};
+///
+/// let module = parse(text)?;
+/// let main = module.main().ok_or("no @main")?;
+/// let uses = Uses::of(main);
+/// assert_eq!(uses.readers(main.params[0].value).len(), 1);
+/// assert!(uses.is_output(main.outputs[0].value));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Uses {
     /// Where the readers of each value begin; those of the next follow.
     starts: Vec<usize>,

@@ -64,12 +64,38 @@ impl fmt::Display for Violations {
 impl std::error::Error for Violations {}
 
 /// Checks every rule of the module, and reports all that are broken.
+///
+/// ```
+/// use netc_ir::{parse, verify};
+///
+/// let module = parse("netc 1\nfunc @main(%x: f32[N,4]) -> (%y) { %y = relu(%x) : f32[N,5] }")?;
+/// let violations = verify(&module).unwrap_err();
+/// assert_eq!(violations.0[0].rule, 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn verify(module: &Module) -> Result<(), Violations> {
     Verifier::new(module, false).run().map(drop)
 }
 
 /// Does what [`verify`] does, and does not look again at ops and values of which this function approved and which no edit
 /// has touched since.
+///
+/// ```
+/// # let text = "netc 1
+/// # func @main(%x: f32[N,4]) -> (%y) {
+/// #   %a = relu(%x) : f32[N,4]
+/// #   %y = add(%a, %a) : f32[N,4]
+/// # }";
+/// use netc_ir::{Type, parse, verify_changes};
+///
+/// let mut module = parse(text)?;
+/// verify_changes(&mut module)?;
+/// let main = &mut module.funcs[0];
+/// let y = main.outputs[0].value;
+/// main.set_type(y, Type::fixed(netc_ir::ElemType::F32, &[1]));
+/// assert!(verify_changes(&mut module).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn verify_changes(module: &mut Module) -> Result<(), Violations> {
     let seen = Verifier::new(module, true).run()?;
     module.funcs.iter_mut().zip(seen).for_each(|(func, seen)| func.seen = seen);

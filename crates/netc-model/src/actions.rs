@@ -20,6 +20,20 @@ use crate::verify::{Executable, Given, Random};
 impl Model {
     /// The model, or if it is the stages of a manifest, the model that they are together.
     ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # use netc_format::Formats;
+    /// # use netc_model::Session;
+    /// # let netc = Session::new(Formats::new().with(&netc_keras::FRAMEWORK));
+    /// # let module = netc_zoo::find("tiny").map(|zoo| (zoo.build)(0)).ok_or("no tiny")??;
+    /// # let model = netc.model(module, "tiny", "tiny")?;
+    /// # model.split(["sum"])?.save(folder.path(), None)?;
+    /// let stages = netc.open(folder.path().join("manifest.json"))?;
+    /// let whole = stages.merged()?;
+    /// assert_eq!(whole.module.main().map(|main| main.num_ops()), model.module.main().map(|main| main.num_ops()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// Stages that are not one model.
     pub fn merged(mut self) -> Result<Self> {
@@ -39,6 +53,18 @@ impl Model {
 
     /// The model that a pipeline makes of this one, and the most that a pass of it may change of the values.
     ///
+    /// ```
+    /// # use netc_format::Formats;
+    /// # use netc_model::Session;
+    /// # let netc = Session::new(Formats::new().with(&netc_keras::FRAMEWORK));
+    /// # let module = netc_zoo::find("tiny").map(|zoo| (zoo.build)(0)).ok_or("no tiny")??;
+    /// # let model = netc.model(module, "tiny", "tiny")?;
+    /// let (simple, fidelity) = model.rewritten(&"@simplify".parse()?)?;
+    /// assert_eq!(fidelity, netc_pass::Fidelity::Rounding);
+    /// assert_eq!(simple.run(&simple.random_inputs(Default::default())?)?[0].dims(), [1, 10]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// A pipeline that names no passes, and a pass that fails.
     pub fn rewritten(&self, pipeline: &Pipeline) -> Result<(Self, Fidelity)> {
@@ -55,6 +81,20 @@ impl Model {
     /// The stages that the model is cut into. A cut is the name of a layer, or several joined by `+`; layers of nested
     /// models are named by path, `backbone/conv1`.
     ///
+    /// ```
+    /// # use netc_format::Formats;
+    /// # use netc_model::Session;
+    /// # let netc = Session::new(Formats::new().with(&netc_keras::FRAMEWORK));
+    /// # let module = netc_zoo::find("tiny").map(|zoo| (zoo.build)(0)).ok_or("no tiny")??;
+    /// # let model = netc.model(module, "tiny", "tiny")?;
+    /// let stages = model.split(["relu", "sum"])?;
+    /// assert_eq!(stages.graph().stages.len(), 3);
+    ///
+    /// let error = model.split(["sun"]).err().ok_or("split")?;
+    /// assert!(error.chain().contains("did you mean `sum`?"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// A place where the model cannot be cut, with the nearest where it can.
     pub fn split<'c>(&self, cuts: impl IntoIterator<Item = &'c str>) -> Result<Stages> {
@@ -68,6 +108,18 @@ impl Model {
     /// Extracts the part of the model between two places, written `FROM..TO`. Omit `FROM` to start at the inputs, `TO` to
     /// end at the outputs.
     ///
+    /// ```
+    /// # use netc_format::Formats;
+    /// # use netc_model::Session;
+    /// # let netc = Session::new(Formats::new().with(&netc_keras::FRAMEWORK));
+    /// # let module = netc_zoo::find("tiny").map(|zoo| (zoo.build)(0)).ok_or("no tiny")??;
+    /// # let model = netc.model(module, "tiny", "tiny")?;
+    /// let middle = model.extract("relu..sum")?;
+    /// let inputs = middle.random_inputs(Default::default())?;
+    /// assert_eq!(middle.run(&inputs)?.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// Places that are no layers, and a part that would not find a mask that it reads.
     pub fn extract(&self, part: &str) -> Result<Self> {
@@ -77,6 +129,19 @@ impl Model {
 
     /// Random inputs for the model, in the order of its parameters.
     ///
+    /// ```
+    /// # use netc_format::Formats;
+    /// # use netc_model::Session;
+    /// # let netc = Session::new(Formats::new().with(&netc_keras::FRAMEWORK));
+    /// # let module = netc_zoo::find("tiny").map(|zoo| (zoo.build)(0)).ok_or("no tiny")??;
+    /// # let model = netc.model(module, "tiny", "tiny")?;
+    /// use netc_model::Random;
+    ///
+    /// let inputs = model.random_inputs(Random { seed: 7, batch: 2 })?;
+    /// assert_eq!(inputs[0].dims(), [2, 8, 8, 3]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As for [`Model::run`].
     pub fn random_inputs(&self, random: Random) -> Result<Vec<Tensor>> {
@@ -84,6 +149,18 @@ impl Model {
     }
 
     /// Runs the model on inputs in the order of its parameters, and gives its outputs.
+    ///
+    /// ```
+    /// # use netc_format::Formats;
+    /// # use netc_model::Session;
+    /// # let netc = Session::new(Formats::new().with(&netc_keras::FRAMEWORK));
+    /// # let module = netc_zoo::find("tiny").map(|zoo| (zoo.build)(0)).ok_or("no tiny")??;
+    /// # let model = netc.model(module, "tiny", "tiny")?;
+    /// let inputs = model.random_inputs(Default::default())?;
+    /// let outputs = model.run(&inputs)?;
+    /// assert_eq!(outputs[0].dims(), [1, 10]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// An unsupported layer, inputs of the wrong shape or type, damaged weights, or a run beyond the session's limits on
@@ -97,6 +174,18 @@ impl Model {
 
     /// Writes the model to `path`. The extension says the format; stages of a split need a folder.
     ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # use netc_format::Formats;
+    /// # use netc_model::Session;
+    /// # let netc = Session::new(Formats::new().with(&netc_keras::FRAMEWORK));
+    /// # let module = netc_zoo::find("tiny").map(|zoo| (zoo.build)(0)).ok_or("no tiny")??;
+    /// # let model = netc.model(module, "tiny", "tiny")?;
+    /// let saved = model.save(folder.path().join("tiny.h5"))?;
+    /// assert_eq!(saved.paths.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// A path that says no format, a model that the format does not have, and a file that cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<Saved> {
@@ -104,6 +193,19 @@ impl Model {
     }
 
     /// Writes the model to `path` in a format.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # use netc_format::Formats;
+    /// # use netc_model::Session;
+    /// # let netc = Session::new(Formats::new().with(&netc_keras::FRAMEWORK));
+    /// # let module = netc_zoo::find("tiny").map(|zoo| (zoo.build)(0)).ok_or("no tiny")??;
+    /// # let model = netc.model(module, "tiny", "tiny")?;
+    /// let format = netc.formats().named("tfjs");
+    /// model.save_as(&folder.path().join("web"), format)?;
+    /// assert!(folder.path().join("web/model.json").is_file());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As for [`Model::save`].

@@ -23,6 +23,21 @@ pub struct OpenOptions<'a> {
 impl Session {
     /// Opens the model at `path`: a file of any format of the session, the manifest of a split, or a folder with either.
     ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # use netc_format::Formats;
+    /// # use netc_model::Session;
+    /// # let netc = Session::new(Formats::new().with(&netc_keras::FRAMEWORK));
+    /// # let module = netc_zoo::find("tiny").map(|zoo| (zoo.build)(0)).ok_or("no tiny")??;
+    /// # let model = netc.model(module, "tiny", "tiny")?;
+    /// # let path = folder.path().join("tiny.keras");
+    /// # model.save(&path)?;
+    /// let model = netc.open(&path)?;
+    /// assert_eq!(model.class(), "Functional");
+    /// assert!(netc.open(folder.path().join("nothing.keras")).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// A file that cannot be read as a model.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Model> {
@@ -30,6 +45,25 @@ impl Session {
     }
 
     /// Opens the model at `path` as [`Session::open`] does, as `options` say.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # use netc_format::Formats;
+    /// # use netc_model::Session;
+    /// # let netc = Session::new(Formats::new().with(&netc_keras::FRAMEWORK));
+    /// # let module = netc_zoo::find("tiny").map(|zoo| (zoo.build)(0)).ok_or("no tiny")??;
+    /// # let model = netc.model(module, "tiny", "tiny")?;
+    /// # let (path, weights) = (folder.path().join("tiny.json"), folder.path().join("tiny.keras"));
+    /// # model.save(&path)?;
+    /// # model.save(&weights)?;
+    /// use netc_model::OpenOptions;
+    ///
+    /// // A `.json` file has the architecture alone.
+    /// let options = OpenOptions { weights: Some(&weights), ..OpenOptions::default() };
+    /// let model = netc.open_with(&path, options)?;
+    /// model.check_weights()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As for [`Session::open`], and options that do not fit the file.
@@ -69,6 +103,21 @@ impl Session {
     }
 
     /// The model that the module is. `place` names it in errors.
+    ///
+    /// ```
+    /// use netc_format::Formats;
+    /// use netc_model::Session;
+    ///
+    /// let text = "netc 1
+    /// func @main(%x: f32[N,2]) -> (%y) {
+    ///   %y = relu(%x) : f32[N,2]
+    /// }";
+    /// let netc = Session::new(Formats::new());
+    /// let model = netc.model(netc_ir::parse(text)?, "relu", "relu.nir")?;
+    /// let x = netc_exec::Tensor::from_f32(&[1, 2], &[-1.0, 2.0])?;
+    /// assert_eq!(model.run(&[x])?, [netc_exec::Tensor::from_f32(&[1, 2], &[0.0, 2.0])?]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// A module without `@main`.

@@ -21,6 +21,23 @@ pub struct PassTools<'s> {
 impl<'s> PassTools<'s> {
     /// What ops cost on this machine is what this version of netc has measured so far. Without a folder for caches it is
     /// measured each time.
+    ///
+    /// ```
+    /// # use netc_format::Formats;
+    /// # use netc_model::Session;
+    /// # let netc = Session::new(Formats::new().with(&netc_keras::FRAMEWORK));
+    /// # let module = netc_zoo::find("tiny").map(|zoo| (zoo.build)(0)).ok_or("no tiny")??;
+    /// # let model = netc.model(module, "tiny", "tiny")?;
+    /// use netc_model::PassTools;
+    /// use netc_pass::{Fuel, Manager};
+    ///
+    /// let tools = PassTools::of(&netc);
+    /// let mut module = model.module.clone();
+    /// let mut context = tools.context(&module, Fuel::unlimited());
+    /// Manager::new(netc.registry()).run(&mut module, &"lower,fold-const".parse()?, &mut context)?;
+    /// assert!(context.fuel.burnt() > 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn of(session: &'s Session) -> Self {
         let folder = |name: &str| env::var_os(name).filter(|folder| !folder.is_empty()).map(PathBuf::from);
         let caches = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));

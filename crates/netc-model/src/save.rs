@@ -68,6 +68,28 @@ impl<'a> Destination<'a> {
     /// Chooses what to write from the path and the optional format. A split model has a `graph`.
     /// `force` replaces files in a folder of stages that netc would leave as they are.
     ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # use netc_format::Formats;
+    /// # use netc_model::Session;
+    /// # let netc = Session::new(Formats::new().with(&netc_keras::FRAMEWORK));
+    /// # let module = netc_zoo::find("tiny").map(|zoo| (zoo.build)(0)).ok_or("no tiny")??;
+    /// # let model = netc.model(module, "tiny", "tiny")?;
+    /// use std::sync::LazyLock;
+    ///
+    /// use netc_model::Destination;
+    /// use netc_passes::analysis::Costs;
+    ///
+    /// let path = folder.path().join("tiny.keras");
+    /// let destination = Destination::of(&path, &model, None, None, false)?;
+    /// // Nothing is written so far.
+    /// assert!(!path.exists());
+    /// let costs = LazyLock::new(|| Costs::of(&model.module, netc.dialects()));
+    /// destination.write(&model, &[], &costs, None)?;
+    /// assert!(path.exists());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// A path that says no format, or another one; files that would be lost.
     pub fn of(

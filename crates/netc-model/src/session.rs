@@ -53,6 +53,15 @@ impl Session {
     }
 
     /// A session of these parts.
+    ///
+    /// ```
+    /// use netc_format::Formats;
+    /// use netc_model::{Config, Session};
+    ///
+    /// let formats = Formats::new().with(&netc_keras::FRAMEWORK);
+    /// let netc = Session::of(Config { max_memory: Some(1 << 30), ..Config::new(formats) });
+    /// assert!(netc.formats().named("keras").is_some());
+    /// ```
     pub fn of(config: Config) -> Self {
         let Config { formats, registry, layers, allowed, max_memory, max_steps } = config;
         let mut dialects = Dialects::new();

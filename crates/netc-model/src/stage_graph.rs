@@ -29,6 +29,22 @@ pub struct Stage {
 
 impl StageGraph {
     /// The graph that `main` is, if it has no ops but calls of stages.
+    ///
+    /// ```
+    /// use netc_model::StageGraph;
+    ///
+    /// let text = "netc 1
+    /// func @main(%x: f32[N,2]) -> (%y) {
+    ///   %y = call @stage0(%x) : f32[N,2]
+    /// }
+    /// func @stage0(%x: f32[N,2]) -> (%y) {
+    ///   %y = relu(%x) : f32[N,2]
+    /// }";
+    /// let module = netc_ir::parse(text)?;
+    /// let main = module.func_named("main").ok_or("no @main")?;
+    /// assert_eq!(StageGraph::of(&module, main).map(|graph| graph.stages.len()), Some(1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn of(module: &Module, main: FuncId) -> Option<Self> {
         let main = &module[main];
         let calls: Vec<OpId> = main.op_ids().collect();

@@ -38,11 +38,38 @@ impl Stages {
     }
 
     /// How the stages connect: where each takes its inputs from.
+    ///
+    /// ```
+    /// # use netc_format::Formats;
+    /// # use netc_model::Session;
+    /// # let netc = Session::new(Formats::new().with(&netc_keras::FRAMEWORK));
+    /// # let module = netc_zoo::find("tiny").map(|zoo| (zoo.build)(0)).ok_or("no tiny")??;
+    /// # let model = netc.model(module, "tiny", "tiny")?;
+    /// use netc_model::Origin;
+    ///
+    /// let stages = model.split(["sum"])?;
+    /// assert_eq!(stages.graph().stages[0].inputs, [Origin::Input(0)]);
+    /// assert_eq!(stages.graph().stages[1].inputs, [Origin::Stage(0, 0)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn graph(&self) -> &StageGraph {
         &self.graph
     }
 
     /// Runs the whole model and the stages on as many random inputs, and compares their outputs bit for bit.
+    ///
+    /// ```
+    /// # use netc_format::Formats;
+    /// # use netc_model::Session;
+    /// # let netc = Session::new(Formats::new().with(&netc_keras::FRAMEWORK));
+    /// # let module = netc_zoo::find("tiny").map(|zoo| (zoo.build)(0)).ok_or("no tiny")??;
+    /// # let model = netc.model(module, "tiny", "tiny")?;
+    /// let stages = model.split(["sum"])?;
+    /// let verification = stages.verify(3)?;
+    /// assert!(verification.bit_equal());
+    /// assert_eq!(verification.worst(|difference| difference.max_abs), 0.0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As for [`Model::run`].
@@ -56,6 +83,19 @@ impl Stages {
 
     /// Writes each stage to `folder`, along with the manifest that connects them. `format` defaults to the session's first
     /// format that holds models.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # use netc_format::Formats;
+    /// # use netc_model::Session;
+    /// # let netc = Session::new(Formats::new().with(&netc_keras::FRAMEWORK));
+    /// # let module = netc_zoo::find("tiny").map(|zoo| (zoo.build)(0)).ok_or("no tiny")??;
+    /// # let model = netc.model(module, "tiny", "tiny")?;
+    /// let saved = model.split(["sum"])?.save(folder.path(), netc.formats().named("h5"))?;
+    /// assert_eq!(saved.stages.len(), 2);
+    /// assert!(folder.path().join("tiny.stage1.h5").is_file());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// A stage that the format does not have, files in the folder that would be lost, and a file that cannot be written.

@@ -64,6 +64,22 @@ impl Executable {
     /// Where that needs numbers for extents that the program leaves open, as a loop over the steps of a sequence does,
     /// they are those of what is given, and it runs on inputs of these extents alone.
     ///
+    /// ```
+    /// # use netc_format::Formats;
+    /// # use netc_model::Session;
+    /// # let netc = Session::new(Formats::new().with(&netc_keras::FRAMEWORK));
+    /// # let module = netc_zoo::find("tiny").map(|zoo| (zoo.build)(0)).ok_or("no tiny")??;
+    /// # let model = netc.model(module, "tiny", "tiny")?;
+    /// use netc_model::{Executable, Given, Random};
+    ///
+    /// let random = Random::default();
+    /// let executable = Executable::new(&netc, &model.module, Given::Random(random.batch))?;
+    /// let inputs = executable.random_inputs(random)?;
+    /// let outputs = executable.run(&inputs, &mut |done, total| eprintln!("{done} of {total} steps"))?;
+    /// assert_eq!(outputs, model.run(&inputs)?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// Layers without a meaning, and a run that needs more memory or steps than the session allows.
     pub fn new(session: &Session, module: &Module, given: Given<'_>) -> Result<Self> {
@@ -276,6 +292,23 @@ impl Verification {
 
 /// Runs both on the same random inputs and compares output by output. `progress` is told what runs, and how many steps of
 /// how many are done.
+///
+/// ```
+/// # use netc_format::Formats;
+/// # use netc_model::Session;
+/// # let netc = Session::new(Formats::new().with(&netc_keras::FRAMEWORK));
+/// # let module = netc_zoo::find("tiny").map(|zoo| (zoo.build)(0)).ok_or("no tiny")??;
+/// # let model = netc.model(module, "tiny", "tiny")?;
+/// use netc_model::{Executable, Given, Random, verify};
+///
+/// let (simple, fidelity) = model.rewritten(&"@simplify".parse()?)?;
+/// let random = Random::default();
+/// let before = Executable::new(&netc, &model.module, Given::Random(random.batch))?;
+/// let after = Executable::new(&netc, &simple.module, Given::Random(random.batch))?;
+/// let verification = verify(&before, &after, fidelity, 2, random, &mut |_, _, _| {})?;
+/// assert!(verification.passed());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// Models that cannot be compared, and those of [`Executable::run`].

@@ -10,6 +10,19 @@ use netc_ir::Loc;
 use crate::consts::{ConstEval, OpCosts};
 
 /// What a pass may use besides the module.
+///
+/// ```
+/// use netc_dialect::Dialects;
+/// use netc_ir::Loc;
+/// use netc_pass::{Context, Fuel};
+///
+/// let dialects = Dialects::new();
+/// let mut context = Context::new(&dialects).with_fuel(Fuel::of(10));
+/// if context.rewrite() {
+///     context.remark("my-pass", Loc::Unknown, "removed one op");
+/// }
+/// assert_eq!(context.remarks[0].to_string(), "my-pass: removed one op");
+/// ```
 pub struct Context<'a> {
     /// The meaning of source ops.
     pub dialects: &'a Dialects,
@@ -111,6 +124,15 @@ impl<'a> Context<'a> {
 }
 
 /// The single rewrites that passes may do, counted: what finds the first that is wrong.
+///
+/// ```
+/// use netc_pass::Fuel;
+///
+/// let mut fuel = Fuel::of(1);
+/// assert!(fuel.burn());
+/// assert!(!fuel.burn(), "one rewrite, and no more");
+/// assert_eq!(fuel.burnt(), 1);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fuel {
     limit: u64,

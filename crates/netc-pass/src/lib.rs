@@ -3,6 +3,49 @@
 //! A [`Pass`] rewrites a module. What users can name of it is a [`PassInfo`]; a [`Registry`] is a table of these. A
 //! [`Pipeline`] is passes one after the other, as data and as text, and the [`Manager`] runs it: it makes every pass
 //! before the first runs, verifies the module after each, lets [`Observer`]s look on, and keeps a [`Record`].
+//!
+//! ```
+//! use netc_dialect::Dialects;
+//! use netc_ir::{Module, Uses, parse};
+//! use netc_pass::{Context, Fidelity, Manager, Pass, PassInfo, Registry, Result};
+//!
+//! struct DropUnread;
+//!
+//! impl Pass for DropUnread {
+//!     fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<()> {
+//!         for func in &mut module.funcs {
+//!             let uses = Uses::of(func);
+//!             let unread = func.ops().filter(|(_, op)| op.results.iter().all(|value| uses.is_unused(*value)));
+//!             // One rewrite per op, so `--fuel` can stop after any of them.
+//!             let unread: Vec<_> = unread.map(|(id, _)| id).filter(|_| context.rewrite()).collect();
+//!             func.retain_ops(|op| !unread.contains(&op));
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! const INFO: PassInfo = PassInfo {
+//!     name: "drop-unread",
+//!     summary: "Drop ops that nothing reads.",
+//!     help: "Ops are dropped once, so a chain of them needs `fix(drop-unread)`.",
+//!     fidelity: Fidelity::Exact,
+//!     options: &[],
+//!     build: |_| Ok(Box::new(DropUnread)),
+//! };
+//!
+//! let text = "netc 1
+//! func @main(%x: f32[N,4]) -> (%x) {
+//!   %a = relu(%x) : f32[N,4]
+//!   %b = exp(%a) : f32[N,4]
+//! }";
+//! let mut module = parse(text)?;
+//! let (registry, dialects) = (Registry::new(&[&INFO], &[]), Dialects::new());
+//! let mut context = Context::new(&dialects);
+//! let record = Manager::new(&registry).run(&mut module, &"fix(drop-unread)".parse()?, &mut context)?;
+//! assert_eq!(module.num_ops(), 0);
+//! assert_eq!(record.fidelity, Fidelity::Exact);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod chain;
 mod consts;
@@ -19,7 +62,7 @@ pub use consts::{ConstError, ConstEval, OpCosts, Operand};
 pub use context::{Context, Fuel, Remark};
 pub use manager::{Event, FailedPass, Failure, Manager, Observer, PipelineError, Record};
 pub use options::{OptionInfo, OptionKind, Options};
-pub use pass::{Fidelity, Pass, PassError, PassInfo};
+pub use pass::{Fidelity, Pass, PassError, PassInfo, Result};
 pub use pipeline::{PassCall, Pipeline, PipelineStep, PipelineSyntaxError, parse_pass, spelled};
 pub use registry::{NamedPipeline, Registry};
 pub use wording::{counted, misspelt, nearest, nearest_of, thousands};

@@ -74,6 +74,28 @@ pub struct Event<'a> {
 }
 
 /// What looks on while a pipeline runs.
+///
+/// ```
+/// use netc_dialect::Dialects;
+/// use netc_ir::{Module, parse};
+/// use netc_pass::{Context, Event, Manager, Observer, Registry};
+///
+/// /// Prints the program after each pass.
+/// struct Printer;
+///
+/// impl Observer for Printer {
+///     fn after(&mut self, event: Event<'_>) -> Result<(), String> {
+///         println!("after {}:\n{}", event.call, netc_ir::print(event.module));
+///         Ok(())
+///     }
+/// }
+///
+/// let (registry, dialects, mut printer) = (Registry::default(), Dialects::new(), Printer);
+/// let mut module = parse("netc 1\nfunc @main(%x: f32[N]) -> (%x) {\n}")?;
+/// let mut manager = Manager::new(&registry).observe(&mut printer);
+/// manager.run(&mut module, &"".parse()?, &mut Context::new(&dialects))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Observer {
     /// A pass is about to run.
     fn before(&mut self, _event: Event<'_>) {}

@@ -5,6 +5,14 @@ use crate::pipeline::PassCall;
 use crate::wording::nearest;
 
 /// One option of a pass.
+///
+/// ```
+/// use netc_pass::{OptionInfo, OptionKind};
+///
+/// const ITERS: OptionInfo =
+///     OptionInfo { name: "iters", kind: OptionKind::Count { default: 8 }, help: "The most iterations." };
+/// assert_eq!(ITERS.kind.describe(), "COUNT (else 8)");
+/// ```
 pub struct OptionInfo {
     /// Its name in `pass{name=value}`.
     pub name: &'static str,

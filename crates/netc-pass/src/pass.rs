@@ -10,6 +10,9 @@ use thiserror::Error;
 use crate::context::Context;
 use crate::options::{OptionInfo, Options};
 
+/// A result with the error of a pass.
+pub type Result<T, E = PassError> = std::result::Result<T, E>;
+
 /// A transform of a module.
 pub trait Pass {
     /// Rewrites `module`. On an error the module is as it was.

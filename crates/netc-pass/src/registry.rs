@@ -16,6 +16,16 @@ pub struct NamedPipeline {
 }
 
 /// The passes and pipelines that pipelines may name.
+///
+/// ```
+/// use netc_pass::{NamedPipeline, Registry};
+///
+/// const TWICE: NamedPipeline = NamedPipeline { name: "twice", summary: "Simplify twice.", text: "simplify,simplify" };
+/// let registry = Registry::new(&[], &[&TWICE]);
+/// assert_eq!(registry.pipeline("twice")?.text, "simplify,simplify");
+/// assert!(registry.pass("simplify").is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Default)]
 pub struct Registry {
     passes: Vec<&'static PassInfo>,
