@@ -66,6 +66,12 @@ pub enum KernelError {
     /// The shapes or element types do not fit.
     #[error(transparent)]
     Infer(#[from] InferError),
+    /// Plans resolve the op before they run, and this one did not: a bug of the planner.
+    #[error("`{op}` is not computed: a plan resolves it before it runs")]
+    Unresolved {
+        /// The op.
+        op: &'static str,
+    },
     /// The op is not defined for the element type, or there is no kernel for it.
     #[error("there is no kernel for elements of type {elem}")]
     Element {

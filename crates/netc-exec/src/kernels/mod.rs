@@ -86,7 +86,7 @@ fn dispatch(op: &CoreOp, operands: &[&Value], dims: &[usize]) -> Made<Value> {
     match op {
         CoreOp::Constant(literal) => Value::from_literal(literal),
         // Weights are constants of the plan; here there is no module to find them in.
-        CoreOp::Weight(_) => Err(KernelError::Element { elem: ElemType::Any }),
+        CoreOp::Weight(_) => Err(KernelError::Unresolved { op: op.name() }),
         CoreOp::Unary(f) => elementwise::unary(*f, one(operands)?),
         CoreOp::Binary(f) => {
             let [a, b] = take(operands)?;

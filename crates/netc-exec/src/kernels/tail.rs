@@ -230,23 +230,30 @@ fn read<'a, T: Copy>(
 
 /// A type that tails are computed in.
 pub(super) trait Real: Arith {
+    /// The element type.
+    const ELEM: ElemType;
+
     /// Replaces elements by what the function makes of them.
     fn unary(f: Unary, x: &mut [Self]) -> Made<()>;
 }
 
 impl Real for f32 {
+    const ELEM: ElemType = ElemType::F32;
+
     fn unary(f: Unary, x: &mut [Self]) -> Made<()> {
         elementwise::unary_f32(f, x)
     }
 }
 
 impl Real for f64 {
+    const ELEM: ElemType = ElemType::F64;
+
     fn unary(f: Unary, x: &mut [Self]) -> Made<()> {
         elementwise::unary_f64(f, x)
     }
 }
 
-fn binary<T: Arith>(f: Binary, x: &mut [T], other: Other<'_, T>, other_first: bool) -> Made<()> {
+fn binary<T: Real>(f: Binary, x: &mut [T], other: Other<'_, T>, other_first: bool) -> Made<()> {
     match f {
         Binary::Add => zip(x, other, other_first, T::plus),
         Binary::Sub => zip(x, other, other_first, T::minus),
@@ -255,7 +262,7 @@ fn binary<T: Arith>(f: Binary, x: &mut [T], other: Other<'_, T>, other_first: bo
         Binary::Pow => zip(x, other, other_first, T::power),
         Binary::Max => zip(x, other, other_first, T::larger),
         Binary::Min => zip(x, other, other_first, T::smaller),
-        Binary::And | Binary::Or => return Err(KernelError::Element { elem: ElemType::Any }),
+        Binary::And | Binary::Or => return Err(KernelError::Element { elem: T::ELEM }),
     }
     Ok(())
 }
