@@ -12,7 +12,8 @@ use libfuzzer_sys as _;
 use netc_data::Rng;
 use netc_exec::{Tensor, inputs, npy, npz};
 use netc_ir::{MAIN, Module, print};
-use netc_testgen::{CoreRecipe, KerasRecipe, LIBRARY, oracle};
+use netc_keras_testgen::{KerasRecipe, LIBRARY, oracle};
+use netc_testgen::CoreRecipe;
 
 type Made<T> = Result<T, Box<dyn Error>>;
 

@@ -12,9 +12,10 @@ use netc_ir::{
     Binary, Builder, CoreOp, Dim, ElemType, F64, Func, Layout, MAIN, Module, OpKind, Padding, Type, Uses, ValueId,
     Weight, WeightData, WeightId, Window,
 };
+use netc_keras_testgen::{KerasRecipe, dialects};
 use netc_pass::Fuel;
 use netc_testgen::oracle::{self, Subject, Wrong};
-use netc_testgen::{KerasRecipe, dialects, property};
+use netc_testgen::property;
 use proptest::prelude::*;
 
 const LAYERS: usize = 10;

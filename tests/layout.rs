@@ -5,9 +5,10 @@
 
 use netc_dialect::Dialects;
 use netc_ir::{CoreOp, Dim, Func, Layout, Module, OpKind, Type, ValueId};
+use netc_keras_testgen::dialects;
 use netc_pass::Fuel;
 use netc_testgen::oracle::{Subject, Wrong};
-use netc_testgen::{CoreRecipe, dialects, property};
+use netc_testgen::{CoreRecipe, property};
 
 const PIPELINES: [(&str, Layout); 2] =
     [("layout", Layout::ChannelsLast), ("layout=channels-first", Layout::ChannelsFirst)];

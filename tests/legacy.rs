@@ -15,8 +15,8 @@ use netc_exec::{Plan, Tensor, npz};
 use netc_format::ReadOptions;
 use netc_ir::{Attr, Attrs, Layer, MAIN, Module};
 use netc_keras::lower::KerasDialect;
+use netc_keras_testgen::oracle;
 use netc_pass::{Context, Manager, Pipeline};
-use netc_testgen::oracle;
 
 const OF_KERAS_1: [&str; 3] = ["keras1_image", "keras1_text", "keras1_nested"];
 

@@ -11,9 +11,10 @@ use std::fmt::Debug;
 use netc_dialect::Dialects;
 use netc_ir::{MAIN, Module, print};
 use netc_keras::lower::KerasDialect;
+use netc_keras_testgen::{KerasClass, KerasRecipe, dialects, oracle as files};
 use netc_passes::analysis::one_tensor_cuts;
 use netc_testgen::oracle::{self, Split, Subject, Wrong};
-use netc_testgen::{CoreRecipe, Cuts, Feature, KerasClass, KerasRecipe, dialects, property};
+use netc_testgen::{CoreRecipe, Cuts, Feature, property};
 use proptest::prelude::*;
 
 const CORE_OPS: usize = 24;
@@ -110,10 +111,10 @@ fn models_print_and_parse_back() {
 
 #[test]
 fn models_survive_their_files() {
-    check(100, KerasRecipe::strategy(LAYERS), |recipe| oracle::round_trip_keras(&recipe.build(), &dialects()));
-    check(100, KerasRecipe::strategy(LAYERS), |recipe| oracle::round_trip_hdf5(&recipe.build(), &dialects()));
-    check(100, KerasRecipe::strategy(LAYERS), |recipe| oracle::round_trip_json(&recipe.build(), &dialects()));
-    check(100, KerasRecipe::strategy(LAYERS), |recipe| oracle::round_trip_tfjs(&recipe.build(), &dialects()));
+    check(100, KerasRecipe::strategy(LAYERS), |recipe| files::round_trip_keras(&recipe.build(), &dialects()));
+    check(100, KerasRecipe::strategy(LAYERS), |recipe| files::round_trip_hdf5(&recipe.build(), &dialects()));
+    check(100, KerasRecipe::strategy(LAYERS), |recipe| files::round_trip_json(&recipe.build(), &dialects()));
+    check(100, KerasRecipe::strategy(LAYERS), |recipe| files::round_trip_tfjs(&recipe.build(), &dialects()));
 }
 
 #[test]
@@ -123,9 +124,9 @@ fn models_with_layers_that_nobody_knows_survive_files_and_splits() {
         let model = recipe.with_features(features).build();
         oracle::print_parse(&model)?;
         // Its file does not say all that the generator does, as how many results a call has.
-        let (model, _folder) = oracle::through_file(&model, main_of(&model)?, &dialects())?;
-        oracle::round_trip_keras(&model, &dialects())?;
-        oracle::round_trip_hdf5(&model, &dialects())?;
+        let (model, _folder) = files::through_file(&model, main_of(&model)?, &dialects())?;
+        files::round_trip_keras(&model, &dialects())?;
+        files::round_trip_hdf5(&model, &dialects())?;
         oracle::split_merge(&model, &cuts.names(&model))
     });
 }
@@ -135,7 +136,7 @@ fn layers_without_a_meaning_survive_their_files() {
     check(64, KerasRecipe::strategy(LAYERS), |recipe| {
         let model = recipe.build();
         let (unknown, _folder) = through_file(&model)?;
-        let bytes = |m| oracle::file_bytes(m, main_of(m)?);
+        let bytes = |m| files::file_bytes(m, main_of(m)?);
         if bytes(&model)? == bytes(&unknown)? {
             Ok(())
         } else {
@@ -148,7 +149,7 @@ fn layers_without_a_meaning_survive_their_files() {
 fn stages_of_a_model_compute_the_same() {
     check(100, (KerasRecipe::strategy(LAYERS), Cuts::strategy()), |(recipe, cuts)| {
         let model = recipe.build();
-        oracle::split_compose_keras(&model, &cuts.names(&model), &dialects()).map(drop)
+        files::split_compose_keras(&model, &cuts.names(&model), &dialects()).map(drop)
     });
 }
 
@@ -158,7 +159,7 @@ fn stages_cut_inside_nested_models_compute_the_same() {
     check(1000, (KerasRecipe::strategy(LAYERS), Cuts::strategy()), |(recipe, cuts)| {
         let model = recipe.build();
         let Some(inside) = cuts.inside(&model) else { return Ok(()) };
-        if let Split::Stages(_) = oracle::split_compose_keras(&model, &[inside], &dialects())? {
+        if let Split::Stages(_) = files::split_compose_keras(&model, &[inside], &dialects())? {
             done.set(done.get() + 1);
         }
         Ok(())
@@ -199,7 +200,7 @@ fn cuts_of_architectures_are_the_places_that_split_takes() {
 fn models_with_layers_without_a_meaning_are_split() {
     check(64, (KerasRecipe::strategy(LAYERS), Cuts::strategy()), |(recipe, cuts)| {
         let (unknown, _folder) = through_file(&recipe.build())?;
-        oracle::split_compose_keras(&unknown, &cuts.names(&unknown), &dialects()).map(drop)
+        files::split_compose_keras(&unknown, &cuts.names(&unknown), &dialects()).map(drop)
     });
 }
 
@@ -285,10 +286,10 @@ fn damaged_pipelines_are_no_reason_to_panic() {
 fn damaged_files_are_no_reason_to_panic() {
     check(200, (KerasRecipe::strategy(3), damage()), |(recipe, damage)| {
         let model = recipe.build();
-        let file = oracle::file_bytes(&model, main_of(&model)?)?;
-        oracle::keras_config(&damaged(oracle::member(&file, "config.json")?, &damage))?;
-        oracle::keras_weights(&damaged(oracle::member(&file, "model.weights.h5")?, &damage))?;
-        oracle::keras_file(&damaged(file, &damage))
+        let file = files::file_bytes(&model, main_of(&model)?)?;
+        files::keras_config(&damaged(files::member(&file, "config.json")?, &damage))?;
+        files::keras_weights(&damaged(files::member(&file, "model.weights.h5")?, &damage))?;
+        files::keras_file(&damaged(file, &damage))
     });
 }
 
@@ -317,7 +318,7 @@ fn check<T: Debug>(cases: u32, strategy: impl Strategy<Value = T>, property: imp
 fn through_file(model: &netc_ir::Module) -> Result<(netc_ir::Module, tempfile::TempDir), Wrong> {
     let mut keras = Dialects::new();
     keras.push(KerasDialect);
-    oracle::through_file(model, main_of(model)?, &keras)
+    files::through_file(model, main_of(model)?, &keras)
 }
 
 fn main_of(module: &netc_ir::Module) -> Result<netc_ir::FuncId, Wrong> {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::{env, fs};
 
-use netc_testgen::oracle::READERS;
+use netc_testgen::oracle::Reader;
 
 /// The address space that answering a file may take: each has a few kilobytes.
 const MAX_KILOBYTES: u64 = 100_000;
@@ -23,7 +23,7 @@ fn files_that_were_answered_wrongly_are_answered_right() {
         assert!(itself.env(ARENAS, "1").status().unwrap().success());
         return;
     }
-    for (name, reader) in READERS {
+    for (name, reader) in readers() {
         for path in listing(name) {
             let before = peak();
             let answer = reader(&fs::read(&path).unwrap());
@@ -43,9 +43,14 @@ fn peak() -> u64 {
 
 #[test]
 fn every_folder_is_named_after_a_reader() {
-    let readers: BTreeSet<PathBuf> = READERS.iter().map(|(name, _)| folder(name)).collect();
+    let readers: BTreeSet<PathBuf> = readers().map(|(name, _)| folder(name)).collect();
     let odd: Vec<PathBuf> = listing("").into_iter().filter(|path| !readers.contains(path)).collect();
     assert!(odd.is_empty(), "{odd:?}");
+}
+
+/// Every reader, with the name of its folder.
+fn readers() -> impl Iterator<Item = &'static (&'static str, Reader)> {
+    netc_testgen::oracle::READERS.iter().chain(netc_keras_testgen::oracle::READERS)
 }
 
 fn folder(name: &str) -> PathBuf {

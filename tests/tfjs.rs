@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use netc_exec::Tensor;
 use netc_ir::{F64, Literal, MAIN, Module, Type, WeightData};
-use netc_testgen::oracle;
+use netc_keras_testgen::oracle;
 use serde_json::Value;
 
 use super::{assert_near, dialects, read, run};

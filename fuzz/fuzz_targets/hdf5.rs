@@ -2,6 +2,6 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use netc_testgen::oracle;
+use netc_keras_testgen::oracle;
 
 fuzz_target!(|bytes: &[u8]| oracle::keras_weights(bytes).expect("a model survives its file"));

@@ -1,7 +1,8 @@
 //! Every program lowers and runs, and gives the same bits each time.
 #![no_main]
 use libfuzzer_sys::fuzz_target;
-use netc_testgen::{CoreRecipe, KerasRecipe, dialects, oracle};
+use netc_keras_testgen::{KerasRecipe, dialects};
+use netc_testgen::{CoreRecipe, oracle};
 
 fuzz_target!(|bytes: &[u8]| {
     let (first, rest) = bytes.split_first().unwrap_or((&0, &[]));

@@ -60,7 +60,7 @@ fn flipped_bytes() {
 fn damaged_weights_are_neither_computed_with_nor_copied() {
     let mut bytes = tiny();
     let folder = Folder::new().with("whole.keras", &bytes);
-    let kernel = netc_keras::read(&folder.path("whole.keras"), &netc_testgen::dialects()).unwrap().module;
+    let kernel = netc_keras::read(&folder.path("whole.keras"), &netc_keras_testgen::dialects()).unwrap().module;
     let place = kernel.weights.iter().find_map(|weight| match weight.data {
         WeightData::File { offset, .. } => Some(offset),
         WeightData::Inline(_) | WeightData::Random { .. } => None,

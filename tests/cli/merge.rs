@@ -1,7 +1,8 @@
 //! Merging stages into the model that was split.
 
 use netc_keras::build::{Dense, ModelBuilder};
-use netc_testgen::{Cuts, KerasRecipe};
+use netc_keras_testgen::KerasRecipe;
+use netc_testgen::Cuts;
 
 use crate::support::{Folder, keras_file, saved_by_keras};
 

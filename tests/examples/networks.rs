@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn network(name: &str) -> Result<Module, Box<dyn Error>> {
     match netc_zoo::find(name) {
         Some(model) => Ok((model.build)(0)?),
-        None => Ok(netc_keras::read(Path::new(name), &netc_testgen::dialects())?.module),
+        None => Ok(netc_keras::read(Path::new(name), &netc_keras_testgen::dialects())?.module),
     }
 }
 
@@ -65,7 +65,7 @@ fn measure(name: &str, model: &Module, then: &str, costs: &MeasuredCosts) -> Res
 
 /// What the pipeline makes of the model, and what it has to say.
 fn optimised(model: &Module, text: &str, costs: &MeasuredCosts) -> Result<(Module, Vec<String>), Box<dyn Error>> {
-    let (dialects, registry) = (netc_testgen::dialects(), netc_passes::registry());
+    let (dialects, registry) = (netc_keras_testgen::dialects(), netc_passes::registry());
     let mut module = model.clone();
     let mut context = Context::new(&dialects).with_consts(&Consts).with_costs(costs);
     let pipeline: Pipeline = text.parse()?;

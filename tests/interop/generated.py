@@ -1,6 +1,6 @@
 """Compares what Keras and netc compute for a folder of generated models.
 
-`python generated.py FOLDER` reads what the example `keras_models` of netc-testgen writes: `<seed>.keras`, the inputs
+`python generated.py FOLDER` reads what the example `keras_models` of netc-keras-testgen writes: `<seed>.keras`, the inputs
 `<seed>.in.npz`, in `<seed>.out.npz` what netc computes of them, and of most the same model as `<seed>.h5`. Prints a line for each output that differs by more
 than 1e-4 of its largest element, for each `.h5` file that gives other weights, and the number of models. A process of its own, because it tells XLA to compile fast,
 which must be said before anything runs.

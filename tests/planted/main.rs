@@ -7,10 +7,11 @@
 mod mistakes;
 
 use netc_ir::{Module, print};
+use netc_keras_testgen::{KerasRecipe, dialects};
 use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo};
 use netc_testgen::oracle::{self, Subject};
 use netc_testgen::reduce::{Verdict, reduce};
-use netc_testgen::{CoreRecipe, Cuts, KerasRecipe, dialects};
+use netc_testgen::{CoreRecipe, Cuts};
 
 use mistakes::{Found, Level, MISTAKES, Mistake, NONE};
 

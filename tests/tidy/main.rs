@@ -30,7 +30,7 @@ const FORMATS: &[&str] = &["netc-keras"];
 
 /// What names a crate of formats, besides the crate itself, tests and examples: the table of formats, and what is made of
 /// layers of Keras.
-const KNOWS_FORMATS: &[&str] = &["crates/netc-cli/src/lib.rs", "crates/netc-testgen/", "crates/netc-zoo/"];
+const KNOWS_FORMATS: &[&str] = &["crates/netc-cli/src/lib.rs", "crates/netc-keras-testgen/", "crates/netc-zoo/"];
 
 /// The files that may ask for what only some systems have: bytes at offsets, threads, a clock. The crates below them build
 /// for the others: see `PORTABLE`.

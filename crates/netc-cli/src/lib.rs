@@ -34,7 +34,10 @@ use std::process::ExitCode;
 use clap::FromArgMatches;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use netc_format::Formats;
+use netc_ir::Module;
+use netc_keras_testgen::KerasRecipe;
 use netc_pass::Registry;
+use netc_testgen::Features;
 
 use crate::args::{Cli, Command};
 use crate::error::CliError;
@@ -43,6 +46,11 @@ use crate::input::Tables;
 /// The formats that the command reads and writes.
 pub fn formats() -> Formats {
     Formats::new().with(&netc_keras::FRAMEWORK)
+}
+
+/// The random model of layers that a seed gives, with so many layers.
+fn random_model(seed: u64, layers: usize, features: Features) -> Module {
+    KerasRecipe::from_seed(seed, layers).with_features(features).build()
 }
 
 /// Does what the command line says with the passes and pipelines of `registry` and with `formats`, and gives the exit code: 0 done, 1 the

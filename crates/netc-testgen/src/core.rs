@@ -14,7 +14,8 @@ use netc_ir::{Binary, Compare, CoreOp, Layout, Module, PadMode, Pool, Reduce, Un
 
 use scope::{Draft, Value};
 
-use crate::recipe::{Recipe, Step, classes, of};
+use crate::classes;
+use crate::recipe::{Build, Recipe, Step, of};
 
 classes! {
     /// What a step of a [`CoreRecipe`] adds.
@@ -73,11 +74,11 @@ classes! {
 /// A program of core ops as plain data.
 pub type CoreRecipe = Recipe<CoreClass>;
 
-impl CoreRecipe {
+impl Build for CoreClass {
     /// The module: valid, and executable for every batch of 1 or more, unless a feature says otherwise.
-    pub fn build(&self) -> Module {
-        let mut draft = Draft::new(self);
-        for step in &self.steps {
+    fn build(recipe: &CoreRecipe) -> Module {
+        let mut draft = Draft::new(recipe);
+        for step in &recipe.steps {
             draft.step(step);
         }
         draft.finish()

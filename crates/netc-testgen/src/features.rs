@@ -21,7 +21,7 @@ macro_rules! features {
             }
 
             /// Those that models of layers have: the others are of programs of core ops. What no output needs is in no
-            /// Keras model.
+            /// model of layers.
             pub const OF_LAYERS: &'static [Self] = &[
                 Self::Branches,
                 Self::Skips,
@@ -61,7 +61,7 @@ features! {
     Names = "names", "Names, attributes and locations that are hard to print.";
     Abstract = "abstract", "What does not run: element types without kernels, weights in files that do not exist, layers \
         without a meaning, source ops that run functions.";
-    Custom = "custom", "Layers of classes of the user, `Scale` and `Adapter`, which Keras loads with the code of the class.";
+    Custom = "custom", "Layers of classes of the user, `Scale` and `Adapter`, which a framework loads with the code of the class.";
 }
 
 /// Which features a recipe uses.
@@ -78,8 +78,8 @@ impl Features {
     /// All that runs.
     pub const EXECUTABLE: Self = Self::ALL.without(Feature::Abstract);
 
-    /// All that Keras loads without code of the user.
-    pub const OF_KERAS: Self = Self::EXECUTABLE.without(Feature::Custom);
+    /// All that runs, without classes of the user.
+    pub const STANDARD: Self = Self::EXECUTABLE.without(Feature::Custom);
 
     /// Whether `feature` is on.
     pub const fn has(self, feature: Feature) -> bool {

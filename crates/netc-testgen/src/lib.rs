@@ -1,8 +1,8 @@
 //! Random well-typed modules, and the oracles that judge what netc does to them.
 //!
 //! A [`Recipe`] is plain data, a few lists of small numbers, and building it is total: every recipe makes a valid
-//! module, so a shrinker or a fuzzer may change any number. [`CoreRecipe`]s make programs of core ops, [`KerasRecipe`]s
-//! make Keras models of layers. Recipes come from proptest ([`Recipe::strategy`]), from a seed ([`Recipe::from_seed`])
+//! module, so a shrinker or a fuzzer may change any number. [`CoreRecipe`]s make programs of core ops; recipes of layers come
+//! with their format. Recipes come from proptest ([`Recipe::strategy`]), from a seed ([`Recipe::from_seed`])
 //! and from a fuzzer's bytes ([`Recipe::from_bytes`]); [`Features`] say what they may make, [`Coverage`] what they made.
 //! [`Cuts`] say where to split what was built.
 //!
@@ -17,14 +17,13 @@
 //! # Ok::<(), oracle::Wrong>(())
 //! ```
 //!
-//! To let recipes make a new op, add a class to [`CoreClass`] or [`KerasClass`]; the compiler names the matches to extend,
+//! To let recipes make a new op, add a class to [`CoreClass`]; the compiler names the matches to extend,
 //! and the test of [`Coverage`] what is still missing.
 
 mod core;
 mod coverage;
 mod cuts;
 mod features;
-mod keras;
 pub mod oracle;
 #[cfg(feature = "proptest")]
 pub mod property;
@@ -37,5 +36,4 @@ pub use core::{CoreClass, CoreRecipe};
 pub use coverage::{Coverage, Fact};
 pub use cuts::Cuts;
 pub use features::{Feature, Features};
-pub use keras::{KerasClass, KerasRecipe, LIBRARY, dialects, formats};
-pub use recipe::{Class, Recipe, Step};
+pub use recipe::{Build, Class, Recipe, Step, of, pick};

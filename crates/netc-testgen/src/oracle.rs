@@ -2,7 +2,6 @@
 
 mod files;
 mod looks;
-mod manifests;
 mod parts;
 mod passes;
 mod readers;
@@ -12,23 +11,17 @@ mod splits;
 
 use netc_ir::{Module, parse, print, verify};
 
-pub use files::{
-    file_bytes, member, round_trip_hdf5, round_trip_json, round_trip_keras, round_trip_tfjs, through_file,
-};
+pub use files::{Claim, Tools, WHOLE, round_trip, survives, through};
 pub use looks::types_and_costs_match_the_unrolled_program;
-pub use manifests::{MANIFEST, manifest, small_stages};
 pub use parts::{extract_computes, is_canonical, parts, split_inline, split_merge};
 pub use passes::{
     EXACT, OVER_LAYERS, ROUNDING, Subject, commutes, fuel, idempotent, keeps_values, keeps_values_by, pipeline_text,
     random_pipeline,
 };
-pub use readers::{
-    READERS, Reader, keras_config, keras_file, keras_h5, keras_weights, layers_text, npy_file, npz_file, parse_ir,
-    rules_text, small_model, tfjs_json, weights_file,
-};
+pub use readers::{READERS, Reader, layers_text, npy_file, npz_file, parse_ir, rules_text, temporary};
 pub use rules::{BREAKS, Break, verifier_rejects};
-pub use runs::{lower_exec, near_outputs, same_outputs};
-pub use splits::{Split, cuts_are_those_of_split, split_compose, split_compose_keras};
+pub use runs::{differs, lower_exec, lowered, near_outputs, random_inputs, run, same_outputs};
+pub use splits::{Split, cuts_are_those_of_split, split_compose, split_compose_files};
 
 /// What an oracle found wrong, in words.
 pub type Wrong = String;
@@ -41,6 +34,7 @@ pub fn print_parse(module: &Module) -> Result<(), Wrong> {
     require(back == *module, || format!("parses differently as printed:\n{text}\n---\n{}", print(&back)))
 }
 
-fn require(holds: bool, wrong: impl FnOnce() -> Wrong) -> Result<(), Wrong> {
+/// `wrong` unless it holds.
+pub fn require(holds: bool, wrong: impl FnOnce() -> Wrong) -> Result<(), Wrong> {
     if holds { Ok(()) } else { Err(wrong()) }
 }

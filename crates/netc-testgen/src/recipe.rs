@@ -3,6 +3,7 @@
 use std::fmt::{self, Debug};
 
 use netc_data::Rng;
+use netc_ir::Module;
 #[cfg(feature = "proptest")]
 use proptest::prelude::*;
 
@@ -12,6 +13,12 @@ use crate::features::Features;
 pub trait Class: Copy + Debug + 'static {
     /// Every class, the simplest first: shrinking goes there.
     const ALL: &'static [Self];
+}
+
+/// A class whose recipes make modules.
+pub trait Build: Class {
+    /// The module of `recipe`: valid, and executable unless the recipe has features that are not.
+    fn build(recipe: &Recipe<Self>) -> Module;
 }
 
 /// One step of a recipe. Every combination of numbers has a meaning.
@@ -56,6 +63,14 @@ impl<C: Class> Recipe<C> {
         let left_out = u32::from_le_bytes(std::array::from_fn(|_| byte()));
         let features = Features::default().masked(!left_out);
         Self::draw((bytes.len() / 8).min(MAX_STEPS), byte).with_features(features)
+    }
+
+    /// The module of the recipe: see [`Build`].
+    pub fn build(&self) -> Module
+    where
+        C: Build,
+    {
+        C::build(self)
     }
 
     /// The same recipe with other features.
@@ -105,12 +120,12 @@ impl<C: Debug> Debug for Step<C> {
 }
 
 /// Entry `i` of a table that is not empty, counted around.
-pub(crate) fn of<T: Copy>(table: &[T], i: u8) -> T {
+pub fn of<T: Copy>(table: &[T], i: u8) -> T {
     table[usize::from(i) % table.len()]
 }
 
 /// The candidate that `read` stands for: mostly one of the last three, so that graphs become deep.
-pub(crate) fn pick<T: Copy>(candidates: &[T], read: u8) -> Option<T> {
+pub fn pick<T: Copy>(candidates: &[T], read: u8) -> Option<T> {
     let n = candidates.len();
     let near = if read < 192 { n.min(3) } else { n };
     (n > 0).then(|| candidates[n - 1 - usize::from(read) % near])
@@ -122,16 +137,16 @@ pub(crate) fn from_last<T: Copy>(candidates: &[T], place: u8) -> Option<T> {
     (n > 0).then(|| candidates[n - 1 - usize::from(place) % n])
 }
 
-/// Declares a class of steps with the table of its variants.
+/// Declares a class of steps, a [`Class`] that lists its variants.
+#[macro_export]
 macro_rules! classes {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         pub enum $name { $($(#[$vdoc])* $variant,)* }
 
-        impl $crate::recipe::Class for $name {
+        impl $crate::Class for $name {
             const ALL: &'static [Self] = &[$(Self::$variant),*];
         }
     };
 }
-pub(crate) use classes;

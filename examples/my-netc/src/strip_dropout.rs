@@ -36,8 +36,9 @@ impl Pass for StripDropout {
 
 #[cfg(test)]
 mod tests {
+    use netc_keras_testgen::{KerasRecipe, dialects};
     use netc_testgen::oracle::{self, Subject};
-    use netc_testgen::{Cuts, KerasRecipe, dialects, property};
+    use netc_testgen::{Cuts, property};
 
     #[test]
     fn strip_dropout_is_right() {

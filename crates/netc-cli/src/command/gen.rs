@@ -6,15 +6,15 @@ use netc_format::{Format, Holds};
 use netc_ir::Module;
 use netc_model::Session;
 use netc_model::save::file_names;
-use netc_testgen::{CoreRecipe, Feature, Features, KerasRecipe};
+use netc_testgen::{CoreRecipe, Feature, Features};
 
 use crate::args::{GenArgs, Level};
 use crate::error::CliError;
 use crate::input::Tables;
-use crate::{program, text};
+use crate::{program, random_model, text};
 
 pub(crate) fn run(args: &GenArgs, tables: &Tables) -> Result<(), CliError> {
-    let features = args.features.as_deref().map_or(Ok(Features::OF_KERAS), str::parse).map_err(CliError::Usage)?;
+    let features = args.features.as_deref().map_or(Ok(Features::STANDARD), str::parse).map_err(CliError::Usage)?;
     let target = match args.output.as_deref() {
         Some(path) => Some((path, format_of(path, tables)?)),
         None => None,
@@ -58,7 +58,7 @@ fn format_of(path: &Path, tables: &Tables) -> Result<&'static Format, CliError> 
 fn module(level: Level, args: &GenArgs, features: Features) -> Module {
     match level {
         Level::Core => CoreRecipe::from_seed(args.seed, args.ops).with_features(features).build(),
-        Level::Layers => KerasRecipe::from_seed(args.seed, args.ops).with_features(features).build(),
+        Level::Layers => random_model(args.seed, args.ops, features),
     }
 }
 

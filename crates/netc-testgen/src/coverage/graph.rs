@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use netc_dialect::{Dialects, LowerError};
 use netc_ir::{Func, LayerId, Module, Op, OpId, OpKind, Uses, ValueId, callees};
 use netc_passes::analysis::live_ops;
 
 use super::diamonds::Diamonds;
-use crate::keras::UNKNOWN;
 
 /// How many ops later a reader is far.
 const FAR: usize = 10;
@@ -54,14 +54,14 @@ pub(super) fn properties(module: &Module) -> [(&'static str, bool); 21] {
 }
 
 /// Every property that models of layers have by their layers, and whether `module` has it.
-pub(super) fn of_layers(module: &Module) -> [(&'static str, bool); 9] {
+pub(super) fn of_layers(module: &Module, dialects: &Dialects) -> [(&'static str, bool); 9] {
     let applied = |op: &Op| op.kind.layer();
     let layers: Vec<LayerId> = module.funcs.iter().flat_map(Func::ops).filter_map(|(_, op)| applied(op)).collect();
     let models = |func: &Func| func.ops().any(|(_, op)| is_model(op));
     let nested: Vec<&Func> = module.funcs.iter().flat_map(callees).map(|id| &module[id]).collect();
     let classes = |func: &Func| func.attrs.get("class").and_then(|class| class.as_str()).map(str::to_string);
     let main = module.main().into_iter();
-    let mut ops = module.funcs.iter().flat_map(Func::ops);
+    let without_meaning = |func: &Func| func.ops().any(|(_, op)| is_unknown(module, func, op, dialects));
     [
         ("a layer that is applied twice", has_twice(&layers)),
         ("a layer applied to two inputs that meet", module.funcs.iter().any(is_siamese)),
@@ -70,9 +70,17 @@ pub(super) fn of_layers(module: &Module) -> [(&'static str, bool); 9] {
         ("a model in a model that is a layer", nested.iter().any(|f| models(f))),
         ("a chain of layers", main.clone().any(|f| classes(f).as_deref() == Some("Sequential"))),
         ("a chain that is a layer", nested.iter().any(|f| classes(f).as_deref() == Some("Sequential"))),
-        ("a layer that makes masks", crate::dialects().makes_masks(module)),
-        ("a layer without a meaning", ops.any(|(_, op)| op.kind.name() == UNKNOWN)),
+        ("a layer that makes masks", dialects.makes_masks(module)),
+        ("a layer without a meaning", module.funcs.iter().any(without_meaning)),
     ]
+}
+
+/// Whether no dialect and no library knows the layer that `op` applies.
+fn is_unknown(module: &Module, func: &Func, op: &Op, dialects: &Dialects) -> bool {
+    let OpKind::Source(source) = &op.kind else { return false };
+    let given: Vec<_> = op.operands.iter().map(|x| func[*x].ty.clone()).collect();
+    let types = dialects.result_types(module, source, source.layer.map(|id| &module[id]), &given);
+    matches!(types, Err(LowerError::Unknown { .. }))
 }
 
 fn is_model(op: &Op) -> bool {

@@ -3,57 +3,24 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, DirEntry};
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use netc_data::Store;
 use netc_dialect::Dialects;
-use netc_format::{Format, FormatError, Holds, InPlace, ModelRef, ReadOptions};
-use netc_ir::{Attr, Attrs, FuncId, Layer, Literal, Loc, MAIN, Module, WeightData, print};
-use rawzip::{CompressionMethod, ZipArchive, ZipArchiveWriter};
+use netc_format::{Format, FormatError, Formats, Holds, InPlace, ModelRef, ReadOptions};
+use netc_ir::{Attr, Attrs, FuncId, Literal, Loc, MAIN, Module, WeightData, print};
 use tempfile::TempDir;
 
-use super::runs::{differs, lowered, random_inputs, run};
 use super::{Wrong, print_parse, require};
 
-/// The Keras model that is written as `.keras` and read back is the same but for the place of its weights' bytes, which are
-/// equal; writing it again gives the same file.
-pub fn round_trip_keras(module: &Module, dialects: &Dialects) -> Result<(), Wrong> {
-    let written = round_trip(module, dialects, &netc_keras::KERAS)?;
-    require(written, || format!("is refused by the writer of .keras files:\n{}", print(module)))
-}
-
-/// The same through an HDF5 file, unless that cannot say the model: netc does not know in which order the weights of some
-/// layers are listed, and an index with `...` is misread.
-pub fn round_trip_hdf5(module: &Module, dialects: &Dialects) -> Result<(), Wrong> {
-    let cannot_say = |l: &Layer| match &*l.class {
-        "keras.ops.GetItem" | "keras.RNN" | "keras.SpectralNormalization" => true,
-        class => class.starts_with("custom.") && !l.weights.is_empty(),
-    };
-    let written = round_trip(module, dialects, &netc_keras::H5)?;
-    require(written || module.layers.iter().any(cannot_say), || {
-        format!("is refused by the writer of HDF5 files:\n{}", print(module))
-    })
-}
-
-/// The model that is written as JSON, without weights, and read back is written the same again: types are not known there.
-pub fn round_trip_json(module: &Module, dialects: &Dialects) -> Result<(), Wrong> {
-    let written = round_trip(module, dialects, &netc_keras::JSON)?;
-    require(written, || format!("is refused by the writer of JSON:\n{}", print(module)))
-}
-
-/// The model, of Keras 3, that is written for TensorFlow.js and read back is one of Keras 2 that computes the same bits and is
-/// written the same again; unless TensorFlow.js has no such model.
-pub fn round_trip_tfjs(module: &Module, dialects: &Dialects) -> Result<(), Wrong> {
-    let main = module.func_named(MAIN).ok_or("there is no @main")?;
-    let Some((back, _folder)) = through(module, main, dialects, &netc_keras::TFJS)? else { return Ok(()) };
-    // Keras 2 names outputs otherwise.
-    let (before, after) = (lowered(module, dialects)?, lowered(&back, dialects)?);
-    let given = random_inputs(&before)?;
-    let same = run(&before, MAIN, &given)? == run(&after, MAIN, &given)?;
-    require(same, || differs("of Keras 2", module, &back))?;
-    let written = round_trip(&back, dialects, &netc_keras::TFJS)?;
-    require(written, || format!("is refused after it was written for TensorFlow.js:\n{}", print(&back)))
+/// The formats and the meaning of layers with which oracles write and read files.
+#[derive(Clone, Copy)]
+pub struct Tools<'a> {
+    /// The formats.
+    pub formats: &'a Formats,
+    /// The meaning of layers.
+    pub dialects: &'a Dialects,
 }
 
 /// Writes the function `func` into `folder`; whether the format has such a model.
@@ -69,9 +36,9 @@ fn write(format: &Format, module: &Module, func: FuncId, folder: &Path) -> Resul
 }
 
 /// Whether the format can say the model: then it is read back the same, if it has weights, and written the same again.
-pub(super) fn round_trip(module: &Module, dialects: &Dialects, format: &'static Format) -> Result<bool, Wrong> {
+pub fn round_trip(module: &Module, tools: Tools<'_>, format: &'static Format) -> Result<bool, Wrong> {
     let main = module.func_named(MAIN).ok_or("there is no @main")?;
-    let Some((back, folder)) = through(module, main, dialects, format)? else { return Ok(false) };
+    let Some((back, folder)) = through(module, main, tools, format)? else { return Ok(false) };
     print_parse(&back)?;
     if format.holds != Holds::Architecture {
         let (expected, found) = (print(&without_places(module)), print(&without_places(&back)));
@@ -92,35 +59,21 @@ fn files_in(folder: &Path) -> Result<BTreeMap<OsString, Vec<u8>>, Wrong> {
     files.map_err(|e| e.to_string())
 }
 
-/// The bytes of the `.keras` file of the function `id`.
-pub fn file_bytes(module: &Module, id: FuncId) -> Result<Vec<u8>, Wrong> {
-    let store = Store::open(module).map_err(|e| e.to_string())?;
-    let mut bytes = Vec::new();
-    netc_keras::write(module, id, &store, &mut bytes).map_err(|e| format!("{e:?}\n{}", print(module)))?;
-    Ok(bytes)
-}
-
 /// All that a file holds, how its model was compiled too.
-pub(super) const WHOLE: ReadOptions<'_> = ReadOptions { weights: None, training_state: true, allowed: &[] };
-
-/// The function written as a `.keras` file and read back, with the folder that holds the file and its weights.
-pub fn through_file(module: &Module, id: FuncId, dialects: &Dialects) -> Result<(Module, TempDir), Wrong> {
-    let read = through(module, id, dialects, &netc_keras::KERAS)?;
-    read.ok_or_else(|| format!("is refused by the writer of .keras files:\n{}", print(module)))
-}
+pub const WHOLE: ReadOptions<'_> = ReadOptions { weights: None, training_state: true, allowed: &[] };
 
 /// The function written in the format and read back, with the folder of its files; nothing if it cannot be said.
-pub(super) fn through(
+pub fn through(
     module: &Module,
     id: FuncId,
-    dialects: &Dialects,
+    tools: Tools<'_>,
     format: &'static Format,
 ) -> Result<Option<(Module, TempDir)>, Wrong> {
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     if !write(format, module, id, folder.path())? {
         return Ok(None);
     }
-    let imported = crate::formats().read(&folder.path().join(format.main_file()), &WHOLE, dialects);
+    let imported = tools.formats.read(&folder.path().join(format.main_file()), &WHOLE, tools.dialects);
     let imported = imported.map_err(|e| format!("cannot be read back: {e:?}\n{}", print(module)))?;
     Ok(Some((imported.module, folder)))
 }
@@ -154,31 +107,28 @@ fn weight_bytes(module: &Module) -> Result<Vec<(Attr, Vec<u8>)>, Wrong> {
     module.weights.iter().map(bytes).collect()
 }
 
-/// The bytes of the member `name` of a zip archive that stores it.
-pub fn member(archive: &[u8], name: &str) -> Result<Vec<u8>, Wrong> {
-    let archive = ZipArchive::from_slice(archive).map_err(|e| e.to_string())?;
-    let mut entries = archive.entries();
-    while let Some(header) = entries.next_entry().map_err(|e| e.to_string())? {
-        if header.file_path().as_ref() == name.as_bytes() {
-            let entry = archive.get_entry(header.wayfinder()).map_err(|e| e.to_string())?;
-            return Ok(entry.data().to_vec());
-        }
-    }
-    Err(format!("there is no `{name}`"))
+/// What a model must do in a format.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// It can be written.
+    Written,
+    /// It can be written unless the format has no such model.
+    IfSupported,
 }
 
-/// A zip archive that stores `members`.
-pub(super) fn archive(members: &[(&str, &[u8])]) -> Result<Vec<u8>, Wrong> {
-    let write = || {
-        let mut archive = ZipArchiveWriter::new(Vec::new());
-        for (name, bytes) in members {
-            let (mut entry, config) = archive.new_file(name).compression_method(CompressionMethod::STORE).start()?;
-            let mut writer = config.wrap(&mut entry);
-            writer.write_all(bytes).map_err(rawzip::Error::from)?;
-            let (_, descriptor) = writer.finish()?;
-            entry.finish(descriptor)?;
-        }
-        archive.finish()
-    };
-    write().map_err(|e: rawzip::Error| e.to_string())
+/// The model verifies, and is the same after it was written in each of the formats and read back.
+pub fn survives(module: &Module, tools: Tools<'_>, claim: Claim, formats: &[&'static Format]) -> Result<(), Wrong> {
+    print_parse(module)?;
+    let main = module.func_named(MAIN).ok_or("there is no @main")?;
+    for format in formats {
+        // What was read is not named as a file says it: it is what is read of that which is written the same.
+        let Some((ours, _folder)) = through(module, main, tools, format)? else {
+            let is_allowed = claim == Claim::IfSupported;
+            require(is_allowed, || format!("is not written as {}:\n{}", format.name, print(module)))?;
+            continue;
+        };
+        let written = round_trip(&ours, tools, format)?;
+        require(written, || format!("is written as {} once alone:\n{}", format.name, print(&ours)))?;
+    }
+    Ok(())
 }

@@ -409,37 +409,3 @@ fn pick<'t, T>(items: &'t mut [T], rng: &mut Rng) -> Option<&'t mut T> {
 fn one_of<T: Copy>(items: &[T], rng: &mut Rng) -> Option<T> {
     items.get(rng.below(items.len() as u64) as usize).copied()
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{CoreRecipe, Cuts, KerasRecipe};
-    use netc_passes::split;
-
-    const SEEDS: u64 = 100;
-
-    /// A program of core ops, a model of layers, or the stages of one.
-    fn module(seed: u64) -> Module {
-        let mut module = KerasRecipe::from_seed(seed, 8).build();
-        match seed % 3 {
-            0 => CoreRecipe::from_seed(seed, 12).build(),
-            1 => module,
-            _ => {
-                let cuts = Cuts::from_seed(seed).names(&module);
-                if let Ok(plan) = split::plan(&module, &cuts) {
-                    split::apply(&mut module, &plan);
-                }
-                module
-            }
-        }
-    }
-
-    #[test]
-    fn every_rule_is_broken_and_every_break_is_caught() {
-        let rules: BTreeSet<u8> = BREAKS.iter().map(|b| b.rule).collect();
-        assert_eq!(rules, (1..=18).filter(|rule| ![12, 16].contains(rule)).collect());
-        let mut applied = BTreeSet::new();
-        (0..SEEDS).for_each(|seed| applied.extend(verifier_rejects(&module(seed), seed).unwrap()));
-        assert_eq!(applied, (0..BREAKS.len()).collect());
-    }
-}

@@ -134,7 +134,8 @@ fn lost(module: &Module, given: &[Tensor], outputs: &[Tensor], i: usize) -> Resu
     Ok(lost.get(i).copied().unwrap_or(0.0))
 }
 
-pub(super) fn lowered(module: &Module, dialects: &Dialects) -> Result<Module, Wrong> {
+/// The module as core ops.
+pub fn lowered(module: &Module, dialects: &Dialects) -> Result<Module, Wrong> {
     lower::lower_module(module, dialects).map_err(|e| format!("does not lower: {e}"))
 }
 
@@ -152,7 +153,8 @@ pub fn lower_exec(module: &Module, dialects: &Dialects) -> Result<(), Wrong> {
     require(run(&lowered, MAIN, &given)? == first, || differs("the second run", module, &lowered))
 }
 
-pub(super) fn differs(what: &str, before: &Module, after: &Module) -> Wrong {
+/// The words for two programs that compute different values.
+pub fn differs(what: &str, before: &Module, after: &Module) -> Wrong {
     format!("{what} gives other values:\n{}\n---\n{}", print(before), print(after))
 }
 
@@ -167,13 +169,14 @@ pub(super) fn keeps_signature(before: &Module, after: &Module) -> Result<(), Wro
     require(signature(before) == signature(after), || format!("@main has another signature:\n{}", print(after)))
 }
 
-pub(super) fn random_inputs(module: &Module) -> Result<Vec<Tensor>, Wrong> {
+/// Inputs for `@main`, always the same.
+pub fn random_inputs(module: &Module) -> Result<Vec<Tensor>, Wrong> {
     let main = module.main().ok_or("there is no @main")?;
     inputs::random_inputs(main, INPUTS.0, INPUTS.1).map_err(|e| e.to_string())
 }
 
 /// The outputs of the function `func`, which consists of core ops, on the inputs `given`.
-pub(super) fn run(module: &Module, func: &str, given: &[Tensor]) -> Result<Vec<Tensor>, Wrong> {
+pub fn run(module: &Module, func: &str, given: &[Tensor]) -> Result<Vec<Tensor>, Wrong> {
     let place = |e: &dyn std::error::Error| format!("@{func} does not run: {e:?}\n{}", print(module));
     let id = module.func_named(func).ok_or_else(|| format!("there is no @{func}"))?;
     let store = Store::open(module).map_err(|e| place(&e))?;

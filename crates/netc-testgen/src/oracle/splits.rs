@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 
 use netc_dialect::Dialects;
 use netc_exec::Tensor;
+use netc_format::Format;
 use netc_ir::{Bindings, ElemType, Func, FuncId, MAIN, Module, OpKind, Type, ValueId, callees, print};
 use netc_pass::PassError;
 use netc_passes::analysis::{OpNames, one_tensor_cuts};
 use netc_passes::split;
 
-use super::files::through_file;
+use super::files::{Tools, through};
 use super::runs::{differs, keeps_signature, lowered, random_inputs, run};
 use super::{Wrong, print_parse, require};
 
@@ -40,9 +41,15 @@ pub fn split_compose(module: &Module, cuts: &[String]) -> Result<Split, Wrong> {
     Ok(Split::Stages(num_stages(&after)))
 }
 
-/// [`split_compose`] of a Keras model: split on the level of layers, compared after lowering with `dialects`. The
-/// stages are written as files and read back, and still compute the same. A cut may lie inside a nested model.
-pub fn split_compose_keras(module: &Module, cuts: &[String], dialects: &Dialects) -> Result<Split, Wrong> {
+/// [`split_compose`] of a model: split on the level of layers, compared after lowering. The stages are written as files of
+/// `format` and read back, and still compute the same. A cut may be inside a nested model.
+pub fn split_compose_files(
+    module: &Module,
+    cuts: &[String],
+    tools: Tools<'_>,
+    format: &'static Format,
+) -> Result<Split, Wrong> {
+    let dialects = tools.dialects;
     let after = match split(module, cuts, dialects)? {
         Ok(after) => after,
         Err(error) => return Ok(Split::Refused(error.to_string())),
@@ -57,7 +64,8 @@ pub fn split_compose_keras(module: &Module, cuts: &[String], dialects: &Dialects
     let expected = run(&before, MAIN, &given)?;
     require(run(&split, MAIN, &given)? == expected, || differs("the split model", module, &after))?;
     let chain = run_chain(&after, &given, |id, operands| {
-        let (stage, _folder) = through_file(&after, id, dialects)?;
+        let stage = through(&after, id, tools, format)?;
+        let (stage, _folder) = stage.ok_or_else(|| format!("a stage is refused by the writer of {}", format.title))?;
         run(&lowered(&stage, dialects)?, MAIN, operands)
     })?;
     require(chain == expected, || differs("the chain of stages read from files", module, &after))?;

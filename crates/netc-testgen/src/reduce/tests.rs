@@ -1,15 +1,16 @@
 //! Failures that are known to need little, in modules that have much.
 
-use netc_ir::{MAIN, Module, OpKind, Padding, parse, print};
+use netc_dialect::Dialects;
+use netc_ir::{Module, OpKind, Padding, parse, print};
 use netc_passes::analysis::needed_by;
 
 use super::{Reduced, Verdict, reduce};
-use crate::{CoreRecipe, KerasRecipe, dialects, oracle};
+use crate::CoreRecipe;
 
 /// The smallest module for which `shows` holds, found from `module`.
 fn reduced(module: &Module, shows: impl Fn(&Module) -> bool) -> Reduced {
     assert!(shows(module), "the failure is not there:\n{}", print(module));
-    reduce(module, &dialects(), &mut |m| if shows(m) { Verdict::Shows } else { Verdict::Clean })
+    reduce(module, &Dialects::new(), &mut |m| if shows(m) { Verdict::Shows } else { Verdict::Clean })
 }
 
 fn has(module: &Module, name: &str) -> bool {
@@ -68,38 +69,9 @@ fn what_is_needed_in_two_places_stays_in_both() {
 }
 
 #[test]
-fn a_layer_is_cut_out_of_a_model_and_still_fits_what_it_is_applied_to() {
-    for seed in 0..60 {
-        let model = KerasRecipe::from_seed(seed, 10).build();
-        let Some(name) = last_layer(&model) else { continue };
-        let small = reduced(&model, |m| has(m, &name)).module;
-        let shown = format!("seed {seed}, {name}:\n{}", print(&small));
-        assert_eq!((small.num_ops(), small.layers.len()), (1, 1), "{shown}");
-        oracle::lower_exec(&small, &dialects()).unwrap_or_else(|wrong| panic!("{wrong}: {shown}"));
-        let read = oracle::through_file(&small, small.func_named(MAIN).unwrap(), &dialects());
-        let (back, _folder) = read.unwrap_or_else(|wrong| panic!("{wrong}: {shown}"));
-        oracle::near_outputs(&small, &back, 0.0, &dialects()).unwrap_or_else(|wrong| panic!("{wrong}: {shown}"));
-    }
-}
-
-/// The class of the last layer that is applied.
-fn last_layer(module: &Module) -> Option<String> {
-    let main = module.main()?;
-    let classes = main.ops().filter(|(_, op)| matches!(op.kind, OpKind::Source(_)));
-    classes.map(|(_, op)| op.kind.name().to_string()).next_back()
-}
-
-#[test]
-fn what_nothing_refers_to_goes_but_for_what_shows_the_failure() {
-    let model = (0..1000).map(|seed| KerasRecipe::from_seed(seed, 12).build()).find(|m| has(m, "keras.Dense"));
-    let small = reduced(&model.unwrap(), |m| m.layers.iter().any(|layer| &*layer.class == "keras.Dense")).module;
-    assert_eq!((small.num_ops(), small.funcs.len(), small.layers.len()), (0, 1, 1), "{}", print(&small));
-}
-
-#[test]
 fn a_reduction_that_is_stopped_gives_the_best_so_far() {
     let (module, mut left) = (with_op("tanh"), 3);
-    let reduced = reduce(&module, &dialects(), &mut |m| {
+    let reduced = reduce(&module, &Dialects::new(), &mut |m| {
         left -= 1;
         match (left, has(m, "tanh")) {
             (0, _) => Verdict::Stop,
@@ -112,7 +84,7 @@ fn a_reduction_that_is_stopped_gives_the_best_so_far() {
 
 #[test]
 fn only_valid_modules_are_tried() {
-    reduce(&with_op("concat"), &dialects(), &mut |m| {
+    reduce(&with_op("concat"), &Dialects::new(), &mut |m| {
         assert_eq!(netc_ir::verify(m), Ok(()));
         Verdict::Clean
     });

@@ -11,9 +11,9 @@ use std::path::Path;
 use netc_data::Store;
 use netc_exec::{Plan, Tensor, inputs, npz};
 use netc_ir::{Func, MAIN, Module, OpKind};
+use netc_keras_testgen::{KerasRecipe, dialects, oracle};
 use netc_passes::lower;
 use netc_testgen::reduce::{Verdict, reduce};
-use netc_testgen::{KerasRecipe, dialects, oracle};
 
 /// The seed and the batch of the inputs.
 const INPUTS: (u64, u64) = (11, 2);

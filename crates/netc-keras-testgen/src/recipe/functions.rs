@@ -7,7 +7,7 @@ use netc_keras::lower;
 use super::KerasClass;
 use super::choice::Choice;
 use super::draft::{Added, Draft};
-use crate::recipe::Step;
+use netc_testgen::Step;
 
 /// Operations of `keras.ops.nn` that have one tensor and no configuration.
 const PLAIN: &[&str] = &[

@@ -7,7 +7,7 @@ use super::KerasClass;
 use super::choice::Choice;
 use super::draft::{Added, Draft};
 use super::functions;
-use crate::recipe::Step;
+use netc_testgen::Step;
 
 pub(super) fn dense(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
     let x = d.any(step.reads[0])?;

@@ -6,8 +6,8 @@ use netc_keras::build::{Declaration, Init, Origin};
 use super::KerasClass;
 use super::choice::Choice;
 use super::draft::{Added, Draft};
-use crate::features::Feature;
-use crate::recipe::Step;
+use netc_testgen::Feature;
+use netc_testgen::Step;
 
 /// Classes with the number of axes after the batch that they take, 0 for any.
 const NOISE: &[(&str, usize)] = &[

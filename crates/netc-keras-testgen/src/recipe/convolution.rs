@@ -8,7 +8,7 @@ use super::arrays::array;
 use super::choice::Choice;
 use super::draft::{Added, Draft};
 use super::functions;
-use crate::recipe::Step;
+use netc_testgen::Step;
 
 /// An image with `n` spatial axes.
 pub(super) struct Image {

@@ -8,7 +8,7 @@ use super::arrays::indices;
 use super::choice::Choice;
 use super::draft::{Added, Draft};
 use super::functions::axis;
-use crate::recipe::Step;
+use netc_testgen::Step;
 
 pub(super) fn index(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
     let x = d.any(step.reads[0])?;

@@ -6,7 +6,7 @@ use super::KerasClass;
 use super::choice::Choice;
 use super::draft::{Added, Draft};
 use super::functions::{axis, axis_or_axes};
-use crate::recipe::Step;
+use netc_testgen::Step;
 
 /// Classes with the size of their result over that of the operand.
 const REDUCTIONS: &[(&str, &str, f64)] = &[

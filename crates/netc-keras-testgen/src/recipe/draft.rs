@@ -9,8 +9,8 @@ use super::{
     moves,
 };
 use super::{normalization, recurrent, reductions, selection, shapes, structure, unchanged};
-use crate::features::{Feature, Features};
-use crate::recipe::{Step, pick};
+use netc_testgen::{Feature, Features};
+use netc_testgen::{Step, pick};
 
 /// Steps read only values with fewer elements per example: what keeps models fast.
 const MAX_ELEMENTS: u64 = 500;

@@ -6,7 +6,7 @@ use netc_keras::build::{Declaration, Init, Tensor};
 use super::KerasClass;
 use super::choice::Choice;
 use super::draft::{Added, Draft};
-use crate::recipe::Step;
+use netc_testgen::Step;
 
 /// Each class with the number of its gates.
 const CELLS: &[(&str, u64)] = &[("SimpleRNN", 1), ("GRU", 3), ("LSTM", 4)];

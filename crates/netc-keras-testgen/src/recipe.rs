@@ -21,8 +21,6 @@ mod reductions;
 mod selection;
 mod shapes;
 mod structure;
-#[cfg(test)]
-mod tests;
 mod unchanged;
 
 use netc_dialect::{Dialects, LayerLibrary};
@@ -30,9 +28,8 @@ use netc_format::Formats;
 use netc_ir::{ElemType, FuncId, Module, OpId, OpKind, Type, call_types};
 use netc_passes::analysis::callees_first;
 
-use crate::features::Feature;
-use crate::recipe::{Recipe, classes, of};
 use draft::{Draft, Shape};
+use netc_testgen::{Build, Feature, Recipe, classes, of};
 
 classes! {
     /// What a step of a [`KerasRecipe`] adds: one of a family of layers or operations.
@@ -165,9 +162,6 @@ const SECRET: &str = "func @Secret(%x: any[*], %gamma: any[*], %beta: any[*]) ->
 }
 ";
 
-/// The class of the layers that no dialect knows.
-pub(crate) const UNKNOWN: &str = "custom.Secret";
-
 /// The formats that the oracles ask: those of the layers that recipes have.
 pub fn formats() -> Formats {
     Formats::new().with(&netc_keras::FRAMEWORK)
@@ -198,27 +192,27 @@ const INPUTS: &[(ElemType, &[u64])] = &[
     (ElemType::F32, &[5, 4, 3]),
 ];
 
-impl KerasRecipe {
+impl Build for KerasClass {
     /// The model: valid, and executable with [`dialects`].
-    pub fn build(&self) -> Module {
+    fn build(recipe: &KerasRecipe) -> Module {
         let of_several = |all: &[u8], several| all[..if several { all.len() } else { all.len().min(1) }].to_vec();
-        let inputs = of_several(&self.inputs, self.features.has(Feature::ManyInputs));
-        let outputs = of_several(&self.outputs, self.features.has(Feature::ManyOutputs));
+        let inputs = of_several(&recipe.inputs, recipe.features.has(Feature::ManyInputs));
+        let outputs = of_several(&recipe.outputs, recipe.features.has(Feature::ManyOutputs));
         let shape = match (&inputs[..], &outputs[..]) {
             ([_], [output]) if *output >= SEQUENTIAL => Shape::Chain,
             _ => Shape::Graph,
         };
-        let mut draft = Draft::new("random", self.steps.len() as u64, shape, self.features);
-        let allowed = |elem: ElemType| elem != ElemType::I32 || self.features.has(Feature::Integers);
+        let mut draft = Draft::new("random", recipe.steps.len() as u64, shape, recipe.features);
+        let allowed = |elem: ElemType| elem != ElemType::I32 || recipe.features.has(Feature::Integers);
         let table: Vec<(ElemType, &[u64])> = INPUTS.iter().copied().filter(|(elem, _)| allowed(*elem)).collect();
         for input in inputs {
             let (elem, dims) = of(&table, input);
             draft.input(elem, dims, 0.0);
         }
-        draft.steps(&self.steps);
+        draft.steps(&recipe.steps);
         let mut module = draft.finish(&outputs);
-        structure::name_outputs(&mut module, self.outputs.first().copied().unwrap_or(0));
-        if self.features.has(Feature::Abstract) {
+        structure::name_outputs(&mut module, recipe.outputs.first().copied().unwrap_or(0));
+        if recipe.features.has(Feature::Abstract) {
             forget_types(&mut module);
         }
         module

@@ -1,5 +1,5 @@
 //! What random programs and models have of ops, attribute values, types and graphs, and how often:
-//! `cargo run --release -p netc-testgen --example coverage -- [MODULES] [SEED]`.
+//! `cargo run --release -p netc-keras-testgen --example coverage -- [MODULES] [SEED]`.
 //!
 //! One program and one model for each seed from `SEED` on. A line for each attribute; what no program has is there with 0.
 
@@ -7,7 +7,8 @@
 
 use std::process::ExitCode;
 
-use netc_testgen::{CoreRecipe, Coverage, Feature, Features, KerasRecipe};
+use netc_keras_testgen::{KerasRecipe, dialects};
+use netc_testgen::{CoreRecipe, Coverage, Feature, Features};
 
 /// Steps of a program, and of a model.
 const OPS: usize = 30;
@@ -19,11 +20,11 @@ fn main() -> ExitCode {
         println!("usage: coverage [MODULES] [SEED]");
         return ExitCode::FAILURE;
     };
-    let mut coverage = Coverage::default();
+    let (mut coverage, dialects) = (Coverage::default(), dialects());
     for (_, seed) in (0..modules).zip(first..) {
         coverage.add(&CoreRecipe::from_seed(seed, OPS).build());
         let with_unknown = Features::default().with(Feature::Abstract);
-        coverage.add(&KerasRecipe::from_seed(seed, LAYERS).with_features(with_unknown).build());
+        coverage.add_model(&KerasRecipe::from_seed(seed, LAYERS).with_features(with_unknown).build(), &dialects);
     }
     print!("{coverage}");
     println!("{} of {} are in no program", coverage.missing().len(), coverage.possible().len());

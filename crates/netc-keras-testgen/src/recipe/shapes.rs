@@ -7,7 +7,7 @@ use super::KerasClass;
 use super::choice::Choice;
 use super::convolution::{data_format, image};
 use super::draft::{Added, Draft};
-use crate::recipe::Step;
+use netc_testgen::Step;
 
 pub(super) fn reshape(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
     let kind = k.below(4);

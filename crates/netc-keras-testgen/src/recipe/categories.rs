@@ -6,7 +6,7 @@ use netc_keras::build::Declaration;
 use super::KerasClass;
 use super::choice::Choice;
 use super::draft::{Added, Draft};
-use crate::recipe::Step;
+use netc_testgen::Step;
 
 pub(super) fn category(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
     if k.flag() {

@@ -5,7 +5,7 @@ use netc_keras::build::Tensor;
 
 use super::KerasClass;
 use super::draft::{Added, Draft, Shape};
-use crate::recipe::{Step, pick};
+use netc_testgen::{Step, pick};
 
 /// Classes that take numbers of some range alone, which other tensors need not have.
 const PARTICULAR: &[&str] = &[

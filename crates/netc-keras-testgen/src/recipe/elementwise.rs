@@ -8,7 +8,7 @@ use super::arrays::array;
 use super::choice::Choice;
 use super::draft::{Added, Draft};
 use super::functions::axis_or_axes;
-use crate::recipe::Step;
+use netc_testgen::Step;
 
 /// Which numbers a function is applied to.
 #[derive(Clone, Copy)]

@@ -8,7 +8,7 @@ use super::arrays::array;
 use super::choice::Choice;
 use super::draft::{Added, Draft};
 use super::functions::{axis, axis_or_axes};
-use crate::recipe::Step;
+use netc_testgen::Step;
 
 /// The magnitude of normalized numbers, as a power of two.
 const NORMAL: f64 = 2.0;

@@ -1,4 +1,4 @@
-//! Runs random modules through every oracle: `cargo run --release -p netc-testgen --example soak -- [MODULES] [SEED]`.
+//! Runs random modules through every oracle: `cargo run --release -p netc-keras-testgen --example soak -- [MODULES] [SEED]`.
 //!
 //! One module for each seed from `SEED` on, in turn a program of core ops and a Keras model. Stops at the first seed
 //! whose module fails, says which, and ends with 1.
@@ -10,8 +10,9 @@ use std::process::ExitCode;
 
 use netc_dialect::Dialects;
 use netc_ir::{MAIN, Module};
+use netc_keras_testgen::{KerasRecipe, dialects, oracle as files};
 use netc_testgen::oracle::{self, Subject, Wrong};
-use netc_testgen::{CoreRecipe, Cuts, Feature, Features, KerasRecipe, dialects};
+use netc_testgen::{CoreRecipe, Cuts, Feature, Features};
 
 /// Steps of a program, and of a model.
 const CORE_OPS: usize = 24;
@@ -68,14 +69,14 @@ fn program(module: &Module, cuts: &[String], seed: u64) -> Judged {
 fn model(module: &Module, cuts: &[String], seed: u64) -> Judged {
     let dialects = dialects();
     anything(module, cuts, &dialects, seed)?;
-    oracle::round_trip_keras(module, &dialects)?;
-    oracle::round_trip_hdf5(module, &dialects)?;
-    oracle::round_trip_json(module, &dialects)?;
-    oracle::round_trip_tfjs(module, &dialects)?;
+    files::round_trip_keras(module, &dialects)?;
+    files::round_trip_hdf5(module, &dialects)?;
+    files::round_trip_json(module, &dialects)?;
+    files::round_trip_tfjs(module, &dialects)?;
     oracle::is_canonical(module)?;
-    oracle::split_compose_keras(module, cuts, &dialects)?;
+    files::split_compose_keras(module, cuts, &dialects)?;
     if let Some(inside) = Cuts::from_seed(seed).inside(module) {
-        oracle::split_compose_keras(module, &[inside], &dialects)?;
+        files::split_compose_keras(module, &[inside], &dialects)?;
     }
     each(oracle::ROUNDING, &dialects, |subject| rewrites(module, cuts, subject))?;
     each(oracle::OVER_LAYERS, &dialects, |subject| rewrites_once(module, cuts, subject))
@@ -87,9 +88,9 @@ fn unknown_layers(module: &Module, cuts: &[String]) -> Judged {
     let dialects = dialects();
     oracle::print_parse(module)?;
     let main = module.func_named(MAIN).ok_or("there is no @main")?;
-    let (module, _folder) = &oracle::through_file(module, main, &dialects)?;
-    oracle::round_trip_keras(module, &dialects)?;
-    oracle::round_trip_hdf5(module, &dialects)?;
+    let (module, _folder) = &files::through_file(module, main, &dialects)?;
+    files::round_trip_keras(module, &dialects)?;
+    files::round_trip_hdf5(module, &dialects)?;
     oracle::is_canonical(module)?;
     oracle::split_merge(module, cuts)
 }

@@ -7,7 +7,7 @@ use super::KerasClass;
 use super::choice::Choice;
 use super::draft::{Added, Draft};
 use super::functions;
-use crate::recipe::Step;
+use netc_testgen::Step;
 
 const MERGES: &[&str] = &["Add", "Multiply", "Average", "Maximum", "Minimum", "Subtract"];
 

@@ -6,7 +6,7 @@ use netc_keras::build::{Declaration, Init, Tensor, Variable};
 use super::KerasClass;
 use super::choice::Choice;
 use super::draft::{Added, Draft};
-use crate::recipe::Step;
+use netc_testgen::Step;
 
 /// Query, value and key: steps of the same features, as many of values as of keys.
 fn inputs(d: &Draft, step: &Step<KerasClass>) -> Option<[Tensor; 3]> {

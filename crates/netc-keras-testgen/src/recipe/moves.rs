@@ -8,7 +8,7 @@ use super::choice::Choice;
 use super::draft::{Added, Draft};
 use super::functions::axis;
 use super::shapes;
-use crate::recipe::Step;
+use netc_testgen::Step;
 
 const MOVES: &[&str] = &[
     "Reshape",

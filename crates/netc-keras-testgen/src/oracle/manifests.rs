@@ -7,8 +7,10 @@ use std::sync::LazyLock;
 use netc_ir::verify;
 use netc_model::{ModelError, Session};
 
+use netc_testgen::oracle::{Wrong, print_parse};
+
 use super::readers::small_model;
-use super::{Wrong, print_parse};
+use crate::recipe::formats;
 
 /// The name of the manifest among [`small_stages`].
 pub const MANIFEST: &str = "manifest.json";
@@ -21,7 +23,7 @@ pub fn manifest(bytes: &[u8]) -> Result<(), Wrong> {
         let content = if name == MANIFEST { bytes } else { stage };
         fs::write(folder.path().join(name), content).map_err(|e| e.to_string())?;
     }
-    let Ok(model) = Session::new(crate::formats()).open(folder.path().join(MANIFEST)) else { return Ok(()) };
+    let Ok(model) = Session::new(formats()).open(folder.path().join(MANIFEST)) else { return Ok(()) };
     print_parse(&model.module)?;
     let Ok(merged) = model.merged() else { return Ok(()) };
     verify(&merged.module).map_err(|violations| format!("merges to a program that is malformed: {violations}"))
@@ -35,7 +37,7 @@ pub fn small_stages() -> &'static BTreeMap<String, Vec<u8>> {
 static STAGES: LazyLock<BTreeMap<String, Vec<u8>>> = LazyLock::new(|| {
     let split = || -> Result<BTreeMap<String, Vec<u8>>, ModelError> {
         let folder = tempfile::tempdir().map_err(ModelError::from_error)?;
-        let model = Session::new(crate::formats()).model(small_model(), "small", "the small model")?;
+        let model = Session::new(formats()).model(small_model(), "small", "the small model")?;
         let names: Vec<&str> = model.module[model.main].layers().iter().map(|l| &*model.module[*l].name).collect();
         let cuts = names.iter().copied().filter(|name| name.starts_with("conv") || name.starts_with("activation"));
         model.split(cuts)?.save(folder.path(), None)?;

@@ -8,7 +8,7 @@ use super::choice::Choice;
 use super::convolution::{Image, data_format, image};
 use super::draft::{Added, Draft};
 use super::functions;
-use crate::recipe::Step;
+use netc_testgen::Step;
 
 pub(super) fn transposed(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
     let image = image(d, step.reads[0], 1..=3, k)?;

@@ -1,0 +1,23 @@
+//! Random Keras models, and the oracles that judge what netc does to them and to their files.
+//!
+//! A [`KerasRecipe`] is a recipe of `netc-testgen` with layers for steps. The [`oracle`]s take a model, or the bytes of a
+//! file, and say what is wrong.
+//!
+//! ```
+//! use netc_keras_testgen::{KerasRecipe, dialects, oracle};
+//! use netc_testgen::Cuts;
+//!
+//! let model = KerasRecipe::from_seed(7, 10).build();
+//! oracle::round_trip_keras(&model, &dialects())?;
+//! oracle::split_compose_keras(&model, &Cuts::from_seed(7).names(&model), &dialects())?;
+//! # Ok::<(), netc_testgen::oracle::Wrong>(())
+//! ```
+//!
+//! To let recipes make a new layer, add it to the family of its class in `recipe/`; a test says which layers are missing.
+
+pub mod oracle;
+mod recipe;
+#[cfg(test)]
+mod tests;
+
+pub use recipe::{KerasClass, KerasRecipe, LIBRARY, dialects, formats};
