@@ -118,10 +118,9 @@ pub struct Framework {
 ///
 ///     fn read(&self, source: &Source, _: &ReadOptions<'_>, _: &Dialects) -> Result<Imported, FormatError> {
 ///         let read = || -> Result<_, Cause> {
-///             let mut text = vec![0; usize::try_from(source.len())?];
-///             source.read_exact_at(&mut text, 0)?;
+///             let text = source.text()?;
 ///             let mut program = String::from("netc 1\nfunc @main(%0: f32[N]) -> (");
-///             let ops: Vec<_> = str::from_utf8(&text)?.split_whitespace().skip(1).collect();
+///             let ops: Vec<_> = text.split_whitespace().skip(1).collect();
 ///             program.push_str(&format!("%{}) {{\n", ops.len()));
 ///             for (i, op) in ops.iter().enumerate() {
 ///                 program.push_str(&format!("%{} = {op}(%{i}) : f32[N]\n", i + 1));

@@ -2,7 +2,6 @@
 
 mod sidecar;
 
-use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -57,7 +56,7 @@ impl Reader for Nir {
 
     fn read(&self, source: &Source, options: &ReadOptions<'_>, _: &Dialects) -> Result<Imported, FormatError> {
         let path = source.path();
-        let text = fs::read_to_string(path).map_err(|error| FormatError::read(path, error))?;
+        let text = source.text().map_err(|error| FormatError::read(path, error))?;
         let folders = Folders::of_model(path, options.allowed);
         let folder = path.parent().unwrap_or(Path::new(""));
         let module = program(&text, folder, &folders).map_err(|error| FormatError::read(path, error))?;

@@ -47,6 +47,22 @@ impl Source {
 
     /// The bytes `file`, which count as the file at `path`: other files that it names are looked for next to that.
     ///
+    /// ```
+    /// use std::path::Path;
+    /// use std::sync::Arc;
+    ///
+    /// use netc_dialect::Dialects;
+    /// use netc_format::{ReadOptions, Source, nir};
+    ///
+    /// // A program in memory.
+    /// let text = b"netc 1\nfunc @main(%x: f32[N]) -> (%y) { %y = relu(%x) : f32[N] }";
+    /// let source = Source::of(Path::new("relu.nir"), Arc::new(text.to_vec()))?;
+    /// let reader = nir::NIR.reader.ok_or("no reader")?;
+    /// let imported = reader.read(&source, &ReadOptions::default(), &Dialects::new())?;
+    /// assert_eq!(imported.module.num_ops(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// Bytes that cannot be read.
     pub fn of(path: &Path, file: Arc<dyn ReadAt>) -> io::Result<Self> {
@@ -76,6 +92,17 @@ impl Source {
     #[expect(clippy::len_without_is_empty, reason = "it is the length of a file, which nobody iterates over")]
     pub fn len(&self) -> u64 {
         self.len
+    }
+
+    /// All of it, as UTF-8 text.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not UTF-8.
+    pub fn text(&self) -> io::Result<String> {
+        let too_large = |_| io::Error::from(io::ErrorKind::FileTooLarge);
+        let mut bytes = vec![0; usize::try_from(self.len).map_err(too_large)?];
+        self.read_exact_at(&mut bytes, 0)?;
+        String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
     /// Reads bytes from `offset` on, as many as there are and fit, and gives their number.

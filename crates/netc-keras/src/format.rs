@@ -88,7 +88,7 @@ impl Reader for Files {
     }
 
     fn read(&self, source: &Source, options: &ReadOptions<'_>, dialects: &Dialects) -> Result<Imported, FormatError> {
-        Ok(read::read_with(source.path(), *options, dialects)?)
+        Ok(read::read_source(source, *options, dialects)?)
     }
 
     fn takes_weights(&self) -> bool {

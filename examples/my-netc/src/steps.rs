@@ -7,7 +7,6 @@
 //! y relu a
 //! ```
 
-use std::fs;
 use std::io;
 
 use netc_data::Store;
@@ -35,7 +34,7 @@ impl Reader for Steps {
 
     fn read(&self, source: &Source, _: &ReadOptions<'_>, _: &Dialects) -> Result<Imported, FormatError> {
         let failed = |error: io::Error| FormatError::read(source.path(), error);
-        let text = fs::read_to_string(source.path()).map_err(failed)?;
+        let text = source.text().map_err(failed)?;
         let module = parse(&text).map_err(|note| failed(io::Error::other(note)))?;
         Ok(Imported { module, notes: Vec::new(), is_own: false })
     }

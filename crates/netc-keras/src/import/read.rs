@@ -54,26 +54,39 @@ pub fn read(path: &Path, dialects: &Dialects) -> Result<Imported, KerasError> {
 /// # Errors
 /// As for [`read`], of either file.
 pub fn read_with(path: &Path, options: ReadOptions<'_>, dialects: &Dialects) -> Result<Imported, KerasError> {
+    let source = netc_format::foreign::open(path);
+    let source = source.map_err(|error| KerasError::Read { path: path.into(), source: error.into() })?;
+    read_source(&source, options, dialects)
+}
+
+/// Reads the model in `source`, as [`read_with`] does.
+pub(crate) fn read_source(
+    source: &Source,
+    options: ReadOptions<'_>,
+    dialects: &Dialects,
+) -> Result<Imported, KerasError> {
     let failed = |path: &Path, source| KerasError::Read { path: path.into(), source };
     let given = options
         .weights
         .map(|weights| other_weights(weights, options.allowed).map_err(|source| failed(weights, source)));
     let given = given.transpose()?;
     let compiled = options.training_state && given.is_none();
+    let path = source.path();
     let folders = Folders::of_model(path, options.allowed);
-    Reader { path, folders, given, compiled, dialects }.read().map_err(|source| {
-        let of_weights = matches!(source, Problem::Weights { .. } | Problem::Unfit { .. });
+    Reader { path, folders, given, compiled, dialects }.read(source).map_err(|problem| {
+        let of_weights = matches!(problem, Problem::Weights { .. } | Problem::Unfit { .. });
         match options.weights.filter(|_| of_weights) {
-            Some(weights) => failed(weights, source.in_whole_model()),
-            None => failed(path, source),
+            Some(weights) => failed(weights, problem.in_whole_model()),
+            None => failed(path, problem),
         }
     })
 }
 
 /// The weights of a file that need not have a model.
 fn other_weights(path: &Path, allowed: &[PathBuf]) -> Result<Weights, Problem> {
-    let (file, container) = open(path)?;
-    let table = match container {
+    let source = netc_format::foreign::open(path)?;
+    let file = source.file().clone();
+    let table = match container_of(&source)? {
         Container::Archive => WeightTable::Groups(weights(&open_archive(&file)?, &file, false)?),
         Container::Hdf5 => return hdf5::model::read_weights(file, path),
         Container::Json => return listed_weights(path, &Folders::of_model(path, allowed), &*file),
@@ -114,9 +127,9 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn read(self) -> Result<Imported, Problem> {
-        let (file, container) = open(self.path)?;
-        match container {
+    fn read(self, source: &Source) -> Result<Imported, Problem> {
+        let file = source.file().clone();
+        match container_of(source)? {
             Container::Archive => self.archive(file),
             Container::Hdf5 => self.whole_model(file),
             Container::Json => self.json(&*file),
@@ -354,24 +367,22 @@ enum Container {
 /// The signature of an HDF5 file. It is at the start, or after a user block of 512, 1024, 2048 ... bytes.
 const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
 
-/// Opens a file of a kind that is read. Files of other kinds that are known are refused with their name.
-fn open(path: &Path) -> Result<(Arc<dyn ReadAt>, Container), Problem> {
-    let source = netc_format::foreign::open(path)?;
+/// The kind of the file. Files of other kinds that are known are refused with their name.
+fn container_of(source: &Source) -> Result<Container, Problem> {
     let start = source.head();
-    let container = if start.is_empty() {
+    Ok(if start.is_empty() {
         return Err(Problem::Unknown("it is empty"));
-    } else if is_archive(&source) {
+    } else if is_archive(source) {
         Container::Archive
-    } else if is_hdf5(&source)? {
+    } else if is_hdf5(source)? {
         Container::Hdf5
-    } else if let Some(note) = netc_format::foreign::named(&source) {
+    } else if let Some(note) = netc_format::foreign::named(source) {
         return Err(Problem::Unknown(note));
     } else if text::begins_like_json(start) {
         Container::Json
     } else {
         Container::Archive
-    };
-    Ok((source.file().clone(), container))
+    })
 }
 
 /// Whether the file begins as an archive does.
