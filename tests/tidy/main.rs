@@ -38,14 +38,7 @@ const OF_SYSTEM: &[(&str, &[&str])] = &[
     ("std::os::", &["crates/netc-data/src/read_at.rs"]),
     (
         "thread::",
-        &[
-            "crates/netc-data/src/ahead.rs",
-            "crates/netc-data/src/checksum.rs",
-            "crates/netc-format/src/stack.rs",
-            "crates/netc-keras/src/container/hdf5/model.rs",
-            "crates/netc-keras/src/export/write.rs",
-            "crates/netc-keras/src/import/read.rs",
-        ],
+        &["crates/netc-data/src/ahead.rs", "crates/netc-data/src/checksum.rs", "crates/netc-format/src/stack.rs"],
     ),
     ("Instant", &["crates/netc-pass/src/manager.rs"]),
 ];

@@ -4,7 +4,7 @@ mod record;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use netc_ir::{Module, Violations, verify_changes};
 use thiserror::Error;
@@ -78,7 +78,7 @@ pub struct Event<'a> {
 /// ```
 /// use netc_dialect::Dialects;
 /// use netc_ir::{Module, parse};
-/// use netc_pass::{Context, Event, Manager, Observer, Registry};
+/// use netc_pass::{Context, Event, Manager, Observer, Pipeline, Registry};
 ///
 /// /// Prints the program after each pass.
 /// struct Printer;
@@ -93,7 +93,7 @@ pub struct Event<'a> {
 /// let (registry, dialects, mut printer) = (Registry::default(), Dialects::new(), Printer);
 /// let mut module = parse("netc 1\nfunc @main(%x: f32[N]) -> (%x) {\n}")?;
 /// let mut manager = Manager::new(&registry).observe(&mut printer);
-/// manager.run(&mut module, &"".parse()?, &mut Context::new(&dialects))?;
+/// manager.run(&mut module, &Pipeline(Vec::new()), &mut Context::new(&dialects))?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Observer {
@@ -250,13 +250,13 @@ impl Run<'_, '_, '_> {
         let mut record = Record::new(call.to_string(), module.num_ops());
         let rewrites = self.context.fuel.burnt();
 
-        let start = Instant::now();
+        let start = now();
         for observer in &mut self.manager.observers {
             observer.before(Event { number, call, fidelity, module });
         }
-        let ready = Instant::now();
+        let ready = now();
         let ran = catch_unwind(AssertUnwindSafe(|| pass.run(module, self.context)));
-        let done = Instant::now();
+        let done = now();
         ran.map_err(|panic| failed(Failure::Panic(message(&*panic))))?.map_err(|e| failed(Failure::Error(e)))?;
         verify_changes(module).map_err(|e| failed(Failure::Broken(e)))?;
         self.passes += 1;
@@ -265,8 +265,8 @@ impl Run<'_, '_, '_> {
             accepted.map_err(|note| failed(Failure::Rejected(note)))?;
         }
         record.number = Some(number);
-        record.time = done - ready;
-        record.overhead = (ready - start) + done.elapsed();
+        record.time = between(ready, done);
+        record.overhead = between(start, ready) + between(done, now());
         record.ops_after = module.num_ops();
         record.rewrites = self.context.fuel.burnt() - rewrites;
         if record.rewrites > 0 {
@@ -275,6 +275,16 @@ impl Run<'_, '_, '_> {
         record.counts = self.context.take_counts();
         Ok(record)
     }
+}
+
+/// The time; a web page has no clock.
+fn now() -> Option<Instant> {
+    (!cfg!(target_family = "wasm")).then(Instant::now)
+}
+
+/// The time between two readings of the clock, 0 without a clock.
+fn between(from: Option<Instant>, to: Option<Instant>) -> Duration {
+    from.zip(to).map_or(Duration::ZERO, |(from, to)| to - from)
 }
 
 /// What a panic said.

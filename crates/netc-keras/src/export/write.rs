@@ -1,8 +1,6 @@
 //! Writing a function as a file that Keras loads: `.keras`, HDF5, or JSON without weights.
 
 use std::io::{self, Write};
-use std::panic::resume_unwind;
-use std::thread;
 
 use netc_data::{Hashed, Store};
 use netc_format::module::is_architecture;
@@ -111,15 +109,16 @@ fn write_archive(module: &Module, func: FuncId, store: &Store, out: impl Write) 
     compiled::add_to_object(module, func, &mut object);
     compiled::add_to_weights(&mut exporter, module, func);
     let mut archive = ArchiveWriter::new(out);
-    let laid = thread::scope(|scope| {
-        let lay_out = || hdf5::write::lay_out(&exporter.weights, module);
-        let laid = stack::spawn(scope, lay_out)?;
-        for (name, object) in [("metadata.json", metadata(module)), ("config.json", object)] {
+    let lay_out = || hdf5::write::lay_out(&exporter.weights, module);
+    let (laid, written_text) = stack::both(lay_out, || {
+        let mut members = [("metadata.json", metadata(module)), ("config.json", object)].into_iter();
+        members.try_for_each(|(name, object)| {
             let text = json::print(&Attr::Map(object));
-            archive.member(name, |out| Ok(out.write_all(text.as_bytes())?))?;
-        }
-        laid.join().unwrap_or_else(|panic| resume_unwind(panic))
+            archive.member(name, |out| Ok(out.write_all(text.as_bytes())?))
+        })
     })?;
+    written_text?;
+    let laid = laid?;
     archive.member("model.weights.h5", |out| laid.write(module, store, out))?;
     for (name, asset) in &exporter.assets {
         archive.member(name, |out| Ok(out.splice(|out| store.copy(&module[*asset], out))?))?;

@@ -3,10 +3,8 @@
 
 use std::fs::File;
 use std::io;
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
 
 use netc_data::{Checksum, Folders, ReadAt, Span};
 use netc_dialect::Dialects;
@@ -234,12 +232,8 @@ impl Reader<'_> {
     fn archive(self, file: Arc<dyn ReadAt>) -> Result<Imported, Problem> {
         let archive = open_archive(&file)?;
         let given = self.given.is_some();
-        let (own, config) = thread::scope(|scope| {
-            let own = || if given { Ok(Variables::default()) } else { weights(&archive, &file, self.compiled) };
-            let own = stack::spawn(scope, own)?;
-            let config = parse_member(&archive, CONFIG);
-            Ok::<_, Problem>((own.join().unwrap_or_else(|panic| resume_unwind(panic)), config))
-        })?;
+        let own = || if given { Ok(Variables::default()) } else { weights(&archive, &file, self.compiled) };
+        let (own, config) = stack::both(own, || parse_member(&archive, CONFIG))?;
         let (config, mut own) = (config?, own?);
         let metadata = match parse_member(&archive, METADATA) {
             Err(Problem::Missing(_)) => Attr::Null,

@@ -6,10 +6,8 @@
 //! spread over `weight_names0`, `weight_names1` and so on.
 
 use std::collections::{BTreeMap, HashMap};
-use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
 
 use hdf5_pure::{AttrValue, Group};
 use netc_data::ReadAt;
@@ -60,15 +58,11 @@ fn read_headers(mut headers: Headers, path: &Path, compiled: bool) -> Result<Who
     let groups = root.groups().map_err(|e| broken("/", &e))?;
     let training_config = text(TRAINING_CONFIG);
     let is_compiled = training_config.is_some() || groups.iter().any(|g| g != WEIGHTS);
-    let (object, weights) = thread::scope(|scope| {
-        let weights = || match groups.iter().any(|g| g == WEIGHTS) {
-            true => weights_in(&mut headers, &root),
-            false => Ok(WeightLists::new()),
-        };
-        let weights = stack::spawn(scope, weights)?;
-        let object = json::parse(&config, &budget).map(declaration::model);
-        Ok::<_, Problem>((object, weights.join().unwrap_or_else(|panic| resume_unwind(panic))))
-    })?;
+    let weights = || match groups.iter().any(|g| g == WEIGHTS) {
+        true => weights_in(&mut headers, &root),
+        false => Ok(WeightLists::new()),
+    };
+    let (weights, object) = stack::both(weights, || json::parse(&config, &budget).map(declaration::model))?;
     let object = object.map_err(|source| Problem::Json { member: CONFIG, source })?;
     let weights = weights?;
     let has_state = groups.iter().any(|g| g == OPTIMIZER_WEIGHTS);
