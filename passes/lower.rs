@@ -303,7 +303,14 @@ impl<'m> Lowering<'m> {
     ) -> Result<Meaning, LowerError> {
         let layer = source.layer.map(|id| &self.module[id]);
         let masks = body.masks.beside(&op.operands);
-        let context = OpContext { op: source, layer, operands, masks: &masks, purpose: self.goal.purpose };
+        let context = OpContext {
+            op: source,
+            layer,
+            operands,
+            masks: &masks,
+            purpose: self.goal.purpose,
+            dialects: self.dialects,
+        };
         let meaning = self.dialects.lower(&mut body.copy.builder, context)?;
         if meaning.results.len() == op.results.len() {
             self.fuel.burn();
