@@ -45,11 +45,11 @@ pub(crate) fn dissolve<'m>(
     module: &'m Module,
     specs: &[String],
     pass: &'static str,
-    dialects: &Dialects,
+    dialects: &'m Dialects,
 ) -> Result<Dissolved<'m>, PassError> {
     let error = |e: CutError| PassError(e.to_string());
     let main = module.func_named(MAIN).ok_or_else(|| PassError("the module has no function `@main`".into()))?;
-    let names = Names::of(module, main);
+    let names = Names::of(module, main, dialects);
     let parts = specs.iter().map(|spec| names.parts(spec)).collect::<Result<Vec<_>, _>>().map_err(error)?;
     let open = wanted(module, main, parts.iter().flatten())?;
     let (inlined, remarks) = inlined(module, &open, pass, dialects)?;

@@ -1,5 +1,6 @@
 //! Deciding where to cut, and what crosses.
 
+use netc_dialect::Dialects;
 use netc_ir::{Func, FuncId, MAIN, Module, Name, OpId, UniqueNames, ValueId};
 use netc_pass::PassError;
 use thiserror::Error;
@@ -113,9 +114,9 @@ pub struct Boundary {
 /// model, and masks are not looked at: [`prepare`](super::prepare()) does both.
 ///
 /// The time is linear in the size of the function for each cut.
-pub fn plan(module: &Module, at: &[String]) -> Result<SplitPlan, PassError> {
+pub fn plan(module: &Module, at: &[String], dialects: &Dialects) -> Result<SplitPlan, PassError> {
     let main = splittable(module, at)?;
-    let cut = |spec: &String| Ok((spec.clone(), resolve(module, main, spec)?));
+    let cut = |spec: &String| Ok((spec.clone(), resolve(module, main, spec, dialects)?));
     let cuts = at.iter().map(cut).collect::<Result<Vec<_>, SplitError>>()?;
     Ok(plan_at(module, cuts)?)
 }

@@ -1,5 +1,6 @@
 //! Splits of hand-written programs.
 
+use netc_dialect::Dialects;
 use netc_ir::parse;
 
 use super::*;
@@ -363,7 +364,7 @@ fn remarks_do_not_list_hundreds() {
         "{remarks:?}"
     );
     let mut module = parse(&text).unwrap();
-    let plan = plan(&module, &["a0+a1".into()]).unwrap();
+    let plan = plan(&module, &["a0+a1".into()], &Dialects::new()).unwrap();
     apply(&mut module, &plan);
     assert!(plan.to_string().starts_with("stage0: ops 2, inputs 1, outputs 2\nstage1: ops 19, inputs 3, outputs 1\n"));
 }

@@ -426,7 +426,7 @@ mod tests {
             1 => module,
             _ => {
                 let cuts = Cuts::from_seed(seed).names(&module);
-                if let Ok(plan) = split::plan(&module, &cuts) {
+                if let Ok(plan) = split::plan(&module, &cuts, &crate::dialects()) {
                     split::apply(&mut module, &plan);
                 }
                 module
