@@ -13,8 +13,8 @@ use crate::prune::reachable;
 pub const INFO: PassInfo = PassInfo {
     name: "freeze",
     summary: "Make the layers below a cut keep their weights in training.",
-    help: "Sets `trainable` to false in the configuration of every layer that the cut is computed with: those that `netc \
-           layers --below` lists.\n\n\
+    help: "Declares every layer that the cut is computed with as not trainable: those that `netc layers --below` \
+           lists.\n\n\
            - `freeze=mixed9` freezes the layer `mixed9` and all below.\n\
            - `freeze=before:mixed9` leaves `mixed9` itself trainable.\n\
            - `freeze{at=mixed9,unfreeze}` makes every other layer trainable.\n\
@@ -22,9 +22,7 @@ pub const INFO: PassInfo = PassInfo {
            and before it.\n\n\
            Cuts are named as for `split`; the name of a layer that is applied several times means all of its \
            applications. A nested model that the cut is not inside of is one layer: where the cut needs any of its \
-           outputs, all layers in it are frozen.\n\n\
-           A frozen `BatchNormalization` uses its moving mean and variance in training too. Keras (3.15) makes the \
-           layers inside a `MultiHeadAttention` trainable again when it loads a file.",
+           outputs, all layers in it are frozen.",
     fidelity: Fidelity::Exact,
     options: &[
         OptionInfo {

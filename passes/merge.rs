@@ -33,7 +33,7 @@ pub const INFO: PassInfo = PassInfo {
            Weights and constants that several stages read are there once again, and so is a layer that several stages \
            apply: `merge` fails where two stages have a layer of the same name with another configuration or other \
            weights. The input layers that a split made for what crosses go. Ops that no output needs are dropped.\n\n\
-           `netc merge out/manifest.json -o model.keras` does this with files.",
+           `netc merge out/manifest.json -o FILE` does this with files.",
     fidelity: Fidelity::Exact,
     options: &[],
     build: |_| Ok(Box::new(Merge)),

@@ -24,7 +24,7 @@ pub enum SplitError {
     /// `@main` is what a split leaves: it has ops, and all are calls that apply no layer.
     #[error(
         "the model is split already, into stages of which `{0}` is the first: make it one again with `--pass merge`, or \
-         with `netc merge manifest.json -o model.keras`"
+         with `netc merge manifest.json -o FILE`"
     )]
     AlreadySplit(String),
     /// The first part would be empty.

@@ -405,7 +405,7 @@ fn errors_about_the_module() {
         &split,
         "%stem",
         "the model is split already, into stages of which `stage0` is the first: make it one again with `--pass merge`, \
-         or with `netc merge manifest.json -o model.keras`",
+         or with `netc merge manifest.json -o FILE`",
     );
     check_error("netc 1", "a", "the module has no function `@main`");
     assert_eq!(run(RESIDUAL, "split"), Err("pass `split` needs the option `at`, as in `split=CUT,...`".into()));
