@@ -45,10 +45,10 @@ pub(crate) fn dissolve<'m>(
     module: &'m Module,
     specs: &[String],
     pass: &'static str,
-    dialects: &Dialects,
+    dialects: &'m Dialects,
 ) -> Result<Dissolved<'m>, PassError> {
     let main = module.func_named(MAIN).ok_or_else(PassError::no_main)?;
-    let names = Names::of(module, main);
+    let names = Names::of(module, main, dialects);
     let parts =
         specs.iter().map(|spec| names.parts(spec)).collect::<Result<Vec<_>, _>>().map_err(PassError::from_error)?;
     let open = wanted(module, main, parts.iter().flatten())?;

@@ -73,7 +73,7 @@ pub struct Prepared<'m> {
 ///
 /// # Errors
 /// Text that says no part, and a part that would not find a mask that it reads.
-pub fn prepare<'m>(module: &'m Module, text: &str, dialects: &Dialects) -> Result<Prepared<'m>, PassError> {
+pub fn prepare<'m>(module: &'m Module, text: &str, dialects: &'m Dialects) -> Result<Prepared<'m>, PassError> {
     let (mut dissolved, plan) = plan::plan(module, text, dialects)?;
     check_masks(&dissolved, &plan, dialects)?;
     let mut remarks = std::mem::take(&mut dissolved.remarks);

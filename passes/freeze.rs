@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use netc_ir::{Attr, Attrs, Func, FuncId, LayerId, Loc, MAIN, Module, Name, OpKind, WeightId};
+use netc_dialect::Dialects;
+use netc_ir::{Func, FuncId, LayerId, Loc, MAIN, Module, OpKind, WeightId};
 use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo, counted};
 
 use crate::analysis::layers_below;
@@ -12,8 +13,8 @@ use crate::prune::reachable;
 pub const INFO: PassInfo = PassInfo {
     name: "freeze",
     summary: "Make the layers below a cut keep their weights in training.",
-    help: "Sets `trainable` to false in the configuration of every layer that the cut is computed with: those that `netc \
-           layers --below` lists.\n\n\
+    help: "Declares every layer that the cut is computed with as not trainable: those that `netc layers --below` \
+           lists.\n\n\
            - `freeze=mixed9` freezes the layer `mixed9` and all below.\n\
            - `freeze=before:mixed9` leaves `mixed9` itself trainable.\n\
            - `freeze{at=mixed9,unfreeze}` makes every other layer trainable.\n\
@@ -21,9 +22,7 @@ pub const INFO: PassInfo = PassInfo {
            and before it.\n\n\
            Cuts are named as for `split`; the name of a layer that is applied several times means all of its \
            applications. A nested model that the cut is not inside of is one layer: where the cut needs any of its \
-           outputs, all layers in it are frozen.\n\n\
-           A frozen `BatchNormalization` uses its moving mean and variance in training too. Keras (3.15) makes the \
-           layers inside a `MultiHeadAttention` trainable again when it loads a file.",
+           outputs, all layers in it are frozen.",
     fidelity: Fidelity::Exact,
     options: &[
         OptionInfo {
@@ -44,7 +43,7 @@ struct Freeze {
 impl Pass for Freeze {
     fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
         let main = module.func_named(MAIN).ok_or_else(PassError::no_main)?;
-        let plan = plan(module, main, &self.at)?;
+        let plan = plan(module, main, &self.at, context.dialects)?;
         for id in &plan.frozen {
             set_trainable(module, *id, false, context);
         }
@@ -52,7 +51,7 @@ impl Pass for Freeze {
             plan.others.iter().for_each(|id| set_trainable(module, *id, true, context));
             unfreeze_model(&mut module[main], context);
         }
-        for text in remarks(module, &plan) {
+        for text in remarks(module, &plan, context.dialects) {
             context.remark(INFO.name, Loc::Unknown, text);
         }
         Ok(())
@@ -65,10 +64,10 @@ struct Plan {
     others: BTreeSet<LayerId>,
 }
 
-fn plan(module: &Module, main: FuncId, at: &[String]) -> Result<Plan, PassError> {
+fn plan(module: &Module, main: FuncId, at: &[String], dialects: &Dialects) -> Result<Plan, PassError> {
     let mut below = BTreeSet::new();
     for spec in at {
-        let layers = layers_below(module, spec).map_err(PassError::from_error)?;
+        let layers = layers_below(module, spec, dialects).map_err(PassError::from_error)?;
         below.extend(layers.into_iter().map(|path| path.layer));
     }
     let frozen_models = module.funcs.iter().flat_map(Func::ops).filter_map(|(_, op)| match &op.kind {
@@ -88,62 +87,35 @@ fn applied(module: &Module, funcs: &[bool]) -> BTreeSet<LayerId> {
     funcs.flat_map(Func::ops).filter_map(|(_, op)| op.kind.layer()).collect()
 }
 
-/// Sets whether the layer is trainable, where its configuration says that at all.
+/// Sets whether the layer is trainable, if its declaration records that.
 fn set_trainable(module: &mut Module, id: LayerId, to: bool, context: &mut Context<'_>) {
-    let config = module[id].config.get("config").and_then(Attr::as_map);
-    let Some(new) = config.map(|c| retrained(c, to)).filter(|new| Some(new) != config) else { return };
-    if context.rewrite() {
-        module[id].edit_config(|config| *config = new);
+    let mut layer = module[id].clone();
+    context.dialects.set_trainable(&mut layer, to);
+    if layer != module[id] && context.rewrite() {
+        module[id] = layer;
     }
 }
 
-/// The configuration with every `trainable` in it set: a layer that wraps others has their configurations inside its
-/// own.
-fn retrained(config: &Attrs, to: bool) -> Attrs {
-    let entry = |(key, value): &(Name, Attr)| {
-        let says = &**key == TRAINABLE && value.as_bool().is_some();
-        (key.clone(), if says { Attr::Bool(to) } else { retrained_inside(value, to) })
-    };
-    config.iter().map(entry).collect()
-}
-
-fn retrained_inside(value: &Attr, to: bool) -> Attr {
-    match value {
-        Attr::Map(map) => Attr::Map(retrained(map, to)),
-        Attr::List(items) => Attr::List(items.iter().map(|item| retrained_inside(item, to)).collect()),
-        Attr::Null
-        | Attr::Bool(_)
-        | Attr::Int(_)
-        | Attr::Float(_)
-        | Attr::Str(_)
-        | Attr::Operand(_)
-        | Attr::NonJson(_) => value.clone(),
-    }
-}
-
-const TRAINABLE: &str = "trainable";
-
-/// Makes the model as a whole trainable, if it says that it is not.
+/// Makes the model as a whole trainable, if it records that it is not.
 fn unfreeze_model(main: &mut Func, context: &mut Context<'_>) {
-    let Some(object) = main.attrs.get("object").and_then(Attr::as_map) else { return };
-    let Some(config) = object.get("config").and_then(Attr::as_map) else { return };
-    if config.get(TRAINABLE) == Some(&Attr::Bool(false)) && context.rewrite() {
-        let object = object.clone().with("config", config.clone().with(TRAINABLE, true));
-        main.attrs.set("object", object);
+    let mut attrs = main.attrs.clone();
+    context.dialects.unfreeze(&mut attrs);
+    if attrs != main.attrs && context.rewrite() {
+        main.attrs = attrs;
     }
 }
 
-fn remarks(module: &Module, plan: &Plan) -> Vec<String> {
-    let says = |id: &&LayerId, to: bool| {
-        module[**id].config.get("config").and_then(|c| c.get(TRAINABLE)) == Some(&Attr::Bool(to))
-    };
+fn remarks(module: &Module, plan: &Plan, dialects: &Dialects) -> Vec<String> {
+    let says = |id: &&LayerId, to: bool| dialects.is_trainable(&module[**id]) == Some(to);
     let frozen: Vec<LayerId> = plan.frozen.iter().filter(|id| says(id, false)).copied().collect();
     let trainable: Vec<LayerId> = plan.others.iter().filter(|id| says(id, true)).copied().collect();
     let mut remarks = vec![format!("{} frozen; {} trainable", amount(module, &frozen), amount(module, &trainable))];
     let silent = |id: &&LayerId| !says(id, false) && !module[**id].weights.is_empty();
-    remarks.extend(plan.frozen.iter().filter(silent).map(|id| {
-        format!("the layer `{}` cannot be frozen: its configuration has no `{TRAINABLE}`", module[*id].name)
-    }));
+    remarks.extend(
+        plan.frozen.iter().filter(silent).map(|id| {
+            format!("the layer `{}` cannot be frozen: its configuration has no `trainable`", module[*id].name)
+        }),
+    );
     remarks
 }
 

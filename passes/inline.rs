@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use netc_ir::{
-    Attr, CallOp, Func, FuncId, InferError, LayerId, Loc, MAIN, Module, Name, Op, OpId, OpKind, UniqueNames,
-};
+use netc_dialect::Dialects;
+use netc_ir::{CallOp, Func, FuncId, InferError, LayerId, Loc, MAIN, Module, Name, Op, OpId, OpKind, UniqueNames};
 use netc_pass::{Context, Fidelity, Fuel, OptionInfo, OptionKind, Pass, PassError, PassInfo, nearest};
 
 use crate::analysis::calls::callees_first;
@@ -63,7 +62,7 @@ pub(crate) fn inline(module: &mut Module, wanted: &[bool], context: &mut Context
     let order: Vec<FuncId> = callees_first(module).into_iter().filter(|id| in_reach[id.index()]).collect();
     check_size(module, &order, wanted)?;
 
-    let mut inliner = Inliner { module, funcs: module.funcs.clone(), remarks: Vec::new() };
+    let mut inliner = Inliner { module, dialects: context.dialects, funcs: module.funcs.clone(), remarks: Vec::new() };
     for id in order {
         inliner.func(id, wanted, &mut context.fuel)?;
     }
@@ -74,7 +73,7 @@ pub(crate) fn inline(module: &mut Module, wanted: &[bool], context: &mut Context
     for (layer, name) in new_layer_names(module, &funcs) {
         let text = format!("the layer `{}` is now called `{name}`: its name is taken", module[layer].name);
         context.remark(INFO.name, Loc::Unknown, text);
-        module[layer].rename(name);
+        context.dialects.rename(&mut module[layer], name);
     }
     Ok(Inlined { funcs, keep })
 }
@@ -117,6 +116,7 @@ fn called(op: &Op) -> Option<&CallOp> {
 
 struct Inliner<'m> {
     module: &'m Module,
+    dialects: &'m Dialects,
     /// The functions as far as they are done.
     funcs: Vec<Func>,
     remarks: Vec<(Loc, String)>,
@@ -172,13 +172,8 @@ impl Inliner<'_> {
     }
 
     fn remark_arguments(&mut self, op: &Op, call: &CallOp) {
-        let kwargs = call.attrs.get("kwargs").and_then(Attr::as_map);
-        let given = kwargs.into_iter().flat_map(|k| k.iter()).filter(|(_, value)| {
-            let mut tensors = 0;
-            value.for_each_operand(&mut |_| tensors += 1);
-            tensors == 0 && !value.is_null()
-        });
-        let names: Vec<String> = given.map(|(name, _)| format!("`{name}`")).collect();
+        let lost = self.dialects.plain_arguments(call);
+        let names: Vec<String> = lost.iter().map(|name| format!("`{name}`")).collect();
         if !names.is_empty() {
             let text = format!("the call's arguments {} do not reach the layers inside", names.join(", "));
             self.remarks.push((op.loc.clone(), text));

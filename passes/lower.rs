@@ -173,7 +173,7 @@ struct Lowering<'m> {
 /// A function that is being lowered.
 struct Body<'m> {
     copy: Copy<'m>,
-    masks: Masks,
+    masks: Masks<'m>,
     repeats: Vec<Repeat>,
     /// The op of the old function that is lowered, also while ops of what it calls are.
     at: OpId,
@@ -215,8 +215,13 @@ impl<'m> Lowering<'m> {
 
     fn func(&mut self, old: &'m Func) -> Result<LoweredFunc, PassError> {
         let copy = Copy::new(self.module, old, old.name.clone());
-        let mut body =
-            Body { copy, masks: Masks::default(), repeats: Vec::new(), at: OpId::new(0), unknown: BTreeMap::new() };
+        let mut body = Body {
+            copy,
+            masks: Masks::new(self.dialects),
+            repeats: Vec::new(),
+            at: OpId::new(0),
+            unknown: BTreeMap::new(),
+        };
         old.params.iter().for_each(|p| body.copy.param(p));
         let mut origin = Vec::new();
         for id in self.order(old) {
@@ -303,7 +308,14 @@ impl<'m> Lowering<'m> {
     ) -> Result<Meaning, LowerError> {
         let layer = source.layer.map(|id| &self.module[id]);
         let masks = body.masks.beside(&op.operands);
-        let context = OpContext { op: source, layer, operands, masks: &masks, purpose: self.goal.purpose };
+        let context = OpContext {
+            op: source,
+            layer,
+            operands,
+            masks: &masks,
+            purpose: self.goal.purpose,
+            dialects: self.dialects,
+        };
         let meaning = self.dialects.lower(&mut body.copy.builder, context)?;
         if meaning.results.len() == op.results.len() {
             self.fuel.burn();

@@ -11,7 +11,10 @@ mod join;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use netc_ir::{Attr, Attrs, Func, FuncId, Loc, MAIN, Module, Name, Op, OpId, OpKind, Type, UniqueNames, Uses, ValueId};
+use netc_ir::{
+    Attr, Attrs, Func, FuncId, Loc, MAIN, MODEL_CLASS, MODEL_NAME, Module, Name, Op, OpId, OpKind, Type, UniqueNames,
+    Uses, ValueId,
+};
 use netc_pass::{Context, Fidelity, Pass, PassError, PassInfo, counted};
 
 use crate::analysis::calls::stages;
@@ -30,7 +33,7 @@ pub const INFO: PassInfo = PassInfo {
            Weights and constants that several stages read are there once again, and so is a layer that several stages \
            apply: `merge` fails where two stages have a layer of the same name with another configuration or other \
            weights. The input layers that a split made for what crosses go. Ops that no output needs are dropped.\n\n\
-           `netc merge out/manifest.json -o model.keras` does this with files.",
+           `netc merge out/manifest.json -o FILE` does this with files.",
     fidelity: Fidelity::Exact,
     options: &[],
     build: |_| Ok(Box::new(Merge)),
@@ -194,8 +197,8 @@ impl<'m> Merger<'m> {
         }
         let first = stages(self.module, main).first().map(|id| &self.module[*id].attrs);
         let text = |key: &str| first.and_then(|attrs| attrs.get(key)).and_then(Attr::as_str);
-        let name = text("name").map(|name| name.strip_suffix("_stage0").unwrap_or(name));
-        let facts = [("class", text("class")), ("name", name)];
+        let name = text(MODEL_NAME).map(|name| name.strip_suffix("_stage0").unwrap_or(name));
+        let facts = [(MODEL_CLASS, text(MODEL_CLASS)), (MODEL_NAME, name)];
         facts.into_iter().filter_map(|(key, text)| Some((key.into(), Attr::str(text?)))).collect()
     }
 }

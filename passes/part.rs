@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use netc_ir::{Attr, Attrs, Def, Func, Module, Name, OpId, Type, UniqueNames, ValueId};
+use netc_ir::{Attr, Attrs, Def, Func, INPUTS, MODEL_NAME, Module, Name, OUTPUTS, OpId, Type, UniqueNames, ValueId};
 use netc_pass::thousands;
 
 use crate::analysis::OpNames;
@@ -71,14 +71,14 @@ impl Part<'_> {
         let mut attrs = self.whole.attrs.clone();
         let params: Vec<ValueId> = self.whole.params.iter().map(|p| p.value).collect();
         let returned: Vec<ValueId> = self.whole.outputs.iter().map(|o| o.value).collect();
-        for (key, all, own) in [("inputs", params, self.inputs), ("outputs", returned, self.outputs)] {
-            let structure = attrs.remove(key).filter(|_| key == "inputs" || self.ends);
+        for (key, all, own) in [(INPUTS, params, self.inputs), (OUTPUTS, returned, self.outputs)] {
+            let structure = attrs.remove(key).filter(|_| key == INPUTS || self.ends);
             if let Some(structure) = structure.and_then(|tree| structure_of(&tree, &all, own)) {
                 attrs.set(key, structure);
             }
         }
-        if let Some(name) = attrs.get("name").and_then(Attr::as_str).map(|n| format!("{n}{suffix}")) {
-            attrs.set("name", Attr::str(name));
+        if let Some(name) = attrs.get(MODEL_NAME).and_then(Attr::as_str).map(|n| format!("{n}{suffix}")) {
+            attrs.set(MODEL_NAME, Attr::str(name));
         }
         attrs
     }

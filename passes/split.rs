@@ -35,7 +35,7 @@ pub const INFO: PassInfo = PassInfo {
     help: "Makes of `@main` the stages `@stage0`, `@stage1`, ... that compute the same one after the other.\n\n\
            - `split=mixed9` cuts after the layer `mixed9`: two stages.\n\
            - `split=before:activation_46` cuts before a layer, at what it reads.\n\
-           - `split=#128` cuts after layer 128 of Keras's `model.layers`.\n\
+           - `split=#128` cuts after layer 128, as the model's framework counts layers.\n\
            - `split=shared@1` cuts after the second application of a layer that is applied several times.\n\
            - `split=mixed3,mixed7` cuts twice: three stages. The order does not matter.\n\
            - `split=a+b` makes one cut through two parallel branches. A place that another is computed from adds \

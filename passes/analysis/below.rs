@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use netc_dialect::Dialects;
 use netc_ir::{LayerId, MAIN, Module};
 
 use super::flat::{Flat, Tensor};
@@ -20,8 +21,8 @@ pub struct LayerPath {
 /// The layers that the place `spec` of `@main` is computed with, declarations of inputs included, in the order of the
 /// model. The name of a layer that is applied several times means all of its applications. A nested model is one layer,
 /// unless the place is inside it.
-pub fn layers_below(module: &Module, spec: &str) -> Result<Vec<LayerPath>, CutError> {
-    let Some(sides) = Sides::of(module, spec)? else { return Ok(Vec::new()) };
+pub fn layers_below(module: &Module, spec: &str, dialects: &Dialects) -> Result<Vec<LayerPath>, CutError> {
+    let Some(sides) = Sides::of(module, spec, dialects)? else { return Ok(Vec::new()) };
     let Sides { models, flat, parts } = &sides;
     let at = parts.iter().flat_map(|part| tensors(models, flat, part));
     let needed = flat.needed_by(at.filter(|tensor| flat.producer(*tensor).is_some()));
@@ -36,8 +37,8 @@ pub fn layers_below(module: &Module, spec: &str) -> Result<Vec<LayerPath>, CutEr
 
 /// The layers at the place `spec` of `@main` and all that read what these give, directly or through others, in the order
 /// of the model; named as by [`layers_below`].
-pub fn layers_above(module: &Module, spec: &str) -> Result<Vec<LayerPath>, CutError> {
-    let Some(sides) = Sides::of(module, spec)? else { return Ok(Vec::new()) };
+pub fn layers_above(module: &Module, spec: &str, dialects: &Dialects) -> Result<Vec<LayerPath>, CutError> {
+    let Some(sides) = Sides::of(module, spec, dialects)? else { return Ok(Vec::new()) };
     let Sides { models, flat, parts } = &sides;
     let slots = parts.iter().filter_map(|part| models.find(&part.calls, part.op));
     let starts: BTreeSet<u32> = slots.filter_map(|slot| flat.op_in(slot)).collect();
@@ -60,9 +61,9 @@ struct Sides<'m> {
 }
 
 impl<'m> Sides<'m> {
-    fn of(module: &'m Module, spec: &str) -> Result<Option<Self>, CutError> {
+    fn of(module: &'m Module, spec: &str, dialects: &Dialects) -> Result<Option<Self>, CutError> {
         let Some(main) = module.func_named(MAIN) else { return Ok(None) };
-        let parts = Names::of(module, main).places(spec)?;
+        let parts = Names::of(module, main, dialects).places(spec)?;
         let mut open = vec![false; module.funcs.len()];
         for part in &parts {
             let mut func = main;

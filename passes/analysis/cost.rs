@@ -20,13 +20,14 @@ pub struct Cost {
     pub params: u64,
     /// Multiply-accumulates per example, if they are known.
     pub macs: Option<u64>,
-    /// The layers, as Keras counts them, or the ops where the model declares no layers.
+    /// The layers, as their framework counts them, or the ops where the model declares no layers.
     pub layers: usize,
 }
 
 /// The costs of every op of a module.
 pub struct Costs<'m> {
     module: &'m Module,
+    dialects: &'m Dialects,
     /// By function, by op id.
     macs: Vec<Vec<Option<u64>>>,
     /// The sum of `macs`, by function: a function that is called often is summed once.
@@ -42,12 +43,12 @@ pub(super) struct WeightUse<'m> {
 
 impl<'m> Costs<'m> {
     /// Computes the costs of the ops of `module` from what they mean in `dialects`.
-    pub fn of(module: &'m Module, dialects: &Dialects) -> Self {
+    pub fn of(module: &'m Module, dialects: &'m Dialects) -> Self {
         // Keeping what cannot be lowered leaves nothing to fail; if it did, nothing would be known.
         let lowered = lower_funcs(module, dialects);
         let n = module.funcs.len();
         let (macs, total_macs) = (vec![Vec::new(); n], vec![None; n]);
-        let mut costs = Self { module, macs, total_macs, weights: WeightUse::of(module) };
+        let mut costs = Self { module, dialects, macs, total_macs, weights: WeightUse::of(module) };
         for id in callees_first(module) {
             let macs = costs.func_macs(&module[id], lowered.get(id.index()));
             costs.total_macs[id.index()] = total(&module[id], &macs);
@@ -59,14 +60,18 @@ impl<'m> Costs<'m> {
     /// The cost of the function `id`.
     pub fn func(&self, id: FuncId) -> Cost {
         let func = &self.module[id];
-        let declared = model_layers(self.module, func).len();
+        let declared = model_layers(self.module, func, self.dialects).len();
         Cost {
             params: self.weights.by_func[id.index()]
                 .iter()
                 .map(|w| self.weights.elements(*w))
                 .fold(0, u64::saturating_add),
             macs: self.total_macs[id.index()],
-            layers: if func.layers().is_empty() { func.num_ops() } else { declared + undeclared_inputs(func) },
+            layers: if func.layers().is_empty() {
+                func.num_ops()
+            } else {
+                declared + undeclared_inputs(func, self.dialects)
+            },
         }
     }
 

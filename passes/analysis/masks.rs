@@ -126,7 +126,7 @@ impl Severed {
     pub(crate) fn text(self, name: impl Fn(OpId) -> String) -> String {
         let (reader, maker) = (name(self.reader), name(self.maker));
         if self.what == What::Layer {
-            return format!("`{reader}` and `{maker}` share weights, which Keras saves only with `{maker}`");
+            return format!("`{reader}` and `{maker}` share weights, which are saved only with `{maker}`");
         }
         let reads = if self.certain { "reads" } else { "has no meaning to netc and may read" };
         format!("`{reader}` {reads} the mask that `{maker}` attaches to its result, and no mask leaves a model")

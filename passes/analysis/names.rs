@@ -5,7 +5,7 @@
 //! | `mixed9` | after the layer, or after the value, of that name |
 //! | `before:mixed9` | before it: at the values that it reads, model inputs, weights and constants left out |
 //! | `shared@1` | after the second application of a layer that is applied several times |
-//! | `#128` | after layer 128 of Keras's `model.layers` |
+//! | `#128` | after layer 128, as the model's framework counts layers |
 //! | `%y`, `%7` | after a value as the program's text spells it |
 //! | `a+b` | through several places at once; one that another is computed from adds nothing |
 //! | `inner/conv` | after a layer of the nested model `inner`: a path, which may lead through several models |
@@ -19,7 +19,8 @@ mod unknown;
 
 use std::collections::BTreeSet;
 
-use netc_ir::{Def, Func, FuncId, Layer, LayerId, Module, OpId, ValueId};
+use netc_dialect::Dialects;
+use netc_ir::{Def, Func, FuncId, LayerId, Module, OpId, ValueId};
 use netc_pass::counted;
 use thiserror::Error;
 
@@ -127,13 +128,13 @@ pub struct CutPoint {
 }
 
 /// The places that `spec` names in `main`, joined by `+` in the text; none of them inside a nested model.
-pub fn resolve(module: &Module, main: FuncId, spec: &str) -> Result<Vec<CutPoint>, CutError> {
+pub fn resolve(module: &Module, main: FuncId, spec: &str, dialects: &Dialects) -> Result<Vec<CutPoint>, CutError> {
     let func = &module[main];
     let point = |part: CutPart| match part.calls[..] {
         [] => Ok(CutPoint::of(func, part.op, part.value, part.before)),
         _ => Err(CutError::Inside { name: part.text }),
     };
-    Names::of(module, main).parts(spec)?.into_iter().map(point).collect()
+    Names::of(module, main, dialects).parts(spec)?.into_iter().map(point).collect()
 }
 
 impl CutPoint {
@@ -152,29 +153,24 @@ impl CutPoint {
 
 const BEFORE: &str = "before:";
 
-/// The layers of `func` as Keras counts them in `model.layers`: operations are not layers, and a `Sequential` leaves
-/// its input layer out.
-pub fn model_layers(module: &Module, func: &Func) -> Vec<LayerId> {
-    let inputs =
-        if is_sequential(func) { func.params.iter().filter_map(|p| p.layer).collect() } else { BTreeSet::new() };
-    func.layers().into_iter().filter(|id| !is_operation(&module[*id]) && !inputs.contains(id)).collect()
+/// The layers of `func` as its framework counts them: without operations, and with inputs if it counts these.
+pub fn model_layers(module: &Module, func: &Func, dialects: &Dialects) -> Vec<LayerId> {
+    let mut layers: Vec<LayerId> = func.layers().into_iter().collect();
+    if !dialects.counts_inputs(func) {
+        let inputs: BTreeSet<LayerId> = func.params.iter().filter_map(|p| p.layer).collect();
+        layers.retain(|id| !inputs.contains(id));
+    }
+    layers.retain(|id| !dialects.is_operation(&module[*id]));
+    layers
 }
 
-/// The input layers that a file of `func` will have beside those that are declared: a stage has some for what it reads of
-/// others.
-pub(super) fn undeclared_inputs(func: &Func) -> usize {
-    if is_sequential(func) { 0 } else { func.params.iter().filter(|p| p.layer.is_none()).count() }
-}
-
-fn is_sequential(func: &Func) -> bool {
-    func.attrs.get("class").and_then(|c| c.as_str()) == Some("Sequential")
-}
-
-/// Whether `layer` declares an operation (`x + y`, `keras.ops.add(x, y)`), which Keras does not count as a layer.
-///
-/// Nothing else in this crate reads a class name; the naming is the one that ARCHITECTURE.md lays down.
-fn is_operation(layer: &Layer) -> bool {
-    layer.class.starts_with("keras.ops.")
+/// The input layers that a file of `func` has in addition to those that are declared: a stage has some for what it reads
+/// of others.
+pub(super) fn undeclared_inputs(func: &Func, dialects: &Dialects) -> usize {
+    if !dialects.counts_inputs(func) {
+        return 0;
+    }
+    func.params.iter().filter(|p| p.layer.is_none()).count()
 }
 
 /// `a@0, a@1, a@2`, with the middle left out where there are many.

@@ -94,7 +94,7 @@ impl OneTensorCuts {
                 cuts.graphs.push(graph);
             }
         }
-        let names = Names::of(models.module, opened.main);
+        let names = Names::of(models.module, opened.main, dialects);
         for slot in whole.finished() {
             let graph = openings.graph_of(models.place(*slot).0);
             let found = cuts.graphs.get(graph).and_then(|it| it.cut_at(*slot));

@@ -109,10 +109,10 @@ pub struct FurtherInput {
 pub(super) fn plan<'m>(
     module: &'m Module,
     text: &str,
-    dialects: &Dialects,
+    dialects: &'m Dialects,
 ) -> Result<(Dissolved<'m>, ExtractPlan), PassError> {
     let main = module.func_named(MAIN).ok_or(ExtractError::NoMain)?;
-    let (from, to) = ends(&Names::of(module, main), text)?;
+    let (from, to) = ends(&Names::of(module, main, dialects), text)?;
     let given: Vec<String> = [from, to].iter().filter(|end| !end.is_empty()).map(ToString::to_string).collect();
     let mut dissolved = dissolve(module, &given, INFO.name, dialects)?;
     let mut points = std::mem::take(&mut dissolved.cuts).into_iter();

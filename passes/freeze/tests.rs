@@ -1,6 +1,8 @@
 //! Freezing by hand.
 
-use crate::testing::run;
+use netc_keras_testgen::dialects;
+
+use crate::testing::run_with;
 
 const MODEL: &str = r#"netc 1
 weight w0 "k" : f32[2,3] = 0.5
@@ -32,7 +34,7 @@ func @main(%x: f32[N,2] l0) -> (%top) attrs {object = {config = {trainable = fal
 /// The layers that say that they are frozen, those that say that they are trainable, and the remarks.
 #[track_caller]
 fn check(call: &str, frozen: &str, trainable: &str, remarks: &[&str]) {
-    let (text, found) = run(MODEL, call).unwrap();
+    let (text, found) = run_with(MODEL, call, &dialects()).unwrap();
     let says = |to: &str| {
         let lines = text.lines().filter(|l| l.starts_with("layer") && l.contains(&format!("trainable = {to}")));
         lines.filter_map(|l| l.split('"').nth(1)).collect::<Vec<_>>().join(" ")
@@ -78,21 +80,21 @@ fn a_nested_model_is_frozen_whole() {
 fn the_others_are_made_trainable_where_it_is_asked_for() {
     let counts = "freeze: 2 layers with 6 parameters are frozen; 4 layers with 0 parameters are trainable";
     check("freeze{at=wrap,unfreeze}", "a wrap", "enc inside top b", &[counts]);
-    let (text, _) = run(MODEL, "freeze{at=wrap,unfreeze}").unwrap();
+    let (text, _) = run_with(MODEL, "freeze{at=wrap,unfreeze}", &dialects()).unwrap();
     assert!(text.contains("{object = {config = {trainable = true, name = \"m\"}}}"), "{text}");
 }
 
 #[test]
 fn a_place_that_is_none_is_an_error() {
     let error = "pass `freeze=wrop`: there is no layer `wrop`; did you mean `wrap` or `top`?";
-    assert_eq!(run(MODEL, "freeze=wrop"), Err(error.into()));
+    assert_eq!(run_with(MODEL, "freeze=wrop", &dialects()), Err(error.into()));
 }
 
 #[test]
 fn freezing_in_a_nested_model_freezes_the_layers_below() {
     let text = MODEL.replace("  %z = keras.Dense l5(%y) : f32[N,2]\n", "  %z = keras.Dense l9(%y) : f32[N,2]\n");
     let text = text.replace("func @enc", "layer l9 \"last\" : keras.Dense {config = {trainable = true}}\nfunc @enc");
-    let (after, remarks) = run(&text, "freeze=enc/inside").unwrap();
+    let (after, remarks) = run_with(&text, "freeze=enc/inside", &dialects()).unwrap();
     let says = |to: &str| {
         let lines = after.lines().filter(|l| l.starts_with("layer") && l.contains(&format!("trainable = {to}")));
         lines.filter_map(|l| l.split('"').nth(1)).collect::<Vec<_>>().join(" ")

@@ -4,7 +4,7 @@ use netc_dialect::Dialects;
 use netc_ir::{callees, parse};
 use netc_pass::{Context, Fuel, Manager, PassCall, Pipeline};
 
-use crate::testing::run;
+use crate::testing::{run, run_with};
 
 /// A nested model that is called twice, with names that are taken outside.
 const NESTED: &str = r#"netc 1
@@ -28,7 +28,7 @@ func @enc(%in: f32[M,2] l2) -> (%act.1) {
 
 #[test]
 fn a_nested_model_becomes_layers() {
-    let (text, remarks) = run(NESTED, "inline").unwrap();
+    let (text, remarks) = run_with(NESTED, "inline", &netc_keras_testgen::dialects()).unwrap();
     insta::assert_snapshot!(text, @r#"
     netc 1
     layer l0 "x" : keras.InputLayer {}

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use netc_dialect::Meaning;
-use netc_ir::{Attr, Func, Op, OpId, OpKind, ValueId};
+use netc_dialect::{Dialects, Meaning};
+use netc_ir::{Func, Op, OpId, OpKind, ValueId};
 
 /// That what an op computes depends on a mask beside one of its operands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +27,8 @@ pub(super) struct Mask {
 ///
 /// A framework attaches a mask to a tensor, and takes it off again. Several values may be one tensor, as the operand and
 /// the result of a layer that does nothing: they have one mask.
-#[derive(Default)]
-pub(super) struct Masks {
+pub(super) struct Masks<'m> {
+    dialects: &'m Dialects,
     /// The tensor that a value is, of the function that is looked at.
     tensors: Tensors,
     /// The masks of tensors.
@@ -39,7 +39,12 @@ pub(super) struct Masks {
 /// Values without a mask are not in it.
 pub(super) type Tensors = BTreeMap<ValueId, usize>;
 
-impl Masks {
+impl<'m> Masks<'m> {
+    /// No value carries one.
+    pub(super) fn new(dialects: &'m Dialects) -> Self {
+        Self { dialects, tensors: Tensors::new(), attached: Vec::new(), reads: Vec::new() }
+    }
+
     pub(super) fn of(&self, value: ValueId) -> Option<&Mask> {
         self.attached[*self.tensors.get(&value)?].as_ref()
     }
@@ -60,7 +65,8 @@ impl Masks {
         operands: &[ValueId],
         meaning: &Meaning,
     ) {
-        let mentioned: Vec<ValueId> = mask_argument(op).filter_map(|i| operands.get(i).copied()).collect();
+        let mentioned: Vec<ValueId> =
+            self.mask_operands(op).into_iter().filter_map(|i| operands.get(i).copied()).collect();
         let given: Vec<(usize, Mask)> = op
             .operands
             .iter()
@@ -93,6 +99,13 @@ impl Masks {
         }
     }
 
+    fn mask_operands(&self, op: &Op) -> Vec<usize> {
+        match &op.kind {
+            OpKind::Source(source) => self.dialects.mask_operands(source),
+            OpKind::Core(_) | OpKind::Call(_) => Vec::new(),
+        }
+    }
+
     /// Takes note of an op that stays: what it reads is not known. If its class is known (`certain`), it may pass a mask on;
     /// one that it was given takes the place of that, so that later reads are found.
     pub(super) fn kept(&mut self, at: OpId, op: &Op, certain: bool) {
@@ -120,16 +133,6 @@ impl Masks {
         let outputs = callee.outputs.iter().zip(results);
         self.tensors.extend(outputs.filter_map(|(output, v)| Some((*v, *inside.get(&output.value)?))));
     }
-}
-
-/// The places of the operands that a call gives as its argument `mask`.
-fn mask_argument(op: &Op) -> impl Iterator<Item = usize> + '_ {
-    let mask = match &op.kind {
-        OpKind::Source(source) => source.attrs.get("kwargs").and_then(|kwargs| kwargs.get("mask")),
-        OpKind::Core(_) | OpKind::Call(_) => None,
-    };
-    let all = mask.map_or(&[][..], |mask| mask.as_list().unwrap_or(std::slice::from_ref(mask)));
-    all.iter().filter_map(|item| if let Attr::Operand(i) = item { usize::try_from(*i).ok() } else { None })
 }
 
 /// `mask`, and what the ops from `start` on compute from it.

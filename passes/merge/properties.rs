@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::split;
-use crate::testing::{cuts, random_lowered, random_module, structure, without_dead_ops};
+use crate::testing::{cuts, dialects, random_lowered, random_module, structure, without_dead_ops};
 
 /// `module` with the names of its values taken away.
 fn nameless(mut module: Module) -> Module {
@@ -20,7 +20,7 @@ fn nameless(mut module: Module) -> Module {
 }
 
 fn check_merge(module: &Module, at: &[String]) -> Result<(), TestCaseError> {
-    let Ok(plan) = split::plan(module, at) else { return Ok(()) };
+    let Ok(plan) = split::plan(module, at, &dialects()) else { return Ok(()) };
     let mut merged = module.clone();
     split::apply(&mut merged, &plan);
     let dialects = Dialects::new();

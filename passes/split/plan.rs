@@ -1,5 +1,6 @@
 //! Deciding where to cut, and what crosses.
 
+use netc_dialect::Dialects;
 use netc_ir::{Func, FuncId, MAIN, Module, Name, OpId, UniqueNames, ValueId};
 use netc_pass::PassError;
 use thiserror::Error;
@@ -23,7 +24,7 @@ pub enum SplitError {
     /// `@main` is what a split leaves: it has ops, and all are calls that apply no layer.
     #[error(
         "the model is split already, into stages of which `{0}` is the first: make it one again with `--pass merge`, or \
-         with `netc merge manifest.json -o model.keras`"
+         with `netc merge manifest.json -o FILE`"
     )]
     AlreadySplit(String),
     /// The first part would be empty.
@@ -113,9 +114,9 @@ pub struct Boundary {
 /// model, and masks are not looked at: [`prepare`](super::prepare()) does both.
 ///
 /// The time is linear in the size of the function for each cut.
-pub fn plan(module: &Module, at: &[String]) -> Result<SplitPlan, PassError> {
+pub fn plan(module: &Module, at: &[String], dialects: &Dialects) -> Result<SplitPlan, PassError> {
     let main = splittable(module, at)?;
-    let cut = |spec: &String| Ok((spec.clone(), resolve(module, main, spec)?));
+    let cut = |spec: &String| Ok((spec.clone(), resolve(module, main, spec, dialects)?));
     let cuts = at.iter().map(cut).collect::<Result<Vec<_>, SplitError>>()?;
     Ok(plan_at(module, cuts)?)
 }

@@ -27,7 +27,7 @@ pub struct Prepared<'m> {
 ///
 /// # Errors
 /// Cuts that are none, that have no order, or that sever a mask.
-pub fn prepare<'m>(module: &'m Module, at: &[String], dialects: &Dialects) -> Result<Prepared<'m>, PassError> {
+pub fn prepare<'m>(module: &'m Module, at: &[String], dialects: &'m Dialects) -> Result<Prepared<'m>, PassError> {
     splittable(module, at)?;
     let mut dissolved = dissolve(module, at, INFO.name, dialects)?;
     let cuts = at.iter().cloned().zip(std::mem::take(&mut dissolved.cuts));

@@ -8,10 +8,10 @@ use proptest::sample::Index;
 
 use super::*;
 use crate::analysis::{is_constant, one_tensor_cuts};
-use crate::testing::{cuts, random_lowered, random_module};
+use crate::testing::{cuts, dialects, random_lowered, random_module};
 
 fn check_split(module: &Module, at: &[String]) -> Result<(), TestCaseError> {
-    let Ok(plan) = plan(module, at) else { return Ok(()) };
+    let Ok(plan) = plan(module, at, &dialects()) else { return Ok(()) };
     let (mut split, main) = (module.clone(), module.main().unwrap());
     apply(&mut split, &plan);
     prop_assert_eq!(verify(&split), Ok(()));
@@ -61,10 +61,11 @@ proptest! {
     #[test]
     fn the_nearest_one_tensor_cuts_enclose_a_wide_one(module in random_module(), place in any::<(Index, bool)>()) {
         let at = cuts(&module, &[place]);
-        let Ok(wide) = prepare(&module, &at, &Dialects::new()) else { return Ok(()) };
+        let none = Dialects::new();
+        let Ok(wide) = prepare(&module, &at, &none) else { return Ok(()) };
         for (name, is_before) in wide.plan.boundaries[0].nearest.iter().flatten().zip([true, false]) {
             let Some(name) = name else { continue };
-            let pair = plan(&module, &[name.clone(), at[0].clone()]).unwrap();
+            let pair = plan(&module, &[name.clone(), at[0].clone()], &dialects()).unwrap();
             prop_assert_eq!(&pair.boundaries[usize::from(!is_before)].spec, name);
         }
     }
@@ -75,16 +76,16 @@ proptest! {
         let at = cuts(&module, &[a, b]);
         let main = module.main().unwrap();
         let before = |spec: &String| {
-            let points = crate::analysis::resolve(&module, module.func_named(MAIN).unwrap(), spec).unwrap();
+            let points = crate::analysis::resolve(&module, module.func_named(MAIN).unwrap(), spec, &dialects()).unwrap();
             let mut ops = crate::analysis::needed_by(main, points.into_iter().flat_map(|p| p.values));
             main.ops().for_each(|(id, op)| ops[id.index()] &= !is_constant(&op.kind));
             ops
         };
-        prop_assume!(at.iter().all(|a| plan(&module, std::slice::from_ref(a)).is_ok()));
+        prop_assume!(at.iter().all(|a| plan(&module, std::slice::from_ref(a), &dialects()).is_ok()));
         prop_assume!(!at.is_empty());
         let (x, y) = (before(&at[0]), before(&at[1]));
         let within = |x: &[bool], y: &[bool]| x.iter().zip(y).all(|(x, y)| !x || *y);
-        let error = plan(&module, &at).err().map_or(String::new(), |e| e.to_string());
+        let error = plan(&module, &at, &dialects()).err().map_or(String::new(), |e| e.to_string());
         let parallel = !within(&x, &y) && !within(&y, &x);
         prop_assert_eq!(error.contains("parallel"), parallel, "{}", error);
         prop_assert_eq!(error.contains("same cut") || error.contains("twice"), x == y, "{}", error);

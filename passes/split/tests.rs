@@ -1,5 +1,6 @@
 //! Splits of hand-written programs.
 
+use netc_dialect::Dialects;
 use netc_ir::parse;
 
 use super::*;
@@ -363,7 +364,7 @@ fn remarks_do_not_list_hundreds() {
         "{remarks:?}"
     );
     let mut module = parse(&text).unwrap();
-    let plan = plan(&module, &["a0+a1".into()]).unwrap();
+    let plan = plan(&module, &["a0+a1".into()], &Dialects::new()).unwrap();
     apply(&mut module, &plan);
     assert!(plan.to_string().starts_with("stage0: ops 2, inputs 1, outputs 2\nstage1: ops 19, inputs 3, outputs 1\n"));
 }
@@ -404,7 +405,7 @@ fn errors_about_the_module() {
         &split,
         "%stem",
         "the model is split already, into stages of which `stage0` is the first: make it one again with `--pass merge`, \
-         or with `netc merge manifest.json -o model.keras`",
+         or with `netc merge manifest.json -o FILE`",
     );
     check_error("netc 1", "a", "the module has no function `@main`");
     assert_eq!(run(RESIDUAL, "split"), Err("pass `split` needs the option `at`, as in `split=CUT,...`".into()));

@@ -22,6 +22,14 @@ fn an_architecture_with_its_weights_is_the_model() {
 }
 
 #[test]
+fn an_architecture_with_keys_of_a_manifest_is_a_model() {
+    let folder = with_architecture();
+    let json = String::from_utf8(folder.read("tiny.json")).unwrap();
+    let folder = folder.with("keys.json", json.replacen('{', "{\"netc\": 1, \"stages\": [], ", 1));
+    assert_eq!(folder.netc(&["inspect", "keys.json"]).out, folder.netc(&["inspect", "tiny.json"]).out);
+}
+
+#[test]
 fn an_architecture_can_be_cut_and_not_run() {
     let folder = with_architecture();
     let report = folder.netc(&["tiny.json", "--pass", "split=sum"]).done();

@@ -130,7 +130,7 @@ fn questions_about_a_manifest_are_answered_as_for_the_whole() {
     assert_eq!(same("layers", &["--above", "sum"]), "sum\npool\nlogits\n");
     let merge = "netc merge out/manifest.json -o x.keras";
     folder.netc(&["out/manifest.json", "-o", "x.keras"]).failed(2, &[merge]);
-    folder.refuses(&["out/manifest.json", "--pass", "split=sum"], &["netc merge manifest.json -o model.keras"]);
+    folder.refuses(&["out/manifest.json", "--pass", "split=sum"], &["netc merge manifest.json -o FILE"]);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use netc_dialect::Dialects;
 use netc_ir::{
     Attr, Binary, Compare, CoreOp, FuncId, LayerId, Module, Op, OpId, OpKind, PadMode, Padding, Pool, Reduce, Unary,
     ValueId, WeightData, callees,
@@ -287,7 +288,7 @@ fn after_split(module: &mut Module, damage: impl Fn(&mut Module, FuncId)) {
     let stages = |m: &Module| callees(&m[main_of(m)]).collect::<Vec<FuncId>>();
     let crossing = |m: &Module| stages(m).iter().map(|stage| m[*stage].outputs.len()).sum::<usize>();
     let splits = (0..64).filter_map(|seed| {
-        let plan = split::plan(module, &Cuts::from_seed(seed).names(module)).ok()?;
+        let plan = split::plan(module, &Cuts::from_seed(seed).names(module), &Dialects::new()).ok()?;
         let mut split = module.clone();
         split::apply(&mut split, &plan);
         Some(split)

@@ -32,6 +32,30 @@ const FORMATS: &[&str] = &["netc-keras"];
 /// layers of Keras.
 const KNOWS_FORMATS: &[&str] = &["crates/netc-cli/src/lib.rs", "crates/netc-keras-testgen/", "crates/netc-zoo/"];
 
+/// The sources that serve every format.
+const SERVES_ALL_FORMATS: &[&str] =
+    &["crates/netc-ir/src", "crates/netc-dialect/src", "crates/netc-pass/src", "crates/netc-model/src", "passes"];
+
+/// Words of one format, in lower case, and a look into a declaration: its keys belong to the format too.
+const OF_ONE_FORMAT: &[&str] = &[
+    "keras",
+    "tensorflow",
+    "\"tf.",
+    "\"sequential\"",
+    "\"functional\"",
+    "\"inbound_nodes\"",
+    "\"class_name\"",
+    "\"registered_name\"",
+    "\"build_config\"",
+    "\"trainable\"",
+    "\"args\"",
+    "\"kwargs\"",
+    "\"mask\"",
+    "\"object\"",
+    ".config.get(",
+    ".config.set(",
+];
+
 /// The files that may ask for what only some systems have: bytes at offsets, threads, a clock. The crates below them build
 /// for the others: see `PORTABLE`.
 const OF_SYSTEM: &[(&str, &[&str])] = &[
@@ -114,12 +138,37 @@ fn formats_are_named_in_their_table_alone() {
     }
 }
 
+/// What a framework adds to the meaning of a graph is behind `netc_dialect::Dialect`.
+#[test]
+fn words_of_one_format_are_in_its_crate_alone() {
+    let of_all = |path: &Path| SERVES_ALL_FORMATS.iter().any(|folder| path.starts_with(folder)) && !is_test(path);
+    for word in OF_ONE_FORMAT {
+        let using = sources().filter(|(path, text)| of_all(path) && without_examples(text).contains(word));
+        check(using, &format!("has `{word}`"));
+    }
+}
+
+/// The file in lower case, without its tests and the code in its doc comments.
+fn without_examples(text: &str) -> String {
+    let mut is_example = false;
+    let mut kept = String::new();
+    for line in text.split("#[cfg(test)]").next().unwrap_or_default().lines() {
+        let comment = line.trim_start().trim_start_matches("//!").trim_start_matches("///").trim_start();
+        if comment.starts_with("```") {
+            is_example = !is_example;
+        } else if !is_example {
+            kept.push_str(&line.to_lowercase());
+            kept.push('\n');
+        }
+    }
+    kept
+}
+
 #[test]
 fn what_only_some_systems_have_is_in_few_files() {
     let is_portable = |path: &Path| PORTABLE.iter().any(|folder| path.starts_with(folder));
     for (word, allowed) in OF_SYSTEM {
         let production = |text: &str| text.split("#[cfg(test)]").next().unwrap_or_default().contains(word);
-        let is_test = |path: &Path| path.iter().any(|part| matches!(part.to_str(), Some("tests" | "tests.rs")));
         let using = sources().filter(|(path, text)| is_portable(path) && !is_test(path) && production(text));
         check(using.filter(|(path, _)| !allowed.iter().any(|file| path.ends_with(file))), &format!("has `{word}`"));
     }
@@ -180,6 +229,12 @@ fn links_between_pages_lead_somewhere() {
             }
         }
     }
+}
+
+/// Whether the file has nothing but tests, or what they share.
+fn is_test(path: &Path) -> bool {
+    let names = ["tests", "testing", "tests.rs", "testing.rs", "properties.rs"];
+    path.iter().any(|part| names.iter().any(|name| part == *name))
 }
 
 #[track_caller]

@@ -1,7 +1,7 @@
 //! What happened to a model, for people and as JSON.
 
 use netc_format::Note;
-use netc_ir::{Attr, FuncId, Module, Type};
+use netc_ir::{Attr, FuncId, MODEL_NAME, Module, Type};
 use netc_model::{Model, Origin, Saved, StageGraph, Verification, manifest};
 use netc_pass::Remark;
 use netc_passes::analysis::Costs;
@@ -129,7 +129,7 @@ pub(crate) fn title(model: &Model, costs: &Costs<'_>) -> String {
 
 /// The model's name in its framework, or else the name of the file.
 fn own_name(model: &Model) -> &str {
-    model.module[model.main].attrs.get("name").and_then(Attr::as_str).unwrap_or(&model.name)
+    model.module[model.main].attrs.get(MODEL_NAME).and_then(Attr::as_str).unwrap_or(&model.name)
 }
 
 /// `313 layers, 23,851,784 parameters, 5,713,216,096 multiply-accumulates`.

@@ -10,14 +10,14 @@
 //!   from the end);
 //! - `lib.scalar(x) {value = A}`: a scalar of the element type of `x`.
 //!
-//! `A` is a number, or `{config = "key", default = number}`: the layer's configuration at `key`.
+//! `A` is a number, or `{config = "key", default = number}`: the layer's [setting](Dialect::settings) `key`.
 //!
-//! A layer of a library reads no mask and leaves none, as layers in Keras that say nothing about masks.
+//! A layer of a library reads no mask and leaves none.
 
 use std::collections::BTreeMap;
 
 use netc_ir::{
-    Attr, Builder, CoreOp, Dim, Func, Layer, Module, Name, Op, OpKind, SourceOp, ValueId, Violations, verify,
+    Attr, Attrs, Builder, CoreOp, Dim, Func, Module, Name, Op, OpKind, SourceOp, ValueId, Violations, verify,
 };
 use thiserror::Error;
 
@@ -83,9 +83,7 @@ fn unusable(op: &Op) -> Option<String> {
 
 impl Dialect for LayerLibrary {
     fn lower(&self, b: &mut Builder<'_>, context: OpContext<'_>) -> Lowered {
-        let name = &*context.op.name;
-        // An operation of TensorFlow has no dialect before its name.
-        let class = if name.starts_with("tf.") { name } else { name.rsplit('.').next().unwrap_or(name) };
+        let class = context.dialects.class(&context.op.name);
         let Some(func) = self.module.func_named(class).map(|id| &self.module[id]) else {
             return Err(LowerError::Unknown { class: class.into() });
         };
@@ -109,18 +107,19 @@ impl Dialect for LayerLibrary {
                 None => LowerError::Operands(note),
             });
         }
-        instantiate(b, func, context.layer, &arguments)
+        let settings = context.layer.and_then(|layer| context.dialects.settings(layer));
+        instantiate(b, func, settings, &arguments)
     }
 }
 
-fn instantiate(b: &mut Builder<'_>, func: &Func, layer: Option<&Layer>, arguments: &[ValueId]) -> Lowered {
+fn instantiate(b: &mut Builder<'_>, func: &Func, settings: Option<&Attrs>, arguments: &[ValueId]) -> Lowered {
     let mut values: BTreeMap<ValueId, ValueId> =
         func.params.iter().map(|p| p.value).zip(arguments.iter().copied()).collect();
     for (_, op) in func.ops() {
         let operands: Vec<ValueId> = op.operands.iter().map(|v| values[v]).collect();
         let result = match &op.kind {
             OpKind::Core(core) => b.core(core.clone(), &operands)?,
-            OpKind::Source(source) => library_op(b, source, op, layer, &operands)?,
+            OpKind::Source(source) => library_op(b, source, op, settings, &operands)?,
             OpKind::Call(_) => return Err(LowerError::Operands("a library function cannot call another".into())),
         };
         values.insert(op.results[0], result);
@@ -132,12 +131,12 @@ fn library_op(
     b: &mut Builder<'_>,
     source: &SourceOp,
     op: &Op,
-    layer: Option<&Layer>,
+    settings: Option<&Attrs>,
     operands: &[ValueId],
 ) -> Lowered1 {
     let number = |key: &str| {
         let attr = source.attrs.get(key);
-        attr.and_then(|a| config_number(a, layer)).ok_or_else(|| LowerError::Config {
+        attr.and_then(|a| number_of(a, settings)).ok_or_else(|| LowerError::Config {
             key: key.into(),
             found: format!("{attr:?}"),
             expected: "a number, or {config = \"key\", default = number} with a number at that key".into(),
@@ -178,10 +177,9 @@ fn along(b: &mut Builder<'_>, v: ValueId, x: ValueId, axis: i64) -> Lowered1 {
     Ok(b.reshape(v, dims)?)
 }
 
-/// A number, or the layer's configuration at a key. Keras writes axes as a number or as a list of one.
-fn config_number(attr: &Attr, layer: Option<&Layer>) -> Option<f64> {
+/// A number, or the layer's setting at a key. Frameworks write an axis as a number or as a list of one.
+fn number_of(attr: &Attr, settings: Option<&Attrs>) -> Option<f64> {
     let Some(key) = attr.get("config").and_then(Attr::as_str) else { return attr.as_f64() };
-    let config = layer.and_then(|l| l.config.get("config"));
-    let value = config.and_then(|c| c.get(key)).or_else(|| attr.get("default"))?;
+    let value = settings.and_then(|settings| settings.get(key)).or_else(|| attr.get("default"))?;
     value.as_f64().or_else(|| value.as_list()?.first()?.as_f64())
 }

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use netc_ir::{Builder, Func, InferError, Layer, LayerId, Module, Name, OpId, SourceOp, Type, ValueId};
+use netc_ir::{Attrs, Builder, CallOp, Func, InferError, Layer, LayerId, Module, Name, OpId, SourceOp, Type, ValueId};
 use thiserror::Error;
 
 /// What a lowered op leaves, or why it has no core ops.
@@ -123,9 +123,25 @@ pub struct OpContext<'a> {
     pub masks: &'a [Option<ValueId>],
     /// What the meaning is for.
     pub purpose: Purpose,
+    /// The dialects of the program.
+    pub dialects: &'a Dialects,
 }
 
-/// The meaning of a framework's layers. Threads may ask at once.
+/// What a framework's layers mean, and how it writes them down. Threads may ask at once.
+///
+/// Only [`lower`](Self::lower) is required. The defaults suit a framework without masks, layer declarations and training.
+///
+/// | method | who asks, and why |
+/// |---|---|
+/// | [`lower`](Self::lower) | `lower`, types, costs: the core ops of a source op |
+/// | `class`, `settings` | layer libraries: which of their functions is meant, and the number at `{config = "key"}` |
+/// | `is_operation`, `counts_inputs` | `#128` in a cut, and the number of layers: as the framework's users count |
+/// | `declares_inside` | the error for a cut inside a layer that is one op |
+/// | `write_name` | `inline`, when a name is taken: a declaration may repeat the layer's name |
+/// | `plain_arguments` | `inline`: the arguments of a nested model's call that get lost |
+/// | `is_trainable`, `set_trainable`, `unfreeze` | `freeze` |
+/// | `makes_masks`, `mask_operands`, `order` | `lower`, `split`: where masks begin, and which of them a call passes itself |
+/// | `ties`, `losses` | `split` and the writers: layers that need each other, layers that no output needs |
 ///
 /// ```
 /// use netc_dialect::{Dialect, LowerError, Lowered, OpContext};
@@ -151,10 +167,80 @@ pub trait Dialect: Send + Sync {
     /// [`LowerError::Unknown`] says that another dialect may know it.
     fn lower(&self, builder: &mut Builder<'_>, op: OpContext<'_>) -> Lowered;
 
+    /// The class of the op `name` in a layer library, if it is not the text after the last dot.
+    fn class<'n>(&self, name: &'n str) -> Option<&'n str> {
+        let _ = name;
+        None
+    }
+
+    /// The settings in the declaration of `layer`, by the keys that its framework documents.
+    fn settings<'l>(&self, layer: &'l Layer) -> Option<&'l Attrs> {
+        let _ = layer;
+        None
+    }
+
+    /// Whether the settings of `layer` declare another layer called `name`. Users cannot cut there.
+    fn declares_inside(&self, layer: &Layer, name: &str) -> bool {
+        let _ = (layer, name);
+        false
+    }
+
+    /// Writes the name of `layer`, which is new, wherever its declaration repeats it.
+    fn write_name(&self, layer: &mut Layer) {
+        let _ = layer;
+    }
+
+    /// Whether `layer` is an operation, such as `x + y`, which the framework does not count as a layer.
+    fn is_operation(&self, layer: &Layer) -> bool {
+        let _ = layer;
+        false
+    }
+
+    /// Whether the framework counts the inputs of `func` as layers.
+    fn counts_inputs(&self, func: &Func) -> bool {
+        let _ = func;
+        true
+    }
+
+    /// Whether training changes the weights of `layer`, if its declaration records that.
+    fn is_trainable(&self, layer: &Layer) -> Option<bool> {
+        let _ = layer;
+        None
+    }
+
+    /// Records in the declaration of `layer` whether training changes its weights, and those of the layers inside it.
+    /// Changes nothing that does not record it already.
+    fn set_trainable(&self, layer: &mut Layer, to: bool) {
+        let _ = (layer, to);
+    }
+
+    /// Records that a model as a whole may be trained, if `model`, the attributes of its function, record that it may not.
+    fn unfreeze(&self, model: &mut Attrs) {
+        let _ = model;
+    }
+
+    /// The arguments of a call of a nested model that are no tensors. They are lost when the call is inlined.
+    fn plain_arguments(&self, call: &CallOp) -> Vec<Name> {
+        let _ = call;
+        Vec::new()
+    }
+
+    /// The operands, by number, that the call `op` passes as masks.
+    fn mask_operands(&self, op: &SourceOp) -> Vec<usize> {
+        let _ = op;
+        Vec::new()
+    }
+
     /// Whether an op of `module` may leave a mask beside a result although there is none beside its operands.
     fn makes_masks(&self, module: &Module) -> bool {
         let _ = module;
         false
+    }
+
+    /// The order in which the framework runs the ops of `func`, which counts where some take masks from their operands.
+    fn order(&self, func: &Func) -> Option<Vec<OpId>> {
+        let _ = func;
+        None
     }
 
     /// The layers that need another one in their model: such a layer, and the one that has weights of it.
@@ -167,12 +253,6 @@ pub trait Dialect: Send + Sync {
     fn losses(&self, module: &Module) -> Vec<Name> {
         let _ = module;
         Vec::new()
-    }
-
-    /// The order in which the framework runs the ops of `func`, which counts where some take masks from their operands.
-    fn order(&self, func: &Func) -> Option<Vec<OpId>> {
-        let _ = func;
-        None
     }
 }
 
@@ -205,8 +285,64 @@ impl Dialects {
                 answer => return answer,
             }
         }
-        let class = op.op.name.rsplit('.').next().unwrap_or(&op.op.name);
-        Err(unknown.unwrap_or(LowerError::Unknown { class: class.into() }))
+        Err(unknown.unwrap_or_else(|| LowerError::Unknown { class: self.class(&op.op.name).into() }))
+    }
+
+    /// The class of the op `name` in a layer library.
+    pub fn class<'n>(&self, name: &'n str) -> &'n str {
+        let own = self.0.iter().find_map(|dialect| dialect.class(name));
+        own.unwrap_or_else(|| name.rsplit('.').next().unwrap_or(name))
+    }
+
+    /// The settings in the declaration of `layer`, by the keys that its framework documents.
+    pub fn settings<'l>(&self, layer: &'l Layer) -> Option<&'l Attrs> {
+        self.0.iter().find_map(|dialect| dialect.settings(layer))
+    }
+
+    /// Whether the settings of `layer` declare another layer called `name`.
+    pub fn declares_inside(&self, layer: &Layer, name: &str) -> bool {
+        self.0.iter().any(|dialect| dialect.declares_inside(layer, name))
+    }
+
+    /// Gives `layer` another name, also where its declaration repeats it.
+    pub fn rename(&self, layer: &mut Layer, name: Name) {
+        layer.name = name;
+        self.0.iter().for_each(|dialect| dialect.write_name(layer));
+    }
+
+    /// Whether `layer` is an operation, which its framework does not count as a layer.
+    pub fn is_operation(&self, layer: &Layer) -> bool {
+        self.0.iter().any(|dialect| dialect.is_operation(layer))
+    }
+
+    /// Whether the framework of `func` counts its inputs as layers.
+    pub fn counts_inputs(&self, func: &Func) -> bool {
+        self.0.iter().all(|dialect| dialect.counts_inputs(func))
+    }
+
+    /// Whether training changes the weights of `layer`, if its declaration records that.
+    pub fn is_trainable(&self, layer: &Layer) -> Option<bool> {
+        self.0.iter().find_map(|dialect| dialect.is_trainable(layer))
+    }
+
+    /// Records whether training changes the weights of `layer`, and those of the layers inside it.
+    pub fn set_trainable(&self, layer: &mut Layer, to: bool) {
+        self.0.iter().for_each(|dialect| dialect.set_trainable(layer, to));
+    }
+
+    /// Records that a model as a whole may be trained, in the attributes of its function.
+    pub fn unfreeze(&self, model: &mut Attrs) {
+        self.0.iter().for_each(|dialect| dialect.unfreeze(model));
+    }
+
+    /// The arguments of a call of a nested model that are lost when it is inlined.
+    pub fn plain_arguments(&self, call: &CallOp) -> Vec<Name> {
+        self.0.iter().flat_map(|dialect| dialect.plain_arguments(call)).collect()
+    }
+
+    /// The operands, by number, that the call `op` passes as masks.
+    pub fn mask_operands(&self, op: &SourceOp) -> Vec<usize> {
+        self.0.iter().flat_map(|dialect| dialect.mask_operands(op)).collect()
     }
 
     /// Whether there are masks in `module`: if not, all ops can be looked at one by one.
@@ -242,11 +378,85 @@ impl Dialects {
         let mut b = Builder::new(module, "types");
         let values: Vec<ValueId> =
             operands.iter().enumerate().map(|(i, ty)| b.param(format!("x{i}"), ty.clone(), None)).collect();
-        let context = OpContext { op, layer, operands: &values, masks: &[], purpose: Purpose::Types };
+        let context = OpContext { op, layer, operands: &values, masks: &[], purpose: Purpose::Types, dialects: self };
         match self.lower(&mut b, context) {
             Ok(meaning) => Ok(meaning.results.iter().map(|v| b.ty(*v).clone()).collect()),
             Err(LowerError::Unsupported { types, .. }) if !types.is_empty() => Ok(types),
             Err(error) => Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A dialect that answers no more than it must.
+    struct Silent;
+
+    impl Dialect for Silent {
+        fn lower(&self, _: &mut Builder<'_>, op: OpContext<'_>) -> Lowered {
+            Err(LowerError::Unknown { class: op.op.name.clone() })
+        }
+    }
+
+    /// A dialect that knows layers of the class `own`.
+    struct Own;
+
+    impl Dialect for Own {
+        fn lower(&self, builder: &mut Builder<'_>, op: OpContext<'_>) -> Lowered {
+            Silent.lower(builder, op)
+        }
+
+        fn class<'n>(&self, name: &'n str) -> Option<&'n str> {
+            name.strip_prefix("own.")
+        }
+
+        fn settings<'l>(&self, layer: &'l Layer) -> Option<&'l Attrs> {
+            (&*layer.class == "own").then_some(&layer.config)
+        }
+
+        fn is_operation(&self, layer: &Layer) -> bool {
+            &*layer.class == "own"
+        }
+
+        fn counts_inputs(&self, func: &Func) -> bool {
+            &*func.name != "own"
+        }
+
+        fn write_name(&self, layer: &mut Layer) {
+            layer.config.set("called", &*layer.name);
+        }
+    }
+
+    fn layer(class: &str) -> Layer {
+        Layer { name: "a".into(), class: class.into(), config: Attrs::new(), weights: Vec::new(), assets: Vec::new() }
+    }
+
+    #[test]
+    fn a_dialect_needs_to_lower_and_nothing_else() {
+        let mut dialects = Dialects::new();
+        dialects.push(Silent);
+        let mut renamed = layer("x");
+        dialects.rename(&mut renamed, "b".into());
+        dialects.set_trainable(&mut renamed, false);
+        assert_eq!(renamed, Layer { name: "b".into(), ..layer("x") });
+        assert_eq!((dialects.class("x.y.Z"), dialects.settings(&renamed)), ("Z", None));
+        assert_eq!((dialects.is_operation(&renamed), dialects.is_trainable(&renamed)), (false, None));
+        assert!(dialects.counts_inputs(&Func::new("own")));
+    }
+
+    #[test]
+    fn the_dialect_that_knows_a_layer_answers_for_it() {
+        let mut dialects = Dialects::new();
+        dialects.push(Silent);
+        dialects.push(Own);
+        let mut own = layer("own");
+        assert_eq!(dialects.class("own.y.Z"), "y.Z");
+        assert_eq!(dialects.settings(&own), Some(&Attrs::new()));
+        assert!(dialects.is_operation(&own) && !dialects.is_operation(&layer("x")));
+        assert!(!dialects.counts_inputs(&Func::new("own")) && dialects.counts_inputs(&Func::new("x")));
+        dialects.rename(&mut own, "b".into());
+        assert_eq!((&*own.name, own.config), ("b", Attrs::new().with("called", "b")));
     }
 }

@@ -152,6 +152,11 @@ pub trait Reader: Sync {
     /// A file that is damaged or holds no graph, with the place in the file.
     fn read(&self, source: &Source, options: &ReadOptions<'_>, dialects: &Dialects) -> Result<Imported, FormatError>;
 
+    /// Keys of the outermost object of its JSON files. An object with one of them is a model, and no manifest of stages.
+    fn json_keys(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Whether [`ReadOptions::weights`] can replace the weights of a model.
     fn takes_weights(&self) -> bool {
         false

@@ -66,6 +66,11 @@ impl Formats {
         }
     }
 
+    /// The keys by which a JSON object is known to be a model: see [`Reader::json_keys`].
+    pub fn json_keys(&self) -> impl Iterator<Item = &'static str> {
+        self.all().filter_map(|format| format.reader).flat_map(|reader| reader.json_keys().iter().copied())
+    }
+
     /// The main file of the model in a folder, if the folder has one that a format gives this name.
     pub fn main_file(&self, folder: &Path) -> Option<PathBuf> {
         let main = |format: &Format| match format.layout {

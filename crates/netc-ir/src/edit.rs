@@ -1,14 +1,12 @@
-//! Changing functions and declarations in place.
+//! Changing functions in place.
 //!
 //! No edit checks what it is given: definitions must stay before their uses, and [`crate::verify()`] says whether
 //! they did. Ids stay valid; what an edit takes out of the order stays in the tables.
 
 use std::collections::BTreeMap;
 
-use crate::Name;
-use crate::attr::{Attr, Attrs};
 use crate::id::{OpId, ValueId};
-use crate::module::{Func, Layer};
+use crate::module::Func;
 use crate::op::OpKind;
 use crate::types::Type;
 
@@ -98,29 +96,6 @@ impl Func {
     /// Gives `value` the type `ty`. The types of what is computed from it stay.
     pub fn set_type(&mut self, value: ValueId, ty: Type) {
         self[value].ty = ty;
-    }
-}
-
-impl Layer {
-    /// Gives the layer another name, which its declaration says too.
-    pub fn rename(&mut self, name: Name) {
-        self.edit_config(|config| {
-            if config.get("name").is_some() {
-                config.set("name", &*name);
-            }
-        });
-        if self.config.get("name").is_some() {
-            self.config.set("name", &*name);
-        }
-        self.name = name;
-    }
-
-    /// Edits the map `config` of the declaration, if it has one.
-    pub fn edit_config(&mut self, edit: impl FnOnce(&mut Attrs)) {
-        if let Some(mut config) = self.config.get("config").and_then(Attr::as_map).cloned() {
-            edit(&mut config);
-            self.config.set("config", config);
-        }
     }
 }
 

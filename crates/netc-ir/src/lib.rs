@@ -47,7 +47,10 @@ pub use edit::Renaming;
 pub use id::{FileId, FuncId, LayerId, OpId, ValueId, WeightId};
 pub use infer::{InferError, infer};
 pub use literal::{Literal, Number};
-pub use module::{Def, FUSED, Func, Layer, Loc, MAIN, Module, Output, Param, Value, Weight, WeightData, callees};
+pub use module::{
+    Def, FUSED, Func, INPUTS, Layer, Loc, MAIN, MODEL_CLASS, MODEL_NAME, Module, OUTPUTS, Output, Param, Value, Weight,
+    WeightData, callees,
+};
 pub use op::{
     Binary, CORE_OPS, CallOp, Compare, CoreOp, Layout, Op, OpClass, OpKind, PadMode, Padding, Pool, Reduce, SliceAxis,
     SourceOp, Unary, Window,

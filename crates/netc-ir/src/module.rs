@@ -33,6 +33,18 @@ pub const MAIN: &str = "main";
 /// The attribute of functions whose ops are meant for one kernel.
 pub const FUSED: &str = "fused";
 
+/// The attribute of functions with the name of the model in its framework.
+pub const MODEL_NAME: &str = "name";
+
+/// The attribute of functions with the class of the model in its framework.
+pub const MODEL_CLASS: &str = "class";
+
+/// The attribute of functions with the structure of the parameters, if they are more than a list.
+pub const INPUTS: &str = "inputs";
+
+/// The attribute of functions with the structure of the outputs, if they are more than a list.
+pub const OUTPUTS: &str = "outputs";
+
 impl Module {
     /// A module without functions.
     pub fn new() -> Self {

@@ -40,7 +40,7 @@ pub enum OpKind {
     Core(CoreOp),
 }
 
-/// A layer call or node in its own dialect, for example `keras.Conv2D`.
+/// A layer call or node in its own dialect.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SourceOp {
     /// Dialect and class, joined by a point.

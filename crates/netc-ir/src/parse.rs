@@ -163,7 +163,7 @@ impl Parser<'_> {
         self.next_entity("l", self.module.layers.len())?;
         let name = self.cursor.string()?;
         self.cursor.expect(":")?;
-        let class = self.cursor.word("a class such as keras.Conv2D")?;
+        let class = self.cursor.word("a class, as in DIALECT.CLASS")?;
         let config = self.attrs()?;
         let weights = self.weights_at_places("weights", "the place of a weight in its layer")?;
         let assets = self.weights_at_places("assets", "the path of an asset in the folder of its layer")?;

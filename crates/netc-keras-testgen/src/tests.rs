@@ -102,7 +102,7 @@ fn program_or_model(seed: u64) -> Module {
         1 => module,
         _ => {
             let cuts = Cuts::from_seed(seed).names(&module);
-            if let Ok(plan) = split::plan(&module, &cuts) {
+            if let Ok(plan) = split::plan(&module, &cuts, &dialects()) {
                 split::apply(&mut module, &plan);
             }
             module

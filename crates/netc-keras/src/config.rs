@@ -13,4 +13,5 @@ pub(crate) mod order;
 pub(crate) mod path;
 pub(crate) mod tf;
 pub(crate) mod ties;
+pub(crate) mod training;
 pub(crate) mod version;

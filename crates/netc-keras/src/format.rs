@@ -91,6 +91,13 @@ impl Reader for Files {
         Ok(read::read_source(source, *options, dialects)?)
     }
 
+    fn json_keys(&self) -> &'static [&'static str] {
+        match self {
+            Self::Json => &["class_name"],
+            Self::Archive | Self::Hdf5 | Self::Hdf5OfKeras2 | Self::Tfjs => &[],
+        }
+    }
+
     fn takes_weights(&self) -> bool {
         true
     }

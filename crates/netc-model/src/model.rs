@@ -6,7 +6,7 @@ use netc_data::Store;
 use netc_dialect::Dialects;
 use netc_format::Note;
 use netc_format::module::{is_architecture, training_state};
-use netc_ir::{Attr, FileId, FuncId, LayerId, MAIN, Module, Name, WeightData, WeightId};
+use netc_ir::{Attr, FileId, FuncId, LayerId, MAIN, MODEL_CLASS, Module, Name, WeightData, WeightId};
 use netc_passes::{Entry, remove_unused};
 
 use crate::error::{ModelError, Result};
@@ -72,7 +72,7 @@ impl Model {
 
     /// What the model is: its class in its framework.
     pub fn class(&self) -> &str {
-        self.module[self.main].attrs.get("class").and_then(Attr::as_str).unwrap_or("program")
+        self.module[self.main].attrs.get(MODEL_CLASS).and_then(Attr::as_str).unwrap_or("program")
     }
 
     /// How many parameters there are, where weights have `elements`; not known of an architecture without weights.

@@ -71,7 +71,7 @@ impl Session {
         let path = self.file_of(given);
         // The file may be one of a set that a killed netc had begun to replace.
         let recovered = recover(folder_of(&path), Intent::Read)?;
-        let mut model = if manifest::is_manifest(&path) {
+        let mut model = if manifest::is_manifest(&path, self.formats()) {
             options.refuse_weights(given)?;
             manifest::load(&path, self)?
         } else {

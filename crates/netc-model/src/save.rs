@@ -201,7 +201,7 @@ fn unknown_name(path: &Path, formats: &Formats) -> String {
     format!("`{}` is no {names}; a folder is for the stages of a split model", path.display())
 }
 
-/// The names that files of the formats may have: `x.keras, x.h5 or x.json`.
+/// The names that files of the formats may have: `x.nir, x.onnx or x.json`.
 pub fn file_names(formats: impl Iterator<Item = &'static Format>) -> String {
     let mut names: Vec<String> = Vec::new();
     for extension in formats.filter_map(|format| format.extensions.first()) {

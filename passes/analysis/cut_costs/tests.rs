@@ -101,7 +101,7 @@ fn only_returned(func: &Func) -> Vec<OpId> {
 
 /// The values that a cut is at.
 fn values_of(module: &Module, cut: &str) -> Vec<ValueId> {
-    let points = resolve(module, module.func_named(MAIN).unwrap(), cut).unwrap();
+    let points = resolve(module, module.func_named(MAIN).unwrap(), cut, &dialects()).unwrap();
     points.into_iter().flat_map(|point| point.values).collect()
 }
 
@@ -118,7 +118,7 @@ fn check_parts(module: &Module) -> Result<(), TestCaseError> {
         prop_assert_eq!((cost.params_after, cost.macs_after), after);
 
         let mut stages = module.clone();
-        let plan = split::plan(module, std::slice::from_ref(&cost.cut.name)).unwrap();
+        let plan = split::plan(module, std::slice::from_ref(&cost.cut.name), &dialects).unwrap();
         split::apply(&mut stages, &plan);
         let costs = Costs::of(&stages, &dialects);
         let stage = |i| costs.func(FuncId::new(module.funcs.len() + i));

@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 
+use netc_dialect::Dialects;
 use netc_ir::{Func, FuncId, LayerId, Module, OpId, ValueId};
 
 use super::super::models::{Models, NONE, Slot};
@@ -12,6 +13,7 @@ use super::{CutError, choices, model_layers};
 pub(crate) struct Names<'m> {
     pub(super) module: &'m Module,
     pub(super) main: FuncId,
+    pub(super) dialects: &'m Dialects,
     indexes: Vec<OnceCell<Index<'m>>>,
     /// The most `+` in a name.
     pub(super) most_pluses: OnceCell<usize>,
@@ -24,7 +26,7 @@ struct Index<'m> {
     /// Which application of its layer an op is, by op id.
     nth: Vec<u32>,
     values: HashMap<&'m str, ValueId>,
-    /// The place of each layer in Keras's `model.layers`.
+    /// The number of each layer that its framework counts.
     numbers: OnceCell<BTreeMap<LayerId, usize>>,
 }
 
@@ -44,9 +46,9 @@ pub(super) enum Found {
 
 impl<'m> Names<'m> {
     /// The names in `module`, where cuts of `main` are named.
-    pub(crate) fn of(module: &'m Module, main: FuncId) -> Self {
+    pub(crate) fn of(module: &'m Module, main: FuncId, dialects: &'m Dialects) -> Self {
         let indexes = module.funcs.iter().map(|_| OnceCell::new()).collect();
-        Self { module, main, indexes, most_pluses: OnceCell::new() }
+        Self { module, main, dialects, indexes, most_pluses: OnceCell::new() }
     }
 
     pub(super) fn scope(&self, id: FuncId) -> Scope<'_, 'm> {
@@ -158,7 +160,8 @@ impl<'n, 'm> Scope<'n, 'm> {
     }
 
     fn numbers(self) -> &'n BTreeMap<LayerId, usize> {
-        let layers = || model_layers(self.names.module, self.func()).into_iter().zip(0..).collect();
+        let Names { module, dialects, .. } = self.names;
+        let layers = || model_layers(module, self.func(), dialects).into_iter().zip(0..).collect();
         self.index().numbers.get_or_init(layers)
     }
 

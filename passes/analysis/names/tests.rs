@@ -1,6 +1,7 @@
 //! What places of a function are called.
 
 use netc_ir::MAIN;
+use netc_keras_testgen::dialects;
 
 use super::*;
 
@@ -26,7 +27,7 @@ fn check(spec: &str, expect: &str) {
     let module = netc_ir::parse(MODEL).unwrap();
     let (main, id) = (module.main().unwrap(), module.func_named(MAIN).unwrap());
     let names = OpNames::of(&module, main);
-    let found = match resolve(&module, id, spec) {
+    let found = match resolve(&module, id, spec, &dialects()) {
         Ok(points) => {
             let values = points.iter().map(|p| p.values.iter().map(|v| names.value(*v)).collect::<Vec<_>>());
             values.map(|v| v.join(" ")).collect::<Vec<_>>().join(" + ")
@@ -73,7 +74,7 @@ fn numbers_count_layers_as_keras_does() {
     check("#4", "`#4` is out of range: the model has 4 layers, `#0` to `#3`");
     let text = MODEL.replace("Functional", "Sequential");
     let module = netc_ir::parse(&text).unwrap();
-    assert_eq!(model_layers(&module, module.main().unwrap()).len(), 3);
+    assert_eq!(model_layers(&module, module.main().unwrap(), &dialects()).len(), 3);
 }
 
 #[test]
@@ -108,10 +109,10 @@ fn a_function_without_layers_names_its_values() {
     )
     .unwrap();
     let main = module.main().unwrap();
-    let error = |spec| resolve(&module, FuncId::new(0), spec).unwrap_err().to_string();
+    let error = |spec| resolve(&module, FuncId::new(0), spec, &Dialects::new()).unwrap_err().to_string();
     assert_eq!(error("lift"), "there is no value `lift`; did you mean `left`?");
     assert_eq!(error("#1"), "`#1` counts layers, and the model declares none: name a value, as in `%y`");
-    let before = resolve(&module, FuncId::new(0), "before:left").unwrap();
+    let before = resolve(&module, FuncId::new(0), "before:left", &Dialects::new()).unwrap();
     assert_eq!(before[0].values, main.ops().nth(1).unwrap().1.results, "weights are no part of a cut");
 }
 
@@ -121,7 +122,8 @@ fn every_name_resolves_to_its_op() {
     let main = module.main().unwrap();
     let names = OpNames::of(&module, main);
     for op in main.op_ids() {
-        assert_eq!(resolve(&module, FuncId::new(0), &names.op(op)).unwrap()[0].op, op, "{}", names.op(op));
+        let points = resolve(&module, FuncId::new(0), &names.op(op), &Dialects::new()).unwrap();
+        assert_eq!(points[0].op, op, "{}", names.op(op));
     }
 }
 
@@ -143,7 +145,7 @@ fn a_layer_may_be_called_as_what_is_before_another() {
         }";
     let module = netc_ir::parse(text).unwrap();
     let main = module.main().unwrap();
-    let points = resolve(&module, FuncId::new(0), "before:a").unwrap();
+    let points = resolve(&module, FuncId::new(0), "before:a", &Dialects::new()).unwrap();
     let values: Vec<_> =
         points.iter().flat_map(|point| &point.values).map(|v| main[*v].name.clone().unwrap()).collect();
     assert_eq!(values, ["z".into()]);
@@ -174,7 +176,8 @@ const NESTED: &str = r#"netc 1
 #[track_caller]
 fn check_nested(spec: &str, expect: &str) {
     let module = netc_ir::parse(NESTED).unwrap();
-    let found = match Names::of(&module, module.func_named(MAIN).unwrap()).parts(spec) {
+    let dialects = dialects();
+    let found = match Names::of(&module, module.func_named(MAIN).unwrap(), &dialects).parts(spec) {
         Ok(parts) => {
             let part = |p: &CutPart| format!("{}{}:{}", if p.before { "before " } else { "" }, p.calls.len(), p.op);
             parts.iter().map(part).collect::<Vec<_>>().join(" + ")

@@ -1,6 +1,6 @@
 //! What was meant by a name that nothing has: a path that ends in it, the layer that it is inside of, or a name like it.
 
-use netc_ir::{Attr, Attrs, Layer, LayerId, OpId, OpKind};
+use netc_ir::{Layer, LayerId, Name, OpId, OpKind, WeightId};
 use netc_pass::nearest_of;
 
 use super::super::models::Models;
@@ -91,38 +91,18 @@ impl Names<'_> {
                         let layers = self.module[call.callee].layers();
                         layers.into_iter().any(|inner| &*self.module[inner].name == rest)
                     }
-                    OpKind::Source(_) | OpKind::Core(_) => has_inside(&self.module[id], rest),
+                    OpKind::Source(_) | OpKind::Core(_) => self.has_inside(&self.module[id], rest),
                 };
                 inside.then_some(id)
             })
         })
     }
-}
 
-/// Whether the configuration of `layer`, or the places of its weights, name another layer `name` inside.
-fn has_inside(layer: &Layer, name: &str) -> bool {
-    let config = layer.config.get("config").and_then(Attr::as_map);
-    let of_weight = || layer.weights.iter().any(|(place, _)| place.split('/').any(|part| part == name));
-    config.is_some_and(|config| config.iter().any(|(_, value)| names(value, name))) || of_weight()
-}
-
-/// Whether an object in `value` has the name. Attributes nest up to a limit, so that this does not overflow the stack.
-fn names(value: &Attr, name: &str) -> bool {
-    match value {
-        Attr::Map(map) => is_called(map, name) || map.iter().any(|(_, value)| names(value, name)),
-        Attr::List(items) => items.iter().any(|item| names(item, name)),
-        Attr::Null
-        | Attr::Bool(_)
-        | Attr::Int(_)
-        | Attr::Float(_)
-        | Attr::Str(_)
-        | Attr::Operand(_)
-        | Attr::NonJson(_) => false,
+    /// Whether the declaration of `layer`, or the places of its weights, name another layer `name` inside.
+    fn has_inside(&self, layer: &Layer, name: &str) -> bool {
+        let has_part = |(place, _): &(Name, WeightId)| place.split('/').any(|part| part == name);
+        self.dialects.declares_inside(layer, name) || layer.weights.iter().any(has_part)
     }
-}
-
-fn is_called(object: &Attrs, name: &str) -> bool {
-    object.get("name").and_then(Attr::as_str) == Some(name)
 }
 
 /// The paths that differ from `text` only in case, in dots for slashes, or in the names of the outer models.

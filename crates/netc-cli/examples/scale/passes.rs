@@ -31,7 +31,7 @@ pub(super) fn splits() {
         let [mut plan, mut apply, mut cuts, mut check] = [f64::INFINITY; 4];
         for _ in 0..3 {
             let mut copy = module.clone();
-            let planned = timed(&mut plan, || split::plan(&module, &at));
+            let planned = timed(&mut plan, || split::plan(&module, &at, &Dialects::new()));
             let Ok(planned) = planned else { return println!("there is no such cut") };
             timed(&mut apply, || split::apply(&mut copy, &planned));
             timed(&mut cuts, || one_tensor_cuts(&module, &Dialects::new()).len());

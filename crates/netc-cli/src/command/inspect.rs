@@ -36,7 +36,7 @@ pub(crate) fn run(args: &InspectArgs, tables: &Tables) -> Result<(), CliError> {
     if let Some(layer) = &args.layer {
         rows.retain(|row| is_at(&row.name, layer));
         let Some(first) = rows.first() else {
-            let unknown = layers_below(&model.module, layer).err().map(not_a_layer);
+            let unknown = layers_below(&model.module, layer, session.dialects()).err().map(not_a_layer);
             return Err(unknown.unwrap_or_else(|| CliError::input(format!("`{layer}` is not the name of a layer"))));
         };
         func = first.callee.unwrap_or(func);

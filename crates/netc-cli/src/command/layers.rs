@@ -13,8 +13,8 @@ pub(crate) fn run(args: &LayersArgs, tables: &Tables) -> Result<(), CliError> {
     let session = tables.session(&args.model.library, None)?;
     let model = input::load(&session, &args.input, args.model.weights.as_deref())?.merged()?;
     let layers = match (&args.above, &args.below) {
-        (Some(name), _) => layers_above(&model.module, name),
-        (None, Some(name)) => layers_below(&model.module, name),
+        (Some(name), _) => layers_above(&model.module, name, session.dialects()),
+        (None, Some(name)) => layers_below(&model.module, name, session.dialects()),
         (None, None) => Ok(Vec::new()),
     };
     let layers = layers.map_err(not_a_layer)?;

@@ -67,6 +67,19 @@ pub(crate) fn trains(call: &Attrs) -> bool {
     call.get("kwargs").and_then(|kwargs| kwargs.get("training")).and_then(Attr::as_bool) == Some(true)
 }
 
+/// The numbers of the operands that a call with these attributes gives as its argument `mask`.
+pub(crate) fn mask_operands(call: &Attrs) -> Vec<usize> {
+    let mask = call.get("kwargs").and_then(|kwargs| kwargs.get("mask"));
+    let all = mask.map_or(&[][..], |mask| mask.as_list().unwrap_or(std::slice::from_ref(mask)));
+    all.iter().filter_map(|item| if let Attr::Operand(i) = item { usize::try_from(*i).ok() } else { None }).collect()
+}
+
+/// The named arguments of a call with these attributes that have a value without tensors.
+pub(crate) fn plain_arguments(call: &Attrs) -> Vec<Name> {
+    let named = call.get("kwargs").and_then(Attr::as_map).into_iter().flat_map(Attrs::iter);
+    named.filter(|(_, value)| !value.is_null() && !has_tensors(value)).map(|(name, _)| name.clone()).collect()
+}
+
 pub(crate) fn call_attrs(args: Attr, kwargs: Attr) -> Attrs {
     static KEYS: LazyLock<[Name; 2]> = LazyLock::new(|| ["args".into(), "kwargs".into()]);
     KEYS.iter().cloned().zip([args, kwargs]).collect()

@@ -49,6 +49,41 @@ pub(crate) fn layer_name(object: &Attrs) -> Option<&Name> {
     object.get("name").or_else(|| object.get("config")?.get("name")).and_then(Attr::as_name)
 }
 
+/// Writes the name of `layer` where its object and its configuration have one.
+pub(crate) fn write_name(layer: &mut Layer) {
+    if let Some(config) = layer.config.get("config").and_then(Attr::as_map).filter(|c| c.get("name").is_some()) {
+        let config = config.clone().with("name", &*layer.name);
+        layer.config.set("config", config);
+    }
+    if layer.config.get("name").is_some() {
+        layer.config.set("name", &*layer.name);
+    }
+}
+
+/// Whether the configuration of `layer` holds an object with the name: of a layer inside it.
+pub(crate) fn declares_inside(layer: &Layer, name: &str) -> bool {
+    let config = layer.config.get("config").and_then(Attr::as_map);
+    config.is_some_and(|config| config.iter().any(|(_, value)| holds_name(value, name)))
+}
+
+/// Whether an object in `value` has the name. Attributes nest up to a limit, so that this does not overflow the stack.
+fn holds_name(value: &Attr, name: &str) -> bool {
+    match value {
+        Attr::Map(map) => {
+            let is_called = map.get("name").and_then(Attr::as_str) == Some(name);
+            is_called || map.iter().any(|(_, value)| holds_name(value, name))
+        }
+        Attr::List(items) => items.iter().any(|item| holds_name(item, name)),
+        Attr::Null
+        | Attr::Bool(_)
+        | Attr::Int(_)
+        | Attr::Float(_)
+        | Attr::Str(_)
+        | Attr::Operand(_)
+        | Attr::NonJson(_) => false,
+    }
+}
+
 /// A model's object without its graph, which the function holds.
 pub(crate) fn strip_graph(object: &Attrs) -> Attrs {
     let is_graph = |key: &str| matches!(key, "layers" | "input_layers" | "output_layers");

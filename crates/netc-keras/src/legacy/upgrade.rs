@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use netc_ir::{Attr, Attrs, Layer, Module, Type, UniqueNames};
 
 use crate::config::classes::{self, is_graph, is_own};
+use crate::config::declaration::write_name;
 use crate::config::keys::{self, ACTIVATIONS, INNER, OLD_HARD_SIGMOID, RENAMED};
 use crate::config::tf;
 use crate::config::version::{Era, is_legacy};
@@ -62,7 +63,8 @@ pub(crate) fn without_slashes(module: &Module) -> Cow<'_, Module> {
     let mut names = UniqueNames::without(kept.map(|layer| layer.name.clone()));
     let mut renamed = module.clone();
     for layer in renamed.layers.iter_mut().filter(|layer| slashed(layer)) {
-        layer.rename(names.take(&layer.name.replace('/', "_")));
+        layer.name = names.take(&layer.name.replace('/', "_"));
+        write_name(layer);
     }
     Cow::Owned(renamed)
 }

@@ -5,7 +5,7 @@ pub(crate) mod mask;
 pub(crate) mod promote;
 pub(crate) mod tensor;
 
-use netc_dialect::{LowerError, OpContext, Purpose, Repeat};
+use netc_dialect::{Dialects, LowerError, OpContext, Purpose, Repeat};
 use netc_ir::{Attr, Builder, Dim, ElemType, Layer, Layout, Name, SourceOp, Type, ValueId, WeightId};
 
 use crate::config::message::found;
@@ -28,6 +28,7 @@ pub(crate) struct Call<'a, 'm> {
     /// The operands that it takes their masks off.
     pub(crate) unmasked: Vec<usize>,
     pub(crate) purpose: Purpose,
+    pub(crate) dialects: &'a Dialects,
     /// Steps that stand for several.
     pub(crate) repeats: Vec<Repeat>,
     era: Era,
@@ -40,10 +41,10 @@ type LowerInner = fn(&mut Builder<'_>, OpContext<'_>) -> netc_dialect::Lowered;
 impl<'a, 'm> Call<'a, 'm> {
     pub(crate) fn new(b: &'a mut Builder<'m>, context: OpContext<'a>, lower: LowerInner) -> Self {
         let config = context.layer.and_then(|l| l.config.get("config"));
-        let OpContext { op, layer, operands, masks, purpose } = context;
+        let OpContext { op, layer, operands, masks, purpose, dialects } = context;
         let era = Era::of(&b.module().attrs);
         let (attached, unmasked, repeats) = (Vec::new(), Vec::new(), Vec::new());
-        Self { b, op, layer, operands, config, masks, attached, unmasked, purpose, repeats, era, lower }
+        Self { b, op, layer, operands, config, masks, attached, unmasked, purpose, dialects, repeats, era, lower }
     }
 
     /// Reads `config` instead of the layer's own while `f` runs.

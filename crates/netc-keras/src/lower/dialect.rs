@@ -1,11 +1,12 @@
 //! The dialect of Keras: how a source op becomes core ops.
 
 use netc_dialect::{Dialect, LowerError, Meaning, OpContext};
-use netc_ir::{Builder, ElemType, Func, Layer, LayerId, Module, Name, OpId, SourceOp, Type};
+use netc_ir::{Attr, Attrs, Builder, CallOp, ElemType, Func, Layer, LayerId, Module, Name, OpId, SourceOp, Type};
 
-use crate::config::tf;
+use crate::config::classes::is_layer_class;
 use crate::config::ties::ties;
 use crate::config::version::{self, Era};
+use crate::config::{call, declaration, tf, training};
 use crate::legacy::tensorflow::NoTwin;
 use crate::legacy::{self, Modern};
 use crate::lower::call::{Call, mask};
@@ -28,8 +29,58 @@ impl Dialect for KerasDialect {
         }
     }
 
+    fn class<'n>(&self, name: &'n str) -> Option<&'n str> {
+        // An operation of TensorFlow has no dialect before its name.
+        tf::is_operation(name).then_some(name)
+    }
+
+    fn settings<'l>(&self, layer: &'l Layer) -> Option<&'l Attrs> {
+        layer.config.get("config").and_then(Attr::as_map)
+    }
+
+    fn declares_inside(&self, layer: &Layer, name: &str) -> bool {
+        declaration::declares_inside(layer, name)
+    }
+
+    fn write_name(&self, layer: &mut Layer) {
+        declaration::write_name(layer);
+    }
+
+    fn is_operation(&self, layer: &Layer) -> bool {
+        !is_layer_class(&layer.class)
+    }
+
+    fn counts_inputs(&self, func: &Func) -> bool {
+        // `Sequential.layers` leaves the input layer out.
+        func.attrs.get("class").and_then(Attr::as_str) != Some("Sequential")
+    }
+
+    fn is_trainable(&self, layer: &Layer) -> Option<bool> {
+        training::is_trainable(layer)
+    }
+
+    fn set_trainable(&self, layer: &mut Layer, to: bool) {
+        training::set_trainable(layer, to);
+    }
+
+    fn unfreeze(&self, model: &mut Attrs) {
+        training::unfreeze(model);
+    }
+
+    fn plain_arguments(&self, call: &CallOp) -> Vec<Name> {
+        call::plain_arguments(&call.attrs)
+    }
+
+    fn mask_operands(&self, op: &SourceOp) -> Vec<usize> {
+        call::mask_operands(&op.attrs)
+    }
+
     fn makes_masks(&self, module: &Module) -> bool {
         mask::makes_masks(module)
+    }
+
+    fn order(&self, func: &Func) -> Option<Vec<OpId>> {
+        mask::order(func)
     }
 
     fn ties(&self, module: &Module) -> Vec<(LayerId, LayerId)> {
@@ -38,10 +89,6 @@ impl Dialect for KerasDialect {
 
     fn losses(&self, module: &Module) -> Vec<Name> {
         legacy::losses(module)
-    }
-
-    fn order(&self, func: &Func) -> Option<Vec<OpId>> {
-        mask::order(func)
     }
 }
 

@@ -1,9 +1,10 @@
 //! One `check` per kind of question: what a call means, which type it has, why it has no meaning.
 
+mod dialect;
 mod layers;
 mod operations;
 
-use netc_dialect::{Dialect, LowerError, OpContext, Purpose};
+use netc_dialect::{Dialect, Dialects, LowerError, OpContext, Purpose};
 use netc_ir::print::FuncText;
 use netc_ir::{Builder, Module, OpKind, Type, ValueId};
 
@@ -75,7 +76,10 @@ impl Case<'_> {
         let params = main.params.iter();
         let operands: Vec<ValueId> = params.map(|p| b.param(p.name.clone(), main[p.value].ty.clone(), None)).collect();
         let layer = source.layer.map(|l| &module[l]);
-        let context = OpContext { op: source, layer, operands: &operands, masks: &[], purpose };
+        let mut dialects = Dialects::new();
+        dialects.push(KerasDialect);
+        let (masks, dialects) = (&[][..], &dialects);
+        let context = OpContext { op: source, layer, operands: &operands, masks, purpose, dialects };
         let results = dialect.lower(&mut b, context)?.results;
         let types = results.iter().map(|v| b.ty(*v).clone()).collect();
         let func = b.finish(results.iter().enumerate().map(|(i, v)| (format!("y{i}").into(), *v)));

@@ -230,7 +230,8 @@ impl<'a> Call<'a, '_> {
         }
         let attrs = Attrs::new().with("args", Attr::List(vec![Attr::Operand(0)])).with("kwargs", kwargs);
         let op = SourceOp::new(class, None, attrs);
-        let context = OpContext { op: &op, layer: Some(&layer), operands: &operands, masks, purpose: self.purpose };
+        let (purpose, dialects) = (self.purpose, self.dialects);
+        let context = OpContext { op: &op, layer: Some(&layer), operands: &operands, masks, purpose, dialects };
         let lowered = self.lower_inner(context).map_err(|error| {
             let LowerError::Unknown { class } = error else { return error };
             self.unsupported(format!("the layer `{class}` in it,"))

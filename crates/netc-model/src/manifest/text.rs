@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
+use netc_format::Formats;
 use serde_json::Value;
 
 /// More bytes than a manifest has.
@@ -36,7 +37,7 @@ impl Text {
 }
 
 /// Whether the file at `path` is a manifest, or was one before it was damaged.
-pub(crate) fn is_manifest(path: &Path) -> bool {
+pub(crate) fn is_manifest(path: &Path, formats: &Formats) -> bool {
     if !path.is_file() || !begins_as_object(path) {
         return false;
     }
@@ -46,8 +47,11 @@ pub(crate) fn is_manifest(path: &Path) -> bool {
         return false;
     }
     match text.json() {
-        Ok(json) => ["netc", "stages"].iter().any(|key| json.get(key).is_some()) && json.get("class_name").is_none(),
-        Err(_) => has("netc") && has("stages") && !has("class_name"),
+        Ok(json) => {
+            let has = |key: &str| json.get(key).is_some();
+            (has("netc") || has("stages")) && !formats.json_keys().any(has)
+        }
+        Err(_) => has("netc") && has("stages") && !formats.json_keys().any(has),
     }
 }
 

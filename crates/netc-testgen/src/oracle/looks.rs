@@ -41,7 +41,8 @@ fn layer_looks_right(
         let given = op.operands.iter().enumerate().map(|(i, x)| b.param(format!("x{i}"), func[*x].ty.clone(), None));
         let operands: Vec<ValueId> = given.collect();
         let layer = source.layer.map(|id| &module[id]);
-        let meaning = dialects.lower(&mut b, OpContext { op: source, layer, operands: &operands, masks: &[], purpose });
+        let meaning =
+            dialects.lower(&mut b, OpContext { op: source, layer, operands: &operands, masks: &[], purpose, dialects });
         meaning.map(|Meaning { results, repeats, .. }| {
             let types: Vec<Type> = results.iter().map(|y| b.ty(*y).clone()).collect();
             (types, repeats.len())

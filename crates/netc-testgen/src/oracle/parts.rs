@@ -75,10 +75,10 @@ pub fn parts(cuts: &[String]) -> Vec<String> {
 
 /// What `pass` leaves of the stages of the module split at `cuts`, unless the cuts are refused.
 fn split_and(module: &Module, cuts: &[String], pass: &str) -> Result<Option<Module>, Wrong> {
-    let Ok(plan) = split::plan(module, cuts) else { return Ok(None) };
+    let (registry, dialects) = (netc_passes::registry(), Dialects::new());
+    let Ok(plan) = split::plan(module, cuts, &dialects) else { return Ok(None) };
     let mut stages = module.clone();
     split::apply(&mut stages, &plan);
-    let (registry, dialects) = (netc_passes::registry(), Dialects::new());
     let subject = Subject { pipeline: pass, registry: &registry, dialects: &dialects };
     subject.apply(&stages, Fuel::unlimited()).map(|(after, _)| Some(after))
 }

@@ -167,7 +167,7 @@ pub fn random_pipeline(module: &Module, bytes: &[u8]) -> String {
     let mut steps: Vec<String> = bytes.iter().take(FEW_PASSES).map(step).collect();
     let cuts = Cuts::from_bytes(bytes).names(module);
     let shape = bytes.iter().fold(0, |sum: u8, byte| sum.wrapping_add(*byte)) % 4;
-    if shape >= 2 && !cuts.is_empty() && split::plan(module, &cuts).is_ok() {
+    if shape >= 2 && !cuts.is_empty() && split::plan(module, &cuts, &Dialects::new()).is_ok() {
         let split = PassCall { name: "split".into(), options: vec![("at".into(), cuts)] };
         let merge = (shape == 3).then(|| "merge".to_string());
         steps.splice(0..0, std::iter::once(Pipeline::from(split).to_string()).chain(merge));

@@ -1,6 +1,6 @@
 //! What layers mean.
 
-use netc_dialect::{Dialect, LayerLibrary, OpContext, Purpose};
+use netc_dialect::{Dialect, Dialects, LayerLibrary, OpContext, Purpose};
 use netc_ir::{Builder, OpKind, ValueId};
 
 use crate::lower::dialect::KerasDialect;
@@ -396,8 +396,8 @@ fn masks_of(case: Case<'_>, masked: usize) -> (Vec<String>, Vec<usize>) {
     let all: Vec<ValueId> = params.map(|p| b.param(p.name.clone(), main[p.value].ty.clone(), None)).collect();
     let (operands, masks) = all.split_at(all.len() - masked);
     let masks: Vec<Option<ValueId>> = masks.iter().copied().map(Some).collect();
-    let context =
-        OpContext { op: source, layer: Some(&module.layers[0]), operands, masks: &masks, purpose: Purpose::Run };
+    let (layer, purpose, dialects) = (Some(&module.layers[0]), Purpose::Run, &Dialects::new());
+    let context = OpContext { op: source, layer, operands, masks: &masks, purpose, dialects };
     let meaning = KerasDialect.lower(&mut b, context).unwrap();
     let types = meaning.masks.iter().flatten().map(|mask| b.ty(*mask).to_string());
     (types.collect(), meaning.unmasked)

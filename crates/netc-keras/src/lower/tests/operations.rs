@@ -1,6 +1,6 @@
 //! What `keras.ops` operations mean.
 
-use netc_dialect::{Dialect, OpContext, Purpose};
+use netc_dialect::{Dialect, Dialects, OpContext, Purpose};
 use netc_ir::{Builder, OpKind};
 
 use crate::lower::dialect::KerasDialect;
@@ -168,6 +168,7 @@ fn chosen(case: Case<'_>, n: i64) -> Vec<i64> {
         operands: &[x],
         masks: &[],
         purpose: Purpose::Run,
+        dialects: &Dialects::new(),
     };
     KerasDialect.lower(&mut b, context).unwrap();
     let mut items: Vec<i64> = (0..n).collect();

@@ -132,8 +132,8 @@ impl Call<'_, '_> {
                 let (name, config) = (self.class().into(), inner.object.clone());
                 let layer = Layer { name, class: class.clone(), config, weights, assets: Vec::new() };
                 let op = SourceOp::new(class, None, call);
-                let purpose = self.purpose;
-                let context = OpContext { op: &op, layer: Some(&layer), operands, masks: &[], purpose };
+                let (purpose, dialects) = (self.purpose, self.dialects);
+                let context = OpContext { op: &op, layer: Some(&layer), operands, masks: &[], purpose, dialects };
                 self.lower_inner(context).map_err(|error| {
                     let LowerError::Unknown { class } = error else {
                         // The known result types belong to the wrapper, not to this layer.

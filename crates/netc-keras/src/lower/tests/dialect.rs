@@ -1,0 +1,160 @@
+//! What the dialect answers about declarations, calls and models.
+
+use netc_dialect::Dialects;
+use netc_ir::{CallOp, Func, Layer, Module, Name, OpKind, print};
+
+use crate::lower::dialect::KerasDialect;
+
+fn dialects() -> Dialects {
+    let mut dialects = Dialects::new();
+    dialects.push(KerasDialect);
+    dialects
+}
+
+/// A layer of the class with the configuration.
+fn declared(class: &str, config: &str) -> Layer {
+    let text = format!("netc 1\nlayer l0 \"own\" : {class} {{{config}}}");
+    netc_ir::parse(&text).unwrap().layers.remove(0)
+}
+
+/// `layer` as text, from its class on.
+fn text(layer: Layer) -> String {
+    let mut module = Module::new();
+    module.add_layer(layer);
+    print(&module).split_once(" : ").unwrap().1.trim().into()
+}
+
+#[test]
+fn operations_are_not_layers() {
+    let dialects = dialects();
+    for (class, expected) in
+        [("keras.ops.Add", true), ("keras.Add", false), ("custom.ops.Add", false), ("tf.nn.relu", false)]
+    {
+        assert_eq!(dialects.is_operation(&declared(class, "")), expected, "{class}");
+    }
+}
+
+#[test]
+fn only_a_sequential_model_leaves_its_inputs_out() {
+    for (class, expected) in [("Functional", true), ("Sequential", false)] {
+        let text = format!("netc 1\nfunc @main(%x: f32[2]) -> (%x) attrs {{class = \"{class}\"}} {{}}");
+        assert_eq!(dialects().counts_inputs(netc_ir::parse(&text).unwrap().main().unwrap()), expected, "{class}");
+    }
+    assert!(dialects().counts_inputs(&Func::default()));
+}
+
+#[test]
+fn libraries_know_operations_of_tensorflow_by_their_whole_names() {
+    let dialects = dialects();
+    assert_eq!(
+        ["tf.math.digamma", "keras.ops.Add", "custom.Scale"].map(|name| dialects.class(name)),
+        ["tf.math.digamma", "Add", "Scale"]
+    );
+}
+
+#[test]
+fn settings_are_the_configuration() {
+    let layer = declared("custom.Scale", "config = {axis = 1}, axis = 2");
+    let settings = |layer| dialects().settings(layer).map(|settings| format!("{:?}", settings.get("axis")));
+    assert_eq!(settings(&layer).as_deref(), Some("Some(Int(1))"));
+    assert_eq!(settings(&declared("custom.Scale", "axis = 2")), None);
+}
+
+#[test]
+fn a_new_name_is_written_wherever_the_declaration_has_the_old_one() {
+    for (before, after) in [
+        (
+            "config = {name = \"own\", units = 2}, name = \"own\"",
+            "config = {name = \"new\", units = 2}, name = \"new\"",
+        ),
+        ("config = {name = \"own\"}", "config = {name = \"new\"}"),
+        ("config = {units = 2}, name = \"own\"", "config = {units = 2}, name = \"new\""),
+        ("config = {layer = {name = \"own\"}}", "config = {layer = {name = \"own\"}}"),
+    ] {
+        let mut layer = declared("keras.Dense", before);
+        dialects().rename(&mut layer, "new".into());
+        assert_eq!((&*layer.name, text(layer.clone())), ("new", format!("keras.Dense {{{after}}}")));
+    }
+}
+
+#[test]
+fn layers_inside_are_found_by_their_names() {
+    let config =
+        r#"config = {name = "own", layer = {config = {name = "in"}}, cells = [{name = "first"}]}, name = "own""#;
+    let layer = declared("keras.RNN", config);
+    for (name, expected) in [("in", true), ("first", true), ("own", false), ("other", false)] {
+        assert_eq!(dialects().declares_inside(&layer, name), expected, "{name}");
+    }
+}
+
+#[test]
+fn layers_inside_are_frozen_with_the_layer_and_no_key_is_added() {
+    for (to, before, after) in [
+        (false, "config = {trainable = true, units = 2}", "config = {trainable = false, units = 2}"),
+        (true, "config = {trainable = false}", "config = {trainable = true}"),
+        (
+            false,
+            "config = {trainable = true, layer = {config = {trainable = true}}, cells = [{trainable = true}]}",
+            "config = {trainable = false, layer = {config = {trainable = false}}, cells = [{trainable = false}]}",
+        ),
+        (false, "config = {units = 2}, trainable = true", "config = {units = 2}, trainable = true"),
+        (false, "config = {trainable = \"yes\"}", "config = {trainable = \"yes\"}"),
+    ] {
+        let mut layer = declared("keras.Dense", before);
+        dialects().set_trainable(&mut layer, to);
+        assert_eq!(text(layer), format!("keras.Dense {{{after}}}"));
+    }
+}
+
+#[test]
+fn the_configuration_says_whether_a_layer_is_trained() {
+    for (config, expected) in [
+        ("config = {trainable = true}", Some(true)),
+        ("config = {trainable = false}", Some(false)),
+        ("config = {units = 2}, trainable = true", None),
+        ("config = {trainable = \"yes\"}", None),
+    ] {
+        assert_eq!(dialects().is_trainable(&declared("keras.Dense", config)), expected, "{config}");
+    }
+}
+
+#[test]
+fn a_frozen_model_is_unfrozen_and_others_stay() {
+    for (before, after) in [
+        (
+            "object = {config = {trainable = false, name = \"m\"}}",
+            "object = {config = {trainable = true, name = \"m\"}}",
+        ),
+        ("object = {config = {name = \"m\"}}", "object = {config = {name = \"m\"}}"),
+        ("config = {trainable = false}", "config = {trainable = false}"),
+    ] {
+        let text = format!("netc 1\n\nfunc @main(%x: f32[2]) -> (%x) attrs {{{before}}} {{\n}}\n");
+        let mut module = netc_ir::parse(&text).unwrap();
+        dialects().unfreeze(&mut module.funcs[0].attrs);
+        assert_eq!(print(&module), text.replace(before, after));
+    }
+}
+
+#[test]
+fn a_call_gives_masks_and_plain_arguments_by_name() {
+    for (attrs, masks, plain) in [
+        ("{args = [$0], kwargs = {mask = $1, training = false}}", &[1][..], &["training"][..]),
+        ("{args = [[$0, $1]], kwargs = {mask = [$2, null, $1]}}", &[2, 1], &[]),
+        ("{args = [$0, 3], kwargs = {mask = null, states = [$1], k = {a = 1}}}", &[], &["k"]),
+        ("{mask = $1, training = true}", &[], &[]),
+    ] {
+        let program = format!(
+            "netc 1\nfunc @main(%x: f32[2], %y: f32[2], %z: f32[2]) -> (%r) {{ %r = keras.LSTM(%x, %y, %z) {attrs} : f32[2] }}"
+        );
+        let module = netc_ir::parse(&program).unwrap();
+        let main = module.main().unwrap();
+        let OpKind::Source(source) = &main.ops().next().unwrap().1.kind else { panic!("not a source op") };
+        assert_eq!(dialects().mask_operands(source), masks, "{attrs}");
+        let call = CallOp { callee: module.func_named("main").unwrap(), layer: None, attrs: source.attrs.clone() };
+        assert_eq!(
+            dialects().plain_arguments(&call),
+            plain.iter().map(|p| Name::from(*p)).collect::<Vec<_>>(),
+            "{attrs}"
+        );
+    }
+}
