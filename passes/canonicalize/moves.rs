@@ -135,9 +135,15 @@ fn moves_nothing(s: &Site<'_>) -> Option<bool> {
         (CoreOp::Pad { amounts, .. }, _) => amounts.iter().all(|a| *a == (0, 0)),
         (CoreOp::Reverse(axes), _) => axes.is_empty(),
         (CoreOp::Sort { axis, .. }, _) => all_ones(s, x, &[*axis])?,
-        (_, OpClass::Stored | OpClass::Elementwise | OpClass::Product | OpClass::Reduction | OpClass::Movement) => {
-            false
-        }
+        (
+            _,
+            OpClass::Stored
+            | OpClass::Elementwise
+            | OpClass::Product
+            | OpClass::Reduction
+            | OpClass::Movement
+            | OpClass::Extent,
+        ) => false,
     })
 }
 

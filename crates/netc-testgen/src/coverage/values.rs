@@ -122,6 +122,8 @@ pub(super) fn of_op(module: &Module, op: &CoreOp, operands: &[&Type], result: &T
         CoreOp::Sort { axis, descending } => vec![("axis", place(*axis, rank)), ("descending", flag(*descending))],
         CoreOp::CumSum(axis) => vec![("axis", place(*axis, rank))],
         CoreOp::Reverse(axes) => vec![("axes", part(axes.len(), rank))],
+        CoreOp::Dim(axis) => vec![("axis", place(*axis, rank))],
+        CoreOp::Iota(extent) => vec![("extent", if extent.known().is_some() { "known" } else { "symbolic" })],
     }
 }
 

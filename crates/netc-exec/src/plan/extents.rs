@@ -1,0 +1,44 @@
+//! The extents that an op names itself, where operands carry them.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use netc_ir::{Bindings, CoreOp, Name, Type};
+
+/// How an op finds the symbols that the parameters of its function do not have.
+#[derive(Debug, Default)]
+pub(super) struct Extents {
+    /// The symbols. Without any, there is nothing to find.
+    free: BTreeSet<Name>,
+    /// What the program knows of the operands.
+    declared: Vec<Type>,
+}
+
+impl Extents {
+    /// Those of `op` on operands of the types `types`, in a function whose parameters have the symbols `params`.
+    pub(super) fn of(op: &CoreOp, types: &[&Type], params: &BTreeSet<Name>) -> Self {
+        let symbols = op.own_dims().iter().filter(|dim| dim.known().is_none()).flat_map(|dim| dim.symbols());
+        let free: BTreeSet<Name> = symbols.filter(|name| !params.contains(name)).collect();
+        if free.is_empty() {
+            return Self::default();
+        }
+        Self { free, declared: types.iter().map(|ty| (*ty).clone()).collect() }
+    }
+
+    /// The op with the extents as numbers that operands of the types `found` carry.
+    pub(super) fn resolve<'a>(&self, op: &'a CoreOp, found: impl FnOnce() -> Vec<Type>) -> Cow<'a, CoreOp> {
+        if self.free.is_empty() {
+            return Cow::Borrowed(op);
+        }
+        let (mut op, found) = (op.clone(), found());
+        let (declared, found): (Vec<&Type>, Vec<&Type>) = (self.declared.iter().collect(), found.iter().collect());
+        op.adapt(&declared, &found, &|name| self.free.contains(name), &|_| None);
+        Cow::Owned(op)
+    }
+
+    /// How many numbers an `iota` must make: its extent, unless that is for the `iota` to say. `op` is resolved.
+    pub(super) fn expected(&self, op: &CoreOp, bindings: &Bindings) -> Option<u64> {
+        let extent = op.own_dims().first()?;
+        if self.free.is_empty() { extent.eval(bindings) } else { extent.known() }
+    }
+}
