@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use netc_ir::{Bindings, CoreOp, Name, Type};
 
-/// How an op finds the symbols that the parameters of its function do not have.
+/// How an op finds the symbols that the parameters of its function do not bind.
 #[derive(Debug, Default)]
 pub(super) struct Extents {
     /// The symbols. Without any, there is nothing to find.
@@ -15,10 +15,10 @@ pub(super) struct Extents {
 }
 
 impl Extents {
-    /// Those of `op` on operands of the types `types`, in a function whose parameters have the symbols `params`.
-    pub(super) fn of(op: &CoreOp, types: &[&Type], params: &BTreeSet<Name>) -> Self {
+    /// Those of `op` on operands of the types `types`, in a function whose parameters bind the symbols `bound`.
+    pub(super) fn of(op: &CoreOp, types: &[&Type], bound: &BTreeSet<Name>) -> Self {
         let symbols = op.own_dims().iter().filter(|dim| dim.known().is_none()).flat_map(|dim| dim.symbols());
-        let free: BTreeSet<Name> = symbols.filter(|name| !params.contains(name)).collect();
+        let free: BTreeSet<Name> = symbols.filter(|name| !bound.contains(name)).collect();
         if free.is_empty() {
             return Self::default();
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use netc_ir::{CoreOp, Func, FuncId, Loc, Module, Name, Op, OpKind, Resource, SourceOp, Type, ValueId, callees};
+use netc_ir::{CoreOp, Dim, Func, FuncId, Loc, Module, Name, Op, OpKind, Resource, SourceOp, Type, ValueId, callees};
 
 use super::extents::Extents;
 use super::group::Group;
@@ -118,7 +118,7 @@ struct Flattener<'m> {
 /// A function that is being inlined.
 struct Frame<'m> {
     func: &'m Func,
-    /// The symbols of its parameters.
+    /// The symbols that its parameters bind.
     symbols: BTreeSet<Name>,
     scope: usize,
     /// The tensor that each value is.
@@ -134,7 +134,8 @@ impl<'m> Frame<'m> {
         for (param, tensor) in func.params.iter().zip(operands) {
             map[param.value.index()] = Some(*tensor);
         }
-        let symbols = func.param_symbols();
+        let dims = func.params.iter().flat_map(|p| func[p.value].ty.dims.iter().flatten());
+        let symbols = dims.filter_map(Dim::as_symbol).cloned().collect();
         Self { func, symbols, scope, map, ops: Box::new(func.ops().map(|(_, op)| op)), results }
     }
 
