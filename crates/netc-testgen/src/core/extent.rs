@@ -46,7 +46,7 @@ impl Draft<'_> {
 
     fn numbers(&mut self, x: usize, axis: u64, source: u8, elem: u8) -> Added {
         let elem = if self.has(Feature::Integers) { of(INDICES, elem) } else { ElemType::I64 };
-        let input = if source % 3 == 0 { self.input(source / 3) } else { None };
+        let input = if source.is_multiple_of(3) { self.input(source / 3) } else { None };
         if let Some(input) = input {
             let n = self.total(input)?;
             return self.computed(n, elem);
