@@ -132,14 +132,13 @@ fn an_estimate_goes_on_where_an_extent_is_computed() {
         error,
         "cannot run `@main`: what goes in and comes out needs 17032 bytes of memory, and 17031 bytes are free"
     );
-    // What comes before is given back: the second list takes the place of the first.
+    // The second list takes the place of the first. A maximum needs as much again as its operand.
     let two = "func @main(%n: i64[]) -> (%s) {
       %i = iota(%n) : i64[K] %a = reduce_max(%i) {axes = [0]} : i64[]
       %j = iota(%a) : i64[J] %s = reduce_max(%j) {axes = [0]} : i64[] }";
-    let (few, many) = (4 * 1024 + 8 * 10_000 + 200_000, 4 * 1024 + 8 * 20_000);
-    assert_eq!(counts_to(two, 10_000, few, None), Ok(()));
-    assert!(counts_to(two, 10_000, 4 * 1024 + 8 * 10_000, None).is_err());
-    assert!(counts_to(two, 20_000, many, None).is_err());
+    let room = 4 * 1024 + 16 * 10_000;
+    assert_eq!(counts_to(two, 10_000, room + 100, None), Ok(()));
+    assert!(counts_to(two, 10_000, room, None).is_err());
 }
 
 #[test]
