@@ -75,10 +75,11 @@ impl<'m> Builder<'m> {
         let results =
             results.map(|(i, (ty, name))| self.value(ty, Def::Result(op, u32::try_from(i).unwrap_or(u32::MAX)), name));
         let results: Vec<ValueId> = results.collect();
-        if let (Some(symbol), [result]) = (defined_symbol(&kind), &results[..])
-            && !self.func.param_symbols().contains(symbol)
-        {
-            self.computed.insert(symbol.clone(), *result);
+        if let OpKind::Core(core @ CoreOp::Iota(_)) = &kind {
+            let types: Vec<&Type> = operands.iter().map(|v| self.ty(*v)).collect();
+            if let (Some(symbol), [result]) = (defined_symbol(core, &types), &results[..]) {
+                self.computed.insert(symbol.clone(), *result);
+            }
         }
         self.func.ops.push(Op { kind, operands, results, loc: self.loc.clone() });
         self.func.order.push(op);
@@ -89,7 +90,8 @@ impl<'m> Builder<'m> {
     fn with_carriers(&self, kind: &OpKind, operands: &[ValueId]) -> Vec<ValueId> {
         let mut operands = operands.to_vec();
         let OpKind::Core(core) = kind else { return operands };
-        if self.computed.is_empty() || defined_symbol(kind).is_some() {
+        let defines = |types: Vec<&Type>| defined_symbol(core, &types).is_some();
+        if self.computed.is_empty() || defines(operands.iter().map(|v| self.ty(*v)).collect()) {
             return operands;
         }
         for dim in core.own_dims() {
@@ -118,9 +120,7 @@ impl<'m> Builder<'m> {
         }
         let mut op = op.clone();
         let types: Vec<&Type> = operands.iter().map(|v| self.ty(*v)).collect();
-        if let CoreOp::Iota(extent) = &op
-            && let Some(name) = extent.as_symbol().filter(|name| symbols.is_free(name))
-        {
+        if let Some(name) = defined_symbol(&op, old) {
             let new = || Dim::symbol(self.free_symbol(name, |_| false));
             symbols.known.entry(name.clone()).or_insert_with(new);
         }

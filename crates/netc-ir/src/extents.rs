@@ -114,25 +114,23 @@ impl Func {
         dims.flatten().flat_map(Dim::symbols).collect()
     }
 
-    /// The symbols that `iota`s define, each with its op: those that are the whole extent of one, and in the type of no
-    /// parameter.
+    /// The symbols that `iota`s define, each with its op.
     pub fn computed_symbols(&self) -> Vec<(&Name, OpId)> {
-        let symbol = |op: OpId| defined_symbol(&self.ops.get(op.index())?.kind).map(|name| (name, op));
-        let mut symbols: Vec<(&Name, OpId)> = self.op_ids().filter_map(symbol).collect();
-        if !symbols.is_empty() {
-            let params = self.param_symbols();
-            symbols.retain(|(name, _)| !params.contains(*name));
-        }
-        symbols
+        let symbol = |id: OpId| {
+            let op = self.ops.get(id.index())?;
+            let OpKind::Core(core @ CoreOp::Iota(_)) = &op.kind else { return None };
+            let types: Vec<&Type> =
+                op.operands.iter().filter_map(|v| self.values.get(v.index())).map(|v| &v.ty).collect();
+            defined_symbol(core, &types).map(|name| (name, id))
+        };
+        self.op_ids().filter_map(symbol).collect()
     }
 }
 
-/// The symbol that the op defines, if no parameter has it.
-pub(crate) fn defined_symbol(kind: &OpKind) -> Option<&Name> {
-    match kind {
-        OpKind::Core(CoreOp::Iota(dim)) => dim.as_symbol(),
-        OpKind::Core(_) | OpKind::Source(_) | OpKind::Call(_) => None,
-    }
+/// The symbol that the op defines: the extent of an `iota` if no operand carries it.
+pub(crate) fn defined_symbol<'o>(op: &'o CoreOp, operands: &[&Type]) -> Option<&'o Name> {
+    let CoreOp::Iota(dim) = op else { return None };
+    if carrier(dim, operands).is_some() { None } else { dim.as_symbol() }
 }
 
 #[cfg(test)]

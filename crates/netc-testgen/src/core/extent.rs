@@ -5,7 +5,6 @@ use netc_ir::{Binary, CoreOp, Dim, ElemType, Literal, Name, Reduce};
 use super::Added;
 use super::movement::INDICES;
 use super::scope::{Draft, Value};
-use super::types::symbols;
 use crate::features::Feature;
 use crate::recipe::of;
 
@@ -53,12 +52,12 @@ impl Draft<'_> {
         }
         let extent = self.dims(x)[axis as usize].clone();
         let n = self.op(CoreOp::Dim(axis), &[x])?;
-        let known = symbols(self.scope().values[..self.scope().params].iter().map(|v| &v.ty));
-        if extent.is_unknown() || source % 3 == 1 || !extent.symbols().is_subset(&known) {
+        if source % 3 == 1 {
             return self.computed(n, elem);
         }
         let n = self.sure(CoreOp::Cast(elem), &[n])?;
-        self.op(CoreOp::Iota(extent), &[n])
+        let carrier = extent.known().is_none().then_some(x);
+        self.op(CoreOp::Iota(extent), &[n].into_iter().chain(carrier).collect::<Vec<_>>())
     }
 
     /// An input of integers or truth values. What is computed from floats may differ by rounding, and extents must not.

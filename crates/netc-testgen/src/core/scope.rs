@@ -258,7 +258,8 @@ impl<'r> Draft<'r> {
             return Some(operands);
         }
         let known = types::symbols(self.scope.values[..self.scope.params].iter().map(|v| &v.ty));
-        if matches!(op, CoreOp::Iota(extent) if extent.as_symbol().is_some_and(|name| !known.contains(name))) {
+        // The last operand of an `iota` carries its extent, or the extent is a new symbol.
+        if matches!(op, CoreOp::Iota(_)) {
             return Some(operands);
         }
         for dim in op.own_dims() {
