@@ -154,4 +154,16 @@ mod tests {
             ],
         );
     }
+
+    #[test]
+    fn computed_extents_stay_open() {
+        let text = "netc 1
+        func @main(%x: f32[N], %n: i64[]) -> (%i, %j) {
+          %i = iota(%n, %x) : i64[N]
+          %j = iota(%n) : i64[K]
+        }";
+        let expect =
+            ["func @main(%x: f32[3], %n: i64[]) -> (%i, %j) {", "%i = iota(%n, %x) : i64[3]", "%j = iota(%n) : i64[K]"];
+        check(text, &[vec![3], vec![]], &expect);
+    }
 }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use netc_ir::{Builder, Func, Module, Name, Op, Output, Param, Type, ValueId};
+use netc_ir::extents::Symbols;
+use netc_ir::{Builder, CoreOp, Func, InferError, Module, Name, Op, Output, Param, Type, ValueId};
 
 /// A function that is being built from the ops of another.
 pub(crate) struct Copy<'m> {
     old: &'m Func,
     new_of: Vec<Option<ValueId>>,
+    symbols: Symbols,
     /// The new function.
     pub(crate) builder: Builder<'m>,
 }
@@ -16,17 +18,20 @@ pub(crate) struct Copy<'m> {
 pub(crate) struct Caller<'m> {
     old: &'m Func,
     new_of: Vec<Option<ValueId>>,
+    symbols: Symbols,
 }
 
 impl<'m> Copy<'m> {
     pub(crate) fn new(module: &'m Module, old: &'m Func, name: impl Into<Name>) -> Self {
-        Self { old, new_of: vec![None; old.num_values()], builder: Builder::new(module, name) }
+        let symbols = Symbols::of(old, BTreeMap::new());
+        Self { old, new_of: vec![None; old.num_values()], symbols, builder: Builder::new(module, name) }
     }
 
     /// Goes on with the ops of `callee`, whose parameters stand for `operands`, until [`Copy::leave`].
     pub(crate) fn enter(&mut self, callee: &'m Func, operands: &[ValueId]) -> Caller<'m> {
         let new_of = std::mem::replace(&mut self.new_of, vec![None; callee.num_values()]);
-        let caller = Caller { old: std::mem::replace(&mut self.old, callee), new_of };
+        let symbols = std::mem::replace(&mut self.symbols, Symbols::of(callee, BTreeMap::new()));
+        let caller = Caller { old: std::mem::replace(&mut self.old, callee), new_of, symbols };
         for (param, operand) in callee.params.iter().zip(operands) {
             self.set(param.value, *operand);
         }
@@ -37,7 +42,7 @@ impl<'m> Copy<'m> {
     pub(crate) fn leave(&mut self, caller: Caller<'m>) -> Vec<ValueId> {
         let outputs: Vec<ValueId> = self.old.outputs.iter().map(|o| o.value).collect();
         let results = self.get_all(&outputs);
-        (self.old, self.new_of) = (caller.old, caller.new_of);
+        (self.old, self.new_of, self.symbols) = (caller.old, caller.new_of, caller.symbols);
         results
     }
 
@@ -45,6 +50,12 @@ impl<'m> Copy<'m> {
     pub(crate) fn param(&mut self, param: &Param) {
         let value = self.builder.param(param.name.clone(), self.old[param.value].ty.clone(), param.layer);
         self.set(param.value, value);
+    }
+
+    /// Adds a core op of the old function that reads `old` there and `new` here. Its type is inferred.
+    pub(crate) fn core(&mut self, op: &CoreOp, old: &[ValueId], new: &[ValueId]) -> Result<ValueId, InferError> {
+        let types: Vec<&Type> = old.iter().map(|v| &self.old[*v].ty).collect();
+        self.builder.copied(op, &types, new, &mut self.symbols)
     }
 
     /// Adds an op of the old function as it is.

@@ -143,7 +143,7 @@ impl Inliner<'_> {
                 Some(call) => {
                     self.remark_arguments(it, call);
                     let callee = &self.funcs[call.callee.index()];
-                    let mut body = splice.body(callee, &outer.get_all(&it.operands));
+                    let mut body = splice.body(callee, &outer.get_all(&it.operands), old, it);
                     let place = Place::of(callee, &it.loc);
                     for (_, inner) in callee.ops() {
                         splice.op(&mut body, inner, place.within(&inner.loc)).map_err(|e| misfit(inner, e))?;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use netc_dialect::{Dialects, LowerError, Meaning, OpContext, Purpose, Repeat};
 use netc_ir::{
-    Budget, CallOp, ElemType, Func, Loc, Module, Name, Op, OpId, OpKind, Resource, SourceOp, ValueId, call_types,
+    Budget, CallOp, ElemType, Func, Loc, Module, Name, Op, OpId, OpKind, Resource, SourceOp, ValueId, named_call_types,
 };
 use netc_pass::{Context, Fidelity, Fuel, Pass, PassError, PassInfo, thousands};
 
@@ -260,7 +260,7 @@ impl<'m> Lowering<'m> {
         body.copy.builder.at(op.loc.clone());
         let operands = body.copy.get_all(&op.operands);
         let lowered = match &op.kind {
-            OpKind::Core(core) => body.copy.builder.core(core.clone(), &operands).map(|y| vec![y].into()),
+            OpKind::Core(core) => body.copy.core(core, &op.operands, &operands).map(|y| vec![y].into()),
             OpKind::Call(call) => return self.call(body, call, op, &operands),
             OpKind::Source(source) if self.fuel.is_left() => {
                 let start = body.copy.builder.func().num_op_slots();
@@ -359,8 +359,8 @@ impl<'m> Lowering<'m> {
     /// The results of a call have the types of the lowered callee's outputs, as far as those say more.
     fn called(&self, copy: &mut Copy<'m>, call: &CallOp, op: &Op, operands: &[ValueId]) -> Vec<ValueId> {
         let callee = self.done[call.callee.index()].as_ref().map_or(&self.module[call.callee], |l| &l.func);
-        let inferred = call_types(callee, operands.iter().map(|v| copy.builder.ty(*v)));
         let declared = op.results.iter().map(|v| copy.old_type(*v));
+        let inferred = named_call_types(callee, operands.iter().map(|v| copy.builder.ty(*v)), declared.clone());
         let types: Vec<_> = inferred.iter().zip(declared).map(|(new, old)| (new.refined_by(old), None)).collect();
         let call = copy.builder.op(op.kind.clone(), operands, types);
         copy.builder.results(call).to_vec()

@@ -155,7 +155,7 @@ impl<'m> Merger<'m> {
             let stage = &self.module[target.callee];
             let arguments = outer.get_all(&call.operands);
             known_types.extend(arguments.iter().copied().zip(stage.params.iter().map(|p| &stage[p.value].ty)));
-            let mut body = splice.body(stage, &arguments);
+            let mut body = splice.body(stage, &arguments, main, call);
             self.stage(&mut splice, &mut body, &mut constants, stage)?;
             for (old, (_, new)) in call.results.iter().zip(body.outputs()) {
                 splice.stand_for(&mut outer, *old, new);

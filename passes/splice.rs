@@ -1,10 +1,11 @@
 //! Putting the body of a function in place of a call of it.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
+use netc_ir::extents::Symbols;
 use netc_ir::{
-    Builder, Dim, Func, InferError, Loc, Module, Name, Op, OpKind, Output, UniqueNames, ValueId, call_symbols,
+    Builder, Dim, Func, InferError, Loc, Module, Name, Op, OpKind, Output, Type, UniqueNames, ValueId, call_symbols,
 };
 
 /// A function that is built from the bodies of others.
@@ -13,6 +14,8 @@ pub(crate) struct Splice<'m> {
     pub(crate) builder: Builder<'m>,
     names: BTreeMap<ValueId, Name>,
     taken: UniqueNames,
+    /// The symbols in the body of [`Self::outer`].
+    mentioned: BTreeSet<Name>,
 }
 
 /// A body on its way into the new function.
@@ -20,19 +23,24 @@ pub(crate) struct Body<'a> {
     func: &'a Func,
     /// Whether its names are its own: they were kept for it.
     keeps_names: bool,
-    symbols: BTreeMap<Name, Dim>,
+    symbols: Symbols,
     new_of: Vec<Option<ValueId>>,
 }
 
 impl<'m> Splice<'m> {
     /// Starts the function `name`. The names in `kept` are for the body of [`Self::outer`].
     pub(crate) fn new(module: &'m Module, name: Name, kept: impl IntoIterator<Item = Name>) -> Self {
-        Self { builder: Builder::new(module, name), names: BTreeMap::new(), taken: UniqueNames::without(kept) }
+        Self {
+            builder: Builder::new(module, name),
+            names: BTreeMap::new(),
+            taken: UniqueNames::without(kept),
+            mentioned: BTreeSet::new(),
+        }
     }
 
     /// Begins the body of `outer`, the function that the others are put into: it gives the parameters.
     pub(crate) fn outer<'a>(&mut self, outer: &'a Func) -> Body<'a> {
-        let (symbols, new_of) = (BTreeMap::new(), vec![None; outer.num_values()]);
+        let (symbols, new_of) = (Symbols::of(outer, BTreeMap::new()), vec![None; outer.num_values()]);
         let mut body = Body { func: outer, keeps_names: true, symbols, new_of };
         for param in &outer.params {
             let value = self.builder.param(param.name.clone(), outer[param.value].ty.clone(), param.layer);
@@ -41,9 +49,22 @@ impl<'m> Splice<'m> {
         body
     }
 
-    /// Begins the body of `callee`, called on `arguments`.
-    pub(crate) fn body<'a>(&self, callee: &'a Func, arguments: &[ValueId]) -> Body<'a> {
-        let symbols = call_symbols(callee, arguments.iter().map(|v| self.builder.ty(*v)));
+    /// Begins the body of `callee`, called on `arguments` by `call`, an op of `outer`.
+    pub(crate) fn body<'a>(&mut self, callee: &'a Func, arguments: &[ValueId], outer: &Func, call: &Op) -> Body<'a> {
+        let mut symbols = call_symbols(callee, arguments.iter().map(|v| self.builder.ty(*v)));
+        for (symbol, _) in callee.computed_symbols() {
+            if self.mentioned.is_empty() {
+                let dims = outer.values_in_order().flat_map(|v| outer[v].ty.dims.iter().flatten());
+                self.mentioned = dims.flat_map(Dim::symbols).collect();
+            }
+            let own = own_symbol(symbol, callee, outer, call);
+            let wanted = own.clone().unwrap_or_else(|| symbol.clone());
+            let used: BTreeSet<Name> = symbols.values().flat_map(Dim::symbols).collect();
+            let taken = |name: &Name| used.contains(name) || own.is_none() && self.mentioned.contains(name);
+            let new = self.builder.free_symbol(&wanted, taken);
+            symbols.insert(symbol.clone(), Dim::symbol(new));
+        }
+        let symbols = Symbols::of(callee, symbols);
         let mut body = Body { func: callee, keeps_names: false, symbols, new_of: vec![None; callee.num_values()] };
         callee.params.iter().zip(arguments).for_each(|(p, v)| body.set(p.value, *v));
         body
@@ -51,16 +72,17 @@ impl<'m> Splice<'m> {
 
     /// Adds `op`, an op of the body, at `loc`. The types of core ops are inferred from what they read here.
     pub(crate) fn op(&mut self, body: &mut Body<'_>, op: &Op, loc: Loc) -> Result<(), InferError> {
-        let symbol = |name: &Name| body.symbols.get(name).cloned();
-        let mut kind = op.kind.clone();
-        kind.substitute(&symbol);
         let operands = body.get_all(&op.operands);
         self.builder.at(loc);
-        let results = match kind {
-            OpKind::Core(core) => vec![self.builder.core(core, &operands)?],
+        let results = match &op.kind {
+            OpKind::Core(core) => {
+                let types: Vec<&Type> = op.operands.iter().map(|v| &body.func[*v].ty).collect();
+                vec![self.builder.copied(core, &types, &operands, &mut body.symbols)?]
+            }
             OpKind::Source(_) | OpKind::Call(_) => {
+                let symbol = |name: &Name| body.symbols.get(name);
                 let types: Vec<_> = op.results.iter().map(|v| (body.func[*v].ty.substitute(&symbol), None)).collect();
-                let new = self.builder.op(kind, &operands, types);
+                let new = self.builder.op(op.kind.clone(), &operands, types);
                 self.builder.results(new).to_vec()
             }
         };
@@ -96,6 +118,19 @@ impl<'m> Splice<'m> {
         }
         func
     }
+}
+
+/// What `outer` calls `symbol`, which `callee` computes, by the types of the results of `call`.
+fn own_symbol(symbol: &Name, callee: &Func, outer: &Func, call: &Op) -> Option<Name> {
+    let results = callee.outputs.iter().zip(&call.results);
+    let mut dims = results.flat_map(|(inner, result)| {
+        let (inner, result) = (&callee[inner.value].ty, &outer[*result].ty);
+        inner.dims.iter().flatten().zip(result.dims.iter().flatten())
+    });
+    dims.find_map(|(inner, result)| match inner.as_symbol() {
+        Some(name) if name == symbol => result.as_symbol().cloned(),
+        Some(_) | None => (inner == result && inner.symbols().contains(symbol)).then(|| symbol.clone()),
+    })
 }
 
 impl Body<'_> {

@@ -167,7 +167,7 @@ fn core_macs(func: &Func, core: &CoreOp, op: &Op, batch: &BTreeSet<Name>) -> Opt
             Some(out()?.saturating_mul(product(operand(1)?.split_last()?.1)?))
         }
         OpClass::Product => Some(out()?.saturating_mul(extent(operand(0)?.last()?)?)),
-        OpClass::Stored | OpClass::Elementwise | OpClass::Reduction | OpClass::Movement => Some(0),
+        OpClass::Stored | OpClass::Elementwise | OpClass::Reduction | OpClass::Movement | OpClass::Extent => Some(0),
     }
 }
 

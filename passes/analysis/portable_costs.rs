@@ -22,7 +22,7 @@ impl OpCosts for PortableCosts {
     fn seconds(&self, op: &CoreOp, operands: &[Operand<'_>], result: &Type) -> f64 {
         let moved = operands.iter().map(|operand| bytes(operand.ty)).sum::<f64>() + bytes(result);
         let work = match (op, op.class()) {
-            (_, OpClass::Stored) | (CoreOp::Reshape(_), _) => return EACH / 10.0,
+            (_, OpClass::Stored | OpClass::Extent) | (CoreOp::Reshape(_), _) => return EACH / 10.0,
             (CoreOp::Conv { window, .. }, _) => conv(window, operands, result),
             (_, OpClass::Product) => elements(result) * last(operands.first()) / PRODUCTS,
             (CoreOp::Unary(f), _) if is_simple(*f) => 0.0,

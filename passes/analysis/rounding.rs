@@ -99,7 +99,7 @@ fn terms(func: &Func, core: &CoreOp, op: &Op) -> u64 {
         }
         (CoreOp::CumSum(axis), _) => dims(func, op.operands.first()).get(*axis as usize).map_or(UNKNOWN_EXTENT, extent),
         (CoreOp::Pool { kind: Pool::Max, .. } | CoreOp::Reduce { kind: Reduce::Max | Reduce::Min, .. }, _) => 0,
-        (_, OpClass::Stored | OpClass::Elementwise | OpClass::Movement) => 0,
+        (_, OpClass::Stored | OpClass::Elementwise | OpClass::Movement | OpClass::Extent) => 0,
         // The number of terms of any other sum is not known.
         (_, OpClass::Product | OpClass::Reduction) => UNKNOWN_EXTENT,
     }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use netc_ir::{CoreOp, Dim, OpClass, PadMode, Reduce, SliceAxis, ValueId};
+use netc_ir::extents::uncarried;
+use netc_ir::{CoreOp, Dim, ElemType, Literal, Name, Number, OpClass, PadMode, Reduce, SliceAxis, Type, ValueId};
 
 use super::site::{Rewrite, Rule, Site, reshape};
 
@@ -12,6 +13,18 @@ const MAX_PARTS: usize = 64;
 pub(super) const RULES: &[Rule] = &[
     // op(x) = x where the op moves nothing: its attributes say so, or the extents of what it moves are 1.
     Rule { name: "moves-nothing", apply: |s| if moves_nothing(s)? { s.operand().map(Rewrite::Value) } else { None } },
+    // An operand that only carries symbols goes if the others carry them.
+    Rule { name: "carried-twice", apply: carried_twice },
+    // dim(x, axis) = n where the extent is the number n.
+    Rule {
+        name: "dim-known",
+        apply: |s| {
+            let (CoreOp::Dim(axis), x) = (s.op, s.operand()?) else { return None };
+            let extent = i64::try_from(s.dims(x)?.get(*axis as usize)?.known()?).ok()?;
+            let literal = Literal::dense(ElemType::I64, &[], [Number::Int(extent.into())]);
+            Some(Rewrite::Op(CoreOp::Constant(literal), Vec::new()))
+        },
+    },
     // reshape(reshape(x, D), E) = reshape(x, E).
     Rule {
         name: "reshape-reshape",
@@ -119,6 +132,19 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
+fn carried_twice(s: &Site<'_>) -> Option<Rewrite> {
+    let dims = s.op.own_dims();
+    let missing = |operands: &[ValueId]| -> Vec<BTreeSet<Name>> {
+        let types: Vec<&Type> = operands.iter().map(|v| s.ty(*v)).collect();
+        dims.iter().map(|dim| uncarried(dim, &types)).collect()
+    };
+    let further = 1..s.operands.len();
+    let without = |i: usize| [&s.operands[..i], &s.operands[i + 1..]].concat();
+    let operands =
+        further.filter(|_| !dims.is_empty()).map(without).find(|fewer| missing(fewer) == missing(s.operands))?;
+    Some(Rewrite::Op(s.op.clone(), operands))
+}
+
 /// Whether the op, if it has one operand, moves no element of it.
 fn moves_nothing(s: &Site<'_>) -> Option<bool> {
     let x = s.operand()?;
@@ -135,9 +161,15 @@ fn moves_nothing(s: &Site<'_>) -> Option<bool> {
         (CoreOp::Pad { amounts, .. }, _) => amounts.iter().all(|a| *a == (0, 0)),
         (CoreOp::Reverse(axes), _) => axes.is_empty(),
         (CoreOp::Sort { axis, .. }, _) => all_ones(s, x, &[*axis])?,
-        (_, OpClass::Stored | OpClass::Elementwise | OpClass::Product | OpClass::Reduction | OpClass::Movement) => {
-            false
-        }
+        (
+            _,
+            OpClass::Stored
+            | OpClass::Elementwise
+            | OpClass::Product
+            | OpClass::Reduction
+            | OpClass::Movement
+            | OpClass::Extent,
+        ) => false,
     })
 }
 

@@ -301,3 +301,32 @@ fn a_mean_of_one_number_is_that_of_integers_alone() {
     check(&pool("i32"), "%y = reverse(%x) {axes = [1]} : i32[N,4,2]");
     check_stays(&pool("f32"));
 }
+
+#[test]
+fn extents_that_are_known_are_constants() {
+    check(
+        "%n = dim(%x) {axis = 0} : i64[]\n%i = iota(%n) : i64[K]\n%y = neg(%i) : i64[K]",
+        "%n = constant() {value = 2} : i64[]\n%i = iota(%n) : i64[K]\n%y = neg(%i) : i64[K]",
+    );
+    check_stays("; x: f32[N]\n%n = dim(%x) {axis = 0} : i64[]\n%i = iota(%n) : i64[K]\n%y = neg(%i) : i64[K]");
+}
+
+#[test]
+fn a_symbol_is_carried_once() {
+    let head = "; x: i64[]\n%i = iota(%x) : i64[K]\n%f = cast(%i) : f32[K]";
+    check(
+        &format!("{head}\n%a = broadcast(%f, %i, %i) : f32[K,K]\n%y = neg(%a) : f32[K,K]"),
+        &format!("{head}\n%a = broadcast(%f) : f32[K,K]\n%y = neg(%a) : f32[K,K]"),
+    );
+    check(
+        &format!("{head}\n%a = reshape(%f, %i) : f32[K]\n%y = neg(%a) : f32[K]"),
+        &format!("{head}\n%y = neg(%f) : f32[K]"),
+    );
+    // `2*K` does not tell what `K` is.
+    let two = "%d = concat(%f, %f) {axis = 0} : f32[2*K]";
+    check_stays(&format!("{head}\n{two}\n%a = reshape(%d, %i) : f32[K,2]\n%y = neg(%a) : f32[K,2]"));
+    check(
+        &format!("{head}\n{two}\n%a = reshape(%d, %i) : f32[1,2*K]\n%y = neg(%a) : f32[1,2*K]"),
+        &format!("{head}\n{two}\n%a = reshape(%d) : f32[1,2*K]\n%y = neg(%a) : f32[1,2*K]"),
+    );
+}

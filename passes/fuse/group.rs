@@ -114,6 +114,6 @@ fn role(op: &CoreOp) -> Option<Role> {
     match op.class() {
         OpClass::Product => Some(Role::Product),
         OpClass::Elementwise => matches!(op, CoreOp::Unary(_) | CoreOp::Binary(_)).then_some(Role::Elementwise),
-        OpClass::Stored | OpClass::Reduction | OpClass::Movement => None,
+        OpClass::Stored | OpClass::Reduction | OpClass::Movement | OpClass::Extent => None,
     }
 }

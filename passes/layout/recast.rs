@@ -57,7 +57,7 @@ impl Caster<'_> {
                 let same_rank = op.operands.iter().all(|v| self.rank(*v) == rank);
                 (self.along_axes(core, rank?)?, vec![Reading::Moved; op.operands.len()], same_rank.then_some(true)?)
             }
-            (_, OpClass::Stored | OpClass::Product) => return None,
+            (_, OpClass::Stored | OpClass::Product | OpClass::Extent) => return None,
         };
         Some(Recast { op, operands, result_moves, is_window: false })
     }
@@ -151,9 +151,15 @@ impl Caster<'_> {
                 axes.sort_unstable();
                 CoreOp::Reverse(axes)
             }
-            (_, OpClass::Stored | OpClass::Elementwise | OpClass::Product | OpClass::Reduction | OpClass::Movement) => {
-                return None;
-            }
+            (
+                _,
+                OpClass::Stored
+                | OpClass::Elementwise
+                | OpClass::Product
+                | OpClass::Reduction
+                | OpClass::Movement
+                | OpClass::Extent,
+            ) => return None,
         })
     }
 }

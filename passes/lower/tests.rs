@@ -145,3 +145,41 @@ fn what_there_is_no_fuel_for_is_not_said_to_have_no_meaning() {
     Lower.run(&mut module, &mut context).unwrap();
     assert_eq!((unknown_layers(&module).len(), context.remarks.len()), (1, 0), "{:?}", context.remarks);
 }
+
+#[test]
+fn a_layer_computes_an_extent_of_its_own_each_time() {
+    let library = "netc 1
+        func @Fill(%n: i64[]) -> (%y) {
+          %i = iota(%n) : i64[K]
+          %half = constant() {value = 0.5} : f32[]
+          %y = broadcast(%half, %i) : f32[K]
+        }";
+    let mut dialects = Dialects::new();
+    dialects.push(netc_dialect::LayerLibrary::parse(library).unwrap());
+    let text = "netc 1
+        func @main(%n: i64[], %m: i64[]) -> (%p, %q, %r) {
+          %a = custom.Fill(%n) : f32[A]
+          %i = iota(%m) : i64[K]
+          %b = custom.Fill(%m) : any[*]
+          %p = reshape(%a) : f32[A,1]
+          %q = relu(%b) : any[*]
+          %r = broadcast(%i) : i64[2,K]
+        }";
+    let (text, _) = run_with(text, "lower", &dialects).unwrap();
+    insta::assert_snapshot!(text, @r#"
+    netc 1
+
+    func @main(%n: i64[], %m: i64[]) -> (%p, %q, %r) {
+      %2 = iota(%n) : i64[K]
+      %3 = constant() {value = 0.5} : f32[]
+      %a = broadcast(%3, %2) : f32[K]
+      %i = iota(%m) : i64[K_1]
+      %6 = iota(%m) : i64[K_2]
+      %7 = constant() {value = 0.5} : f32[]
+      %b = broadcast(%7, %6) : f32[K_2]
+      %p = reshape(%a) : f32[K,1]
+      %q = relu(%b) : f32[K_2]
+      %r = broadcast(%i) : i64[2,K_1]
+    }
+    "#);
+}

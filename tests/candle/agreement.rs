@@ -205,3 +205,19 @@ fn a_softmax_of_core_ops() {
     })
     .unwrap();
 }
+
+#[test]
+fn extents_that_are_computed() {
+    property::check(100, (1..40usize, 1..6usize, any::<u64>()), |(rows, columns, seed)| {
+        let x = random(&[rows, columns], seed);
+        let lists = "%n = dim(%x0) {axis = 0} : i64[]\n%i = iota(%n) : i64[K]\n\
+                     %m = dim(%x0) {axis = 1} : i64[]\n%j = iota(%m) : i64[J]\n";
+        let numbers = Candle::arange(0.0, rows as f32, &Device::Cpu);
+        agrees(&format!("{lists}%y = cast(%i) : f32[K]"), &[&x], numbers, 0.0)?;
+        let repeated = x.broadcast_as((rows, rows, columns));
+        agrees(&format!("{lists}%y = broadcast(%x0, %i) : f32[K,{rows},{columns}]"), &[&x], repeated, 0.0)?;
+        let reshaped = x.reshape((columns, rows));
+        agrees(&format!("{lists}%y = reshape(%x0, %i, %j) : f32[J,K]"), &[&x], reshaped, 0.0)
+    })
+    .unwrap();
+}

@@ -16,8 +16,9 @@
 
 use std::collections::BTreeMap;
 
+use netc_ir::extents::Symbols;
 use netc_ir::{
-    Attr, Attrs, Builder, CoreOp, Dim, Func, Module, Name, Op, OpKind, SourceOp, ValueId, Violations, verify,
+    Attr, Attrs, Builder, CoreOp, Dim, Func, Module, Name, Op, OpKind, SourceOp, Type, ValueId, Violations, verify,
 };
 use thiserror::Error;
 
@@ -115,10 +116,14 @@ impl Dialect for LayerLibrary {
 fn instantiate(b: &mut Builder<'_>, func: &Func, settings: Option<&Attrs>, arguments: &[ValueId]) -> Lowered {
     let mut values: BTreeMap<ValueId, ValueId> =
         func.params.iter().map(|p| p.value).zip(arguments.iter().copied()).collect();
+    let mut symbols = Symbols::of(func, BTreeMap::new());
     for (_, op) in func.ops() {
         let operands: Vec<ValueId> = op.operands.iter().map(|v| values[v]).collect();
         let result = match &op.kind {
-            OpKind::Core(core) => b.core(core.clone(), &operands)?,
+            OpKind::Core(core) => {
+                let old: Vec<&Type> = op.operands.iter().map(|v| &func[*v].ty).collect();
+                b.copied(core, &old, &operands, &mut symbols)?
+            }
             OpKind::Source(source) => library_op(b, source, op, settings, &operands)?,
             OpKind::Call(_) => return Err(LowerError::Operands("a library function cannot call another".into())),
         };

@@ -114,6 +114,17 @@ pub enum KernelError {
         /// The type of the result.
         ty: String,
     },
+    /// The extent of an `iota` would be negative.
+    #[error("cannot count to {0}, expected 0 or more")]
+    Negative(i64),
+    /// The extent of an `iota` is known, and its operand says another.
+    #[error("the operand is {found}, and the result has {expected} elements")]
+    Extent {
+        /// What the operand says.
+        found: u64,
+        /// The extent of the result.
+        expected: u64,
+    },
     /// There are more or fewer elements than the shape has.
     #[error("there are {found} elements, the shape has {expected}")]
     Count {

@@ -91,6 +91,19 @@ impl Host {
         }
     }
 
+    /// Makes a charge one of `amount` bytes, for `what`.
+    pub(crate) fn resize(&self, charge: &mut Charge, what: impl FnOnce() -> String, amount: u64) -> Result<(), Limit> {
+        if let Some(more) = amount.checked_sub(charge.amount) {
+            // The two become one: the second gives nothing back.
+            let mut more = self.charge(what, more)?;
+            charge.amount += std::mem::take(&mut more.amount);
+        } else {
+            self.budget.release(Resource::Memory, charge.amount - amount);
+            charge.amount = amount;
+        }
+        Ok(())
+    }
+
     /// Why `what` does not get `amount` bytes more than are taken already.
     pub(crate) fn beyond(&self, what: impl Into<String>, amount: u64) -> Limit {
         let needed = self.budget.used(Resource::Memory).saturating_add(amount);

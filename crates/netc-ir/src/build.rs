@@ -1,10 +1,11 @@
 //! Building functions op by op, with the types inferred.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::Name;
 use crate::attr::F64;
 use crate::dim::Dim;
+use crate::extents::{Symbols, defined_symbol, uncarried};
 use crate::id::{LayerId, OpId, ValueId, WeightId};
 use crate::infer::{InferError, infer};
 use crate::literal::Literal;
@@ -32,6 +33,8 @@ pub struct Builder<'m> {
     func: Func,
     names: HashSet<Name>,
     loc: Loc,
+    /// The `iota`s that define symbols.
+    computed: BTreeMap<Name, ValueId>,
 }
 
 type Built = Result<ValueId, InferError>;
@@ -39,7 +42,7 @@ type Built = Result<ValueId, InferError>;
 impl<'m> Builder<'m> {
     /// Starts the function `name`; weights are those of `module`.
     pub fn new(module: &'m Module, name: impl Into<Name>) -> Self {
-        Self { module, func: Func::new(name), names: HashSet::new(), loc: Loc::Unknown }
+        Self { module, func: Func::new(name), names: HashSet::new(), loc: Loc::Unknown, computed: BTreeMap::new() }
     }
 
     /// The location of the ops that follow.
@@ -72,21 +75,71 @@ impl<'m> Builder<'m> {
         value
     }
 
-    /// Adds an op whose results have the types and, where free, the names given.
+    /// Adds an op whose results have the types and, where free, the names given. An op that names computed symbols gets the
+    /// operands that carry them.
     pub fn op(
         &mut self,
         kind: impl Into<OpKind>,
         operands: &[ValueId],
         results: impl IntoIterator<Item = (Type, Option<Name>)>,
     ) -> OpId {
-        let op = OpId::new(self.func.ops.len());
+        let (kind, op) = (kind.into(), OpId::new(self.func.ops.len()));
+        let operands = self.with_carriers(&kind, operands);
         let results = results.into_iter().enumerate();
         let results =
             results.map(|(i, (ty, name))| self.value(ty, Def::Result(op, u32::try_from(i).unwrap_or(u32::MAX)), name));
-        let results = results.collect();
-        self.func.ops.push(Op { kind: kind.into(), operands: operands.to_vec(), results, loc: self.loc.clone() });
+        let results: Vec<ValueId> = results.collect();
+        if let OpKind::Core(core @ CoreOp::Iota(_)) = &kind {
+            let types: Vec<&Type> = operands.iter().map(|v| self.ty(*v)).collect();
+            if let (Some(symbol), [result]) = (defined_symbol(core, &types), &results[..]) {
+                self.computed.insert(symbol.clone(), *result);
+            }
+        }
+        self.func.ops.push(Op { kind, operands, results, loc: self.loc.clone() });
         self.func.order.push(op);
         op
+    }
+
+    /// `operands`, and the `iota`s of the computed symbols that `kind` names and none of them carries.
+    fn with_carriers(&self, kind: &OpKind, operands: &[ValueId]) -> Vec<ValueId> {
+        let mut operands = operands.to_vec();
+        let OpKind::Core(core) = kind else { return operands };
+        let defines = |types: Vec<&Type>| defined_symbol(core, &types).is_some();
+        if self.computed.is_empty() || defines(operands.iter().map(|v| self.ty(*v)).collect()) {
+            return operands;
+        }
+        for dim in core.own_dims() {
+            let types: Vec<&Type> = operands.iter().map(|v| self.ty(*v)).collect();
+            let missing = uncarried(dim, &types);
+            operands.extend(missing.iter().filter_map(|symbol| self.computed.get(symbol)));
+        }
+        operands
+    }
+
+    /// A symbol for an `iota` to define that no parameter and no other `iota` has, and that is not `taken`: `wanted`, or the
+    /// same with a number.
+    pub fn free_symbol(&self, wanted: &Name, taken: impl Fn(&Name) -> bool) -> Name {
+        let params = self.func.param_symbols();
+        let numbered = (1..).map(|i| Name::from(format!("{wanted}_{i}")));
+        let mut names = std::iter::once(wanted.clone()).chain(numbered);
+        let free = names.find(|name| !params.contains(name) && !self.computed.contains_key(name) && !taken(name));
+        free.unwrap_or_else(|| wanted.clone())
+    }
+
+    /// Adds a core op of another function, where its operands have the types `old`. `symbols` are those of that function;
+    /// one that the op defines gets a name here, unless it has one.
+    pub fn copied(&mut self, op: &CoreOp, old: &[&Type], operands: &[ValueId], symbols: &mut Symbols) -> Built {
+        if op.own_dims().is_empty() {
+            return self.core(op.clone(), operands);
+        }
+        let mut op = op.clone();
+        let types: Vec<&Type> = operands.iter().map(|v| self.ty(*v)).collect();
+        if let Some(name) = defined_symbol(&op, old) {
+            let new = || Dim::symbol(self.free_symbol(name, |_| false));
+            symbols.known.entry(name.clone()).or_insert_with(new);
+        }
+        op.adapt(old, &types, &|name| symbols.is_free(name), &|name| symbols.get(name));
+        self.core(op, operands)
     }
 
     /// The results of `op`.

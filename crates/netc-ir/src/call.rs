@@ -10,7 +10,8 @@ use crate::types::Type;
 /// The types of the results of a call of `callee` on operands of the types `given`: those of the callee's outputs, with
 /// the symbols of its parameters replaced by the extents that are given for them.
 ///
-/// A symbol that is not an extent of its own in a parameter, such as `N` in `2*N`, stays as it is.
+/// A symbol that is not an extent of its own in a parameter, such as `N` in `2*N`, stays as it is. What the callee computes
+/// is `?`.
 ///
 /// ```
 /// use netc_ir::{ElemType, Type, call_types};
@@ -21,9 +22,31 @@ use crate::types::Type;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn call_types<'a>(callee: &Func, given: impl IntoIterator<Item = &'a Type>) -> Vec<Type> {
-    let symbols = call_symbols(callee, given);
+    let mut symbols = call_symbols(callee, given);
+    for (computed, _) in callee.computed_symbols() {
+        symbols.insert(computed.clone(), Dim::unknown());
+    }
     let substitute = |ty: &Type| ty.substitute(&|name| symbols.get(name).cloned());
     callee.outputs.iter().map(|o| substitute(&callee[o.value].ty)).collect()
+}
+
+/// [`call_types`], with the names that results of the types `declared` have for the extents that the callee computes.
+pub fn named_call_types<'a>(
+    callee: &Func,
+    given: impl IntoIterator<Item = &'a Type>,
+    declared: impl IntoIterator<Item = &'a Type>,
+) -> Vec<Type> {
+    let mut types = call_types(callee, given);
+    let outputs = callee.outputs.iter().map(|o| &callee[o.value].ty);
+    for ((ty, own), declared) in types.iter_mut().zip(outputs).zip(declared) {
+        let dims = ty.dims.iter_mut().flatten().zip(own.dims.iter().flatten()).zip(declared.dims.iter().flatten());
+        for ((dim, own), declared) in dims {
+            if dim.is_unknown() && !own.is_unknown() {
+                *dim = declared.clone();
+            }
+        }
+    }
+    types
 }
 
 /// What the symbols of the callee's parameters are in a call on operands of the types `given`: those that are an extent
@@ -70,13 +93,30 @@ impl Type {
 
 #[cfg(test)]
 mod tests {
-    use crate::{ElemType, Type, call_types, parse};
+    use crate::{ElemType, Type, call_types, named_call_types, parse};
 
     #[test]
     fn symbols_of_parameters_are_what_the_call_gives() {
         let module = parse("netc 1\nfunc @f(%x: f32[N,D]) -> (%y) {\n  %y = relu(%x) : f32[N,D]\n}").unwrap();
         let given = Type::fixed(ElemType::F32, &[3, 8]);
         assert_eq!(call_types(&module.funcs[0], [&given]), [given]);
+    }
+
+    #[test]
+    fn what_a_callee_computes_has_the_name_that_the_caller_has_for_it() {
+        let text = "netc 1
+        func @f(%x: f32[N], %n: i64[]) -> (%y, %i) {
+          %i = iota(%n) : i64[K]
+          %y = broadcast(%x, %i) : f32[2*K,N]
+        }
+        func @g(%y: f32[J,L], %i: i64[M]) -> () {}";
+        let module = parse(text).unwrap();
+        let (x, n) = (Type::fixed(ElemType::F32, &[3]), Type::fixed(ElemType::I64, &[]));
+        let types = call_types(&module.funcs[0], [&x, &n]);
+        assert_eq!(types.iter().map(Type::to_string).collect::<Vec<_>>(), ["f32[?,3]", "i64[?]"]);
+        let declared = module.funcs[1].params.iter().map(|p| &module.funcs[1][p.value].ty);
+        let types = named_call_types(&module.funcs[0], [&x, &n], declared);
+        assert_eq!(types.iter().map(Type::to_string).collect::<Vec<_>>(), ["f32[J,3]", "i64[M]"]);
     }
 
     #[test]

@@ -21,7 +21,8 @@ impl CoreOp {
             | Self::Cast(_)
             | Self::MatMul
             | Self::Reshape(_)
-            | Self::Broadcast(_) => Attrs::new(),
+            | Self::Broadcast(_)
+            | Self::Iota(_) => Attrs::new(),
             Self::Constant(literal) => Attrs::new().with("value", literal_attr(literal)),
             Self::Conv { window, groups } => {
                 let attrs = window_attrs(window);
@@ -35,7 +36,7 @@ impl CoreOp {
                 if *keep { attrs.with("keep", true) } else { attrs }
             }
             Self::Transpose(perm) => Attrs::new().with("perm", Attr::ints(perm.iter().copied())),
-            Self::Concat(axis) | Self::Gather(axis) | Self::CumSum(axis) => {
+            Self::Concat(axis) | Self::Gather(axis) | Self::CumSum(axis) | Self::Dim(axis) => {
                 Attrs::new().with("axis", Attr::Int((*axis).into()))
             }
             Self::Sort { axis, descending } => {
@@ -145,10 +146,15 @@ impl<'a> Reader<'a> {
             "conv" => CoreOp::Conv { window: self.window()?, groups: self.int_or("groups", 1)? },
             "reshape" => CoreOp::Reshape(shape()?),
             "broadcast" => CoreOp::Broadcast(shape()?),
+            "iota" => match shape()?.as_slice() {
+                [extent] => CoreOp::Iota(extent.clone()),
+                _ => return Err(format!("`iota` has a result with one axis, found {result}")),
+            },
             "transpose" => CoreOp::Transpose(self.ints("perm")?),
             "concat" => CoreOp::Concat(self.int("axis")?),
             "gather" => CoreOp::Gather(self.int("axis")?),
             "cumsum" => CoreOp::CumSum(self.int("axis")?),
+            "dim" => CoreOp::Dim(self.int("axis")?),
             "sort" => CoreOp::Sort { axis: self.int("axis")?, descending: self.flag("descending")? },
             "reverse" => CoreOp::Reverse(self.ints("axes")?),
             "slice" => CoreOp::Slice(self.slices()?),

@@ -6,7 +6,7 @@
 mod poly;
 mod text;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -43,6 +43,11 @@ impl Dim {
     /// The dimension that is the symbol `name`.
     pub fn symbol(name: impl Into<Name>) -> Self {
         Self::from_poly(Some(Poly::symbol(name.into())))
+    }
+
+    /// The dimension `?`.
+    pub fn unknown() -> Self {
+        Self::from_poly(None)
     }
 
     /// The number, if it is one.
@@ -141,6 +146,17 @@ impl Dim {
             [Atom::Symbol(name)] => Some(name),
             _ => None,
         }
+    }
+
+    /// The symbols in it.
+    pub fn symbols(&self) -> BTreeSet<Name> {
+        let mut symbols = BTreeSet::new();
+        if let Self::Expr(e) = self
+            && let Some(poly) = &e.0
+        {
+            poly.add_symbols(&mut symbols);
+        }
+        symbols
     }
 
     /// Reads an expression: sums and products of numbers, symbols and `floor(P, k)`; or `?`.
@@ -254,6 +270,7 @@ mod tests {
         let at = Bindings::from([("N".into(), 7)]);
         assert_eq!(dim("floor(N-3, 2)+1").eval(&at), Some(3));
         assert_eq!(dim("M").eval(&at), None);
+        assert_eq!(dim("2*T+N*floor(N+M, 2)").symbols(), ["M", "N", "T"].map(Name::from).into());
         assert_eq!(dim("floor(N-3, 2)+1").substitute(&|_| Some(Dim::Known(9))), Dim::Known(4));
     }
 

@@ -146,6 +146,17 @@ impl<'m> Rule<'m> {
                 self.ascending(axes)?;
                 Ok(Cow::Borrowed(x))
             }
+            CoreOp::Dim(axis) => {
+                let [x] = self.operands(operands)?;
+                self.axes_in_rank(x, &[*axis])?;
+                Ok(Cow::Owned(Type::new(ElemType::I64, [])))
+            }
+            CoreOp::Iota(extent) => {
+                let n = self.first(operands)?;
+                let fits = (n.elem.is_int() || n.elem == ElemType::Any) && n.rank().is_none_or(|rank| rank == 0);
+                self.check(1, fits, || format!("counts to {n}, expected a scalar integer"))?;
+                Ok(Cow::Owned(Type::new(ElemType::I64, [extent.clone()])))
+            }
         }
     }
 
@@ -164,6 +175,11 @@ impl<'m> Rule<'m> {
     fn operands<'t, const N: usize>(&self, operands: &[&'t Type]) -> Result<[&'t Type; N], InferError> {
         self.arity(operands, N)?;
         operands.try_into().map_err(|_| self.error(0, format!("takes {N} operands")))
+    }
+
+    /// The first operand. The others carry symbols.
+    fn first<'t>(&self, operands: &[&'t Type]) -> Result<&'t Type, InferError> {
+        operands.first().copied().ok_or_else(|| self.error(0, "takes one operand or more, found none".into()))
     }
 
     fn unary_domain(&self, f: Unary, elem: ElemType) -> Result<(), InferError> {
@@ -274,7 +290,7 @@ impl<'m> Rule<'m> {
     }
 
     fn reshape(&self, operands: &[&Type], dims: &[Dim]) -> Inferred {
-        let [x] = self.operands(operands)?;
+        let x = self.first(operands)?;
         let out = Type::new(x.elem, dims.iter().cloned());
         // A product with a symbol is not a number, unless a factor is 0, and then agrees with every other.
         let open = |dims: &[Dim]| dims.iter().any(|d| d.known().is_none()) && !dims.iter().any(|d| d.is(0));
@@ -298,7 +314,7 @@ impl<'m> Rule<'m> {
     }
 
     fn broadcast_to(&self, operands: &[&Type], dims: &[Dim]) -> Inferred {
-        let [x] = self.operands(operands)?;
+        let x = self.first(operands)?;
         let out = Type::new(x.elem, dims.iter().cloned());
         if let Some(from) = &x.dims {
             let fits = from.len() <= dims.len()

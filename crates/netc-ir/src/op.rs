@@ -346,11 +346,11 @@ pub enum CoreOp {
         /// Whether reduced axes stay with extent 1.
         keep: bool,
     },
-    /// The same elements in row-major order under another shape.
+    /// The same elements in row-major order under another shape. Operands after the first carry its symbols.
     Reshape(Vec<Dim>),
     /// The axes in another order: axis `i` of the result is axis `perm[i]` of the operand.
     Transpose(Vec<u64>),
-    /// Repetition along axes of extent 1, aligned at the last axis.
+    /// Repetition along axes of extent 1, aligned at the last axis. Operands after the first carry symbols.
     Broadcast(Vec<Dim>),
     /// Operands one after the other along an axis.
     Concat(u64),
@@ -378,6 +378,10 @@ pub enum CoreOp {
     CumSum(u64),
     /// Elements in the opposite order along axes.
     Reverse(Vec<u64>),
+    /// The extent of an axis as a scalar.
+    Dim(u64),
+    /// The numbers from 0 on, as many as a scalar says: the extent stands for that number.
+    Iota(Dim),
 }
 
 impl OpKind {
@@ -445,8 +449,8 @@ impl OpKind {
 
     /// Replaces the symbols of the shapes that a core op makes by what `symbol` gives for them.
     pub fn substitute(&mut self, symbol: &impl Fn(&Name) -> Option<Dim>) {
-        if let Self::Core(CoreOp::Reshape(dims) | CoreOp::Broadcast(dims)) = self {
-            dims.iter_mut().for_each(|d| *d = d.substitute(symbol));
+        if let Self::Core(op) = self {
+            op.own_dims_mut().iter_mut().for_each(|d| *d = d.substitute(symbol));
         }
     }
 

@@ -21,8 +21,11 @@
 //! - V16 A tensor has at most [`MAX_RANK`] axes.
 //! - V17 Only the attributes of source ops name weights and functions.
 //! - V18 The places of absent operands ascend, and each is a place of the operand list.
+//! - V19 A computed symbol is defined once, by an `iota` and no parameter, and an op that names it in extents of its own has
+//!   an operand that carries it.
 
 mod attrs;
+mod extents;
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -264,6 +267,7 @@ impl<'m> Verifier<'m> {
         let twice = duplicate(func.outputs.iter().map(|o| &o.name));
         self.require(10, twice.is_none(), here, || format!("two outputs are `{}`", twice.map_or("", |n| n)));
         self.plain_attrs(here, &func.attrs);
+        self.computed_symbols(func);
         self.seen.push(Seen { ops: stands, values: scope.defined, files: self.module.files.len() });
     }
 

@@ -37,6 +37,8 @@ pub(crate) fn surely_fits(op: &CoreOp, types: &[&Type]) -> bool {
         ) => true,
         _ => match op.class() {
             OpClass::Stored | OpClass::Reduction => true,
+            // Rules make no extents that the program computes.
+            OpClass::Extent => false,
             OpClass::Elementwise | OpClass::Product | OpClass::Movement => false,
         },
     }

@@ -249,7 +249,7 @@ pub(crate) fn entries_of(op: &CoreOp) -> Option<Entries> {
         vec![("shape".into(), Value::shape(dims))]
     } else if let CoreOp::Cast(elem) = op {
         vec![("elem".into(), Value::Word(elem.name().into()))]
-    } else if op.class() == OpClass::Stored {
+    } else if matches!(op.class(), OpClass::Stored | OpClass::Extent) {
         return None;
     } else {
         let attrs = op.to_attrs();

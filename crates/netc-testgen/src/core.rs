@@ -2,6 +2,7 @@
 
 mod affine;
 mod elementwise;
+mod extent;
 mod finish;
 mod literal;
 mod movement;
@@ -60,6 +61,10 @@ classes! {
         CumSum,
         /// Elements in the opposite order.
         Reverse,
+        /// The extent of an axis.
+        Dim,
+        /// Numbers from 0 on, as many as the program computes.
+        Iota,
         /// A weight, new or known.
         Weight,
         /// A constant.
@@ -132,6 +137,8 @@ impl Draft<'_> {
                 let x = self.value(a, |_| true)?;
                 self.op(CoreOp::Reverse(self.axes(x, k)), &[x])
             }
+            CoreClass::Dim => self.dim(a, [k, l]),
+            CoreClass::Iota => self.iota(a, [k, l, m, n]),
             CoreClass::Weight => self.new_weight(a, [k, l, m, n]),
             CoreClass::Constant => self.new_constant(a, [k, l, m]),
             CoreClass::Function => self.begin(step.reads, [k, l, m, n]),

@@ -73,7 +73,9 @@ pub(crate) fn demand(op: &CoreOp, operands: &[&Type], result: &Type) -> Demand {
         (CoreOp::Pad { .. }, _) => (y, 0, y),
         (CoreOp::CumSum(_), _) => (0, product(&[x, 8]), y),
         (_, OpClass::Reduction) => (x, 0, x),
-        (_, OpClass::Stored | OpClass::Elementwise | OpClass::Product | OpClass::Movement) => (0, 0, y),
+        (_, OpClass::Stored | OpClass::Elementwise | OpClass::Product | OpClass::Movement | OpClass::Extent) => {
+            (0, 0, y)
+        }
     };
     let bytes = [product(&[elements, size]), bytes, widened].into_iter().fold(0, u64::saturating_add);
     Demand { bytes, work }

@@ -11,6 +11,7 @@ mod conv;
 mod demand;
 mod dims;
 mod elementwise;
+mod extent;
 mod geometry;
 mod index;
 mod matmul;
@@ -40,6 +41,8 @@ use crate::value::{Value, extents, for_word};
 pub(crate) use demand::demand;
 pub(crate) use dims::has_free_symbols;
 use dims::with_known_dims;
+pub(crate) use extent::count;
+use extent::first;
 use operands::{one, take};
 pub(crate) use tail::{Source, Tail, TailOp};
 use wide::{computed_in, is_extreme};
@@ -108,9 +111,9 @@ fn dispatch(op: &CoreOp, operands: &[&Value], dims: &[usize]) -> Made<Value> {
         }
         CoreOp::Pool { kind, size, window } => pool::pool(*kind, one(operands)?, size, window, dims),
         CoreOp::Reduce { kind, axes, .. } => reduce::reduce(*kind, one(operands)?, axes, dims),
-        CoreOp::Reshape(_) => one(operands)?.reshape(dims),
+        CoreOp::Reshape(_) => first(operands)?.reshape(dims),
         CoreOp::Transpose(perm) => shape::transpose(one(operands)?, perm, dims),
-        CoreOp::Broadcast(_) => shape::broadcast(one(operands)?, dims),
+        CoreOp::Broadcast(_) => shape::broadcast(first(operands)?, dims),
         CoreOp::Concat(axis) => shape::concat(operands, *axis, dims),
         CoreOp::Slice(axes) => shape::slice(one(operands)?, axes, dims),
         CoreOp::Pad { amounts, mode, value } => index::pad(one(operands)?, amounts, *mode, value.get()),
@@ -121,5 +124,7 @@ fn dispatch(op: &CoreOp, operands: &[&Value], dims: &[usize]) -> Made<Value> {
         CoreOp::Sort { axis, descending } => order::sort(one(operands)?, *axis, *descending),
         CoreOp::CumSum(axis) => reduce::cumsum(one(operands)?, *axis),
         CoreOp::Reverse(axes) => shape::reverse(one(operands)?, axes, dims),
+        CoreOp::Dim(axis) => extent::dim(one(operands)?, *axis),
+        CoreOp::Iota(_) => extent::iota(dims),
     }
 }

@@ -34,6 +34,6 @@ fn computes(op: &CoreOp) -> bool {
     match op.class() {
         OpClass::Product | OpClass::Reduction => true,
         OpClass::Elementwise => matches!(op, CoreOp::Unary(_) | CoreOp::Binary(_)),
-        OpClass::Stored | OpClass::Movement => false,
+        OpClass::Stored | OpClass::Movement | OpClass::Extent => false,
     }
 }

@@ -1,8 +1,9 @@
 //! What a run takes, found before it: the types of all tensors are inferred, and their bytes counted as they come and go.
 
-use netc_ir::{Bindings, Resource, Type};
+use netc_ir::{Bindings, CoreOp, Dim, Resource, Type};
 
-use super::{Action, Plan, Slot, Step, bind};
+use super::bind::bind;
+use super::{Action, Plan, Slot, Step};
 use crate::error::{ExecError, Limit};
 use crate::host::Charge;
 use crate::kernels;
@@ -11,10 +12,17 @@ use crate::tensor::MAX_BYTES;
 /// Multiply-accumulates, or operations like them, that count as one step.
 const WORK_OF_STEP: u64 = 100_000_000;
 
-/// What a run takes.
-#[derive(Debug, Default)]
-struct Estimate {
-    /// The most bytes that it holds at a time.
+/// Follows the types of a run from step to step.
+///
+/// It stops at an `iota` if only the run tells how many numbers that makes, and goes on when it is told.
+pub(super) struct Estimator<'p> {
+    live: Live<'p>,
+    scopes: Vec<Bindings>,
+    /// The step that is next.
+    at: usize,
+    /// Whether that one is an `iota` for which a number is missing.
+    waits: bool,
+    /// The most bytes that the run holds at a time, since the estimate last went on.
     bytes: u64,
     /// The step at which it holds them.
     largest: Option<usize>,
@@ -28,19 +36,43 @@ impl Plan {
     ///
     /// # Errors
     /// There is too little, or the run takes more steps than it may.
-    pub(super) fn reserve(&self, inputs: &[Type], bindings: Bindings) -> Result<Charge, ExecError> {
-        let estimate = self.estimate(inputs, bindings);
-        let refused = |source| ExecError::TooLarge { func: self.func.clone(), source };
-        if estimate.steps > self.max_steps {
-            let what = match estimate.longest {
-                Some((step, work)) if work > self.max_steps => self.described(step),
-                _ => "it".into(),
-            };
-            let (needed, limit) = (estimate.steps, self.max_steps);
-            return Err(refused(Limit { what, resource: Resource::Steps, needed, limit }));
+    pub(super) fn reserve(&self, inputs: &[Type], bindings: Bindings) -> Result<(Estimator<'_>, Charge), ExecError> {
+        let mut estimator = Estimator::new(self, inputs, bindings);
+        estimator.advance(None);
+        self.check_steps(&estimator)?;
+        let charge = self.host.charge(|| self.needs_most(&estimator), estimator.bytes);
+        let charge = charge.map_err(|source| self.refused(source))?;
+        Ok((estimator, charge))
+    }
+
+    /// Makes `charge` what the rest of a run takes, when the estimate went on.
+    ///
+    /// # Errors
+    /// Those of [`Self::reserve`].
+    pub(super) fn reserve_rest(&self, estimator: &Estimator<'_>, charge: &mut Charge) -> Result<(), ExecError> {
+        self.check_steps(estimator)?;
+        let resized = self.host.resize(charge, || self.needs_most(estimator), estimator.bytes);
+        resized.map_err(|source| self.refused(source))
+    }
+
+    fn refused(&self, source: Limit) -> ExecError {
+        ExecError::TooLarge { func: self.func.clone(), source }
+    }
+
+    fn check_steps(&self, estimate: &Estimator<'_>) -> Result<(), ExecError> {
+        if estimate.steps <= self.max_steps {
+            return Ok(());
         }
-        let what = || estimate.largest.map_or_else(|| "what goes in and comes out".into(), |step| self.described(step));
-        self.host.charge(what, estimate.bytes).map_err(refused)
+        let what = match estimate.longest {
+            Some((step, work)) if work > self.max_steps => self.described(step),
+            _ => "it".into(),
+        };
+        let (needed, limit) = (estimate.steps, self.max_steps);
+        Err(self.refused(Limit { what, resource: Resource::Steps, needed, limit }))
+    }
+
+    fn needs_most(&self, estimate: &Estimator<'_>) -> String {
+        estimate.largest.map_or_else(|| "what goes in and comes out".into(), |step| self.described(step))
     }
 
     fn described(&self, step: usize) -> String {
@@ -55,66 +87,90 @@ impl Plan {
             None => format!("`{result}{op}`"),
         }
     }
+}
 
-    /// Follows the types from step to step. At the first that does not fit it ends: there the run ends, too.
-    fn estimate(&self, inputs: &[Type], bindings: Bindings) -> Estimate {
-        let mut live = Live { plan: self, held: vec![None; self.buffers], bytes: 0 };
-        let mut estimate = Estimate::default();
-        let mut scopes = vec![Bindings::new(); self.scopes.max(1)];
+impl<'p> Estimator<'p> {
+    fn new(plan: &'p Plan, inputs: &[Type], bindings: Bindings) -> Self {
+        let mut live = Live { plan, held: vec![None; plan.buffers], bytes: 0 };
+        let mut scopes = vec![Bindings::new(); plan.scopes.max(1)];
         scopes[0] = bindings;
-        for (param, ty) in self.params.iter().zip(inputs) {
+        for (param, ty) in plan.params.iter().zip(inputs) {
             live.bytes = live.bytes.saturating_add(bytes(ty));
             if let Some(buffer) = param.buffer {
                 live.add(buffer, ty.clone());
             }
         }
-        estimate.bytes = live.bytes;
-        for (i, step) in self.steps.iter().enumerate() {
-            let operands: Option<Vec<Type>> = step.operands.iter().map(|slot| live.ty(*slot)).collect();
-            let Some(operands) = operands else { return estimate };
+        Self { live, scopes, at: 0, waits: false, bytes: 0, largest: None, steps: 0, longest: None }
+    }
+
+    /// Whether the estimate waits for the number that the operand of `step` is.
+    pub(super) fn waits_at(&self, step: usize) -> bool {
+        self.waits && self.at == step
+    }
+
+    /// Follows the types to the end, or to an `iota`; `count` is how many numbers the one that it waits at makes. At the
+    /// first step that does not fit it ends: there the run ends, too.
+    pub(super) fn advance(&mut self, mut count: Option<u64>) {
+        self.waits = false;
+        (self.bytes, self.largest) = (self.live.bytes, None);
+        let plan = self.live.plan;
+        while let Some(step) = plan.steps.get(self.at) {
+            let i = self.at;
+            let operands: Option<Vec<Type>> = step.operands.iter().map(|slot| self.live.ty(*slot)).collect();
+            let Some(operands) = operands else { return };
             match &step.action {
-                Action::Compute { op, arity, result, group, .. } => {
-                    let own: Vec<&Type> = operands[..*arity].iter().collect();
-                    let Ok((known, ty)) = kernels::typed(op, &own, &scopes[step.scope]) else { return estimate };
+                Action::Compute { op, extents, arity, result, group, .. } => {
+                    let own = &operands[..*arity];
+                    let mut resolved = extents.resolve(op, || own.to_vec());
+                    if matches!(op, CoreOp::Iota(_)) {
+                        let expected = extents.expected(&resolved, &self.scopes[step.scope]);
+                        let Some(count) = expected.or(count.take()) else {
+                            self.waits = true;
+                            return;
+                        };
+                        *resolved.to_mut() = CoreOp::Iota(Dim::Known(count));
+                    }
+                    let own: Vec<&Type> = own.iter().collect();
+                    let Ok((known, ty)) = kernels::typed(&resolved, &own, &self.scopes[step.scope]) else { return };
                     if bytes(&ty) > MAX_BYTES {
                         // The run fails at this step, however much memory is free.
-                        estimate.bytes = estimate.bytes.max(live.bytes.saturating_add(bytes(&ty)));
-                        estimate.largest = Some(i);
-                        return estimate;
+                        self.bytes = self.bytes.max(self.live.bytes.saturating_add(bytes(&ty)));
+                        self.largest = Some(i);
+                        return;
                     }
                     let demand = kernels::demand(&known, &own, &ty);
                     let parts = group.as_ref().map_or(0, |group| group.len() as u64);
                     let work = demand.work.saturating_add(parts.saturating_mul(ty.num_elements().unwrap_or(u64::MAX)));
                     let steps = work / WORK_OF_STEP;
-                    estimate.steps = estimate.steps.saturating_add(steps).saturating_add(1);
-                    if estimate.longest.is_none_or(|(_, most)| steps > most) {
-                        estimate.longest = Some((i, steps));
+                    self.steps = self.steps.saturating_add(steps).saturating_add(1);
+                    if self.longest.is_none_or(|(_, most)| steps > most) {
+                        self.longest = Some((i, steps));
                     }
                     match kernels::is_shared(op) {
-                        true => live.share(*result, ty, step.operands[0]),
-                        false => live.add(*result, ty),
+                        true => self.live.share(*result, ty, step.operands[0]),
+                        false => self.live.add(*result, ty),
                     }
-                    let needed = live.bytes.saturating_add(demand.bytes);
-                    if needed > estimate.bytes {
-                        (estimate.bytes, estimate.largest) = (needed, Some(i));
+                    let needed = self.live.bytes.saturating_add(demand.bytes);
+                    if needed > self.bytes {
+                        (self.bytes, self.largest) = (needed, Some(i));
                     }
                 }
                 Action::Enter { params, parent, .. } => {
-                    estimate.steps = estimate.steps.saturating_add(1);
+                    self.steps = self.steps.saturating_add(1);
                     let bound = bind(params.iter().zip(&operands).map(|((name, ty), found)| (name, ty, found)));
-                    let Ok(bound) = bound else { return estimate };
-                    scopes[step.scope] = scopes[*parent].clone();
-                    scopes[step.scope].extend(bound);
+                    let Ok(bound) = bound else { return };
+                    self.scopes[step.scope] = self.scopes[*parent].clone();
+                    self.scopes[step.scope].extend(bound);
                 }
             }
-            step.dies.iter().for_each(|buffer| live.drop(*buffer));
+            step.dies.iter().for_each(|buffer| self.live.drop(*buffer));
+            self.at += 1;
         }
-        let outputs = self.outputs.iter().filter_map(|(_, slot)| live.ty(*slot));
-        let needed = outputs.fold(live.bytes, |all, ty| all.saturating_add(bytes(&ty)));
-        if needed > estimate.bytes {
-            (estimate.bytes, estimate.largest) = (needed, None);
+        let outputs = plan.outputs.iter().filter_map(|(_, slot)| self.live.ty(*slot));
+        let needed = outputs.fold(self.live.bytes, |all, ty| all.saturating_add(bytes(&ty)));
+        if needed > self.bytes {
+            (self.bytes, self.largest) = (needed, None);
         }
-        estimate
     }
 }
 

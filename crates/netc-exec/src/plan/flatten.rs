@@ -1,7 +1,10 @@
 //! Inlining: a function and all it calls as one list of steps over numbered tensors.
 
-use netc_ir::{CoreOp, Func, FuncId, Loc, Module, Name, Op, OpKind, Resource, SourceOp, Type, ValueId, callees};
+use std::collections::BTreeSet;
 
+use netc_ir::{CoreOp, Dim, Func, FuncId, Loc, Module, Name, Op, OpKind, Resource, SourceOp, Type, ValueId, callees};
+
+use super::extents::Extents;
 use super::group::Group;
 use crate::error::{ExecError, Limit};
 
@@ -35,6 +38,8 @@ pub(super) struct FlatStep<'m> {
     pub(super) loc: &'m Loc,
     /// The name of the first result.
     pub(super) name: Option<&'m Name>,
+    /// How a core op finds extents that no parameter binds.
+    pub(super) extents: Extents,
     /// What goes on with the result in place. Its operands follow those of the op.
     pub(super) group: Option<Group>,
 }
@@ -113,6 +118,8 @@ struct Flattener<'m> {
 /// A function that is being inlined.
 struct Frame<'m> {
     func: &'m Func,
+    /// The symbols that its parameters bind.
+    symbols: BTreeSet<Name>,
     scope: usize,
     /// The tensor that each value is.
     map: Vec<Option<usize>>,
@@ -127,7 +134,9 @@ impl<'m> Frame<'m> {
         for (param, tensor) in func.params.iter().zip(operands) {
             map[param.value.index()] = Some(*tensor);
         }
-        Self { func, scope, map, ops: Box::new(func.ops().map(|(_, op)| op)), results }
+        let dims = func.params.iter().flat_map(|p| func[p.value].ty.dims.iter().flatten());
+        let symbols = dims.filter_map(Dim::as_symbol).cloned().collect();
+        Self { func, symbols, scope, map, ops: Box::new(func.ops().map(|(_, op)| op)), results }
     }
 
     fn tensor(&self, value: ValueId) -> Result<usize, ExecError> {
@@ -175,9 +184,9 @@ impl<'m> Flattener<'m> {
         let made = op.results.iter().map(|v| &func[*v].ty).collect();
         let (loc, scope) = (&op.loc, frame.scope);
         let name = op.results.first().and_then(|v| func[*v].name.as_ref());
-        let kind = match &op.kind {
-            OpKind::Core(core) => Kind::Core(core),
-            OpKind::Source(source) => Kind::Source(source),
+        let (kind, extents) = match &op.kind {
+            OpKind::Core(core) => (Kind::Core(core), Extents::of(core, &types, &frame.symbols)),
+            OpKind::Source(source) => (Kind::Source(source), Extents::default()),
             OpKind::Call(call) => {
                 let inner = function(self.module, call.callee, &func.name)?;
                 let callee = Frame::new(inner, self.scopes, &operands, &op.results);
@@ -197,6 +206,7 @@ impl<'m> Flattener<'m> {
                     scope: callee.scope,
                     loc,
                     name: None,
+                    extents: Extents::default(),
                     group: None,
                 });
                 return Ok(Some(callee));
@@ -206,7 +216,7 @@ impl<'m> Flattener<'m> {
         for (value, tensor) in op.results.iter().zip(&results) {
             frame.map[value.index()] = Some(*tensor);
         }
-        self.steps.push(FlatStep { kind, operands, types, results, made, scope, loc, name, group: None });
+        self.steps.push(FlatStep { kind, operands, types, results, made, scope, loc, name, extents, group: None });
         Ok(None)
     }
 }

@@ -1,6 +1,6 @@
 //! Liveness: which steps and tensors the outputs need.
 
-use netc_ir::{CoreOp, Dim, Type};
+use netc_ir::{CoreOp, Type};
 
 use super::flatten::{Flat, FlatStep, Kind};
 
@@ -61,6 +61,5 @@ fn has_symbols(ty: &Type) -> bool {
 
 /// Whether the op's own extents have symbols.
 fn is_symbolic(op: &CoreOp) -> bool {
-    let (CoreOp::Reshape(dims) | CoreOp::Broadcast(dims)) = op else { return false };
-    dims.iter().any(|d: &Dim| d.known().is_none())
+    op.own_dims().iter().any(|d| d.known().is_none())
 }

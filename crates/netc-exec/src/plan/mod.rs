@@ -7,30 +7,31 @@
 
 mod bind;
 mod estimate;
+mod extents;
 mod flatten;
 mod group;
 mod liveness;
 mod rigid;
+mod run;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use netc_data::Store;
-use netc_ir::{Bindings, CoreOp, ElemType, Func, FuncId, Loc, Module, Name, Type, WeightId};
+use netc_ir::{CoreOp, ElemType, Func, FuncId, Loc, Module, Name, Type, WeightId};
 
 use bind::bind;
+use extents::Extents;
 use flatten::{Flat, Kind};
 use group::Group;
 use rigid::Rigid;
+use run::Run;
 
 use crate::error::{ExecError, op_error};
 use crate::host::{Charge, Held, Host};
-use crate::kernels;
 use crate::tensor::Tensor;
 use crate::value::{Value, extents};
 
@@ -86,7 +87,7 @@ struct Step {
 #[derive(Debug)]
 enum Action {
     /// Computes a tensor into a buffer. A group goes on in place; the last of the operands are for it.
-    Compute { op: CoreOp, rigid: Rigid, arity: usize, group: Option<Group>, result: usize },
+    Compute { op: CoreOp, extents: Extents, rigid: Rigid, arity: usize, group: Option<Group>, result: usize },
     /// Binds the symbols of a function that is called: its operands are those of the named parameters.
     Enter { callee: Name, params: Vec<(Name, Type)>, parent: usize },
 }
@@ -147,7 +148,7 @@ impl Plan {
         inputs: &[Tensor],
         progress: &mut (dyn FnMut(usize, usize) + Send),
     ) -> Result<Vec<Tensor>, ExecError> {
-        let mut run = self.start(inputs)?;
+        let mut run = Run::start(self, inputs)?;
         run.steps(progress)?;
         let output = |(_, slot): &(Name, Slot)| Ok(run.value(*slot)?.to_tensor()?);
         self.outputs.iter().map(output).collect()
@@ -165,122 +166,8 @@ impl Plan {
 
     /// What the steps take for `inputs`, without what it takes to hand over inputs and outputs.
     pub(crate) fn time(&self, inputs: &[Tensor]) -> Result<Duration, ExecError> {
-        let mut run = self.start(inputs)?;
+        let mut run = Run::start(self, inputs)?;
         run.steps(&mut |_, _| ())
-    }
-
-    fn start(&self, inputs: &[Tensor]) -> Result<Run<'_>, ExecError> {
-        if inputs.len() != self.params.len() {
-            let names = self.params.iter().map(|p| &*p.name).collect::<Vec<_>>().join(", ");
-            return Err(ExecError::InputCount { found: inputs.len(), expected: self.params.len(), names });
-        }
-        let types: Vec<Type> = inputs.iter().map(Tensor::ty).collect();
-        let bindings = bind(self.params().zip(&types).map(|((name, ty), found)| (name, ty, found)))?;
-        let memory = self.reserve(&types, bindings.clone())?;
-        start_threads()?;
-        let (buffers, scopes) = (vec![None; self.buffers], vec![Bindings::new(); self.scopes.max(1)]);
-        let mut run = Run { plan: self, buffers, bindings: scopes, _memory: memory };
-        run.bindings[0] = bindings;
-        for (param, input) in self.params.iter().zip(inputs) {
-            if let Some(buffer) = param.buffer {
-                let value = Value::from_tensor(input);
-                run.buffers[buffer] = Some(value.map_err(|source| op_error("input", &Loc::Unknown, source))?);
-            }
-        }
-        Ok(run)
-    }
-}
-
-/// The state of one run.
-struct Run<'p> {
-    plan: &'p Plan,
-    buffers: Vec<Option<Value>>,
-    bindings: Vec<Bindings>,
-    _memory: Charge,
-}
-
-/// Starts the threads of the pool on which ops are computed, as many as the system gives: what would start them later has no
-/// way to say that there are none.
-fn start_threads() -> Result<(), ExecError> {
-    static STARTED: Mutex<bool> = Mutex::new(false);
-    let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
-    if *started {
-        return Ok(());
-    }
-    let wanted = thread::available_parallelism().map_or(1, usize::from);
-    let (mut waiting, mut threads) = (Vec::new(), Vec::new());
-    let mut failed = None;
-    while threads.len() < wanted && failed.is_none() {
-        let (end, wait) = channel::<()>();
-        match thread::Builder::new().spawn(move || wait.recv().is_ok()) {
-            Ok(thread) => threads.push(thread),
-            Err(error) => failed = Some(error),
-        }
-        waiting.push(end);
-    }
-    drop(waiting);
-    let count = threads.len();
-    threads.into_iter().for_each(|thread| drop(thread.join()));
-    if let (0, Some(error)) = (count, failed) {
-        return Err(ExecError::Threads(error));
-    }
-    // A program that uses this crate may have started them.
-    *started = true;
-    drop(rayon::ThreadPoolBuilder::new().num_threads(count).build_global());
-    Ok(())
-}
-
-impl Run<'_> {
-    fn value(&self, slot: Slot) -> Result<&Value, ExecError> {
-        let value = match slot {
-            Slot::Constant(i) => self.plan.constants.get(i),
-            Slot::Buffer(i) => self.buffers.get(i).and_then(Option::as_ref),
-        };
-        value.ok_or_else(|| ExecError::Malformed { func: "plan".into(), note: format!("{slot:?} holds nothing") })
-    }
-
-    /// Runs the steps on a thread of the pool that kernels use, so that they need not hand their work over to it one by
-    /// one; what they take there.
-    fn steps(&mut self, progress: &mut (dyn FnMut(usize, usize) + Send)) -> Result<Duration, ExecError> {
-        rayon::scope(|_| {
-            let start = Instant::now();
-            self.plan.steps.iter().enumerate().try_for_each(|(i, step)| {
-                self.step(step)?;
-                progress(i + 1, self.plan.steps.len());
-                Ok::<(), ExecError>(())
-            })?;
-            Ok(start.elapsed())
-        })
-    }
-
-    fn step(&mut self, step: &Step) -> Result<(), ExecError> {
-        let operands = step.operands.iter().map(|slot| self.value(*slot)).collect::<Result<Vec<_>, _>>()?;
-        match &step.action {
-            Action::Compute { op, rigid, arity, group, result } => {
-                let (own, others) = operands.split_at(*arity);
-                let fits = rigid.check(op, own.iter().map(|v| v.dims()));
-                let value = fits.and_then(|()| kernels::run(op, own, &self.bindings[step.scope]));
-                let mut value = value.map_err(|source| op_error(op.name(), &step.loc, source))?;
-                group.as_ref().map_or(Ok(()), |group| group.run(&mut value, others))?;
-                self.buffers[*result] = Some(value);
-            }
-            Action::Enter { callee, params, parent } => {
-                let types: Vec<Type> = operands.iter().map(|v| v.ty()).collect();
-                let own = bind(params.iter().zip(&types).map(|((name, ty), found)| (name, ty, found)));
-                let own = own.map_err(|source| ExecError::Call {
-                    callee: callee.clone(),
-                    loc: step.loc.clone(),
-                    source: Box::new(source),
-                })?;
-                let mut bindings = self.bindings[*parent].clone();
-                bindings.extend(own);
-                self.bindings[step.scope] = bindings;
-            }
-        }
-        for buffer in &step.dies {
-            self.buffers[*buffer] = None;
-        }
-        Ok(())
     }
 }
 
@@ -336,7 +223,8 @@ impl Planner<'_> {
                     let result = buffer();
                     self.slots.insert(tensor, Slot::Buffer(result));
                     let rigid = Rigid::of(op, &step.types);
-                    Action::Compute { op: op.clone(), rigid, arity: step.types.len(), group: step.group, result }
+                    let (op, extents, arity) = (op.clone(), step.extents, step.types.len());
+                    Action::Compute { op, extents, rigid, arity, group: step.group, result }
                 }
             };
             let operands = step.operands.iter().map(|t| self.slot(*t)).collect::<Result<Vec<_>, _>>()?;

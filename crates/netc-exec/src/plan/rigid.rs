@@ -16,7 +16,9 @@ impl Rigid {
             OpClass::Elementwise => 0,
             // The last two axes are those of the matrices.
             OpClass::Product if *op == CoreOp::MatMul => 2,
-            OpClass::Stored | OpClass::Product | OpClass::Reduction | OpClass::Movement => return Self::default(),
+            OpClass::Stored | OpClass::Product | OpClass::Reduction | OpClass::Movement | OpClass::Extent => {
+                return Self::default();
+            }
         };
         let symbolic = |ty: &&Type| {
             let dims = ty.dims.iter().flatten().rev().enumerate();

@@ -312,3 +312,53 @@ fn floats_of_a_byte_are_converted() {
     let ints = |values: [i32; 2]| Tensor::new(ElemType::I32, &[2], values.map(i32::to_le_bytes).concat()).unwrap();
     check(integers, &[ints([-7, 9])], &[ints([-7, 8])]);
 }
+
+fn i64s(dims: &[u64], values: &[i64]) -> Tensor {
+    Tensor::from_i64(dims, values).unwrap()
+}
+
+const TABLE: &str = "func @main(%x: f32[N], %n: i64[], %m: i64[]) -> (%y, %z) {
+  %i = iota(%n) : i64[K]
+  %j = iota(%m) : i64[J]
+  %t = broadcast(%x, %i, %j) : f32[K,J,N]
+  %y = reshape(%t, %i) : f32[K,J*N]
+  %d = dim(%y) {axis = 1} : i64[]
+  %l = iota(%d) : i64[L]
+  %z = add(%l, %n) : i64[L] loc(\"z\")
+}";
+
+#[test]
+fn computed_extents_are_read_off_the_operands() {
+    let inputs = |n: i64, m: i64| [f32s(&[1], &[0.5]), i64s(&[], &[n]), i64s(&[], &[m])];
+    let plan = check(TABLE, &inputs(2, 3), &[f32s(&[2, 3], &[0.5; 6]), i64s(&[3], &[2, 3, 4])]);
+    for (n, m) in [(0, 1), (1, 0), (3, 2)] {
+        let outputs = plan.run(&inputs(n, m)).unwrap();
+        assert_eq!((outputs[0].dims(), outputs[1].dims()), (&[n as u64, m as u64][..], &[m as u64][..]));
+    }
+    check_error(
+        TABLE,
+        &inputs(2, -3),
+        "cannot compute `iota` at unknown place: cannot count to -3, expected 0 or more",
+    );
+    let known = "func @main(%n: i64[]) -> (%i) { %i = iota(%n) : i64[3] loc(\"i\") }";
+    check_error(
+        known,
+        &[i64s(&[], &[2])],
+        "cannot compute `iota` at i: the operand is 2, and the result has 3 elements",
+    );
+}
+
+#[test]
+fn symbols_of_a_callee_that_computes_them_are_its_own() {
+    // The caller binds K, and both calls compute another.
+    let text = "func @main(%x: f32[K], %n: i64[], %m: i64[]) -> (%y, %z) {
+      %a = call @f(%n) : i64[A] %b = call @f(%m) : i64[B]
+      %y = broadcast(%x, %a) : f32[A,K]
+      %z = broadcast(%x, %b) : f32[B,K] }
+    func @f(%n: i64[]) -> (%j) {
+      %zero = constant() {value = 0} : i64[]
+      %i = iota(%n) : i64[K]
+      %j = broadcast(%zero, %i) : i64[K] }";
+    let inputs = [f32s(&[2], &[1., 2.]), i64s(&[], &[1]), i64s(&[], &[2])];
+    check(text, &inputs, &[f32s(&[1, 2], &[1., 2.]), f32s(&[2, 2], &[1., 2., 1., 2.])]);
+}

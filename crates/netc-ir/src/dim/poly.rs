@@ -4,7 +4,7 @@
 //! symbol or `floor(P, k)`, the quotient of a polynomial by a positive integer, rounded down. An operation whose
 //! result would be larger than [`MAX_SIZE`] gives `None`. Coefficients stop at ±`i64::MAX`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Bindings, Dim, clamp};
@@ -176,6 +176,15 @@ impl Poly {
             out = out.plus(1, &term)?;
         }
         Some(out)
+    }
+
+    pub(super) fn add_symbols(&self, symbols: &mut BTreeSet<Name>) {
+        for atom in self.0.keys().flatten() {
+            match atom {
+                Atom::Symbol(name) => drop(symbols.insert(name.clone())),
+                Atom::Floor(p, _) => p.add_symbols(symbols),
+            }
+        }
     }
 
     pub(super) fn all_symbols(&self, holds: fn(&str) -> bool) -> bool {

@@ -18,6 +18,8 @@ pub enum OpClass {
     Reduction,
     /// The elements of the operands in other places. None is computed with.
     Movement,
+    /// Extents as elements, and elements as extents.
+    Extent,
 }
 
 /// Name and one-line summary of every core op, in the order of the specification.
@@ -79,6 +81,8 @@ pub const CORE_OPS: &[(&str, &str)] = &[
     ("sort", "Elements in order along an axis."),
     ("cumsum", "Running sums along an axis."),
     ("reverse", "Elements in the opposite order along axes."),
+    ("dim", "The extent of an axis as a scalar."),
+    ("iota", "The numbers from 0 on, as many as a scalar says."),
 ];
 
 impl CoreOp {
@@ -106,6 +110,8 @@ impl CoreOp {
             Self::Sort { .. } => "sort",
             Self::CumSum(_) => "cumsum",
             Self::Reverse(_) => "reverse",
+            Self::Dim(_) => "dim",
+            Self::Iota(_) => "iota",
         }
     }
 
@@ -125,6 +131,7 @@ impl CoreOp {
             | Self::Gather(_)
             | Self::Sort { .. }
             | Self::Reverse(_) => OpClass::Movement,
+            Self::Dim(_) | Self::Iota(_) => OpClass::Extent,
         }
     }
 }

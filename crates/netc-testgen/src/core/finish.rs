@@ -24,8 +24,7 @@ impl Draft<'_> {
 
     /// The symbols that the function can compute extents from.
     pub(super) fn symbols(&self) -> Vec<Dim> {
-        let scope = self.scope();
-        let found = symbols(scope.values[..scope.params].iter().map(|v| &v.ty));
+        let found = symbols(self.scope().values.iter().map(|v| &v.ty));
         found.into_iter().map(Dim::symbol).collect()
     }
 

@@ -9,20 +9,21 @@ use crate::features::Feature;
 use crate::recipe::of;
 
 /// Element types of indices.
-const INDICES: &[ElemType] = &[ElemType::I64, ElemType::I32, ElemType::U8, ElemType::I16, ElemType::U32];
+pub(super) const INDICES: &[ElemType] = &[ElemType::I64, ElemType::I32, ElemType::U8, ElemType::I16, ElemType::U32];
 
 impl Draft<'_> {
     pub(super) fn reshape(&mut self, read: u8, form: u8, place: u8) -> Added {
         let x = self.value(read, |_| true)?;
         let (dims, place) = (self.dims(x), usize::from(place));
         let (front, back) = dims.split_at(place % (dims.len() + 1));
-        let reshaped = match form % 7 {
+        let reshaped = match form % 8 {
             0 => Some([front, &[Dim::Known(1)], back].concat()),
             1 => divided(dims, place),
             2 => merged(dims, place),
             3 => Some(vec![Dim::product(dims)]),
             4 => Some(dims.iter().filter(|d| !d.is(1)).cloned().collect()),
             5 => Some(dims.to_vec()),
+            6 => without_factor(dims, &self.symbols()),
             _ => image(dims),
         };
         let dims = reshaped.unwrap_or_else(|| dims.to_vec());
@@ -129,6 +130,16 @@ fn divided(dims: &[Dim], place: usize) -> Option<Vec<Dim>> {
     let axis = *even.get(place % even.len().max(1))?;
     let halves = [Dim::Known(2), half(&dims[axis])?];
     Some([&dims[..axis], &halves, &dims[axis + 1..]].concat())
+}
+
+/// One axis as two: a symbol, and the rest. `None` if no extent has a symbol as a factor.
+fn without_factor(dims: &[Dim], symbols: &[Dim]) -> Option<Vec<Dim>> {
+    let pairs = (0..dims.len()).flat_map(|axis| symbols.iter().map(move |symbol| (axis, symbol)));
+    let rest = |(axis, symbol): (usize, &Dim)| {
+        let rest = dims[axis].exact_div(symbol).filter(|rest| !rest.is(1) && !rest.is(0))?;
+        Some([&dims[..axis], &[symbol.clone(), rest], &dims[axis + 1..]].concat())
+    };
+    pairs.filter_map(rest).next()
 }
 
 /// Two axes as one. `None` if there are none.

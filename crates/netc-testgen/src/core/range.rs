@@ -134,6 +134,10 @@ impl Range {
         self.hull(Self::around_zero(0.0)).map(|x| x * n)
     }
 
+    fn of_extent(dim: &Dim) -> Self {
+        Self::new(least(dim) as f64, largest(dim) as f64)
+    }
+
     fn is_around_zero(self) -> bool {
         self.low < NEAR_ZERO && self.high > -NEAR_ZERO
     }
@@ -187,6 +191,8 @@ fn exact(module: &Module, op: &CoreOp, operands: &[&Value], ty: &Type) -> Range 
         | CoreOp::Gather(_)
         | CoreOp::Sort { .. }
         | CoreOp::Reverse(_) => at(0),
+        CoreOp::Dim(axis) => Range::of_extent(&shape(0)[*axis as usize]),
+        CoreOp::Iota(extent) => Range::new(0.0, (count(extent) - 1.0).max(0.0)),
     }
 }
 

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops;
 
+use netc_ir::extents::uncarried;
 use netc_ir::{Binary, CoreOp, Dim, ElemType, Func, Literal, Module, Name, Type, Unary, call_types, infer};
 
 use super::range::{Range, range};
@@ -230,7 +231,7 @@ impl<'r> Draft<'r> {
     ///
     /// Nothing is added if the result is too large, or could still be infinite.
     pub(super) fn op(&mut self, op: CoreOp, operands: &[usize]) -> Added {
-        let mut operands = operands.to_vec();
+        let mut operands = self.with_carriers(&op, operands)?;
         for bound in [Some(Unary::Tanh), Some(Unary::Sigmoid), None] {
             let result = self.result(&op, &operands)?;
             // What comes of numbers that are not finite need not be either.
@@ -245,8 +246,35 @@ impl<'r> Draft<'r> {
 
     /// Adds an op that fits whatever its operands are.
     pub(super) fn sure(&mut self, op: CoreOp, operands: &[usize]) -> Added {
-        let result = self.result(&op, operands)?;
-        Some(self.scope.push(Kind::Op(op), operands.to_vec(), vec![result]))
+        let operands = self.with_carriers(&op, operands)?;
+        let result = self.result(&op, &operands)?;
+        Some(self.scope.push(Kind::Op(op), operands, vec![result]))
+    }
+
+    /// `operands`, and values that tell the symbols in extents that the op names, where no parameter does.
+    fn with_carriers(&self, op: &CoreOp, operands: &[usize]) -> Option<Vec<usize>> {
+        let mut operands = operands.to_vec();
+        if op.own_dims().iter().all(|d| d.known().is_some()) {
+            return Some(operands);
+        }
+        let known = types::symbols(self.scope.values[..self.scope.params].iter().map(|v| &v.ty));
+        // The last operand of an `iota` carries its extent, or the extent is a new symbol.
+        if matches!(op, CoreOp::Iota(_)) {
+            return Some(operands);
+        }
+        for dim in op.own_dims() {
+            let types: Vec<&Type> = operands.iter().map(|x| &self.get(*x).ty).collect();
+            for symbol in uncarried(dim, &types).difference(&known) {
+                let symbol = Dim::symbol(symbol.clone());
+                operands.push((0..self.scope.values.len()).find(|x| self.dims(*x).contains(&symbol))?);
+            }
+        }
+        Some(operands)
+    }
+
+    /// Whether the function that is being written is `@main`.
+    pub(super) fn is_main(&self) -> bool {
+        self.scopes.is_empty()
     }
 
     fn result(&self, op: &CoreOp, operands: &[usize]) -> Option<Value> {
@@ -329,7 +357,11 @@ impl<'r> Draft<'r> {
 
     fn call(&mut self, callee: usize, operands: Vec<usize>) -> Added {
         let written = &self.written[callee];
-        let types = call_types(&written.func, operands.iter().map(|x| &self.get(*x).ty));
+        let mut types = call_types(&written.func, operands.iter().map(|x| &self.get(*x).ty));
+        let own = written.func.outputs.iter().map(|o| &written.func[o.value].ty);
+        if !self.name_computed(&mut types, own) {
+            return None;
+        }
         let results = types.into_iter().zip(&written.outputs).map(|(ty, range)| Value { ty, range: *range });
         let results: Vec<Value> = results.collect();
         // An op has a result.
@@ -339,6 +371,23 @@ impl<'r> Draft<'r> {
             self.scope.inlined = inlined;
             self.scope.push(Kind::Call(callee), operands, results)
         })
+    }
+
+    /// Gives symbols to the extents of a call's results that the callee, where the results have the types `own`, computes.
+    /// False if symbols cannot stand for them.
+    fn name_computed<'t>(&self, types: &mut [Type], own: impl Iterator<Item = &'t Type>) -> bool {
+        let mut names: BTreeMap<&Dim, Dim> = BTreeMap::new();
+        let first = self.free_symbol();
+        for (ty, own) in types.iter_mut().zip(own) {
+            for (dim, own) in ty.dims.iter_mut().flatten().zip(dims(own)).filter(|(dim, _)| dim.is_unknown()) {
+                if !may_be(&Dim::symbol(first.clone()), own) {
+                    return false;
+                }
+                let n = names.len();
+                *dim = names.entry(own).or_insert_with(|| Dim::symbol(format!("{first}r{n}"))).clone();
+            }
+        }
+        true
     }
 
     /// A call of a function that is written, of those that fit the one that `pick` stands for.

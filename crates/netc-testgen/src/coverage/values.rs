@@ -98,11 +98,11 @@ pub(super) fn of_op(module: &Module, op: &CoreOp, operands: &[&Type], result: &T
         }
         CoreOp::Pool { kind: _, size, window } => of_window(window, size.iter().copied().max().unwrap_or(1)),
         CoreOp::Reduce { kind: _, axes, keep } => vec![("axes", part(axes.len(), rank)), ("keep", flag(*keep))],
-        CoreOp::Reshape(to) => vec![("axes", compared(to.len(), rank))],
+        CoreOp::Reshape(to) => vec![("axes", compared(to.len(), rank)), ("carriers", flag(operands.len() > 1))],
         CoreOp::Transpose(perm) => vec![("order", if perm.is_sorted() { "the same" } else { "another" })],
         CoreOp::Broadcast(to) => {
             let repeats = shape(0) != &to[to.len() - rank..];
-            vec![("axes", compared(to.len(), rank)), ("repeats", flag(repeats))]
+            vec![("axes", compared(to.len(), rank)), ("repeats", flag(repeats)), ("carriers", flag(operands.len() > 1))]
         }
         CoreOp::Concat(axis) => vec![("operands", count(operands.len())), ("axis", place(*axis, rank))],
         CoreOp::Slice(axes) => axes.iter().flat_map(of_slice).chain([("empty", flag(is_empty(result)))]).collect(),
@@ -122,6 +122,8 @@ pub(super) fn of_op(module: &Module, op: &CoreOp, operands: &[&Type], result: &T
         CoreOp::Sort { axis, descending } => vec![("axis", place(*axis, rank)), ("descending", flag(*descending))],
         CoreOp::CumSum(axis) => vec![("axis", place(*axis, rank))],
         CoreOp::Reverse(axes) => vec![("axes", part(axes.len(), rank))],
+        CoreOp::Dim(axis) => vec![("axis", place(*axis, rank))],
+        CoreOp::Iota(extent) => vec![("extent", if extent.known().is_some() { "known" } else { "symbolic" })],
     }
 }
 
@@ -226,7 +228,9 @@ pub(super) fn possible() -> Vec<Fact> {
         (&["broadcast"], "axes", &["as many", "more"]),
         (&["broadcast"], "repeats", FLAGS),
         (&["concat"], "operands", &["1", "2", "3"]),
-        (&["concat", "gather", "sort", "cumsum"], "axis", places),
+        (&["reshape", "broadcast"], "carriers", FLAGS),
+        (&["concat", "gather", "sort", "cumsum", "dim"], "axis", places),
+        (&["iota"], "extent", &["known", "symbolic"]),
         (&["slice"], "start", &["0", "later"]),
         (&["slice"], "end", &["open", "given"]),
         (&["slice"], "step", &["1", "larger"]),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use netc_dialect::Dialects;
 use netc_ir::{
     Attr, Attrs, Builder, CoreOp, Dim, F64, Func, FuncId, LayerId, Module, Name, Op, OpId, OpKind, SourceOp, Type,
-    ValueId, WeightData, WeightId, call_types,
+    ValueId, WeightData, WeightId, named_call_types,
 };
 use netc_passes::analysis::callees_first;
 
@@ -125,6 +125,9 @@ impl Rebuild {
         if let CoreOp::Broadcast(shape) = op {
             return Some(CoreOp::Broadcast(dims(shape)));
         }
+        if let CoreOp::Iota(extent) = op {
+            return Some(CoreOp::Iota(self.dim(extent)));
+        }
         if let CoreOp::Constant(literal) = op
             && self.ty(&literal.ty()) != literal.ty()
         {
@@ -223,7 +226,8 @@ impl Copy<'_> {
             }
             OpKind::Call(call) => {
                 let callee = &self.new_module[call.callee];
-                (op.kind.clone(), call_types(callee, operands.iter().map(|v| self.b.ty(*v))))
+                let declared = op.results.iter().map(|v| &self.old[*v].ty);
+                (op.kind.clone(), named_call_types(callee, operands.iter().map(|v| self.b.ty(*v)), declared))
             }
         };
         let names = op.results.iter().map(|v| self.old[*v].name.clone());

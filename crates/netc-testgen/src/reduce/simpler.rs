@@ -34,9 +34,15 @@ pub(super) fn simpler(op: &CoreOp) -> Vec<CoreOp> {
         }
         (CoreOp::Sort { axis, .. }, _) => vec![CoreOp::Sort { axis: *axis, descending: false }],
         (CoreOp::Reverse(axes), _) => (0..axes.len()).map(|i| CoreOp::Reverse(without(axes, i))).collect(),
-        (_, OpClass::Stored | OpClass::Elementwise | OpClass::Product | OpClass::Reduction | OpClass::Movement) => {
-            Vec::new()
-        }
+        (
+            _,
+            OpClass::Stored
+            | OpClass::Elementwise
+            | OpClass::Product
+            | OpClass::Reduction
+            | OpClass::Movement
+            | OpClass::Extent,
+        ) => Vec::new(),
     };
     all.into_iter().filter(|new| new != op).collect()
 }

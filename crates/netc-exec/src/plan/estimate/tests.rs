@@ -10,6 +10,7 @@ use crate::error::ExecError;
 use crate::host::Host;
 use crate::inputs::random_types;
 use crate::plan::Plan;
+use crate::tensor::Tensor;
 
 /// Plans a program on a host.
 fn plan(host: &Arc<Host>, text: &str) -> Result<Plan, ExecError> {
@@ -111,4 +112,41 @@ fn work_counts_as_steps() {
       %s = reduce_sum(%z) {axes = [0, 1], keep = false} : f32[] }";
     let error = runs(text, u64::MAX).unwrap_err();
     assert_eq!(error, "cannot run `@main`: `%z = matmul` at `product` needs 10,000,102 steps, and 100,032 are allowed");
+}
+
+/// What a run with the scalar `n` says of its limits, on a host with so much memory.
+fn counts_to(text: &str, n: i64, memory: u64, max_steps: Option<u64>) -> Result<(), String> {
+    let plan = plan(&Arc::new(Host::new(memory, max_steps)), text).map_err(|error| error.to_string())?;
+    let run = plan.run(&[Tensor::from_i64(&[], &[n]).unwrap()]);
+    run.map(drop).map_err(|error| format!("{error}: {}", error.source().map_or_else(String::new, |s| s.to_string())))
+}
+
+#[test]
+fn an_estimate_goes_on_where_an_extent_is_computed() {
+    // A step takes a kilobyte. 8 bytes for the input, 8 as it is held, and 8 for each number, once more as it is given.
+    let text = "func @main(%n: i64[]) -> (%i) { %i = iota(%n) : i64[K] }";
+    let needed = 1024 + 16 + 2 * 8 * 1000 - 8;
+    assert_eq!(counts_to(text, 1000, needed, None), Ok(()));
+    let error = counts_to(text, 1000, needed - 1, None).unwrap_err();
+    assert_eq!(
+        error,
+        "cannot run `@main`: what goes in and comes out needs 17032 bytes of memory, and 17031 bytes are free"
+    );
+    // The second list takes the place of the first. A maximum needs as much again as its operand.
+    let two = "func @main(%n: i64[]) -> (%s) {
+      %i = iota(%n) : i64[K] %a = reduce_max(%i) {axes = [0]} : i64[]
+      %j = iota(%a) : i64[J] %s = reduce_max(%j) {axes = [0]} : i64[] }";
+    let room = 4 * 1024 + 16 * 10_000;
+    assert_eq!(counts_to(two, 10_000, room + 100, None), Ok(()));
+    assert!(counts_to(two, 10_000, room, None).is_err());
+}
+
+#[test]
+fn steps_are_counted_over_the_whole_run() {
+    let text = "func @main(%n: i64[]) -> (%z) {
+      %i = iota(%n) : i64[K] %c = cast(%i) : f32[K] %a = reshape(%c) : f32[K,1] %b = reshape(%c) : f32[1,K]
+      %y = matmul(%a, %b) : f32[K,K] %z = matmul(%y, %y) : f32[K,K] loc(\"square\") }";
+    assert_eq!(counts_to(text, 3, u64::MAX, Some(6)), Ok(()));
+    let error = counts_to(text, 1000, u64::MAX, Some(15)).unwrap_err();
+    assert_eq!(error, "cannot run `@main`: it needs 16 steps, and 15 are allowed");
 }

@@ -1,0 +1,41 @@
+//! Extents as elements, and elements as extents.
+
+use netc_ir::ElemType;
+
+use super::cast::cast;
+use super::operands::one;
+use crate::error::{KernelError, Made};
+use crate::value::{Value, allocate};
+
+/// The extent of an axis as a scalar.
+pub(super) fn dim(x: &Value, axis: u64) -> Made<Value> {
+    let extent = x.dims().get(axis as usize).copied().unwrap_or(1);
+    Value::from_vec(ElemType::I64, &[], vec![i64::try_from(extent).unwrap_or(i64::MAX)])
+}
+
+/// The numbers from 0 on.
+pub(super) fn iota(dims: &[usize]) -> Made<Value> {
+    let count = dims.iter().product();
+    let mut numbers = allocate(count, &netc_ir::Type::fixed(ElemType::I64, &[count as u64]))?;
+    numbers.extend(0..count as i64);
+    Value::from_vec(ElemType::I64, dims, numbers)
+}
+
+/// How many numbers an `iota` makes of the scalar `n`. Where its extent is known, that must be `expected`.
+pub(crate) fn count(n: &Value, expected: Option<u64>) -> Made<u64> {
+    if !n.elem().is_int() {
+        return Err(KernelError::Element { elem: n.elem() });
+    }
+    let n = cast(n, ElemType::I64)?;
+    let n = *n.slice::<i64>()?.first().ok_or(KernelError::Count { found: 0, expected: 1 })?;
+    match (u64::try_from(n), expected) {
+        (Err(_), _) => Err(KernelError::Negative(n)),
+        (Ok(count), Some(expected)) if count != expected => Err(KernelError::Extent { found: count, expected }),
+        (Ok(count), _) => Ok(count),
+    }
+}
+
+/// The only operand that is read. The others carry symbols.
+pub(super) fn first<'v>(operands: &[&'v Value]) -> Made<&'v Value> {
+    one(operands.get(..1).unwrap_or_default())
+}

@@ -1,0 +1,169 @@
+//! Symbols that a function computes, and how its ops carry them.
+//!
+//! The extents of most results follow from the operands. `reshape`, `broadcast` and `iota` name extents of their own. An
+//! extent that an `iota` defines is known only after the `iota` has run, so an op that names it reads an operand that has
+//! it. Passes that keep operands then keep the order, and a stage of a split model is given what tells the extent.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::Name;
+use crate::dim::Dim;
+use crate::id::OpId;
+use crate::module::Func;
+use crate::op::{CoreOp, OpKind};
+use crate::types::Type;
+
+impl CoreOp {
+    /// The extents that the op names itself. Those of other ops follow from their operands.
+    pub fn own_dims(&self) -> &[Dim] {
+        if let Self::Reshape(dims) | Self::Broadcast(dims) = self {
+            dims
+        } else if let Self::Iota(dim) = self {
+            std::slice::from_ref(dim)
+        } else {
+            &[]
+        }
+    }
+
+    pub(crate) fn own_dims_mut(&mut self) -> &mut [Dim] {
+        if let Self::Reshape(dims) | Self::Broadcast(dims) = self {
+            dims
+        } else if let Self::Iota(dim) = self {
+            std::slice::from_mut(dim)
+        } else {
+            &mut []
+        }
+    }
+
+    /// Makes an op that reads operands of the types `old` one that reads operands of the types `new`.
+    ///
+    /// Extents with a symbol that `is_free` become those of the operands that carry them. Other symbols become what
+    /// `symbol` gives for them.
+    pub fn adapt(
+        &mut self,
+        old: &[&Type],
+        new: &[&Type],
+        is_free: &impl Fn(&Name) -> bool,
+        symbol: &impl Fn(&Name) -> Option<Dim>,
+    ) {
+        let extent = |(operand, axis): (usize, usize)| new.get(operand)?.dims.as_ref()?.get(axis).cloned();
+        let carried = |dim: &Dim| carrier(dim, old).and_then(extent);
+        for dim in self.own_dims_mut().iter_mut().filter(|dim| dim.known().is_none()) {
+            let follows = dim.symbols().iter().any(is_free);
+            let whole = if follows { carried(dim) } else { None };
+            *dim = whole.unwrap_or_else(|| {
+                dim.substitute(&|name| {
+                    let own = if is_free(name) { carried(&Dim::symbol(name.clone())) } else { None };
+                    own.or_else(|| symbol(name))
+                })
+            });
+        }
+    }
+}
+
+/// What the symbols of a function are where its ops are copied into another.
+#[derive(Debug, Default)]
+pub struct Symbols {
+    /// Those in the types of its parameters.
+    params: BTreeSet<Name>,
+    pub(crate) known: BTreeMap<Name, Dim>,
+}
+
+impl Symbols {
+    /// Those of `func`, of which some are `known`. The others keep their names, but for computed ones that are taken.
+    pub fn of(func: &Func, known: BTreeMap<Name, Dim>) -> Self {
+        Self { params: func.param_symbols(), known }
+    }
+
+    /// What `name` is in the other function, where that is known.
+    pub fn get(&self, name: &Name) -> Option<Dim> {
+        self.known.get(name).cloned()
+    }
+
+    /// Whether no parameter has the symbol.
+    pub(crate) fn is_free(&self, name: &Name) -> bool {
+        !self.params.contains(name)
+    }
+}
+
+/// The operand and the axis of the first extent, in operands of the types `operands`, that is `dim`.
+pub fn carrier(dim: &Dim, operands: &[&Type]) -> Option<(usize, usize)> {
+    if dim.is_unknown() {
+        return None;
+    }
+    operands.iter().enumerate().find_map(|(operand, ty)| {
+        let axis = ty.dims.as_ref()?.iter().position(|own| own == dim)?;
+        Some((operand, axis))
+    })
+}
+
+/// The symbols of `dim` that operands of the types `operands` do not tell: neither `dim` nor the symbol is an extent of one.
+pub fn uncarried(dim: &Dim, operands: &[&Type]) -> BTreeSet<Name> {
+    if carrier(dim, operands).is_some() {
+        return BTreeSet::new();
+    }
+    let mut symbols = dim.symbols();
+    symbols.retain(|name| carrier(&Dim::symbol(name.clone()), operands).is_none());
+    symbols
+}
+
+impl Func {
+    /// The symbols in the types of the parameters.
+    pub fn param_symbols(&self) -> BTreeSet<Name> {
+        let dims = self.params.iter().filter_map(|p| self.values.get(p.value.index())).flat_map(|v| v.ty.dims.iter());
+        dims.flatten().flat_map(Dim::symbols).collect()
+    }
+
+    /// The symbols that `iota`s define, each with its op.
+    pub fn computed_symbols(&self) -> Vec<(&Name, OpId)> {
+        let symbol = |id: OpId| {
+            let op = self.ops.get(id.index())?;
+            let OpKind::Core(core @ CoreOp::Iota(_)) = &op.kind else { return None };
+            let types: Vec<&Type> =
+                op.operands.iter().filter_map(|v| self.values.get(v.index())).map(|v| &v.ty).collect();
+            defined_symbol(core, &types).map(|name| (name, id))
+        };
+        self.op_ids().filter_map(symbol).collect()
+    }
+}
+
+/// The symbol that the op defines: the extent of an `iota` if no operand carries it.
+pub(crate) fn defined_symbol<'o>(op: &'o CoreOp, operands: &[&Type]) -> Option<&'o Name> {
+    let CoreOp::Iota(dim) = op else { return None };
+    if carrier(dim, operands).is_some() { None } else { dim.as_symbol() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse;
+
+    fn ty(text: &str) -> Type {
+        let module = parse(&format!("netc 1\nfunc @main(%x: {text}) -> (%x) {{}}")).unwrap();
+        module.funcs[0].values[0].ty.clone()
+    }
+
+    fn dim(text: &str) -> Dim {
+        Dim::parse(text).unwrap()
+    }
+
+    #[test]
+    fn an_extent_is_carried_whole_or_by_its_symbols() {
+        let (scaled, plain) = (ty("f32[2*K,?]"), ty("i64[J]"));
+        let operands = [&scaled, &plain];
+        assert_eq!(carrier(&dim("2*K"), &operands), Some((0, 0)));
+        assert_eq!(carrier(&dim("?"), &operands), None);
+        assert!(uncarried(&dim("2*K"), &operands).is_empty());
+        assert!(uncarried(&dim("3*J+1"), &operands).is_empty());
+        assert_eq!(uncarried(&dim("K+J"), &operands), ["K"].map(Name::from).into());
+    }
+
+    #[test]
+    fn an_op_follows_its_operands_into_another_function() {
+        let mut op = CoreOp::Reshape(["2*K", "N", "J+N"].map(dim).to_vec());
+        let (old, new) = ([&ty("f32[2*K,J]")], [&ty("f32[M,N+1]")]);
+        let is_free = |name: &Name| &**name != "N";
+        op.adapt(&old, &new, &is_free, &|name| (&**name == "N").then(|| dim("B")));
+        assert_eq!(op.own_dims(), ["M", "B", "N+B+1"].map(dim));
+    }
+}
