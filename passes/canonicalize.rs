@@ -16,7 +16,7 @@ mod tests;
 mod windows;
 
 use netc_ir::{Func, Module, OpId, OpKind, Renaming, infer};
-use netc_pass::{Context, Fidelity, Pass, PassError, PassInfo};
+use netc_pass::{Context, Fidelity, Pass, PassInfo, Result};
 
 use crate::analysis::note_constant;
 use site::{Rewrite, Rule, Site};
@@ -42,7 +42,7 @@ pub const INFO: PassInfo = PassInfo {
 struct Canonicalize;
 
 impl Pass for Canonicalize {
-    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
+    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<()> {
         for i in 0..module.funcs.len() {
             let mut func = std::mem::take(&mut module.funcs[i]);
             canonicalize(module, &mut func, context);

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 
 use netc_ir::{Func, Loc, Module, Op, OpId, OpKind, Renaming, Type, ValueId};
-use netc_pass::{Context, Fidelity, Fuel, Pass, PassError, PassInfo};
+use netc_pass::{Context, Fidelity, Fuel, Pass, PassInfo, Result};
 
 use crate::analysis::commutes;
 
@@ -29,7 +29,7 @@ pub const INFO: PassInfo = PassInfo {
 struct Cse;
 
 impl Pass for Cse {
-    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
+    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<()> {
         for func in &mut module.funcs {
             let plan = plan(func, &mut context.fuel);
             context.count("ops made one", plan.repeats.len() as u64);

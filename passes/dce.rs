@@ -1,7 +1,7 @@
 //! Removes what no output needs.
 
 use netc_ir::{Func, Loc, Module};
-use netc_pass::{Context, Fidelity, Fuel, Pass, PassError, PassInfo, counted};
+use netc_pass::{Context, Fidelity, Fuel, Pass, PassInfo, Result, counted};
 
 use crate::analysis::live_ops;
 
@@ -19,7 +19,7 @@ pub const INFO: PassInfo = PassInfo {
 struct Dce;
 
 impl Pass for Dce {
-    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
+    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<()> {
         for func in &mut module.funcs {
             let removed = remove_dead_ops(func, &mut context.fuel);
             if removed > 0 {

@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 
 use netc_dialect::Dialects;
 use netc_ir::{Func, FuncId, Loc, MAIN, Module, OpId};
-use netc_pass::{Context, PassError, Remark};
+use netc_pass::{Context, PassError, Remark, Result};
 
 use crate::analysis::{CutError, CutPart, CutPoint, Flat, Models, Names, OpNames, Slot, callee, sealed};
 use crate::inline::inline;
@@ -46,7 +46,7 @@ pub(crate) fn dissolve<'m>(
     specs: &[String],
     pass: &'static str,
     dialects: &'m Dialects,
-) -> Result<Dissolved<'m>, PassError> {
+) -> Result<Dissolved<'m>> {
     let main = module.func_named(MAIN).ok_or_else(PassError::no_main)?;
     let names = Names::of(module, main, dialects);
     let parts =
@@ -125,7 +125,7 @@ impl<'m> Dissolved<'m> {
 }
 
 /// The functions, by id, that are called on the way to the places of cuts.
-fn wanted<'p>(module: &Module, main: FuncId, parts: impl Iterator<Item = &'p CutPart>) -> Result<Vec<bool>, PassError> {
+fn wanted<'p>(module: &Module, main: FuncId, parts: impl Iterator<Item = &'p CutPart>) -> Result<Vec<bool>> {
     let sealed = sealed(module, main);
     let mut open = vec![false; module.funcs.len()];
     for part in parts {
@@ -163,7 +163,7 @@ fn inlined<'m>(
     open: &[bool],
     pass: &'static str,
     dialects: &Dialects,
-) -> Result<(Cow<'m, Module>, Vec<Remark>), PassError> {
+) -> Result<(Cow<'m, Module>, Vec<Remark>)> {
     if !open.contains(&true) {
         return Ok((Cow::Borrowed(module), Vec::new()));
     }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use netc_dialect::Dialects;
 use netc_ir::{Func, Loc, MAIN, Module, OpId};
-use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo, Remark};
+use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo, Remark, Result};
 
 use crate::analysis::{MaskReads, OpNames};
 use crate::dissolve::Dissolved;
@@ -43,7 +43,7 @@ struct Extract {
 }
 
 impl Pass for Extract {
-    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
+    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<()> {
         if !context.fuel.is_left() {
             return Ok(());
         }
@@ -73,7 +73,7 @@ pub struct Prepared<'m> {
 ///
 /// # Errors
 /// Text that says no part, and a part that would not find a mask that it reads.
-pub fn prepare<'m>(module: &'m Module, text: &str, dialects: &'m Dialects) -> Result<Prepared<'m>, PassError> {
+pub fn prepare<'m>(module: &'m Module, text: &str, dialects: &'m Dialects) -> Result<Prepared<'m>> {
     let (mut dissolved, plan) = plan::plan(module, text, dialects)?;
     check_masks(&dissolved, &plan, dialects)?;
     let mut remarks = std::mem::take(&mut dissolved.remarks);
@@ -82,7 +82,7 @@ pub fn prepare<'m>(module: &'m Module, text: &str, dialects: &'m Dialects) -> Re
     Ok(Prepared { module: dissolved.module, plan, remarks })
 }
 
-fn check_masks(dissolved: &Dissolved<'_>, plan: &ExtractPlan, dialects: &Dialects) -> Result<(), PassError> {
+fn check_masks(dissolved: &Dissolved<'_>, plan: &ExtractPlan, dialects: &Dialects) -> Result<()> {
     let mut inside = vec![false; dissolved.module.main().map_or(0, Func::num_op_slots)];
     plan.ops.iter().for_each(|op| inside[op.index()] = true);
     let of_part = |op: OpId| inside[op.index()].then_some(());

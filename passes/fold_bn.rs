@@ -18,7 +18,7 @@ mod emit;
 mod tests;
 
 use netc_ir::{Func, Module, OpId};
-use netc_pass::{Context, Fidelity, Pass, PassError, PassInfo};
+use netc_pass::{Context, Fidelity, Pass, PassError, PassInfo, Result};
 
 use crate::analysis::note_layers_alone;
 
@@ -44,7 +44,7 @@ pub const INFO: PassInfo = PassInfo {
 struct FoldBn;
 
 impl Pass for FoldBn {
-    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
+    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<()> {
         note_layers_alone(module, INFO.name, context);
         let mut folded = Vec::new();
         for id in module.func_ids() {
@@ -117,7 +117,7 @@ fn plan(func: &Func) -> Vec<Fold> {
 }
 
 /// The function with the folds done.
-fn apply(module: &Module, func: &Func, folds: &[Fold]) -> Result<Func, PassError> {
+fn apply(module: &Module, func: &Func, folds: &[Fold]) -> Result<Func> {
     let mut fold_of = vec![None; func.num_op_slots()];
     for fold in folds {
         fold.ops().for_each(|op| fold_of[op.index()] = Some(fold));

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use netc_ir::{CoreOp, Func, FuncId, Literal, Module, Name, Op, OpId, OpKind, ValueId, Weight, WeightData};
-use netc_pass::{ConstEval, Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo};
+use netc_pass::{ConstEval, Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo, Result};
 
 use crate::analysis::{constant_values, is_constant, live_ops};
 
@@ -44,7 +44,7 @@ struct FoldConst {
 }
 
 impl Pass for FoldConst {
-    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
+    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<()> {
         let note = "`fold-const` needs what computes constants, and here is none";
         let consts = context.consts().ok_or_else(|| PassError::new(note))?;
         let mut new = NewWeights::of(module);

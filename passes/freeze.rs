@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use netc_dialect::Dialects;
 use netc_ir::{Func, FuncId, LayerId, Loc, MAIN, Module, OpKind, WeightId};
-use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo, counted};
+use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo, Result, counted};
 
 use crate::analysis::layers_below;
 use crate::prune::reachable;
@@ -41,7 +41,7 @@ struct Freeze {
 }
 
 impl Pass for Freeze {
-    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
+    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<()> {
         let main = module.func_named(MAIN).ok_or_else(PassError::no_main)?;
         let plan = plan(module, main, &self.at, context.dialects)?;
         for id in &plan.frozen {
@@ -64,7 +64,7 @@ struct Plan {
     others: BTreeSet<LayerId>,
 }
 
-fn plan(module: &Module, main: FuncId, at: &[String], dialects: &Dialects) -> Result<Plan, PassError> {
+fn plan(module: &Module, main: FuncId, at: &[String], dialects: &Dialects) -> Result<Plan> {
     let mut below = BTreeSet::new();
     for spec in at {
         let layers = layers_below(module, spec, dialects).map_err(PassError::from_error)?;

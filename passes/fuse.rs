@@ -14,7 +14,7 @@ mod outline;
 mod tests;
 
 use netc_ir::{Loc, Module};
-use netc_pass::{Context, Fidelity, Pass, PassError, PassInfo, counted, thousands};
+use netc_pass::{Context, Fidelity, Pass, PassInfo, Result, counted, thousands};
 
 use crate::analysis::note_layers_alone;
 
@@ -39,7 +39,7 @@ pub const INFO: PassInfo = PassInfo {
 struct Fuse;
 
 impl Pass for Fuse {
-    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
+    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<()> {
         note_layers_alone(module, INFO.name, context);
         let mut names = outline::Names::of(module);
         for id in module.func_ids().filter(|id| !module[*id].is_fused()).collect::<Vec<_>>() {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use netc_dialect::Dialects;
 use netc_ir::{CallOp, Func, FuncId, InferError, LayerId, Loc, MAIN, Module, Name, Op, OpId, OpKind, UniqueNames};
-use netc_pass::{Context, Fidelity, Fuel, OptionInfo, OptionKind, Pass, PassError, PassInfo, nearest};
+use netc_pass::{Context, Fidelity, Fuel, OptionInfo, OptionKind, Pass, PassError, PassInfo, Result, nearest};
 
 use crate::analysis::calls::callees_first;
 use crate::prune::{reachable, replace_funcs};
@@ -39,7 +39,7 @@ struct Inline {
 }
 
 impl Pass for Inline {
-    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
+    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<()> {
         let wanted = self.wanted(module)?;
         let Inlined { funcs, keep } = inline(module, &wanted, context)?;
         replace_funcs(module, funcs, &keep);
@@ -56,7 +56,7 @@ pub(crate) struct Inlined {
 
 /// Inlines the calls of the functions that are `wanted`, by id, in `@main` and what it calls. Of the module itself only
 /// names of layers change: [`replace_funcs`] is to follow.
-pub(crate) fn inline(module: &mut Module, wanted: &[bool], context: &mut Context<'_>) -> Result<Inlined, PassError> {
+pub(crate) fn inline(module: &mut Module, wanted: &[bool], context: &mut Context<'_>) -> Result<Inlined> {
     let main = module.func_named(MAIN).ok_or_else(PassError::no_main)?;
     let in_reach = reachable(&module.funcs, [main]);
     let order: Vec<FuncId> = callees_first(module).into_iter().filter(|id| in_reach[id.index()]).collect();
@@ -80,7 +80,7 @@ pub(crate) fn inline(module: &mut Module, wanted: &[bool], context: &mut Context
 
 impl Inline {
     /// Whether the calls of each function are inlined, by id.
-    fn wanted(&self, module: &Module) -> Result<Vec<bool>, PassError> {
+    fn wanted(&self, module: &Module) -> Result<Vec<bool>> {
         let mut wanted = vec![self.only.is_empty(); module.funcs.len()];
         for name in &self.only {
             let id = module.func_named(name.strip_prefix('@').unwrap_or(name)).ok_or_else(|| {
@@ -94,7 +94,7 @@ impl Inline {
 }
 
 /// Refuses to make functions that are too large: calls of calls grow fast.
-fn check_size(module: &Module, order: &[FuncId], wanted: &[bool]) -> Result<(), PassError> {
+fn check_size(module: &Module, order: &[FuncId], wanted: &[bool]) -> Result<()> {
     let mut sizes = vec![0usize; module.funcs.len()];
     for id in order {
         let size = |op: &Op| called(op).filter(|c| wanted[c.callee.index()]).map_or(1, |c| sizes[c.callee.index()]);
@@ -124,7 +124,7 @@ struct Inliner<'m> {
 
 impl Inliner<'_> {
     /// Inlines the calls of `wanted` functions in the function `id`, each while there is fuel. Its callees are done.
-    fn func(&mut self, id: FuncId, wanted: &[bool], fuel: &mut Fuel) -> Result<(), PassError> {
+    fn func(&mut self, id: FuncId, wanted: &[bool], fuel: &mut Fuel) -> Result<()> {
         let module = self.module;
         let old = &module[id];
         let calls = old.ops().filter_map(|(op, it)| Some((op, called(it)?))).filter(|(_, c)| wanted[c.callee.index()]);

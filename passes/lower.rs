@@ -8,7 +8,7 @@ use netc_dialect::{Dialects, LowerError, Meaning, OpContext, Purpose, Repeat};
 use netc_ir::{
     Budget, CallOp, ElemType, Func, Loc, Module, Name, Op, OpId, OpKind, Resource, SourceOp, ValueId, named_call_types,
 };
-use netc_pass::{Context, Fidelity, Fuel, Pass, PassError, PassInfo, thousands};
+use netc_pass::{Context, Fidelity, Fuel, Pass, PassError, PassInfo, Result, thousands};
 
 use crate::analysis::calls::callees_first;
 use crate::copy::{Copy, named};
@@ -32,7 +32,7 @@ pub const INFO: PassInfo = PassInfo {
 struct Lower;
 
 impl Pass for Lower {
-    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
+    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<()> {
         let dialects = context.dialects;
         let ops = Budget::unlimited().with(Resource::Steps, context.max_ops());
         let lowered = if dialects.makes_masks(module) {
@@ -65,12 +65,12 @@ impl Pass for Lower {
 /// The module with every source op replaced by what it means in `dialects`.
 ///
 /// An op that is in none of them stays. An op whose class is known and whose configuration is not is an error.
-pub fn lower_module(module: &Module, dialects: &Dialects) -> Result<Module, PassError> {
+pub fn lower_module(module: &Module, dialects: &Dialects) -> Result<Module> {
     lower_module_within(module, dialects, u64::MAX)
 }
 
 /// [`lower_module`] with at most `max_ops` ops in the result. Layers that compute step by step make many of a few.
-pub fn lower_module_within(module: &Module, dialects: &Dialects, max_ops: u64) -> Result<Module, PassError> {
+pub fn lower_module_within(module: &Module, dialects: &Dialects, max_ops: u64) -> Result<Module> {
     let ops = Budget::unlimited().with(Resource::Steps, max_ops);
     let lowered = Lowering::new(module, dialects, Goal::RUN, &mut Fuel::unlimited(), &ops).run()?;
     Ok(Module {
@@ -205,7 +205,7 @@ impl<'m> Lowering<'m> {
         Self { module, dialects, goal, fuel, ops, masked, done }
     }
 
-    fn run(mut self) -> Result<Vec<LoweredFunc>, PassError> {
+    fn run(mut self) -> Result<Vec<LoweredFunc>> {
         for id in callees_first(self.module) {
             let lowered = self.func(&self.module[id])?;
             self.done[id.index()] = Some(lowered);
@@ -213,7 +213,7 @@ impl<'m> Lowering<'m> {
         Ok(self.done.into_iter().flatten().collect())
     }
 
-    fn func(&mut self, old: &'m Func) -> Result<LoweredFunc, PassError> {
+    fn func(&mut self, old: &'m Func) -> Result<LoweredFunc> {
         let copy = Copy::new(self.module, old, old.name.clone());
         let mut body = Body {
             copy,
@@ -240,7 +240,7 @@ impl<'m> Lowering<'m> {
     }
 
     /// Adds what `op` means. The ops that it made are counted when they are there: one layer makes a limited number.
-    fn op(&mut self, body: &mut Body<'m>, op: &'m Op) -> Result<(), PassError> {
+    fn op(&mut self, body: &mut Body<'m>, op: &'m Op) -> Result<()> {
         let start = body.copy.builder.func().num_op_slots();
         self.meaning(body, op)?;
         let made = body.copy.builder.func().num_op_slots() - start;
@@ -256,7 +256,7 @@ impl<'m> Lowering<'m> {
         })
     }
 
-    fn meaning(&mut self, body: &mut Body<'m>, op: &'m Op) -> Result<(), PassError> {
+    fn meaning(&mut self, body: &mut Body<'m>, op: &'m Op) -> Result<()> {
         body.copy.builder.at(op.loc.clone());
         let operands = body.copy.get_all(&op.operands);
         let lowered = match &op.kind {
@@ -286,7 +286,7 @@ impl<'m> Lowering<'m> {
     }
 
     /// What becomes of an op that cannot be lowered.
-    fn without_meaning(&self, body: &mut Body<'m>, op: &Op, error: &LowerError) -> Result<(), PassError> {
+    fn without_meaning(&self, body: &mut Body<'m>, op: &Op, error: &LowerError) -> Result<()> {
         let known = !matches!(error, LowerError::Unknown { .. });
         if self.goal.on_error == OnError::Fail && known {
             return Err(body.unknown_before(op).cloned().unwrap_or_else(|| at(self.module, op, error)));
@@ -327,7 +327,7 @@ impl<'m> Lowering<'m> {
 
     /// A nested model into which masks go, or out of which they come, is inlined. Stages are models by themselves,
     /// between which no masks go.
-    fn call(&mut self, body: &mut Body<'m>, call: &CallOp, op: &'m Op, operands: &[ValueId]) -> Result<(), PassError> {
+    fn call(&mut self, body: &mut Body<'m>, call: &CallOp, op: &'m Op, operands: &[ValueId]) -> Result<()> {
         let carries = self.done[call.callee.index()].as_ref().is_some_and(|l| l.carries);
         let masked = carries || op.operands.iter().any(|v| body.masks.of(*v).is_some());
         if call.layer.is_some() && masked {
@@ -338,13 +338,7 @@ impl<'m> Lowering<'m> {
         Ok(())
     }
 
-    fn inlined(
-        &mut self,
-        body: &mut Body<'m>,
-        callee: &'m Func,
-        op: &'m Op,
-        operands: &[ValueId],
-    ) -> Result<(), PassError> {
+    fn inlined(&mut self, body: &mut Body<'m>, callee: &'m Func, op: &'m Op, operands: &[ValueId]) -> Result<()> {
         let caller = body.copy.enter(callee, operands);
         let outside = body.masks.enter(callee, &op.operands);
         for id in self.order(callee) {

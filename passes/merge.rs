@@ -15,7 +15,7 @@ use netc_ir::{
     Attr, Attrs, Func, FuncId, Loc, MAIN, MODEL_CLASS, MODEL_NAME, Module, Name, Op, OpId, OpKind, Type, UniqueNames,
     Uses, ValueId,
 };
-use netc_pass::{Context, Fidelity, Pass, PassError, PassInfo, counted};
+use netc_pass::{Context, Fidelity, Pass, PassError, PassInfo, Result, counted};
 
 use crate::analysis::calls::stages;
 use crate::analysis::{canonical_order, is_constant};
@@ -42,7 +42,7 @@ pub const INFO: PassInfo = PassInfo {
 struct Merge;
 
 impl Pass for Merge {
-    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
+    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<()> {
         let main = module.func_named(MAIN).ok_or_else(PassError::no_main)?;
         let stages = stages(module, &module[main]);
         if stages.is_empty() {
@@ -144,7 +144,7 @@ struct Merger<'m> {
 
 impl<'m> Merger<'m> {
     /// The function that the stages are which `main` calls.
-    fn func(&self, main: &'m Func) -> Result<Func, PassError> {
+    fn func(&self, main: &'m Func) -> Result<Func> {
         let kept = main.params.iter().filter_map(|p| main[p.value].name.clone());
         let mut splice = Splice::new(self.module, main.name.clone(), kept);
         let mut outer = splice.outer(main);
@@ -176,7 +176,7 @@ impl<'m> Merger<'m> {
         body: &mut Body<'m>,
         constants: &mut Constants<'m>,
         stage: &'m Func,
-    ) -> Result<(), PassError> {
+    ) -> Result<()> {
         for (_, op) in stage.ops() {
             if let Some(value) = constants.known(stage, op) {
                 op.results.iter().for_each(|old| splice.stand_for(body, *old, value));

@@ -13,7 +13,7 @@ mod together;
 use std::fs;
 
 use netc_ir::{CoreOp, Func, Loc, Module, OpId, OpKind, Type, ValueId};
-use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo, counted, thousands};
+use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo, Result, counted, thousands};
 
 use crate::analysis::note_layers_alone;
 use netc_rules::{Bindings, Graph, Replacement, Rule};
@@ -58,7 +58,7 @@ pub(crate) struct RuleFile {
 
 impl RuleFile {
     /// The file at `path`.
-    pub(crate) fn read(path: &str) -> Result<Self, PassError> {
+    pub(crate) fn read(path: &str) -> Result<Self> {
         let text = fs::read_to_string(path)
             .map_err(|e| PassError::because(format!("cannot read the file of rewrite rules {path}"), e))?;
         let rules = netc_rules::parse(&text).map_err(|e| PassError::because(path, e))?;
@@ -66,7 +66,7 @@ impl RuleFile {
     }
 
     /// Tries the rules; the first that is not true is an error.
-    pub(crate) fn check(&self, context: &Context<'_>) -> Result<(), PassError> {
+    pub(crate) fn check(&self, context: &Context<'_>) -> Result<()> {
         let nothing = || PassError::new("rules cannot be tried: nothing computes constants here");
         let consts = context.consts().ok_or_else(nothing)?;
         let check = |rule| netc_rules::check(rule, consts, SEED);
@@ -79,7 +79,7 @@ struct Rewrite {
 }
 
 impl Pass for Rewrite {
-    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
+    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<()> {
         note_layers_alone(module, INFO.name, context);
         self.file.check(context)?;
         let rules = &self.file.rules;

@@ -15,7 +15,7 @@ mod search;
 use std::sync::LazyLock;
 
 use netc_ir::{Func, FuncId, Loc, Module};
-use netc_pass::{Context, Fidelity, OpCosts, OptionInfo, OptionKind, Pass, PassError, PassInfo, counted};
+use netc_pass::{Context, Fidelity, OpCosts, OptionInfo, OptionKind, Pass, PassError, PassInfo, Result, counted};
 use netc_rules::Rule;
 
 use crate::analysis::{PortableCosts, note_layers_alone};
@@ -81,8 +81,8 @@ pub const INFO: PassInfo = PassInfo {
 };
 
 /// The rules of the pass: arithmetic, moving elements, and products.
-pub fn rules() -> Result<&'static [Rule], PassError> {
-    static RULES: LazyLock<Result<Vec<Rule>, PassError>> = LazyLock::new(|| {
+pub fn rules() -> Result<&'static [Rule]> {
+    static RULES: LazyLock<Result<Vec<Rule>>> = LazyLock::new(|| {
         let parse = |(name, text)| netc_rules::parse(text).map_err(|e| PassError::because(name, e));
         let files = [
             ("arithmetic.rules", include_str!("saturate/arithmetic.rules")),
@@ -103,7 +103,7 @@ struct Saturate {
 }
 
 impl Pass for Saturate {
-    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
+    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<()> {
         note_layers_alone(module, INFO.name, context);
         self.own.iter().try_for_each(|file| file.check(context))?;
         let own = self.own.iter().flat_map(|file| file.rules.iter().cloned());

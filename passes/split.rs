@@ -20,7 +20,7 @@ mod report;
 use std::borrow::Cow;
 
 use netc_ir::Module;
-use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo};
+use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassInfo, Result};
 
 pub use apply::apply;
 pub use plan::{Boundary, SplitError, SplitPlan, StagePlan, plan};
@@ -66,7 +66,7 @@ struct Split {
 }
 
 impl Pass for Split {
-    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError> {
+    fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<()> {
         if !context.fuel.is_left() {
             return Ok(());
         }

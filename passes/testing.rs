@@ -2,7 +2,7 @@
 
 mod rewriting;
 
-use netc_dialect::{Dialect, Dialects, LowerError, Lowered, OpContext};
+use netc_dialect::{Dialect, Dialects, LowerError, Meaning, OpContext, Result as LowerResult};
 use netc_ir::{
     Attrs, Binary, Builder, Dim, ElemType, Func, Layer, LayerId, Literal, MAIN, Module, OpId, OpKind, SourceOp, Type,
     Unary, ValueId, Weight, WeightData, WeightId, parse, print, verify,
@@ -115,7 +115,7 @@ fn layers() -> Module {
 pub(crate) struct TestDialect;
 
 impl Dialect for TestDialect {
-    fn lower(&self, b: &mut Builder<'_>, context: OpContext<'_>) -> Lowered {
+    fn lower(&self, b: &mut Builder<'_>, context: OpContext<'_>) -> LowerResult<Meaning> {
         match (&*context.op.name, context.layer, context.operands) {
             ("t.Two", Some(layer), [x, y]) if &*layer.name != "two2" => {
                 let kernel = b.weight(layer.weights[0].1)?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use netc_dialect::Dialects;
 use netc_ir::{Func, MAIN, Module, OpId, ValueId};
-use netc_pass::PassError;
+use netc_pass::{PassError, Result};
 use thiserror::Error;
 
 use super::INFO;
@@ -106,11 +106,7 @@ pub struct FurtherInput {
 /// that an end is inside of.
 ///
 /// The time is linear in the size of the model.
-pub(super) fn plan<'m>(
-    module: &'m Module,
-    text: &str,
-    dialects: &'m Dialects,
-) -> Result<(Dissolved<'m>, ExtractPlan), PassError> {
+pub(super) fn plan<'m>(module: &'m Module, text: &str, dialects: &'m Dialects) -> Result<(Dissolved<'m>, ExtractPlan)> {
     let main = module.func_named(MAIN).ok_or(ExtractError::NoMain)?;
     let (from, to) = ends(&Names::of(module, main, dialects), text)?;
     let given: Vec<String> = [from, to].iter().filter(|end| !end.is_empty()).map(ToString::to_string).collect();

@@ -6,10 +6,8 @@ use super::chain::{Chain, Product, Step, StepKind};
 use super::{Fold, Target};
 use crate::copy::Copy;
 
-type Built = Result<ValueId, InferError>;
-
 /// Adds the ops that the fold, of ops of `func`, comes to, and returns its result.
-pub(super) fn emit(copy: &mut Copy<'_>, func: &Func, fold: &Fold) -> Built {
+pub(super) fn emit(copy: &mut Copy<'_>, func: &Func, fold: &Fold) -> Result<ValueId, InferError> {
     let affine = affine(copy, func, &fold.chain)?;
     let loc = Loc::fuse(fold.ops().map(|op| func[op].loc.clone()));
     match &fold.into {
@@ -25,12 +23,12 @@ pub(super) fn emit(copy: &mut Copy<'_>, func: &Func, fold: &Fold) -> Built {
 }
 
 /// The new value that stands for an old one.
-fn get(copy: &Copy<'_>, old: ValueId) -> Built {
+fn get(copy: &Copy<'_>, old: ValueId) -> Result<ValueId, InferError> {
     let undefined = || InferError { op: "operand", constraint: 0, note: format!("{old} is not defined") };
     copy.get_all(&[old]).first().copied().ok_or_else(undefined)
 }
 
-fn shifted(b: &mut Builder<'_>, x: ValueId, shift: Option<ValueId>) -> Built {
+fn shifted(b: &mut Builder<'_>, x: ValueId, shift: Option<ValueId>) -> Result<ValueId, InferError> {
     shift.map_or(Ok(x), |shift| b.binary(Binary::Add, x, shift))
 }
 
@@ -83,20 +81,26 @@ impl Affine {
 }
 
 /// The numbers of `c` as a scalar or, if they lie along an axis, followed by as many axes of extent 1 as follow it.
-fn along(b: &mut Builder<'_>, c: ValueId, axis: Option<usize>) -> Built {
+fn along(b: &mut Builder<'_>, c: ValueId, axis: Option<usize>) -> Result<ValueId, InferError> {
     let count = Dim::product(b.ty(c).dims.iter().flatten());
     let dims = axis.map(|axis| std::iter::once(count).chain(vec![Dim::Known(1); axis]).collect());
     b.reshape(c, dims.unwrap_or_default())
 }
 
 /// The numbers of a vector that [`along`] gave, along the last axis.
-fn flat(b: &mut Builder<'_>, v: ValueId) -> Built {
+fn flat(b: &mut Builder<'_>, v: ValueId) -> Result<ValueId, InferError> {
     let axis = b.ty(v).rank().filter(|rank| *rank > 0).map(|_| 0);
     along(b, v, axis)
 }
 
 /// `(x ∘ K) * s + t = x ∘ (K * s) + t`.
-fn after_product(copy: &mut Copy<'_>, func: &Func, product: &Product, affine: Affine, loc: Loc) -> Built {
+fn after_product(
+    copy: &mut Copy<'_>,
+    func: &Func,
+    product: &Product,
+    affine: Affine,
+    loc: Loc,
+) -> Result<ValueId, InferError> {
     let (x, mut kernel) = (get(copy, product.x)?, get(copy, product.kernel)?);
     if let Some(scale) = affine.scale {
         let b = copy.builder.at(func[product.op].loc.clone());
@@ -115,7 +119,7 @@ fn before_product(
     product: &Product,
     affine: Affine,
     loc: Loc,
-) -> Built {
+) -> Result<ValueId, InferError> {
     let (x, kernel) = (get(copy, chain.x)?, get(copy, product.kernel)?);
     let b = copy.builder.at(func[product.op].loc.clone());
     let shift = affine.shift.map(|shift| sum_of_shifts(b, product, kernel, shift)).transpose()?;
@@ -125,7 +129,13 @@ fn before_product(
 }
 
 /// The product, of other operands.
-fn again(b: &mut Builder<'_>, func: &Func, product: &Product, x: ValueId, kernel: ValueId) -> Built {
+fn again(
+    b: &mut Builder<'_>,
+    func: &Func,
+    product: &Product,
+    x: ValueId,
+    kernel: ValueId,
+) -> Result<ValueId, InferError> {
     match &func[product.op].kind {
         OpKind::Core(core) => b.core(core.clone(), &[x, kernel]),
         OpKind::Source(_) | OpKind::Call(_) => Ok(x),
@@ -135,7 +145,7 @@ fn again(b: &mut Builder<'_>, func: &Func, product: &Product, x: ValueId, kernel
 /// The kernel with what it multiplies each input channel by times the number of `v` for that channel.
 ///
 /// The channels of group `i` are `i * per_group` and those that follow; its filters are the `i`-th part of all.
-fn times_channels(b: &mut Builder<'_>, product: &Product, kernel: ValueId, v: ValueId) -> Built {
+fn times_channels(b: &mut Builder<'_>, product: &Product, kernel: ValueId, v: ValueId) -> Result<ValueId, InferError> {
     if b.ty(v).rank() == Some(0) {
         return b.binary(Binary::Mul, kernel, v);
     }
@@ -156,7 +166,12 @@ fn times_channels(b: &mut Builder<'_>, product: &Product, kernel: ValueId, v: Va
 }
 
 /// What the product makes of the shifts of its input channels, to be added to its result.
-fn sum_of_shifts(b: &mut Builder<'_>, product: &Product, kernel: ValueId, shift: ValueId) -> Built {
+fn sum_of_shifts(
+    b: &mut Builder<'_>,
+    product: &Product,
+    kernel: ValueId,
+    shift: ValueId,
+) -> Result<ValueId, InferError> {
     let shifts = times_channels(b, product, kernel, shift)?;
     let summed = b.ty(shifts).rank().unwrap_or_default().saturating_sub(1) as u64;
     if product.is_batched(b.ty(shifts)) {

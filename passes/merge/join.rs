@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use netc_ir::{
     Def, ElemType, Func, FuncId, Layer, LayerId, Loc, Module, Name, OpId, OpKind, Param, Type, ValueId, WeightId,
 };
-use netc_pass::PassError;
+use netc_pass::{PassError, Result};
 
 use crate::analysis::calls::stages;
 
@@ -22,7 +22,7 @@ pub(super) struct Joined {
 
 impl Joined {
     /// Finds what the stages of `main` have in common. A layer that two stages have by one name must be the same.
-    pub(super) fn of(module: &Module, main: FuncId) -> Result<Self, PassError> {
+    pub(super) fn of(module: &Module, main: FuncId) -> Result<Self> {
         let mut joined = Self::default();
         let nested = nested_models(module);
         let mut known: BTreeMap<&str, (LayerId, FuncId)> = BTreeMap::new();
@@ -106,7 +106,7 @@ struct Joiner<'a> {
 }
 
 impl Joiner<'_> {
-    fn layer(&self, joined: &mut Joined, first: LayerId, second: LayerId) -> Result<(), PassError> {
+    fn layer(&self, joined: &mut Joined, first: LayerId, second: LayerId) -> Result<()> {
         if first == second || joined.layers.contains_key(&second) {
             return Ok(());
         }
@@ -124,7 +124,7 @@ impl Joiner<'_> {
     }
 
     /// Joins the functions that the layer `layer` is.
-    fn func(&self, joined: &mut Joined, layer: &Layer, first: FuncId, second: FuncId) -> Result<(), PassError> {
+    fn func(&self, joined: &mut Joined, layer: &Layer, first: FuncId, second: FuncId) -> Result<()> {
         let by_name = |id: FuncId| -> BTreeMap<&str, LayerId> {
             self.module[id].layers().into_iter().map(|l| (&*self.module[l].name, l)).collect()
         };

@@ -2,7 +2,7 @@
 
 use netc_dialect::Dialects;
 use netc_ir::{Func, FuncId, MAIN, Module, Name, OpId, UniqueNames, ValueId};
-use netc_pass::PassError;
+use netc_pass::{PassError, Result};
 use thiserror::Error;
 
 use crate::analysis::calls::stages;
@@ -114,7 +114,7 @@ pub struct Boundary {
 /// model, and masks are not looked at: [`prepare`](super::prepare()) does both.
 ///
 /// The time is linear in the size of the function for each cut.
-pub fn plan(module: &Module, at: &[String], dialects: &Dialects) -> Result<SplitPlan, PassError> {
+pub fn plan(module: &Module, at: &[String], dialects: &Dialects) -> Result<SplitPlan> {
     let main = splittable(module, at)?;
     let cut = |spec: &String| Ok((spec.clone(), resolve(module, main, spec, dialects)?));
     let cuts = at.iter().map(cut).collect::<Result<Vec<_>, SplitError>>()?;

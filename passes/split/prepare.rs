@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use netc_dialect::Dialects;
 use netc_ir::{Loc, Module};
-use netc_pass::{PassError, Remark};
+use netc_pass::{Remark, Result};
 
 use super::INFO;
 use super::masks::severed_mask;
@@ -27,7 +27,7 @@ pub struct Prepared<'m> {
 ///
 /// # Errors
 /// Cuts that are none, that have no order, or that sever a mask.
-pub fn prepare<'m>(module: &'m Module, at: &[String], dialects: &'m Dialects) -> Result<Prepared<'m>, PassError> {
+pub fn prepare<'m>(module: &'m Module, at: &[String], dialects: &'m Dialects) -> Result<Prepared<'m>> {
     splittable(module, at)?;
     let mut dissolved = dissolve(module, at, INFO.name, dialects)?;
     let cuts = at.iter().cloned().zip(std::mem::take(&mut dissolved.cuts));

@@ -7,6 +7,9 @@ use netc_model::ModelError;
 use netc_pass::chain;
 use thiserror::Error;
 
+/// A result with the error that ends the command.
+pub(crate) type Result<T, E = CliError> = std::result::Result<T, E>;
+
 /// Why the command did not do what it was asked.
 #[derive(Debug, Error)]
 pub(crate) enum CliError {

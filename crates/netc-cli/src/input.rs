@@ -12,7 +12,7 @@ use netc_model::{Config, Model, OpenOptions, Session};
 use netc_pass::{Registry, nearest};
 
 use crate::args::{LayerArgs, LimitArgs, misspelt_command};
-use crate::error::CliError;
+use crate::error::{CliError, Result};
 use crate::text;
 
 /// The architecture that is used where none is given.
@@ -30,7 +30,7 @@ pub(crate) struct Tables {
 
 impl Tables {
     /// A session with the layers that the user gives a meaning, and the limits of runs.
-    pub(crate) fn session(&self, args: &LayerArgs, limits: Option<&LimitArgs>) -> Result<Session, CliError> {
+    pub(crate) fn session(&self, args: &LayerArgs, limits: Option<&LimitArgs>) -> Result<Session> {
         let mut config = Config { registry: self.registry.clone(), ..Config::new(self.formats.clone()) };
         for path in &args.layers {
             let place = || format!("cannot use the layer library `{}`", path.display());
@@ -55,7 +55,7 @@ pub(crate) fn load_or_default(
     input: Option<&str>,
     has_passes: bool,
     options: OpenOptions<'_>,
-) -> Result<Model, CliError> {
+) -> Result<Model> {
     let input = match input {
         Some(input) => input,
         None if has_passes => {
@@ -71,7 +71,7 @@ pub(crate) fn load_or_default(
 }
 
 /// Loads the model and tells the user what was noticed.
-pub(crate) fn load(session: &Session, input: &str, weights: Option<&Path>) -> Result<Model, CliError> {
+pub(crate) fn load(session: &Session, input: &str, weights: Option<&Path>) -> Result<Model> {
     let model = load_quietly(session, input, OpenOptions { weights, training_state: false })?;
     // Nothing is left out where nothing is written.
     let notes = model.notes.iter().filter(|note| note.code != Note::TRAINING_STATE);
@@ -79,7 +79,7 @@ pub(crate) fn load(session: &Session, input: &str, weights: Option<&Path>) -> Re
     Ok(model)
 }
 
-fn load_quietly(session: &Session, input: &str, options: OpenOptions<'_>) -> Result<Model, CliError> {
+fn load_quietly(session: &Session, input: &str, options: OpenOptions<'_>) -> Result<Model> {
     if let Some(weights) = options.weights.filter(|_| input == "-" || input.starts_with("zoo:")) {
         let weights = weights.display();
         let note = format!("`{input}` has its weights: `--weights {weights}` is for a model without weights");
@@ -116,7 +116,7 @@ fn meant_instead(input: &str) -> Option<String> {
     }
 }
 
-fn zoo(session: &Session, name: &str) -> Result<Model, CliError> {
+fn zoo(session: &Session, name: &str) -> Result<Model> {
     let Some(entry) = netc_zoo::find(name) else {
         let names: Vec<&str> = netc_zoo::ZOO.iter().map(|m| m.name).collect();
         return Err(CliError::input(format!(
@@ -129,7 +129,7 @@ fn zoo(session: &Session, name: &str) -> Result<Model, CliError> {
 }
 
 /// A program on standard input. The files that it names are in the folders that the session allows.
-fn standard_input(session: &Session) -> Result<Model, CliError> {
+fn standard_input(session: &Session) -> Result<Model> {
     let place = "standard input";
     let mut text = String::new();
     io::stdin().read_to_string(&mut text).map_err(|e| CliError::because(format!("cannot read {place}"), e))?;

@@ -10,7 +10,7 @@ use netc_model::output;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::error::CliError;
+use crate::error::{CliError, Result};
 
 /// What shells add to the number of the signal that ended a command.
 const EXIT_CODE: i32 = 128;
@@ -22,7 +22,7 @@ pub(crate) static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static PATIENT: AtomicBool = AtomicBool::new(false);
 
 /// Lets signals end the command, or what [`patiently`] runs.
-pub(crate) fn install() -> Result<(), CliError> {
+pub(crate) fn install() -> Result<()> {
     let cannot = |e| CliError::because("cannot handle signals", e);
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(cannot)?;
     let thread = thread::Builder::new().name("signals".into());

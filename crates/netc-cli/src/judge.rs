@@ -14,7 +14,7 @@ use netc_model::verify::{Executable, Given, Verification, verify};
 use netc_pass::{FailedPass, Failure, Fidelity, Fuel, Pipeline, PipelineError, chain};
 
 use crate::args::RandomArgs;
-use crate::error::CliError;
+use crate::error::{CliError, Result};
 use crate::pipeline::{Outcome, is_bug, run_quietly};
 use crate::progress::with_progress;
 use crate::report::verdict;
@@ -96,7 +96,7 @@ pub(crate) struct Judgement {
 
 impl Judge<'_> {
     /// Runs the pipeline on `module` as far as `extent` says, and judges what comes out.
-    pub(crate) fn judge(&self, module: &Module, extent: Extent) -> Result<Judgement, CliError> {
+    pub(crate) fn judge(&self, module: &Module, extent: Extent) -> Result<Judgement> {
         let mut after = module.clone();
         let (ran, rewrites) = run_quietly(&mut after, self.pipeline, self.session, extent.fuel, extent.passes);
         match ran {
@@ -125,17 +125,17 @@ impl Judge<'_> {
 
     /// That values are compared, if no command of the user's says what is wrong: else a program in which nothing is wrong
     /// may compute anything.
-    pub(crate) fn compares(&self, module: &Module) -> Result<(), CliError> {
+    pub(crate) fn compares(&self, module: &Module) -> Result<()> {
         if self.check.is_some() { Ok(()) } else { self.executable(module).map(drop) }
     }
 
-    fn executable(&self, module: &Module) -> Result<Executable, CliError> {
+    fn executable(&self, module: &Module) -> Result<Executable> {
         Ok(Executable::new(self.session, module, Given::Random(self.random.batch))?)
     }
 
     /// How `after` computes other values than `before`, if it does. Of a program that does not run, panics and broken
     /// rules show nevertheless.
-    fn differs(&self, before: &Module, after: &Module, rounding: Fidelity) -> Result<Option<Wrong>, CliError> {
+    fn differs(&self, before: &Module, after: &Module, rounding: Fidelity) -> Result<Option<Wrong>> {
         let Ok(before) = self.executable(before) else { return Ok(None) };
         let found = self.executable(after).and_then(|after| {
             Ok(with_progress(|progress| verify(&before, &after, rounding, 1, self.random.random(), progress))?)
@@ -162,7 +162,7 @@ fn passes(outcome: &Outcome) -> Vec<(String, u64)> {
 const NO_COMMAND: [i32; 2] = [126, 127];
 
 /// Whether the user's command says that the failure is there: it exits with 0 on a file that holds the program.
-fn holds(command: &str, module: &Module) -> Result<bool, CliError> {
+fn holds(command: &str, module: &Module) -> Result<bool> {
     let cannot = |e| CliError::because("cannot run the command of --check", e);
     let folder = Scratch::in_folder(&env::temp_dir(), false).map_err(cannot)?;
     let path = folder.path().join("program.nir");

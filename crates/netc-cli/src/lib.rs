@@ -40,7 +40,7 @@ use netc_pass::Registry;
 use netc_testgen::Features;
 
 use crate::args::{Cli, Command};
-use crate::error::CliError;
+use crate::error::{CliError, Result};
 use crate::input::Tables;
 
 /// The formats that the command reads and writes.
@@ -95,7 +95,7 @@ fn explained(error: clap::Error, tables: &Tables) -> clap::Error {
     args::command(&tables.formats).error(ErrorKind::UnknownArgument, format!("unexpected argument `{stray}`: {note}"))
 }
 
-fn run(cli: Cli, tables: &Tables) -> Result<(), CliError> {
+fn run(cli: Cli, tables: &Tables) -> Result<()> {
     match cli.command {
         None => command::compile::run(&cli.compile, tables),
         Some(Command::Cuts(args)) => command::cuts::run(&args, tables),

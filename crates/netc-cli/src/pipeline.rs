@@ -13,7 +13,7 @@ use netc_model::{PassTools, Session};
 use netc_pass::{FailedPass, Failure, Fuel, Manager, Pipeline, PipelineError, Record, Remark, chain};
 
 use crate::args::{PassesToRun, RandomArgs, Stats, VerifyEach, WatchArgs};
-use crate::error::CliError;
+use crate::error::{CliError, Result};
 use crate::interrupt::{INTERRUPTED, patiently};
 use crate::text;
 
@@ -28,7 +28,7 @@ pub(crate) struct Outcome {
 }
 
 /// The pipeline that the command line gives.
-pub(crate) fn parse(args: &PassesToRun) -> Result<Pipeline, CliError> {
+pub(crate) fn parse(args: &PassesToRun) -> Result<Pipeline> {
     let parsed = match &args.pipeline {
         Some(text) => text.parse(),
         None => Pipeline::of_passes(args.passes.iter().map(String::as_str)),
@@ -70,7 +70,7 @@ pub(crate) struct Settings<'a> {
 }
 
 /// Runs a pipeline as `settings` says. Where a pass has a bug, a reproducer is written.
-pub(crate) fn run(module: &mut Module, settings: &Settings<'_>, session: &Session) -> Result<Outcome, CliError> {
+pub(crate) fn run(module: &mut Module, settings: &Settings<'_>, session: &Session) -> Result<Outcome> {
     let original = module.clone();
     let mut printer = IrPrinter::new(settings.watch, session.registry())?;
     let checked = settings.watch.verify_each == VerifyEach::Values;

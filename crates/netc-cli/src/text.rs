@@ -9,7 +9,7 @@ use netc_ir::{Type, is_unprintable};
 use netc_pass::counted;
 pub(crate) use netc_pass::thousands;
 
-use crate::error::CliError;
+use crate::error::{CliError, Result};
 
 /// The styles of a stream: plain where it is not a terminal, or where `NO_COLOR` is set.
 pub(crate) struct Styles {
@@ -40,12 +40,12 @@ const MAX_CELL: usize = 2_000;
 const MAX_MESSAGE: usize = 8_000;
 
 /// Prints a result for people.
-pub(crate) fn print(text: &str) -> Result<(), CliError> {
+pub(crate) fn print(text: &str) -> Result<()> {
     print_data(&with_short_words(text))
 }
 
 /// Prints a result for programs: JSON, a program, names. No word is cut.
-pub(crate) fn print_data(text: &str) -> Result<(), CliError> {
+pub(crate) fn print_data(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(printable(text).as_bytes()).and_then(|()| out.flush()).map_err(CliError::Stdout)
 }

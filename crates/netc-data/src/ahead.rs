@@ -8,7 +8,7 @@ use std::thread;
 use crc32fast::Hasher;
 use netc_ir::{FileId, Weight, WeightData};
 
-use crate::store::{BLOCK, DataError, Store, block};
+use crate::store::{BLOCK, DataError, Result, Store, block};
 
 /// Blocks between the thread that reads and the one that writes: one of them is written, one is full, one is filled.
 const IN_FLIGHT: usize = 3;
@@ -23,7 +23,7 @@ pub struct Ahead<'a> {
 
 /// The writer's ends of the channels.
 struct Blocks {
-    full: Receiver<Result<Block, DataError>>,
+    full: Receiver<Result<Block>>,
     free: Sender<Vec<u8>>,
 }
 
@@ -64,7 +64,7 @@ impl Ahead<'_> {
     ///
     /// # Errors
     /// As for [`Store::copy`], and where there is no weight any more.
-    pub fn copy(&mut self, out: &mut dyn Write) -> Result<Hasher, DataError> {
+    pub fn copy(&mut self, out: &mut dyn Write) -> Result<Hasher> {
         let ended = || io::Error::other("there are no more weights");
         let Some(weight) = self.weights.next() else {
             return Err(DataError::Write { weight: "".into(), source: ended() });
@@ -89,7 +89,7 @@ impl Ahead<'_> {
 struct Reader<'a> {
     store: &'a Store,
     allocated: usize,
-    full: SyncSender<Result<Block, DataError>>,
+    full: SyncSender<Result<Block>>,
     free: Receiver<Vec<u8>>,
 }
 
@@ -137,13 +137,7 @@ impl Reader<'_> {
         self.free.recv().ok()
     }
 
-    fn fill(
-        &self,
-        mut bytes: Vec<u8>,
-        weight: &Weight,
-        file: FileId,
-        (offset, left): (u64, u64),
-    ) -> Result<Block, DataError> {
+    fn fill(&self, mut bytes: Vec<u8>, weight: &Weight, file: FileId, (offset, left): (u64, u64)) -> Result<Block> {
         let len = left.min(bytes.len() as u64) as usize;
         self.store.read_at(weight, file, offset, &mut bytes[..len])?;
         Ok(Block { bytes, len, end: None })

@@ -13,7 +13,7 @@ use netc_ir::{FileId, Name};
 
 use crate::place::open_file;
 use crate::read_at::number;
-use crate::store::{DataError, lock};
+use crate::store::{DataError, Result, lock};
 
 /// Files that are open at a time: more than the threads that read, and far fewer than a process may have.
 const MAX_OPEN: usize = 64;
@@ -48,7 +48,7 @@ struct Open {
 
 impl Files {
     /// Adds the file at `path`, unless it is known.
-    pub(crate) fn add(&mut self, id: FileId, path: &Name) -> Result<(), DataError> {
+    pub(crate) fn add(&mut self, id: FileId, path: &Name) -> Result<()> {
         if self.known.contains_key(&id) {
             return Ok(());
         }
@@ -63,7 +63,7 @@ impl Files {
     }
 
     /// The open file with its path. It is opened again if it is not open any more.
-    pub(crate) fn get(&self, id: FileId) -> Result<(&Name, Arc<File>), DataError> {
+    pub(crate) fn get(&self, id: FileId) -> Result<(&Name, Arc<File>)> {
         let Some(Known { path, identity }) = self.known.get(&id) else {
             let source = io::Error::other("the store was opened for another module");
             return Err(DataError::Open { path: id.to_string().into(), source });
@@ -102,7 +102,7 @@ impl Open {
     }
 }
 
-fn open(path: &Name) -> Result<(File, Identity), DataError> {
+fn open(path: &Name) -> Result<(File, Identity)> {
     let file = open_file(Path::new(&**path))?;
     let metadata = file.metadata().map_err(|source| DataError::Open { path: path.clone(), source })?;
     let identity = Identity { number: number(&metadata), len: metadata.len(), modified: metadata.modified().ok() };

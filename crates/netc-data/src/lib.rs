@@ -18,4 +18,4 @@ pub use dtype::dtype_name;
 pub use place::{Folders, PlaceError, open_file};
 pub use random::Rng;
 pub use read_at::ReadAt;
-pub use store::{DataError, Hashed, Span, Store};
+pub use store::{DataError, Hashed, Result, Span, Store};

@@ -17,6 +17,9 @@ use crate::read_at::ReadAt;
 /// Bytes copied at a time: large enough to make calls of the system rare.
 pub(crate) const BLOCK: usize = 2048 * 1024;
 
+/// A result with the error of weights whose bytes cannot be moved.
+pub type Result<T, E = DataError> = std::result::Result<T, E>;
+
 /// A weight whose bytes cannot be had.
 #[derive(Debug, Error)]
 pub enum DataError {

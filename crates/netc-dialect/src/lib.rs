@@ -4,4 +4,4 @@ pub mod library;
 mod lowering;
 
 pub use library::LayerLibrary;
-pub use lowering::{Dialect, Dialects, LowerError, Lowered, Meaning, OpContext, Purpose, Repeat};
+pub use lowering::{Dialect, Dialects, LowerError, Meaning, OpContext, Purpose, Repeat, Result};

@@ -22,7 +22,7 @@ use netc_ir::{
 };
 use thiserror::Error;
 
-use crate::lowering::{Dialect, LowerError, Lowered, OpContext};
+use crate::lowering::{Dialect, LowerError, Meaning, OpContext, Result};
 
 /// A library that cannot be used.
 #[derive(Debug, Error)]
@@ -83,7 +83,7 @@ fn unusable(op: &Op) -> Option<String> {
 }
 
 impl Dialect for LayerLibrary {
-    fn lower(&self, b: &mut Builder<'_>, context: OpContext<'_>) -> Lowered {
+    fn lower(&self, b: &mut Builder<'_>, context: OpContext<'_>) -> Result<Meaning> {
         let class = context.dialects.class(&context.op.name);
         let Some(func) = self.module.func_named(class).map(|id| &self.module[id]) else {
             return Err(LowerError::Unknown { class: class.into() });
@@ -113,7 +113,7 @@ impl Dialect for LayerLibrary {
     }
 }
 
-fn instantiate(b: &mut Builder<'_>, func: &Func, settings: Option<&Attrs>, arguments: &[ValueId]) -> Lowered {
+fn instantiate(b: &mut Builder<'_>, func: &Func, settings: Option<&Attrs>, arguments: &[ValueId]) -> Result<Meaning> {
     let mut values: BTreeMap<ValueId, ValueId> =
         func.params.iter().map(|p| p.value).zip(arguments.iter().copied()).collect();
     let mut symbols = Symbols::of(func, BTreeMap::new());
@@ -138,7 +138,7 @@ fn library_op(
     op: &Op,
     settings: Option<&Attrs>,
     operands: &[ValueId],
-) -> Lowered1 {
+) -> Result<ValueId> {
     let number = |key: &str| {
         let attr = source.attrs.get(key);
         attr.and_then(|a| number_of(a, settings)).ok_or_else(|| LowerError::Config {
@@ -157,10 +157,8 @@ fn library_op(
     }
 }
 
-type Lowered1 = Result<ValueId, LowerError>;
-
 /// `v` shaped to broadcast along `axis` of `x`.
-fn along(b: &mut Builder<'_>, v: ValueId, x: ValueId, axis: i64) -> Lowered1 {
+fn along(b: &mut Builder<'_>, v: ValueId, x: ValueId, axis: i64) -> Result<ValueId> {
     let (Some(rank), Some([extent])) = (b.ty(x).rank(), b.ty(v).dims.as_deref()) else {
         return Err(LowerError::Operands(format!(
             "`lib.along` needs a vector and a ranked tensor, found {} and {}",

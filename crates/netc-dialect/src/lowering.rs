@@ -8,8 +8,8 @@ use std::ops::Range;
 use netc_ir::{Attrs, Builder, CallOp, Func, InferError, Layer, LayerId, Module, Name, OpId, SourceOp, Type, ValueId};
 use thiserror::Error;
 
-/// What a lowered op leaves, or why it has no core ops.
-pub type Lowered = Result<Meaning, LowerError>;
+/// A result with the reason why an op has no core ops.
+pub type Result<T, E = LowerError> = std::result::Result<T, E>;
 
 /// What a lowered op leaves.
 ///
@@ -144,13 +144,13 @@ pub struct OpContext<'a> {
 /// | `ties`, `losses` | `split` and the writers: layers that need each other, layers that no output needs |
 ///
 /// ```
-/// use netc_dialect::{Dialect, LowerError, Lowered, OpContext};
+/// use netc_dialect::{Dialect, LowerError, Meaning, OpContext, Result};
 /// use netc_ir::{Builder, Unary};
 ///
 /// struct Mine;
 ///
 /// impl Dialect for Mine {
-///     fn lower(&self, builder: &mut Builder<'_>, op: OpContext<'_>) -> Lowered {
+///     fn lower(&self, builder: &mut Builder<'_>, op: OpContext<'_>) -> Result<Meaning> {
 ///         match (&*op.op.name, op.operands) {
 ///             ("mine.Relu", [x]) => Ok(vec![builder.unary(Unary::Relu, *x)?].into()),
 ///             (name, _) => Err(LowerError::Unknown { class: name.into() }),
@@ -165,7 +165,7 @@ pub trait Dialect: Send + Sync {
     /// Adds the core ops that `op` means, and returns its results.
     ///
     /// [`LowerError::Unknown`] says that another dialect may know it.
-    fn lower(&self, builder: &mut Builder<'_>, op: OpContext<'_>) -> Lowered;
+    fn lower(&self, builder: &mut Builder<'_>, op: OpContext<'_>) -> Result<Meaning>;
 
     /// The class of the op `name` in a layer library, if it is not the text after the last dot.
     fn class<'n>(&self, name: &'n str) -> Option<&'n str> {
@@ -277,7 +277,7 @@ impl Dialects {
     }
 
     /// Adds the core ops that `op` means.
-    pub fn lower(&self, builder: &mut Builder<'_>, op: OpContext<'_>) -> Lowered {
+    pub fn lower(&self, builder: &mut Builder<'_>, op: OpContext<'_>) -> Result<Meaning> {
         let mut unknown = None;
         for dialect in &self.0 {
             match dialect.lower(builder, op) {
@@ -374,7 +374,7 @@ impl Dialects {
         op: &SourceOp,
         layer: Option<&Layer>,
         operands: &[Type],
-    ) -> Result<Vec<Type>, LowerError> {
+    ) -> Result<Vec<Type>> {
         let mut b = Builder::new(module, "types");
         let values: Vec<ValueId> =
             operands.iter().enumerate().map(|(i, ty)| b.param(format!("x{i}"), ty.clone(), None)).collect();
@@ -395,7 +395,7 @@ mod tests {
     struct Silent;
 
     impl Dialect for Silent {
-        fn lower(&self, _: &mut Builder<'_>, op: OpContext<'_>) -> Lowered {
+        fn lower(&self, _: &mut Builder<'_>, op: OpContext<'_>) -> Result<Meaning> {
             Err(LowerError::Unknown { class: op.op.name.clone() })
         }
     }
@@ -404,7 +404,7 @@ mod tests {
     struct Own;
 
     impl Dialect for Own {
-        fn lower(&self, builder: &mut Builder<'_>, op: OpContext<'_>) -> Lowered {
+        fn lower(&self, builder: &mut Builder<'_>, op: OpContext<'_>) -> Result<Meaning> {
             Silent.lower(builder, op)
         }
 

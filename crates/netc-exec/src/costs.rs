@@ -12,7 +12,7 @@ use netc_ir::attr::F64;
 use netc_ir::{Builder, CoreOp, Dim, FuncId, MAIN, Module, OpClass, OpKind, Type, Weight, WeightData, WeightId};
 use netc_pass::{OpCosts, Operand};
 
-use crate::error::ExecError;
+use crate::error::Result;
 use crate::host::Host;
 use crate::inputs;
 use crate::plan::Plan;
@@ -116,7 +116,7 @@ fn fixed(op: &CoreOp) -> OpKind {
 }
 
 /// The seconds of the shortest of some runs of the op on random operands, each with whether it is constant.
-fn measure(host: &Arc<Host>, op: OpKind, operands: &[(Type, bool)], result: &Type) -> Result<f64, ExecError> {
+fn measure(host: &Arc<Host>, op: OpKind, operands: &[(Type, bool)], result: &Type) -> Result<f64> {
     let mut module = Module::new();
     for (ty, _) in operands {
         let data = WeightData::Random { seed: 1, low: F64::new(-1.0), high: F64::new(1.0) };
@@ -153,7 +153,7 @@ struct Trial {
 
 impl Trial {
     /// The function, which has run once.
-    fn of(host: &Arc<Host>, module: &Module, func: FuncId) -> Result<Self, ExecError> {
+    fn of(host: &Arc<Host>, module: &Module, func: FuncId) -> Result<Self> {
         let plan = Plan::on(host, module, func, &Store::open(module)?)?;
         plan.check(&inputs::random_types(&module[func], 1)?)?;
         let trial = Self { plan, inputs: inputs::random_inputs(&module[func], 1, 1)? };
@@ -161,13 +161,13 @@ impl Trial {
         Ok(trial)
     }
 
-    fn seconds(&self) -> Result<f64, ExecError> {
+    fn seconds(&self) -> Result<f64> {
         self.plan.time(&self.inputs).map(|time| time.as_secs_f64())
     }
 }
 
 /// The median ratio of the times of `after` and `before`, of runs in pairs, of which the first takes turns.
-fn paired(before: &Trial, after: &Trial) -> Result<f64, ExecError> {
+fn paired(before: &Trial, after: &Trial) -> Result<f64> {
     let (mut ratios, start) = (Vec::new(), Instant::now());
     while ratios.len() < PAIRS || ratios.len() % 2 == 0 || start.elapsed() < LONG * PAIRS as u32 {
         ratios.push(if ratios.len() % 2 == 0 {

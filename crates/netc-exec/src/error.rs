@@ -158,6 +158,9 @@ fn shown(resource: Resource, needed: u64, limit: u64) -> String {
     }
 }
 
+/// A result with the error of a plan or a run.
+pub type Result<T, E = ExecError> = std::result::Result<T, E>;
+
 /// A function that cannot be planned or run.
 #[derive(Debug, Error)]
 pub enum ExecError {
@@ -265,9 +268,6 @@ pub enum ExecError {
         source: Box<ExecError>,
     },
 }
-
-/// What a kernel makes, or why it makes nothing.
-pub(crate) type Made<T> = Result<T, KernelError>;
 
 /// The error of an op of a plan.
 pub(crate) fn op_error(op: &'static str, loc: &Loc, source: KernelError) -> ExecError {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use netc_data::Store;
 use netc_ir::{Budget, ElemType, F64, Func, Module, Name, Resource, Weight, WeightData};
 
-use crate::error::{ExecError, Limit};
+use crate::error::{ExecError, Limit, Result};
 use crate::value::Value;
 
 /// Steps that every program may run.
@@ -122,13 +122,7 @@ impl Host {
     }
 
     /// The elements of the weight, which are read unless a plan holds them.
-    pub(crate) fn weight(
-        &self,
-        module: &Module,
-        func: &Func,
-        store: &Store,
-        weight: &Weight,
-    ) -> Result<Arc<Held>, ExecError> {
+    pub(crate) fn weight(&self, module: &Module, func: &Func, store: &Store, weight: &Weight) -> Result<Arc<Held>> {
         let source = source(module, weight);
         let held = source.as_ref().and_then(|source| self.lock().by_source.get(source)?.upgrade());
         if let Some(held) = held {

@@ -3,7 +3,7 @@
 use netc_data::Rng;
 use netc_ir::{Dim, ElemType, Func, Name, Number, Param, Type};
 
-use crate::error::{ExecError, TensorError};
+use crate::error::{ExecError, Result, TensorError};
 use crate::tensor::{Tensor, byte_size};
 
 /// The extent of symbolic axes other than the batch, where nothing else is given.
@@ -16,7 +16,7 @@ const INTEGERS: u64 = 8;
 ///
 /// A parameter whose element type is not known gets floats. An input depends on `seed` and on the name and type of its
 /// parameter alone.
-pub fn random_inputs(func: &Func, seed: u64, batch: u64) -> Result<Vec<Tensor>, ExecError> {
+pub fn random_inputs(func: &Func, seed: u64, batch: u64) -> Result<Vec<Tensor>> {
     let input = |(param, dims): (&Param, Vec<u64>)| {
         random(element(func, param), &dims, seed, &param.name)
             .map_err(|source| ExecError::InputTensor { name: param.name.clone(), source })
@@ -25,7 +25,7 @@ pub fn random_inputs(func: &Func, seed: u64, batch: u64) -> Result<Vec<Tensor>, 
 }
 
 /// The types of random inputs.
-pub fn random_types(func: &Func, batch: u64) -> Result<Vec<Type>, ExecError> {
+pub fn random_types(func: &Func, batch: u64) -> Result<Vec<Type>> {
     let extents = random_extents(func, batch)?;
     Ok(func.params.iter().zip(extents).map(|(param, dims)| Type::fixed(element(func, param), &dims)).collect())
 }
@@ -37,7 +37,7 @@ fn element(func: &Func, param: &Param) -> ElemType {
 
 /// The extents of random inputs: numbers that are known, `batch` for symbols that are the first extent of a parameter,
 /// and [`SYMBOLIC_EXTENT`] for others. A parameter whose rank is not known is an error.
-pub fn random_extents(func: &Func, batch: u64) -> Result<Vec<Vec<u64>>, ExecError> {
+pub fn random_extents(func: &Func, batch: u64) -> Result<Vec<Vec<u64>>> {
     let first = |p: &Param| func[p.value].ty.dims.as_ref()?.first()?.as_symbol().cloned();
     let batches: Vec<Name> = func.params.iter().filter_map(first).collect();
     let value = |symbol: &Name| Some(Dim::Known(if batches.contains(symbol) { batch } else { SYMBOLIC_EXTENT }));
@@ -78,7 +78,7 @@ fn random(elem: ElemType, dims: &[u64], seed: u64, name: &str) -> Result<Tensor,
 /// The inputs converted to the element types of the parameters, as [`Tensor::convert`] does.
 ///
 /// So a `float64` file serves a `f32` parameter, while `1.5` for an integer parameter is an error.
-pub fn fit(func: &Func, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, ExecError> {
+pub fn fit(func: &Func, inputs: Vec<Tensor>) -> Result<Vec<Tensor>> {
     if inputs.len() != func.params.len() {
         let names = func.params.iter().map(|p| &*p.name).collect::<Vec<_>>().join(", ");
         return Err(ExecError::InputCount { found: inputs.len(), expected: func.params.len(), names });

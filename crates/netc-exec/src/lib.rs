@@ -37,7 +37,7 @@ mod value;
 pub use compare::{Difference, Mismatch, compare};
 pub use consts::{Consts, ConstsOn};
 pub use costs::MeasuredCosts;
-pub use error::{ExecError, KernelError, Limit, TensorError};
+pub use error::{ExecError, KernelError, Limit, Result, TensorError};
 pub use host::Host;
 pub use plan::Plan;
 pub use precision::own_rounding;

@@ -10,7 +10,7 @@ use netc_data::Store;
 use netc_ir::{Builder, CoreOp, ElemType, Func, FuncId, Module, Op, OpKind, Type, ValueId};
 
 use crate::compare::compare;
-use crate::error::ExecError;
+use crate::error::{ExecError, Result};
 use crate::host::Host;
 use crate::plan::Plan;
 use crate::tensor::Tensor;
@@ -27,7 +27,7 @@ pub fn own_rounding(
     store: &Store,
     inputs: &[Tensor],
     outputs: &[Tensor],
-) -> Result<Vec<f64>, ExecError> {
+) -> Result<Vec<f64>> {
     let wide = run_with(host, module, id, store, ElemType::F64, inputs)?;
     let narrow = run_with(host, module, id, store, ElemType::F32, inputs)?;
     let ratio = f64::EPSILON / f64::from(f32::EPSILON);
@@ -48,7 +48,7 @@ fn run_with(
     store: &Store,
     elem: ElemType,
     inputs: &[Tensor],
-) -> Result<Vec<Tensor>, ExecError> {
+) -> Result<Vec<Tensor>> {
     let mut other = module.clone();
     for func in module.func_ids() {
         other[func] = with_floats(module, &module[func], elem);

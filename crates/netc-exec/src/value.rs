@@ -8,7 +8,8 @@ use half::{bf16, f16};
 use netc_data::Store;
 use netc_ir::{ElemType, Literal, MAX_RANK, Number, Type, Weight};
 
-use crate::error::{ExecError, KernelError, Made, TensorError};
+use crate::error::{ExecError, KernelError, TensorError};
+use crate::kernels::Result;
 use crate::tensor::{Tensor, byte_size};
 
 /// A tensor of a running plan, in row-major order. Truth values are the bytes 0 and 1.
@@ -31,13 +32,13 @@ pub(crate) enum Bits {
 
 impl Value {
     /// A tensor of `data` in row-major order, elements of the type `elem`, which is stored as `T`.
-    pub(crate) fn from_vec<T: Element>(elem: ElemType, dims: &[usize], data: Vec<T>) -> Made<Self> {
+    pub(crate) fn from_vec<T: Element>(elem: ElemType, dims: &[usize], data: Vec<T>) -> Result<Self> {
         let words = bytemuck::allocation::try_cast_vec(data).map_err(|_| KernelError::Element { elem })?;
         Self::from_words::<T::Word>(elem, dims, words)
     }
 
     /// A tensor of the bit patterns `words`, which have the size of the elements.
-    pub(crate) fn from_words<W: Word>(elem: ElemType, dims: &[usize], words: Vec<W>) -> Made<Self> {
+    pub(crate) fn from_words<W: Word>(elem: ElemType, dims: &[usize], words: Vec<W>) -> Result<Self> {
         let expected = dims.iter().product();
         if words.len() != expected {
             return Err(KernelError::Count { found: words.len(), expected });
@@ -65,17 +66,17 @@ impl Value {
     }
 
     /// The elements.
-    pub(crate) fn slice<T: Element>(&self) -> Made<&[T]> {
+    pub(crate) fn slice<T: Element>(&self) -> Result<&[T]> {
         bytemuck::try_cast_slice(self.words::<T::Word>()?).map_err(|_| KernelError::Element { elem: self.elem })
     }
 
     /// The bit patterns of the elements.
-    pub(crate) fn words<W: Word>(&self) -> Made<&[W]> {
+    pub(crate) fn words<W: Word>(&self) -> Result<&[W]> {
         W::of(&self.bits).ok_or(KernelError::Element { elem: self.elem })
     }
 
     /// The elements, to be changed in place. Copies them first if another value shares them.
-    pub(crate) fn slice_mut<T: Element>(&mut self) -> Made<&mut [T]> {
+    pub(crate) fn slice_mut<T: Element>(&mut self) -> Result<&mut [T]> {
         let elem = self.elem;
         if Arc::get_mut(&mut self.bits).is_none() {
             let mut copy = allocate(self.num_elements(), &self.ty())?;
@@ -87,7 +88,7 @@ impl Value {
     }
 
     /// The same elements under another shape with as many elements.
-    pub(crate) fn reshape(&self, dims: &[usize]) -> Made<Self> {
+    pub(crate) fn reshape(&self, dims: &[usize]) -> Result<Self> {
         let (found, expected) = (self.num_elements(), dims.iter().product());
         if found != expected {
             return Err(KernelError::Count { found, expected });
@@ -96,7 +97,7 @@ impl Value {
     }
 
     /// A constant of the program, with every element present.
-    pub(crate) fn from_literal(literal: &Literal) -> Made<Self> {
+    pub(crate) fn from_literal(literal: &Literal) -> Result<Self> {
         let ty = literal.ty();
         let count = extents(&ty)?.iter().product();
         let one = usize::try_from(literal.elem.size()).unwrap_or(1);
@@ -112,7 +113,7 @@ impl Value {
     }
 
     /// A tensor of little-endian elements of the type `ty`, which is fixed. A byte that is not 0 is a true `bool`.
-    pub(crate) fn from_bytes(ty: &Type, bytes: &[u8]) -> Made<Self> {
+    pub(crate) fn from_bytes(ty: &Type, bytes: &[u8]) -> Result<Self> {
         let dims = extents(ty)?;
         for_word!(ty.elem, W => {
             let mut words: Vec<W> = allocate(bytes.len() / size_of::<W>(), ty)?;
@@ -147,7 +148,7 @@ impl Value {
         self.elem == other.elem && self.bits == other.bits
     }
 
-    pub(crate) fn from_tensor(tensor: &Tensor) -> Made<Self> {
+    pub(crate) fn from_tensor(tensor: &Tensor) -> Result<Self> {
         Self::from_bytes(&tensor.ty(), tensor.bytes())
     }
 
@@ -158,7 +159,7 @@ impl Value {
         Tensor::new(self.elem, &dims, bytes)
     }
 
-    fn little_endian<W: Word>(&self) -> Made<Vec<u8>> {
+    fn little_endian<W: Word>(&self) -> Result<Vec<u8>> {
         let words = self.words::<W>()?;
         let mut bytes = allocate(size_of_val(words), &self.ty())?;
         words.iter().for_each(|word| word.put_little_endian(&mut bytes));
@@ -174,7 +175,7 @@ fn truth<W: Word>(elem: ElemType, words: &mut [W]) {
 }
 
 /// The extents of a fixed type, if a tensor of it can be held.
-pub(crate) fn extents(ty: &Type) -> Made<Vec<usize>> {
+pub(crate) fn extents(ty: &Type) -> Result<Vec<usize>> {
     let memory = || KernelError::Memory { ty: ty.to_string() };
     let dims = ty.fixed_dims().ok_or_else(|| KernelError::Unbound { dim: ty.to_string() })?;
     if dims.len() > MAX_RANK {
@@ -188,7 +189,7 @@ pub(crate) fn extents(ty: &Type) -> Made<Vec<usize>> {
 }
 
 /// An empty vector with room for `count` elements of a result of type `ty`.
-pub(crate) fn allocate<T>(count: usize, ty: &Type) -> Made<Vec<T>> {
+pub(crate) fn allocate<T>(count: usize, ty: &Type) -> Result<Vec<T>> {
     let mut out = Vec::new();
     out.try_reserve_exact(count).map_err(|_| KernelError::Memory { ty: ty.to_string() })?;
     Ok(out)

@@ -21,6 +21,9 @@ pub enum OpenError {
     NoModel(String),
 }
 
+/// A result with the error of a format.
+pub type Result<T, E = FormatError> = std::result::Result<T, E>;
+
 /// A file that cannot be read as a model, or a model that cannot be written.
 #[derive(Debug, Error)]
 pub enum FormatError {

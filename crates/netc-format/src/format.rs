@@ -6,7 +6,7 @@ use netc_data::{Checksum, Span, Store};
 use netc_dialect::{Dialect, Dialects};
 use netc_ir::{FuncId, Module, Name};
 
-use crate::error::FormatError;
+use crate::error::Result;
 use crate::note::Note;
 use crate::sink::Sink;
 use crate::source::Source;
@@ -116,7 +116,7 @@ pub struct Framework {
 ///         source.head().starts_with(b"ops ")
 ///     }
 ///
-///     fn read(&self, source: &Source, _: &ReadOptions<'_>, _: &Dialects) -> Result<Imported, FormatError> {
+///     fn read(&self, source: &Source, _: &ReadOptions<'_>, _: &Dialects) -> Result<Imported> {
 ///         let read = || -> Result<_, Cause> {
 ///             let text = source.text()?;
 ///             let mut program = String::from("netc 1\nfunc @main(%0: f32[N]) -> (");
@@ -150,7 +150,7 @@ pub trait Reader: Sync {
     ///
     /// # Errors
     /// A file that is damaged or holds no graph, with the place in the file.
-    fn read(&self, source: &Source, options: &ReadOptions<'_>, dialects: &Dialects) -> Result<Imported, FormatError>;
+    fn read(&self, source: &Source, options: &ReadOptions<'_>, dialects: &Dialects) -> Result<Imported>;
 
     /// Keys of the outermost object of its JSON files. An object with one of them is a model, and no manifest of stages.
     fn json_keys(&self) -> &'static [&'static str] {
@@ -167,7 +167,7 @@ pub trait Reader: Sync {
     ///
     /// # Errors
     /// Weights that are damaged, and a file that cannot be read.
-    fn check_payload(&self, source: &Source, copied: &[Span]) -> Result<(), FormatError> {
+    fn check_payload(&self, source: &Source, copied: &[Span]) -> Result<()> {
         let _ = (source, copied);
         Ok(())
     }
@@ -226,7 +226,7 @@ pub trait Writer: Sync {
     /// # Errors
     /// [`FormatError::Unsupported`] for a model that the format does not have; weights whose bytes cannot be read; a file
     /// that cannot be written.
-    fn write(&self, model: ModelRef<'_>, store: &Store, sink: &mut dyn Sink) -> Result<Written, FormatError>;
+    fn write(&self, model: ModelRef<'_>, store: &Store, sink: &mut dyn Sink) -> Result<Written>;
 
     /// What a file has otherwise than the module, or leaves out. `losses` are the layers for losses and metrics that the
     /// model had when it was read: see [`Dialect::losses`].

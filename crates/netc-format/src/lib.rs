@@ -17,7 +17,7 @@ pub mod source;
 pub mod stack;
 mod table;
 
-pub use error::{Cause, FormatError, OpenError};
+pub use error::{Cause, FormatError, OpenError, Result};
 pub use format::{Format, Framework, Holds, Imported, Layout, ModelRef, ReadOptions, Reader, Writer, Written};
 pub use note::Note;
 pub use sink::{InPlace, Sink};

@@ -11,7 +11,7 @@ use netc_ir::{Module, ParseError, Violations};
 use thiserror::Error;
 
 use self::sidecar::Sidecar;
-use crate::error::FormatError;
+use crate::error::{FormatError, Result};
 use crate::foreign;
 use crate::format::{Format, Framework, Holds, Imported, ModelRef, ReadOptions, Reader, Writer, Written};
 use crate::sink::Sink;
@@ -54,7 +54,7 @@ impl Reader for Nir {
         NIR.names(source.path()) && !is_other && !is_foreign()
     }
 
-    fn read(&self, source: &Source, options: &ReadOptions<'_>, _: &Dialects) -> Result<Imported, FormatError> {
+    fn read(&self, source: &Source, options: &ReadOptions<'_>, _: &Dialects) -> Result<Imported> {
         let path = source.path();
         let text = source.text().map_err(|error| FormatError::read(path, error))?;
         let folders = Folders::of_model(path, options.allowed);
@@ -65,7 +65,7 @@ impl Reader for Nir {
 }
 
 impl Writer for Nir {
-    fn write(&self, model: ModelRef<'_>, _: &Store, sink: &mut dyn Sink) -> Result<Written, FormatError> {
+    fn write(&self, model: ModelRef<'_>, _: &Store, sink: &mut dyn Sink) -> Result<Written> {
         let func = &model.module[model.func];
         let target = sink.main().to_path_buf();
         let mut program = module_in(model.module, folder_of(&target));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use netc_data::{Checksum, Span};
 use netc_dialect::Dialects;
 
-use crate::error::{FormatError, OpenError};
+use crate::error::{FormatError, OpenError, Result};
 use crate::format::{Format, Framework, Holds, Imported, Layout, ReadOptions, Reader};
 use crate::source::Source;
 use crate::{foreign, nir};
@@ -84,7 +84,7 @@ impl Formats {
     ///
     /// # Errors
     /// A file of no format that is read, with what it is if that is known.
-    pub fn sniff(&self, source: &Source) -> Result<&'static dyn Reader, FormatError> {
+    pub fn sniff(&self, source: &Source) -> Result<&'static dyn Reader> {
         // A program goes by its name alone, so its text must not be taken for another.
         let formats = nir::NETC.formats.iter().copied().chain(self.all());
         let mut readers = formats.filter_map(|format| format.reader);
@@ -118,7 +118,7 @@ impl Formats {
     ///
     /// # Errors
     /// As for [`Formats::sniff`] and [`Reader::read`].
-    pub fn read(&self, path: &Path, options: &ReadOptions<'_>, dialects: &Dialects) -> Result<Imported, FormatError> {
+    pub fn read(&self, path: &Path, options: &ReadOptions<'_>, dialects: &Dialects) -> Result<Imported> {
         let source = foreign::open(path).map_err(|error| FormatError::read(path, error))?;
         let reader = self.sniff(&source)?;
         match options.weights.filter(|_| !reader.takes_weights()) {
@@ -132,7 +132,7 @@ impl Formats {
     ///
     /// # Errors
     /// Weights that are damaged, and a file that cannot be read.
-    pub fn check_payload(&self, path: &Path, copied: &[Span]) -> Result<(), FormatError> {
+    pub fn check_payload(&self, path: &Path, copied: &[Span]) -> Result<()> {
         let source = foreign::open(path).map_err(|error| FormatError::read(path, error))?;
         self.sniff(&source).map_or(Ok(()), |reader| reader.check_payload(&source, copied))
     }
@@ -141,7 +141,7 @@ impl Formats {
     ///
     /// # Errors
     /// A file that cannot be read.
-    pub fn checksum(&self, path: &Path) -> Result<Checksum, FormatError> {
+    pub fn checksum(&self, path: &Path) -> Result<Checksum> {
         let source = foreign::open(path).map_err(|error| FormatError::read(path, error))?;
         let known = self.sniff(&source).ok().and_then(|reader| reader.checksum(&source));
         known.map_or_else(|| Checksum::of(path).map_err(|error| FormatError::read(path, error)), Ok)

@@ -7,7 +7,7 @@ use crate::attr::F64;
 use crate::dim::Dim;
 use crate::extents::{Symbols, defined_symbol, uncarried};
 use crate::id::{LayerId, OpId, ValueId, WeightId};
-use crate::infer::{InferError, infer};
+use crate::infer::{Result, infer};
 use crate::literal::Literal;
 use crate::module::{Def, Func, Loc, Module, Output, Param, Value};
 use crate::op::{Binary, Compare, CoreOp, Op, OpKind, PadMode, Pool, Reduce, SliceAxis, Unary, Window};
@@ -36,8 +36,6 @@ pub struct Builder<'m> {
     /// The `iota`s that define symbols.
     computed: BTreeMap<Name, ValueId>,
 }
-
-type Built = Result<ValueId, InferError>;
 
 impl<'m> Builder<'m> {
     /// Starts the function `name`; weights are those of `module`.
@@ -128,7 +126,13 @@ impl<'m> Builder<'m> {
 
     /// Adds a core op of another function, where its operands have the types `old`. `symbols` are those of that function;
     /// one that the op defines gets a name here, unless it has one.
-    pub fn copied(&mut self, op: &CoreOp, old: &[&Type], operands: &[ValueId], symbols: &mut Symbols) -> Built {
+    pub fn copied(
+        &mut self,
+        op: &CoreOp,
+        old: &[&Type],
+        operands: &[ValueId],
+        symbols: &mut Symbols,
+    ) -> Result<ValueId> {
         if op.own_dims().is_empty() {
             return self.core(op.clone(), operands);
         }
@@ -148,7 +152,7 @@ impl<'m> Builder<'m> {
     }
 
     /// Adds a core op.
-    pub fn core(&mut self, op: CoreOp, operands: &[ValueId]) -> Built {
+    pub fn core(&mut self, op: CoreOp, operands: &[ValueId]) -> Result<ValueId> {
         let types: Vec<&Type> = operands.iter().map(|v| self.ty(*v)).collect();
         let ty = infer(self.module, &op, &types)?;
         let op = self.op(op, operands, [(ty, None)]);
@@ -179,110 +183,110 @@ impl<'m> Builder<'m> {
 /// One method per core op, in the order of the specification.
 impl Builder<'_> {
     /// A constant.
-    pub fn constant(&mut self, literal: Literal) -> Built {
+    pub fn constant(&mut self, literal: Literal) -> Result<ValueId> {
         self.core(CoreOp::Constant(literal), &[])
     }
 
     /// A scalar constant of the element type of `like`.
-    pub fn scalar_like(&mut self, like: ValueId, value: f64) -> Built {
+    pub fn scalar_like(&mut self, like: ValueId, value: f64) -> Result<ValueId> {
         let elem = self.ty(like).elem;
         self.constant(Literal::splat(elem, &[], value))
     }
 
     /// A weight.
-    pub fn weight(&mut self, id: WeightId) -> Built {
+    pub fn weight(&mut self, id: WeightId) -> Result<ValueId> {
         self.core(CoreOp::Weight(id), &[])
     }
 
     /// A function of one tensor.
-    pub fn unary(&mut self, f: Unary, x: ValueId) -> Built {
+    pub fn unary(&mut self, f: Unary, x: ValueId) -> Result<ValueId> {
         self.core(CoreOp::Unary(f), &[x])
     }
 
     /// A function of two tensors.
-    pub fn binary(&mut self, f: Binary, a: ValueId, b: ValueId) -> Built {
+    pub fn binary(&mut self, f: Binary, a: ValueId, b: ValueId) -> Result<ValueId> {
         self.core(CoreOp::Binary(f), &[a, b])
     }
 
     /// A function of a tensor and a scalar constant.
-    pub fn binary_scalar(&mut self, f: Binary, a: ValueId, b: f64) -> Built {
+    pub fn binary_scalar(&mut self, f: Binary, a: ValueId, b: f64) -> Result<ValueId> {
         let b = self.scalar_like(a, b)?;
         self.binary(f, a, b)
     }
 
     /// A comparison.
-    pub fn compare(&mut self, f: Compare, a: ValueId, b: ValueId) -> Built {
+    pub fn compare(&mut self, f: Compare, a: ValueId, b: ValueId) -> Result<ValueId> {
         self.core(CoreOp::Compare(f), &[a, b])
     }
 
     /// A comparison with a scalar constant.
-    pub fn compare_scalar(&mut self, f: Compare, a: ValueId, b: f64) -> Built {
+    pub fn compare_scalar(&mut self, f: Compare, a: ValueId, b: f64) -> Result<ValueId> {
         let b = self.scalar_like(a, b)?;
         self.compare(f, a, b)
     }
 
     /// `a` where `condition`, else `b`.
-    pub fn select(&mut self, condition: ValueId, a: ValueId, b: ValueId) -> Built {
+    pub fn select(&mut self, condition: ValueId, a: ValueId, b: ValueId) -> Result<ValueId> {
         self.core(CoreOp::Select, &[condition, a, b])
     }
 
     /// A conversion; `x` itself if it is of that type.
-    pub fn cast(&mut self, x: ValueId, elem: ElemType) -> Built {
+    pub fn cast(&mut self, x: ValueId, elem: ElemType) -> Result<ValueId> {
         if self.ty(x).elem == elem { Ok(x) } else { self.core(CoreOp::Cast(elem), &[x]) }
     }
 
     /// A matrix product.
-    pub fn matmul(&mut self, a: ValueId, b: ValueId) -> Built {
+    pub fn matmul(&mut self, a: ValueId, b: ValueId) -> Result<ValueId> {
         self.core(CoreOp::MatMul, &[a, b])
     }
 
     /// A convolution.
-    pub fn conv(&mut self, x: ValueId, kernel: ValueId, window: Window, groups: u64) -> Built {
+    pub fn conv(&mut self, x: ValueId, kernel: ValueId, window: Window, groups: u64) -> Result<ValueId> {
         self.core(CoreOp::Conv { window, groups }, &[x, kernel])
     }
 
     /// A pooling.
-    pub fn pool(&mut self, kind: Pool, x: ValueId, size: Vec<u64>, window: Window) -> Built {
+    pub fn pool(&mut self, kind: Pool, x: ValueId, size: Vec<u64>, window: Window) -> Result<ValueId> {
         self.core(CoreOp::Pool { kind, size, window }, &[x])
     }
 
     /// A reduction.
-    pub fn reduce(&mut self, kind: Reduce, x: ValueId, axes: Vec<u64>, keep: bool) -> Built {
+    pub fn reduce(&mut self, kind: Reduce, x: ValueId, axes: Vec<u64>, keep: bool) -> Result<ValueId> {
         self.core(CoreOp::Reduce { kind, axes, keep }, &[x])
     }
 
     /// The same elements under another shape; `x` itself if it has that shape.
-    pub fn reshape(&mut self, x: ValueId, dims: Vec<Dim>) -> Built {
+    pub fn reshape(&mut self, x: ValueId, dims: Vec<Dim>) -> Result<ValueId> {
         if self.ty(x).dims.as_deref() == Some(&dims[..]) { Ok(x) } else { self.core(CoreOp::Reshape(dims), &[x]) }
     }
 
     /// The axes in another order.
-    pub fn transpose(&mut self, x: ValueId, perm: Vec<u64>) -> Built {
+    pub fn transpose(&mut self, x: ValueId, perm: Vec<u64>) -> Result<ValueId> {
         self.core(CoreOp::Transpose(perm), &[x])
     }
 
     /// Repetition along axes of extent 1.
-    pub fn broadcast(&mut self, x: ValueId, dims: Vec<Dim>) -> Built {
+    pub fn broadcast(&mut self, x: ValueId, dims: Vec<Dim>) -> Result<ValueId> {
         self.core(CoreOp::Broadcast(dims), &[x])
     }
 
     /// Tensors one after the other.
-    pub fn concat(&mut self, parts: &[ValueId], axis: u64) -> Built {
+    pub fn concat(&mut self, parts: &[ValueId], axis: u64) -> Result<ValueId> {
         self.core(CoreOp::Concat(axis), parts)
     }
 
     /// A strided part.
-    pub fn slice(&mut self, x: ValueId, axes: Vec<SliceAxis>) -> Built {
+    pub fn slice(&mut self, x: ValueId, axes: Vec<SliceAxis>) -> Result<ValueId> {
         self.core(CoreOp::Slice(axes), &[x])
     }
 
     /// A border.
-    pub fn pad(&mut self, x: ValueId, amounts: Vec<(u64, u64)>, mode: PadMode, value: f64) -> Built {
+    pub fn pad(&mut self, x: ValueId, amounts: Vec<(u64, u64)>, mode: PadMode, value: f64) -> Result<ValueId> {
         self.core(CoreOp::Pad { amounts, mode, value: F64::new(value) }, &[x])
     }
 
     /// Slices chosen by indices.
-    pub fn gather(&mut self, x: ValueId, indices: ValueId, axis: u64) -> Built {
+    pub fn gather(&mut self, x: ValueId, indices: ValueId, axis: u64) -> Result<ValueId> {
         self.core(CoreOp::Gather(axis), &[x, indices])
     }
 }

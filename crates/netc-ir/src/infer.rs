@@ -25,6 +25,9 @@ pub struct InferError {
     pub note: String,
 }
 
+/// A result with the constraint that an op breaks.
+pub type Result<T, E = InferError> = std::result::Result<T, E>;
+
 /// The type of the result of `op` on operands of the types `operands`.
 ///
 /// An operand whose rank is not known gives a result whose rank is not known, unless the op fixes it.
@@ -41,12 +44,12 @@ pub struct InferError {
 /// assert_eq!(error.op, "matmul");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn infer(module: &Module, op: &CoreOp, operands: &[&Type]) -> Result<Type, InferError> {
+pub fn infer(module: &Module, op: &CoreOp, operands: &[&Type]) -> Result<Type> {
     inferred(module, op, operands).map(Cow::into_owned)
 }
 
 /// What [`infer`] gives, borrowed where it is the type of an operand or of a weight: most results are.
-pub(crate) fn inferred<'t>(module: &'t Module, op: &CoreOp, operands: &[&'t Type]) -> Borrowed<'t> {
+pub(crate) fn inferred<'t>(module: &'t Module, op: &CoreOp, operands: &[&'t Type]) -> Result<Cow<'t, Type>> {
     Rule { module, name: op.name() }.infer(op, operands)
 }
 
@@ -55,11 +58,8 @@ struct Rule<'m> {
     name: &'static str,
 }
 
-type Inferred = Result<Type, InferError>;
-type Borrowed<'t> = Result<Cow<'t, Type>, InferError>;
-
 impl<'m> Rule<'m> {
-    fn infer<'t>(&self, op: &CoreOp, operands: &[&'t Type]) -> Borrowed<'t>
+    fn infer<'t>(&self, op: &CoreOp, operands: &[&'t Type]) -> Result<Cow<'t, Type>>
     where
         'm: 't,
     {
@@ -164,25 +164,25 @@ impl<'m> Rule<'m> {
         InferError { op: self.name, constraint, note }
     }
 
-    fn check(&self, constraint: u8, holds: bool, note: impl FnOnce() -> String) -> Result<(), InferError> {
+    fn check(&self, constraint: u8, holds: bool, note: impl FnOnce() -> String) -> Result<()> {
         if holds { Ok(()) } else { Err(self.error(constraint, note())) }
     }
 
-    fn arity(&self, operands: &[&Type], n: usize) -> Result<(), InferError> {
+    fn arity(&self, operands: &[&Type], n: usize) -> Result<()> {
         self.check(0, operands.len() == n, || format!("takes {n} operands, found {}", operands.len()))
     }
 
-    fn operands<'t, const N: usize>(&self, operands: &[&'t Type]) -> Result<[&'t Type; N], InferError> {
+    fn operands<'t, const N: usize>(&self, operands: &[&'t Type]) -> Result<[&'t Type; N]> {
         self.arity(operands, N)?;
         operands.try_into().map_err(|_| self.error(0, format!("takes {N} operands")))
     }
 
     /// The first operand. The others carry symbols.
-    fn first<'t>(&self, operands: &[&'t Type]) -> Result<&'t Type, InferError> {
+    fn first<'t>(&self, operands: &[&'t Type]) -> Result<&'t Type> {
         operands.first().copied().ok_or_else(|| self.error(0, "takes one operand or more, found none".into()))
     }
 
-    fn unary_domain(&self, f: Unary, elem: ElemType) -> Result<(), InferError> {
+    fn unary_domain(&self, f: Unary, elem: ElemType) -> Result<()> {
         let fits = match f {
             Unary::Not => elem == ElemType::Bool,
             Unary::Neg | Unary::Abs | Unary::Sign | Unary::Relu => elem.is_float() || elem.is_signed_int(),
@@ -205,13 +205,13 @@ impl<'m> Rule<'m> {
     }
 
     /// The op is defined for elements of this type. Elements of an unknown type are seen when the program runs.
-    fn domain(&self, constraint: u8, fits: bool, elem: ElemType) -> Result<(), InferError> {
+    fn domain(&self, constraint: u8, fits: bool, elem: ElemType) -> Result<()> {
         let note = || format!("is not defined for elements of type {elem}");
         self.check(constraint, fits || elem == ElemType::Any, note)
     }
 
     /// C1: the element types are the same.
-    fn same_elem(&self, types: &[&Type]) -> Result<ElemType, InferError> {
+    fn same_elem(&self, types: &[&Type]) -> Result<ElemType> {
         let elem = types.iter().map(|t| t.elem).find(|e| *e != ElemType::Any).unwrap_or(ElemType::Any);
         let odd = types.iter().find(|t| t.elem != elem && t.elem != ElemType::Any);
         self.check(1, odd.is_none(), || {
@@ -221,7 +221,7 @@ impl<'m> Rule<'m> {
     }
 
     /// C2: aligned at the last axis, extents are equal, or one of them is 1.
-    fn broadcast<'t>(&self, types: &[&'t Type], elem: ElemType) -> Borrowed<'t> {
+    fn broadcast<'t>(&self, types: &[&'t Type], elem: ElemType) -> Result<Cow<'t, Type>> {
         if let Some(all) = types.iter().find(|t| t.elem == elem && types.iter().all(|other| covers(t, other))) {
             return Ok(Cow::Borrowed(all));
         }
@@ -235,7 +235,7 @@ impl<'m> Rule<'m> {
     }
 
     /// Makes `out` the shape that it and `other` broadcast to.
-    fn broadcast_with(&self, constraint: u8, out: &mut Vec<Dim>, other: &[Dim]) -> Result<(), InferError> {
+    fn broadcast_with(&self, constraint: u8, out: &mut Vec<Dim>, other: &[Dim]) -> Result<()> {
         let clashes = |(x, y): &(&Dim, &Dim)| !(x.is(1) || y.is(1) || dims_agree(x, y));
         if let Some((x, y)) = out.iter().rev().zip(other.iter().rev()).find(clashes) {
             let note = format!("extents {x} and {y} do not broadcast ({out:?} and {other:?})");
@@ -252,7 +252,7 @@ impl<'m> Rule<'m> {
         Ok(())
     }
 
-    fn matmul(&self, operands: &[&Type]) -> Inferred {
+    fn matmul(&self, operands: &[&Type]) -> Result<Type> {
         let [a, b] = self.operands(operands)?;
         let elem = self.same_elem(&[a, b])?;
         self.domain(5, is_number(elem), elem)?;
@@ -267,18 +267,18 @@ impl<'m> Rule<'m> {
         Ok(Type::new(elem, dims))
     }
 
-    fn axes_in_rank(&self, x: &Type, axes: &[u64]) -> Result<(), InferError> {
+    fn axes_in_rank(&self, x: &Type, axes: &[u64]) -> Result<()> {
         let rank = x.rank().map(|r| r as u64);
         self.check(1, axes.iter().all(|a| rank.is_none_or(|r| *a < r)), || {
             format!("axes {axes:?} are not all axes of {x}")
         })
     }
 
-    fn ascending(&self, axes: &[u64]) -> Result<(), InferError> {
+    fn ascending(&self, axes: &[u64]) -> Result<()> {
         self.check(2, axes.is_sorted_by(|a, b| a < b), || format!("axes {axes:?} are not ascending"))
     }
 
-    fn reduce(&self, operands: &[&Type], axes: &[u64], keep: bool) -> Inferred {
+    fn reduce(&self, operands: &[&Type], axes: &[u64], keep: bool) -> Result<Type> {
         let [x] = self.operands(operands)?;
         self.axes_in_rank(x, axes)?;
         self.ascending(axes)?;
@@ -289,7 +289,7 @@ impl<'m> Rule<'m> {
         Ok(Type::new(x.elem, out.map(|(i, d)| if reduced(&i) { Dim::Known(1) } else { d.clone() })))
     }
 
-    fn reshape(&self, operands: &[&Type], dims: &[Dim]) -> Inferred {
+    fn reshape(&self, operands: &[&Type], dims: &[Dim]) -> Result<Type> {
         let x = self.first(operands)?;
         let out = Type::new(x.elem, dims.iter().cloned());
         // A product with a symbol is not a number, unless a factor is 0, and then agrees with every other.
@@ -301,7 +301,7 @@ impl<'m> Rule<'m> {
         Ok(out)
     }
 
-    fn transpose(&self, operands: &[&Type], perm: &[u64]) -> Inferred {
+    fn transpose(&self, operands: &[&Type], perm: &[u64]) -> Result<Type> {
         let [x] = self.operands(operands)?;
         let mut sorted = perm.to_vec();
         sorted.sort_unstable();
@@ -313,7 +313,7 @@ impl<'m> Rule<'m> {
         Ok(Type::new(x.elem, perm.iter().map(|i| dims[*i as usize].clone())))
     }
 
-    fn broadcast_to(&self, operands: &[&Type], dims: &[Dim]) -> Inferred {
+    fn broadcast_to(&self, operands: &[&Type], dims: &[Dim]) -> Result<Type> {
         let x = self.first(operands)?;
         let out = Type::new(x.elem, dims.iter().cloned());
         if let Some(from) = &x.dims {
@@ -324,7 +324,7 @@ impl<'m> Rule<'m> {
         Ok(out)
     }
 
-    fn concat(&self, operands: &[&Type], axis: u64) -> Inferred {
+    fn concat(&self, operands: &[&Type], axis: u64) -> Result<Type> {
         self.check(0, !operands.is_empty(), || "takes one operand or more, found none".into())?;
         let elem = self.same_elem(operands)?;
         let shapes: Vec<&[Dim]> = operands.iter().filter_map(|t| t.dims.as_deref()).collect();
@@ -354,7 +354,7 @@ impl<'m> Rule<'m> {
         Ok(Type::new(elem, out))
     }
 
-    fn slice(&self, operands: &[&Type], axes: &[SliceAxis]) -> Inferred {
+    fn slice(&self, operands: &[&Type], axes: &[SliceAxis]) -> Result<Type> {
         let [x] = self.operands(operands)?;
         self.check(2, axes.iter().all(|a| a.step >= 1), || "a step is 0, expected 1 or more".into())?;
         for SliceAxis { start, end, .. } in axes {
@@ -377,7 +377,7 @@ impl<'m> Rule<'m> {
         Ok(Type::new(x.elem, out))
     }
 
-    fn pad(&self, operands: &[&Type], amounts: &[(u64, u64)], mode: PadMode) -> Inferred {
+    fn pad(&self, operands: &[&Type], amounts: &[(u64, u64)], mode: PadMode) -> Result<Type> {
         let [x] = self.operands(operands)?;
         self.domain(3, x.elem != ElemType::Str, x.elem)?;
         let Some(dims) = &x.dims else { return Ok(x.clone()) };
@@ -406,7 +406,7 @@ impl<'m> Rule<'m> {
         Ok(Type::new(x.elem, out))
     }
 
-    fn gather(&self, operands: &[&Type], axis: u64) -> Inferred {
+    fn gather(&self, operands: &[&Type], axis: u64) -> Result<Type> {
         let [x, indices] = self.operands(operands)?;
         self.axes_in_rank(x, &[axis])?;
         self.check(2, indices.elem.is_int() || indices.elem == ElemType::Any, || {

@@ -10,6 +10,9 @@ use crate::parse::ParseError;
 use crate::print::is_word_char;
 use crate::types::{ElemType, MAX_RANK, Type};
 
+/// A result with the place where text is no program.
+pub type Result<T, E = ParseError> = std::result::Result<T, E>;
+
 /// A place in a text, which reading moves on. White space, and comments from `;` to the end of the line, are passed.
 pub struct Cursor<'a> {
     text: &'a str,
@@ -20,9 +23,6 @@ pub struct Cursor<'a> {
     /// the id in the attribute.
     pub(crate) funcs: Vec<(usize, Name)>,
 }
-
-/// What reading gives.
-pub type Parsed<T> = Result<T, ParseError>;
 
 impl<'a> Cursor<'a> {
     /// The start of `text`.
@@ -47,14 +47,14 @@ impl<'a> Cursor<'a> {
     }
 
     /// An error at a place that [`Self::here`] gave.
-    pub fn error_at<T>(&self, at: usize, message: impl Into<String>) -> Parsed<T> {
+    pub fn error_at<T>(&self, at: usize, message: impl Into<String>) -> Result<T> {
         let before = self.text.get(..at).unwrap_or(self.text);
         let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
         Err(ParseError { line: self.line_of(at), column, message: message.into() })
     }
 
     /// An error at the next token, which is not `what`.
-    pub fn expected<T>(&mut self, what: &str) -> Parsed<T> {
+    pub fn expected<T>(&mut self, what: &str) -> Result<T> {
         let at = self.here();
         let found: String = self.rest().chars().take_while(|c| !c.is_whitespace()).take(24).collect();
         let found = if found.is_empty() { "the end".to_string() } else { format!("`{found}`") };
@@ -100,7 +100,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Passes `token`, which must be next.
-    pub fn expect(&mut self, token: &str) -> Parsed<()> {
+    pub fn expect(&mut self, token: &str) -> Result<()> {
         if self.eat(token) { Ok(()) } else { self.expected(&format!("`{token}`")) }
     }
 
@@ -128,7 +128,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A word or a string.
-    pub fn word(&mut self, what: &str) -> Parsed<Name> {
+    pub fn word(&mut self, what: &str) -> Result<Name> {
         if self.peek("\"") {
             return self.string();
         }
@@ -146,7 +146,7 @@ impl<'a> Cursor<'a> {
         number
     }
 
-    pub(crate) fn entity(&mut self, prefix: &str) -> Parsed<usize> {
+    pub(crate) fn entity(&mut self, prefix: &str) -> Result<usize> {
         match self.eat_entity(prefix) {
             Some(n) => Ok(n),
             None => self.expected(&format!("`{prefix}` and a number")),
@@ -154,7 +154,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A value: its name, or its number as text that no name can be.
-    pub(crate) fn value(&mut self) -> Parsed<ValueToken> {
+    pub(crate) fn value(&mut self) -> Result<ValueToken> {
         self.expect("%")?;
         if self.rest().starts_with('"') {
             return Ok(ValueToken::Named(self.string()?));
@@ -170,7 +170,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Text in quotes.
-    pub fn string(&mut self) -> Parsed<Name> {
+    pub fn string(&mut self) -> Result<Name> {
         self.expect("\"")?;
         let start = self.at;
         let mut out = String::new();
@@ -201,7 +201,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A whole number.
-    pub fn u64(&mut self) -> Parsed<u64> {
+    pub fn u64(&mut self) -> Result<u64> {
         let at = self.here();
         match self.bare_word().parse() {
             Ok(n) => Ok(n),
@@ -212,13 +212,13 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    pub(crate) fn u32(&mut self) -> Parsed<u32> {
+    pub(crate) fn u32(&mut self) -> Result<u32> {
         let at = self.here();
         let n = self.u64()?;
         u32::try_from(n).or_else(|_| self.error_at(at, format!("{n} is larger than {}", u32::MAX)))
     }
 
-    pub(crate) fn f64(&mut self) -> Parsed<F64> {
+    pub(crate) fn f64(&mut self) -> Result<F64> {
         match self.number() {
             Some(Attr::Float(x)) => Ok(x),
             Some(Attr::Int(i)) => Ok(F64::new(i as f64)),
@@ -247,7 +247,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A type such as `f32[N,2*N+1]`, `f32[]` or `f32[*]`.
-    pub(crate) fn ty(&mut self) -> Parsed<Type> {
+    pub(crate) fn ty(&mut self) -> Result<Type> {
         let at = self.here();
         let Some(elem) = ElemType::parse(self.bare_word()) else {
             self.at = at;
@@ -275,11 +275,11 @@ impl<'a> Cursor<'a> {
     }
 
     /// `{key = value, ...}`, or nothing.
-    pub(crate) fn attrs(&mut self) -> Parsed<Attrs> {
+    pub(crate) fn attrs(&mut self) -> Result<Attrs> {
         if self.peek("{") { self.map(0) } else { Ok(Attrs::new()) }
     }
 
-    fn map(&mut self, depth: usize) -> Parsed<Attrs> {
+    fn map(&mut self, depth: usize) -> Result<Attrs> {
         self.expect("{")?;
         let mut attrs = Attrs::new();
         while !self.eat("}") {
@@ -293,11 +293,11 @@ impl<'a> Cursor<'a> {
         Ok(attrs)
     }
 
-    pub(crate) fn attr(&mut self) -> Parsed<Attr> {
+    pub(crate) fn attr(&mut self) -> Result<Attr> {
         self.attr_within(0)
     }
 
-    fn attr_within(&mut self, depth: usize) -> Parsed<Attr> {
+    fn attr_within(&mut self, depth: usize) -> Result<Attr> {
         if depth > MAX_LEVELS {
             let at = self.here();
             return self.error_at(at, format!("attributes nest deeper than {MAX_LEVELS} levels"));
@@ -350,7 +350,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// What follows `bytes(`.
-    fn bytes(&mut self) -> Parsed<Attr> {
+    fn bytes(&mut self) -> Result<Attr> {
         let at = self.here();
         let digits = self.string()?;
         let Some(bytes) = bytes_of(&digits) else {

@@ -46,7 +46,7 @@ pub use call::{call_symbols, call_types, named_call_types};
 pub use dim::{Bindings, Dim};
 pub use edit::Renaming;
 pub use id::{FileId, FuncId, LayerId, OpId, ValueId, WeightId};
-pub use infer::{InferError, infer};
+pub use infer::{InferError, Result, infer};
 pub use literal::{Literal, Number};
 pub use module::{
     Def, FUSED, Func, INPUTS, Layer, Loc, MAIN, MODEL_CLASS, MODEL_NAME, Module, OUTPUTS, Output, Param, Value, Weight,

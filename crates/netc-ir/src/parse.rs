@@ -7,7 +7,7 @@ use thiserror::Error;
 use crate::Name;
 use crate::attr::Attrs;
 use crate::id::{FileId, FuncId, LayerId, OpId, ValueId, WeightId};
-use crate::lex::{Cursor, Parsed, ValueToken};
+use crate::lex::{Cursor, Result, ValueToken};
 use crate::literal_text::literal_from;
 use crate::module::{Def, Func, Layer, Loc, Module, Output, Param, Value, Weight, WeightData};
 use crate::op::{CallOp, CoreOp, Op, OpKind, SourceOp};
@@ -35,7 +35,7 @@ pub struct ParseError {
 /// assert!(error.to_string().contains("line 2"), "{error}");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn parse(text: &str) -> Result<Module, ParseError> {
+pub fn parse(text: &str) -> Result<Module> {
     Parser { cursor: Cursor::new(text), module: Module::new(), funcs: BTreeMap::new(), calls: Vec::new() }.module()
 }
 
@@ -55,7 +55,7 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
-    fn module(mut self) -> Parsed<Module> {
+    fn module(mut self) -> Result<Module> {
         self.cursor.expect("netc")?;
         let at = self.cursor.here();
         let version = self.cursor.u64()?;
@@ -84,7 +84,7 @@ impl Parser<'_> {
     }
 
     /// Attributes of something that is not a source op.
-    fn attrs(&mut self) -> Parsed<Attrs> {
+    fn attrs(&mut self) -> Result<Attrs> {
         let at = self.cursor.here();
         let attrs = self.cursor.attrs()?;
         if attrs.has_references() {
@@ -94,7 +94,7 @@ impl Parser<'_> {
     }
 
     /// Entities stand in the order of their numbers.
-    fn next_entity(&mut self, prefix: &str, next: usize) -> Parsed<()> {
+    fn next_entity(&mut self, prefix: &str, next: usize) -> Result<()> {
         let at = self.cursor.here();
         let number = self.cursor.entity(prefix)?;
         if number == next {
@@ -105,7 +105,7 @@ impl Parser<'_> {
     }
 
     /// A reference into a table of `len` entries.
-    fn reference(&mut self, prefix: &str, len: usize) -> Parsed<Option<usize>> {
+    fn reference(&mut self, prefix: &str, len: usize) -> Result<Option<usize>> {
         let at = self.cursor.here();
         match self.cursor.eat_entity(prefix) {
             Some(n) if n >= len => self.cursor.error_at(at, format!("`{prefix}{n}` is not defined above")),
@@ -113,7 +113,7 @@ impl Parser<'_> {
         }
     }
 
-    fn file(&mut self) -> Parsed<()> {
+    fn file(&mut self) -> Result<()> {
         self.next_entity("file", self.module.files.len())?;
         self.cursor.expect("=")?;
         let path = self.cursor.string()?;
@@ -121,7 +121,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn weight(&mut self) -> Parsed<()> {
+    fn weight(&mut self) -> Result<()> {
         self.next_entity("w", self.module.weights.len())?;
         let name = self.cursor.string()?;
         self.cursor.expect(":")?;
@@ -133,7 +133,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn weight_data(&mut self, ty: &Type) -> Parsed<WeightData> {
+    fn weight_data(&mut self, ty: &Type) -> Result<WeightData> {
         if self.cursor.eat("bytes(") {
             let Some(file) = self.reference("file", self.module.files.len())? else {
                 return self.cursor.expected("a file such as `file0`");
@@ -159,7 +159,7 @@ impl Parser<'_> {
         literal_from(&value, ty).map(WeightData::Inline).or_else(|note| self.cursor.error_at(at, note))
     }
 
-    fn layer(&mut self) -> Parsed<()> {
+    fn layer(&mut self) -> Result<()> {
         self.next_entity("l", self.module.layers.len())?;
         let name = self.cursor.string()?;
         self.cursor.expect(":")?;
@@ -171,7 +171,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn weights_at_places(&mut self, title: &str, place: &str) -> Parsed<Vec<(Name, WeightId)>> {
+    fn weights_at_places(&mut self, title: &str, place: &str) -> Result<Vec<(Name, WeightId)>> {
         let mut weights = Vec::new();
         if !self.cursor.eat_word(title) {
             return Ok(weights);
@@ -191,7 +191,7 @@ impl Parser<'_> {
         Ok(weights)
     }
 
-    fn func(&mut self) -> Parsed<()> {
+    fn func(&mut self) -> Result<()> {
         let at = self.cursor.here();
         self.cursor.expect("@")?;
         let name = self.cursor.word("the name of the function")?;
@@ -219,14 +219,14 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn func_named(&self, at: usize, name: &Name) -> Parsed<FuncId> {
+    fn func_named(&self, at: usize, name: &Name) -> Result<FuncId> {
         match self.funcs.get(name) {
             Some(id) => Ok(*id),
             None => self.cursor.error_at(at, format!("there is no function `@{name}`")),
         }
     }
 
-    fn resolve_calls(&mut self) -> Parsed<()> {
+    fn resolve_calls(&mut self) -> Result<()> {
         for call in std::mem::take(&mut self.calls) {
             let callee = self.func_named(call.at, &call.callee)?;
             if let OpKind::Call(op) = &mut self.module.funcs[call.func][call.op].kind {
@@ -237,9 +237,9 @@ impl Parser<'_> {
     }
 
     /// Gives the functions that attributes name their ids.
-    fn resolve_names(&mut self) -> Parsed<()> {
+    fn resolve_names(&mut self) -> Result<()> {
         let named = std::mem::take(&mut self.cursor.funcs);
-        let ids = named.iter().map(|(at, name)| self.func_named(*at, name)).collect::<Parsed<Vec<FuncId>>>()?;
+        let ids = named.iter().map(|(at, name)| self.func_named(*at, name)).collect::<Result<Vec<FuncId>>>()?;
         if ids.is_empty() {
             return Ok(());
         }
@@ -285,7 +285,7 @@ impl Head {
 type OutputToken = (usize, ValueToken, Option<Name>);
 
 impl FuncParser<'_, '_> {
-    fn params(&mut self) -> Parsed<()> {
+    fn params(&mut self) -> Result<()> {
         self.parser.cursor.expect("(")?;
         while !self.parser.cursor.eat(")") {
             let at = self.parser.cursor.here();
@@ -303,7 +303,7 @@ impl FuncParser<'_, '_> {
         Ok(())
     }
 
-    fn separator(&mut self) -> Parsed<()> {
+    fn separator(&mut self) -> Result<()> {
         if self.parser.cursor.eat(",") || self.parser.cursor.peek(")") {
             Ok(())
         } else {
@@ -311,7 +311,7 @@ impl FuncParser<'_, '_> {
         }
     }
 
-    fn output_tokens(&mut self) -> Parsed<Vec<OutputToken>> {
+    fn output_tokens(&mut self) -> Result<Vec<OutputToken>> {
         self.parser.cursor.expect("->")?;
         self.parser.cursor.expect("(")?;
         let mut outputs = Vec::new();
@@ -326,7 +326,7 @@ impl FuncParser<'_, '_> {
         Ok(outputs)
     }
 
-    fn op(&mut self) -> Parsed<()> {
+    fn op(&mut self) -> Result<()> {
         let mut results = Vec::new();
         while results.is_empty() || self.parser.cursor.eat(",") {
             let at = self.parser.cursor.here();
@@ -355,7 +355,7 @@ impl FuncParser<'_, '_> {
         Ok(())
     }
 
-    fn head(&mut self) -> Parsed<Head> {
+    fn head(&mut self) -> Result<Head> {
         let at = self.parser.cursor.here();
         let name = self.parser.cursor.word("the name of an op")?;
         let callee_at = self.parser.cursor.here();
@@ -370,7 +370,7 @@ impl FuncParser<'_, '_> {
     }
 
     /// What op `id` computes; the callee of a call is filled in when all functions are known.
-    fn kind(&mut self, id: OpId, head: Head, attrs: Attrs, result: &Type) -> Parsed<OpKind> {
+    fn kind(&mut self, id: OpId, head: Head, attrs: Attrs, result: &Type) -> Result<OpKind> {
         let Head { at, name, callee, weight, layer } = head;
         if let Some((at, callee)) = callee {
             let func = self.parser.module.funcs.len();
@@ -384,13 +384,13 @@ impl FuncParser<'_, '_> {
         core.map(OpKind::Core).or_else(|note| self.parser.cursor.error_at(at, note))
     }
 
-    fn layer(&mut self) -> Parsed<Option<LayerId>> {
+    fn layer(&mut self) -> Result<Option<LayerId>> {
         let len = self.parser.module.layers.len();
         Ok(self.parser.reference("l", len)?.map(LayerId::new))
     }
 
     /// The operands that are there, and the places of those that are absent, which only a source op has.
-    fn operands(&mut self, is_source: bool) -> Parsed<(Vec<ValueId>, Vec<u32>)> {
+    fn operands(&mut self, is_source: bool) -> Result<(Vec<ValueId>, Vec<u32>)> {
         let (mut operands, mut absent) = (Vec::new(), Vec::new());
         if self.parser.cursor.eat("(") {
             while !self.parser.cursor.eat(")") {
@@ -409,7 +409,7 @@ impl FuncParser<'_, '_> {
         Ok((operands, absent))
     }
 
-    fn types(&mut self, n: usize) -> Parsed<Vec<Type>> {
+    fn types(&mut self, n: usize) -> Result<Vec<Type>> {
         self.parser.cursor.expect(":")?;
         let mut types = vec![self.parser.cursor.ty()?];
         while types.len() < n {
@@ -419,7 +419,7 @@ impl FuncParser<'_, '_> {
         Ok(types)
     }
 
-    fn loc(&mut self) -> Parsed<Loc> {
+    fn loc(&mut self) -> Result<Loc> {
         if !self.parser.cursor.eat_word("loc") {
             return Ok(Loc::Unknown);
         }
@@ -438,7 +438,7 @@ impl FuncParser<'_, '_> {
         if locs.len() > 1 { Ok(Loc::Fused(locs)) } else { Ok(locs.remove(0)) }
     }
 
-    fn define(&mut self, at: usize, token: &ValueToken, ty: Type, def: Def) -> Parsed<ValueId> {
+    fn define(&mut self, at: usize, token: &ValueToken, ty: Type, def: Def) -> Result<ValueId> {
         let name = match token {
             ValueToken::Named(name) => Some(name.clone()),
             ValueToken::Numbered(_) => None,
@@ -451,7 +451,7 @@ impl FuncParser<'_, '_> {
         }
     }
 
-    fn resolve(&mut self, at: usize, token: &ValueToken) -> Parsed<ValueId> {
+    fn resolve(&mut self, at: usize, token: &ValueToken) -> Result<ValueId> {
         match self.scope.get(token) {
             Some(value) => Ok(*value),
             None => self.parser.cursor.error_at(at, format!("`{token}` is not defined above")),

@@ -32,6 +32,9 @@ pub enum KerasError {
     },
 }
 
+/// A result with the problem of a file.
+pub(crate) type Result<T, E = Problem> = std::result::Result<T, E>;
+
 /// What is wrong.
 #[derive(Debug, Error)]
 pub enum Problem {

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use netc_format::Note;
 pub use netc_format::source::folder_of;
 
-use crate::error::ModelError;
+use crate::error::{ModelError, Result};
 use crate::output::journal::{Change, Journal, Place};
 use crate::output::scratch::{Left, Other};
 
@@ -57,7 +57,7 @@ pub struct Outputs {
 
 impl Outputs {
     /// Starts a set of files that has `folder` for itself. The folder is made if it does not exist.
-    pub fn in_folder(folder: &Path) -> Result<Self, ModelError> {
+    pub fn in_folder(folder: &Path) -> Result<Self> {
         let recovered = recover(folder, Intent::WriteSet)?;
         let mut outputs = Self::of(folder, recovered);
         outputs.is_set = true;
@@ -70,7 +70,7 @@ impl Outputs {
     }
 
     /// Starts a file that will be at `target`, and others in the same folder.
-    pub fn next_to(target: &Path) -> Result<Self, ModelError> {
+    pub fn next_to(target: &Path) -> Result<Self> {
         let folder = folder_of(target);
         check_target(target)?;
         let recovered = recover(folder, Intent::Write)?;
@@ -93,7 +93,7 @@ impl Outputs {
     }
 
     /// Starts the file that will be at `target`, in the folder or below.
-    pub fn start(&self, target: &Path) -> Result<Pending, ModelError> {
+    pub fn start(&self, target: &Path) -> Result<Pending> {
         if target.is_dir() {
             return Err(is_a_folder(target));
         }
@@ -107,11 +107,7 @@ impl Outputs {
     }
 
     /// Writes the file that will be at `target`.
-    pub fn write<T>(
-        &mut self,
-        target: &Path,
-        fill: impl FnOnce(&mut Out<'_>) -> Result<T, ModelError>,
-    ) -> Result<T, ModelError> {
+    pub fn write<T>(&mut self, target: &Path, fill: impl FnOnce(&mut Out<'_>) -> Result<T>) -> Result<T> {
         let mut pending = self.start(target)?;
         let result = pending.fill(fill)?;
         self.files.push(pending.finish());
@@ -134,7 +130,7 @@ impl Outputs {
     }
 
     /// Puts every file in its place: all of them, or none.
-    pub fn commit(mut self) -> Result<(), ModelError> {
+    pub fn commit(mut self) -> Result<()> {
         let Some(scratch) = self.scratch.take() else { return Ok(()) };
         if let ([Finished { name, target }], []) = (&self.files[..], &self.removed[..]) {
             let renamed = scratch::undisturbed(|_| fs::rename(scratch.path().join(name), target));
@@ -156,7 +152,7 @@ impl Outputs {
     }
 
     /// What to do with the files in the hidden folder.
-    fn journal(&self, place: Place<'_>) -> Result<Journal, ModelError> {
+    fn journal(&self, place: Place<'_>) -> Result<Journal> {
         let mut changes = Vec::new();
         let mut folders = Vec::new();
         for Finished { name, target } in &self.files {
@@ -234,7 +230,7 @@ pub enum Intent {
 ///
 /// # Errors
 /// A set that cannot be completed, and one that another run is about to replace.
-pub fn recover(folder: &Path, intent: Intent) -> Result<Vec<Note>, ModelError> {
+pub fn recover(folder: &Path, intent: Intent) -> Result<Vec<Note>> {
     let mut notes = Vec::new();
     for other in scratch::others(folder, None) {
         match other {
@@ -251,7 +247,7 @@ pub fn recover(folder: &Path, intent: Intent) -> Result<Vec<Note>, ModelError> {
     Ok(notes)
 }
 
-fn refuse_other_set(folder: &Path, own: Option<&Scratch>) -> Result<(), ModelError> {
+fn refuse_other_set(folder: &Path, own: Option<&Scratch>) -> Result<()> {
     let is_other = scratch::others(folder, own).iter().any(|other| matches!(other, Other::InUse(it) if it.is_set));
     if is_other { Err(busy(folder, "writing files")) } else { Ok(()) }
 }
@@ -261,7 +257,7 @@ fn busy(folder: &Path, what: &str) -> ModelError {
     ModelError::failed(format!("another netc is {what} in `{folder}`; wait until it is done, or choose another folder"))
 }
 
-fn take_up(folder: &Path, left: &Left, intent: Intent, notes: &mut Vec<Note>) -> Result<(), ModelError> {
+fn take_up(folder: &Path, left: &Left, intent: Intent, notes: &mut Vec<Note>) -> Result<()> {
     let place = Place { folder, scratch: &left.path };
     let failed = |why: &str| {
         ModelError::failed(format!(
@@ -321,7 +317,7 @@ impl Pending {
     }
 
     /// Writes its bytes.
-    pub fn fill<T>(&mut self, fill: impl FnOnce(&mut Out<'_>) -> Result<T, ModelError>) -> Result<T, ModelError> {
+    pub fn fill<T>(&mut self, fill: impl FnOnce(&mut Out<'_>) -> Result<T>) -> Result<T> {
         let mut out = BufWriter::with_capacity(BUFFER, &mut self.file);
         let result = fill(&mut out)?;
         out.flush().map_err(|e| cannot_write(&self.finished.target, e))?;
@@ -330,7 +326,7 @@ impl Pending {
 }
 
 /// Refuses a target that cannot be a file.
-pub fn check_target(target: &Path) -> Result<(), ModelError> {
+pub fn check_target(target: &Path) -> Result<()> {
     if target.is_dir() {
         return Err(is_a_folder(target));
     }
@@ -345,7 +341,7 @@ pub fn check_target(target: &Path) -> Result<(), ModelError> {
 }
 
 /// Refuses one of several files whose path in their folder, `relative`, cannot be written to a journal.
-fn refuse_not_utf8(target: &Path, relative: &Path) -> Result<(), ModelError> {
+fn refuse_not_utf8(target: &Path, relative: &Path) -> Result<()> {
     if relative.to_str().is_some() {
         return Ok(());
     }
@@ -367,7 +363,7 @@ pub fn cannot_write(path: &Path, error: io::Error) -> ModelError {
 }
 
 /// Refuses a target that is the input `file`.
-pub fn refuse_same(file: &Path, target: &Path) -> Result<(), ModelError> {
+pub fn refuse_same(file: &Path, target: &Path) -> Result<()> {
     match (file.canonicalize(), target.canonicalize()) {
         (Ok(a), Ok(b)) if a == b => Err(ModelError::failed(format!(
             "`{}` is an input, which is never overwritten; choose another output",

@@ -10,7 +10,7 @@ use netc_ir::{Module, Violations, verify_changes};
 use thiserror::Error;
 
 use crate::context::Context;
-use crate::pass::{Fidelity, Pass, PassError};
+use crate::pass::{Fidelity, Pass, PassError, Result};
 use crate::pipeline::{PassCall, Pipeline, PipelineStep};
 use crate::registry::Registry;
 
@@ -149,11 +149,11 @@ impl<'a> Manager<'a> {
         Ok(root)
     }
 
-    fn make(&self, pipeline: &Pipeline, depth: usize) -> Result<Vec<Made>, PassError> {
+    fn make(&self, pipeline: &Pipeline, depth: usize) -> Result<Vec<Made>> {
         pipeline.0.iter().map(|step| self.make_step(step, depth)).collect()
     }
 
-    fn make_step(&self, step: &PipelineStep, depth: usize) -> Result<Made, PassError> {
+    fn make_step(&self, step: &PipelineStep, depth: usize) -> Result<Made> {
         let name = || step.to_string();
         Ok(match step {
             PipelineStep::Pass(call) => {

@@ -1,6 +1,6 @@
 //! The options of a pass: what it has, and what a call sets.
 
-use crate::pass::{PassError, PassInfo};
+use crate::pass::{PassError, PassInfo, Result};
 use crate::pipeline::PassCall;
 use crate::wording::nearest;
 
@@ -108,7 +108,7 @@ impl<'a> Options<'a> {
     /// The options of `call`, a call of the pass that `info` describes; the unnamed one is the pass's first.
     ///
     /// Fails where the pass has no such option, a value does not fit, or one that is required is missing.
-    pub(crate) fn new(info: &'a PassInfo, call: &PassCall) -> Result<Self, PassError> {
+    pub(crate) fn new(info: &'a PassInfo, call: &PassCall) -> Result<Self> {
         let mut named = PassCall::new(info.name);
         for (name, values) in &call.options {
             let option = find(info, name)?;
@@ -185,7 +185,7 @@ impl<'a> Options<'a> {
     }
 }
 
-fn find<'a>(info: &'a PassInfo, name: &str) -> Result<&'a OptionInfo, PassError> {
+fn find<'a>(info: &'a PassInfo, name: &str) -> Result<&'a OptionInfo> {
     let found = info.options.iter().enumerate().find(|(i, o)| o.name == name || name.is_empty() && *i == 0);
     found.map(|(_, option)| option).ok_or_else(|| {
         let names: Vec<&str> = info.options.iter().map(|o| o.name).collect();
@@ -206,7 +206,7 @@ mod tests {
     struct Nothing;
 
     impl Pass for Nothing {
-        fn run(&self, _: &mut Module, _: &mut Context<'_>) -> Result<(), PassError> {
+        fn run(&self, _: &mut Module, _: &mut Context<'_>) -> Result<()> {
             Ok(())
         }
     }
@@ -229,7 +229,7 @@ mod tests {
         build: |_| Ok(Box::new(Nothing)),
     };
 
-    fn options(text: &str) -> Result<Options<'static>, PassError> {
+    fn options(text: &str) -> Result<Options<'static>> {
         let PipelineStep::Pass(call) = parse_pass(text).unwrap() else { panic!("{text} is no pass") };
         Options::new(&INFO, &call)
     }

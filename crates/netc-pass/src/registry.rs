@@ -1,7 +1,7 @@
 //! The passes and pipelines that can be named.
 
 use crate::options::Options;
-use crate::pass::{Pass, PassError, PassInfo};
+use crate::pass::{Pass, PassError, PassInfo, Result};
 use crate::pipeline::PassCall;
 use crate::wording::nearest;
 
@@ -56,14 +56,14 @@ impl Registry {
     }
 
     /// The pass called `name`.
-    pub fn pass(&self, name: &str) -> Result<&'static PassInfo, PassError> {
+    pub fn pass(&self, name: &str) -> Result<&'static PassInfo> {
         self.passes()
             .find(|p| p.name == name)
             .ok_or_else(|| PassError::new(format!("there is no pass `{name}`{}", self.nearest(name))))
     }
 
     /// The pipeline called `name`.
-    pub fn pipeline(&self, name: &str) -> Result<&'static NamedPipeline, PassError> {
+    pub fn pipeline(&self, name: &str) -> Result<&'static NamedPipeline> {
         self.pipelines().find(|p| p.name == name).ok_or_else(|| {
             PassError::new(format!("there is no pipeline `@{name}`{}", self.nearest(&format!("@{name}"))))
         })
@@ -77,7 +77,7 @@ impl Registry {
     }
 
     /// The pass that `call` names, made from its options.
-    pub fn build(&self, call: &PassCall) -> Result<Box<dyn Pass>, PassError> {
+    pub fn build(&self, call: &PassCall) -> Result<Box<dyn Pass>> {
         let info = self.pass(&call.name)?;
         (info.build)(&Options::new(info, call)?)
     }

@@ -1,7 +1,7 @@
 //! Reading the text of rules. The grammar is in the crate's documentation.
 
 use netc_ir::attr::F64;
-use netc_ir::lex::{Cursor, Parsed};
+use netc_ir::lex::{Cursor, Result};
 use netc_ir::{CORE_OPS, ElemType, Name};
 use netc_pass::{Fidelity, nearest};
 
@@ -20,7 +20,7 @@ const MAX_OPERATORS: usize = 256;
 ///
 /// Every hole of what a rule puts in is one of what it matches, and every op exists and has the operands and attributes
 /// that it is given. Whether the rules are true is not known: [`crate::check()`] tries them.
-pub fn parse(text: &str) -> Parsed<Vec<Rule>> {
+pub fn parse(text: &str) -> Result<Vec<Rule>> {
     let mut cursor = Cursor::new(text);
     let mut rules: Vec<Rule> = Vec::new();
     while !cursor.is_at_end() {
@@ -49,7 +49,7 @@ impl<'c, 'a> Parser<'c, 'a> {
         Self { cursor, holes: Vec::new(), matched: true, operators: 0 }
     }
 
-    fn rule(mut self) -> Parsed<Vec<Rule>> {
+    fn rule(mut self) -> Result<Vec<Rule>> {
         let at = self.cursor.here();
         let line = self.cursor.line_of(at);
         let name = self.cursor.word("the name of a rule")?;
@@ -83,7 +83,7 @@ impl<'c, 'a> Parser<'c, 'a> {
         Ok(if both { vec![rule.clone(), rule.reversed()] } else { vec![rule] })
     }
 
-    fn terms(&mut self) -> Parsed<Vec<Term>> {
+    fn terms(&mut self) -> Result<Vec<Term>> {
         let mut terms = vec![self.term(0)?];
         while self.cursor.eat(",") {
             terms.push(self.term(0)?);
@@ -91,7 +91,7 @@ impl<'c, 'a> Parser<'c, 'a> {
         Ok(terms)
     }
 
-    fn term(&mut self, depth: usize) -> Parsed<Term> {
+    fn term(&mut self, depth: usize) -> Result<Term> {
         if depth > MAX_DEPTH {
             let at = self.cursor.here();
             return self.cursor.error_at(at, format!("terms nest deeper than {MAX_DEPTH}"));
@@ -109,14 +109,14 @@ impl<'c, 'a> Parser<'c, 'a> {
     }
 
     /// The hole at `at` as a tensor.
-    fn tensor(&mut self, at: usize, name: &str, kind: Option<TensorKind>) -> Parsed<usize> {
+    fn tensor(&mut self, at: usize, name: &str, kind: Option<TensorKind>) -> Result<usize> {
         let typed = kind.is_some();
         self.hole(at, name, HoleKind::Tensor(kind.unwrap_or_default()), !typed)
     }
 
     /// The number of the hole called `name`, which is of this kind. Tensors have their type where they stand first, and
     /// are then known by their name.
-    fn hole(&mut self, at: usize, name: &str, kind: HoleKind, any_tensor: bool) -> Parsed<usize> {
+    fn hole(&mut self, at: usize, name: &str, kind: HoleKind, any_tensor: bool) -> Result<usize> {
         let Some(known) = self.holes.iter().position(|h| &*h.name == name) else {
             if !self.matched {
                 return self.cursor.error_at(at, format!("nothing that is matched has the hole `?{name}`"));
@@ -135,14 +135,14 @@ impl<'c, 'a> Parser<'c, 'a> {
         self.cursor.error_at(at, format!("the hole `?{name}` {note}"))
     }
 
-    fn hole_name(&mut self) -> Parsed<Name> {
+    fn hole_name(&mut self) -> Result<Name> {
         self.cursor.expect("?")?;
         let name = self.cursor.run(|c| c.is_ascii_alphanumeric() || c == '_');
         if name.is_empty() { self.cursor.expected("the name of a hole after `?`") } else { Ok(name.into()) }
     }
 
     /// `const f32[_, 3, ?n]`, or some of it.
-    fn tensor_kind(&mut self) -> Parsed<TensorKind> {
+    fn tensor_kind(&mut self) -> Result<TensorKind> {
         let constant = self.cursor.eat_word("const");
         let (at, word) = (self.cursor.here(), self.cursor.run(|c| c.is_ascii_alphanumeric()));
         let elem = match word {
@@ -158,7 +158,7 @@ impl<'c, 'a> Parser<'c, 'a> {
         Ok(TensorKind { constant, elem, dims })
     }
 
-    fn dims(&mut self) -> Parsed<Vec<DimKind>> {
+    fn dims(&mut self) -> Result<Vec<DimKind>> {
         let mut dims = Vec::new();
         while !self.cursor.eat("]") {
             let at = self.cursor.here();
@@ -175,7 +175,7 @@ impl<'c, 'a> Parser<'c, 'a> {
         Ok(dims)
     }
 
-    fn separator(&mut self, end: &str) -> Parsed<()> {
+    fn separator(&mut self, end: &str) -> Result<()> {
         if self.cursor.eat(",") || self.cursor.peek(end) {
             Ok(())
         } else {
@@ -183,7 +183,7 @@ impl<'c, 'a> Parser<'c, 'a> {
         }
     }
 
-    fn op(&mut self, depth: usize) -> Parsed<OpTerm> {
+    fn op(&mut self, depth: usize) -> Result<OpTerm> {
         let at = self.cursor.here();
         let name = self.cursor.word("a hole, a number or an op")?;
         if !CORE_OPS.iter().any(|(op, _)| *op == &*name) || matches!(&*name, "constant" | "weight") {
@@ -213,7 +213,7 @@ impl<'c, 'a> Parser<'c, 'a> {
     }
 
     /// `?rest...`, if it is next.
-    fn further(&mut self) -> Parsed<Option<usize>> {
+    fn further(&mut self) -> Result<Option<usize>> {
         let at = self.cursor.here();
         if !self.cursor.peek("?") {
             return Ok(None);
@@ -227,7 +227,7 @@ impl<'c, 'a> Parser<'c, 'a> {
     }
 
     /// The rest of `{axis = ?i, ..?c}`.
-    fn attrs(&mut self, term: &mut OpTerm) -> Parsed<()> {
+    fn attrs(&mut self, term: &mut OpTerm) -> Result<()> {
         while !self.cursor.eat("}") {
             if self.cursor.eat("..") {
                 let at = self.cursor.here();
@@ -243,7 +243,7 @@ impl<'c, 'a> Parser<'c, 'a> {
         Ok(())
     }
 
-    fn conditions(&mut self) -> Parsed<Vec<Condition>> {
+    fn conditions(&mut self) -> Result<Vec<Condition>> {
         let mut conditions = vec![self.condition()?];
         while self.cursor.eat(",") {
             conditions.push(self.condition()?);
@@ -251,7 +251,7 @@ impl<'c, 'a> Parser<'c, 'a> {
         Ok(conditions)
     }
 
-    fn condition(&mut self) -> Parsed<Condition> {
+    fn condition(&mut self) -> Result<Condition> {
         let left = self.sum(0)?;
         let relations =
             [("==", Relation::Eq), ("!=", Relation::Ne), ("<=", Relation::Le), ("<", Relation::Lt)].into_iter();
@@ -263,7 +263,7 @@ impl<'c, 'a> Parser<'c, 'a> {
         Ok(Condition::is_true(left))
     }
 
-    fn sum(&mut self, depth: usize) -> Parsed<Expr> {
+    fn sum(&mut self, depth: usize) -> Result<Expr> {
         let mut left = self.product(depth)?;
         while let Some(sign) = ["+", "-"].into_iter().find(|sign| self.cursor.eat(sign)) {
             left = self.operation(sign, left, depth, Self::product)?;
@@ -271,7 +271,7 @@ impl<'c, 'a> Parser<'c, 'a> {
         Ok(left)
     }
 
-    fn product(&mut self, depth: usize) -> Parsed<Expr> {
+    fn product(&mut self, depth: usize) -> Result<Expr> {
         let mut left = self.atom(depth)?;
         while let Some(sign) = ["*", "/"].into_iter().find(|sign| self.cursor.eat(sign)) {
             left = self.operation(sign, left, depth, Self::atom)?;
@@ -284,8 +284,8 @@ impl<'c, 'a> Parser<'c, 'a> {
         sign: &str,
         left: Expr,
         depth: usize,
-        right: impl Fn(&mut Self, usize) -> Parsed<Expr>,
-    ) -> Parsed<Expr> {
+        right: impl Fn(&mut Self, usize) -> Result<Expr>,
+    ) -> Result<Expr> {
         self.operators += 1;
         if self.operators > MAX_OPERATORS {
             let at = self.cursor.here();
@@ -298,7 +298,7 @@ impl<'c, 'a> Parser<'c, 'a> {
         }
     }
 
-    fn atom(&mut self, depth: usize) -> Parsed<Expr> {
+    fn atom(&mut self, depth: usize) -> Result<Expr> {
         if depth > MAX_DEPTH {
             let at = self.cursor.here();
             return self.cursor.error_at(at, format!("expressions nest deeper than {MAX_DEPTH}"));
@@ -329,7 +329,7 @@ impl<'c, 'a> Parser<'c, 'a> {
         self.call(depth)
     }
 
-    fn call(&mut self, depth: usize) -> Parsed<Expr> {
+    fn call(&mut self, depth: usize) -> Result<Expr> {
         let (at, name) = (self.cursor.here(), self.cursor.run(|c| c.is_ascii_alphanumeric() || c == '_'));
         let constant = match name {
             "true" => Some(Value::Bool(true)),
@@ -361,7 +361,7 @@ impl<'c, 'a> Parser<'c, 'a> {
         Ok(Expr::Call(function, args))
     }
 
-    fn exprs(&mut self, end: &str, depth: usize) -> Parsed<Vec<Expr>> {
+    fn exprs(&mut self, end: &str, depth: usize) -> Result<Vec<Expr>> {
         let mut exprs = Vec::new();
         while !self.cursor.eat(end) {
             exprs.push(self.sum(depth + 1)?);

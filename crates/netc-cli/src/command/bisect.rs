@@ -4,13 +4,13 @@ use netc_ir::{Module, print};
 use netc_pass::Fuel;
 
 use crate::args::BisectArgs;
-use crate::error::CliError;
+use crate::error::{CliError, Result};
 use crate::input::{self, Tables};
 use crate::judge::{Extent, Judge, Judgement};
 use crate::pipeline::{self, print_ir};
 use crate::text;
 
-pub(crate) fn run(args: &BisectArgs, tables: &Tables) -> Result<(), CliError> {
+pub(crate) fn run(args: &BisectArgs, tables: &Tables) -> Result<()> {
     let session = tables.session(&args.model.library, Some(&args.limits))?;
     let model = input::load(&session, &args.input, args.model.weights.as_deref())?;
     model.check_weights()?;
@@ -29,12 +29,12 @@ struct Bisection<'a> {
 }
 
 impl Bisection<'_> {
-    fn run(&mut self, passes: usize, fuel: Fuel) -> Result<Judgement, CliError> {
+    fn run(&mut self, passes: usize, fuel: Fuel) -> Result<Judgement> {
         self.runs += 1;
         self.judge.judge(self.module, Extent { passes, fuel })
     }
 
-    fn report(&mut self, fuel: Fuel) -> Result<String, CliError> {
+    fn report(&mut self, fuel: Fuel) -> Result<String> {
         let whole = self.run(usize::MAX, fuel)?;
         let Some(wrong) = &whole.wrong else {
             self.judge.compares(self.module)?;
@@ -63,7 +63,7 @@ impl Bisection<'_> {
     }
 
     /// The first wrong rewrite of the pass that is number `guilty`, which does those from `start` to `end`.
-    fn rewrite(&mut self, guilty: usize, start: u64, end: u64) -> Result<String, CliError> {
+    fn rewrite(&mut self, guilty: usize, start: u64, end: u64) -> Result<String> {
         let wrong = |search: &mut Self, n| Ok(search.run(guilty, Fuel::of(n))?.wrong.is_some());
         if start == end || wrong(self, start)? {
             return Ok("rewrite   none: the pass does not ask for fuel before it rewrites\n".into());
@@ -78,12 +78,7 @@ impl Bisection<'_> {
     }
 
     /// The first of `low..=high` for which `wrong` holds, which it does for `high`.
-    fn first(
-        &mut self,
-        mut low: u64,
-        mut high: u64,
-        wrong: impl Fn(&mut Self, u64) -> Result<bool, CliError>,
-    ) -> Result<u64, CliError> {
+    fn first(&mut self, mut low: u64, mut high: u64, wrong: impl Fn(&mut Self, u64) -> Result<bool>) -> Result<u64> {
         while low < high {
             let middle = low + (high - low) / 2;
             if wrong(self, middle)? {

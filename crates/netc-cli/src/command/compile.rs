@@ -14,14 +14,14 @@ use netc_passes::analysis::Costs;
 use netc_passes::analysis::graph::dot;
 
 use crate::args::{CompileArgs, Emit};
-use crate::error::CliError;
+use crate::error::{CliError, Result};
 use crate::input::{self, Tables};
 use crate::pipeline::{self, Settings};
 use crate::progress::with_progress;
 use crate::report::{Report, title};
 use crate::{report, text};
 
-pub(crate) fn run(args: &CompileArgs, tables: &Tables) -> Result<(), CliError> {
+pub(crate) fn run(args: &CompileArgs, tables: &Tables) -> Result<()> {
     let pipeline = pipeline::parse(&args.passes)?;
     let session = tables.session(&args.model.library, Some(&args.limits))?;
     let format = args.format.as_deref().map(|name| named(&tables.formats, name)).transpose()?;
@@ -106,7 +106,7 @@ pub(crate) fn run(args: &CompileArgs, tables: &Tables) -> Result<(), CliError> {
 }
 
 /// The format that `--format` names.
-fn named(formats: &Formats, name: &str) -> Result<&'static Format, CliError> {
+fn named(formats: &Formats, name: &str) -> Result<&'static Format> {
     formats.named(name).ok_or_else(|| CliError::Usage(format!("there is no format `{name}`")))
 }
 
@@ -130,7 +130,7 @@ fn compare(
     fidelity: Fidelity,
     inputs: u64,
     args: &CompileArgs,
-) -> Result<Verification, CliError> {
+) -> Result<Verification> {
     let random = args.random.random();
     let executable = |module| Executable::new(session, module, Given::Random(random.batch));
     let (before, after) = (executable(before)?, executable(after)?);

@@ -10,11 +10,11 @@ use netc_passes::analysis::{CutCost, cut_costs};
 use serde_json::{Value, json};
 
 use crate::args::{CutOrder, CutsArgs};
-use crate::error::CliError;
+use crate::error::Result;
 use crate::input::{self, Tables};
 use crate::text::{self, shortened, table, thousands, width};
 
-pub(crate) fn run(args: &CutsArgs, tables: &Tables) -> Result<(), CliError> {
+pub(crate) fn run(args: &CutsArgs, tables: &Tables) -> Result<()> {
     let session = tables.session(&args.model.library, None)?;
     let model = input::load(&session, &args.input, args.model.weights.as_deref())?.merged()?;
     let mut cuts = cut_costs(&model.module, session.dialects());

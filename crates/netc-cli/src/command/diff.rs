@@ -7,13 +7,13 @@ use netc_pass::{Fidelity, thousands};
 use serde_json::{Value, json};
 
 use crate::args::DiffArgs;
-use crate::error::CliError;
+use crate::error::{CliError, Result};
 use crate::input::{self, Tables};
 use crate::progress::with_progress;
 use crate::report::verdict_within;
 use crate::text::{self, difference, table};
 
-pub(crate) fn run(args: &DiffArgs, tables: &Tables) -> Result<(), CliError> {
+pub(crate) fn run(args: &DiffArgs, tables: &Tables) -> Result<()> {
     let session = tables.session(&args.model, Some(&args.limits))?;
     let (a, b) = (input::load(&session, &args.a, None)?, input::load(&session, &args.b, None)?);
     [&a, &b].into_iter().try_for_each(Model::check_weights)?;

@@ -9,11 +9,11 @@ use netc_model::save::file_names;
 use netc_testgen::{CoreRecipe, Feature, Features};
 
 use crate::args::{GenArgs, Level};
-use crate::error::CliError;
+use crate::error::{CliError, Result};
 use crate::input::Tables;
 use crate::{program, random_model, text};
 
-pub(crate) fn run(args: &GenArgs, tables: &Tables) -> Result<(), CliError> {
+pub(crate) fn run(args: &GenArgs, tables: &Tables) -> Result<()> {
     let features = args.features.as_deref().map_or(Ok(Features::STANDARD), str::parse).map_err(CliError::Usage)?;
     let target = match args.output.as_deref() {
         Some(path) => Some((path, format_of(path, tables)?)),
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &GenArgs, tables: &Tables) -> Result<(), CliError> {
 }
 
 /// The format that the name of a file asks for: one of programs, or of layers with weights.
-fn format_of(path: &Path, tables: &Tables) -> Result<&'static Format, CliError> {
+fn format_of(path: &Path, tables: &Tables) -> Result<&'static Format> {
     let formats =
         || tables.formats.all().filter(|format| format.writer.is_some() && format.holds != Holds::Architecture);
     let named = tables.formats.of_path(path).filter(|format| format.holds != Holds::Architecture);
@@ -63,14 +63,14 @@ fn module(level: Level, args: &GenArgs, features: Features) -> Module {
 }
 
 /// What is asked for by name is made, or refused.
-fn only_of_layers(features: Features) -> Result<(), CliError> {
+fn only_of_layers(features: Features) -> Result<()> {
     let not_of_layers = |f: &&Feature| features.has(**f) && !Feature::OF_LAYERS.contains(f);
     let Some(odd) = Feature::ALL.iter().find(not_of_layers) else { return Ok(()) };
     let names: Vec<&str> = Feature::OF_LAYERS.iter().map(|f| f.name()).collect();
     Err(CliError::Usage(format!("models of layers do not have `{}`; what they have: {}", odd.name(), names.join(", "))))
 }
 
-fn only_of_core_ops(features: Features) -> Result<(), CliError> {
+fn only_of_core_ops(features: Features) -> Result<()> {
     if features.has(Feature::Custom) {
         let note = "programs of core ops have no `custom` layers: use --level layers, or write x.keras";
         return Err(CliError::Usage(note.into()));

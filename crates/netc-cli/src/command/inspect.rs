@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::layers::not_a_layer;
 use crate::args::InspectArgs;
-use crate::error::CliError;
+use crate::error::{CliError, Result};
 use crate::input::{self, Tables};
 use crate::report::{summary, title};
 use crate::text::{self, table, thousands_or_unknown};
@@ -28,7 +28,7 @@ struct Row {
 /// More rows than any table has; bounds what models in models can grow to.
 const MAX_ROWS: usize = 1 << 20;
 
-pub(crate) fn run(args: &InspectArgs, tables: &Tables) -> Result<(), CliError> {
+pub(crate) fn run(args: &InspectArgs, tables: &Tables) -> Result<()> {
     let session = tables.session(&args.model.library, None)?;
     let model = input::load(&session, &args.input, args.model.weights.as_deref())?.merged()?;
     let costs = Costs::of(&model.module, session.dialects());
@@ -64,7 +64,7 @@ fn is_at(name: &str, layer: &str) -> bool {
 }
 
 /// The rows of `@main`; if `nested`, each nested model is followed by its own.
-fn rows(model: &Model, costs: &Costs<'_>, nested: bool) -> Result<Vec<Row>, CliError> {
+fn rows(model: &Model, costs: &Costs<'_>, nested: bool) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     // The rest of the ops of each model that the walk is in.
     let mut open = vec![Walk::of(model, model.main, String::new(), &mut rows)];

@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 
 use super::inspect::short;
 use crate::args::LayersArgs;
-use crate::error::CliError;
+use crate::error::{CliError, Result};
 use crate::input::{self, Tables};
 use crate::text;
 
-pub(crate) fn run(args: &LayersArgs, tables: &Tables) -> Result<(), CliError> {
+pub(crate) fn run(args: &LayersArgs, tables: &Tables) -> Result<()> {
     let session = tables.session(&args.model.library, None)?;
     let model = input::load(&session, &args.input, args.model.weights.as_deref())?.merged()?;
     let layers = match (&args.above, &args.below) {

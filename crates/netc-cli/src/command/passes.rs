@@ -3,10 +3,10 @@
 use netc_pass::{NamedPipeline, PassInfo, Registry, chain};
 
 use crate::args::PassesArgs;
-use crate::error::CliError;
+use crate::error::{CliError, Result};
 use crate::text::{self, table};
 
-pub(crate) fn run(args: &PassesArgs, registry: &Registry) -> Result<(), CliError> {
+pub(crate) fn run(args: &PassesArgs, registry: &Registry) -> Result<()> {
     let usage = |e: netc_pass::PassError| CliError::Usage(chain(&e));
     match args.name.as_deref() {
         None => text::print(&list(registry)),

@@ -8,7 +8,7 @@ use netc_model::Model;
 use netc_testgen::reduce::{Verdict, reduce};
 
 use crate::args::ReduceArgs;
-use crate::error::CliError;
+use crate::error::{CliError, Result};
 use crate::input::{self, Tables};
 use crate::interrupt::{INTERRUPTED, patiently};
 use crate::judge::{Extent, Judge, Wrong};
@@ -21,7 +21,7 @@ const PROBES: u32 = 5;
 /// How often a program is tried where it does.
 const TRIES: u32 = 8;
 
-pub(crate) fn run(args: &ReduceArgs, tables: &Tables) -> Result<(), CliError> {
+pub(crate) fn run(args: &ReduceArgs, tables: &Tables) -> Result<()> {
     let session = tables.session(&args.model.library, Some(&args.limits))?;
     let model = input::load(&session, &args.input, args.model.weights.as_deref())?;
     model.check_weights()?;
@@ -32,7 +32,7 @@ pub(crate) fn run(args: &ReduceArgs, tables: &Tables) -> Result<(), CliError> {
     let extent = Extent { passes: usize::MAX, fuel: pipeline::fuel(&args.passes) };
     let (wrong, tries) = probe(&judge, &model.module, extent, args.tries)?;
     let (kind, mut wrong) = (wrong.kind(), wrong);
-    let shows = |module: &Module| -> Result<Option<Wrong>, CliError> {
+    let shows = |module: &Module| -> Result<Option<Wrong>> {
         for _ in 0..tries {
             if let Some(found) = judge.judge(module, extent)?.wrong.filter(|found| found.kind() == kind) {
                 // Whatever ends this process, the smallest so far is in its place.
@@ -75,7 +75,7 @@ pub(crate) fn run(args: &ReduceArgs, tables: &Tables) -> Result<(), CliError> {
     ))
 }
 
-fn refuse_target(path: &Path, model: &Model) -> Result<(), CliError> {
+fn refuse_target(path: &Path, model: &Model) -> Result<()> {
     if path.extension().is_none_or(|e| e != "nir") {
         return Err(CliError::Usage(format!("`{}`: the result is a program: expected x.nir", path.display())));
     }
@@ -83,7 +83,7 @@ fn refuse_target(path: &Path, model: &Model) -> Result<(), CliError> {
 }
 
 /// What is wrong with the model, and how often to try: several times where it is not wrong each time.
-fn probe(judge: &Judge<'_>, module: &Module, extent: Extent, tries: Option<u32>) -> Result<(Wrong, u32), CliError> {
+fn probe(judge: &Judge<'_>, module: &Module, extent: Extent, tries: Option<u32>) -> Result<(Wrong, u32)> {
     let probes = tries.unwrap_or(PROBES);
     let mut seen = Vec::new();
     for _ in 0..probes {

@@ -3,13 +3,13 @@
 use netc_pass::Fuel;
 
 use crate::args::{LayerArgs, PrintIr, ReproArgs, VerifyEach, WatchArgs};
-use crate::error::CliError;
+use crate::error::{CliError, Result};
 use crate::input::{self, Tables};
 use crate::pipeline::reproducer::Reproducer;
 use crate::pipeline::{self, Settings};
 use crate::text;
 
-pub(crate) fn run(args: &ReproArgs, tables: &Tables) -> Result<(), CliError> {
+pub(crate) fn run(args: &ReproArgs, tables: &Tables) -> Result<()> {
     let saved = Reproducer::read(&args.file)?;
     let version = env!("CARGO_PKG_VERSION");
     if saved.version != version {

@@ -11,12 +11,12 @@ use netc_model::{Model, ModelError};
 use netc_pass::{nearest, thousands};
 
 use crate::args::RunArgs;
-use crate::error::CliError;
+use crate::error::{CliError, Result};
 use crate::input::{self, Tables};
 use crate::progress::Progress;
 use crate::text::{self, decimal, table};
 
-pub(crate) fn run(args: &RunArgs, tables: &Tables) -> Result<(), CliError> {
+pub(crate) fn run(args: &RunArgs, tables: &Tables) -> Result<()> {
     let session = tables.session(&args.model.library, Some(&args.limits))?;
     let model = input::load(&session, &args.input, args.model.weights.as_deref())?;
     model.check_weights()?;
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &RunArgs, tables: &Tables) -> Result<(), CliError> {
 }
 
 /// Refuses a target that cannot be written, before the model runs.
-fn check_target(path: &Path, model: &Model, args: &RunArgs, outputs: usize) -> Result<(), CliError> {
+fn check_target(path: &Path, model: &Model, args: &RunArgs, outputs: usize) -> Result<()> {
     model.refuse_input(path)?;
     for given in &args.inputs {
         let file = given.split_once('=').map_or(given.as_str(), |(_, file)| file);
@@ -63,7 +63,7 @@ fn check_target(path: &Path, model: &Model, args: &RunArgs, outputs: usize) -> R
 }
 
 /// The inputs in the order of the parameters. Each is given once, and no other.
-fn read_inputs(given: &[String], func: &Func) -> Result<Vec<Tensor>, CliError> {
+fn read_inputs(given: &[String], func: &Func) -> Result<Vec<Tensor>> {
     let names: Vec<&str> = func.params.iter().map(|p| &*p.name).collect();
     let mut files: BTreeMap<&str, &str> = BTreeMap::new();
     for argument in given {
@@ -81,7 +81,7 @@ fn read_inputs(given: &[String], func: &Func) -> Result<Vec<Tensor>, CliError> {
 }
 
 /// The name and the file of an input that is given as `NAME=FILE`, or as `FILE` where the model has one input.
-fn split_argument<'a>(argument: &'a str, names: &[&'a str]) -> Result<(&'a str, &'a str), CliError> {
+fn split_argument<'a>(argument: &'a str, names: &[&'a str]) -> Result<(&'a str, &'a str)> {
     let known = |name: &str| names.contains(&name);
     // A path may contain `=`: the part before it is a name only if the model has such an input.
     match (argument.split_once('=').filter(|(name, _)| known(name) || !Path::new(argument).exists()), names) {
@@ -108,7 +108,7 @@ fn inputs_of_model(names: &[&str]) -> String {
     }
 }
 
-fn read(file: &str) -> Result<Tensor, CliError> {
+fn read(file: &str) -> Result<Tensor> {
     if Path::new(file).extension().is_some_and(|e| e == "npz") {
         let note = "is an archive of arrays, and an input is one array: unpack it and give its member x.npy";
         return Err(CliError::Usage(format!("`{file}` {note}")));
@@ -117,7 +117,7 @@ fn read(file: &str) -> Result<Tensor, CliError> {
 }
 
 /// Writes outputs to a target that was checked.
-fn write(path: &Path, outputs: &[(&str, &Tensor)]) -> Result<(), CliError> {
+fn write(path: &Path, outputs: &[(&str, &Tensor)]) -> Result<()> {
     let single = path.extension().is_some_and(|e| e == "npy");
     let mut files = Outputs::next_to(path)?;
     files.recovered().iter().for_each(|note| text::note(&note.text));

@@ -1,9 +1,9 @@
 //! `netc zoo`: the built-in architectures.
 
-use crate::error::CliError;
+use crate::error::Result;
 use crate::text::{self, table};
 
-pub(crate) fn run() -> Result<(), CliError> {
+pub(crate) fn run() -> Result<()> {
     let rows: Vec<Vec<String>> =
         netc_zoo::ZOO.iter().map(|m| vec![format!("zoo:{}", m.name), m.summary.into()]).collect();
     text::print(&format!(

@@ -11,7 +11,7 @@ use netc_pass::{Event, Observer, Registry};
 use similar::TextDiff;
 
 use crate::args::{PrintIr, WatchArgs};
-use crate::error::CliError;
+use crate::error::{CliError, Result};
 use crate::text;
 
 /// Prints programs before and after passes.
@@ -27,7 +27,7 @@ pub(super) struct IrPrinter {
 }
 
 impl IrPrinter {
-    pub(super) fn new(args: &WatchArgs, registry: &Registry) -> Result<Self, CliError> {
+    pub(super) fn new(args: &WatchArgs, registry: &Registry) -> Result<Self> {
         for name in args.print_ir_before.iter().chain(&args.print_ir_after) {
             registry.pass(name).map_err(|e| CliError::Usage(e.to_string()))?;
         }

@@ -11,7 +11,7 @@ use netc_pass::{FailedPass, Pipeline, chain};
 
 use super::{Settings, run_quietly};
 use crate::args::{RandomArgs, VerifyEach};
-use crate::error::CliError;
+use crate::error::{CliError, Result};
 use crate::program;
 
 /// What shows a failure again.
@@ -45,7 +45,7 @@ impl Reproducer {
     }
 
     /// Writes the reproducer to `path`.
-    pub(super) fn write(&self, path: &Path) -> Result<(), CliError> {
+    pub(super) fn write(&self, path: &Path) -> Result<()> {
         let module = self.program.as_ref().map_err(|e| CliError::input(e.clone()))?;
         program::write(module, &self.header(), path)
     }
@@ -65,7 +65,7 @@ impl Reproducer {
     }
 
     /// Reads the header of the reproducer at `path`.
-    pub(crate) fn read(path: &Path) -> Result<Self, CliError> {
+    pub(crate) fn read(path: &Path) -> Result<Self> {
         let shown = path.display();
         let text = fs::read_to_string(path).map_err(|e| CliError::because(format!("cannot read `{shown}`"), e))?;
         let lines: Vec<(&str, &str)> = text

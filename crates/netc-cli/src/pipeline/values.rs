@@ -7,7 +7,7 @@ use netc_model::verify::{self, Executable, Given, Verification};
 use netc_pass::{Event, Fidelity, Observer};
 
 use crate::args::RandomArgs;
-use crate::error::CliError;
+use crate::error::{CliError, Result};
 use crate::progress::Progress;
 use crate::report::verdict;
 
@@ -34,14 +34,14 @@ impl Ran {
 
 impl<'a> ValueCheck<'a> {
     /// Runs `module` before the first pass: where it cannot be run, no pass is to blame.
-    pub(super) fn new(session: &'a Session, random: &'a RandomArgs, module: &Module) -> Result<Self, CliError> {
+    pub(super) fn new(session: &'a Session, random: &'a RandomArgs, module: &Module) -> Result<Self> {
         let mut check = Self { session, random, last: None };
         check.last = Some(check.run(module, None)?);
         Ok(check)
     }
 
     /// Runs `module` on `inputs`, or on random ones.
-    fn run(&self, module: &Module, inputs: Option<&[Tensor]>) -> Result<Ran, CliError> {
+    fn run(&self, module: &Module, inputs: Option<&[Tensor]>) -> Result<Ran> {
         let given = inputs.map_or(Given::Random(self.random.batch), Given::Tensors);
         let executable = Executable::new(self.session, module, given)?;
         let inputs = match inputs {
@@ -55,7 +55,7 @@ impl<'a> ValueCheck<'a> {
         Ok(Ran { executable, inputs, outputs })
     }
 
-    fn compare(&self, before: &Ran, event: Event<'_>) -> Result<Ran, CliError> {
+    fn compare(&self, before: &Ran, event: Event<'_>) -> Result<Ran> {
         let after = self.run(event.module, Some(&before.inputs))?;
         let mut found =
             Verification::of(&before.executable, &after.executable, event.fidelity, 1, self.random.random())?;

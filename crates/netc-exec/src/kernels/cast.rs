@@ -4,13 +4,13 @@ use half::{bf16, f16};
 use netc_ir::literal::{encode, numbers};
 use netc_ir::{ElemType, Number};
 
-use crate::error::Made;
+use crate::kernels::Result;
 use crate::value::{Element, Value, allocate, for_element};
 
 /// `x` with elements of type `elem`. To a float: rounded to the nearest. From a float to an integer: toward zero,
 /// to the nearest that is in range, NaN to 0. From integer to integer: wrapping. To `bool`: whether it is not 0. Narrow floats
 /// of a byte are converted too.
-pub(super) fn cast(x: &Value, elem: ElemType) -> Made<Value> {
+pub(super) fn cast(x: &Value, elem: ElemType) -> Result<Value> {
     let from = x.elem();
     match (from, elem) {
         _ if from == elem => Ok(x.clone()),
@@ -30,7 +30,7 @@ pub(super) fn cast(x: &Value, elem: ElemType) -> Made<Value> {
 
 /// Integers `x` of type `i64` as integers of type `elem`: those out of range become the lowest or the highest. Floats as
 /// [`cast`] makes them.
-pub(super) fn saturating(x: &Value, elem: ElemType) -> Made<Value> {
+pub(super) fn saturating(x: &Value, elem: ElemType) -> Result<Value> {
     let (lowest, highest) = match elem {
         ElemType::U8 => (0, i64::from(u8::MAX)),
         ElemType::U32 => (0, i64::from(u32::MAX)),
@@ -53,7 +53,7 @@ pub(super) fn saturating(x: &Value, elem: ElemType) -> Made<Value> {
 }
 
 /// `x` as `f64` or `i64`, exactly.
-fn widen(x: &Value) -> Made<Value> {
+fn widen(x: &Value) -> Result<Value> {
     let to_f64 = |number| if let Number::Float(x) = number { x } else { 0.0 };
     let to_i64 = |number| if let Number::Int(n) = number { n as i64 } else { 0 };
     if let ElemType::Narrow(_) = x.elem() {
@@ -67,7 +67,7 @@ fn widen(x: &Value) -> Made<Value> {
     }
 }
 
-fn narrow<T: Element>(x: &Value, elem: ElemType, number: impl Fn(T) -> Number) -> Made<Value> {
+fn narrow<T: Element>(x: &Value, elem: ElemType, number: impl Fn(T) -> Number) -> Result<Value> {
     if elem == ElemType::Bool {
         return convert(x, elem, |x: T| u8::from(x != T::default()));
     }
@@ -75,14 +75,14 @@ fn narrow<T: Element>(x: &Value, elem: ElemType, number: impl Fn(T) -> Number) -
 }
 
 /// Numbers as elements of a type that has a byte for each.
-fn to_bytes<T: Element>(x: &Value, elem: ElemType, number: impl Fn(T) -> Number) -> Made<Value> {
+fn to_bytes<T: Element>(x: &Value, elem: ElemType, number: impl Fn(T) -> Number) -> Result<Value> {
     let data = x.slice::<T>()?;
     let mut out: Vec<u8> = allocate(data.len(), &x.ty())?;
     data.iter().for_each(|x| encode(elem, number(*x), &mut out));
     Value::from_words(elem, x.dims(), out)
 }
 
-fn convert<T: Element, U: Element>(x: &Value, elem: ElemType, f: impl Fn(T) -> U) -> Made<Value> {
+fn convert<T: Element, U: Element>(x: &Value, elem: ElemType, f: impl Fn(T) -> U) -> Result<Value> {
     let data = x.slice::<T>()?;
     let mut out = allocate(data.len(), &x.ty())?;
     out.extend(data.iter().map(|x| f(*x)));

@@ -9,7 +9,7 @@ use super::matmul::{matrix_product, zeroed, zeros};
 use super::num::{Arith, for_arith};
 use super::rows::for_each_row;
 use super::shape;
-use crate::error::Made;
+use crate::kernels::Result;
 use crate::value::{Value, Word, allocate, for_word};
 
 /// Elements of the matrix of windows that exist at a time: bounds the memory of large images.
@@ -20,7 +20,7 @@ pub(super) const CHUNK: usize = 1 << 21;
 const SMALL_GROUP: usize = 1 << 10;
 
 /// The convolution of `x` with a kernel of shape `spatial..., in/groups, out`. `dims` is the result's shape.
-pub(super) fn conv(x: &Value, kernel: &Value, window: &Window, groups: u64, dims: &[usize]) -> Made<Value> {
+pub(super) fn conv(x: &Value, kernel: &Value, window: &Window, groups: u64, dims: &[usize]) -> Result<Value> {
     let last = to_channels_last(x, window.layout)?;
     let out = channels_last_dims(dims, window.layout);
     let y = conv_last(&last, kernel, window, groups as usize, &out)?;
@@ -28,7 +28,7 @@ pub(super) fn conv(x: &Value, kernel: &Value, window: &Window, groups: u64, dims
 }
 
 /// `x` with its channels as the last axis.
-pub(super) fn to_channels_last(x: &Value, layout: Layout) -> Made<Value> {
+pub(super) fn to_channels_last(x: &Value, layout: Layout) -> Result<Value> {
     let rank = x.dims().len();
     match layout {
         Layout::ChannelsLast => Ok(x.clone()),
@@ -37,7 +37,7 @@ pub(super) fn to_channels_last(x: &Value, layout: Layout) -> Made<Value> {
 }
 
 /// `x`, whose channels are the last axis, in the order of `layout`.
-pub(super) fn from_channels_last(x: &Value, layout: Layout) -> Made<Value> {
+pub(super) fn from_channels_last(x: &Value, layout: Layout) -> Result<Value> {
     let rank = x.dims().len();
     match layout {
         Layout::ChannelsLast => Ok(x.clone()),
@@ -53,7 +53,7 @@ pub(super) fn channels_last_dims(dims: &[usize], layout: Layout) -> Vec<usize> {
     }
 }
 
-fn conv_last(x: &Value, kernel: &Value, window: &Window, groups: usize, out: &[usize]) -> Made<Value> {
+fn conv_last(x: &Value, kernel: &Value, window: &Window, groups: usize, out: &[usize]) -> Result<Value> {
     let (taps, [per_group, filters]) = match kernel.dims() {
         [taps @ .., per_group, filters] => (taps, [*per_group, *filters]),
         _ => return zeros(x, out),
@@ -77,7 +77,7 @@ fn conv_last(x: &Value, kernel: &Value, window: &Window, groups: usize, out: &[u
 }
 
 /// The convolution with kernels `w` of shape `[groups, taps * per_group, filters / groups]`, as rows of filters.
-fn grouped(x: &Value, w: &Value, g: &Geometry, per_group: usize) -> Made<Value> {
+fn grouped(x: &Value, w: &Value, g: &Geometry, per_group: usize) -> Result<Value> {
     let [groups, depth, width] = [w.dims()[0], w.dims()[1], w.dims()[2]];
     let rows = g.batch * g.outputs;
     let chunk = (CHUNK / depth).max(1);
@@ -113,7 +113,7 @@ fn patches<W: Word>(
     [start, n]: [usize; 2],
     [first, channels]: [usize; 2],
     depth: usize,
-) -> Made<Value> {
+) -> Result<Value> {
     let all = x.dims().last().copied().unwrap_or(1);
     let data = x.words::<W>()?;
     let mut out: Vec<W> = zeroed(n * depth, x)?;
@@ -140,12 +140,12 @@ fn is_small(per_group: usize, width: usize) -> bool {
 }
 
 /// Whether no weight is infinite or not a number, so that it makes 0 of a 0.
-fn is_finite(kernel: &Value) -> Made<bool> {
+fn is_finite(kernel: &Value) -> Result<bool> {
     for_arith!(kernel.elem(), T => Ok(kernel.slice::<T>()?.iter().all(|w| w.is_finite())))
 }
 
 /// The convolution with a finite kernel, as sums over the windows: what lies in padding adds nothing.
-fn direct<T: Arith>(x: &Value, kernel: &Value, g: &Geometry, groups: usize, filters: usize) -> Made<Value> {
+fn direct<T: Arith>(x: &Value, kernel: &Value, g: &Geometry, groups: usize, filters: usize) -> Result<Value> {
     let width = filters / groups;
     match width {
         1 if x.dims().last() == Some(&groups) => depthwise::<T>(x, kernel, g),
@@ -158,7 +158,7 @@ fn direct<T: Arith>(x: &Value, kernel: &Value, g: &Geometry, groups: usize, filt
 }
 
 /// [`direct`] with one channel and one filter per group: weighted sums of rows.
-fn depthwise<T: Arith>(x: &Value, kernel: &Value, g: &Geometry) -> Made<Value> {
+fn depthwise<T: Arith>(x: &Value, kernel: &Value, g: &Geometry) -> Result<Value> {
     let (data, weights) = (x.slice::<T>()?, kernel.slice::<T>()?);
     let rows = g.batch * g.outputs;
     let channels = weights.len() / g.taps();
@@ -183,7 +183,7 @@ fn in_blocks<T: Arith, const W: usize>(
     g: &Geometry,
     groups: usize,
     filters: usize,
-) -> Made<Value> {
+) -> Result<Value> {
     let [per_group, width] = [kernel.num_elements() / (g.taps() * filters), filters / groups];
     let channels = per_group * groups;
     // The weights of a block lie together.

@@ -4,26 +4,27 @@ use std::borrow::Cow;
 
 use netc_ir::{Bindings, CoreOp, Dim, Type};
 
-use crate::error::{KernelError, Made};
+use crate::error::KernelError;
+use crate::kernels::Result;
 
 /// The op with its own extents as numbers.
-pub(super) fn with_known_dims<'a>(op: &'a CoreOp, operands: &[&Type], bindings: &Bindings) -> Made<Cow<'a, CoreOp>> {
+pub(super) fn with_known_dims<'a>(op: &'a CoreOp, operands: &[&Type], bindings: &Bindings) -> Result<Cow<'a, CoreOp>> {
     Ok(if let CoreOp::Reshape(dims) = op {
         let count = operands.first().and_then(|ty| ty.num_elements());
         Cow::Owned(CoreOp::Reshape(known_shape(dims, count, bindings)?))
     } else if let CoreOp::Broadcast(dims) = op {
-        Cow::Owned(CoreOp::Broadcast(dims.iter().map(|d| known(d, bindings)).collect::<Made<_>>()?))
+        Cow::Owned(CoreOp::Broadcast(dims.iter().map(|d| known(d, bindings)).collect::<Result<_>>()?))
     } else {
         Cow::Borrowed(op)
     })
 }
 
-fn known(dim: &Dim, bindings: &Bindings) -> Made<Dim> {
+fn known(dim: &Dim, bindings: &Bindings) -> Result<Dim> {
     dim.eval(bindings).map(Dim::Known).ok_or_else(|| KernelError::Unbound { dim: dim.to_string() })
 }
 
 /// The shape as numbers. One extent whose symbols have no value is what the `count` elements leave for it.
-fn known_shape(dims: &[Dim], count: Option<u64>, bindings: &Bindings) -> Made<Vec<Dim>> {
+fn known_shape(dims: &[Dim], count: Option<u64>, bindings: &Bindings) -> Result<Vec<Dim>> {
     let values: Vec<Option<u64>> = dims.iter().map(|d| d.eval(bindings)).collect();
     let rest = values.iter().flatten().try_fold(1u64, |n, d| n.checked_mul(*d)).filter(|n| *n > 0);
     let left = match (count, rest) {

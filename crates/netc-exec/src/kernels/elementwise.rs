@@ -9,11 +9,12 @@ use super::num::{Arith, for_arith};
 use super::rows::{TASK, try_for_each_row};
 use super::strided::Walk;
 use super::tail::Real;
-use crate::error::{KernelError, Made};
+use crate::error::KernelError;
+use crate::kernels::Result;
 use crate::value::{Element, Value, allocate, for_word};
 
 /// A function of one tensor.
-pub(super) fn unary(f: Unary, x: &Value) -> Made<Value> {
+pub(super) fn unary(f: Unary, x: &Value) -> Result<Value> {
     match x.elem() {
         ElemType::F32 => unary_float::<f32>(f, x),
         ElemType::F64 => unary_float::<f64>(f, x),
@@ -38,14 +39,14 @@ pub(super) fn unary(f: Unary, x: &Value) -> Made<Value> {
     }
 }
 
-fn map<T: Element>(x: &Value, f: impl Fn(T) -> T) -> Made<Value> {
+fn map<T: Element>(x: &Value, f: impl Fn(T) -> T) -> Result<Value> {
     let data = x.slice::<T>()?;
     let mut out: Vec<T> = allocate(data.len(), &x.ty())?;
     out.extend(data.iter().map(|x| f(*x)));
     Value::from_vec(x.elem(), x.dims(), out)
 }
 
-fn unary_float<T: Real>(f: Unary, x: &Value) -> Made<Value> {
+fn unary_float<T: Real>(f: Unary, x: &Value) -> Result<Value> {
     let data = x.slice::<T>()?;
     let mut out: Vec<T> = zeroed(data.len(), x)?;
     // The rest of a row.
@@ -62,7 +63,7 @@ fn unary_float<T: Real>(f: Unary, x: &Value) -> Made<Value> {
 macro_rules! unary_in_place {
     ($name:ident, $t:ty, $elem:expr, $erf:path) => {
         /// Replaces elements by what the function makes of them.
-        pub(super) fn $name(f: Unary, x: &mut [$t]) -> Made<()> {
+        pub(super) fn $name(f: Unary, x: &mut [$t]) -> Result<()> {
             match f {
                 Unary::Neg => each(x, |x| -x),
                 Unary::Abs => each(x, <$t>::abs),
@@ -109,7 +110,7 @@ fn each<T: Copy>(x: &mut [T], f: impl Fn(T) -> T) {
     x.iter_mut().for_each(|x| *x = f(*x));
 }
 
-fn unary_integer(f: Unary) -> Made<fn(i64) -> i64> {
+fn unary_integer(f: Unary) -> Result<fn(i64) -> i64> {
     Ok(match f {
         Unary::Neg => i64::wrapping_neg,
         Unary::Abs => i64::wrapping_abs,
@@ -135,7 +136,7 @@ fn unary_integer(f: Unary) -> Made<fn(i64) -> i64> {
 
 /// A function of two tensors. On truth values, `add` and `max` are `or`, `mul` and `min` are `and`; on integers,
 /// `and` and `or` are bitwise.
-pub(super) fn binary(f: Binary, a: &Value, b: &Value, dims: &[usize]) -> Made<Value> {
+pub(super) fn binary(f: Binary, a: &Value, b: &Value, dims: &[usize]) -> Result<Value> {
     match (a.elem(), f) {
         (ElemType::Bool, _) => binary_bool(f, a, b, dims),
         (_, Binary::And | Binary::Or) => binary_bits(f, a, b, dims),
@@ -143,7 +144,7 @@ pub(super) fn binary(f: Binary, a: &Value, b: &Value, dims: &[usize]) -> Made<Va
     }
 }
 
-fn binary_arith<T: Arith>(f: Binary, a: &Value, b: &Value, dims: &[usize]) -> Made<Value> {
+fn binary_arith<T: Arith>(f: Binary, a: &Value, b: &Value, dims: &[usize]) -> Result<Value> {
     match f {
         Binary::Add => zip(a, b, dims, a.elem(), T::plus),
         Binary::Sub => zip(a, b, dims, a.elem(), T::minus),
@@ -162,7 +163,7 @@ fn binary_arith<T: Arith>(f: Binary, a: &Value, b: &Value, dims: &[usize]) -> Ma
     }
 }
 
-fn binary_bool(f: Binary, a: &Value, b: &Value, dims: &[usize]) -> Made<Value> {
+fn binary_bool(f: Binary, a: &Value, b: &Value, dims: &[usize]) -> Result<Value> {
     match f {
         Binary::Add | Binary::Max | Binary::Or => zip(a, b, dims, ElemType::Bool, |a: u8, b: u8| a | b),
         Binary::Mul | Binary::Min | Binary::And => zip(a, b, dims, ElemType::Bool, |a: u8, b: u8| a & b),
@@ -170,13 +171,13 @@ fn binary_bool(f: Binary, a: &Value, b: &Value, dims: &[usize]) -> Made<Value> {
     }
 }
 
-fn binary_bits(f: Binary, a: &Value, b: &Value, dims: &[usize]) -> Made<Value> {
+fn binary_bits(f: Binary, a: &Value, b: &Value, dims: &[usize]) -> Result<Value> {
     let bits = if f == Binary::And { |a: i64, b: i64| a & b } else { |a: i64, b: i64| a | b };
     zip(a, b, dims, a.elem(), bits)
 }
 
 /// A comparison; a NaN is unequal to everything and in no order.
-pub(super) fn compare(f: Compare, a: &Value, b: &Value, dims: &[usize]) -> Made<Value> {
+pub(super) fn compare(f: Compare, a: &Value, b: &Value, dims: &[usize]) -> Result<Value> {
     for_arith!(a.elem(), T => match f {
         Compare::Eq => zip(a, b, dims, ElemType::Bool, |a: T, b: T| u8::from(a.partial_cmp(&b) == Some(Ordering::Equal))),
         Compare::Ne => zip(a, b, dims, ElemType::Bool, |a: T, b: T| u8::from(a.partial_cmp(&b) != Some(Ordering::Equal))),
@@ -194,7 +195,7 @@ fn zip<T: Element, U: Element>(
     dims: &[usize],
     elem: ElemType,
     f: impl Fn(T, T) -> U,
-) -> Made<Value> {
+) -> Result<Value> {
     let (x, y) = (a.slice::<T>()?, b.slice::<T>()?);
     let mut out = allocate(dims.iter().product(), &a.ty())?;
     Walk::broadcast(dims, [a.dims(), b.dims()]).for_each_run(|[i, j], steps, n| {
@@ -210,7 +211,7 @@ fn zip<T: Element, U: Element>(
 }
 
 /// `a` where the condition holds, else `b`.
-pub(super) fn select([condition, a, b]: [&Value; 3], dims: &[usize]) -> Made<Value> {
+pub(super) fn select([condition, a, b]: [&Value; 3], dims: &[usize]) -> Result<Value> {
     let mask = condition.slice::<u8>()?;
     for_word!(a.elem(), W => {
         let (x, y) = (a.words::<W>()?, b.words::<W>()?);

@@ -4,17 +4,18 @@ use netc_ir::ElemType;
 
 use super::cast::cast;
 use super::operands::one;
-use crate::error::{KernelError, Made};
+use crate::error::KernelError;
+use crate::kernels::Result;
 use crate::value::{Value, allocate};
 
 /// The extent of an axis as a scalar.
-pub(super) fn dim(x: &Value, axis: u64) -> Made<Value> {
+pub(super) fn dim(x: &Value, axis: u64) -> Result<Value> {
     let extent = x.dims().get(axis as usize).copied().unwrap_or(1);
     Value::from_vec(ElemType::I64, &[], vec![i64::try_from(extent).unwrap_or(i64::MAX)])
 }
 
 /// The numbers from 0 on.
-pub(super) fn iota(dims: &[usize]) -> Made<Value> {
+pub(super) fn iota(dims: &[usize]) -> Result<Value> {
     let count = dims.iter().product();
     let mut numbers = allocate(count, &netc_ir::Type::fixed(ElemType::I64, &[count as u64]))?;
     numbers.extend(0..count as i64);
@@ -22,7 +23,7 @@ pub(super) fn iota(dims: &[usize]) -> Made<Value> {
 }
 
 /// How many numbers an `iota` makes of the scalar `n`. Where its extent is known, that must be `expected`.
-pub(crate) fn count(n: &Value, expected: Option<u64>) -> Made<u64> {
+pub(crate) fn count(n: &Value, expected: Option<u64>) -> Result<u64> {
     if !n.elem().is_int() {
         return Err(KernelError::Element { elem: n.elem() });
     }
@@ -36,6 +37,6 @@ pub(crate) fn count(n: &Value, expected: Option<u64>) -> Made<u64> {
 }
 
 /// The only operand that is read. The others carry symbols.
-pub(super) fn first<'v>(operands: &[&'v Value]) -> Made<&'v Value> {
+pub(super) fn first<'v>(operands: &[&'v Value]) -> Result<&'v Value> {
     one(operands.get(..1).unwrap_or_default())
 }

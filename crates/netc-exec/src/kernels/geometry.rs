@@ -2,7 +2,8 @@
 
 use netc_ir::{MAX_RANK, Padding, Window};
 
-use crate::error::{KernelError, Made};
+use crate::error::KernelError;
+use crate::kernels::Result;
 use crate::value::allocate;
 
 /// The windows over the spatial axes of a channels-last tensor.
@@ -40,10 +41,10 @@ struct Span {
 
 impl Geometry {
     /// Windows of the extents `taps` over an input of the extents `dims`, channels last, that give `out`.
-    pub(super) fn new(dims: &[usize], taps: &[u64], window: &Window, out: &[usize]) -> Made<Self> {
+    pub(super) fn new(dims: &[usize], taps: &[u64], window: &Window, out: &[usize]) -> Result<Self> {
         let (batch, spatial) = (dims[0], &dims[1..dims.len() - 1]);
         let out = &out[1..out.len() - 1];
-        let axes = (0..spatial.len()).map(|i| axis(spatial[i], taps[i], window, i, out[i])).collect::<Made<_>>()?;
+        let axes = (0..spatial.len()).map(|i| axis(spatial[i], taps[i], window, i, out[i])).collect::<Result<_>>()?;
         Ok(Self { axes, batch, inputs: spatial.iter().product(), outputs: out.iter().product() })
     }
 
@@ -105,7 +106,7 @@ impl Geometry {
 /// As many spatial axes as most windows have at most.
 const FEW_SPATIAL: usize = 3;
 
-fn axis(extent: usize, taps: u64, window: &Window, i: usize, out: usize) -> Made<Axis> {
+fn axis(extent: usize, taps: u64, window: &Window, i: usize, out: usize) -> Result<Axis> {
     let (stride, dilation) = (i128::from(window.strides[i]), i128::from(window.dilations[i]));
     let (n, k) = (extent as i128, i128::from(taps));
     let low = match &window.padding {

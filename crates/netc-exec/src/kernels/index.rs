@@ -4,11 +4,12 @@ use netc_ir::{ElemType, PadMode};
 
 use super::cast::cast;
 use super::reduce::around;
-use crate::error::{KernelError, Made};
+use crate::error::KernelError;
+use crate::kernels::Result;
 use crate::value::{Value, allocate, for_word};
 
 /// The slices of `x` along `axis` at `indices`. An index outside of the axis is an error.
-pub(super) fn gather(x: &Value, indices: &Value, axis: u64, dims: &[usize]) -> Made<Value> {
+pub(super) fn gather(x: &Value, indices: &Value, axis: u64, dims: &[usize]) -> Result<Value> {
     let (outer, n, inner) = around(x.dims(), axis);
     let places = places(indices, n)?;
     for_word!(x.elem(), W => {
@@ -26,7 +27,7 @@ pub(super) fn gather(x: &Value, indices: &Value, axis: u64, dims: &[usize]) -> M
 }
 
 /// The indices as places in an axis of `extent` elements.
-fn places(indices: &Value, extent: usize) -> Made<Vec<usize>> {
+fn places(indices: &Value, extent: usize) -> Result<Vec<usize>> {
     if indices.elem().is_float() {
         return Err(KernelError::Element { elem: indices.elem() });
     }
@@ -43,7 +44,7 @@ fn places(indices: &Value, extent: usize) -> Made<Vec<usize>> {
 }
 
 /// `x` with a border, added to one axis after the other.
-pub(super) fn pad(x: &Value, amounts: &[(u64, u64)], mode: PadMode, value: f64) -> Made<Value> {
+pub(super) fn pad(x: &Value, amounts: &[(u64, u64)], mode: PadMode, value: f64) -> Result<Value> {
     let mut padded = x.clone();
     for (axis, (low, high)) in amounts.iter().enumerate().filter(|(_, amount)| **amount != (0, 0)) {
         padded = pad_axis(&padded, axis, [*low as usize, *high as usize], mode, value)?;
@@ -51,7 +52,7 @@ pub(super) fn pad(x: &Value, amounts: &[(u64, u64)], mode: PadMode, value: f64) 
     Ok(padded)
 }
 
-fn pad_axis(x: &Value, axis: usize, [low, high]: [usize; 2], mode: PadMode, value: f64) -> Made<Value> {
+fn pad_axis(x: &Value, axis: usize, [low, high]: [usize; 2], mode: PadMode, value: f64) -> Result<Value> {
     let (outer, n, inner) = around(x.dims(), axis as u64);
     let mut dims = x.dims().to_vec();
     dims[axis] = low + n + high;
@@ -87,6 +88,6 @@ fn source(row: usize, low: usize, n: usize, mode: PadMode) -> Option<usize> {
 }
 
 /// A tensor of one element, the number as that type; of `bool`, whether it is not 0.
-fn filled(elem: ElemType, value: f64) -> Made<Value> {
+fn filled(elem: ElemType, value: f64) -> Result<Value> {
     cast(&Value::from_vec(ElemType::F64, &[1], vec![value])?, elem)
 }

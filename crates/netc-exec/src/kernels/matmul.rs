@@ -7,11 +7,11 @@ use super::num::{Arith, for_arith};
 use super::product::{Lanes, add_product};
 use super::rows::{TASK, for_each_row};
 use super::shape;
-use crate::error::Made;
+use crate::kernels::Result;
 use crate::value::{Value, allocate, for_word};
 
 /// The product over the last two axes, batched over the others, which broadcast. `dims` is the result's shape.
-pub(super) fn matmul(a: &Value, b: &Value, dims: &[usize]) -> Made<Value> {
+pub(super) fn matmul(a: &Value, b: &Value, dims: &[usize]) -> Result<Value> {
     let (batch, m, n) = split(dims);
     let (batch_a, _, k) = split(a.dims());
     let (batch_b, _, _) = split(b.dims());
@@ -28,7 +28,7 @@ pub(super) fn matmul(a: &Value, b: &Value, dims: &[usize]) -> Made<Value> {
 }
 
 /// The product of `a`, of shape `[rows, k]`, and `b`, of shape `[k, n]`.
-pub(super) fn matrix_product(a: &Value, b: &Value) -> Made<Value> {
+pub(super) fn matrix_product(a: &Value, b: &Value) -> Result<Value> {
     let ((_, m, _), (_, _, n)) = (split(a.dims()), split(b.dims()));
     matmul(a, b, &[m, n])
 }
@@ -46,12 +46,12 @@ fn split(dims: &[usize]) -> (&[usize], usize, usize) {
 }
 
 /// A tensor of zeros of the element type of `like`.
-pub(super) fn zeros(like: &Value, dims: &[usize]) -> Made<Value> {
+pub(super) fn zeros(like: &Value, dims: &[usize]) -> Result<Value> {
     for_word!(like.elem(), W => Value::from_words(like.elem(), dims, zeroed::<W>(count(dims), like)?))
 }
 
 /// `batch` products of `[m, k]` with `[k, n]`; none of the four is 0.
-fn product(a: &Value, b: &Value, [batch, m, k, n]: [usize; 4]) -> Made<Value> {
+fn product(a: &Value, b: &Value, [batch, m, k, n]: [usize; 4]) -> Result<Value> {
     let elem = a.elem();
     if !is_small([batch, m, k, n]) {
         match elem {
@@ -88,7 +88,7 @@ fn product(a: &Value, b: &Value, [batch, m, k, n]: [usize; 4]) -> Made<Value> {
 }
 
 /// `batch` products of floats, by blocks.
-fn large<T: Arith + Lanes>(a: &Value, b: &Value, [batch, m, k, n]: [usize; 4]) -> Made<Value> {
+fn large<T: Arith + Lanes>(a: &Value, b: &Value, [batch, m, k, n]: [usize; 4]) -> Result<Value> {
     let mut out: Vec<T> = zeroed(batch * m * n, a)?;
     let pairs = a.slice::<T>()?.chunks_exact(m * k).zip(b.slice::<T>()?.chunks_exact(k * n));
     for (out, (a_rows, b_rows)) in out.chunks_exact_mut(m * n).zip(pairs) {
@@ -121,7 +121,7 @@ fn is_small([batch, m, k, n]: [usize; 4]) -> bool {
 
 /// Adds the product of few rows `x` and the matrix `y` to `out`. Parts of the sums, each over weights that lie together,
 /// are tasks; how many depends on nothing but the extents. They hold no more elements than the matrix.
-fn few_rows<T: Arith>(x: &[T], y: &[T], [k, n]: [usize; 2], out: &mut [T], like: &Value) -> Made<()> {
+fn few_rows<T: Arith>(x: &[T], y: &[T], [k, n]: [usize; 2], out: &mut [T], like: &Value) -> Result<()> {
     let parts = (steps(x.len() / k, k, n) / TASK).min(y.len() / out.len()).clamp(1, PARTS);
     let depth = k.div_ceil(parts).next_multiple_of(4);
     if depth >= k {
@@ -135,7 +135,7 @@ fn few_rows<T: Arith>(x: &[T], y: &[T], [k, n]: [usize; 2], out: &mut [T], like:
         accumulate(&mut rows, y, n);
         Ok(sums)
     };
-    let sums = y.par_chunks(depth * n).enumerate().map(part).collect::<Made<Vec<Vec<T>>>>()?;
+    let sums = y.par_chunks(depth * n).enumerate().map(part).collect::<Result<Vec<Vec<T>>>>()?;
     for sums in sums {
         out.iter_mut().zip(sums).for_each(|(out, sum)| *out = out.plus(sum));
     }
@@ -169,7 +169,7 @@ fn accumulate<T: Arith>(rows: &mut [(&mut [T], &[T])], y: &[T], n: usize) {
 }
 
 /// Fills a new vector with zeros.
-pub(super) fn zeroed<T: Clone + Default>(count: usize, like: &Value) -> Made<Vec<T>> {
+pub(super) fn zeroed<T: Clone + Default>(count: usize, like: &Value) -> Result<Vec<T>> {
     let mut out = allocate(count, &like.ty())?;
     out.resize(count, T::default());
     Ok(out)

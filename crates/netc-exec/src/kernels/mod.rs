@@ -35,7 +35,7 @@ use std::borrow::Cow;
 
 use netc_ir::{Bindings, CoreOp, ElemType, Module, Type, infer};
 
-use crate::error::{KernelError, Made};
+use crate::error::KernelError;
 use crate::value::{Value, extents, for_word};
 
 pub(crate) use demand::demand;
@@ -47,15 +47,18 @@ use operands::{one, take};
 pub(crate) use tail::{Source, Tail, TailOp};
 use wide::{computed_in, is_extreme};
 
+/// A result with the error of a kernel.
+pub(crate) type Result<T, E = KernelError> = std::result::Result<T, E>;
+
 /// The op with its extents as numbers, and the type of its result on operands of the fixed types `operands`.
-pub(crate) fn typed<'a>(op: &'a CoreOp, operands: &[&Type], bindings: &Bindings) -> Made<(Cow<'a, CoreOp>, Type)> {
+pub(crate) fn typed<'a>(op: &'a CoreOp, operands: &[&Type], bindings: &Bindings) -> Result<(Cow<'a, CoreOp>, Type)> {
     let op = with_known_dims(op, operands, bindings)?;
     let ty = infer(&Module::new(), &op, operands)?;
     Ok((op, ty))
 }
 
 /// The result of `op` on `operands`, with symbols as `bindings` says.
-pub(crate) fn run(op: &CoreOp, operands: &[&Value], bindings: &Bindings) -> Made<Value> {
+pub(crate) fn run(op: &CoreOp, operands: &[&Value], bindings: &Bindings) -> Result<Value> {
     let types: Vec<Type> = operands.iter().map(|v| v.ty()).collect();
     let (op, ty) = typed(op, &types.iter().collect::<Vec<_>>(), bindings)?;
     let dims = extents(&ty)?;
@@ -67,7 +70,7 @@ pub(crate) fn run(op: &CoreOp, operands: &[&Value], bindings: &Bindings) -> Made
 }
 
 /// The result of `op`, whose elements are of type `elem`. It is computed in a wider type where there is one.
-fn compute(op: &CoreOp, operands: &[&Value], dims: &[usize], elem: ElemType) -> Made<Value> {
+fn compute(op: &CoreOp, operands: &[&Value], dims: &[usize], elem: ElemType) -> Result<Value> {
     // Loops over the other axes could take forever. Indices are checked even if they choose nothing.
     if dims.contains(&0) && !matches!(op, CoreOp::Gather(_)) {
         return for_word!(elem, W => Value::from_words::<W>(elem, dims, Vec::new()));
@@ -75,7 +78,7 @@ fn compute(op: &CoreOp, operands: &[&Value], dims: &[usize], elem: ElemType) -> 
     let Some(wide) = operands.first().and_then(|v| computed_in(op, v.elem())) else {
         return dispatch(op, operands, dims);
     };
-    let operands = operands.iter().map(|v| cast::cast(v, wide)).collect::<Made<Vec<_>>>()?;
+    let operands = operands.iter().map(|v| cast::cast(v, wide)).collect::<Result<Vec<_>>>()?;
     let result = dispatch(op, &operands.iter().collect::<Vec<_>>(), dims)?;
     if is_extreme(op) { cast::saturating(&result, elem) } else { cast::cast(&result, elem) }
 }
@@ -85,7 +88,7 @@ pub(crate) fn is_shared(op: &CoreOp) -> bool {
     matches!(op, CoreOp::Reshape(_))
 }
 
-fn dispatch(op: &CoreOp, operands: &[&Value], dims: &[usize]) -> Made<Value> {
+fn dispatch(op: &CoreOp, operands: &[&Value], dims: &[usize]) -> Result<Value> {
     match op {
         CoreOp::Constant(literal) => Value::from_literal(literal),
         // Weights are constants of the plan; here there is no module to find them in.

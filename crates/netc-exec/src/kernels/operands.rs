@@ -2,15 +2,15 @@
 
 use netc_ir::InferError;
 
-use crate::error::Made;
+use crate::kernels::Result;
 use crate::value::Value;
 
-pub(super) fn one<'v>(operands: &[&'v Value]) -> Made<&'v Value> {
+pub(super) fn one<'v>(operands: &[&'v Value]) -> Result<&'v Value> {
     let [x] = take(operands)?;
     Ok(x)
 }
 
-pub(super) fn take<'v, const N: usize>(operands: &[&'v Value]) -> Made<[&'v Value; N]> {
+pub(super) fn take<'v, const N: usize>(operands: &[&'v Value]) -> Result<[&'v Value; N]> {
     let note = || format!("takes {N} operands, found {}", operands.len());
     operands.try_into().map_err(|_| InferError { op: "operands", constraint: 0, note: note() }.into())
 }

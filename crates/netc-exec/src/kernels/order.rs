@@ -5,11 +5,11 @@ use std::cmp::Ordering;
 use super::matmul::zeroed;
 use super::num::for_arith;
 use super::reduce::around;
-use crate::error::Made;
+use crate::kernels::Result;
 use crate::value::{Element, Value, allocate};
 
 /// The elements along `axis` in ascending or descending order. A NaN counts as larger than every number.
-pub(super) fn sort(x: &Value, axis: u64, descending: bool) -> Made<Value> {
+pub(super) fn sort(x: &Value, axis: u64, descending: bool) -> Result<Value> {
     let (outer, n, inner) = around(x.dims(), axis);
     for_arith!(x.elem(), T => {
         let data = x.slice::<T>()?;

@@ -7,13 +7,13 @@ use super::geometry::Geometry;
 use super::matmul::zeroed;
 use super::num::{Arith, for_arith};
 use super::rows::{for_each_row, try_for_each_row};
-use crate::error::Made;
+use crate::kernels::Result;
 use crate::value::{Value, allocate};
 
 /// The largest element, or the mean, of each window, of the elements that lie in `x`.
 ///
 /// A window without any gives the lowest number, and a mean that is not a number.
-pub(super) fn pool(kind: Pool, x: &Value, size: &[u64], window: &Window, dims: &[usize]) -> Made<Value> {
+pub(super) fn pool(kind: Pool, x: &Value, size: &[u64], window: &Window, dims: &[usize]) -> Result<Value> {
     let last = to_channels_last(x, window.layout)?;
     let out = channels_last_dims(dims, window.layout);
     let g = Geometry::new(last.dims(), size, window, &out)?;
@@ -28,7 +28,7 @@ fn channels(out: &[usize]) -> usize {
     out.last().copied().unwrap_or(1)
 }
 
-fn max<T: Arith>(x: &Value, g: &Geometry, out: &[usize]) -> Made<Value> {
+fn max<T: Arith>(x: &Value, g: &Geometry, out: &[usize]) -> Result<Value> {
     let channels = channels(out);
     let data = x.slice::<T>()?;
     let count = out.iter().product();
@@ -44,7 +44,7 @@ fn max<T: Arith>(x: &Value, g: &Geometry, out: &[usize]) -> Made<Value> {
     Value::from_vec(x.elem(), out, y)
 }
 
-fn average<T: Arith>(x: &Value, g: &Geometry, out: &[usize]) -> Made<Value> {
+fn average<T: Arith>(x: &Value, g: &Geometry, out: &[usize]) -> Result<Value> {
     let channels = channels(out);
     let data = x.slice::<T>()?;
     let mut y: Vec<T> = zeroed(out.iter().product(), x)?;

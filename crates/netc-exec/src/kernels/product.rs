@@ -9,7 +9,7 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::error::Made;
+use crate::kernels::Result;
 use crate::value::{Value, allocate};
 
 /// Rows of a block. Its part of the left operand fits into the second level of the cache.
@@ -73,7 +73,7 @@ lanes!(f64, f64s, splat_f64s, mul_add_f64s, add_f64s, as_simd_f64s, as_mut_simd_
 
 /// Adds the product of `a`, of shape `[m, k]`, and `b`, of shape `[k, n]`, to `out`, of shape `[m, n]`; no extent is 0.
 /// `like` is what an error calls the result.
-pub(super) fn add_product<T: Lanes>(a: &[T], b: &[T], [k, n]: [usize; 2], out: &mut [T], like: &Value) -> Made<()> {
+pub(super) fn add_product<T: Lanes>(a: &[T], b: &[T], [k, n]: [usize; 2], out: &mut [T], like: &Value) -> Result<()> {
     let mut blocks = Vec::new();
     for (rows, a) in out.chunks_mut(ROWS * n).zip(a.chunks(ROWS * k)) {
         let mut parts: Vec<Vec<&mut [T]>> = (0..n.div_ceil(COLUMNS)).map(|_| Vec::new()).collect();
@@ -103,10 +103,10 @@ struct Block<'a, T> {
 
 // Everything below is inlined into this function, which is compiled once for each set of vector instructions.
 impl<T: Lanes> WithSimd for Block<'_, T> {
-    type Output = Made<()>;
+    type Output = Result<()>;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Made<()> {
+    fn with_simd<S: Simd>(self, simd: S) -> Result<()> {
         // The sums of a tile, a row of the right operand and a number of the left one are in registers at once.
         if S::REGISTER_COUNT >= 32 { self.run::<S, 12, 2>(simd) } else { self.run::<S, 6, 2>(simd) }
     }
@@ -115,7 +115,7 @@ impl<T: Lanes> WithSimd for Block<'_, T> {
 impl<T: Lanes> Block<'_, T> {
     /// Computes the block by tiles of `M` rows and `V` vectors.
     #[inline(always)]
-    fn run<S: Simd, const M: usize, const V: usize>(mut self, simd: S) -> Made<()> {
+    fn run<S: Simd, const M: usize, const V: usize>(mut self, simd: S) -> Result<()> {
         let width = V * size_of::<T::Vector<S>>() / size_of::<T>();
         let columns = self.out.first().map_or(0, |row| row.len());
         let (high, wide) = (self.out.len().next_multiple_of(M), columns.next_multiple_of(width));
@@ -140,7 +140,7 @@ impl<T: Lanes> Block<'_, T> {
 
     /// Zeros for so many rows or columns of a packed operand.
     #[inline(always)]
-    fn room(&self, count: usize) -> Made<Vec<T>> {
+    fn room(&self, count: usize) -> Result<Vec<T>> {
         let count = count * DEPTH.min(self.k);
         let mut room = allocate(count, &self.like.ty())?;
         room.resize(count, T::default());

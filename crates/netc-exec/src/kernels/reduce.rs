@@ -4,14 +4,14 @@ use netc_ir::Reduce;
 
 use super::num::{Arith, for_arith};
 use super::shape;
-use crate::error::Made;
+use crate::kernels::Result;
 use crate::value::{Value, allocate};
 
 /// The reduction of `x` over `axes`, of the shape `dims`. Sums and products of floats are kept in `f64`.
 ///
 /// Over no elements: the sum is 0, the product 1, the largest the lowest number, the smallest the highest, and the
 /// mean not a number.
-pub(super) fn reduce(kind: Reduce, x: &Value, axes: &[u64], dims: &[usize]) -> Made<Value> {
+pub(super) fn reduce(kind: Reduce, x: &Value, axes: &[u64], dims: &[usize]) -> Result<Value> {
     let reduced = |i: &usize| axes.contains(&(*i as u64));
     let all = 0..x.dims().len();
     let order: Vec<usize> = all.clone().filter(|i| !reduced(i)).chain(all.filter(reduced)).collect();
@@ -28,7 +28,7 @@ pub(super) fn reduce(kind: Reduce, x: &Value, axes: &[u64], dims: &[usize]) -> M
     })
 }
 
-fn fold<T: Arith>(kind: Reduce, row: &[T]) -> Made<T> {
+fn fold<T: Arith>(kind: Reduce, row: &[T]) -> Result<T> {
     let sum = || row.iter().fold(T::ZERO, |sum, x| T::sum(sum, *x));
     Ok(match kind {
         Reduce::Sum => T::from_acc(sum()),
@@ -40,7 +40,7 @@ fn fold<T: Arith>(kind: Reduce, row: &[T]) -> Made<T> {
 }
 
 /// The sums of the elements up to each, along `axis`.
-pub(super) fn cumsum(x: &Value, axis: u64) -> Made<Value> {
+pub(super) fn cumsum(x: &Value, axis: u64) -> Result<Value> {
     let (outer, n, inner) = around(x.dims(), axis);
     for_arith!(x.elem(), T => {
         let data = x.slice::<T>()?;

@@ -3,9 +3,8 @@
 //! A row is computed by itself, so its bits depend on no other row and on no number of cores. The loops are compiled once
 //! per type of elements: what computes a row is called through a pointer.
 
+use crate::kernels::Result;
 use rayon::prelude::*;
-
-use crate::error::Made;
 
 /// Steps that are worth a task of their own.
 pub(super) const TASK: usize = 1 << 14;
@@ -17,8 +16,8 @@ pub(super) fn try_for_each_row<T: Send>(
     out: &mut [T],
     len: usize,
     steps: usize,
-    f: &(dyn Fn(usize, &mut [T]) -> Made<()> + Sync),
-) -> Made<()> {
+    f: &(dyn Fn(usize, &mut [T]) -> Result<()> + Sync),
+) -> Result<()> {
     let rows = (TASK / steps.max(1)).max(1);
     let len = len.max(1);
     let task = |(i, several): (usize, &mut [T])| {

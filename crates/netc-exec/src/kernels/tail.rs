@@ -9,7 +9,8 @@ use rayon::prelude::*;
 use super::elementwise;
 use super::num::Arith;
 use super::repeat::Repeated;
-use crate::error::{KernelError, Made};
+use crate::error::KernelError;
+use crate::kernels::Result;
 use crate::value::Value;
 
 /// Elements of a block.
@@ -90,7 +91,7 @@ impl Tail {
     }
 
     /// Applies the ops to `x`, to whose shape the operands are repeated.
-    pub(crate) fn run(&self, x: &mut Value, operands: &[&Value]) -> Made<()> {
+    pub(crate) fn run(&self, x: &mut Value, operands: &[&Value]) -> Result<()> {
         match x.elem() {
             ElemType::F32 => self.run_as::<f32>(x, operands),
             ElemType::F64 => self.run_as::<f64>(x, operands),
@@ -111,11 +112,11 @@ impl Tail {
         }
     }
 
-    fn run_as<T: Real>(&self, x: &mut Value, operands: &[&Value]) -> Made<()> {
+    fn run_as<T: Real>(&self, x: &mut Value, operands: &[&Value]) -> Result<()> {
         if x.num_elements() == 0 {
             return Ok(());
         }
-        let operands = operands.iter().map(|v| Ok((v.slice::<T>()?, v.dims()))).collect::<Made<Vec<_>>>()?;
+        let operands = operands.iter().map(|v| Ok((v.slice::<T>()?, v.dims()))).collect::<Result<Vec<_>>>()?;
         let dims = x.dims().to_vec();
         // As many blocks as are worth a task.
         let parts = x.slice_mut::<T>()?.par_chunks_mut(BLOCKS * BLOCK).enumerate();
@@ -129,7 +130,7 @@ impl Tail {
         start: usize,
         dims: &[usize],
         operands: &[(&[T], &[usize])],
-    ) -> Made<()> {
+    ) -> Result<()> {
         let mut operands: Vec<Repeated<'_, T>> =
             operands.iter().map(|(data, own)| Repeated::new(data, own, dims, BLOCK)).collect();
         let period = operands.iter().map(Repeated::period).filter(|p| *p <= BLOCK).max().unwrap_or(1);
@@ -187,7 +188,7 @@ impl Slots {
 
 impl Move {
     /// Computes what is in the slots of the block that begins with the element `start`.
-    fn run<T: Real>(&self, slots: &mut [&mut [T]], operands: &mut [Repeated<'_, T>], start: usize) -> Made<()> {
+    fn run<T: Real>(&self, slots: &mut [&mut [T]], operands: &mut [Repeated<'_, T>], start: usize) -> Result<()> {
         let to = match self {
             Self::Copy { to, .. } => *to,
             Self::Unary { at, .. } | Self::Binary { at, .. } => *at,
@@ -234,13 +235,13 @@ pub(super) trait Real: Arith {
     const ELEM: ElemType;
 
     /// Replaces elements by what the function makes of them.
-    fn unary(f: Unary, x: &mut [Self]) -> Made<()>;
+    fn unary(f: Unary, x: &mut [Self]) -> Result<()>;
 }
 
 impl Real for f32 {
     const ELEM: ElemType = ElemType::F32;
 
-    fn unary(f: Unary, x: &mut [Self]) -> Made<()> {
+    fn unary(f: Unary, x: &mut [Self]) -> Result<()> {
         elementwise::unary_f32(f, x)
     }
 }
@@ -248,12 +249,12 @@ impl Real for f32 {
 impl Real for f64 {
     const ELEM: ElemType = ElemType::F64;
 
-    fn unary(f: Unary, x: &mut [Self]) -> Made<()> {
+    fn unary(f: Unary, x: &mut [Self]) -> Result<()> {
         elementwise::unary_f64(f, x)
     }
 }
 
-fn binary<T: Real>(f: Binary, x: &mut [T], other: Other<'_, T>, other_first: bool) -> Made<()> {
+fn binary<T: Real>(f: Binary, x: &mut [T], other: Other<'_, T>, other_first: bool) -> Result<()> {
     match f {
         Binary::Add => zip(x, other, other_first, T::plus),
         Binary::Sub => zip(x, other, other_first, T::minus),

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use netc_ir::{Bindings, Dim, ElemType, Name, Type};
 
-use crate::error::ExecError;
+use crate::error::{ExecError, Result};
 use crate::kernels::has_free_symbols;
 
 /// The values of the symbols that are extents of parameters, given as name, declared type and fixed type found.
 ///
 /// Extents that are other expressions are checked where all of their symbols have values.
-pub(crate) fn bind<'a>(params: impl Iterator<Item = (&'a Name, &'a Type, &'a Type)>) -> Result<Bindings, ExecError> {
+pub(crate) fn bind<'a>(params: impl Iterator<Item = (&'a Name, &'a Type, &'a Type)>) -> Result<Bindings> {
     let mut bound: BTreeMap<Name, (u64, &Name)> = BTreeMap::new();
     let mut expressions = Vec::new();
     for (name, ty, found) in params {

@@ -4,7 +4,7 @@ use netc_ir::{Bindings, CoreOp, Dim, Resource, Type};
 
 use super::bind::bind;
 use super::{Action, Plan, Slot, Step};
-use crate::error::{ExecError, Limit};
+use crate::error::{ExecError, Limit, Result};
 use crate::host::Charge;
 use crate::kernels;
 use crate::tensor::MAX_BYTES;
@@ -36,7 +36,7 @@ impl Plan {
     ///
     /// # Errors
     /// There is too little, or the run takes more steps than it may.
-    pub(super) fn reserve(&self, inputs: &[Type], bindings: Bindings) -> Result<(Estimator<'_>, Charge), ExecError> {
+    pub(super) fn reserve(&self, inputs: &[Type], bindings: Bindings) -> Result<(Estimator<'_>, Charge)> {
         let mut estimator = Estimator::new(self, inputs, bindings);
         estimator.advance(None);
         self.check_steps(&estimator)?;
@@ -49,7 +49,7 @@ impl Plan {
     ///
     /// # Errors
     /// Those of [`Self::reserve`].
-    pub(super) fn reserve_rest(&self, estimator: &Estimator<'_>, charge: &mut Charge) -> Result<(), ExecError> {
+    pub(super) fn reserve_rest(&self, estimator: &Estimator<'_>, charge: &mut Charge) -> Result<()> {
         self.check_steps(estimator)?;
         let resized = self.host.resize(charge, || self.needs_most(estimator), estimator.bytes);
         resized.map_err(|source| self.refused(source))
@@ -59,7 +59,7 @@ impl Plan {
         ExecError::TooLarge { func: self.func.clone(), source }
     }
 
-    fn check_steps(&self, estimate: &Estimator<'_>) -> Result<(), ExecError> {
+    fn check_steps(&self, estimate: &Estimator<'_>) -> Result<()> {
         if estimate.steps <= self.max_steps {
             return Ok(());
         }

@@ -6,7 +6,7 @@ use netc_ir::{CoreOp, Dim, Func, FuncId, Loc, Module, Name, Op, OpKind, Resource
 
 use super::extents::Extents;
 use super::group::Group;
-use crate::error::{ExecError, Limit};
+use crate::error::{ExecError, Limit, Result};
 
 /// A function without calls. Tensors are numbered from 0 on.
 pub(super) struct Flat<'m> {
@@ -62,7 +62,7 @@ pub(super) enum Kind<'m> {
 ///
 /// # Errors
 /// There are more than `limit`.
-pub(super) fn num_steps(module: &Module, root: &Func, limit: u64) -> Result<u64, ExecError> {
+pub(super) fn num_steps(module: &Module, root: &Func, limit: u64) -> Result<u64> {
     let mut counts: Vec<Option<u64>> = vec![None; module.funcs.len()];
     let count = |counts: &[Option<u64>], func: &Func| {
         let called = callees(func).map(|id| counts.get(id.index()).copied().flatten().unwrap_or(0));
@@ -90,7 +90,7 @@ pub(super) fn num_steps(module: &Module, root: &Func, limit: u64) -> Result<u64,
 }
 
 /// `root` with its calls of functions of `module` inlined.
-pub(super) fn flatten<'m>(module: &'m Module, root: &'m Func) -> Result<Flat<'m>, ExecError> {
+pub(super) fn flatten<'m>(module: &'m Module, root: &'m Func) -> Result<Flat<'m>> {
     let mut flattener = Flattener { module, root, tensors: 0, scopes: 1, steps: Vec::new() };
     let operands: Vec<usize> = root.params.iter().map(|_| flattener.tensor()).collect();
     let params = root.params.iter().zip(&operands);
@@ -102,7 +102,7 @@ pub(super) fn flatten<'m>(module: &'m Module, root: &'m Func) -> Result<Flat<'m>
 }
 
 /// The function `id`, which `caller` names.
-pub(super) fn function<'m>(module: &'m Module, id: FuncId, caller: &str) -> Result<&'m Func, ExecError> {
+pub(super) fn function<'m>(module: &'m Module, id: FuncId, caller: &str) -> Result<&'m Func> {
     let note = || ExecError::Malformed { func: caller.into(), note: format!("there is no function {id}") };
     module.funcs.get(id.index()).ok_or_else(note)
 }
@@ -139,13 +139,13 @@ impl<'m> Frame<'m> {
         Self { func, symbols, scope, map, ops: Box::new(func.ops().map(|(_, op)| op)), results }
     }
 
-    fn tensor(&self, value: ValueId) -> Result<usize, ExecError> {
+    fn tensor(&self, value: ValueId) -> Result<usize> {
         let note = || format!("{value} is read before it is defined");
         let tensor = self.map.get(value.index()).copied().flatten();
         tensor.ok_or_else(|| ExecError::Malformed { func: self.func.name.clone(), note: note() })
     }
 
-    fn outputs(&self) -> Result<Vec<usize>, ExecError> {
+    fn outputs(&self) -> Result<Vec<usize>> {
         self.func.outputs.iter().map(|o| self.tensor(o.value)).collect()
     }
 }
@@ -157,7 +157,7 @@ impl<'m> Flattener<'m> {
     }
 
     /// With an explicit stack: a long chain of calls cannot overflow.
-    fn run(&mut self, operands: &[usize]) -> Result<Vec<usize>, ExecError> {
+    fn run(&mut self, operands: &[usize]) -> Result<Vec<usize>> {
         let mut frame = Frame::new(self.root, 0, operands, &[]);
         let mut callers: Vec<Frame<'m>> = Vec::new();
         loop {
@@ -177,7 +177,7 @@ impl<'m> Flattener<'m> {
     }
 
     /// Adds the step of `op`, and gives the frame of its callee if it is a call.
-    fn op(&mut self, frame: &mut Frame<'m>, op: &'m Op) -> Result<Option<Frame<'m>>, ExecError> {
+    fn op(&mut self, frame: &mut Frame<'m>, op: &'m Op) -> Result<Option<Frame<'m>>> {
         let operands = op.operands.iter().map(|v| frame.tensor(*v)).collect::<Result<Vec<_>, _>>()?;
         let func = frame.func;
         let types: Vec<&Type> = op.operands.iter().map(|v| &func[*v].ty).collect();

@@ -7,7 +7,7 @@ use netc_ir::{CoreOp, ElemType, InferError, Loc, Module, OpClass, Type, infer};
 
 use super::flatten::{Flat, FlatStep, Kind};
 use super::rigid::Rigid;
-use crate::error::{ExecError, KernelError, op_error};
+use crate::error::{KernelError, Result, op_error};
 use crate::kernels::{Source, Tail, TailOp};
 use crate::value::Value;
 
@@ -115,7 +115,7 @@ impl Group {
     }
 
     /// Applies the ops to `x`, the result of the first.
-    pub(super) fn run(&self, x: &mut Value, operands: &[&Value]) -> Result<(), ExecError> {
+    pub(super) fn run(&self, x: &mut Value, operands: &[&Value]) -> Result<()> {
         for part in &self.parts {
             part.check(x, operands).map_err(|source| op_error(part.op.name(), &part.loc, source))?;
         }

@@ -30,7 +30,7 @@ use group::Group;
 use rigid::Rigid;
 use run::Run;
 
-use crate::error::{ExecError, op_error};
+use crate::error::{ExecError, Result, op_error};
 use crate::host::{Charge, Held, Host};
 use crate::tensor::Tensor;
 use crate::value::{Value, extents};
@@ -94,7 +94,7 @@ enum Action {
 
 impl Plan {
     /// Plans `func` of `module` with weights from `store`, without a memory limit.
-    pub fn new(module: &Module, func: FuncId, store: &Store) -> Result<Self, ExecError> {
+    pub fn new(module: &Module, func: FuncId, store: &Store) -> Result<Self> {
         Self::on(&Arc::default(), module, func, store)
     }
 
@@ -103,12 +103,12 @@ impl Plan {
     /// # Errors
     /// The weights take more memory than is left on the host, or the function more steps than it allows; and what cannot be
     /// executed.
-    pub fn on(host: &Arc<Host>, module: &Module, func: FuncId, store: &Store) -> Result<Self, ExecError> {
+    pub fn on(host: &Arc<Host>, module: &Module, func: FuncId, store: &Store) -> Result<Self> {
         Self::of(host, module, flatten::function(module, func, "module")?, store)
     }
 
     /// Plans `func`, which need not be a function of `module` but may call some and reads its weights.
-    pub(crate) fn of(host: &Arc<Host>, module: &Module, func: &Func, store: &Store) -> Result<Self, ExecError> {
+    pub(crate) fn of(host: &Arc<Host>, module: &Module, func: &Func, store: &Store) -> Result<Self> {
         let max_steps = host.max_steps_of(module);
         let steps = flatten::num_steps(module, func, max_steps)?;
         let refused = |source| ExecError::TooLarge { func: func.name.clone(), source };
@@ -138,16 +138,12 @@ impl Plan {
     }
 
     /// The outputs for `inputs`, which stand in the order of the parameters and have exactly their types.
-    pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, ExecError> {
+    pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
         self.run_with(inputs, &mut |_, _| ())
     }
 
     /// Like [`run`](Self::run); after each step, `progress` gets the number of steps done and of all steps.
-    pub fn run_with(
-        &self,
-        inputs: &[Tensor],
-        progress: &mut (dyn FnMut(usize, usize) + Send),
-    ) -> Result<Vec<Tensor>, ExecError> {
+    pub fn run_with(&self, inputs: &[Tensor], progress: &mut (dyn FnMut(usize, usize) + Send)) -> Result<Vec<Tensor>> {
         let mut run = Run::start(self, inputs)?;
         run.steps(progress)?;
         let output = |(_, slot): &(Name, Slot)| Ok(run.value(*slot)?.to_tensor()?);
@@ -159,13 +155,13 @@ impl Plan {
     ///
     /// # Errors
     /// Those of the run.
-    pub fn check(&self, inputs: &[Type]) -> Result<(), ExecError> {
+    pub fn check(&self, inputs: &[Type]) -> Result<()> {
         let bindings = bind(self.params().zip(inputs).map(|((name, ty), found)| (name, ty, found)))?;
         self.reserve(inputs, bindings).map(drop)
     }
 
     /// What the steps take for `inputs`, without what it takes to hand over inputs and outputs.
-    pub(crate) fn time(&self, inputs: &[Tensor]) -> Result<Duration, ExecError> {
+    pub(crate) fn time(&self, inputs: &[Tensor]) -> Result<Duration> {
         let mut run = Run::start(self, inputs)?;
         run.steps(&mut |_, _| ())
     }
@@ -192,7 +188,7 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    fn plan(mut self, flat: Flat<'_>, max_steps: u64) -> Result<Plan, ExecError> {
+    fn plan(mut self, flat: Flat<'_>, max_steps: u64) -> Result<Plan> {
         let weights = self.reserve_weights(&flat)?;
         let mut buffers = 0;
         let mut buffer = || {
@@ -232,7 +228,7 @@ impl Planner<'_> {
             steps.push(Step { action, operands, scope: step.scope, loc: step.loc.clone(), name, dies: Vec::new() });
         }
         let output = |(name, tensor): &(Name, usize)| Ok((name.clone(), self.slot(*tensor)?));
-        let outputs = flat.outputs.iter().map(output).collect::<Result<Vec<_>, ExecError>>()?;
+        let outputs = flat.outputs.iter().map(output).collect::<Result<Vec<_>>>()?;
         note_deaths(&mut steps, &outputs);
         let type_of = |constant: &Constant| match constant {
             Constant::Ready(value) => value.ty(),
@@ -278,7 +274,7 @@ impl Planner<'_> {
     }
 
     /// Takes memory for all weights before one is read.
-    fn reserve_weights(&self, flat: &Flat<'_>) -> Result<Option<Charge>, ExecError> {
+    fn reserve_weights(&self, flat: &Flat<'_>) -> Result<Option<Charge>> {
         let read: BTreeSet<WeightId> = flat
             .steps
             .iter()
@@ -292,18 +288,18 @@ impl Planner<'_> {
         self.host.is_empty().then(|| self.charge("what its weights hold", bytes)).transpose()
     }
 
-    fn charge(&self, what: &str, bytes: u64) -> Result<Charge, ExecError> {
+    fn charge(&self, what: &str, bytes: u64) -> Result<Charge> {
         let refused = |source| ExecError::TooLarge { func: self.func.name.clone(), source };
         self.host.charge(|| what.into(), bytes).map_err(refused)
     }
 
-    fn slot(&self, tensor: usize) -> Result<Slot, ExecError> {
+    fn slot(&self, tensor: usize) -> Result<Slot> {
         let note = || ExecError::Malformed { func: "plan".into(), note: format!("tensor {tensor} is not defined") };
         self.slots.get(&tensor).copied().ok_or_else(note)
     }
 
     /// The constant that `op` is, prepared once.
-    fn constant(&mut self, op: &CoreOp, loc: &Loc) -> Result<Option<Slot>, ExecError> {
+    fn constant(&mut self, op: &CoreOp, loc: &Loc) -> Result<Option<Slot>> {
         if let CoreOp::Constant(literal) = op {
             let bytes = literal.ty().num_bytes().unwrap_or(u64::MAX);
             let memory = self.charge("a `constant`", bytes)?;

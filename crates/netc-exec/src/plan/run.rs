@@ -10,7 +10,7 @@ use netc_ir::{Bindings, CoreOp, Dim, Loc, Type};
 use super::bind::bind;
 use super::estimate::Estimator;
 use super::{Action, Plan, Slot, Step};
-use crate::error::{ExecError, op_error};
+use crate::error::{ExecError, Result, op_error};
 use crate::host::Charge;
 use crate::kernels;
 use crate::tensor::Tensor;
@@ -28,7 +28,7 @@ pub(super) struct Run<'p> {
 
 impl<'p> Run<'p> {
     /// A run of `plan` on `inputs`, before its first step.
-    pub(super) fn start(plan: &'p Plan, inputs: &[Tensor]) -> Result<Self, ExecError> {
+    pub(super) fn start(plan: &'p Plan, inputs: &[Tensor]) -> Result<Self> {
         if inputs.len() != plan.params.len() {
             let names = plan.params.iter().map(|p| &*p.name).collect::<Vec<_>>().join(", ");
             return Err(ExecError::InputCount { found: inputs.len(), expected: plan.params.len(), names });
@@ -49,7 +49,7 @@ impl<'p> Run<'p> {
         Ok(run)
     }
 
-    pub(super) fn value(&self, slot: Slot) -> Result<&Value, ExecError> {
+    pub(super) fn value(&self, slot: Slot) -> Result<&Value> {
         let value = match slot {
             Slot::Constant(i) => self.plan.constants.get(i),
             Slot::Buffer(i) => self.buffers.get(i).and_then(Option::as_ref),
@@ -59,7 +59,7 @@ impl<'p> Run<'p> {
 
     /// Runs the steps on a thread of the pool that kernels use, so that they need not hand their work over to it one by
     /// one; what they take there.
-    pub(super) fn steps(&mut self, progress: &mut (dyn FnMut(usize, usize) + Send)) -> Result<Duration, ExecError> {
+    pub(super) fn steps(&mut self, progress: &mut (dyn FnMut(usize, usize) + Send)) -> Result<Duration> {
         rayon::scope(|_| {
             let start = Instant::now();
             let plan = self.plan;
@@ -76,7 +76,7 @@ impl<'p> Run<'p> {
     }
 
     /// Goes on with the estimate at `step`, an `iota`, and takes the memory for the steps from here on.
-    fn reserve_more(&mut self, step: &Step) -> Result<(), ExecError> {
+    fn reserve_more(&mut self, step: &Step) -> Result<()> {
         let Some(n) = step.operands.first() else { return Ok(()) };
         // The step itself reports a number that does not count anything.
         let Ok(count) = kernels::count(self.value(*n)?, None) else { return Ok(()) };
@@ -84,7 +84,7 @@ impl<'p> Run<'p> {
         self.plan.reserve_rest(&self.estimator, &mut self.memory)
     }
 
-    fn step(&mut self, step: &Step) -> Result<(), ExecError> {
+    fn step(&mut self, step: &Step) -> Result<()> {
         let operands = step.operands.iter().map(|slot| self.value(*slot)).collect::<Result<Vec<_>, _>>()?;
         match &step.action {
             Action::Compute { op, extents, rigid, arity, group, result } => {
@@ -124,7 +124,7 @@ impl<'p> Run<'p> {
 
 /// Starts the threads of the pool on which ops are computed, as many as the system gives: what would start them later has no
 /// way to say that there are none.
-fn start_threads() -> Result<(), ExecError> {
+fn start_threads() -> Result<()> {
     static STARTED: Mutex<bool> = Mutex::new(false);
     let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
     if *started {

@@ -1,13 +1,12 @@
 //! Convolution and pooling: ops that slide a window over the spatial axes.
 
-use super::{Inferred, Rule, channel_axis, first_spatial, is_number, split_last};
+use super::{Result, Rule, channel_axis, first_spatial, is_number, split_last};
 use crate::dim::Dim;
-use crate::infer::InferError;
 use crate::op::{Padding, Window};
 use crate::types::{ElemType, Type, dims_agree};
 
 impl Rule<'_> {
-    pub(super) fn conv(&self, operands: &[&Type], window: &Window, groups: u64) -> Inferred {
+    pub(super) fn conv(&self, operands: &[&Type], window: &Window, groups: u64) -> Result<Type> {
         let [x, w] = self.operands(operands)?;
         let elem = self.same_elem(&[x, w])?;
         self.domain(7, is_number(elem), elem)?;
@@ -33,7 +32,7 @@ impl Rule<'_> {
         self.windowed(x, elem, kernel, window, filters)
     }
 
-    pub(super) fn pool(&self, operands: &[&Type], size: &[u64], window: &Window) -> Inferred {
+    pub(super) fn pool(&self, operands: &[&Type], size: &[u64], window: &Window) -> Result<Type> {
         let [x] = self.operands(operands)?;
         self.domain(4, is_number(x.elem), x.elem)?;
         self.check(2, !size.is_empty() && size.iter().all(|s| *s >= 1), || {
@@ -52,7 +51,7 @@ impl Rule<'_> {
     }
 
     /// C3, as far as the window itself can break it.
-    fn window(&self, window: &Window) -> Result<(), InferError> {
+    fn window(&self, window: &Window) -> Result<()> {
         let in_range = |steps: &[u64]| !steps.is_empty() && steps.iter().all(|k| (1..=1 << 31).contains(k));
         let (strides, dilations) = (&window.strides, &window.dilations);
         self.check(3, in_range(strides) && in_range(dilations), || {
@@ -62,7 +61,7 @@ impl Rule<'_> {
     }
 
     /// C3: one stride, one dilation and one pair of paddings per spatial axis.
-    fn window_rank(&self, window: &Window, spatial: usize) -> Result<(), InferError> {
+    fn window_rank(&self, window: &Window, spatial: usize) -> Result<()> {
         let (strides, dilations) = (&window.strides, &window.dilations);
         self.check(3, strides.len() == spatial && dilations.len() == spatial, || {
             format!("strides {strides:?} and dilations {dilations:?}: expected {spatial} of each")
@@ -75,7 +74,7 @@ impl Rule<'_> {
         }
     }
 
-    fn windowed(&self, x: &Type, elem: ElemType, kernel: &[Dim], window: &Window, channels: &Dim) -> Inferred {
+    fn windowed(&self, x: &Type, elem: ElemType, kernel: &[Dim], window: &Window, channels: &Dim) -> Result<Type> {
         let xd = x.dims.as_deref().unwrap_or_default();
         let first = first_spatial(window.layout);
         let mut out = xd.to_vec();
@@ -96,7 +95,7 @@ impl Rule<'_> {
         dilation: u64,
         padding: &Padding,
         axis: usize,
-    ) -> Result<Dim, InferError> {
+    ) -> Result<Dim> {
         let padded = match padding {
             Padding::Same => return Ok(n.ceil_div(stride)),
             Padding::Valid => n.clone(),

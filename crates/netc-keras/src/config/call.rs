@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use netc_ir::{Attr, Attrs, Dim, ElemType, Name, OpKind, Type};
 
 use crate::config::names::elem_type;
-use crate::error::Problem;
+use crate::error::{Problem, Result};
 
 /// A tensor that a call reads: the output `tensor` of call `node` of the layer `layer`.
 #[derive(Clone, Debug)]
@@ -45,7 +45,7 @@ impl Call {
 
     /// Reads an entry of `inbound_nodes` of Keras 3. Tensors are numbered as Keras flattens the tree: keys of maps in
     /// alphabetical order.
-    pub(crate) fn read(node: Attr, place: &str) -> Result<Self, Problem> {
+    pub(crate) fn read(node: Attr, place: &str) -> Result<Self> {
         let mut tensors = Vec::new();
         let Attr::Map(mut node) = node else { return Err(Self::lacks("args", place)) };
         let mut part = |key| match node.remove(key) {
@@ -86,7 +86,7 @@ pub(crate) fn call_attrs(args: Attr, kwargs: Attr) -> Attrs {
 }
 
 /// The tree with each tensor of a call replaced by its number.
-fn number(tree: Attr, tensors: &mut Vec<TensorRef>, place: &str) -> Result<Attr, Problem> {
+fn number(tree: Attr, tensors: &mut Vec<TensorRef>, place: &str) -> Result<Attr> {
     let is_tensor = |a: &Attr| a.get("class_name").and_then(Attr::as_str) == Some("__keras_tensor__");
     number_leaves(tree, tensors, &mut |leaf| {
         if !is_tensor(leaf) {
@@ -102,8 +102,8 @@ fn number(tree: Attr, tensors: &mut Vec<TensorRef>, place: &str) -> Result<Attr,
 pub(crate) fn number_leaves(
     mut tree: Attr,
     tensors: &mut Vec<TensorRef>,
-    leaf: &mut impl FnMut(&Attr) -> Result<Option<TensorRef>, Problem>,
-) -> Result<Attr, Problem> {
+    leaf: &mut impl FnMut(&Attr) -> Result<Option<TensorRef>>,
+) -> Result<Attr> {
     if let Some(tensor) = leaf(&tree)? {
         tensors.push(tensor);
         return Ok(Attr::Operand((tensors.len() - 1) as u32));
@@ -172,7 +172,7 @@ pub(crate) fn extents(shape: &[Attr]) -> Option<Vec<Option<u64>>> {
 
 /// The tensors of a structure of inputs or outputs, `[layer, node, tensor]` at the leaves, flattened as Keras does,
 /// and the structure with `$i` at its leaves.
-pub(crate) fn structure(tree: &Attr, place: &str) -> Result<(Attr, Vec<TensorRef>), Problem> {
+pub(crate) fn structure(tree: &Attr, place: &str) -> Result<(Attr, Vec<TensorRef>)> {
     let mut tensors = Vec::new();
     let numbered = number_leaves(tree.clone(), &mut tensors, &mut |leaf| match leaf {
         Attr::List(items) => Ok(history(items).filter(|_| items.len() == 3)),

@@ -3,7 +3,7 @@
 use netc_ir::{Attr, Attrs, Layer, Name, Type};
 
 use crate::config::version::Era;
-use crate::error::Problem;
+use crate::error::{Problem, Result};
 
 /// The object of a whole model, whose configuration was once the list of layers itself.
 pub(crate) fn model(object: Attr) -> Attr {
@@ -99,7 +99,7 @@ pub(crate) fn strip_graph(object: &Attrs) -> Attrs {
 }
 
 /// Refuses attributes that are too deep for the IR.
-pub(crate) fn require_printable(attrs: &Attrs, place: &str) -> Result<(), Problem> {
+pub(crate) fn require_printable(attrs: &Attrs, place: &str) -> Result<()> {
     if attrs.is_printable() {
         return Ok(());
     }

@@ -9,7 +9,7 @@ use netc_ir::{ElemType, Literal, Name, Type, is_path};
 
 use crate::container::variable::{Bytes, Variable};
 use crate::container::zip::{Archive, Member};
-use crate::error::Problem;
+use crate::error::{Problem, Result};
 
 /// What the names of the members begin with.
 pub(crate) const FOLDER: &str = "assets/";
@@ -20,7 +20,7 @@ pub(crate) struct Assets(BTreeMap<String, Variable>);
 
 impl Assets {
     /// Those of an archive. What is compressed there is read.
-    pub(crate) fn of(archive: &Archive) -> Result<Self, Problem> {
+    pub(crate) fn of(archive: &Archive) -> Result<Self> {
         let mut found = BTreeMap::new();
         for member in &archive.members {
             let path = member.name.strip_prefix(FOLDER).unwrap_or_default();
@@ -59,7 +59,7 @@ impl Assets {
 }
 
 /// The bytes of a member, where they are unless they are compressed.
-fn variable(member: &Member, archive: &Archive) -> Result<Variable, Problem> {
+fn variable(member: &Member, archive: &Archive) -> Result<Variable> {
     let bytes = match member.is_stored() {
         true => Bytes::At { file: 0, offset: member.offset, len: member.stored },
         false => {

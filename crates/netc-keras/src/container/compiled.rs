@@ -7,7 +7,7 @@ use netc_format::module::TRAINING_STATE;
 use netc_ir::{Attr, Attrs, Layer, Name, WeightId};
 
 use crate::container::variable::{Variable, Variables, take_below};
-use crate::error::Problem;
+use crate::error::Result;
 
 /// The group of the optimizer's variables in an archive, and the name of an optimizer that has none.
 pub(crate) const GROUP: &str = "optimizer";
@@ -52,8 +52,8 @@ impl Compiled {
     /// The declaration, whose weights are the variables as `declare` makes them.
     pub(crate) fn declaration(
         self,
-        declare: impl FnOnce(Vec<(Name, Variable)>) -> Result<Vec<(Name, WeightId)>, Problem>,
-    ) -> Result<Layer, Problem> {
+        declare: impl FnOnce(Vec<(Name, Variable)>) -> Result<Vec<(Name, WeightId)>>,
+    ) -> Result<Layer> {
         let weights = declare(self.variables)?;
         Ok(Layer { name: self.name, class: TRAINING_STATE.into(), config: self.config, weights, assets: Vec::new() })
     }

@@ -17,7 +17,7 @@ use crate::config::path::is_file_name;
 use crate::container::hdf5;
 use crate::container::variable::{Bytes, Variable, Variables, WeightTable, Weights};
 use crate::container::zip::Archive;
-use crate::error::Problem;
+use crate::error::{Problem, Result};
 
 /// The member of an archive that lists its shards.
 pub(crate) const MAP: &str = "model.weights.json";
@@ -39,7 +39,7 @@ pub(crate) fn without_model(path: &Path, json: &Attr) -> String {
 }
 
 /// The weights in the shards beside the file at `path`, which holds `json`.
-pub(crate) fn read_beside(path: &Path, folders: &Folders, json: &Attr) -> Result<Weights, Problem> {
+pub(crate) fn read_beside(path: &Path, folders: &Folders, json: &Attr) -> Result<Weights> {
     let map = Map::of(json)?;
     let (mut merged, mut files) = (Merged::default(), Vec::new());
     for shard in map.0.keys() {
@@ -52,14 +52,14 @@ pub(crate) fn read_beside(path: &Path, folders: &Folders, json: &Attr) -> Result
     Ok(Weights { table: WeightTable::Groups(merged.found), files, order: Vec::new() })
 }
 
-fn read_file(path: &Path) -> Result<Variables, Problem> {
+fn read_file(path: &Path) -> Result<Variables> {
     let file = Arc::new(File::open(path)?);
     let len = file.num_bytes()?;
     hdf5::read::read(file, 0, len, false, &Arc::new(Budget::for_file(len)))
 }
 
 /// The weights in the shards of the archive `file`, those of the optimizer if `optimizer` is set.
-pub(crate) fn read_archive(archive: &Archive, file: &Arc<dyn ReadAt>, optimizer: bool) -> Result<Variables, Problem> {
+pub(crate) fn read_archive(archive: &Archive, file: &Arc<dyn ReadAt>, optimizer: bool) -> Result<Variables> {
     let json =
         json::parse(&archive.text(MAP)?, &archive.budget).map_err(|source| Problem::Json { member: MAP, source })?;
     let map = Map::of(&json)?;
@@ -80,7 +80,7 @@ pub(crate) fn read_archive(archive: &Archive, file: &Arc<dyn ReadAt>, optimizer:
 struct Map(BTreeMap<String, BTreeSet<String>>);
 
 impl Map {
-    fn of(json: &Attr) -> Result<Self, Problem> {
+    fn of(json: &Attr) -> Result<Self> {
         let map = json.get("weight_map").and_then(Attr::as_map);
         let map = map.ok_or_else(|| Problem::config("weight_map", "expected an object: groups with their files"))?;
         let mut shards: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -112,7 +112,7 @@ struct Merged {
 
 impl Merged {
     /// Adds what a shard holds, whose bytes are in the file with this number.
-    fn add(&mut self, map: &Map, shard: &str, file: usize, variables: Variables) -> Result<(), Problem> {
+    fn add(&mut self, map: &Map, shard: &str, file: usize, variables: Variables) -> Result<()> {
         let wrong = |place: &str, note: String| Err(Problem::whole(place, note).in_shard(shard));
         for group in map.0.get(shard).into_iter().flatten() {
             let prefix = format!("{group}/");

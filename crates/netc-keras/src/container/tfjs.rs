@@ -16,7 +16,7 @@ use crate::config::names::elem_type;
 use crate::config::path::is_file_name;
 use crate::config::version::KERAS_2;
 use crate::container::variable::{Bytes, Variable};
-use crate::error::Problem;
+use crate::error::{Problem, Result};
 
 /// A model as its file has it.
 pub(crate) struct LayersModel {
@@ -38,7 +38,7 @@ pub(crate) fn is_model(object: &Attr) -> bool {
 }
 
 /// The model of the `model.json` at `path`, which holds `json`.
-pub(crate) fn read(path: &Path, folders: &Folders, json: &Attr) -> Result<LayersModel, Problem> {
+pub(crate) fn read(path: &Path, folders: &Folders, json: &Attr) -> Result<LayersModel> {
     if json.get("format").and_then(Attr::as_str) == Some("graph-model") {
         let note = "it is a graph model of TensorFlow.js, which has no layers; convert the Keras model that it is from as a \
                     layers model, or give that model";
@@ -62,7 +62,7 @@ pub(crate) fn read(path: &Path, folders: &Folders, json: &Attr) -> Result<Layers
     Ok(LayersModel { object, keras_version, weights, shards: shards.paths })
 }
 
-fn list<'a>(attr: Option<&'a Attr>, place: &str) -> Result<&'a [Attr], Problem> {
+fn list<'a>(attr: Option<&'a Attr>, place: &str) -> Result<&'a [Attr]> {
     attr.and_then(Attr::as_list).ok_or_else(|| Problem::config(place, "expected a list"))
 }
 
@@ -91,7 +91,7 @@ struct Shard {
 
 impl Shards<'_> {
     /// Adds the weights of a group, which lie one behind the other in the group's files.
-    fn group(&mut self, group: &Attr, place: &str, found: &mut Vec<(String, Variable)>) -> Result<(), Problem> {
+    fn group(&mut self, group: &Attr, place: &str, found: &mut Vec<(String, Variable)>) -> Result<()> {
         let mut files: Vec<Shard> = Vec::new();
         let mut end = 0;
         for name in list(group.get("paths"), &format!("{place}.paths"))? {
@@ -128,7 +128,7 @@ impl Shards<'_> {
         }
     }
 
-    fn open(&mut self, name: &str, place: &str, start: u64) -> Result<Shard, Problem> {
+    fn open(&mut self, name: &str, place: &str, start: u64) -> Result<Shard> {
         if !is_file_name(name) {
             return Err(Problem::config(place, format!("`{name}` is not the name of a file beside the model's")));
         }
@@ -154,7 +154,7 @@ impl Shards<'_> {
 }
 
 /// The `size` bytes from `at` on, of all that the files have together.
-fn bytes(files: &[Shard], at: u64, size: u64) -> Result<Vec<u8>, Problem> {
+fn bytes(files: &[Shard], at: u64, size: u64) -> Result<Vec<u8>> {
     let mut bytes = vec![0; size as usize];
     for shard in files {
         let (from, to) = (at.max(shard.start), (at + size).min(shard.start + shard.len));

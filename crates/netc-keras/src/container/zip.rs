@@ -10,7 +10,7 @@ use netc_data::{Hashed, ReadAt, Span};
 use netc_ir::{Budget, Resource};
 use rawzip::{CompressionMethod, ReaderAt, ZipArchive, ZipLocator};
 
-use crate::error::Problem;
+use crate::error::{Problem, Result};
 use crate::text;
 
 /// Members that are read whole, which texts and compressed weights are, are refused if they are larger.
@@ -48,7 +48,7 @@ impl ReaderAt for FileAt {
 }
 
 impl Archive {
-    pub(crate) fn open(file: Arc<dyn ReadAt>) -> Result<Self, Problem> {
+    pub(crate) fn open(file: Arc<dyn ReadAt>) -> Result<Self> {
         let len = file.num_bytes()?;
         let mut buffer = vec![0u8; rawzip::RECOMMENDED_BUFFER_SIZE];
         let archive = ZipLocator::new()
@@ -64,13 +64,13 @@ impl Archive {
     }
 
     /// Compares a stored member with its checksum. What is in `copied`, in the order of the file, is not read again.
-    pub(crate) fn check(&self, member: &Member, copied: &[Span]) -> Result<(), Problem> {
+    pub(crate) fn check(&self, member: &Member, copied: &[Span]) -> Result<()> {
         let crc = self.combined(member.offset, member.offset + member.stored, copied)?;
         member.require_checksum(crc.finalize())
     }
 
     /// The checksum of the whole file. The bytes of stored members are not read: the directory has their checksums.
-    pub(crate) fn whole_checksum(&self) -> Result<Hasher, Problem> {
+    pub(crate) fn whole_checksum(&self) -> Result<Hasher> {
         let span =
             |m: &Member| Span { offset: m.offset, len: m.stored, crc: Hasher::new_with_initial_len(m.crc, m.stored) };
         let mut stored: Vec<Span> = self.members.iter().filter(|m| m.is_stored()).map(span).collect();
@@ -79,7 +79,7 @@ impl Archive {
     }
 
     /// The checksum of the bytes from `start` to `end`. Those in `known`, in the order of the file, are not read.
-    fn combined(&self, start: u64, end: u64, known: &[Span]) -> Result<Hasher, Problem> {
+    fn combined(&self, start: u64, end: u64, known: &[Span]) -> Result<Hasher> {
         let mut at = start;
         let mut crc = Hasher::new();
         for span in known {
@@ -96,13 +96,13 @@ impl Archive {
     }
 
     /// The text of a member, inflated if it is compressed.
-    pub(crate) fn text(&self, name: &'static str) -> Result<String, Problem> {
+    pub(crate) fn text(&self, name: &'static str) -> Result<String> {
         let member = self.member(name).ok_or(Problem::Missing(name))?;
         text::decode(self.bytes(member)?).map_err(|note| Problem::Archive(format!("`{name}` {note}")))
     }
 
     /// The bytes of a member, inflated if it is compressed.
-    pub(crate) fn bytes(&self, member: &Member) -> Result<Vec<u8>, Problem> {
+    pub(crate) fn bytes(&self, member: &Member) -> Result<Vec<u8>> {
         let name = &member.name;
         if member.stored > MAX_MEMBER {
             return Err(Problem::Archive(format!("`{name}` is larger than {MAX_MEMBER} bytes")));
@@ -122,7 +122,7 @@ impl Archive {
     }
 
     /// Inflates a member, piece by piece, each charged before the next is made.
-    fn inflated(&self, name: &str, bytes: &[u8]) -> Result<Vec<u8>, Problem> {
+    fn inflated(&self, name: &str, bytes: &[u8]) -> Result<Vec<u8>> {
         let mut inflated = Vec::new();
         let mut decoder = flate2::read::DeflateDecoder::new(bytes);
         loop {
@@ -150,7 +150,7 @@ impl Member {
     }
 
     /// Refuses a member whose bytes have another checksum than the archive says.
-    fn require_checksum(&self, found: u32) -> Result<(), Problem> {
+    fn require_checksum(&self, found: u32) -> Result<()> {
         if found == self.crc {
             return Ok(());
         }
@@ -158,7 +158,7 @@ impl Member {
     }
 }
 
-fn members(archive: &ZipArchive<FileAt>, buffer: &mut [u8], len: u64) -> Result<Vec<Member>, Problem> {
+fn members(archive: &ZipArchive<FileAt>, buffer: &mut [u8], len: u64) -> Result<Vec<Member>> {
     let mut found = Vec::new();
     let mut entries = archive.entries(buffer);
     while let Some(entry) = entries.next_entry().map_err(broken)? {
@@ -236,11 +236,7 @@ impl<W: Write> ArchiveWriter<W> {
     }
 
     /// Adds a member whose bytes `fill` writes. Time stamps are left at the format's epoch.
-    pub(crate) fn member(
-        &mut self,
-        name: &str,
-        fill: impl FnOnce(&mut Hashed<'_>) -> Result<(), Problem>,
-    ) -> Result<(), Problem> {
+    pub(crate) fn member(&mut self, name: &str, fill: impl FnOnce(&mut Hashed<'_>) -> Result<()>) -> Result<()> {
         let file = self.zip.new_file(name).compression_method(CompressionMethod::STORE);
         let (mut entry, _) = file.crc32(rawzip::Crc32Option::Skip).start().map_err(broken)?;
         self.out.0.borrow_mut().is_hashed = true;
@@ -259,7 +255,7 @@ impl<W: Write> ArchiveWriter<W> {
     }
 
     /// Ends the archive, and gives the checksum of the file.
-    pub(crate) fn finish(mut self) -> Result<Hasher, Problem> {
+    pub(crate) fn finish(mut self) -> Result<Hasher> {
         self.zip.finish().map_err(broken)?;
         self.out.flush()?;
         let crc = self.out.0.borrow().crc.clone();
@@ -278,7 +274,7 @@ mod tests {
         let mut archive = ArchiveWriter::new(&mut bytes);
         archive.member("a", |out| Ok(out.write_all(b"first")?)).unwrap();
         archive.member("empty", |_| Ok(())).unwrap();
-        let block = |out: &mut dyn Write| -> Result<Hasher, Problem> {
+        let block = |out: &mut dyn Write| -> Result<Hasher> {
             out.write_all(&[7; 300])?;
             let mut crc = Hasher::new();
             crc.update(&[7; 300]);

@@ -19,7 +19,7 @@ use crate::config::ties::ties;
 use crate::config::version::{self, Era};
 use crate::container::assets::FOLDER;
 use crate::container::hdf5::write::Tree;
-use crate::error::Problem;
+use crate::error::{Problem, Result};
 use crate::export::lists::WeightList;
 use crate::export::names::Names;
 use crate::export::{masks, tfjs, unknown};
@@ -102,7 +102,7 @@ impl<'m> Exporter<'m> {
     }
 
     /// The root object of `config.json` for the function.
-    pub(crate) fn top_level(&mut self, id: FuncId) -> Result<(Attrs, Written), Problem> {
+    pub(crate) fn top_level(&mut self, id: FuncId) -> Result<(Attrs, Written)> {
         if self.container == Container::Archive && self.era == Era::Before3 {
             masks::same_in_both(self.module, id)?;
         }
@@ -139,7 +139,7 @@ impl<'m> Exporter<'m> {
     }
 
     /// The `layers`, `input_layers` and `output_layers` of the function's configuration.
-    fn model(&mut self, func: &'m Func, place: Place) -> Result<(Kind, Attrs, Written), Problem> {
+    fn model(&mut self, func: &'m Func, place: Place) -> Result<(Kind, Attrs, Written)> {
         let beside = self.calls_beside(func);
         let calls = calls_by_layer(self.module, func, &beside)?;
         let names = Names::of(self.module, func, &calls);
@@ -175,7 +175,7 @@ impl<'m> Exporter<'m> {
         Ok((Kind::Functional, graph, names.written(func)))
     }
 
-    fn sequential(&mut self, scope: &mut Scope<'m>) -> Result<(Kind, Attrs, Written), Problem> {
+    fn sequential(&mut self, scope: &mut Scope<'m>) -> Result<(Kind, Attrs, Written)> {
         let mut layers = vec![Attr::Map(self.input(scope, 0)?.config)];
         for (_, op) in scope.func.ops() {
             let id = op.kind.layer().ok_or_else(|| not_a_layer(op))?;
@@ -184,7 +184,7 @@ impl<'m> Exporter<'m> {
         Ok((Kind::Sequential, Attrs::new().with("layers", Attr::List(layers)), scope.names.written(scope.func)))
     }
 
-    fn input_entry(&mut self, scope: &mut Scope<'m>, i: usize) -> Result<Attrs, Problem> {
+    fn input_entry(&mut self, scope: &mut Scope<'m>, i: usize) -> Result<Attrs> {
         let name = scope.names.inputs[i].clone();
         let layer = self.input(scope, i)?;
         self.place_weights(scope, &layer)?;
@@ -192,7 +192,7 @@ impl<'m> Exporter<'m> {
         Ok(object.with("name", name.as_str()).with("inbound_nodes", Attr::List(Vec::new())))
     }
 
-    fn layer_entry(&mut self, scope: &mut Scope<'m>, id: LayerId) -> Result<Attrs, Problem> {
+    fn layer_entry(&mut self, scope: &mut Scope<'m>, id: LayerId) -> Result<Attrs> {
         let object = self.layer_object(scope, id)?;
         let calls = scope.calls.get(&id).map_or(&[][..], |c| c);
         let node = |op: &OpId| match (self.is_old(), self.container) {
@@ -215,7 +215,7 @@ impl<'m> Exporter<'m> {
     }
 
     /// Puts the weights of a layer where its container has them, and gives the place of the layer's own layers.
-    fn place_weights(&mut self, scope: &mut Scope<'m>, layer: &Layer) -> Result<String, Problem> {
+    fn place_weights(&mut self, scope: &mut Scope<'m>, layer: &Layer) -> Result<String> {
         if self.container != Container::Archive {
             return self.list_weights(scope, layer);
         }
@@ -248,7 +248,7 @@ impl<'m> Exporter<'m> {
     }
 
     /// The layer's object, with its graph if it is a model; its weights go where the file has them.
-    fn layer_object(&mut self, scope: &mut Scope<'m>, id: LayerId) -> Result<Attrs, Problem> {
+    fn layer_object(&mut self, scope: &mut Scope<'m>, id: LayerId) -> Result<Attrs> {
         let layer = match self.container {
             Container::Archive => self.modern(scope, id)?,
             Container::Hdf5 | Container::Tfjs => self.declaration(id),
@@ -299,7 +299,7 @@ impl<'m> Exporter<'m> {
         legacy::not_in_keras_3(&modern.config).or_else(|| calls.iter().find_map(of_integers))
     }
 
-    fn nested(&mut self, callee: FuncId, place: Place) -> Result<Attrs, Problem> {
+    fn nested(&mut self, callee: FuncId, place: Place) -> Result<Attrs> {
         let func = &self.module[callee];
         let refuse = |note: String| Err(Problem::NotKeras { place: format!("`@{}`", func.name), note });
         if place.depth > MAX_NESTING {
@@ -312,7 +312,7 @@ impl<'m> Exporter<'m> {
     }
 
     /// The declaration of the input with the index `i`, made if the function has none for it.
-    fn input(&self, scope: &Scope<'_>, i: usize) -> Result<Layer, Problem> {
+    fn input(&self, scope: &Scope<'_>, i: usize) -> Result<Layer> {
         let (func, param) = (scope.func, &scope.func.params[i]);
         if let Some(layer) = param.layer {
             return Ok(self.declaration(layer).into_owned());
@@ -437,7 +437,7 @@ impl Scope<'_> {
 }
 
 /// The calls of each layer that the file will have, in order: those that the outputs need, and those `beside` them.
-fn calls_by_layer(module: &Module, func: &Func, beside: &[OpId]) -> Result<BTreeMap<LayerId, Vec<OpId>>, Problem> {
+fn calls_by_layer(module: &Module, func: &Func, beside: &[OpId]) -> Result<BTreeMap<LayerId, Vec<OpId>>> {
     let mut needed = needed_calls(func);
     needed.extend(beside);
     let mut calls: BTreeMap<LayerId, Vec<OpId>> = BTreeMap::new();

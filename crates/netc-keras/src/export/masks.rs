@@ -12,7 +12,7 @@ use crate::config::call::has_tensors;
 use crate::config::declaration::makes_mask;
 use crate::config::order::run_order;
 use crate::config::tf;
-use crate::error::Problem;
+use crate::error::{Problem, Result};
 use crate::lower::{makes_masks, passes_mask, reads_masks_in_keras_2};
 
 /// The most ops to look at, since nested models may be applied many times.
@@ -58,7 +58,7 @@ const READ: &[&str] = &[
 ///
 /// # Errors
 /// The layer that reads it, and the one behind which the masks differ.
-pub(crate) fn same_in_both(module: &Module, func: FuncId) -> Result<(), Problem> {
+pub(crate) fn same_in_both(module: &Module, func: FuncId) -> Result<()> {
     if !makes_masks(module) {
         return Ok(());
     }
@@ -86,7 +86,7 @@ struct Walk<'m> {
 }
 
 impl<'m> Walk<'m> {
-    fn func(&mut self, func: &'m Func, mut tensors: Tensors) -> Result<Tensors, Problem> {
+    fn func(&mut self, func: &'m Func, mut tensors: Tensors) -> Result<Tensors> {
         for id in run_order(func) {
             let op = &func[id];
             self.left = self.left.saturating_sub(1);
@@ -103,7 +103,7 @@ impl<'m> Walk<'m> {
         Ok(tensors)
     }
 
-    fn call(&mut self, callee: &'m Func, op: &'m Op, tensors: &mut Tensors) -> Result<(), Problem> {
+    fn call(&mut self, callee: &'m Func, op: &'m Op, tensors: &mut Tensors) -> Result<()> {
         if self.left == 0 {
             let note = "netc does not follow masks through so many calls of models; write the model as .h5";
             return Err(Problem::NotKeras { place: format!("model `{}`", callee.name), note: note.into() });
@@ -120,7 +120,7 @@ impl<'m> Walk<'m> {
         self.masks[*tensors.get(&value)?].as_ref()
     }
 
-    fn layer(&mut self, layer: &Layer, source: &SourceOp, op: &Op, tensors: &mut Tensors) -> Result<(), Problem> {
+    fn layer(&mut self, layer: &Layer, source: &SourceOp, op: &Op, tensors: &mut Tensors) -> Result<()> {
         let class = layer.class.strip_prefix("keras.").unwrap_or(&layer.class);
         let config = layer.config.get("config");
         let (Some(first), Some(result)) = (op.operands.first(), op.results.first()) else { return Ok(()) };
@@ -195,7 +195,7 @@ impl<'m> Walk<'m> {
         source: &SourceOp,
         op: &Op,
         tensors: &Tensors,
-    ) -> Result<(), Problem> {
+    ) -> Result<()> {
         let args = source.attrs.get("args").and_then(Attr::as_list).unwrap_or_default();
         let kwarg = |name: &str| source.attrs.get("kwargs").and_then(|kwargs| kwargs.get(name));
         let named = ["query", "value", "key"].into_iter().filter_map(kwarg);
@@ -226,7 +226,7 @@ impl<'m> Walk<'m> {
     }
 }
 
-fn reads(layer: &Layer, mask: Option<&Mask>) -> Result<(), Problem> {
+fn reads(layer: &Layer, mask: Option<&Mask>) -> Result<()> {
     let Some(Mask::Differs(behind)) = mask else { return Ok(()) };
     Err(refused(
         layer,

@@ -8,7 +8,7 @@ use netc_ir::{Attr, Attrs, Module, WeightId};
 
 use crate::config::attrs::NETC;
 use crate::container::tfjs::CONVERTED_BY;
-use crate::error::Problem;
+use crate::error::Result;
 use crate::export::tfjs::dtype;
 
 /// The name of the file that has the model.
@@ -58,7 +58,7 @@ pub(super) fn write_shards<W: Write>(
     weights: &[(&str, WeightId)],
     store: &Store,
     mut create: impl FnMut(&str) -> io::Result<W>,
-) -> Result<Vec<Checksum>, Problem> {
+) -> Result<Vec<Checksum>> {
     let mut number = 0;
     let open = || {
         number += 1;

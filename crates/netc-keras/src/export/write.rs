@@ -14,7 +14,7 @@ use crate::container::compiled::{OPTIMIZER_WEIGHTS, TRAINING_CONFIG};
 use crate::container::hdf5;
 use crate::container::hdf5::write::Tree;
 use crate::container::zip::ArchiveWriter;
-use crate::error::{KerasError, Problem};
+use crate::error::{KerasError, Problem, Result};
 use crate::export::exporter::{Container, Exporter};
 use crate::export::lists::{self, WeightList};
 use crate::export::{compiled, masks, shards};
@@ -90,7 +90,7 @@ pub fn write_json(module: &Module, func: FuncId, out: impl Write) -> Result<Writ
     write_architecture(module, func, out).map_err(place)
 }
 
-fn write_architecture(module: &Module, func: FuncId, mut out: impl Write) -> Result<Written, Problem> {
+fn write_architecture(module: &Module, func: FuncId, mut out: impl Write) -> Result<Written> {
     let modern = legacy::without_slashes(module);
     let (mut object, mut written) = Exporter::new(&modern, Container::Archive).top_level(func)?;
     compiled::add_to_object(module, func, &mut object);
@@ -100,7 +100,7 @@ fn write_architecture(module: &Module, func: FuncId, mut out: impl Write) -> Res
     Ok(written)
 }
 
-fn write_archive(module: &Module, func: FuncId, store: &Store, out: impl Write) -> Result<Written, Problem> {
+fn write_archive(module: &Module, func: FuncId, store: &Store, out: impl Write) -> Result<Written> {
     require_weights(module)?;
     let module = legacy::without_slashes(module);
     let module = &*legacy::with_new_gates(&module, store)?;
@@ -127,7 +127,7 @@ fn write_archive(module: &Module, func: FuncId, store: &Store, out: impl Write) 
     Ok(written)
 }
 
-fn write_whole_model(module: &Module, func: FuncId, store: &Store, mut out: impl Write) -> Result<Written, Problem> {
+fn write_whole_model(module: &Module, func: FuncId, store: &Store, mut out: impl Write) -> Result<Written> {
     require_weights(module)?;
     let mut exporter = Exporter::new(module, Container::Hdf5);
     let (object, mut written) = exporter.top_level(func)?;
@@ -160,7 +160,7 @@ fn write_layers_model<W: Write>(
     func: FuncId,
     store: &Store,
     mut create: impl FnMut(&str) -> io::Result<W>,
-) -> Result<Written, Problem> {
+) -> Result<Written> {
     require_weights(module)?;
     let module = &*legacy::older(module, legacy::Reader::TensorFlowJs)?;
     let version = module.attrs.get("keras_version").and_then(Attr::as_str).unwrap_or(KERAS_2);
@@ -177,7 +177,7 @@ fn write_layers_model<W: Write>(
     Ok(written)
 }
 
-fn require_weights(module: &Module) -> Result<(), Problem> {
+fn require_weights(module: &Module) -> Result<()> {
     if !is_architecture(module) {
         return Ok(());
     }

@@ -11,7 +11,7 @@ use crate::config::ties::has_shared;
 use crate::config::version::Era;
 use crate::container::compiled;
 use crate::container::variable::{Variable, WeightLists, WeightTable, take_below};
-use crate::error::Problem;
+use crate::error::{Problem, Result};
 use crate::import::owners::{Member, add_listed, name_of, owner};
 use crate::legacy::{Places, exact_places, layers_of_model, least, makes_weights, places};
 
@@ -152,14 +152,7 @@ impl WeightTable {
     /// and configuration.
     ///
     /// The name of a weight says which layer owns it. If it does not, as for a layer in a wrapper, the order does.
-    pub(crate) fn listed(
-        &mut self,
-        config: &Attrs,
-        class: &str,
-        era: Era,
-        group: &str,
-        path: &str,
-    ) -> Result<Listed, Problem> {
+    pub(crate) fn listed(&mut self, config: &Attrs, class: &str, era: Era, group: &str, path: &str) -> Result<Listed> {
         let Self::Lists(lists) = self else { return Ok(Listed::First) };
         let (mut names, mut paths, mut twice) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
         let mut others = Vec::new();

@@ -18,7 +18,7 @@ use netc_ir::{
 use crate::config::call::{Call, Symbols, TensorRef, records_otherwise};
 use crate::config::path::join;
 use crate::config::version::Era;
-use crate::error::Problem;
+use crate::error::{Problem, Result};
 use crate::import::graph::calls::{Calls, Links, Node, Tensor};
 use crate::import::masks::without_attached;
 
@@ -65,7 +65,7 @@ impl Graph {
         name: &str,
         inputs: &[TensorRef],
         outputs: &[TensorRef],
-    ) -> Result<Func, Problem> {
+    ) -> Result<Func> {
         // In the order of the calls' numbers.
         let mut attrs = Vec::new();
         for entry in &mut self.entries {
@@ -104,7 +104,7 @@ pub(crate) fn counts_from_one(module: &Module, entry: &Entry) -> bool {
 }
 
 /// Counts the calls in arguments from 0.
-pub(crate) fn count_from_zero(module: &Module, entries: &mut [Entry]) -> Result<(), Problem> {
+pub(crate) fn count_from_zero(module: &Module, entries: &mut [Entry]) -> Result<()> {
     if Era::of(&module.attrs) == Era::Keras3 {
         return Ok(());
     }
@@ -144,7 +144,7 @@ enum Made {
 
 impl Translation<'_, '_> {
     /// The declared inputs, then input layers that the signature leaves out: something may read them.
-    fn params(&mut self, inputs: &[TensorRef]) -> Result<(), Problem> {
+    fn params(&mut self, inputs: &[TensorRef]) -> Result<()> {
         let mut nodes = Vec::new();
         for input in inputs {
             nodes.push(self.calls.resolve(input)?.0);
@@ -169,7 +169,7 @@ impl Translation<'_, '_> {
         if outer.is_empty() { entry.name.clone() } else { join(outer, &entry.name).into() }
     }
 
-    fn value(&self, (node, i): Tensor, tensor: &TensorRef) -> Result<ValueId, Problem> {
+    fn value(&self, (node, i): Tensor, tensor: &TensorRef) -> Result<ValueId> {
         let value = match self.made[node] {
             Some(Made::Param(value)) => Some(value).filter(|_| i == 0),
             Some(Made::Op(op)) => self.builder.results(op).get(i).copied(),
@@ -178,7 +178,7 @@ impl Translation<'_, '_> {
         value.ok_or_else(|| self.calls.dangling(tensor))
     }
 
-    fn call(&mut self, node: Node) -> Result<(), Problem> {
+    fn call(&mut self, node: Node) -> Result<()> {
         let (entry, Some(call)) = (self.calls.entry(node), self.calls.call(node)) else { return Ok(()) };
         let read = self.calls.operands(node).iter().zip(&call.tensors);
         let mut operands = read.map(|(tensor, r)| self.value(*tensor, r)).collect::<Result<Vec<_>, _>>()?;
@@ -214,7 +214,7 @@ impl Translation<'_, '_> {
     }
 
     /// The types of a call's results: what the layer's lowering yields, else what readers record, else unknown.
-    fn types(&mut self, node: Node, kind: &OpKind, operands: &[ValueId], path: &Name) -> Result<Vec<Type>, Problem> {
+    fn types(&mut self, node: Node, kind: &OpKind, operands: &[ValueId], path: &Name) -> Result<Vec<Type>> {
         let used = self.links.arity(node).max(1);
         let mut types = self.defined_types(kind, operands, path)?;
         let (defined, era) = (types.len(), Era::of(&self.surroundings.module.attrs));
@@ -246,7 +246,7 @@ impl Translation<'_, '_> {
     }
 
     /// The types that the callee returns or the lowering yields; none where the layer has no meaning.
-    fn defined_types(&self, kind: &OpKind, operands: &[ValueId], path: &Name) -> Result<Vec<Type>, Problem> {
+    fn defined_types(&self, kind: &OpKind, operands: &[ValueId], path: &Name) -> Result<Vec<Type>> {
         let module = self.surroundings.module;
         match kind {
             OpKind::Call(call) => {
@@ -311,7 +311,7 @@ impl Translation<'_, '_> {
         Problem::Unfit { layer, read: read.join(", "), found, source: source.into() }
     }
 
-    fn finish(self, outputs: &[(Tensor, &TensorRef)]) -> Result<Func, Problem> {
+    fn finish(self, outputs: &[(Tensor, &TensorRef)]) -> Result<Func> {
         let mut names = UniqueNames::default();
         let mut named: Vec<(Name, ValueId)> = Vec::new();
         for (tensor, reference) in outputs {

@@ -22,7 +22,7 @@ use crate::config::version::{Era, is_legacy};
 use crate::container::assets::Assets;
 use crate::container::compiled::{self, COMPILE_CONFIG, Compiled};
 use crate::container::variable::{WeightTable, Weights};
-use crate::error::Problem;
+use crate::error::{Problem, Result};
 use crate::import::claim::{Claim, Listed};
 use crate::import::graph::{Entry, EntryKind, Graph, Surroundings, count_from_zero, counts_from_one};
 use crate::legacy::{is_model, read_call};
@@ -103,7 +103,7 @@ impl<'a> Importer<'a> {
     }
 
     /// Declares the model `object`. What it holds becomes part of the module without copies.
-    pub(crate) fn top_level(&mut self, object: Attr) -> Result<(), Problem> {
+    pub(crate) fn top_level(&mut self, object: Attr) -> Result<()> {
         let expected = || Problem::config("config.json", "expected a model: an object with `class_name` and `config`");
         let Attr::Map(mut object) = object else { return Err(expected()) };
         let class = object.get("class_name").and_then(Attr::as_str);
@@ -142,7 +142,7 @@ impl<'a> Importer<'a> {
     }
 
     /// Declares how the model was compiled.
-    pub(crate) fn compiled(&mut self, compiled: Compiled) -> Result<(), Problem> {
+    pub(crate) fn compiled(&mut self, compiled: Compiled) -> Result<()> {
         let files = self.weights_files.clone();
         let declared = compiled.declaration(|variables| self.declare_weights(variables, compiled::GROUP, &files))?;
         require_printable(&declared.config, "the compile configuration")?;
@@ -154,7 +154,7 @@ impl<'a> Importer<'a> {
         Era::of(&self.module.attrs)
     }
 
-    pub(crate) fn finish(mut self) -> Result<Imported, Problem> {
+    pub(crate) fn finish(mut self) -> Result<Imported> {
         let unclaimed = self.weights.unclaimed();
         if let Some(problem) = self.lacking.into_iter().next().filter(|_| !is_architecture(&self.module)) {
             return Err(problem.with_unclaimed(&unclaimed));
@@ -175,7 +175,7 @@ impl<'a> Importer<'a> {
     }
 
     /// Makes the function `name` from the configuration of a Functional or Sequential model.
-    fn model(&mut self, config: Attrs, place: &Place, name: &str, shell: Option<Attrs>) -> Result<FuncId, Problem> {
+    fn model(&mut self, config: Attrs, place: &Place, name: &str, shell: Option<Attrs>) -> Result<FuncId> {
         let functional = config.get("input_layers").is_some();
         if self.depth > MAX_NESTING {
             return Err(Problem::config(&*place.path, format!("models nest deeper than {MAX_NESTING} levels")));
@@ -199,7 +199,7 @@ impl<'a> Importer<'a> {
         Ok(id)
     }
 
-    fn functional(&mut self, mut config: Attrs, place: &Place, name: &str, mut attrs: Attrs) -> Result<Func, Problem> {
+    fn functional(&mut self, mut config: Attrs, place: &Place, name: &str, mut attrs: Attrs) -> Result<Func> {
         let mut entries = self.entries(layers_of(&mut config), place, true)?;
         count_from_zero(&self.module, &mut entries)?;
         let (input_tree, inputs) = self.signature(&config, "input_layers", place)?;
@@ -221,7 +221,7 @@ impl<'a> Importer<'a> {
         name: &str,
         attrs: Attrs,
         signature: Signature<'_>,
-    ) -> Result<Func, Problem> {
+    ) -> Result<Func> {
         let graph = Graph { entries, path: place.path.clone() };
         let surroundings = Surroundings {
             module: &self.module,
@@ -236,7 +236,7 @@ impl<'a> Importer<'a> {
         Ok(func)
     }
 
-    fn signature(&self, config: &Attrs, key: &str, place: &Place) -> Result<(Attr, Vec<TensorRef>), Problem> {
+    fn signature(&self, config: &Attrs, key: &str, place: &Place) -> Result<(Attr, Vec<TensorRef>)> {
         let at = if place.path.is_empty() { key.to_string() } else { format!("{}, {key}", place.path) };
         let tree = config.get(key).unwrap_or(&Attr::Null);
         match tree.as_list() {
@@ -247,7 +247,7 @@ impl<'a> Importer<'a> {
     }
 
     /// A chain: each layer reads what the one before yields.
-    fn sequential(&mut self, mut config: Attrs, place: &Place, name: &str, attrs: Attrs) -> Result<Func, Problem> {
+    fn sequential(&mut self, mut config: Attrs, place: &Place, name: &str, attrs: Attrs) -> Result<Func> {
         let mut entries: Vec<Entry> = self.sequential_input(&config, place)?.into_iter().collect();
         entries.extend(self.entries(layers_of(&mut config), place, false)?);
         let input = entries.first().map(|entry| entry.name.clone()).unwrap_or_default();
@@ -264,7 +264,7 @@ impl<'a> Importer<'a> {
     }
 
     /// The input layer, made from the recorded shape, if the model has none.
-    fn sequential_input(&mut self, config: &Attrs, place: &Place) -> Result<Option<Entry>, Problem> {
+    fn sequential_input(&mut self, config: &Attrs, place: &Place) -> Result<Option<Entry>> {
         let layers = config.get("layers").and_then(Attr::as_list).unwrap_or_default();
         let objects: Vec<&Attrs> = layers.iter().filter_map(Attr::as_map).collect();
         match objects.iter().rposition(|object| &*dialect_class(object, self.era()) == "keras.InputLayer") {
@@ -297,7 +297,7 @@ impl<'a> Importer<'a> {
         Ok(Some(Entry { name, layer, kind, calls: Vec::new() }))
     }
 
-    fn entries(&mut self, layers: Vec<Attr>, place: &Place, functional: bool) -> Result<Vec<Entry>, Problem> {
+    fn entries(&mut self, layers: Vec<Attr>, place: &Place, functional: bool) -> Result<Vec<Entry>> {
         let mut groups = GroupNames::default();
         let mut names = HashSet::new();
         let mut entries = Vec::with_capacity(layers.len());
@@ -329,7 +329,7 @@ impl<'a> Importer<'a> {
         place: &Place,
         groups: &mut GroupNames,
         functional: bool,
-    ) -> Result<Entry, Problem> {
+    ) -> Result<Entry> {
         let class = dialect_class(&object, self.era());
         let path = join(&place.path, &name);
         let is_of_archive = self.module.attrs.get("format").and_then(Attr::as_str) == Some("keras");
@@ -450,7 +450,7 @@ impl<'a> Importer<'a> {
         Some(Note::new("opaque-model", note))
     }
 
-    fn input_type(&mut self, config: Option<&Attrs>, path: &str) -> Result<Type, Problem> {
+    fn input_type(&mut self, config: Option<&Attrs>, path: &str) -> Result<Type> {
         let get = |key| config.and_then(|c| c.get(key));
         let shape = get("batch_shape").or_else(|| get("batch_input_shape")).and_then(Attr::as_list).and_then(extents);
         let shape = shape.ok_or_else(|| Problem::config(path, "the input layer has no batch_shape"))?;

@@ -8,12 +8,12 @@ use crate::config::classes::class_by_name;
 use crate::config::path::join;
 use crate::config::version::Era;
 use crate::container::variable::{MAX_WEIGHT_NAME, Variable, WeightLists};
-use crate::error::Problem;
+use crate::error::{Problem, Result};
 use crate::legacy::{is_model, layers_with_weights, makes_weights};
 use netc_format::stack::MAX_NESTING;
 
 /// The weights in a list for each outermost layer.
-pub(super) fn by_layer(object: &Attr, era: Era, variables: Vec<(String, Variable)>) -> Result<WeightLists, Problem> {
+pub(super) fn by_layer(object: &Attr, era: Era, variables: Vec<(String, Variable)>) -> Result<WeightLists> {
     let config = object.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
     let owners = owners(&config, era)?;
     let mut lists = WeightLists::new();
@@ -28,7 +28,7 @@ pub(super) fn by_layer(object: &Attr, era: Era, variables: Vec<(String, Variable
 pub(super) struct Owners(BTreeMap<Name, Name>);
 
 /// The owners of the weights of the model with this configuration.
-pub(super) fn owners(config: &Attrs, era: Era) -> Result<Owners, Problem> {
+pub(super) fn owners(config: &Attrs, era: Era) -> Result<Owners> {
     let (mut outermost, mut wrapped, mut idle) = (BTreeMap::new(), Vec::new(), Vec::new());
     for layer in config.get("layers").and_then(Attr::as_list).unwrap_or_default() {
         let alone = Attrs::new().with("layers", Attr::List(vec![layer.clone()]));
@@ -85,7 +85,7 @@ pub(super) fn add_listed(
     (path, era): (&str, Era),
     depth: usize,
     add: &mut impl FnMut(Member),
-) -> Result<(), Problem> {
+) -> Result<()> {
     if depth > MAX_NESTING {
         return Err(Problem::config(path, format!("models nest deeper than {MAX_NESTING} levels")));
     }

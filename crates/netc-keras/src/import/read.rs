@@ -22,7 +22,7 @@ use crate::container::tfjs::{self, LayersModel};
 use crate::container::variable::{Variables, WeightTable, Weights};
 use crate::container::zip::{Archive, MAX_MEMBER};
 use crate::container::{hdf5, sharded};
-use crate::error::{KerasError, Problem};
+use crate::error::{KerasError, Problem, Result};
 use crate::import::claim::give_in_order;
 use crate::import::foreign;
 use crate::import::importer::Importer;
@@ -81,7 +81,7 @@ pub(crate) fn read_source(
 }
 
 /// The weights of a file that need not have a model.
-fn other_weights(path: &Path, allowed: &[PathBuf]) -> Result<Weights, Problem> {
+fn other_weights(path: &Path, allowed: &[PathBuf]) -> Result<Weights> {
     let source = netc_format::foreign::open(path)?;
     let file = source.file().clone();
     let table = match container_of(&source)? {
@@ -93,7 +93,7 @@ fn other_weights(path: &Path, allowed: &[PathBuf]) -> Result<Weights, Problem> {
 }
 
 /// The weights that a text lists.
-fn listed_weights(path: &Path, folders: &Folders, file: &dyn ReadAt) -> Result<Weights, Problem> {
+fn listed_weights(path: &Path, folders: &Folders, file: &dyn ReadAt) -> Result<Weights> {
     let json = json_in(file)?;
     if sharded::is_map(&json) {
         return sharded::read_beside(path, folders, &json);
@@ -103,7 +103,7 @@ fn listed_weights(path: &Path, folders: &Folders, file: &dyn ReadAt) -> Result<W
 }
 
 /// The archive, which is that of a model or at least of none that is known.
-fn open_archive(file: &Arc<dyn ReadAt>) -> Result<Archive, Problem> {
+fn open_archive(file: &Arc<dyn ReadAt>) -> Result<Archive> {
     let archive = Archive::open(file.clone())?;
     if archive.member(CONFIG).is_none()
         && let Some(note) = netc_format::foreign::archive(archive.members.iter().map(|member| &*member.name))
@@ -125,7 +125,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn read(self, source: &Source) -> Result<Imported, Problem> {
+    fn read(self, source: &Source) -> Result<Imported> {
         let file = source.file().clone();
         match container_of(source)? {
             Container::Archive => self.archive(file),
@@ -135,7 +135,7 @@ impl Reader<'_> {
     }
 
     /// A model in an HDF5 file.
-    fn whole_model(mut self, file: Arc<dyn ReadAt>) -> Result<Imported, Problem> {
+    fn whole_model(mut self, file: Arc<dyn ReadAt>) -> Result<Imported> {
         let whole = hdf5::model::read(file.clone(), self.path, self.compiled)?;
         let WholeModel { object: mut model, keras_version, backend, is_own, mut weights, is_compiled, mut compiled } =
             whole;
@@ -169,7 +169,7 @@ impl Reader<'_> {
     }
 
     /// A model that `to_json` wrote: without weights, unless they are given.
-    fn json(mut self, file: &dyn ReadAt) -> Result<Imported, Problem> {
+    fn json(mut self, file: &dyn ReadAt) -> Result<Imported> {
         let mut object = json_in(file)?;
         // What `to_json` gave may have been written as JSON once more.
         if let Attr::Str(inner) = &object {
@@ -214,7 +214,7 @@ impl Reader<'_> {
     }
 
     /// A layers-model of TensorFlow.js.
-    fn tfjs(self, json: &Attr) -> Result<Imported, Problem> {
+    fn tfjs(self, json: &Attr) -> Result<Imported> {
         let LayersModel { object, keras_version, weights, shards } = tfjs::read(self.path, &self.folders, json)?;
         let attrs = Attrs::new().with("format", "tfjs").with("keras_version", &*keras_version);
         let weights = by_layer(&object, Era::of(&attrs), weights)?;
@@ -229,7 +229,7 @@ impl Reader<'_> {
         Ok(Imported { is_own, ..imported })
     }
 
-    fn archive(self, file: Arc<dyn ReadAt>) -> Result<Imported, Problem> {
+    fn archive(self, file: Arc<dyn ReadAt>) -> Result<Imported> {
         let archive = open_archive(&file)?;
         let given = self.given.is_some();
         let own = || if given { Ok(Variables::default()) } else { weights(&archive, &file, self.compiled) };
@@ -250,7 +250,7 @@ impl Reader<'_> {
     }
 
     /// Makes given weights of Keras 1 those of Keras 2, for the layers of `model`.
-    fn given_as_of_keras_2(&mut self, model: &Attr) -> Result<(), Problem> {
+    fn given_as_of_keras_2(&mut self, model: &Attr) -> Result<()> {
         if let Some(Weights { table: WeightTable::Lists(lists), files, .. }) = &mut self.given
             && let Some(path) = files.first()
         {
@@ -267,7 +267,7 @@ impl Reader<'_> {
         attrs: Attrs,
         compiled: Option<Compiled>,
         object: Attr,
-    ) -> Result<Imported, Problem> {
+    ) -> Result<Imported> {
         let notes = self.given.as_mut().map(|given| fit(given, &object, &attrs)).unwrap_or_default();
         let is_deep = json::is_deep(&object);
         let import = || {
@@ -314,7 +314,7 @@ fn fit(given: &mut Weights, object: &Attr, attrs: &Attrs) -> Vec<Note> {
 }
 
 /// The JSON in a file of text.
-fn json_in(file: &dyn ReadAt) -> Result<Attr, Problem> {
+fn json_in(file: &dyn ReadAt) -> Result<Attr> {
     let len = file.num_bytes()?;
     if len > MAX_MEMBER {
         return Err(Problem::NoModel(format!("it is text of more than {MAX_MEMBER} bytes")));
@@ -324,13 +324,13 @@ fn json_in(file: &dyn ReadAt) -> Result<Attr, Problem> {
     parse_file(&text::decode(bytes).map_err(|note| Problem::NoModel(format!("it {note}")))?)
 }
 
-fn parse_file(text: &str) -> Result<Attr, Problem> {
+fn parse_file(text: &str) -> Result<Attr> {
     json::parse(text, &Budget::for_file(text.len() as u64)).map_err(Problem::NotJson)
 }
 
 /// Compares the weights and assets in an archive with their checksums. Those in `copied`, in the order of the file, are
 /// taken to have the checksums that they had there.
-pub(crate) fn check(file: &Arc<dyn ReadAt>, copied: &[Span]) -> Result<(), Problem> {
+pub(crate) fn check(file: &Arc<dyn ReadAt>, copied: &[Span]) -> Result<()> {
     let archive = Archive::open(file.clone())?;
     // What is compressed was compared when it was read.
     let mut streamed = archive.members.iter().filter(|member| member.is_stored() && is_streamed(&member.name));
@@ -362,7 +362,7 @@ enum Container {
 const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
 
 /// The kind of the file. Files of other kinds that are known are refused with their name.
-fn container_of(source: &Source) -> Result<Container, Problem> {
+fn container_of(source: &Source) -> Result<Container> {
     let start = source.head();
     Ok(if start.is_empty() {
         return Err(Problem::Unknown("it is empty"));
@@ -398,11 +398,11 @@ pub(crate) fn is_hdf5(source: &Source) -> io::Result<bool> {
     Ok(false)
 }
 
-fn parse_member(archive: &Archive, member: &'static str) -> Result<Attr, Problem> {
+fn parse_member(archive: &Archive, member: &'static str) -> Result<Attr> {
     json::parse(&archive.text(member)?, &archive.budget).map_err(|source| Problem::Json { member, source })
 }
 
-fn weights(archive: &Archive, file: &Arc<dyn ReadAt>, optimizer: bool) -> Result<Variables, Problem> {
+fn weights(archive: &Archive, file: &Arc<dyn ReadAt>, optimizer: bool) -> Result<Variables> {
     let Some(member) = archive.member(WEIGHTS) else {
         if archive.member(sharded::MAP).is_some() {
             return sharded::read_archive(archive, file, optimizer);

@@ -7,7 +7,7 @@ use netc_ir::{Attr, Attrs, Layer, Module};
 use crate::config::classes::{self, is_own};
 use crate::config::keys::{ACTIVATIONS, RENAMED};
 use crate::config::version::{Era, KERAS_2, is_legacy};
-use crate::error::Problem;
+use crate::error::{Problem, Result};
 use crate::legacy::keras2::{self, Said};
 
 /// What reads the older declarations.
@@ -23,7 +23,7 @@ pub(crate) enum Reader {
 ///
 /// # Errors
 /// A layer that computes what Keras 2 does not say.
-pub(crate) fn older(module: &Module, reader: Reader) -> Result<Cow<'_, Module>, Problem> {
+pub(crate) fn older(module: &Module, reader: Reader) -> Result<Cow<'_, Module>> {
     if Era::of(&module.attrs) == Era::Before3 {
         return Ok(Cow::Borrowed(module));
     }

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use netc_ir::{Attr, Attrs, Name};
 
-use crate::error::Problem;
+use crate::error::{Problem, Result};
 
 /// What a module of a translated model has as the version of its Keras.
 pub(crate) const DECLARED_AS: &str = "2.0.0";
@@ -162,7 +162,7 @@ const MERGES: &[(&str, &str)] = &[
 ];
 
 /// The object of a model, or of a layer, as Keras 2 declares it. How deep models nest is bounded where JSON is read.
-pub(crate) fn object(object: Attr) -> Result<Attr, Problem> {
+pub(crate) fn object(object: Attr) -> Result<Attr> {
     Translation::default().object(object)
 }
 
@@ -173,7 +173,7 @@ struct Translation {
 }
 
 impl Translation {
-    fn object(&mut self, object: Attr) -> Result<Attr, Problem> {
+    fn object(&mut self, object: Attr) -> Result<Attr> {
         let Attr::Map(mut object) = object else { return Ok(object) };
         let class = object.get("class_name").and_then(Attr::as_str).unwrap_or_default().to_string();
         let (class, config) = match (&*class, object.get("config").cloned()) {
@@ -200,7 +200,7 @@ impl Translation {
     }
 
     /// The layers of a model of the class.
-    fn layers(&mut self, class: &str, layers: &[Attr]) -> Result<Attr, Problem> {
+    fn layers(&mut self, class: &str, layers: &[Attr]) -> Result<Attr> {
         let layers = layers.iter().map(|layer| self.object(layer.clone()));
         let mut layers = layers.collect::<Result<Vec<Attr>, _>>()?;
         if class == "Sequential" {
@@ -216,7 +216,7 @@ impl Translation {
     }
 
     /// The configuration of a layer of the class that Keras 2 calls `class`.
-    fn layer(&mut self, class: &str, config: &Attrs) -> Result<Attrs, Problem> {
+    fn layer(&mut self, class: &str, config: &Attrs) -> Result<Attrs> {
         let place = config.get("name").and_then(Attr::as_str).unwrap_or(class);
         if config.get("dim_ordering").and_then(Attr::as_str) == Some("th") && ORDERED.contains(&class) {
             let note = "its kernels have the order of axes of Theano (dim_ordering = \"th\"); load it in Keras 2 and save it anew";
@@ -244,7 +244,7 @@ impl Translation {
     }
 
     /// The configuration of a layer of another class, with the layer in it if there is one.
-    fn with_inner(&mut self, config: &Attrs) -> Result<Attrs, Problem> {
+    fn with_inner(&mut self, config: &Attrs) -> Result<Attrs> {
         match config.get("layer") {
             Some(layer @ Attr::Map(_)) => Ok(config.clone().with("layer", self.object(layer.clone())?)),
             Some(_) | None => Ok(config.clone()),
@@ -252,7 +252,7 @@ impl Translation {
     }
 
     /// What stands under `name` in Keras 2, where Keras 1 has `value` under `key`.
-    fn setting(&mut self, class: &str, key: &str, name: &str, value: &Attr) -> Result<Attr, Problem> {
+    fn setting(&mut self, class: &str, key: &str, name: &str, value: &Attr) -> Result<Attr> {
         Ok(match (key, name) {
             ("layer", _) => self.object(value.clone())?,
             ("dim_ordering", _) => match value.as_str() {
@@ -268,7 +268,7 @@ impl Translation {
 }
 
 /// The entries as attributes, if no key is there twice.
-fn unique(place: &str, entries: Vec<(Name, Attr)>) -> Result<Attrs, Problem> {
+fn unique(place: &str, entries: Vec<(Name, Attr)>) -> Result<Attrs> {
     let mut seen = BTreeSet::new();
     match entries.iter().find(|(key, _)| !seen.insert(key)) {
         Some((key, _)) => Err(Problem::config(place, format!("it has `{key}` under two names"))),
@@ -346,7 +346,7 @@ fn constraint(value: &Attr) -> Attr {
 }
 
 /// The class and the configuration of a `Merge`.
-fn merge(config: &Attrs) -> Result<(&'static str, Attrs), Problem> {
+fn merge(config: &Attrs) -> Result<(&'static str, Attrs)> {
     let place = config.get("name").and_then(Attr::as_str).unwrap_or("Merge");
     if config.get("layers").is_some() {
         let note = "it merges models at the beginning of a Sequential one, which Keras 2 has no place for";

@@ -10,7 +10,7 @@ use crate::config::classes;
 use crate::config::declaration::makes_mask;
 use crate::config::keys::INNER;
 use crate::config::version::Era;
-use crate::error::Problem;
+use crate::error::{Problem, Result};
 use crate::legacy::calls::RECURRENT;
 use crate::legacy::downgrade::{Reader, older};
 use crate::legacy::old_call;
@@ -122,7 +122,7 @@ impl Without {
 ///
 /// # Errors
 /// A layer that Keras 2 does not have or computes differently.
-pub(crate) fn as_keras_2(module: &Module) -> Result<Cow<'_, Module>, Problem> {
+pub(crate) fn as_keras_2(module: &Module) -> Result<Cow<'_, Module>> {
     if Era::of(&module.attrs) == Era::Before3 {
         return Ok(Cow::Borrowed(module));
     }
@@ -174,7 +174,7 @@ fn is_scope(name: &str) -> bool {
 }
 
 /// Refuses a module in which masks may go into nested models or come out of them, which is not the same in Keras 2.
-fn refuse_masks_of_models(module: &Module) -> Result<(), Problem> {
+fn refuse_masks_of_models(module: &Module) -> Result<()> {
     let nested = module.funcs.iter().flat_map(Func::ops).find_map(|(_, op)| match &op.kind {
         OpKind::Call(call) => call.layer,
         OpKind::Source(_) | OpKind::Core(_) => None,
@@ -251,7 +251,7 @@ fn arguments(class: &str) -> &'static [&'static str] {
 }
 
 /// Converts the calls of a function to those of Keras 2.
-fn old_calls(func: &Func, module: &Module) -> Result<Vec<(OpId, SourceOp)>, Problem> {
+fn old_calls(func: &Func, module: &Module) -> Result<Vec<(OpId, SourceOp)>> {
     let mut calls = Vec::new();
     for (id, op) in func.ops() {
         let OpKind::Source(source) = &op.kind else { continue };

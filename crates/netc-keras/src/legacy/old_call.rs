@@ -6,7 +6,7 @@ use netc_ir::{Attr, Attrs, Name};
 use crate::config::call::{Call, TensorRef, call_attrs, history, number_leaves};
 use crate::config::tf;
 use crate::config::version::Era;
-use crate::error::Problem;
+use crate::error::{Problem, Result};
 
 /// What stands in the place of a layer where the first argument has a constant: `["_CONSTANT_VALUE", -1, value, kwargs]`.
 const CONSTANT: &str = "_CONSTANT_VALUE";
@@ -32,12 +32,12 @@ fn is_old(node: &Attr, era: Era) -> bool {
 }
 
 /// Reads an entry of `inbound_nodes` of a layer of the class `class`, in the form of any Keras.
-pub(crate) fn read_call(node: Attr, class: &str, era: Era, place: &str) -> Result<Call, Problem> {
+pub(crate) fn read_call(node: Attr, class: &str, era: Era, place: &str) -> Result<Call> {
     if is_old(&node, era) { read(&node, class, place) } else { Call::read(node, place) }
 }
 
 /// Reads the call of a layer of the class `class`.
-fn read(node: &Attr, class: &str, place: &str) -> Result<Call, Problem> {
+fn read(node: &Attr, class: &str, place: &str) -> Result<Call> {
     let mut reader = Reader { tensors: Vec::new(), named: Attrs::new(), place };
     let mut first = reader.first(node)?;
     let keeps_lists = tf::is_operation(class);
@@ -67,7 +67,7 @@ struct Reader<'p> {
 
 impl Reader<'_> {
     /// The first argument, with tensors numbered as Keras flattens it.
-    fn first(&mut self, tree: &Attr) -> Result<Attr, Problem> {
+    fn first(&mut self, tree: &Attr) -> Result<Attr> {
         let wrong = || Problem::config(self.place, "a tensor of the call is not [layer, node, tensor]");
         if is_leaf(tree) {
             let items = tree.as_list().unwrap_or_default();

@@ -11,7 +11,7 @@ use crate::config::message::found;
 use crate::lower::activation::softmax::{log_softmax, softmax, softmax_layer, sparsemax};
 use crate::lower::call::{Call, normal_axes};
 use crate::lower::entry::{Entry, one};
-use crate::lower::result::{Done, One};
+use crate::lower::result::Result;
 
 pub(crate) const LAYERS: &[Entry] = &[
     one("Activation", |c| on_input(c, activate), "The activation function that the configuration names.").passes_mask(),
@@ -76,7 +76,7 @@ pub(crate) const OPS: &[Entry] = &[
     one("Sparsemax", |c| on_arg(c, |c, x| axis_arg(c, x, sparsemax)), "The projection onto the simplex along `axis`."),
 ];
 
-type Function = fn(&mut Call<'_, '_>, ValueId) -> One;
+type Function = fn(&mut Call<'_, '_>, ValueId) -> Result<ValueId>;
 
 /// The functions of `keras.activations`, with their default arguments, and the other names that they have.
 pub(crate) const FUNCTIONS: &[(&str, Function)] = &[
@@ -123,12 +123,12 @@ const FUNCTION_LAYERS: &[(&str, Function)] = &[
 ];
 
 /// The activation that the configuration holds, applied to `x`.
-pub(crate) fn activate(c: &mut Call<'_, '_>, x: ValueId) -> One {
+pub(crate) fn activate(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     activate_at(c, "activation", x)
 }
 
 /// The activation that stands at `key` of the configuration, applied to `x`.
-pub(crate) fn activate_at(c: &mut Call<'_, '_>, key: &str, x: ValueId) -> One {
+pub(crate) fn activate_at(c: &mut Call<'_, '_>, key: &str, x: ValueId) -> Result<ValueId> {
     match c.get(key) {
         None => Ok(x),
         Some(Attr::Str(name)) => by_name(c, x, name),
@@ -145,7 +145,7 @@ pub(crate) fn activate_at(c: &mut Call<'_, '_>, key: &str, x: ValueId) -> One {
     }
 }
 
-fn by_name(c: &mut Call<'_, '_>, x: ValueId, name: &str) -> One {
+fn by_name(c: &mut Call<'_, '_>, x: ValueId, name: &str) -> Result<ValueId> {
     match FUNCTIONS.iter().find(|(n, _)| *n == name) {
         None if name == OLD_HARD_SIGMOID => old_hard_sigmoid(c, x),
         Some((_, f)) => f(c, x),
@@ -154,7 +154,7 @@ fn by_name(c: &mut Call<'_, '_>, x: ValueId, name: &str) -> One {
 }
 
 /// A function of Keras or a layer, as Keras writes objects.
-fn by_object<'a>(c: &mut Call<'a, '_>, x: ValueId, spec: &'a Attr) -> One {
+fn by_object<'a>(c: &mut Call<'a, '_>, x: ValueId, spec: &'a Attr) -> Result<ValueId> {
     let text = |key| spec.get(key).and_then(Attr::as_str);
     let own = |module: &str| module == "builtins" || is_keras(module);
     let unknown = c.unsupported(format!("the activation {}", found(Some(spec))));
@@ -171,12 +171,12 @@ fn by_object<'a>(c: &mut Call<'a, '_>, x: ValueId, spec: &'a Attr) -> One {
     }
 }
 
-fn on_input(c: &mut Call<'_, '_>, f: Function) -> One {
+fn on_input(c: &mut Call<'_, '_>, f: Function) -> Result<ValueId> {
     let x = c.input()?;
     f(c, x)
 }
 
-fn on_arg(c: &mut Call<'_, '_>, f: Function) -> One {
+fn on_arg(c: &mut Call<'_, '_>, f: Function) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     f(c, x)
 }
@@ -186,23 +186,31 @@ fn float_arg(
     x: ValueId,
     key: &str,
     default: f64,
-    f: fn(&mut Call<'_, '_>, ValueId, f64) -> One,
-) -> One {
+    f: fn(&mut Call<'_, '_>, ValueId, f64) -> Result<ValueId>,
+) -> Result<ValueId> {
     let value = c.float_or(key, default)?;
     f(c, x, value)
 }
 
-fn axis_arg(c: &mut Call<'_, '_>, x: ValueId, f: fn(&mut Call<'_, '_>, ValueId, usize) -> One) -> One {
+fn axis_arg(
+    c: &mut Call<'_, '_>,
+    x: ValueId,
+    f: fn(&mut Call<'_, '_>, ValueId, usize) -> Result<ValueId>,
+) -> Result<ValueId> {
     let axis = c.axis("axis", c.rank(x)?, -1)?;
     f(c, x, axis)
 }
 
-pub(crate) fn axes_arg(c: &mut Call<'_, '_>, x: ValueId, f: fn(&mut Call<'_, '_>, ValueId, &[u64]) -> One) -> One {
+pub(crate) fn axes_arg(
+    c: &mut Call<'_, '_>,
+    x: ValueId,
+    f: fn(&mut Call<'_, '_>, ValueId, &[u64]) -> Result<ValueId>,
+) -> Result<ValueId> {
     let axes = softmax_axes(c, x)?;
     f(c, x, &axes)
 }
 
-fn softmax_axes(c: &Call<'_, '_>, x: ValueId) -> Done<Vec<u64>> {
+fn softmax_axes(c: &Call<'_, '_>, x: ValueId) -> Result<Vec<u64>> {
     let rank = c.rank(x)?;
     let axes = match c.axes("axis", rank)? {
         Some(axes) => Some(axes),
@@ -211,7 +219,11 @@ fn softmax_axes(c: &Call<'_, '_>, x: ValueId) -> Done<Vec<u64>> {
     axes.filter(|a| !a.is_empty()).ok_or_else(|| c.bad("axis", "axes of the tensor"))
 }
 
-fn last_axis(c: &mut Call<'_, '_>, x: ValueId, f: fn(&mut Call<'_, '_>, ValueId, usize) -> One) -> One {
+fn last_axis(
+    c: &mut Call<'_, '_>,
+    x: ValueId,
+    f: fn(&mut Call<'_, '_>, ValueId, usize) -> Result<ValueId>,
+) -> Result<ValueId> {
     match c.rank(x)?.checked_sub(1) {
         Some(axis) => f(c, x, axis),
         None => Err(LowerError::Operands(format!("`{}` of a scalar has no axis to work along", c.class()))),
@@ -219,7 +231,7 @@ fn last_axis(c: &mut Call<'_, '_>, x: ValueId, f: fn(&mut Call<'_, '_>, ValueId,
 }
 
 /// Keras makes floats of integers at different places of these functions.
-pub(crate) fn only_floats(c: &Call<'_, '_>, x: ValueId) -> Done {
+pub(crate) fn only_floats(c: &Call<'_, '_>, x: ValueId) -> Result<()> {
     let elem = c.elem(x);
     if elem.is_int() || elem == ElemType::Bool {
         Err(c.unsupported(format!("elements of type {elem}")))
@@ -228,18 +240,18 @@ pub(crate) fn only_floats(c: &Call<'_, '_>, x: ValueId) -> Done {
     }
 }
 
-fn relu(c: &mut Call<'_, '_>, x: ValueId) -> One {
+fn relu(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     c.unary(Unary::Relu, x)
 }
 
-fn relu6(c: &mut Call<'_, '_>, x: ValueId) -> One {
+fn relu6(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     only_floats(c, x)?;
     let y = relu(c, x)?;
     c.min(y, 6.0)
 }
 
 /// Keras computes the negative part apart and subtracts it from the clipped positive part.
-fn relu_layer(c: &mut Call<'_, '_>, x: ValueId) -> One {
+fn relu_layer(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     let slope = c.float_or("negative_slope", 0.0)?;
     let threshold = c.float_or("threshold", 0.0)?;
     let largest = if c.has("max_value") { Some(c.float("max_value")?) } else { None };
@@ -270,19 +282,19 @@ fn relu_layer(c: &mut Call<'_, '_>, x: ValueId) -> One {
     c.sub(y, negative)
 }
 
-fn leaky_relu_layer(c: &mut Call<'_, '_>, x: ValueId) -> One {
+fn leaky_relu_layer(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     // Keras 2 wrote `alpha`.
     let key = if c.has("alpha") { "alpha" } else { "negative_slope" };
     float_arg(c, x, key, 0.3, leaky_relu)
 }
 
-fn leaky_relu(c: &mut Call<'_, '_>, x: ValueId, slope: f64) -> One {
+fn leaky_relu(c: &mut Call<'_, '_>, x: ValueId, slope: f64) -> Result<ValueId> {
     let positive = c.compare(Compare::Ge, x, 0.0)?;
     let scaled = c.mul(slope, x)?;
     c.select(positive, x, scaled)
 }
 
-fn prelu(c: &mut Call<'_, '_>) -> One {
+fn prelu(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.input()?;
     let alpha = c.weight("vars/0", "the slope `alpha`")?;
     let positive = relu(c, x)?;
@@ -293,11 +305,11 @@ fn prelu(c: &mut Call<'_, '_>) -> One {
     c.add(positive, negative)
 }
 
-fn elu_layer(c: &mut Call<'_, '_>, x: ValueId) -> One {
+fn elu_layer(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     float_arg(c, x, "alpha", 1.0, elu)
 }
 
-fn elu(c: &mut Call<'_, '_>, x: ValueId, alpha: f64) -> One {
+fn elu(c: &mut Call<'_, '_>, x: ValueId, alpha: f64) -> Result<ValueId> {
     let positive = c.compare(Compare::Gt, x, 0.0)?;
     let safe = c.select(positive, 0.0, x)?;
     let y = c.unary(Unary::Expm1, safe)?;
@@ -305,12 +317,12 @@ fn elu(c: &mut Call<'_, '_>, x: ValueId, alpha: f64) -> One {
     c.select(positive, x, y)
 }
 
-fn selu(c: &mut Call<'_, '_>, x: ValueId) -> One {
+fn selu(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     let y = elu(c, x, 1.673_263_242_354_377_2)?;
     c.mul(1.050_700_987_355_480_5, y)
 }
 
-fn celu(c: &mut Call<'_, '_>, x: ValueId, alpha: f64) -> One {
+fn celu(c: &mut Call<'_, '_>, x: ValueId, alpha: f64) -> Result<ValueId> {
     let positive = c.max(x, 0.0)?;
     let negative = c.min(x, 0.0)?;
     let negative = c.div(negative, alpha)?;
@@ -319,14 +331,14 @@ fn celu(c: &mut Call<'_, '_>, x: ValueId, alpha: f64) -> One {
     c.add(positive, negative)
 }
 
-fn gelu_op(c: &mut Call<'_, '_>) -> One {
+fn gelu_op(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     let x = c.inexact(x)?;
     let approximate = c.flag("approximate", true)?;
     gelu(c, x, approximate)
 }
 
-fn gelu(c: &mut Call<'_, '_>, x: ValueId, approximate: bool) -> One {
+fn gelu(c: &mut Call<'_, '_>, x: ValueId, approximate: bool) -> Result<ValueId> {
     if approximate {
         let square = c.square(x)?;
         let cube = c.mul(square, x)?;
@@ -345,7 +357,7 @@ fn gelu(c: &mut Call<'_, '_>, x: ValueId, approximate: bool) -> One {
     c.mul(half, cdf)
 }
 
-fn glu(c: &mut Call<'_, '_>, x: ValueId, axis: usize) -> One {
+fn glu(c: &mut Call<'_, '_>, x: ValueId, axis: usize) -> Result<ValueId> {
     let n = c.extent(x, axis)?;
     if n % 2 != 0 {
         return Err(LowerError::Operands(format!("`glu` halves axis {axis} of {}, which is odd", c.ty(x))));
@@ -356,12 +368,12 @@ fn glu(c: &mut Call<'_, '_>, x: ValueId, axis: usize) -> One {
     c.mul(a, gate)
 }
 
-pub(crate) fn sigmoid(c: &mut Call<'_, '_>, x: ValueId) -> One {
+pub(crate) fn sigmoid(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     let x = c.inexact(x)?;
     c.unary(Unary::Sigmoid, x)
 }
 
-fn hard_sigmoid(c: &mut Call<'_, '_>, x: ValueId) -> One {
+fn hard_sigmoid(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     only_floats(c, x)?;
     let shifted = c.add(x, 3.0)?;
     let y = relu6(c, shifted)?;
@@ -369,7 +381,7 @@ fn hard_sigmoid(c: &mut Call<'_, '_>, x: ValueId) -> One {
 }
 
 /// `clip(0.2 * x + 0.5, 0, 1)`.
-fn old_hard_sigmoid(c: &mut Call<'_, '_>, x: ValueId) -> One {
+fn old_hard_sigmoid(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     only_floats(c, x)?;
     let scaled = c.mul(x, 0.2)?;
     let shifted = c.add(scaled, 0.5)?;
@@ -377,41 +389,41 @@ fn old_hard_sigmoid(c: &mut Call<'_, '_>, x: ValueId) -> One {
     c.min(y, 1.0)
 }
 
-fn log_sigmoid(c: &mut Call<'_, '_>, x: ValueId) -> One {
+fn log_sigmoid(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     let minus = c.unary(Unary::Neg, x)?;
     let y = softplus(c, minus)?;
     c.unary(Unary::Neg, y)
 }
 
-fn sparse_sigmoid(c: &mut Call<'_, '_>, x: ValueId) -> One {
+fn sparse_sigmoid(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     let y = c.add(x, 1.0)?;
     let y = c.max(y, 0.0)?;
     let y = c.min(y, 2.0)?;
     c.mul(0.5, y)
 }
 
-fn silu(c: &mut Call<'_, '_>, x: ValueId) -> One {
+fn silu(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     let gate = sigmoid(c, x)?;
     c.mul(x, gate)
 }
 
-fn hard_silu(c: &mut Call<'_, '_>, x: ValueId) -> One {
+fn hard_silu(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     let gate = hard_sigmoid(c, x)?;
     c.mul(x, gate)
 }
 
-fn hard_tanh(c: &mut Call<'_, '_>, x: ValueId) -> One {
+fn hard_tanh(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     only_floats(c, x)?;
     let y = c.max(x, -1.0)?;
     c.min(y, 1.0)
 }
 
-fn tanh_shrink(c: &mut Call<'_, '_>, x: ValueId) -> One {
+fn tanh_shrink(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     let y = c.unary(Unary::Tanh, x)?;
     c.sub(x, y)
 }
 
-fn threshold_op(c: &mut Call<'_, '_>) -> One {
+fn threshold_op(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     let above = c.float("threshold")?;
     let other = c.float("default_value")?;
@@ -419,13 +431,13 @@ fn threshold_op(c: &mut Call<'_, '_>) -> One {
     c.select(above, x, other)
 }
 
-fn hard_shrink(c: &mut Call<'_, '_>, x: ValueId, threshold: f64) -> One {
+fn hard_shrink(c: &mut Call<'_, '_>, x: ValueId, threshold: f64) -> Result<ValueId> {
     let magnitude = c.unary(Unary::Abs, x)?;
     let above = c.compare(Compare::Gt, magnitude, threshold)?;
     c.select(above, x, 0.0)
 }
 
-fn soft_shrink(c: &mut Call<'_, '_>, x: ValueId, threshold: f64) -> One {
+fn soft_shrink(c: &mut Call<'_, '_>, x: ValueId, threshold: f64) -> Result<ValueId> {
     let above = c.compare(Compare::Gt, x, threshold)?;
     let below = c.compare(Compare::Lt, x, -threshold)?;
     let down = c.sub(x, threshold)?;
@@ -435,7 +447,7 @@ fn soft_shrink(c: &mut Call<'_, '_>, x: ValueId, threshold: f64) -> One {
 }
 
 /// `max(x, 0) + log1p(e^-|x|)`, which does not overflow.
-fn softplus(c: &mut Call<'_, '_>, x: ValueId) -> One {
+fn softplus(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     let positive = c.max(x, 0.0)?;
     let magnitude = c.unary(Unary::Abs, x)?;
     let minus = c.unary(Unary::Neg, magnitude)?;
@@ -444,20 +456,20 @@ fn softplus(c: &mut Call<'_, '_>, x: ValueId) -> One {
     c.add(positive, log)
 }
 
-fn mish(c: &mut Call<'_, '_>, x: ValueId) -> One {
+fn mish(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     let y = softplus(c, x)?;
     let gate = c.unary(Unary::Tanh, y)?;
     c.mul(x, gate)
 }
 
-fn softsign(c: &mut Call<'_, '_>, x: ValueId) -> One {
+fn softsign(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     only_floats(c, x)?;
     let magnitude = c.unary(Unary::Abs, x)?;
     let below = c.add(magnitude, 1.0)?;
     c.div(x, below)
 }
 
-fn squareplus(c: &mut Call<'_, '_>, x: ValueId, b: f64) -> One {
+fn squareplus(c: &mut Call<'_, '_>, x: ValueId, b: f64) -> Result<ValueId> {
     let square = c.square(x)?;
     let sum = c.add(square, b)?;
     let root = c.unary(Unary::Sqrt, sum)?;
@@ -465,7 +477,7 @@ fn squareplus(c: &mut Call<'_, '_>, x: ValueId, b: f64) -> One {
     c.div(y, 2.0)
 }
 
-fn sparse_plus(c: &mut Call<'_, '_>, x: ValueId) -> One {
+fn sparse_plus(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     only_floats(c, x)?;
     let low = c.compare(Compare::Le, x, -1.0)?;
     let high = c.compare(Compare::Ge, x, 1.0)?;

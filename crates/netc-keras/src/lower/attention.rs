@@ -8,7 +8,7 @@ use crate::lower::activation::softmax::{masked_softmax, softmax};
 use crate::lower::call::Call;
 use crate::lower::entry::{Entry, many};
 use crate::lower::ops::einsum::einsum;
-use crate::lower::result::{Done, Lowered, One};
+use crate::lower::result::Result;
 
 pub(crate) const LAYERS: &[Entry] = &[
     many("MultiHeadAttention", multi_head, "Attention of several heads between projections of the inputs."),
@@ -21,7 +21,7 @@ pub(crate) const LAYERS: &[Entry] = &[
     ),
 ];
 
-fn multi_head(c: &mut Call<'_, '_>) -> Lowered {
+fn multi_head(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
     let [x, y, z] = multi_head_inputs(c)?;
     let query = project(c, x, "query_dense", "abc,cde->abde")?;
     let key = project(c, z, "key_dense", "abc,cde->abde")?;
@@ -39,7 +39,7 @@ fn multi_head(c: &mut Call<'_, '_>) -> Lowered {
     Ok([vec![out], Vec::from_iter(weights)].concat())
 }
 
-fn group_query(c: &mut Call<'_, '_>) -> Lowered {
+fn group_query(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
     let [x, y, z] = multi_head_inputs(c)?;
     let (heads, pairs) = (c.count("num_query_heads")?, c.count("num_key_value_heads")?);
     if heads % pairs != 0 {
@@ -68,7 +68,7 @@ fn mixed(
     of: [ValueId; 3],
     of_query: Option<ValueId>,
     scale: f64,
-) -> Done<(ValueId, Option<ValueId>)> {
+) -> Result<(ValueId, Option<ValueId>)> {
     let [query, value, key] = of;
     let with_scores = c.flag_arg(7, "return_attention_scores")?;
     // Keras has two ways, which round differently.
@@ -103,7 +103,7 @@ fn mixed(
 }
 
 /// Which of `logits`, of each head, count: those that all masks keep, of what the call gives and of the tensors.
-fn attention_mask(c: &mut Call<'_, '_>, logits: ValueId, of_query: Option<ValueId>) -> Done<Option<ValueId>> {
+fn attention_mask(c: &mut Call<'_, '_>, logits: ValueId, of_query: Option<ValueId>) -> Result<Option<ValueId>> {
     let of_value = match c.given_mask(4, "value_mask")? {
         Some(mask) => Some(mask),
         None => c.attached_to(1, "value"),
@@ -136,7 +136,7 @@ fn attention_mask(c: &mut Call<'_, '_>, logits: ValueId, of_query: Option<ValueI
 }
 
 /// `mixed`, where each number counts as much as the query says.
-fn gated(c: &mut Call<'_, '_>, mixed: ValueId, query: ValueId) -> One {
+fn gated(c: &mut Call<'_, '_>, mixed: ValueId, query: ValueId) -> Result<ValueId> {
     if !c.flag("use_gate", false)? {
         return Ok(mixed);
     }
@@ -158,7 +158,7 @@ const MULTI_HEAD_ARGUMENTS: &[&str] = &[
 ];
 
 /// Query, value and key.
-fn multi_head_inputs(c: &mut Call<'_, '_>) -> Done<[ValueId; 3]> {
+fn multi_head_inputs(c: &mut Call<'_, '_>) -> Result<[ValueId; 3]> {
     c.only_args(10, MULTI_HEAD_ARGUMENTS)?;
     if c.has("sliding_window") {
         return Err(c.unsupported_key("sliding_window"));
@@ -182,7 +182,7 @@ fn multi_head_inputs(c: &mut Call<'_, '_>) -> Done<[ValueId; 3]> {
     if axes.is_some_and(|a| a != [1]) { Err(c.unsupported_key("attention_axes")) } else { Ok([query, value, key]) }
 }
 
-fn project(c: &mut Call<'_, '_>, x: ValueId, part: &str, equation: &str) -> One {
+fn project(c: &mut Call<'_, '_>, x: ValueId, part: &str, equation: &str) -> Result<ValueId> {
     let kernel = c.weight(&format!("{part}/vars/0"), "the kernel of a projection")?;
     let y = einsum(c, equation, x, kernel)?;
     if !c.flag("use_bias", true)? {
@@ -193,7 +193,7 @@ fn project(c: &mut Call<'_, '_>, x: ValueId, part: &str, equation: &str) -> One 
 }
 
 /// Whether the last axis is not ahead of the last but one.
-fn past(c: &mut Call<'_, '_>, logits: ValueId) -> One {
+fn past(c: &mut Call<'_, '_>, logits: ValueId) -> Result<ValueId> {
     let rank = c.rank(logits)?;
     let (rows, columns) = (c.extent(logits, rank.saturating_sub(2))?, c.extent(logits, rank.saturating_sub(1))?);
     let row = c.iota(ElemType::I32, rows)?;
@@ -202,7 +202,10 @@ fn past(c: &mut Call<'_, '_>, logits: ValueId) -> One {
     c.compare(Compare::Ge, row, column)
 }
 
-fn attention(c: &mut Call<'_, '_>, scores: fn(&mut Call<'_, '_>, ValueId, ValueId) -> One) -> Lowered {
+fn attention(
+    c: &mut Call<'_, '_>,
+    scores: fn(&mut Call<'_, '_>, ValueId, ValueId) -> Result<ValueId>,
+) -> Result<Vec<ValueId>> {
     c.only_args(5, &["inputs", "mask", "return_attention_scores", "use_causal_mask"])?;
     let mut inputs = c.tensors(c.arg(0, "inputs"))?;
     for x in &mut inputs {
@@ -231,13 +234,13 @@ fn attention(c: &mut Call<'_, '_>, scores: fn(&mut Call<'_, '_>, ValueId, ValueI
 }
 
 /// Scores, less a large number where a mask does not keep them: where it keeps none of a row, all still count.
-fn lowered_outside(c: &mut Call<'_, '_>, logits: ValueId, keep: ValueId) -> One {
+fn lowered_outside(c: &mut Call<'_, '_>, logits: ValueId, keep: ValueId) -> Result<ValueId> {
     let low = c.sub(logits, if c.elem(logits) == ElemType::F16 { 65504.0 } else { 1e9 })?;
     c.select(keep, logits, low)
 }
 
 /// Which scores count: those of values that the mask keeps, and of none ahead of the query where the call says so.
-fn score_mask(c: &mut Call<'_, '_>, logits: ValueId, of_value: Option<ValueId>) -> Done<Option<ValueId>> {
+fn score_mask(c: &mut Call<'_, '_>, logits: ValueId, of_value: Option<ValueId>) -> Result<Option<ValueId>> {
     let keep = match of_value {
         Some(mask) => Some(c.mask_along(mask, c.rank(mask)?.saturating_sub(1))?),
         None => None,
@@ -249,7 +252,7 @@ fn score_mask(c: &mut Call<'_, '_>, logits: ValueId, of_value: Option<ValueId>) 
     Ok(Some(c.both(keep, past)?))
 }
 
-fn scores(c: &mut Call<'_, '_>, query: ValueId, key: ValueId) -> One {
+fn scores(c: &mut Call<'_, '_>, query: ValueId, key: ValueId) -> Result<ValueId> {
     let use_scale = c.flag("use_scale", false)?;
     let mode = c.one_of("score_mode", &["dot", "concat"])?;
     let scale = if use_scale { Some(c.weight("vars/0", "the scale")?) } else { None };
@@ -274,7 +277,7 @@ fn scores(c: &mut Call<'_, '_>, query: ValueId, key: ValueId) -> One {
     c.mul(weight, y)
 }
 
-fn additive_scores(c: &mut Call<'_, '_>, query: ValueId, key: ValueId) -> One {
+fn additive_scores(c: &mut Call<'_, '_>, query: ValueId, key: ValueId) -> Result<ValueId> {
     let sum = every_pair(c, query, key)?;
     let mut tanh = c.unary(Unary::Tanh, sum)?;
     if c.flag("use_scale", true)? {
@@ -286,7 +289,7 @@ fn additive_scores(c: &mut Call<'_, '_>, query: ValueId, key: ValueId) -> One {
 }
 
 /// The sum of every row of the query with every row of the key.
-fn every_pair(c: &mut Call<'_, '_>, query: ValueId, key: ValueId) -> One {
+fn every_pair(c: &mut Call<'_, '_>, query: ValueId, key: ValueId) -> Result<ValueId> {
     let (rank_q, rank_k) = (c.rank(query)?, c.rank(key)?);
     let (Some(q_at), Some(k_at)) = (rank_q.checked_sub(1), rank_k.checked_sub(2)) else {
         return Err(LowerError::Operands(format!("`{}` takes tensors of rank 2 or more", c.class())));

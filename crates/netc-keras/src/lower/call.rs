@@ -5,14 +5,14 @@ pub(crate) mod mask;
 pub(crate) mod promote;
 pub(crate) mod tensor;
 
-use netc_dialect::{Dialects, LowerError, OpContext, Purpose, Repeat};
+use netc_dialect::{Dialects, LowerError, Meaning, OpContext, Purpose, Repeat};
 use netc_ir::{Attr, Builder, Dim, ElemType, Layer, Layout, Name, SourceOp, Type, ValueId, WeightId};
 
 use crate::config::message::found;
 use crate::config::version::Era;
 use crate::lower::call::literal::literal;
 use crate::lower::call::promote::{Arg, dtype};
-use crate::lower::result::{Done, One, bad};
+use crate::lower::result::{Result, bad};
 
 /// One call of a layer or operation, with the builder that its meaning is added to.
 pub(crate) struct Call<'a, 'm> {
@@ -36,7 +36,7 @@ pub(crate) struct Call<'a, 'm> {
 }
 
 /// Lowers the call of a layer that another layer has in its configuration.
-type LowerInner = fn(&mut Builder<'_>, OpContext<'_>) -> netc_dialect::Lowered;
+type LowerInner = fn(&mut Builder<'_>, OpContext<'_>) -> Result<Meaning>;
 
 impl<'a, 'm> Call<'a, 'm> {
     pub(crate) fn new(b: &'a mut Builder<'m>, context: OpContext<'a>, lower: LowerInner) -> Self {
@@ -56,7 +56,7 @@ impl<'a, 'm> Call<'a, 'm> {
     }
 
     /// Lowers the call of a layer that this one has in its configuration.
-    pub(crate) fn lower_inner(&mut self, context: OpContext<'_>) -> netc_dialect::Lowered {
+    pub(crate) fn lower_inner(&mut self, context: OpContext<'_>) -> Result<Meaning> {
         (self.lower)(self.b, context)
     }
 
@@ -97,41 +97,41 @@ impl<'a> Call<'a, '_> {
         self.get(key).is_some()
     }
 
-    fn read<T>(&self, key: &str, expected: &str, read: impl FnOnce(&'a Attr) -> Option<T>) -> Done<T> {
+    fn read<T>(&self, key: &str, expected: &str, read: impl FnOnce(&'a Attr) -> Option<T>) -> Result<T> {
         self.get(key).and_then(read).ok_or_else(|| self.bad(key, expected))
     }
 
-    pub(crate) fn int(&self, key: &str) -> Done<i64> {
+    pub(crate) fn int(&self, key: &str) -> Result<i64> {
         self.read(key, "an integer", Attr::as_int)
     }
 
-    pub(crate) fn int_or(&self, key: &str, default: i64) -> Done<i64> {
+    pub(crate) fn int_or(&self, key: &str, default: i64) -> Result<i64> {
         if self.has(key) { self.int(key) } else { Ok(default) }
     }
 
     /// A number of things.
-    pub(crate) fn count(&self, key: &str) -> Done<u64> {
+    pub(crate) fn count(&self, key: &str) -> Result<u64> {
         self.read(key, "an integer of 1 or more", |a| as_count(a).filter(|n| *n >= 1))
     }
 
-    pub(crate) fn float(&self, key: &str) -> Done<f64> {
+    pub(crate) fn float(&self, key: &str) -> Result<f64> {
         self.read(key, "a number", Attr::as_f64)
     }
 
-    pub(crate) fn float_or(&self, key: &str, default: f64) -> Done<f64> {
+    pub(crate) fn float_or(&self, key: &str, default: f64) -> Result<f64> {
         if self.has(key) { self.float(key) } else { Ok(default) }
     }
 
-    pub(crate) fn flag(&self, key: &str, default: bool) -> Done<bool> {
+    pub(crate) fn flag(&self, key: &str, default: bool) -> Result<bool> {
         if self.has(key) { self.read(key, "true or false", Attr::as_bool) } else { Ok(default) }
     }
 
-    pub(crate) fn text(&self, key: &str) -> Done<&'a str> {
+    pub(crate) fn text(&self, key: &str) -> Result<&'a str> {
         self.read(key, "text", Attr::as_str)
     }
 
     /// One of `names`, the first if there is none.
-    pub(crate) fn one_of(&self, key: &str, names: &[&'static str]) -> Done<&'static str> {
+    pub(crate) fn one_of(&self, key: &str, names: &[&'static str]) -> Result<&'static str> {
         let expected = || format!("one of {}", names.join(", "));
         let Some(value) = self.get(key) else {
             return names.first().copied().ok_or_else(|| self.bad(key, &expected()));
@@ -142,38 +142,38 @@ impl<'a> Call<'a, '_> {
     }
 
     /// `n` integers, or one that stands for all of them.
-    pub(crate) fn tuple(&self, key: &str, n: usize) -> Done<Vec<u64>> {
+    pub(crate) fn tuple(&self, key: &str, n: usize) -> Result<Vec<u64>> {
         self.read(key, &format!("an integer of 0 or more, or {n} of them"), |a| as_tuple(a, n))
     }
 
-    pub(crate) fn tuple_or(&self, key: &str, n: usize, default: u64) -> Done<Vec<u64>> {
+    pub(crate) fn tuple_or(&self, key: &str, n: usize, default: u64) -> Result<Vec<u64>> {
         if self.has(key) { self.tuple(key, n) } else { Ok(vec![default; n]) }
     }
 
     /// `n` pairs; an integer stands for a pair of it, and one for all of them.
-    pub(crate) fn pairs(&self, key: &str, n: usize) -> Done<Vec<(u64, u64)>> {
+    pub(crate) fn pairs(&self, key: &str, n: usize) -> Result<Vec<(u64, u64)>> {
         self.read(key, &format!("{n} pairs of integers of 0 or more"), |a| as_pairs(a, n))
     }
 
     /// An axis of a tensor of `rank` axes, counted from the end if negative.
-    pub(crate) fn axis(&self, key: &str, rank: usize, default: i64) -> Done<usize> {
+    pub(crate) fn axis(&self, key: &str, rank: usize, default: i64) -> Result<usize> {
         normal_axis(self.int_or(key, default)?, rank).ok_or_else(|| self.bad(key, &axis_of(rank)))
     }
 
     /// One axis or a list of axes, ascending; `None` where there is neither.
-    pub(crate) fn axes(&self, key: &str, rank: usize) -> Done<Option<Vec<u64>>> {
+    pub(crate) fn axes(&self, key: &str, rank: usize) -> Result<Option<Vec<u64>>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         let axes = normal_axes(value, rank).ok_or_else(|| self.bad(key, &axis_of(rank)))?;
         Ok(Some(axes))
     }
 
-    pub(crate) fn layout(&self) -> Done<Layout> {
+    pub(crate) fn layout(&self) -> Result<Layout> {
         let name = self.one_of("data_format", &["channels_last", "channels_first"])?;
         Ok(if name == "channels_first" { Layout::ChannelsFirst } else { Layout::ChannelsLast })
     }
 
     /// The type that the layer computes with; `None` for operations, which keep their operands' types.
-    pub(crate) fn compute_type(&self) -> Done<Option<ElemType>> {
+    pub(crate) fn compute_type(&self) -> Result<Option<ElemType>> {
         let Some(policy) = self.get("dtype") else { return Ok(None) };
         let name = match self.quantized_from()?.or_else(|| policy.as_str()) {
             Some(name) => name,
@@ -203,7 +203,7 @@ impl<'a> Call<'a, '_> {
     }
 
     /// A true or false argument, false where it is missing.
-    pub(crate) fn flag_arg(&self, position: usize, name: &str) -> Done<bool> {
+    pub(crate) fn flag_arg(&self, position: usize, name: &str) -> Result<bool> {
         let arg = self.arg(position, name);
         arg.map_or(Some(false), Attr::as_bool).ok_or_else(|| bad(name, arg, "true or false"))
     }
@@ -211,7 +211,7 @@ impl<'a> Call<'a, '_> {
     /// Refuses arguments that change the meaning, except those called `known`.
     ///
     /// `training` changes nothing: `Model.predict` overrides it, whatever the call says.
-    pub(crate) fn only_args(&self, positions: usize, known: &[&str]) -> Done {
+    pub(crate) fn only_args(&self, positions: usize, known: &[&str]) -> Result<()> {
         let args = self.op.attrs.get("args").and_then(Attr::as_list).unwrap_or_default();
         if let Some((i, arg)) = args.iter().enumerate().skip(positions).find(|(_, a)| is_on(a)) {
             return Err(self.unsupported(format!("{} as argument {i}", found(Some(arg)))));
@@ -226,13 +226,13 @@ impl<'a> Call<'a, '_> {
     }
 
     /// The tensor that a layer of one input is called with, in the type that the layer computes with.
-    pub(crate) fn input(&mut self) -> One {
+    pub(crate) fn input(&mut self) -> Result<ValueId> {
         let x = self.raw_input()?;
         self.autocast(x)
     }
 
     /// The tensor that a layer of one input is called with, as it comes.
-    pub(crate) fn raw_input(&mut self) -> One {
+    pub(crate) fn raw_input(&mut self) -> Result<ValueId> {
         match self.raw_inputs()?[..] {
             [x] => Ok(x),
             ref all => Err(self.not_one(all.len())),
@@ -244,13 +244,13 @@ impl<'a> Call<'a, '_> {
     }
 
     /// The tensors that a layer is called with, in the type that the layer computes with.
-    pub(crate) fn inputs(&mut self) -> Done<Vec<ValueId>> {
+    pub(crate) fn inputs(&mut self) -> Result<Vec<ValueId>> {
         let inputs = self.raw_inputs()?;
         inputs.into_iter().map(|x| self.autocast(x)).collect()
     }
 
     /// The tensor that a layer of one input and a mask is called with, and the mask.
-    pub(crate) fn input_with_mask(&mut self) -> Done<(ValueId, Option<ValueId>)> {
+    pub(crate) fn input_with_mask(&mut self) -> Result<(ValueId, Option<ValueId>)> {
         let x = match self.raw_inputs_beside(&["inputs"], &["mask"])?[..] {
             [x] => self.autocast(x)?,
             ref all => return Err(self.not_one(all.len())),
@@ -258,12 +258,12 @@ impl<'a> Call<'a, '_> {
         Ok((x, self.mask(1)?))
     }
 
-    fn raw_inputs(&mut self) -> Done<Vec<ValueId>> {
+    fn raw_inputs(&mut self) -> Result<Vec<ValueId>> {
         self.raw_inputs_beside(&["inputs", "x", "data"], &[])
     }
 
     /// The tensors of the first argument, which has one of `names`, in a call that may have `others` too.
-    pub(crate) fn raw_inputs_beside(&mut self, names: &[&str], others: &[&str]) -> Done<Vec<ValueId>> {
+    pub(crate) fn raw_inputs_beside(&mut self, names: &[&str], others: &[&str]) -> Result<Vec<ValueId>> {
         self.only_args(1 + others.len(), &[names, others].concat())?;
         if self.op.attrs.get("args").is_none() && self.op.attrs.get("kwargs").is_none() {
             return Ok(self.operands.to_vec());
@@ -273,7 +273,7 @@ impl<'a> Call<'a, '_> {
     }
 
     /// The operands in an argument: a tensor or a list of them.
-    pub(crate) fn tensors(&self, arg: Option<&Attr>) -> Done<Vec<ValueId>> {
+    pub(crate) fn tensors(&self, arg: Option<&Attr>) -> Result<Vec<ValueId>> {
         match arg {
             Some(Attr::Operand(i)) => Ok(vec![self.operand(*i)?]),
             Some(Attr::List(items)) => items
@@ -310,25 +310,25 @@ impl<'a> Call<'a, '_> {
         LowerError::Operands(format!("`{}` is called with {}, expected tensors", self.class(), found(arg)))
     }
 
-    pub(crate) fn operand(&self, i: u32) -> One {
+    pub(crate) fn operand(&self, i: u32) -> Result<ValueId> {
         let operand = usize::try_from(i).ok().and_then(|i| self.operands.get(i));
         let missing = || LowerError::Operands(format!("the call has no tensor ${i}, it has {}", self.operands.len()));
         operand.copied().ok_or_else(missing)
     }
 
     /// An argument of an operation: a tensor, a constant tensor or a number.
-    pub(crate) fn value(&mut self, position: usize, name: &str) -> Done<Arg> {
+    pub(crate) fn value(&mut self, position: usize, name: &str) -> Result<Arg> {
         self.arg_value(name, self.arg(position, name))
     }
 
     /// A list of tensors or numbers.
-    pub(crate) fn values(&mut self, position: usize, name: &str) -> Done<Vec<Arg>> {
+    pub(crate) fn values(&mut self, position: usize, name: &str) -> Result<Vec<Arg>> {
         let arg = self.arg(position, name);
         let items = arg.and_then(Attr::as_list).ok_or_else(|| bad(name, arg, "a list of tensors"))?;
         items.iter().map(|item| self.arg_value(name, Some(item))).collect()
     }
 
-    pub(crate) fn arg_value(&mut self, name: &str, arg: Option<&Attr>) -> Done<Arg> {
+    pub(crate) fn arg_value(&mut self, name: &str, arg: Option<&Attr>) -> Result<Arg> {
         match arg {
             Some(Attr::Operand(i)) => Ok(Arg::Tensor(self.operand(*i)?)),
             Some(Attr::Int(i)) => Ok(Arg::Int(*i)),
@@ -341,13 +341,13 @@ impl<'a> Call<'a, '_> {
     }
 
     /// An argument of an operation as a tensor; a number becomes a scalar.
-    pub(crate) fn tensor(&mut self, position: usize, name: &str) -> One {
+    pub(crate) fn tensor(&mut self, position: usize, name: &str) -> Result<ValueId> {
         let value = self.value(position, name)?;
         self.materialize(value)
     }
 
     /// `x` in the type that the layer computes with. Integers are left alone.
-    pub(crate) fn autocast(&mut self, x: ValueId) -> One {
+    pub(crate) fn autocast(&mut self, x: ValueId) -> Result<ValueId> {
         match self.compute_type()? {
             Some(elem) if self.elem(x).is_float() => Ok(self.b.cast(x, elem)?),
             Some(_) | None => Ok(x),
@@ -355,13 +355,13 @@ impl<'a> Call<'a, '_> {
     }
 
     /// A weight, in the type that the layer computes with.
-    pub(crate) fn weight(&mut self, place: &str, what: &str) -> One {
+    pub(crate) fn weight(&mut self, place: &str, what: &str) -> Result<ValueId> {
         let weight = self.raw_weight(place, what)?;
         self.autocast(weight)
     }
 
     /// A weight as it is stored.
-    pub(crate) fn raw_weight(&mut self, place: &str, what: &str) -> One {
+    pub(crate) fn raw_weight(&mut self, place: &str, what: &str) -> Result<ValueId> {
         let Some((_, id)) = self.weights().iter().find(|(p, _)| &**p == place) else {
             return Err(LowerError::Weight { place: place.into(), expected: what.into() });
         };
@@ -370,7 +370,7 @@ impl<'a> Call<'a, '_> {
 
     /// Refuses a weight whose extents from `axis` on are not the `n` that the configuration has under `key`, if it has any:
     /// Keras would not load it.
-    pub(crate) fn require_extents(&self, weight: ValueId, what: &str, axis: usize, key: &str, n: usize) -> Done {
+    pub(crate) fn require_extents(&self, weight: ValueId, what: &str, axis: usize, key: &str, n: usize) -> Result<()> {
         if !self.has(key) {
             return Ok(());
         }
@@ -395,18 +395,18 @@ impl<'a> Call<'a, '_> {
         self.b.ty(x).elem
     }
 
-    pub(crate) fn dims(&self, x: ValueId) -> Done<Vec<Dim>> {
+    pub(crate) fn dims(&self, x: ValueId) -> Result<Vec<Dim>> {
         self.b.ty(x).dims.clone().ok_or_else(|| {
             LowerError::Operands(format!("`{}` needs a tensor of known rank, found {}", self.class(), self.b.ty(x)))
         })
     }
 
-    pub(crate) fn rank(&self, x: ValueId) -> Done<usize> {
+    pub(crate) fn rank(&self, x: ValueId) -> Result<usize> {
         Ok(self.dims(x)?.len())
     }
 
     /// The number of elements along an axis.
-    pub(crate) fn extent(&self, x: ValueId, axis: usize) -> Done<u64> {
+    pub(crate) fn extent(&self, x: ValueId, axis: usize) -> Result<u64> {
         let dims = self.dims(x)?;
         let extent = dims.get(axis).and_then(Dim::known);
         extent.ok_or_else(|| self.unsupported(format!("axis {axis} of {}: its extent is not a number", self.ty(x))))

@@ -8,7 +8,7 @@ use crate::lower::call::literal::literal;
 use crate::lower::call::promote::{Arg, dtype};
 use crate::lower::entry::{Entry, one};
 use crate::lower::ops::shape::hot;
-use crate::lower::result::{Done, One};
+use crate::lower::result::Result;
 
 pub(crate) const LAYERS: &[Entry] = &[
     one("CategoryEncoding", category_encoding, "Which of the categories there are, or how often."),
@@ -24,7 +24,7 @@ enum Mode {
     Count,
 }
 
-fn mode(c: &Call<'_, '_>, names: &[&'static str]) -> Done<Mode> {
+fn mode(c: &Call<'_, '_>, names: &[&'static str]) -> Result<Mode> {
     Ok(match c.one_of("output_mode", names)? {
         "int" => Mode::Int,
         "one_hot" => Mode::OneHot,
@@ -33,7 +33,7 @@ fn mode(c: &Call<'_, '_>, names: &[&'static str]) -> Done<Mode> {
     })
 }
 
-fn category_encoding(c: &mut Call<'_, '_>) -> One {
+fn category_encoding(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.raw_input()?;
     let mode = mode(c, &["multi_hot", "one_hot", "count"])?;
     let categories = c.count("num_tokens")?;
@@ -43,7 +43,7 @@ fn category_encoding(c: &mut Call<'_, '_>) -> One {
     encoded(c, x, mode, categories)
 }
 
-fn discretization(c: &mut Call<'_, '_>) -> One {
+fn discretization(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.input()?;
     let mode = mode(c, &["int", "one_hot", "multi_hot", "count"])?;
     let is_before_3 = Era::of(&c.b.module().attrs) == Era::Before3;
@@ -75,7 +75,7 @@ fn discretization(c: &mut Call<'_, '_>) -> One {
     encoded(c, index, mode, numbers.len() as u64 + 1)
 }
 
-fn encoded(c: &mut Call<'_, '_>, x: ValueId, mode: Mode, categories: u64) -> One {
+fn encoded(c: &mut Call<'_, '_>, x: ValueId, mode: Mode, categories: u64) -> Result<ValueId> {
     if mode == Mode::Int {
         return Ok(x);
     }
@@ -102,7 +102,7 @@ fn encoded(c: &mut Call<'_, '_>, x: ValueId, mode: Mode, categories: u64) -> One
 }
 
 /// Without the last of several axes where it has the extent 1.
-fn without_last(c: &mut Call<'_, '_>, x: ValueId) -> One {
+fn without_last(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     match c.rank(x)?.checked_sub(1) {
         Some(last) if last > 0 && c.extent(x, last)? == 1 => c.squeeze(x, last),
         _ => Ok(x),

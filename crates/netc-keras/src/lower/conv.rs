@@ -11,7 +11,7 @@ use netc_ir::{Dim, Layout, Padding, ValueId, Window};
 use crate::lower::activation::activate;
 use crate::lower::call::Call;
 use crate::lower::entry::{Entry, one};
-use crate::lower::result::{Done, One};
+use crate::lower::result::Result;
 
 pub(crate) const LAYERS: &[Entry] = &[
     one("Conv1D", |c| conv(c, 1), "Convolution over one spatial axis; causal padding looks only back."),
@@ -29,7 +29,7 @@ pub(crate) const OPS: &[Entry] = &[
     one("SeparableConv", separable_conv_op, "A depthwise convolution, then a mixing of channels."),
 ];
 
-fn conv(c: &mut Call<'_, '_>, n: usize) -> One {
+fn conv(c: &mut Call<'_, '_>, n: usize) -> Result<ValueId> {
     let x = c.input()?;
     let kernel = c.weight("vars/0", "the kernel")?;
     c.require_extents(kernel, "the kernel", 0, "kernel_size", n)?;
@@ -42,14 +42,14 @@ fn conv(c: &mut Call<'_, '_>, n: usize) -> One {
     bias_and_activation(c, y, "vars/1", n)
 }
 
-fn depthwise_conv(c: &mut Call<'_, '_>, n: usize) -> One {
+fn depthwise_conv(c: &mut Call<'_, '_>, n: usize) -> Result<ValueId> {
     let x = c.input()?;
     let kernel = depthwise_kernel(c, n)?;
     let y = depthwise(c, x, kernel, n)?;
     bias_and_activation(c, y, "vars/1", n)
 }
 
-fn separable_conv(c: &mut Call<'_, '_>, n: usize) -> One {
+fn separable_conv(c: &mut Call<'_, '_>, n: usize) -> Result<ValueId> {
     let x = c.input()?;
     let kernel = depthwise_kernel(c, n)?;
     let mixer = c.weight("vars/1", "the pointwise kernel")?;
@@ -59,14 +59,14 @@ fn separable_conv(c: &mut Call<'_, '_>, n: usize) -> One {
     bias_and_activation(c, y, "vars/2", n)
 }
 
-fn depthwise_kernel(c: &mut Call<'_, '_>, n: usize) -> One {
+fn depthwise_kernel(c: &mut Call<'_, '_>, n: usize) -> Result<ValueId> {
     let kernel = c.weight("vars/0", "the depthwise kernel")?;
     c.require_extents(kernel, "the depthwise kernel", 0, "kernel_size", n)?;
     c.require_extents(kernel, "the depthwise kernel", n + 1, "depth_multiplier", 1)?;
     Ok(kernel)
 }
 
-fn conv_op(c: &mut Call<'_, '_>) -> One {
+fn conv_op(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let (x, kernel) = (c.tensor(0, "inputs")?, c.tensor(1, "kernel")?);
     let n = spatial_axes(c, kernel)?;
     let x = c.b.cast(x, c.elem(kernel))?;
@@ -79,13 +79,13 @@ fn conv_op(c: &mut Call<'_, '_>) -> One {
     Ok(c.b.conv(x, kernel, window, groups)?)
 }
 
-fn depthwise_conv_op(c: &mut Call<'_, '_>) -> One {
+fn depthwise_conv_op(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let (x, kernel) = (c.tensor(0, "inputs")?, c.tensor(1, "kernel")?);
     let n = spatial_axes(c, kernel)?;
     depthwise(c, x, kernel, n)
 }
 
-fn separable_conv_op(c: &mut Call<'_, '_>) -> One {
+fn separable_conv_op(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let (x, kernel) = (c.tensor(0, "inputs")?, c.tensor(1, "depthwise_kernel")?);
     let mixer = c.tensor(2, "pointwise_kernel")?;
     let n = spatial_axes(c, kernel)?;
@@ -93,13 +93,13 @@ fn separable_conv_op(c: &mut Call<'_, '_>) -> One {
     pointwise(c, y, mixer, n)
 }
 
-fn spatial_axes(c: &Call<'_, '_>, kernel: ValueId) -> Done<usize> {
+fn spatial_axes(c: &Call<'_, '_>, kernel: ValueId) -> Result<usize> {
     let n = c.rank(kernel)?.checked_sub(2).filter(|n| *n >= 1);
     n.ok_or_else(|| LowerError::Operands(format!("a kernel of type {} has no spatial axes", c.ty(kernel))))
 }
 
 /// Every channel is a group. Keras's kernel has the shape `spatial..., channels, multiplier`.
-fn depthwise(c: &mut Call<'_, '_>, x: ValueId, kernel: ValueId, n: usize) -> One {
+fn depthwise(c: &mut Call<'_, '_>, x: ValueId, kernel: ValueId, n: usize) -> Result<ValueId> {
     let mut dims = c.dims(kernel)?;
     let [channels, multiplier] = match dims.split_off(n.min(dims.len())).try_into() {
         Ok(last) => last,
@@ -115,13 +115,13 @@ fn depthwise(c: &mut Call<'_, '_>, x: ValueId, kernel: ValueId, n: usize) -> One
     Ok(c.b.conv(x, kernel, window, groups)?)
 }
 
-fn pointwise(c: &mut Call<'_, '_>, x: ValueId, kernel: ValueId, n: usize) -> One {
+fn pointwise(c: &mut Call<'_, '_>, x: ValueId, kernel: ValueId, n: usize) -> Result<ValueId> {
     let ones = vec![1; n];
     let window = Window { strides: ones.clone(), dilations: ones, padding: Padding::Valid, layout: c.layout()? };
     Ok(c.b.conv(x, kernel, window, 1)?)
 }
 
-pub(crate) fn window(c: &Call<'_, '_>, n: usize) -> Done<Window> {
+pub(crate) fn window(c: &Call<'_, '_>, n: usize) -> Result<Window> {
     let dilations = c.tuple_or("dilation_rate", n, 1)?;
     let padding = match c.one_of("padding", &["valid", "same", "causal"])? {
         "same" => Padding::Same,
@@ -137,7 +137,7 @@ pub(crate) fn window(c: &Call<'_, '_>, n: usize) -> Done<Window> {
     Ok(Window { strides: c.tuple_or("strides", n, 1)?, dilations, padding, layout: c.layout()? })
 }
 
-pub(crate) fn bias_and_activation(c: &mut Call<'_, '_>, y: ValueId, place: &str, n: usize) -> One {
+pub(crate) fn bias_and_activation(c: &mut Call<'_, '_>, y: ValueId, place: &str, n: usize) -> Result<ValueId> {
     if !c.flag("use_bias", true)? {
         return activate(c, y);
     }

@@ -8,7 +8,7 @@ use crate::lower::call::promote::{Arg, Kind};
 use crate::lower::entry::{Entry, one};
 use crate::lower::ops::einsum::einsum;
 use crate::lower::quant;
-use crate::lower::result::{self, One};
+use crate::lower::result::{self, Result};
 
 pub(crate) const LAYERS: &[Entry] = &[
     one("Dense", dense, "`activation(x @ kernel + bias)`.").passes_mask(),
@@ -22,7 +22,7 @@ pub(crate) const OPS: &[Entry] = &[
     one("Einsum", einsum_op, "A product of two tensors summed over the indices that the result does not have."),
 ];
 
-fn dense(c: &mut Call<'_, '_>) -> One {
+fn dense(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.input()?;
     let kernel = c.weight("vars/0", "the kernel")?;
     c.require_extents(kernel, "the kernel", 1, "units", 1)?;
@@ -37,7 +37,7 @@ fn dense(c: &mut Call<'_, '_>) -> One {
     bias_and_activation(c, y, has_bias)
 }
 
-fn einsum_dense(c: &mut Call<'_, '_>) -> One {
+fn einsum_dense(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.input()?;
     let kernel = c.weight("vars/0", "the kernel")?;
     let has_bias = c.has("bias_axes");
@@ -52,11 +52,11 @@ fn einsum_dense(c: &mut Call<'_, '_>) -> One {
 }
 
 /// What the numbers of a kernel of integers were multiplied with.
-fn kernel_scale(c: &mut Call<'_, '_>, has_bias: bool) -> One {
+fn kernel_scale(c: &mut Call<'_, '_>, has_bias: bool) -> Result<ValueId> {
     c.weight(if has_bias { "vars/2" } else { "vars/1" }, "the scale of the kernel")
 }
 
-fn bias_and_activation(c: &mut Call<'_, '_>, y: ValueId, has_bias: bool) -> One {
+fn bias_and_activation(c: &mut Call<'_, '_>, y: ValueId, has_bias: bool) -> Result<ValueId> {
     if !has_bias {
         return activate(c, y);
     }
@@ -66,7 +66,7 @@ fn bias_and_activation(c: &mut Call<'_, '_>, y: ValueId, has_bias: bool) -> One 
     activate(c, y)
 }
 
-fn embedding(c: &mut Call<'_, '_>) -> One {
+fn embedding(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let quantization = c.quantization()?;
     let x = c.raw_input()?;
     let table = c.weight("vars/0", "the table")?;
@@ -83,12 +83,12 @@ fn embedding(c: &mut Call<'_, '_>) -> One {
     }
 }
 
-fn matmul_op(c: &mut Call<'_, '_>) -> One {
+fn matmul_op(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let (a, b) = factors(c)?;
     matmul(c, a, b)
 }
 
-fn factors(c: &mut Call<'_, '_>) -> result::Done<(ValueId, ValueId)> {
+fn factors(c: &mut Call<'_, '_>) -> result::Result<(ValueId, ValueId)> {
     let (a, b) = (c.tensor(0, "x1")?, c.tensor(1, "x2")?);
     if (c.elem(a), c.elem(b)) == (ElemType::I8, ElemType::I8) {
         return Err(c.unsupported("two factors of type i8"));
@@ -97,7 +97,7 @@ fn factors(c: &mut Call<'_, '_>) -> result::Done<(ValueId, ValueId)> {
 }
 
 /// A vector counts as a row on the left and as a column on the right.
-pub(crate) fn matmul(c: &mut Call<'_, '_>, a: ValueId, b: ValueId) -> One {
+pub(crate) fn matmul(c: &mut Call<'_, '_>, a: ValueId, b: ValueId) -> Result<ValueId> {
     let (Some(left), Some(right)) = (c.ty(a).rank(), c.ty(b).rank()) else { return Ok(c.b.matmul(a, b)?) };
     let a = if left == 1 { c.expand(a, 0)? } else { a };
     let b = if right == 1 { c.expand(b, 1)? } else { b };
@@ -112,7 +112,7 @@ pub(crate) fn matmul(c: &mut Call<'_, '_>, a: ValueId, b: ValueId) -> One {
     Ok(y)
 }
 
-fn dot_op(c: &mut Call<'_, '_>) -> One {
+fn dot_op(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let (a, b) = factors(c)?;
     match (c.rank(a)?, c.rank(b)?) {
         (0, _) | (_, 0) => c.mul(a, b),
@@ -121,7 +121,7 @@ fn dot_op(c: &mut Call<'_, '_>) -> One {
     }
 }
 
-fn einsum_op(c: &mut Call<'_, '_>) -> One {
+fn einsum_op(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let equation = c.text("subscripts")?;
     c.only_args(2, &[])?;
     if c.arg(1, "x2").is_none() {

@@ -19,7 +19,7 @@ use crate::lower::table::entry;
 pub struct KerasDialect;
 
 impl Dialect for KerasDialect {
-    fn lower(&self, builder: &mut Builder<'_>, context: OpContext<'_>) -> netc_dialect::Lowered {
+    fn lower(&self, builder: &mut Builder<'_>, context: OpContext<'_>) -> netc_dialect::Result<Meaning> {
         let era = Era::of(&builder.module().attrs);
         match context.layer {
             Some(layer) if era == Era::Before3 || version::is_legacy(&layer.config) => {
@@ -92,7 +92,7 @@ impl Dialect for KerasDialect {
     }
 }
 
-fn lower(builder: &mut Builder<'_>, context: OpContext<'_>, era: Era) -> netc_dialect::Lowered {
+fn lower(builder: &mut Builder<'_>, context: OpContext<'_>, era: Era) -> netc_dialect::Result<Meaning> {
     let name = &*context.op.name;
     let Some(entry) = entry(legacy::class_now(name)) else {
         return Err(LowerError::Unknown { class: name.rsplit('.').next().unwrap_or(name).into() });
@@ -125,7 +125,12 @@ fn lower(builder: &mut Builder<'_>, context: OpContext<'_>, era: Era) -> netc_di
 }
 
 /// Lowers the Keras 3 equivalent of an older layer's call.
-fn lower_modern(builder: &mut Builder<'_>, context: OpContext<'_>, layer: &Layer, era: Era) -> netc_dialect::Lowered {
+fn lower_modern(
+    builder: &mut Builder<'_>,
+    context: OpContext<'_>,
+    layer: &Layer,
+    era: Era,
+) -> netc_dialect::Result<Meaning> {
     let own = &context.op.name;
     let unsupported = |what: String, types| LowerError::Unsupported { class: own.clone(), what, types };
     let operands: Vec<Type> = context.operands.iter().map(|x| builder.ty(*x).clone()).collect();
@@ -157,7 +162,7 @@ fn lower_modern(builder: &mut Builder<'_>, context: OpContext<'_>, layer: &Layer
     })
 }
 
-fn meaning(call: &mut Call<'_, '_>, entry: &Entry) -> netc_dialect::Lowered {
+fn meaning(call: &mut Call<'_, '_>, entry: &Entry) -> netc_dialect::Result<Meaning> {
     let results = match entry.lower {
         Lower::One(lower) => lower(call).map(|y| vec![y]),
         Lower::Many(lower) => lower(call),

@@ -1,8 +1,10 @@
 //! A class and its lowering.
 
+use netc_ir::ValueId;
+
 use crate::lower::call::Call;
 use crate::lower::call::mask::Attaches;
-use crate::lower::result::{Lowered, One};
+use crate::lower::result::Result;
 
 /// A class and its meaning.
 pub struct Entry {
@@ -27,14 +29,22 @@ impl Entry {
 }
 
 pub(crate) enum Lower {
-    One(fn(&mut Call<'_, '_>) -> One),
-    Many(fn(&mut Call<'_, '_>) -> Lowered),
+    One(fn(&mut Call<'_, '_>) -> Result<ValueId>),
+    Many(fn(&mut Call<'_, '_>) -> Result<Vec<ValueId>>),
 }
 
-pub(crate) const fn one(class: &'static str, lower: fn(&mut Call<'_, '_>) -> One, doc: &'static str) -> Entry {
+pub(crate) const fn one(
+    class: &'static str,
+    lower: fn(&mut Call<'_, '_>) -> Result<ValueId>,
+    doc: &'static str,
+) -> Entry {
     Entry { class, doc, lower: Lower::One(lower), attaches: Attaches::Own }
 }
 
-pub(crate) const fn many(class: &'static str, lower: fn(&mut Call<'_, '_>) -> Lowered, doc: &'static str) -> Entry {
+pub(crate) const fn many(
+    class: &'static str,
+    lower: fn(&mut Call<'_, '_>) -> Result<Vec<ValueId>>,
+    doc: &'static str,
+) -> Entry {
     Entry { class, doc, lower: Lower::Many(lower), attaches: Attaches::Own }
 }

@@ -6,7 +6,7 @@ use netc_ir::{Compare, Reduce, ValueId};
 use crate::lower::call::Call;
 use crate::lower::entry::{Entry, many, one};
 use crate::lower::ops::reduce;
-use crate::lower::result::{Lowered, One};
+use crate::lower::result::Result;
 
 pub(crate) const LAYERS: &[Entry] = &[
     many("Identity", identity, "The inputs.").passes_mask(),
@@ -50,12 +50,12 @@ pub(crate) const OPS: &[Entry] = &[
     one("StopGradient", |c| c.tensor(0, "variable"), "`x`; no gradient in training."),
 ];
 
-fn identity(c: &mut Call<'_, '_>) -> Lowered {
+fn identity(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
     c.inputs()
 }
 
 /// Some of these convert integers and some do not, so only floats pass.
-fn augment(c: &mut Call<'_, '_>) -> One {
+fn augment(c: &mut Call<'_, '_>) -> Result<ValueId> {
     // The default of their argument `training` is true, and Keras writes it into the call; inference overrides it.
     c.only_args(1, &["inputs", "data", "training"])?;
     let first = ["inputs", "data"].iter().find_map(|name| c.arg(0, name));
@@ -66,7 +66,7 @@ fn augment(c: &mut Call<'_, '_>) -> One {
     if c.elem(x).is_float() { Ok(x) } else { Err(c.unsupported(format!("elements of type {}", c.elem(x)))) }
 }
 
-fn masking(c: &mut Call<'_, '_>) -> One {
+fn masking(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.input()?;
     let value = c.float_or("mask_value", 0.0)?;
     let differs = c.compare(Compare::Ne, x, value)?;
@@ -78,6 +78,6 @@ fn masking(c: &mut Call<'_, '_>) -> One {
 }
 
 /// Whether any element along `axes` is true.
-pub(crate) fn any(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64], keep: bool) -> One {
+pub(crate) fn any(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64], keep: bool) -> Result<ValueId> {
     reduce::logical(c, Reduce::Max, x, axes, keep)
 }

@@ -9,7 +9,7 @@ use crate::lower::dense::matmul;
 use crate::lower::entry::{Entry, one};
 use crate::lower::norm::unit;
 use crate::lower::ops::reduce::logical;
-use crate::lower::result::{Done, One};
+use crate::lower::result::Result;
 
 pub(crate) const LAYERS: &[Entry] = &[
     one("Add", |c| fold(c, Binary::Add), "The sum of the inputs."),
@@ -24,9 +24,9 @@ pub(crate) const LAYERS: &[Entry] = &[
 ];
 
 /// The inputs, with axes after the first axis of those that have fewer.
-fn aligned(c: &mut Call<'_, '_>) -> Done<Vec<ValueId>> {
+fn aligned(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
     let inputs = c.inputs()?;
-    let ranks = inputs.iter().map(|x| c.rank(*x)).collect::<Done<Vec<_>>>();
+    let ranks = inputs.iter().map(|x| c.rank(*x)).collect::<Result<Vec<_>>>();
     // Without a rank there is nothing to align: the core ops say what they need.
     let Ok(ranks) = ranks else { return Ok(inputs) };
     let rank = ranks.iter().copied().max().unwrap_or(0);
@@ -40,7 +40,7 @@ fn aligned(c: &mut Call<'_, '_>) -> Done<Vec<ValueId>> {
     Ok(out)
 }
 
-fn fold(c: &mut Call<'_, '_>, f: Binary) -> One {
+fn fold(c: &mut Call<'_, '_>, f: Binary) -> Result<ValueId> {
     let inputs = aligned(c)?;
     attach_merged(c)?;
     fold_all(c, f, &inputs)
@@ -48,7 +48,7 @@ fn fold(c: &mut Call<'_, '_>, f: Binary) -> One {
 
 /// Where all inputs carry masks, the result carries one that is true where any is; in Keras 2 where any input carries one,
 /// the result carries one that is true where all are.
-fn attach_merged(c: &mut Call<'_, '_>) -> Done {
+fn attach_merged(c: &mut Call<'_, '_>) -> Result<()> {
     if c.is_before_3() {
         let mut all = None;
         for mask in c.attached_to_first().into_iter().flatten() {
@@ -79,13 +79,13 @@ fn attach_merged(c: &mut Call<'_, '_>) -> Done {
 
 /// The inputs with the masks that the product or extreme of them heeds, if there are any: in Keras 2 it heeds none. Keras
 /// loses masks where it adds axes.
-fn masked(c: &mut Call<'_, '_>) -> Done<(Vec<ValueId>, Vec<Option<ValueId>>)> {
+fn masked(c: &mut Call<'_, '_>) -> Result<(Vec<ValueId>, Vec<Option<ValueId>>)> {
     let inputs = aligned(c)?;
     let masks = c.attached_to_first();
     if c.is_before_3() || masks.iter().all(Option::is_none) {
         return Ok((inputs, Vec::new()));
     }
-    let ranks = c.inputs()?.iter().map(|x| c.rank(*x)).collect::<Done<Vec<_>>>()?;
+    let ranks = c.inputs()?.iter().map(|x| c.rank(*x)).collect::<Result<Vec<_>>>()?;
     if ranks.windows(2).any(|pair| pair[0] != pair[1]) {
         return Err(c.unsupported("masks and inputs of different ranks"));
     }
@@ -93,13 +93,13 @@ fn masked(c: &mut Call<'_, '_>) -> Done<(Vec<ValueId>, Vec<Option<ValueId>>)> {
 }
 
 /// A mask of steps as one of their elements.
-fn of_elements(c: &mut Call<'_, '_>, mask: ValueId) -> One {
+fn of_elements(c: &mut Call<'_, '_>, mask: ValueId) -> Result<ValueId> {
     let rank = c.rank(mask)?;
     c.mask_along(mask, rank)
 }
 
 /// What a mask leaves out counts as 1, and is 0 in the end if no other input has it.
-fn product(c: &mut Call<'_, '_>) -> One {
+fn product(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let (mut inputs, masks) = masked(c)?;
     for (x, mask) in inputs.iter_mut().zip(&masks) {
         if let Some(mask) = mask {
@@ -119,13 +119,14 @@ fn product(c: &mut Call<'_, '_>) -> One {
 }
 
 /// What a mask leaves out is taken from the others, of which the earlier are one by then.
-fn extreme(c: &mut Call<'_, '_>, f: Binary) -> One {
+fn extreme(c: &mut Call<'_, '_>, f: Binary) -> Result<ValueId> {
     let (inputs, masks) = masked(c)?;
     if masks.is_empty() {
         attach_merged(c)?;
         return fold_all(c, f, &inputs);
     }
-    let keeps = masks.iter().map(|mask| mask.map(|mask| of_elements(c, mask)).transpose()).collect::<Done<Vec<_>>>()?;
+    let keeps =
+        masks.iter().map(|mask| mask.map(|mask| of_elements(c, mask)).transpose()).collect::<Result<Vec<_>>>()?;
     let mut all = inputs.into_iter().zip(keeps);
     let (mut y, mut kept) = all.next().ok_or_else(|| LowerError::Operands("a merge of no tensors".into()))?;
     for (x, keep) in all {
@@ -146,7 +147,7 @@ fn extreme(c: &mut Call<'_, '_>, f: Binary) -> One {
     Ok(y)
 }
 
-fn fold_all(c: &mut Call<'_, '_>, f: Binary, inputs: &[ValueId]) -> One {
+fn fold_all(c: &mut Call<'_, '_>, f: Binary, inputs: &[ValueId]) -> Result<ValueId> {
     let (first, rest) = inputs.split_first().ok_or_else(|| LowerError::Operands("a merge of no tensors".into()))?;
     let mut y = *first;
     for x in rest {
@@ -156,14 +157,14 @@ fn fold_all(c: &mut Call<'_, '_>, f: Binary, inputs: &[ValueId]) -> One {
     Ok(y)
 }
 
-fn subtract(c: &mut Call<'_, '_>) -> One {
+fn subtract(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let [a, b] = two(c, aligned)?;
     attach_merged(c)?;
     fold_all(c, Binary::Sub, &[a, b])
 }
 
 /// Of `keras.applications.InceptionResNetV2`.
-fn residual(c: &mut Call<'_, '_>) -> One {
+fn residual(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let [x, y] = two(c, |c| c.inputs())?;
     let scale = Arg::Float(c.float("scale")?);
     let (y, scale) = c.promote2(Arg::Tensor(y), scale, &[])?;
@@ -172,13 +173,13 @@ fn residual(c: &mut Call<'_, '_>) -> One {
     Ok(c.b.binary(Binary::Add, x, y)?)
 }
 
-fn two(c: &mut Call<'_, '_>, inputs: fn(&mut Call<'_, '_>) -> Done<Vec<ValueId>>) -> Done<[ValueId; 2]> {
+fn two(c: &mut Call<'_, '_>, inputs: fn(&mut Call<'_, '_>) -> Result<Vec<ValueId>>) -> Result<[ValueId; 2]> {
     let all = inputs(c)?;
     let n = all.len();
     all.try_into().map_err(|_| LowerError::Operands(format!("`{}` takes two tensors, found {n}", c.class())))
 }
 
-fn average(c: &mut Call<'_, '_>) -> One {
+fn average(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let inputs = aligned(c)?;
     attach_merged(c)?;
     let sum = fold_all(c, Binary::Add, &inputs)?;
@@ -186,7 +187,7 @@ fn average(c: &mut Call<'_, '_>) -> One {
     c.div(sum, count)
 }
 
-fn concatenate(c: &mut Call<'_, '_>) -> One {
+fn concatenate(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let inputs: Vec<Arg> = c.inputs()?.into_iter().map(Arg::Tensor).collect();
     let inputs = c.promote(&inputs, &[])?;
     let first = *inputs.first().ok_or_else(|| LowerError::Operands("a concatenation of no tensors".into()))?;
@@ -197,7 +198,7 @@ fn concatenate(c: &mut Call<'_, '_>) -> One {
 
 /// Where any input carries a mask, the result has one: of the elements, one after the other, of which any along the last
 /// axis counts; in Keras 2 only all together do.
-fn attach_concatenated(c: &mut Call<'_, '_>, inputs: &[ValueId], axis: u64) -> Done {
+fn attach_concatenated(c: &mut Call<'_, '_>, inputs: &[ValueId], axis: u64) -> Result<()> {
     let masks = c.attached_to_first();
     if masks.iter().all(Option::is_none) {
         return Ok(());
@@ -221,7 +222,7 @@ fn attach_concatenated(c: &mut Call<'_, '_>, inputs: &[ValueId], axis: u64) -> D
 }
 
 /// `axes` name the axis of each input that is summed over; the first axis is the batch.
-fn dot(c: &mut Call<'_, '_>) -> One {
+fn dot(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let [x, y] = two(c, |c| c.inputs())?;
     let (x, y) = c.promote2(Arg::Tensor(x), Arg::Tensor(y), &[])?;
     let (a, b) = (dot_axis(c, 0, x)?, dot_axis(c, 1, y)?);
@@ -257,7 +258,7 @@ fn dot(c: &mut Call<'_, '_>) -> One {
     }
 }
 
-fn dot_axis(c: &Call<'_, '_>, i: usize, x: ValueId) -> Done<usize> {
+fn dot_axis(c: &Call<'_, '_>, i: usize, x: ValueId) -> Result<usize> {
     let axes = c.get("axes");
     let axis = match axes.and_then(|a| a.as_list()) {
         Some([a, b]) => if i == 0 { a } else { b }.as_int(),

@@ -6,7 +6,7 @@ use netc_ir::{Attr, Dim, ElemType, Literal, Reduce, Unary, ValueId};
 use crate::lower::call::literal::literal;
 use crate::lower::call::{Call, normal_axes};
 use crate::lower::entry::{Entry, one};
-use crate::lower::result::{Done, One};
+use crate::lower::result::Result;
 
 pub(crate) const LAYERS: &[Entry] = &[
     one("BatchNormalization", batch_norm_layer, "`x` scaled and shifted by the moving statistics of each channel.")
@@ -47,7 +47,7 @@ struct Affine {
 }
 
 impl Affine {
-    fn apply(self, c: &mut Call<'_, '_>, x: ValueId) -> One {
+    fn apply(self, c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
         let variance = c.add(self.variance, self.epsilon)?;
         let mut inv = c.unary(Unary::Rsqrt, variance)?;
         if let Some(gamma) = self.gamma {
@@ -73,26 +73,26 @@ impl Affine {
 struct Weights(u64);
 
 impl Weights {
-    fn next(&mut self, c: &mut Call<'_, '_>, what: &str) -> One {
+    fn next(&mut self, c: &mut Call<'_, '_>, what: &str) -> Result<ValueId> {
         let place = format!("vars/{}", self.0);
         self.0 += 1;
         c.raw_weight(&place, what)
     }
 
-    fn next_if(&mut self, c: &mut Call<'_, '_>, present: bool, what: &str) -> Done<Option<ValueId>> {
+    fn next_if(&mut self, c: &mut Call<'_, '_>, present: bool, what: &str) -> Result<Option<ValueId>> {
         if present { self.next(c, what).map(Some) } else { Ok(None) }
     }
 }
 
 /// `x` in the type that the layer computes with, integers included.
-pub(crate) fn to_compute_type(c: &mut Call<'_, '_>, x: ValueId) -> One {
+pub(crate) fn to_compute_type(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     match c.compute_type()? {
         Some(elem) => Ok(c.b.cast(x, elem)?),
         None => Ok(x),
     }
 }
 
-fn batch_norm_layer(c: &mut Call<'_, '_>) -> One {
+fn batch_norm_layer(c: &mut Call<'_, '_>) -> Result<ValueId> {
     // In inference mode a mask changes nothing.
     c.only_args(3, &["inputs", "mask"])?;
     let x = match c.tensors(c.arg(0, "inputs"))?[..] {
@@ -112,7 +112,7 @@ fn batch_norm_layer(c: &mut Call<'_, '_>) -> One {
     to_compute_type(c, y)
 }
 
-fn batch_norm_op(c: &mut Call<'_, '_>) -> One {
+fn batch_norm_op(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     let (mean, variance) = (c.tensor(1, "mean")?, c.tensor(2, "variance")?);
     let optional =
@@ -125,7 +125,7 @@ fn batch_norm_op(c: &mut Call<'_, '_>) -> One {
 }
 
 /// The vectors of `affine`, along `axis` of `x` and in its type.
-fn channelwise(c: &mut Call<'_, '_>, x: ValueId, axis: usize, affine: Affine) -> One {
+fn channelwise(c: &mut Call<'_, '_>, x: ValueId, axis: usize, affine: Affine) -> Result<ValueId> {
     let rank = c.rank(x)?;
     let elem = c.elem(x);
     let mut along = |v: ValueId| {
@@ -142,7 +142,7 @@ fn channelwise(c: &mut Call<'_, '_>, x: ValueId, axis: usize, affine: Affine) ->
     affine.apply(c, x)
 }
 
-fn layer_norm_layer(c: &mut Call<'_, '_>) -> One {
+fn layer_norm_layer(c: &mut Call<'_, '_>) -> Result<ValueId> {
     if c.flag("rms_scaling", false)? {
         return Err(c.unsupported_key("rms_scaling"));
     }
@@ -155,7 +155,7 @@ fn layer_norm_layer(c: &mut Call<'_, '_>) -> One {
     to_compute_type(c, y)
 }
 
-fn layer_norm_op(c: &mut Call<'_, '_>) -> One {
+fn layer_norm_op(c: &mut Call<'_, '_>) -> Result<ValueId> {
     if c.flag("rms_scaling", false)? {
         return Err(c.unsupported_key("rms_scaling"));
     }
@@ -167,7 +167,13 @@ fn layer_norm_op(c: &mut Call<'_, '_>) -> One {
 }
 
 /// In at least `f32`; the result has the type of `x`.
-fn layer_norm(c: &mut Call<'_, '_>, x: ValueId, gamma: Option<ValueId>, beta: Option<ValueId>, epsilon: f64) -> One {
+fn layer_norm(
+    c: &mut Call<'_, '_>,
+    x: ValueId,
+    gamma: Option<ValueId>,
+    beta: Option<ValueId>,
+    epsilon: f64,
+) -> Result<ValueId> {
     let narrow = c.elem(x);
     let x = c.at_least_f32(x)?;
     let axes = axes_or_last(c, x)?;
@@ -187,7 +193,7 @@ fn layer_norm(c: &mut Call<'_, '_>, x: ValueId, gamma: Option<ValueId>, beta: Op
     Ok(c.b.cast(y, narrow)?)
 }
 
-fn axes_or_last(c: &Call<'_, '_>, x: ValueId) -> Done<Vec<u64>> {
+fn axes_or_last(c: &Call<'_, '_>, x: ValueId) -> Result<Vec<u64>> {
     let rank = c.rank(x)?;
     let axes = match c.axes("axis", rank)? {
         Some(axes) => Some(axes),
@@ -196,7 +202,7 @@ fn axes_or_last(c: &Call<'_, '_>, x: ValueId) -> Done<Vec<u64>> {
     axes.ok_or_else(|| c.bad("axis", "axes of the tensor"))
 }
 
-fn group_norm_layer(c: &mut Call<'_, '_>) -> One {
+fn group_norm_layer(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.raw_input()?;
     let narrow = c.elem(x);
     let dims = c.dims(x)?;
@@ -236,14 +242,14 @@ fn group_norm_layer(c: &mut Call<'_, '_>) -> One {
     to_compute_type(c, y)
 }
 
-fn rms_norm_layer(c: &mut Call<'_, '_>) -> One {
+fn rms_norm_layer(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.input()?;
     let scale = c.weight("vars/0", "the scale")?;
     let epsilon = c.float_or("epsilon", 1e-6)?;
     rms_norm(c, x, Some(scale), epsilon)
 }
 
-fn rms_norm_op(c: &mut Call<'_, '_>) -> One {
+fn rms_norm_op(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     let scale = c.arg(1, "scale").map(|_| c.tensor(1, "scale")).transpose()?;
     let epsilon = c.float_or("epsilon", EPSILON)?;
@@ -251,7 +257,7 @@ fn rms_norm_op(c: &mut Call<'_, '_>) -> One {
 }
 
 /// In at least `f32`; the result has the type of `x`. Keras aligns `scale` at the last axis, whatever `axis` is.
-fn rms_norm(c: &mut Call<'_, '_>, x: ValueId, scale: Option<ValueId>, epsilon: f64) -> One {
+fn rms_norm(c: &mut Call<'_, '_>, x: ValueId, scale: Option<ValueId>, epsilon: f64) -> Result<ValueId> {
     let narrow = c.elem(x);
     let x = c.at_least_f32(x)?;
     let axes = axes_or_last(c, x)?;
@@ -267,13 +273,13 @@ fn rms_norm(c: &mut Call<'_, '_>, x: ValueId, scale: Option<ValueId>, epsilon: f
     Ok(c.b.cast(y, narrow)?)
 }
 
-fn unit_norm_layer(c: &mut Call<'_, '_>) -> One {
+fn unit_norm_layer(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.input()?;
     let axes = axes_or_last(c, x)?;
     unit(c, x, &axes, 1e-12)
 }
 
-fn normalize_op(c: &mut Call<'_, '_>) -> One {
+fn normalize_op(c: &mut Call<'_, '_>) -> Result<ValueId> {
     if c.int_or("order", 2)? != 2 {
         return Err(c.unsupported_key("order"));
     }
@@ -284,7 +290,7 @@ fn normalize_op(c: &mut Call<'_, '_>) -> One {
 }
 
 /// `x` divided by its Euclidean norm, or by `epsilon` where that is larger.
-pub(crate) fn unit(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64], epsilon: f64) -> One {
+pub(crate) fn unit(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64], epsilon: f64) -> Result<ValueId> {
     let square = c.square(x)?;
     let total = c.total(Reduce::Sum, square, axes, true)?;
     let inv = c.unary(Unary::Rsqrt, total)?;
@@ -292,7 +298,7 @@ pub(crate) fn unit(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64], epsilon: f64)
     c.mul(x, inv)
 }
 
-fn normalization(c: &mut Call<'_, '_>) -> One {
+fn normalization(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.raw_input()?;
     let x = to_compute_type(c, x)?;
     let dims = c.dims(x)?;
@@ -319,7 +325,7 @@ fn normalization(c: &mut Call<'_, '_>) -> One {
 }
 
 /// The constant at `key`, its axes aligned with the last of `axes`.
-fn constant(c: &mut Call<'_, '_>, key: &str, axes: &[u64], rank: usize) -> One {
+fn constant(c: &mut Call<'_, '_>, key: &str, axes: &[u64], rank: usize) -> Result<ValueId> {
     let value = c.get(key).map_or_else(|| Err(c.bad(key, "a constant")), |attr| literal(key, attr))?;
     let Some(first) = axes.len().checked_sub(value.dims.len()) else {
         return Err(c.bad(key, &format!("a constant of at most {} axes", axes.len())));
@@ -334,7 +340,7 @@ fn constant(c: &mut Call<'_, '_>, key: &str, axes: &[u64], rank: usize) -> One {
     c.reshape(value, shape)
 }
 
-fn rescaling(c: &mut Call<'_, '_>) -> One {
+fn rescaling(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.raw_input()?;
     let x = to_compute_type(c, x)?;
     let scale = number_or_list(c, "scale", 1.0, x)?;
@@ -344,14 +350,14 @@ fn rescaling(c: &mut Call<'_, '_>) -> One {
 }
 
 /// A layer of the networks ConvNeXt.
-fn layer_scale(c: &mut Call<'_, '_>) -> One {
+fn layer_scale(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.input()?;
     let gamma = c.weight("vars/0", "the scale `gamma`")?;
     c.mul(x, gamma)
 }
 
 /// The constant at `key`, in the type of `like`. A list has a number per channel of channels-last data.
-fn number_or_list(c: &mut Call<'_, '_>, key: &str, default: f64, like: ValueId) -> One {
+fn number_or_list(c: &mut Call<'_, '_>, key: &str, default: f64, like: ValueId) -> Result<ValueId> {
     let elem = c.elem(like);
     let value = match c.get(key) {
         None => Literal::splat(ElemType::F32, &[], default),

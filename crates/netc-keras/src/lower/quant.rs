@@ -8,7 +8,7 @@ use netc_ir::{Attr, Dim, ElemType, Reduce, Unary, ValueId};
 use crate::lower::call::Call;
 use crate::lower::dense::matmul;
 use crate::lower::ops::einsum::{self, einsum};
-use crate::lower::result::{Done, One};
+use crate::lower::result::Result;
 
 /// How the inputs of a quantised layer become integers.
 pub(crate) enum Inputs {
@@ -26,7 +26,7 @@ const MAX_EXACT: u64 = (1 << 24) / (128 * 128);
 
 impl Call<'_, '_> {
     /// The name of the policy that the layer would have if it were not quantised to eight bits; `None` if it is not.
-    pub(crate) fn quantized_from(&self) -> Done<Option<&str>> {
+    pub(crate) fn quantized_from(&self) -> Result<Option<&str>> {
         let Some(policy) = self.get("dtype") else { return Ok(None) };
         let (mode, source) = match policy.as_str() {
             Some(name) => match name.split_once("_from_") {
@@ -46,7 +46,7 @@ impl Call<'_, '_> {
     }
 
     /// What a quantised layer does with its inputs; `None` if the layer is not quantised.
-    pub(crate) fn quantization(&self) -> Done<Option<Inputs>> {
+    pub(crate) fn quantization(&self) -> Result<Option<Inputs>> {
         let config = self.get("quantization_config").filter(|config| !config.is_null());
         match (self.quantized_from()?, config) {
             (None, None) => Ok(None),
@@ -79,7 +79,7 @@ fn inputs(config: &Attr) -> Option<Inputs> {
 impl Inputs {
     /// The numbers that take part in the product, and what they were multiplied with: as many along each axis as `x` has,
     /// and one along those of `axes`.
-    fn scaled(&self, c: &mut Call<'_, '_>, x: ValueId, axes: &[u64]) -> Done<(ValueId, Option<ValueId>)> {
+    fn scaled(&self, c: &mut Call<'_, '_>, x: ValueId, axes: &[u64]) -> Result<(ValueId, Option<ValueId>)> {
         let Self::Integers { low, high, epsilon } = *self else { return Ok((x, None)) };
         let magnitude = c.unary(Unary::Abs, x)?;
         let largest = c.reduce(Reduce::Max, magnitude, axes, true)?;
@@ -92,7 +92,7 @@ impl Inputs {
     }
 
     /// The factors of a product of `terms` summands each in a type in which it is exact, where both are of integers.
-    fn factors(&self, c: &mut Call<'_, '_>, x: ValueId, kernel: ValueId, terms: u64) -> Done<(ValueId, ValueId)> {
+    fn factors(&self, c: &mut Call<'_, '_>, x: ValueId, kernel: ValueId, terms: u64) -> Result<(ValueId, ValueId)> {
         let elem = match self {
             Self::Floats => c.elem(x),
             Self::Integers { .. } if terms <= MAX_EXACT => ElemType::F32,
@@ -102,7 +102,7 @@ impl Inputs {
     }
 
     /// `x @ kernel` of a `Dense`, without its bias.
-    pub(crate) fn dense(&self, c: &mut Call<'_, '_>, x: ValueId, kernel: ValueId, scale: ValueId) -> One {
+    pub(crate) fn dense(&self, c: &mut Call<'_, '_>, x: ValueId, kernel: ValueId, scale: ValueId) -> Result<ValueId> {
         let last = c.rank(x)?.saturating_sub(1) as u64;
         let (numbers, of_inputs) = self.scaled(c, x, &[last])?;
         let terms = c.extent(kernel, 0)?;
@@ -112,7 +112,7 @@ impl Inputs {
     }
 
     /// The product of an `EinsumDense`, without its bias.
-    pub(crate) fn einsum(&self, c: &mut Call<'_, '_>, x: ValueId, kernel: ValueId, scale: ValueId) -> One {
+    pub(crate) fn einsum(&self, c: &mut Call<'_, '_>, x: ValueId, kernel: ValueId, scale: ValueId) -> Result<ValueId> {
         let equation = c.text("equation")?;
         let Some((summed, result)) = einsum::axes_of_first(equation, c.rank(x)?, c.rank(kernel)?) else {
             return Err(c.unsupported("the equation"));
@@ -140,7 +140,13 @@ impl Inputs {
 }
 
 /// The product in the type that the layer computes with, without the scales.
-fn divided(c: &mut Call<'_, '_>, product: ValueId, elem: ElemType, scale: ValueId, of_inputs: Option<ValueId>) -> One {
+fn divided(
+    c: &mut Call<'_, '_>,
+    product: ValueId,
+    elem: ElemType,
+    scale: ValueId,
+    of_inputs: Option<ValueId>,
+) -> Result<ValueId> {
     let product = c.b.cast(product, elem)?;
     let scale = match of_inputs {
         Some(of_inputs) => c.mul(scale, of_inputs)?,
@@ -150,7 +156,7 @@ fn divided(c: &mut Call<'_, '_>, product: ValueId, elem: ElemType, scale: ValueI
 }
 
 /// The rows of a table of integers, each divided by its scale.
-pub(crate) fn rows(c: &mut Call<'_, '_>, table: ValueId, indices: ValueId) -> One {
+pub(crate) fn rows(c: &mut Call<'_, '_>, table: ValueId, indices: ValueId) -> Result<ValueId> {
     let scales = c.weight("vars/1", "the scales of the rows")?;
     let rows = c.b.gather(table, indices, 0)?;
     let rows = c.b.cast(rows, c.elem(scales))?;

@@ -5,7 +5,7 @@ use netc_ir::{Attr, Dim, Layout, ValueId};
 
 use crate::lower::call::{Call, as_count};
 use crate::lower::entry::{Entry, one};
-use crate::lower::result::{Done, One};
+use crate::lower::result::Result;
 
 pub(crate) const LAYERS: &[Entry] = &[
     one("Flatten", flatten, "All axes but the first as one."),
@@ -22,7 +22,7 @@ pub(crate) const LAYERS: &[Entry] = &[
     one("UpSampling3D", |c| up_sample(c, 3), "Every element several times along the spatial axes."),
 ];
 
-fn flatten(c: &mut Call<'_, '_>) -> One {
+fn flatten(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.input()?;
     let dims = c.dims(x)?;
     let Some((batch, rest)) = dims.split_first() else {
@@ -38,7 +38,7 @@ fn flatten(c: &mut Call<'_, '_>) -> One {
     c.reshape(x, vec![batch.clone(), Dim::product(rest)])
 }
 
-fn reshape_layer(c: &mut Call<'_, '_>) -> One {
+fn reshape_layer(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.input()?;
     let dims = c.dims(x)?;
     let Some((batch, rest)) = dims.split_first() else {
@@ -50,7 +50,7 @@ fn reshape_layer(c: &mut Call<'_, '_>) -> One {
 }
 
 /// The shape at `key` for the elements of `from`; -1 or null stands for what is left.
-pub(crate) fn target_shape(c: &Call<'_, '_>, key: &str, from: &[Dim]) -> Done<Vec<Dim>> {
+pub(crate) fn target_shape(c: &Call<'_, '_>, key: &str, from: &[Dim]) -> Result<Vec<Dim>> {
     let value = c.get(key).ok_or_else(|| c.bad(key, "a shape"))?;
     let items = value.as_list().unwrap_or(std::slice::from_ref(value));
     let is_open = |a: &&Attr| a.is_null() || a.as_int() == Some(-1);
@@ -71,7 +71,7 @@ pub(crate) fn target_shape(c: &Call<'_, '_>, key: &str, from: &[Dim]) -> Done<Ve
     Ok(items.iter().filter_map(|a| if is_open(&a) { Some(open.clone()) } else { known.next() }).collect())
 }
 
-fn permute(c: &mut Call<'_, '_>) -> One {
+fn permute(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.input()?;
     let rank = c.rank(x)?;
     let dims = c.get("dims").and_then(Attr::as_list).unwrap_or_default();
@@ -86,7 +86,7 @@ fn permute(c: &mut Call<'_, '_>) -> One {
     c.transpose(x, &perm)
 }
 
-fn repeat_vector(c: &mut Call<'_, '_>) -> One {
+fn repeat_vector(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.input()?;
     let [batch, features] = match <[Dim; 2]>::try_from(c.dims(x)?) {
         Ok(dims) => dims,
@@ -97,7 +97,7 @@ fn repeat_vector(c: &mut Call<'_, '_>) -> One {
 }
 
 /// A tensor with `n` spatial axes, and the first of them.
-pub(crate) fn image(c: &mut Call<'_, '_>, n: usize) -> Done<(ValueId, usize)> {
+pub(crate) fn image(c: &mut Call<'_, '_>, n: usize) -> Result<(ValueId, usize)> {
     let x = c.input()?;
     if c.rank(x)? != n + 2 {
         return Err(LowerError::Operands(format!(
@@ -110,7 +110,7 @@ pub(crate) fn image(c: &mut Call<'_, '_>, n: usize) -> Done<(ValueId, usize)> {
     Ok((x, netc_ir::infer::first_spatial(c.layout()?)))
 }
 
-fn crop(c: &mut Call<'_, '_>, n: usize) -> One {
+fn crop(c: &mut Call<'_, '_>, n: usize) -> Result<ValueId> {
     let (mut x, first) = image(c, n)?;
     for (axis, (low, high)) in (first..).zip(c.pairs("cropping", n)?) {
         let extent = c.dims(x)?.get(axis).and_then(Dim::known);
@@ -122,14 +122,14 @@ fn crop(c: &mut Call<'_, '_>, n: usize) -> One {
     Ok(x)
 }
 
-fn pad(c: &mut Call<'_, '_>, n: usize) -> One {
+fn pad(c: &mut Call<'_, '_>, n: usize) -> Result<ValueId> {
     let (x, _) = image(c, n)?;
     let pairs = c.pairs("padding", n)?;
     let layout = c.layout()?;
     c.pad_zero(x, layout, &pairs)
 }
 
-fn up_sample(c: &mut Call<'_, '_>, n: usize) -> One {
+fn up_sample(c: &mut Call<'_, '_>, n: usize) -> Result<ValueId> {
     let (mut x, first) = image(c, n)?;
     for (axis, times) in (first..).zip(c.tuple_or("size", n, 2)?) {
         x = c.repeat(x, axis, times)?;

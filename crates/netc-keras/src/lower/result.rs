@@ -1,7 +1,7 @@
 //! What lowerings return.
 
 use netc_dialect::LowerError;
-use netc_ir::{Attr, ValueId};
+use netc_ir::Attr;
 
 use crate::config::message::found;
 
@@ -10,11 +10,4 @@ pub(crate) fn bad(key: &str, attr: Option<&Attr>, expected: &str) -> LowerError 
     LowerError::Config { key: key.into(), found: found(attr), expected: expected.into() }
 }
 
-/// The results of other lowerings.
-pub(crate) type Lowered = Result<Vec<ValueId>, LowerError>;
-
-/// The one result of most lowerings.
-pub(crate) type One = Result<ValueId, LowerError>;
-
-/// What a step of a lowering yields.
-pub(crate) type Done<T = ()> = Result<T, LowerError>;
+pub(crate) use netc_dialect::Result;

@@ -16,7 +16,7 @@ use crate::lower::call::Call;
 use crate::lower::dense::matmul;
 use crate::lower::entry::{Entry, many};
 use crate::lower::identity::any;
-use crate::lower::result::{Done, Lowered, One, bad};
+use crate::lower::result::{Result, bad};
 
 pub(crate) const LAYERS: &[Entry] = &[
     many("SimpleRNN", |c| recurrent(c, &SIMPLE), "Steps of `activation(x @ kernel + bias + h @ recurrent_kernel)`."),
@@ -36,7 +36,7 @@ struct Cell {
 }
 
 /// The states after a step, of the kernel's product with what the step reads and the states before.
-type Step = fn(&mut Call<'_, '_>, &Weights, ValueId, &[ValueId]) -> Done<Vec<ValueId>>;
+type Step = fn(&mut Call<'_, '_>, &Weights, ValueId, &[ValueId]) -> Result<Vec<ValueId>>;
 
 const SIMPLE: Cell = Cell { states: 1, step: simple };
 
@@ -73,12 +73,12 @@ struct Weights {
     units: u64,
 }
 
-fn recurrent<'a>(c: &mut Call<'a, '_>, cell: &'static Cell) -> Lowered {
+fn recurrent<'a>(c: &mut Call<'a, '_>, cell: &'static Cell) -> Result<Vec<ValueId>> {
     let units = c.count("units")?;
     steps_of(c, &[Placed { cell, config: None, units, place: "cell".into() }])
 }
 
-fn of_cells(c: &mut Call<'_, '_>) -> Lowered {
+fn of_cells(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
     let key = "cell";
     let object = c.get(key).ok_or_else(|| c.bad(key, "the declaration of a cell"))?;
     let class = object.as_map().map(|object| dialect_class(object, Era::Keras3));
@@ -99,7 +99,7 @@ fn of_cells(c: &mut Call<'_, '_>) -> Lowered {
     steps_of(c, &cells)
 }
 
-fn placed<'a>(c: &mut Call<'a, '_>, object: &'a Attr, place: String) -> Done<Placed<'a>> {
+fn placed<'a>(c: &mut Call<'a, '_>, object: &'a Attr, place: String) -> Result<Placed<'a>> {
     let entry = object.as_map().ok_or_else(|| bad("cell", Some(object), "the declaration of a cell"))?;
     let class = dialect_class(entry, Era::Keras3);
     let cell = match &*class {
@@ -119,7 +119,7 @@ fn placed<'a>(c: &mut Call<'a, '_>, object: &'a Attr, place: String) -> Done<Pla
     Ok(Placed { cell, config: Some(config), units, place })
 }
 
-fn steps_of<'a>(c: &mut Call<'a, '_>, cells: &[Placed<'a>]) -> Lowered {
+fn steps_of<'a>(c: &mut Call<'a, '_>, cells: &[Placed<'a>]) -> Result<Vec<ValueId>> {
     let Sequence { x, states: given, mask } = sequence(c)?;
     let dims = c.dims(x)?;
     let [batch, length, _] = &dims[..] else { return Err(c.unsupported(format!("a tensor of type {}", c.ty(x)))) };
@@ -136,13 +136,13 @@ fn steps_of<'a>(c: &mut Call<'a, '_>, cells: &[Placed<'a>]) -> Lowered {
             let zero = |cell: &Placed<'_>| {
                 Ok(vec![zeros(c, x, vec![batch.clone(), Dim::Known(cell.units)])?; cell.cell.states])
             };
-            cells.iter().map(zero).collect::<Done<_>>()?
+            cells.iter().map(zero).collect::<Result<_>>()?
         }
         (_, [only]) if given.concat().len() == only.cell.states => vec![given.concat()],
         (_, [_, _, ..]) if given.iter().map(Vec::len).eq(cells.iter().map(|cell| cell.cell.states)) => given,
         (n, _) => return Err(c.unsupported(format!("{n} initial states"))),
     };
-    let weights = cells.iter().map(|cell| cell.of(c, |c| weights(c, cell))).collect::<Done<Vec<_>>>()?;
+    let weights = cells.iter().map(|cell| cell.of(c, |c| weights(c, cell))).collect::<Result<Vec<_>>>()?;
     let Some(first) = weights.first() else { return Err(c.unsupported("no cells")) };
     let projected = matmul(c, x, first.kernel)?;
     let mask = mask.map(|mask| mask_of_steps(c, mask)).transpose()?;
@@ -175,8 +175,8 @@ pub(crate) fn each_step<'a, 'm>(
     c: &mut Call<'a, 'm>,
     steps: u64,
     states: &mut Vec<Vec<ValueId>>,
-    mut step: impl FnMut(&mut Call<'a, 'm>, u64, Option<ValueId>, &mut Vec<Vec<ValueId>>) -> One,
-) -> Done<Vec<Output>> {
+    mut step: impl FnMut(&mut Call<'a, 'm>, u64, Option<ValueId>, &mut Vec<Vec<ValueId>>) -> Result<ValueId>,
+) -> Result<Vec<Output>> {
     let mut outputs: Vec<Output> = Vec::new();
     let (mut done, mut times) = (0, 1);
     while done < steps {
@@ -196,7 +196,7 @@ pub(crate) fn each_step<'a, 'm>(
 }
 
 /// The mask with an axis behind the steps, for the numbers of each.
-fn mask_of_steps(c: &mut Call<'_, '_>, mask: ValueId) -> One {
+fn mask_of_steps(c: &mut Call<'_, '_>, mask: ValueId) -> Result<ValueId> {
     let mask = c.truth(mask)?;
     match c.rank(mask)? {
         2 => c.expand(mask, 2),
@@ -213,7 +213,7 @@ fn output_or_last(
     output: ValueId,
     last: Option<ValueId>,
     before: &[Vec<ValueId>],
-) -> One {
+) -> Result<ValueId> {
     if c.flag("unroll", false)? {
         return match last {
             Some(last) => c.select(keep, output, last),
@@ -234,7 +234,7 @@ fn kept(
     keep: ValueId,
     after: &[Vec<ValueId>],
     before: &[Vec<ValueId>],
-) -> Done<Vec<Vec<ValueId>>> {
+) -> Result<Vec<Vec<ValueId>>> {
     let of_cell = |(after, before): (&Vec<ValueId>, &Vec<ValueId>)| {
         after.iter().zip(before).map(|(after, before)| c.select(keep, *after, *before)).collect()
     };
@@ -250,7 +250,7 @@ pub(crate) struct Sequence {
 }
 
 /// What a recurrent layer that computes by steps is called with.
-pub(crate) fn sequence(c: &mut Call<'_, '_>) -> Done<Sequence> {
+pub(crate) fn sequence(c: &mut Call<'_, '_>) -> Result<Sequence> {
     if c.flag("time_major", false)? {
         return Err(c.unsupported("`time_major`"));
     }
@@ -267,7 +267,7 @@ pub(crate) fn sequence(c: &mut Call<'_, '_>) -> Done<Sequence> {
 }
 
 /// Refuses a stateful layer, whose result depends on earlier calls.
-pub(crate) fn stateless(c: &Call<'_, '_>) -> Done {
+pub(crate) fn stateless(c: &Call<'_, '_>) -> Result<()> {
     match c.flag("stateful", false)? {
         true => Err(c.unsupported("`stateful`: what it computes depends on what it was given before,")),
         false => Ok(()),
@@ -275,14 +275,14 @@ pub(crate) fn stateless(c: &Call<'_, '_>) -> Done {
 }
 
 /// What step `i` of `steps` reads of `sequence`.
-pub(crate) fn step_at(c: &mut Call<'_, '_>, sequence: ValueId, i: u64, steps: u64) -> One {
+pub(crate) fn step_at(c: &mut Call<'_, '_>, sequence: ValueId, i: u64, steps: u64) -> Result<ValueId> {
     let at = if c.flag("go_backwards", false)? { steps - 1 - i } else { i };
     let now = c.slice(sequence, 1, SliceAxis { start: at, end: Some(at + 1), step: 1 })?;
     c.squeeze(now, 1)
 }
 
 /// What the layer gives of its outputs after each step, and of the states after the last.
-pub(crate) fn results(c: &mut Call<'_, '_>, outputs: &[Output], states: Vec<ValueId>) -> Lowered {
+pub(crate) fn results(c: &mut Call<'_, '_>, outputs: &[Output], states: Vec<ValueId>) -> Result<Vec<ValueId>> {
     let Some((last, _)) = outputs.last() else { return Err(c.unsupported("no steps")) };
     let y = if c.flag("return_sequences", false)? { stack(c, outputs)? } else { *last };
     let returned = if c.flag("return_state", false)? { states } else { Vec::new() };
@@ -295,7 +295,7 @@ fn result_types(
     units: u64,
     [batch, length]: [&Dim; 2],
     elem: ElemType,
-) -> Done<Vec<Type>> {
+) -> Result<Vec<Type>> {
     let state = |units: u64| Type::new(elem, [batch.clone(), Dim::Known(units)]);
     let sequence = Type::new(elem, [batch.clone(), length.clone(), Dim::Known(units)]);
     let mut types = vec![if c.flag("return_sequences", false)? { sequence } else { state(units) }];
@@ -305,7 +305,7 @@ fn result_types(
     Ok(types)
 }
 
-fn weights(c: &mut Call<'_, '_>, cell: &Placed<'_>) -> Done<Weights> {
+fn weights(c: &mut Call<'_, '_>, cell: &Placed<'_>) -> Result<Weights> {
     let (place, units) = (&cell.place, cell.units);
     let kernel = c.weight(&format!("{place}/vars/0"), "the kernel")?;
     let recurrent = c.weight(&format!("{place}/vars/1"), "the recurrent kernel")?;
@@ -317,7 +317,7 @@ fn weights(c: &mut Call<'_, '_>, cell: &Placed<'_>) -> Done<Weights> {
     if c.rank(bias)? == 1 {
         return Ok(Weights { kernel, recurrent, bias: [Some(bias), None], units });
     }
-    let row = |c: &mut Call<'_, '_>, i: u64| -> One {
+    let row = |c: &mut Call<'_, '_>, i: u64| -> Result<ValueId> {
         let row = c.slice(bias, 0, SliceAxis { start: i, end: Some(i + 1), step: 1 })?;
         c.squeeze(row, 0)
     };
@@ -325,13 +325,13 @@ fn weights(c: &mut Call<'_, '_>, cell: &Placed<'_>) -> Done<Weights> {
 }
 
 /// The state before the first step, in the type of `x`.
-pub(crate) fn zeros(c: &mut Call<'_, '_>, x: ValueId, dims: Vec<Dim>) -> One {
+pub(crate) fn zeros(c: &mut Call<'_, '_>, x: ValueId, dims: Vec<Dim>) -> Result<ValueId> {
     let zero = c.b.constant(Literal::splat(c.elem(x), &[], 0.0))?;
     Ok(c.b.broadcast(zero, dims)?)
 }
 
 /// One after the other along a new axis 1.
-fn stack(c: &mut Call<'_, '_>, outputs: &[Output]) -> One {
+fn stack(c: &mut Call<'_, '_>, outputs: &[Output]) -> Result<ValueId> {
     let mut parts = Vec::new();
     for (y, times) in outputs {
         let mut part = c.expand(*y, 1)?;
@@ -345,14 +345,14 @@ fn stack(c: &mut Call<'_, '_>, outputs: &[Output]) -> One {
     Ok(c.b.core(CoreOp::Concat(1), &parts)?)
 }
 
-fn simple(c: &mut Call<'_, '_>, w: &Weights, x: ValueId, states: &[ValueId]) -> Done<Vec<ValueId>> {
+fn simple(c: &mut Call<'_, '_>, w: &Weights, x: ValueId, states: &[ValueId]) -> Result<Vec<ValueId>> {
     let x = biased(c, x, w.bias[0])?;
     let h = matmul(c, states[0], w.recurrent)?;
     let y = c.add(x, h)?;
     Ok(vec![activate_at(c, "activation", y)?])
 }
 
-fn lstm(c: &mut Call<'_, '_>, w: &Weights, x: ValueId, states: &[ValueId]) -> Done<Vec<ValueId>> {
+fn lstm(c: &mut Call<'_, '_>, w: &Weights, x: ValueId, states: &[ValueId]) -> Result<Vec<ValueId>> {
     let h = matmul(c, states[0], w.recurrent)?;
     let z = c.add(x, h)?;
     let z = biased(c, z, w.bias[0])?;
@@ -368,13 +368,13 @@ fn lstm(c: &mut Call<'_, '_>, w: &Weights, x: ValueId, states: &[ValueId]) -> Do
     Ok(vec![c.mul(output, shown)?, carry])
 }
 
-fn gru(c: &mut Call<'_, '_>, w: &Weights, x: ValueId, states: &[ValueId]) -> Done<Vec<ValueId>> {
+fn gru(c: &mut Call<'_, '_>, w: &Weights, x: ValueId, states: &[ValueId]) -> Result<Vec<ValueId>> {
     let x = biased(c, x, w.bias[0])?;
     let after = c.flag("reset_after", true)?;
     let gates = if after { w.recurrent } else { columns(c, w.recurrent, 0, 2 * w.units)? };
     let h = matmul(c, states[0], gates)?;
     let h = biased(c, h, w.bias[1])?;
-    let both = |c: &mut Call<'_, '_>, i: u64| -> One {
+    let both = |c: &mut Call<'_, '_>, i: u64| -> Result<ValueId> {
         let (x, h) = (part(c, x, w.units, i)?, part(c, h, w.units, i)?);
         let sum = c.add(x, h)?;
         activate_at(c, "recurrent_activation", sum)
@@ -397,7 +397,7 @@ fn gru(c: &mut Call<'_, '_>, w: &Weights, x: ValueId, states: &[ValueId]) -> Don
     Ok(vec![c.add(kept, new)?])
 }
 
-fn biased(c: &mut Call<'_, '_>, x: ValueId, bias: Option<ValueId>) -> One {
+fn biased(c: &mut Call<'_, '_>, x: ValueId, bias: Option<ValueId>) -> Result<ValueId> {
     match bias {
         Some(bias) => c.add(x, bias),
         None => Ok(x),
@@ -405,23 +405,23 @@ fn biased(c: &mut Call<'_, '_>, x: ValueId, bias: Option<ValueId>) -> One {
 }
 
 /// Part `i` of what was computed for all gates at once.
-fn part(c: &mut Call<'_, '_>, z: ValueId, units: u64, i: u64) -> One {
+fn part(c: &mut Call<'_, '_>, z: ValueId, units: u64, i: u64) -> Result<ValueId> {
     columns(c, z, i * units, (i + 1) * units)
 }
 
-fn gate(c: &mut Call<'_, '_>, z: ValueId, units: u64, i: u64) -> One {
+fn gate(c: &mut Call<'_, '_>, z: ValueId, units: u64, i: u64) -> Result<ValueId> {
     let z = part(c, z, units, i)?;
     activate_at(c, "recurrent_activation", z)
 }
 
-fn columns(c: &mut Call<'_, '_>, x: ValueId, start: u64, end: u64) -> One {
+fn columns(c: &mut Call<'_, '_>, x: ValueId, start: u64, end: u64) -> Result<ValueId> {
     c.slice(x, 1, SliceAxis { start, end: Some(end), step: 1 })
 }
 
 impl Call<'_, '_> {
     /// The sequence that a recurrent layer is called with, and the states that it starts from, if they are given: behind
     /// it in a list, or as an argument of their own.
-    fn sequence_and_states(&mut self) -> Done<(ValueId, Vec<Vec<ValueId>>)> {
+    fn sequence_and_states(&mut self) -> Result<(ValueId, Vec<Vec<ValueId>>)> {
         let tensors = self.raw_inputs_beside(&["sequences", "sequence", "inputs"], &["initial_state", "mask"])?;
         let Some((x, behind)) = tensors.split_first() else { return Err(self.unsupported("no sequence")) };
         let mut states: Vec<Vec<ValueId>> = behind.iter().map(|state| vec![*state]).collect();

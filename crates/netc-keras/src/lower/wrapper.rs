@@ -10,7 +10,7 @@ use crate::config::version::Era;
 use crate::legacy::is_model;
 use crate::lower::call::Call;
 use crate::lower::entry::{Entry, many};
-use crate::lower::result::{Done, Lowered, One, bad};
+use crate::lower::result::{Result, bad};
 
 pub(crate) const LAYERS: &[Entry] = &[
     many("TimeDistributed", time_distributed, "A layer applied to every step of a sequence.").passes_mask_at(2),
@@ -19,7 +19,7 @@ pub(crate) const LAYERS: &[Entry] = &[
 ];
 
 /// All steps at once: a layer treats the examples of a batch alike, and steps count as examples.
-fn time_distributed(c: &mut Call<'_, '_>) -> Lowered {
+fn time_distributed(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
     let [x] = c.raw_inputs_beside(&["inputs"], &["training", "mask"])?[..] else {
         return Err(LowerError::Operands("`TimeDistributed` takes one tensor".into()));
     };
@@ -74,7 +74,7 @@ fn reads_mask(object: &Attrs) -> bool {
 }
 
 /// The mask of the steps of steps, which count as examples.
-fn mask_of_examples(c: &mut Call<'_, '_>, mask: ValueId) -> One {
+fn mask_of_examples(c: &mut Call<'_, '_>, mask: ValueId) -> Result<ValueId> {
     match &c.dims(mask)?[..] {
         [batch, steps, rest @ ..] if !rest.is_empty() => c.reshape(mask, [&[batch.times(steps)], rest].concat()),
         _ => Err(c.unsupported(format!("a mask of type {} for the layer in it", c.ty(mask)))),
@@ -83,7 +83,7 @@ fn mask_of_examples(c: &mut Call<'_, '_>, mask: ValueId) -> One {
 
 /// The inner layer holds the kernel; what is beside it serves training. Its result may be that of the inner one, mask
 /// and all.
-fn spectral_normalization(c: &mut Call<'_, '_>) -> Lowered {
+fn spectral_normalization(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
     let x = c.input()?;
     let object = c.object("layer")?;
     let Meaning { results, masks, .. } =
@@ -96,7 +96,7 @@ fn spectral_normalization(c: &mut Call<'_, '_>) -> Lowered {
 /// The layers that a bidirectional one may have. None of them has a layer of its own, so the recursion ends.
 const RECURRENT: &[&str] = &["keras.SimpleRNN", "keras.GRU", "keras.LSTM"];
 
-fn bidirectional(c: &mut Call<'_, '_>) -> Lowered {
+fn bidirectional(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
     let tensors = c.raw_inputs_beside(&["inputs", "sequences"], &["initial_state", "mask"])?;
     let [x] = tensors[..] else { return Err(c.unsupported(format!("{} sequences", tensors.len()))) };
     let states = match c.arg(1, "initial_state") {
@@ -156,7 +156,7 @@ fn doubled(ty: &Type) -> Type {
     Type { elem: ty.elem, dims }
 }
 
-fn merge(c: &mut Call<'_, '_>, y: ValueId, z: ValueId) -> Done<Vec<ValueId>> {
+fn merge(c: &mut Call<'_, '_>, y: ValueId, z: ValueId) -> Result<Vec<ValueId>> {
     if !c.has("merge_mode") {
         return Ok(vec![y, z]);
     }
@@ -192,14 +192,14 @@ fn zeroing(object: &Attrs) -> Attrs {
 
 impl<'a> Call<'a, '_> {
     /// The declaration of a layer that stands at `key` of the configuration.
-    fn object(&self, key: &str) -> Done<&'a Attrs> {
+    fn object(&self, key: &str) -> Result<&'a Attrs> {
         let found = self.get(key);
         found.and_then(Attr::as_map).ok_or_else(|| bad(key, found, "the declaration of a layer"))
     }
 
     /// What a layer that is declared by `object`, and whose weights are below `place`, computes of a tensor, to which
     /// `masks` are attached, and of what else it is `given`.
-    fn apply(&mut self, place: &str, object: &Attrs, given: Given<'_>, masks: &[Option<ValueId>]) -> Done<Meaning> {
+    fn apply(&mut self, place: &str, object: &Attrs, given: Given<'_>, masks: &[Option<ValueId>]) -> Result<Meaning> {
         let class = dialect_class(object, Era::Keras3);
         let below = |at: &str| at.strip_prefix(place)?.strip_prefix('/').map(Into::into);
         let weights = self.weights().iter().filter_map(|(at, weight)| Some((below(at)?, *weight))).collect();

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::entry::{FILE_NAME, Recorded, port};
 use super::text::Text;
-use crate::error::ModelError;
+use crate::error::{ModelError, Result};
 use crate::model::Model;
 use crate::output::{Stamp, cannot_write, check_target, is_inside, stamp};
 
@@ -57,7 +57,7 @@ pub(super) enum Changed {
 }
 
 /// Compares the files of a stage with what the manifest records.
-pub(super) fn compare(folder: &Path, stage: &Value, formats: &Formats) -> Result<Option<Changed>, ModelError> {
+pub(super) fn compare(folder: &Path, stage: &Value, formats: &Formats) -> Result<Option<Changed>> {
     let Some(files) = recorded(stage) else { return Ok(None) };
     for (file, checksum) in files {
         let path = folder.join(file);
@@ -156,7 +156,7 @@ impl<'a> Earlier<'a> {
     }
 
     /// Refuses to replace the manifest of another model.
-    pub(crate) fn refuse_other_model(&self) -> Result<(), ModelError> {
+    pub(crate) fn refuse_other_model(&self) -> Result<()> {
         let what = match &self.owner {
             _ if self.force => return Ok(()),
             Owner::Same => return Ok(()),
@@ -170,7 +170,7 @@ impl<'a> Earlier<'a> {
     }
 
     /// Refuses to replace the stages if the model is one of them: the others would be lost.
-    pub(crate) fn refuse_stage(&self, model: &Model) -> Result<(), ModelError> {
+    pub(crate) fn refuse_stage(&self, model: &Model) -> Result<()> {
         let files = self.stages.iter().flatten().filter_map(|(file, _)| self.folder.join(file).canonicalize().ok());
         let files: Vec<PathBuf> = files.collect();
         let is_stage = |file: &PathBuf| file.canonicalize().is_ok_and(|file| files.contains(&file));
@@ -185,7 +185,7 @@ impl<'a> Earlier<'a> {
     }
 
     /// Refuses to replace what is at `file`, and what belongs to it, unless it is as netc wrote it.
-    pub(crate) fn allow(&mut self, file: &str) -> Result<(), ModelError> {
+    pub(crate) fn allow(&mut self, file: &str) -> Result<()> {
         if self.allowed.contains_key(file) {
             return Ok(());
         }
@@ -228,7 +228,7 @@ impl<'a> Earlier<'a> {
     }
 
     /// The files of the earlier split that are none of `new`.
-    pub(crate) fn rest(&self, new: &[Recorded]) -> Result<Rest, ModelError> {
+    pub(crate) fn rest(&self, new: &[Recorded]) -> Result<Rest> {
         let mut rest = Rest::default();
         for (file, checksum) in self.stages.iter().flatten() {
             if new.iter().any(|new| new.file == *file) {
@@ -247,7 +247,7 @@ impl<'a> Earlier<'a> {
 }
 
 /// Whether every byte of the file is as it was.
-fn unchanged(path: &Path, checksum: Checksum) -> Result<bool, ModelError> {
+fn unchanged(path: &Path, checksum: Checksum) -> Result<bool> {
     let is_as_long = fs::metadata(path).is_ok_and(|metadata| metadata.len() == checksum.bytes);
     if !is_as_long {
         return Ok(false);

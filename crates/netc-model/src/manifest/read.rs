@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::files::{self, Changed};
 use super::shared;
 use super::text::Text;
-use crate::error::ModelError;
+use crate::error::{ModelError, Result};
 use crate::model::Model;
 use crate::output::is_inside;
 use crate::session::Session;
@@ -24,7 +24,7 @@ use crate::session::Session;
 /// Loads the stages that the manifest at `path` describes, as one model.
 ///
 /// Files are in the folder of the manifest, links followed, or in one of those that the session allows.
-pub(crate) fn load(path: &Path, session: &Session) -> Result<Model, ModelError> {
+pub(crate) fn load(path: &Path, session: &Session) -> Result<Model> {
     let shown = path.display();
     let text = Text::read(path).map_err(|e| ModelError::because(format!("cannot read `{shown}`"), e))?;
     let json = text.json().map_err(|e| ModelError::because(format!("`{shown}` is not JSON"), e))?;
@@ -67,11 +67,11 @@ impl Reader<'_> {
         ModelError::failed(format!("`{}`: {place}: expected {expected}", self.path.display()))
     }
 
-    fn list<'v>(&self, value: &'v Value, key: &str, place: &str) -> Result<&'v Vec<Value>, ModelError> {
+    fn list<'v>(&self, value: &'v Value, key: &str, place: &str) -> Result<&'v Vec<Value>> {
         value.get(key).and_then(Value::as_array).ok_or_else(|| self.error(place, &format!("a list `{key}`")))
     }
 
-    fn module(&self) -> Result<(Module, Vec<Note>), ModelError> {
+    fn module(&self) -> Result<(Module, Vec<Note>)> {
         let stages = self.list(self.json, "stages", "the manifest")?;
         let mut module = Module::new();
         let mut linker = Linker::new(&mut module);
@@ -115,7 +115,7 @@ impl Reader<'_> {
 
     /// Reads a stage, and says whether a framework saved it since netc wrote it, with the same inputs and outputs. A file
     /// that is neither what netc wrote nor such a model is an error.
-    fn stage(&self, file: &Path, stage: &Value, i: usize) -> Result<(Imported, bool), ModelError> {
+    fn stage(&self, file: &Path, stage: &Value, i: usize) -> Result<(Imported, bool)> {
         let compared = files::compare(self.folder, stage, self.session.formats());
         let options = self.session.read_options();
         let read = self.session.formats().read(file, &options, self.session.dialects()).map_err(ModelError::from_error);
@@ -142,14 +142,7 @@ impl Reader<'_> {
 
     /// Gives the calls of layers in the stage `main` the numbers that they have in the whole. One that was trained may have
     /// more calls.
-    fn number_calls(
-        &self,
-        module: &mut Module,
-        main: FuncId,
-        stage: &Value,
-        i: usize,
-        is_trained: bool,
-    ) -> Result<(), ModelError> {
+    fn number_calls(&self, module: &mut Module, main: FuncId, stage: &Value, i: usize, is_trained: bool) -> Result<()> {
         let Some(calls) = stage.get("calls") else { return Ok(()) };
         let place = format!("stages[{i}].calls");
         let of_layer = |list: &Value| -> Option<Vec<u32>> {
@@ -174,14 +167,14 @@ impl Reader<'_> {
     }
 
     /// The program that says what the model is as a whole; empty if the manifest has none.
-    fn head(&self) -> Result<Module, ModelError> {
+    fn head(&self) -> Result<Module> {
         let Some(main) = self.json.get("main") else { return Ok(Module::new()) };
         let program = main.as_str().and_then(|text| netc_ir::parse(text).ok());
         program.ok_or_else(|| self.error("main", "a program"))
     }
 
     /// The file of a stage, which must lie in the folder of the manifest or below.
-    fn stage_file(&self, stage: &Value, i: usize) -> Result<PathBuf, ModelError> {
+    fn stage_file(&self, stage: &Value, i: usize) -> Result<PathBuf> {
         let place = format!("stages[{i}]");
         let file =
             stage.get("file").and_then(Value::as_str).ok_or_else(|| self.error(&place, "the name of a `file`"))?;
@@ -200,7 +193,7 @@ impl Reader<'_> {
         funcs: &[FuncId],
         stages: &[Value],
         inputs: Vec<(String, Type, Option<LayerId>)>,
-    ) -> Result<Func, ModelError> {
+    ) -> Result<Func> {
         self.require_unique("inputs", inputs.iter().map(|(name, ..)| name.as_str()))?;
         let mut b = Builder::new(module, MAIN);
         let mut given: BTreeMap<Given, ValueId> = BTreeMap::new();
@@ -242,13 +235,13 @@ impl Reader<'_> {
             let value = given.get(&self.source(output, &place)?).copied();
             Ok((Name::from(name), value.ok_or_else(|| self.error(&place, "a source that exists"))?))
         });
-        let outputs: Vec<(Name, ValueId)> = outputs.collect::<Result<_, ModelError>>()?;
+        let outputs: Vec<(Name, ValueId)> = outputs.collect::<Result<_>>()?;
         self.require_unique("outputs", outputs.iter().map(|(name, _)| &**name))?;
         Ok(b.finish(outputs))
     }
 
     /// Requires that no two of the names under `place` are the same.
-    fn require_unique<'n>(&self, place: &str, names: impl Iterator<Item = &'n str>) -> Result<(), ModelError> {
+    fn require_unique<'n>(&self, place: &str, names: impl Iterator<Item = &'n str>) -> Result<()> {
         let mut seen = BTreeSet::new();
         match names.into_iter().find(|name| !seen.insert(*name)) {
             Some(name) => Err(self.error(place, &format!("different names, found `{name}` twice"))),
@@ -264,7 +257,7 @@ impl Reader<'_> {
         funcs: &[FuncId],
         stages: &[Value],
         head: &Module,
-    ) -> Result<Vec<(String, Type, Option<Layer>)>, ModelError> {
+    ) -> Result<Vec<(String, Type, Option<Layer>)>> {
         let mut types: BTreeMap<String, Type> = BTreeMap::new();
         for (i, (func, stage)) in funcs.iter().zip(stages).enumerate() {
             let place = format!("stages[{i}]");
@@ -295,7 +288,7 @@ impl Reader<'_> {
             .collect()
     }
 
-    fn source(&self, port: &Value, place: &str) -> Result<Given, ModelError> {
+    fn source(&self, port: &Value, place: &str) -> Result<Given> {
         let source = port.get("source");
         let number = |key| source.and_then(|s| s.get(key)).and_then(Value::as_u64);
         if let Some(name) = source.and_then(|s| s.get("model_input")).and_then(Value::as_str) {

@@ -6,11 +6,11 @@ use std::fs;
 use netc_data::Store;
 use netc_ir::{Budget, Module, Name, Resource, WeightData, WeightId};
 
-use crate::error::ModelError;
+use crate::error::{ModelError, Result};
 
 /// Lets weights of one name that have the same bytes have them in the same place: stages that apply one layer each have
 /// a copy of its weights.
-pub(super) fn share_weights(module: &mut Module) -> Result<(), ModelError> {
+pub(super) fn share_weights(module: &mut Module) -> Result<()> {
     let mut first: BTreeMap<Name, WeightId> = BTreeMap::new();
     let mut copies: Vec<(WeightId, WeightId)> = Vec::new();
     for (i, weight) in module.weights.iter().enumerate() {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::cannot_write;
 use super::scratch::JOURNAL;
-use crate::error::ModelError;
+use crate::error::{ModelError, Result};
 
 /// Raised when what the journal means changes.
 const VERSION: u64 = 1;
@@ -155,7 +155,7 @@ impl Journal {
     }
 
     /// Puts every new file in its place and removes what is to be removed, as far as that is not done.
-    pub(crate) fn forward(&self, place: Place<'_>, gate: Gate<'_>) -> Result<(), ModelError> {
+    pub(crate) fn forward(&self, place: Place<'_>, gate: Gate<'_>) -> Result<()> {
         for folder in &self.folders {
             let folder = place.folder.join(folder);
             let made = gate().and_then(|()| fs::create_dir(&folder));

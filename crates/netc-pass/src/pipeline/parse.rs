@@ -58,14 +58,12 @@ struct Parser<'t> {
     at: usize,
 }
 
-type Parsed<T> = Result<T, PipelineSyntaxError>;
-
 impl<'t> Parser<'t> {
     fn new(text: &'t str) -> Self {
         Self { text, chars: text.chars().collect(), at: 0 }
     }
 
-    fn pipeline(&mut self, depth: usize) -> Parsed<Pipeline> {
+    fn pipeline(&mut self, depth: usize) -> Result<Pipeline, PipelineSyntaxError> {
         let mut steps = vec![self.step(depth)?];
         while self.take(',') {
             steps.push(self.step(depth)?);
@@ -73,7 +71,7 @@ impl<'t> Parser<'t> {
         Ok(Pipeline(steps))
     }
 
-    fn step(&mut self, depth: usize) -> Parsed<PipelineStep> {
+    fn step(&mut self, depth: usize) -> Result<PipelineStep, PipelineSyntaxError> {
         const WHAT: &str = "a pass, `fix(...)` or `@name`";
         if self.take('@') {
             return self.name("the name of a pipeline").map(PipelineStep::Named);
@@ -93,7 +91,7 @@ impl<'t> Parser<'t> {
         Ok(PipelineStep::Pass(PassCall { name, options }))
     }
 
-    fn fix(&mut self, depth: usize) -> Parsed<PipelineStep> {
+    fn fix(&mut self, depth: usize) -> Result<PipelineStep, PipelineSyntaxError> {
         if depth == MAX_DEPTH {
             return Err(self.error(format!("`fix` nests deeper than {MAX_DEPTH}")));
         }
@@ -105,7 +103,7 @@ impl<'t> Parser<'t> {
     }
 
     /// The rest of `{max=4}`.
-    fn rounds(&mut self) -> Parsed<u64> {
+    fn rounds(&mut self) -> Result<u64, PipelineSyntaxError> {
         let start = self.skip_blanks();
         let name = self.name("`max`")?;
         if name != "max" {
@@ -123,7 +121,7 @@ impl<'t> Parser<'t> {
         Ok(count)
     }
 
-    fn options(&mut self) -> Parsed<Vec<(String, Vec<String>)>> {
+    fn options(&mut self) -> Result<Vec<(String, Vec<String>)>, PipelineSyntaxError> {
         self.expect('{', "`{`")?;
         let mut options: Vec<(String, Vec<String>)> = Vec::new();
         if self.take('}') {
@@ -145,7 +143,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    fn values(&mut self) -> Parsed<Vec<String>> {
+    fn values(&mut self) -> Result<Vec<String>, PipelineSyntaxError> {
         if !self.take('[') {
             return Ok(vec![self.word()?]);
         }
@@ -163,7 +161,7 @@ impl<'t> Parser<'t> {
     }
 
     /// Values up to the end of the text, with or without brackets.
-    fn bare_values(&mut self) -> Parsed<Vec<String>> {
+    fn bare_values(&mut self) -> Result<Vec<String>, PipelineSyntaxError> {
         if self.peek() == Some('[') {
             return self.values();
         }
@@ -177,7 +175,7 @@ impl<'t> Parser<'t> {
     }
 
     /// A value up to a comma or the end, without the blanks around it.
-    fn bare_value(&mut self) -> Parsed<String> {
+    fn bare_value(&mut self) -> Result<String, PipelineSyntaxError> {
         const BEFORE_NAMES: [&str; 4] = ["before:", "+", "/", ".."];
         let start = self.skip_blanks();
         let (mut value, mut end) = (String::new(), 0);
@@ -200,7 +198,7 @@ impl<'t> Parser<'t> {
     }
 
     /// A word: characters of words and texts in quotes, one after the other.
-    fn word(&mut self) -> Parsed<String> {
+    fn word(&mut self) -> Result<String, PipelineSyntaxError> {
         let start = self.skip_blanks();
         let mut word = String::new();
         while let Some(c) = self.chars.get(self.at).copied().filter(|c| *c == '"' || is_word(*c)) {
@@ -211,7 +209,7 @@ impl<'t> Parser<'t> {
     }
 
     /// The rest of a word in quotes.
-    fn quoted(&mut self) -> Parsed<String> {
+    fn quoted(&mut self) -> Result<String, PipelineSyntaxError> {
         let mut word = String::new();
         while let Some(c) = self.chars.get(self.at).copied() {
             self.at += 1;
@@ -227,12 +225,12 @@ impl<'t> Parser<'t> {
         Err(self.error("the quotes have no end".into()))
     }
 
-    fn name(&mut self, what: &str) -> Parsed<String> {
+    fn name(&mut self, what: &str) -> Result<String, PipelineSyntaxError> {
         self.run(is_name, what)
     }
 
     /// The characters from here on that `belongs` holds of: one at least.
-    fn run(&mut self, belongs: impl Fn(char) -> bool, what: &str) -> Parsed<String> {
+    fn run(&mut self, belongs: impl Fn(char) -> bool, what: &str) -> Result<String, PipelineSyntaxError> {
         let start = self.skip_blanks();
         let run: String = self.chars[start..].iter().copied().take_while(|c| belongs(*c)).collect();
         if run.is_empty() {
@@ -260,11 +258,11 @@ impl<'t> Parser<'t> {
         found
     }
 
-    fn expect(&mut self, c: char, what: &str) -> Parsed<()> {
+    fn expect(&mut self, c: char, what: &str) -> Result<(), PipelineSyntaxError> {
         if self.take(c) { Ok(()) } else { Err(self.expected(what)) }
     }
 
-    fn end(&mut self, what: &str) -> Parsed<()> {
+    fn end(&mut self, what: &str) -> Result<(), PipelineSyntaxError> {
         if self.peek().is_none() { Ok(()) } else { Err(self.expected(what)) }
     }
 

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use netc_data::Store;
 use netc_ir::{MAIN, parse, verify};
 
-use crate::error::ExecError;
+use crate::error::Result;
 use crate::host::Host;
 use crate::inputs::random_types;
 use crate::plan::Plan;
 use crate::tensor::Tensor;
 
 /// Plans a program on a host.
-fn plan(host: &Arc<Host>, text: &str) -> Result<Plan, ExecError> {
+fn plan(host: &Arc<Host>, text: &str) -> Result<Plan> {
     let module = parse(&format!("netc 1\n{text}")).unwrap_or_else(|e| panic!("{e}"));
     verify(&module).unwrap_or_else(|e| panic!("{e}"));
     Plan::on(host, &module, module.func_named(MAIN).unwrap(), &Store::open(&module).unwrap())

@@ -11,7 +11,7 @@ use hdf5_pure::{Source, Superblock};
 use netc_ir::{Budget, Resource};
 
 use crate::config::path::join;
-use crate::error::Problem;
+use crate::error::{Problem, Result};
 
 /// Types of messages in the header of an object.
 const LINK_INFO: u16 = 0x02;
@@ -45,7 +45,7 @@ pub(crate) enum Links {
 
 impl Links {
     /// Refuses links that could not be listed: `hdf5-pure` may have passed over some.
-    pub(crate) fn require_complete(&self, place: &str) -> Result<(), Problem> {
+    pub(crate) fn require_complete(&self, place: &str) -> Result<()> {
         let Self::Unlisted(path) = self else { return Ok(()) };
         let path = join(place, path);
         let place = if path.is_empty() { "/".to_string() } else { path };

@@ -20,7 +20,7 @@ use crate::config::{declaration, json};
 use crate::container::compiled::{Compiled, OPTIMIZER_WEIGHTS, TRAINING_CONFIG};
 use crate::container::hdf5::read::{self, Headers};
 use crate::container::variable::{Variable, WeightLists, WeightTable, Weights};
-use crate::error::Problem;
+use crate::error::{Problem, Result};
 
 /// A model as the file has it.
 pub(crate) struct WholeModel {
@@ -42,14 +42,14 @@ pub(crate) const CONFIG: &str = "model_config";
 pub(crate) const WEIGHTS: &str = "model_weights";
 
 /// Reads the headers of the file; with `compiled`, how the model was compiled too.
-pub(crate) fn read(file: Arc<dyn ReadAt>, path: &Path, compiled: bool) -> Result<WholeModel, Problem> {
+pub(crate) fn read(file: Arc<dyn ReadAt>, path: &Path, compiled: bool) -> Result<WholeModel> {
     let len = file.num_bytes()?;
     let headers = Headers::open(file, 0, len, &Arc::new(Budget::for_file(len)));
     headers.and_then(|headers| read_headers(headers, path, compiled)).map_err(Problem::in_whole_model)
 }
 
 /// Reads what the root says of the model while its weights are looked up: either takes as long as the other.
-fn read_headers(mut headers: Headers, path: &Path, compiled: bool) -> Result<WholeModel, Problem> {
+fn read_headers(mut headers: Headers, path: &Path, compiled: bool) -> Result<WholeModel> {
     let root = headers.root();
     let attrs = attrs(&root, "/")?;
     let text = |key: &str| attrs.get(key).and_then(AttrValue::as_str).map(str::to_string);
@@ -75,14 +75,14 @@ fn read_headers(mut headers: Headers, path: &Path, compiled: bool) -> Result<Who
 }
 
 /// How the model was compiled, as `config` says, with the variables of the optimizer, if it has any.
-fn read_compiled(headers: &mut Headers, root: &Group, config: &str, has_state: bool) -> Result<Compiled, Problem> {
+fn read_compiled(headers: &mut Headers, root: &Group, config: &str, has_state: bool) -> Result<Compiled> {
     let config = json::parse(config, headers.budget());
     let config = config.map_err(|e| Problem::whole(TRAINING_CONFIG, format!("it is not JSON: {e}")))?;
     let variables = if has_state { optimizer_weights(headers, root)? } else { Vec::new() };
     Ok(Compiled::of_hdf5(config, variables))
 }
 
-fn optimizer_weights(headers: &mut Headers, root: &Group) -> Result<Vec<(String, Variable)>, Problem> {
+fn optimizer_weights(headers: &mut Headers, root: &Group) -> Result<Vec<(String, Variable)>> {
     let group = root.group(OPTIMIZER_WEIGHTS).map_err(|e| broken(OPTIMIZER_WEIGHTS, &e))?;
     let names = names(&attrs(&group, OPTIMIZER_WEIGHTS)?, "weight_names");
     take_listed(&mut headers.datasets(&group, OPTIMIZER_WEIGHTS)?, "", names, OPTIMIZER_WEIGHTS)
@@ -98,7 +98,7 @@ fn with_hint(problem: Problem) -> Problem {
 }
 
 /// The weights of a file with or without a model: listed by layer, or in groups as in a `.keras` file.
-pub(crate) fn read_weights(file: Arc<dyn ReadAt>, path: &Path) -> Result<Weights, Problem> {
+pub(crate) fn read_weights(file: Arc<dyn ReadAt>, path: &Path) -> Result<Weights> {
     let len = file.num_bytes()?;
     let budget = Arc::new(Budget::for_file(len));
     let mut headers = Headers::open(file.clone(), 0, len, &budget).map_err(Problem::in_whole_model)?;
@@ -122,7 +122,7 @@ pub(crate) fn read_weights(file: Arc<dyn ReadAt>, path: &Path) -> Result<Weights
 }
 
 /// The lists in `group`, which is at `place`, and their order.
-fn lists_of(headers: &mut Headers, group: &Group, place: &str, path: &Path) -> Result<Weights, Problem> {
+fn lists_of(headers: &mut Headers, group: &Group, place: &str, path: &Path) -> Result<Weights> {
     let lists = weights(headers, group, place).map_err(Problem::in_whole_model)?;
     let order = names(&attrs(group, place)?, "layer_names");
     Ok(Weights { order, ..Weights::of_file(path, WeightTable::Lists(lists)) })
@@ -145,12 +145,12 @@ fn no_config(root: &Group, path: &Path) -> Problem {
 }
 
 /// The weights of a file with a model.
-fn weights_in(headers: &mut Headers, root: &Group) -> Result<WeightLists, Problem> {
+fn weights_in(headers: &mut Headers, root: &Group) -> Result<WeightLists> {
     weights(headers, &root.group(WEIGHTS).map_err(|e| broken(WEIGHTS, &e))?, WEIGHTS)
 }
 
 /// The weights below `group`, which is at `place`.
-fn weights(headers: &mut Headers, group: &Group, place: &str) -> Result<WeightLists, Problem> {
+fn weights(headers: &mut Headers, group: &Group, place: &str) -> Result<WeightLists> {
     let of_group = attrs(group, place)?;
     if of_group.get("backend").and_then(AttrValue::as_str) == Some("theano") {
         let note = "Keras wrote it on theano, whose kernels are mirrored; load it in Keras 2 and save it anew";
@@ -208,7 +208,7 @@ fn take_listed(
     group: &str,
     names: Vec<String>,
     place: &str,
-) -> Result<Vec<(String, Variable)>, Problem> {
+) -> Result<Vec<(String, Variable)>> {
     let take = |name: String| match datasets.remove(&join(group, &name)) {
         Some(variable) => Ok((name, variable)),
         None => Err(not_there(&name, place)),
@@ -229,7 +229,7 @@ fn names(attrs: &HashMap<String, AttrValue>, key: &str) -> Vec<String> {
     }
 }
 
-fn attrs(group: &Group, place: &str) -> Result<HashMap<String, AttrValue>, Problem> {
+fn attrs(group: &Group, place: &str) -> Result<HashMap<String, AttrValue>> {
     group.attrs().map_err(|e| broken(place, &e))
 }
 
@@ -244,7 +244,7 @@ mod tests {
     use super::*;
 
     /// A file whose list of layers is this, in which the layer `q` has attributes of 1 MB.
-    fn file(names: Vec<String>, weights: &[&str]) -> Result<WeightLists, Problem> {
+    fn file(names: Vec<String>, weights: &[&str]) -> Result<WeightLists> {
         let mut builder = FileBuilder::new();
         let mut group = builder.create_group(WEIGHTS);
         for (i, names) in names.chunks(30_000).enumerate() {

@@ -13,7 +13,7 @@ use crate::container::hdf5::links::{self, Links};
 use crate::container::hdf5::source::{InMemory, Metered, Part};
 use crate::container::hdf5::types::{Stored, from_hdf5};
 use crate::container::variable::{Bytes, Variable, Variables};
-use crate::error::Problem;
+use crate::error::{Problem, Result};
 use netc_format::stack::MAX_NESTING;
 
 /// Deeper nesting of groups than any model that is read has, with two for a model in a model; a file whose links form a
@@ -34,12 +34,12 @@ pub(crate) fn read(
     len: u64,
     optimizer: bool,
     budget: &Arc<Budget>,
-) -> Result<Variables, Problem> {
+) -> Result<Variables> {
     Headers::open(file, offset, len, budget)?.all(optimizer)
 }
 
 /// Reads an HDF5 file that is in memory; so are its weights then.
-pub(crate) fn read_bytes(bytes: Vec<u8>, optimizer: bool, budget: &Arc<Budget>) -> Result<Variables, Problem> {
+pub(crate) fn read_bytes(bytes: Vec<u8>, optimizer: bool, budget: &Arc<Budget>) -> Result<Variables> {
     let bytes: Arc<[u8]> = bytes.into();
     let headers = Headers::of_source(Metered::new(InMemory(bytes.clone()), budget.clone()), budget)?;
     Headers { bytes: Some(bytes), ..headers }.all(optimizer)
@@ -64,12 +64,12 @@ pub(crate) struct Headers {
 
 impl Headers {
     /// The HDF5 file that is `len` bytes from `offset` on. What is read of it, and held, is charged to `budget`.
-    pub(crate) fn open(file: Arc<dyn ReadAt>, offset: u64, len: u64, budget: &Arc<Budget>) -> Result<Self, Problem> {
+    pub(crate) fn open(file: Arc<dyn ReadAt>, offset: u64, len: u64, budget: &Arc<Budget>) -> Result<Self> {
         let headers = Self::of_source(Metered::new(Part::new(file, offset, len), budget.clone()), budget)?;
         Ok(Self { base: offset, end: offset + len, ..headers })
     }
 
-    fn of_source(source: Metered, budget: &Arc<Budget>) -> Result<Self, Problem> {
+    fn of_source(source: Metered, budget: &Arc<Budget>) -> Result<Self> {
         let h5 = hdf5_pure::File::from_source(source.clone()).map_err(|e| broken("file", &e))?;
         let len = source.len();
         require_whole(&h5, len)?;
@@ -94,7 +94,7 @@ impl Headers {
         self.h5.root()
     }
 
-    fn all(mut self, optimizer: bool) -> Result<Variables, Problem> {
+    fn all(mut self, optimizer: bool) -> Result<Variables> {
         self.skips_optimizer = !optimizer;
         let links = self.require_own("")?;
         self.group(&self.root(), String::new(), 0)?;
@@ -103,7 +103,7 @@ impl Headers {
     }
 
     /// The datasets below `group`, which is at `place`, by path from it.
-    pub(crate) fn datasets(&mut self, group: &Group, place: &str) -> Result<BTreeMap<String, Variable>, Problem> {
+    pub(crate) fn datasets(&mut self, group: &Group, place: &str) -> Result<BTreeMap<String, Variable>> {
         let links = self.require_own(place)?;
         self.group(group, String::new(), 0).map_err(|problem| problem_below(problem, place))?;
         links.require_complete(place)?;
@@ -111,7 +111,7 @@ impl Headers {
     }
 
     /// Refuses links below the group at `place` that lead to no object of the file.
-    fn require_own(&self, place: &str) -> Result<Links, Problem> {
+    fn require_own(&self, place: &str) -> Result<Links> {
         let skipped = self.skips_optimizer.then_some(compiled::GROUP);
         match links::stray(&self.source, &self.budget, self.h5.superblock(), place, skipped) {
             Links::Stray(stray) => Err(Problem::weights(
@@ -122,7 +122,7 @@ impl Headers {
         }
     }
 
-    fn group(&mut self, group: &Group, path: String, depth: usize) -> Result<(), Problem> {
+    fn group(&mut self, group: &Group, path: String, depth: usize) -> Result<()> {
         let place = || if path.is_empty() { "/".to_string() } else { path.clone() };
         if depth > MAX_DEPTH {
             return Err(Problem::weights(
@@ -150,7 +150,7 @@ impl Headers {
         Ok(())
     }
 
-    fn name(&mut self, group: &Group, path: &str) -> Result<(), Problem> {
+    fn name(&mut self, group: &Group, path: &str) -> Result<()> {
         let attrs = group.attrs().map_err(|e| broken(path, &e))?;
         if let Some(name) = attrs.get("name").and_then(|v| v.as_str()) {
             let above = path.strip_suffix("vars").unwrap_or(path).trim_end_matches('/');
@@ -160,11 +160,11 @@ impl Headers {
     }
 
     /// Charges an object at a path.
-    fn spend(&self, path: &str) -> Result<(), Problem> {
+    fn spend(&self, path: &str) -> Result<()> {
         self.charge(path, ENTRY + path.len() as u64)
     }
 
-    fn dataset(&mut self, path: &str, dataset: &Dataset) -> Result<Variable, Problem> {
+    fn dataset(&mut self, path: &str, dataset: &Dataset) -> Result<Variable> {
         let read = |e| broken(path, &e);
         let datatype = dataset.datatype().map_err(read)?;
         let opaque = matches!(datatype, hdf5_pure::Datatype::Opaque { .. });
@@ -219,7 +219,7 @@ impl Headers {
     }
 
     /// A dataset that was never written has its fill value everywhere.
-    fn unwritten(&mut self, header: &Header<'_>) -> Result<Literal, Problem> {
+    fn unwritten(&mut self, header: &Header<'_>) -> Result<Literal> {
         let Header { path, dataset, stored, ref ty, size } = *header;
         let (elem, dims) = (stored.elem, dims(ty));
         let note = || format!("the datasets that were never written are larger than {MAX_FILLED} bytes in all");
@@ -232,7 +232,7 @@ impl Headers {
         Ok(if size == 0 { Literal::dense(elem, &dims, []) } else { Literal { elem, dims, bytes: value.into() } })
     }
 
-    fn in_place(&self, path: &str, address: u64, stored: u64, size: u64) -> Result<Bytes, Problem> {
+    fn in_place(&self, path: &str, address: u64, stored: u64, size: u64) -> Result<Bytes> {
         let offset = self.base.saturating_add(address);
         if offset.saturating_add(size) > self.end {
             return Err(Problem::weights(
@@ -247,7 +247,7 @@ impl Headers {
     }
 
     /// The bytes themselves, where the file that they are in is in memory.
-    fn read_out(&mut self, path: &str, place: Bytes, elem: ElemType, ty: &Type) -> Result<Bytes, Problem> {
+    fn read_out(&mut self, path: &str, place: Bytes, elem: ElemType, ty: &Type) -> Result<Bytes> {
         match (self.bytes.clone(), place) {
             (Some(bytes), Bytes::At { offset, len, .. }) => {
                 self.charge(path, len)?;
@@ -259,12 +259,12 @@ impl Headers {
     }
 
     /// Charges bytes held in memory. Several datasets may use the same bytes of the file.
-    fn charge(&self, path: &str, size: u64) -> Result<(), Problem> {
+    fn charge(&self, path: &str, size: u64) -> Result<()> {
         self.budget.charge(Resource::Memory, size).map_err(|exceeded| too_large(path, exceeded))
     }
 
     /// Refuses what `hdf5-pure` could not hold in memory while it reads a dataset.
-    fn require_room(&self, path: &str, size: u64) -> Result<(), Problem> {
+    fn require_room(&self, path: &str, size: u64) -> Result<()> {
         self.charge(path, size)?;
         self.budget.release(Resource::Memory, size);
         Ok(())
@@ -272,7 +272,7 @@ impl Headers {
 
     /// Charges the chunks of a dataset, each of `inflated` bytes as it is read, and refuses those that are longer than the
     /// file: `hdf5-pure` reserves what the index says.
-    fn require_chunks(&self, path: &str, dataset: &Dataset, inflated: u64) -> Result<(), Problem> {
+    fn require_chunks(&self, path: &str, dataset: &Dataset, inflated: u64) -> Result<()> {
         let chunks = dataset.chunks().map_err(|e| broken(path, &e))?;
         let all = inflated.saturating_mul(chunks.len() as u64);
         self.budget.charge(Resource::Read, all).map_err(|exceeded| too_large(path, exceeded))?;
@@ -284,7 +284,7 @@ impl Headers {
         }
     }
 
-    fn in_pieces(&mut self, header: &Header<'_>) -> Result<Literal, Problem> {
+    fn in_pieces(&mut self, header: &Header<'_>) -> Result<Literal> {
         let Header { path, dataset, stored, ref ty, size } = *header;
         self.charge(path, size)?;
         let mut bytes = dataset.read_raw().map_err(|e| broken(path, &e))?;
@@ -331,7 +331,7 @@ const NAMED_FILTERS: [(u16, &str); 9] = [
     (32026, "blosc2"),
 ];
 
-fn require_known_filters(path: &str, dataset: &Dataset) -> Result<(), Problem> {
+fn require_known_filters(path: &str, dataset: &Dataset) -> Result<()> {
     let Some(filter) = dataset.filters().into_iter().find(|filter| !FILTERS.contains(filter)) else { return Ok(()) };
     let name = NAMED_FILTERS.iter().find(|(id, _)| *id == filter).map_or("an unknown one", |(_, name)| name);
     let note = format!(
@@ -342,7 +342,7 @@ fn require_known_filters(path: &str, dataset: &Dataset) -> Result<(), Problem> {
 }
 
 /// Refuses a file that ends before it says so.
-fn require_whole(h5: &hdf5_pure::File, len: u64) -> Result<(), Problem> {
+fn require_whole(h5: &hdf5_pure::File, len: u64) -> Result<()> {
     let end = h5.superblock().eof_address;
     if end > len {
         return Err(Problem::weights("file", format!("it is cut off: it ends after {len} bytes of {end}")));
@@ -355,7 +355,7 @@ fn dims(ty: &Type) -> Vec<u64> {
 }
 
 /// The path of what the group at `path` links to by `name`.
-fn below(path: &str, name: &str) -> Result<String, Problem> {
+fn below(path: &str, name: &str) -> Result<String> {
     let is_one_part = !name.is_empty() && name != "." && !name.contains('/');
     let path = join(path, name);
     if is_one_part { Ok(path) } else { Err(Problem::weights(path, format!("`{name}` is not the name of a link"))) }

@@ -13,7 +13,7 @@ use std::io::Write;
 use netc_data::{Hashed, Store};
 use netc_ir::{Module, Weight, WeightId};
 
-use crate::error::Problem;
+use crate::error::Result;
 
 /// Weights of at least this size are copied from file to file; smaller ones are collected.
 const STREAMED: u64 = 64 * 1024;
@@ -77,13 +77,13 @@ pub(crate) struct Laid {
 }
 
 /// Lays `tree` out as an HDF5 file.
-pub(crate) fn lay_out(tree: &Tree, module: &Module) -> Result<Laid, Problem> {
+pub(crate) fn lay_out(tree: &Tree, module: &Module) -> Result<Laid> {
     layout::Layout::new(module).file(tree)
 }
 
 impl Laid {
     /// Writes the file, with the bytes of the weights.
-    pub(crate) fn write(&self, module: &Module, store: &Store, out: &mut Hashed<'_>) -> Result<(), Problem> {
+    pub(crate) fn write(&self, module: &Module, store: &Store, out: &mut Hashed<'_>) -> Result<()> {
         let is_streamed = |weight: &&Weight| weight.ty.num_bytes().is_some_and(|size| size >= STREAMED);
         let weights = || self.weights.iter().map(|id| &module[*id]);
         let streamed: Vec<&Weight> = weights().filter(is_streamed).collect();

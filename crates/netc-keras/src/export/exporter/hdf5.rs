@@ -8,7 +8,7 @@ use netc_ir::{Attr, Attrs, ElemType, Layer, Name, OpId, WeightId};
 use crate::config::attrs::has_lists;
 use crate::config::call::{fill, has_tensors, trains};
 use crate::config::path::join;
-use crate::error::Problem;
+use crate::error::{Problem, Result};
 use crate::export::exporter::{Container, Exporter, Scope};
 use crate::export::lists::{Entry, WeightList};
 use crate::export::tfjs;
@@ -35,7 +35,7 @@ pub(super) fn is_misread(tree: &Attr) -> bool {
 
 impl<'m> Exporter<'m> {
     /// Lists the weights of a layer, and gives the path that the names of its weights begin with.
-    pub(super) fn list_weights(&mut self, scope: &Scope<'m>, layer: &Layer) -> Result<String, Problem> {
+    pub(super) fn list_weights(&mut self, scope: &Scope<'m>, layer: &Layer) -> Result<String> {
         let path = join(&scope.place.group, &layer.name);
         let refuse = |note: &str| {
             let note = format!("{note}; write the model as .keras");
@@ -107,7 +107,7 @@ impl<'m> Exporter<'m> {
     }
 
     /// An entry of `inbound_nodes` as before Keras 3: the tensors that are read, each with the arguments that have names.
-    pub(super) fn old_node(&self, scope: &Scope<'_>, op: OpId) -> Result<Attr, Problem> {
+    pub(super) fn old_node(&self, scope: &Scope<'_>, op: OpId) -> Result<Attr> {
         let (func, op) = (scope.func, &scope.func[op]);
         let tensor = |i: u32| match op.operands.get(i as usize) {
             Some(value) => scope.names.history(*value, self.counts_from_one(func, *value)),

@@ -8,7 +8,7 @@ use netc_ir::{Attr, Attrs, Func, Layer, LayerId, OpId, Type};
 use crate::config::order::calls_beside;
 use crate::config::tf;
 use crate::config::version::Era;
-use crate::error::Problem;
+use crate::error::{Problem, Result};
 use crate::export::exporter::{Container, Exporter, Scope, is_chain};
 use crate::export::unknown;
 use crate::legacy::tensorflow::NoTwin;
@@ -16,7 +16,7 @@ use crate::legacy::{self, Modern, losses};
 
 impl<'m> Exporter<'m> {
     /// The declaration of a layer and its call `op` in Keras 3.
-    pub(super) fn modern_call(&self, scope: &Scope<'m>, id: LayerId, op: OpId) -> Result<Modern<'m>, Problem> {
+    pub(super) fn modern_call(&self, scope: &Scope<'m>, id: LayerId, op: OpId) -> Result<Modern<'m>> {
         let (layer, op) = (&self.module[id], &scope.func[op]);
         let operands: Vec<Type> = op.operands.iter().map(|x| scope.func[*x].ty.clone()).collect();
         let Some(call) = op.kind.attrs() else {
@@ -49,7 +49,7 @@ impl<'m> Exporter<'m> {
     }
 
     /// The declaration of a layer in an archive: it must fit all calls of the layer.
-    pub(super) fn modern(&self, scope: &Scope<'m>, id: LayerId) -> Result<Cow<'m, Layer>, Problem> {
+    pub(super) fn modern(&self, scope: &Scope<'m>, id: LayerId) -> Result<Cow<'m, Layer>> {
         if !tf::is_operation(&self.module[id].class) {
             return Ok(self.declaration(id));
         }

@@ -8,7 +8,7 @@ use netc_ir::{Attrs, Dim, ElemType, Func, Module};
 
 use crate::config::call::{Call, Recorded, TensorRef, extents};
 use crate::config::path::join;
-use crate::error::Problem;
+use crate::error::{Problem, Result};
 use crate::import::graph::{Entry, EntryKind, Graph, counts_from_one};
 
 /// The number of a call in a graph. The calls of an entry have numbers in a row. An input counts as one call.
@@ -38,7 +38,7 @@ pub(super) struct Calls<'g> {
 }
 
 impl<'g> Calls<'g> {
-    pub(super) fn of(graph: &'g Graph) -> Result<Self, Problem> {
+    pub(super) fn of(graph: &'g Graph) -> Result<Self> {
         let index = graph.entries.iter().enumerate().map(|(i, e)| (&*e.name, i)).collect();
         let mut calls =
             Self { graph, index, first: Vec::new(), entries: Vec::new(), operands: Vec::new(), ends: Vec::new() };
@@ -102,7 +102,7 @@ impl<'g> Calls<'g> {
         matches!(self.entry(node).kind, EntryKind::Input(_))
     }
 
-    pub(super) fn resolve(&self, tensor: &TensorRef) -> Result<Tensor, Problem> {
+    pub(super) fn resolve(&self, tensor: &TensorRef) -> Result<Tensor> {
         let entry = self.index.get(&*tensor.layer).copied().ok_or_else(|| self.dangling(tensor))?;
         let end = self.first.get(entry + 1).copied().unwrap_or(self.entries.len());
         let node = self.first[entry].checked_add(tensor.node).filter(|node| *node < end);
@@ -113,7 +113,7 @@ impl<'g> Calls<'g> {
     }
 
     /// An output of the model, whose call is counted as [`counts_from_one`] says.
-    pub(super) fn output(&self, module: &Module, output: &TensorRef) -> Result<Tensor, Problem> {
+    pub(super) fn output(&self, module: &Module, output: &TensorRef) -> Result<Tensor> {
         let entry = self.index.get(&*output.layer).map(|i| &self.graph.entries[*i]);
         if !entry.is_some_and(|e| counts_from_one(module, e)) {
             return self.resolve(output);
@@ -133,7 +133,7 @@ impl<'g> Calls<'g> {
     }
 
     /// The calls in an order in which each reads only results of earlier ones, as near to the file's as that allows.
-    pub(super) fn order(&self) -> Result<Vec<Node>, Problem> {
+    pub(super) fn order(&self) -> Result<Vec<Node>> {
         // Each call waits for those that it reads, and for the one before it of the same layer: calls of a layer are
         // counted in the file's order, in which Keras made them.
         let before = |node: Node| node.checked_sub(1).filter(|_| self.number(node) > 0);
@@ -192,11 +192,7 @@ pub(super) struct Links {
 
 impl Links {
     /// The links of the calls, of whose results the model returns some.
-    pub(super) fn of(
-        calls: &Calls<'_>,
-        module: &Module,
-        outputs: &[(Tensor, Option<&Recorded>)],
-    ) -> Result<Self, Problem> {
+    pub(super) fn of(calls: &Calls<'_>, module: &Module, outputs: &[(Tensor, Option<&Recorded>)]) -> Result<Self> {
         let arity = vec![0; calls.len()];
         let mut links = Self { recorded: HashMap::default(), contradicted: BTreeSet::new(), arity };
         for node in 0..calls.len() {

@@ -6,7 +6,7 @@ use netc_ir::{Attr, Attrs, FileId, Name, Weight, WeightData, WeightId};
 use crate::config::path::join;
 use crate::config::ties;
 use crate::container::variable::{Bytes, Variable, WeightTable};
-use crate::error::Problem;
+use crate::error::{Problem, Result};
 use crate::import::importer::{Importer, Place};
 
 /// The most shared weights in a model. Keeps a small file from making many.
@@ -15,7 +15,7 @@ const MAX_SHARED: usize = 1 << 20;
 impl Importer<'_> {
     /// The layer's group in the weights file: that which is called as its folder of assets, or in a list by layers that of
     /// the outermost layer it is in.
-    pub(super) fn group(&mut self, folder: &str, place: &Place, name: &str) -> Result<String, Problem> {
+    pub(super) fn group(&mut self, folder: &str, place: &Place, name: &str) -> Result<String> {
         if let WeightTable::Lists(_) = &self.weights {
             return Ok(if place.group.is_empty() { name.into() } else { place.group.clone() });
         }
@@ -41,7 +41,7 @@ impl Importer<'_> {
         claimed: Vec<(Name, Variable)>,
         path: &str,
         files: &[FileId],
-    ) -> Result<Vec<(Name, WeightId)>, Problem> {
+    ) -> Result<Vec<(Name, WeightId)>> {
         let mut declared: Vec<(Name, WeightId)> = Vec::new();
         for (place, variable) in claimed {
             let data = match variable.bytes {
@@ -66,7 +66,7 @@ impl Importer<'_> {
         class: &Name,
         own: Vec<(Name, WeightId)>,
         path: &str,
-    ) -> Result<Vec<(Name, WeightId)>, Problem> {
+    ) -> Result<Vec<(Name, WeightId)>> {
         let number = object.get(ties::SHARED).and_then(Attr::as_int);
         let Some(number) = number.filter(|_| matches!(self.weights, WeightTable::Groups(_))) else { return Ok(own) };
         let key = (number, class.clone());

@@ -6,7 +6,7 @@ use netc_data::ReadAt;
 use netc_ir::{Attr, Budget, Literal, Resource, Type};
 
 use crate::container::variable::{Bytes, MAX_WEIGHT_NAME, Variable, WeightLists};
-use crate::error::Problem;
+use crate::error::{Problem, Result};
 
 /// The cells with gates, whose weights are `W_`, `U_` and `b_` with the names of these, in the order of Keras 2.
 const CELLS: &[(&str, &[&str])] =
@@ -14,7 +14,7 @@ const CELLS: &[(&str, &[&str])] =
 
 /// The weights in the lists of a file of Keras 1, for the layers of the model `object` as Keras 2 declares it: named after
 /// their layers, and the gates of a cell in one.
-pub(crate) fn weights(object: &Attr, lists: WeightLists, file: &dyn ReadAt) -> Result<WeightLists, Problem> {
+pub(crate) fn weights(object: &Attr, lists: WeightLists, file: &dyn ReadAt) -> Result<WeightLists> {
     let mut layers = Layers::default();
     layers.add_all(object, None, None);
     let mut reader = Reader { file, budget: Budget::for_file(file.num_bytes()?) };
@@ -109,7 +109,7 @@ struct Weight {
 
 impl Weight {
     /// The weight with its axes as in Keras 2.
-    fn shaped(self, reader: &mut Reader<'_>) -> Result<Self, Problem> {
+    fn shaped(self, reader: &mut Reader<'_>) -> Result<Self> {
         let dims = self.variable.ty.fixed_dims().unwrap_or_default();
         let variable = match (&*self.class, &*self.part, &dims[..]) {
             ("Conv1D", "W", [length, 1, channels, filters]) => {
@@ -162,7 +162,7 @@ fn gates(weight: &Weight) -> Option<&'static [&'static str]> {
 }
 
 /// The weights with those of the gates of a cell side by side, where the first of them was.
-fn joined_gates(list: Vec<Weight>, reader: &mut Reader<'_>) -> Result<Vec<Weight>, Problem> {
+fn joined_gates(list: Vec<Weight>, reader: &mut Reader<'_>) -> Result<Vec<Weight>> {
     let mut cells: BTreeMap<String, Vec<Weight>> = BTreeMap::new();
     let mut order: Vec<Result<Weight, (String, &[&str])>> = Vec::new();
     for weight in list {
@@ -196,7 +196,7 @@ fn joined_gates(list: Vec<Weight>, reader: &mut Reader<'_>) -> Result<Vec<Weight
 }
 
 /// The weights of one kind of a cell, one for each of its gates, as one: side by side along their last axis.
-fn of_gates(kind: &str, gates: &[&str], cell: &[Weight], reader: &mut Reader<'_>) -> Result<Weight, Problem> {
+fn of_gates(kind: &str, gates: &[&str], cell: &[Weight], reader: &mut Reader<'_>) -> Result<Weight> {
     let part = |gate: &&str| cell.iter().find(|weight| weight.part == format!("{kind}_{gate}"));
     let parts: Option<Vec<&Weight>> = gates.iter().map(part).collect();
     let problem = |note: String| Problem::whole("model_weights", note);
@@ -241,7 +241,7 @@ struct Reader<'f> {
 }
 
 impl Reader<'_> {
-    fn read(&mut self, variable: &Variable) -> Result<Literal, Problem> {
+    fn read(&mut self, variable: &Variable) -> Result<Literal> {
         let (offset, len) = match &variable.bytes {
             Bytes::Read(literal) => return Ok(literal.clone()),
             Bytes::At { offset, len, .. } => (*offset, *len),

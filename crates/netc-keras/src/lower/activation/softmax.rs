@@ -5,22 +5,22 @@ use netc_ir::{Compare, CoreOp, ElemType, Literal, Reduce, Unary, ValueId};
 
 use crate::lower::activation::{axes_arg, only_floats};
 use crate::lower::call::Call;
-use crate::lower::result::One;
+use crate::lower::result::Result;
 
 /// `x` less its largest element along `axes`, so that its exponential does not overflow.
-fn shifted(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64]) -> One {
+fn shifted(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64]) -> Result<ValueId> {
     let largest = c.reduce(Reduce::Max, x, axes, true)?;
     c.sub(x, largest)
 }
 
-pub(crate) fn softmax(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64]) -> One {
+pub(crate) fn softmax(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64]) -> Result<ValueId> {
     let shifted = shifted(c, x, axes)?;
     let exp = c.unary(Unary::Exp, shifted)?;
     let sum = c.total(Reduce::Sum, exp, axes, true)?;
     c.div(exp, sum)
 }
 
-pub(crate) fn log_softmax(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64]) -> One {
+pub(crate) fn log_softmax(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64]) -> Result<ValueId> {
     let shifted = shifted(c, x, axes)?;
     let exp = c.unary(Unary::Exp, shifted)?;
     let sum = c.total(Reduce::Sum, exp, axes, true)?;
@@ -28,7 +28,7 @@ pub(crate) fn log_softmax(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64]) -> One
     c.sub(shifted, log)
 }
 
-pub(crate) fn softmax_layer(c: &mut Call<'_, '_>) -> One {
+pub(crate) fn softmax_layer(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let (x, mask) = c.input_with_mask()?;
     let Some(mask) = mask else { return axes_arg(c, x, softmax) };
     let keep = if c.elem(mask) == ElemType::Bool { mask } else { c.compare(Compare::Gt, mask, 0.5)? };
@@ -46,8 +46,8 @@ pub(crate) fn masked_softmax(
     c: &mut Call<'_, '_>,
     x: ValueId,
     keep: ValueId,
-    softmax: impl FnOnce(&mut Call<'_, '_>, ValueId) -> One,
-) -> One {
+    softmax: impl FnOnce(&mut Call<'_, '_>, ValueId) -> Result<ValueId>,
+) -> Result<ValueId> {
     // The smallest number that is safe to add.
     let low = if c.elem(x) == ElemType::F16 { -3e4 } else { -1e9 };
     let x = c.select(keep, x, low)?;
@@ -56,7 +56,7 @@ pub(crate) fn masked_softmax(
 }
 
 /// `max(x - tau, 0)`, where `tau` comes from the largest elements.
-pub(crate) fn sparsemax(c: &mut Call<'_, '_>, x: ValueId, axis: usize) -> One {
+pub(crate) fn sparsemax(c: &mut Call<'_, '_>, x: ValueId, axis: usize) -> Result<ValueId> {
     only_floats(c, x)?;
     let at = axis as u64;
     let sorted = c.b.core(CoreOp::Sort { axis: at, descending: true }, &[x])?;

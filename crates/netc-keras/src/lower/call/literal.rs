@@ -3,10 +3,10 @@
 use netc_ir::{Attr, ElemType, Literal, Number};
 
 use crate::lower::call::promote::dtype;
-use crate::lower::result::{Done, bad};
+use crate::lower::result::{Result, bad};
 
 /// The tensor at `key`: a number, nested lists of numbers, or `{class_name = "__numpy__", config = {value, dtype}}`.
-pub(crate) fn literal(key: &str, attr: &Attr) -> Done<Literal> {
+pub(crate) fn literal(key: &str, attr: &Attr) -> Result<Literal> {
     let wrong = || bad(key, Some(attr), "a constant: a number, lists of numbers of equal length, or a NumPy array");
     match attr.get("class_name").and_then(Attr::as_str) {
         None => read(attr, None).ok_or_else(wrong),

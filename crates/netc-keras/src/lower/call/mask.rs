@@ -13,7 +13,7 @@ use crate::config::declaration::makes_mask;
 use crate::config::message::found;
 use crate::config::order::run_order;
 use crate::lower::call::Call;
-use crate::lower::result::{Done, One, bad};
+use crate::lower::result::{Result, bad};
 
 /// What a layer attaches to its results.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl<'a> Call<'a, '_> {
     }
 
     /// The tensor that the call gives as `name`.
-    pub(crate) fn given_mask(&mut self, position: usize, name: &str) -> Done<Option<ValueId>> {
+    pub(crate) fn given_mask(&mut self, position: usize, name: &str) -> Result<Option<ValueId>> {
         match self.arg(position, name) {
             None => Ok(None),
             Some(Attr::Operand(i)) => self.operand(*i).map(Some),
@@ -88,7 +88,7 @@ impl<'a> Call<'a, '_> {
     }
 
     /// The argument `mask`, of a layer of one tensor, as the layer gets it.
-    pub(crate) fn mask(&mut self, position: usize) -> Done<Option<ValueId>> {
+    pub(crate) fn mask(&mut self, position: usize) -> Result<Option<ValueId>> {
         match self.given_mask(position, "mask")? {
             Some(mask) => Ok(Some(mask)),
             None if self.arguments_with_tensors() > 1 => Ok(None),
@@ -97,7 +97,7 @@ impl<'a> Call<'a, '_> {
     }
 
     /// The argument `mask`, of a layer of a list of tensors, as the layer gets it.
-    pub(crate) fn masks_of_list(&mut self, position: usize) -> Done<Vec<Option<ValueId>>> {
+    pub(crate) fn masks_of_list(&mut self, position: usize) -> Result<Vec<Option<ValueId>>> {
         match self.arg(position, "mask") {
             None if self.arguments_with_tensors() > 1 => Ok(Vec::new()),
             None => Ok(self.attached_to_first()),
@@ -135,7 +135,7 @@ impl<'a> Call<'a, '_> {
     }
 
     /// What is attached to `results` by `rule`.
-    pub(crate) fn attachments(&mut self, rule: Attaches, results: &[ValueId]) -> Done<Vec<Option<ValueId>>> {
+    pub(crate) fn attachments(&mut self, rule: Attaches, results: &[ValueId]) -> Result<Vec<Option<ValueId>>> {
         match rule {
             Attaches::Own => Ok(self.own_attachments(results)),
             Attaches::Given(None) => Ok(self.attached_to_first()),
@@ -178,7 +178,7 @@ impl<'a> Call<'a, '_> {
     }
 
     /// Refuses masks of which the lowering does not know what Keras 2 does with them.
-    pub(crate) fn has_masks_known_in_keras_2(&self) -> Done {
+    pub(crate) fn has_masks_known_in_keras_2(&self) -> Result<()> {
         if self.masks.iter().all(Option::is_none) {
             return Ok(());
         }
@@ -192,7 +192,7 @@ impl<'a> Call<'a, '_> {
     }
 
     /// True where both are, or where the only one is.
-    pub(crate) fn both(&mut self, a: Option<ValueId>, b: ValueId) -> One {
+    pub(crate) fn both(&mut self, a: Option<ValueId>, b: ValueId) -> Result<ValueId> {
         match a {
             Some(a) => Ok(self.b.binary(Binary::And, a, b)?),
             None => Ok(b),
@@ -200,7 +200,7 @@ impl<'a> Call<'a, '_> {
     }
 
     /// A mask as truth values with an axis of extent 1 before axis `at`.
-    pub(crate) fn mask_along(&mut self, mask: ValueId, at: usize) -> One {
+    pub(crate) fn mask_along(&mut self, mask: ValueId, at: usize) -> Result<ValueId> {
         let mask = self.truth(mask)?;
         self.expand(mask, at)
     }

@@ -3,7 +3,7 @@
 use netc_ir::{ElemType, Literal, Number, ValueId};
 
 use crate::lower::call::Call;
-use crate::lower::result::{Done, One};
+use crate::lower::result::Result;
 
 /// An argument of an operation. Python's numbers have no type of their own.
 #[derive(Clone, Copy, Debug)]
@@ -124,36 +124,36 @@ impl Call<'_, '_> {
     }
 
     /// `args` in the least type that all of them, and `more`, convert to.
-    pub(crate) fn promote(&mut self, args: &[Arg], more: &[Kind]) -> Done<Vec<ValueId>> {
+    pub(crate) fn promote(&mut self, args: &[Arg], more: &[Kind]) -> Result<Vec<ValueId>> {
         let kinds = args.iter().map(|a| self.kind(*a)).chain(more.iter().copied());
         let elem = kinds.reduce(join).map_or(ElemType::F32, Kind::elem);
         args.iter().map(|a| self.convert(*a, elem)).collect()
     }
 
     /// Two arguments in the least type that both convert to.
-    pub(crate) fn promote2(&mut self, a: Arg, b: Arg, more: &[Kind]) -> Done<(ValueId, ValueId)> {
+    pub(crate) fn promote2(&mut self, a: Arg, b: Arg, more: &[Kind]) -> Result<(ValueId, ValueId)> {
         let elem = more.iter().copied().fold(join(self.kind(a), self.kind(b)), join).elem();
         Ok((self.convert(a, elem)?, self.convert(b, elem)?))
     }
 
     /// `x` in a floating-point type: that of a Python float if it has none.
-    pub(crate) fn inexact(&mut self, x: ValueId) -> One {
+    pub(crate) fn inexact(&mut self, x: ValueId) -> Result<ValueId> {
         let elem = join(Kind::Elem(self.elem(x)), Kind::WeakFloat).elem();
         Ok(self.b.cast(x, elem)?)
     }
 
     /// `x` in a type of at least the precision of `f32`, for sums and statistics.
-    pub(crate) fn at_least_f32(&mut self, x: ValueId) -> One {
+    pub(crate) fn at_least_f32(&mut self, x: ValueId) -> Result<ValueId> {
         let elem = join(Kind::Elem(self.elem(x)), Kind::Elem(ElemType::F32)).elem();
         Ok(self.b.cast(x, elem)?)
     }
 
-    pub(crate) fn materialize(&mut self, arg: Arg) -> One {
+    pub(crate) fn materialize(&mut self, arg: Arg) -> Result<ValueId> {
         let elem = self.kind(arg).elem();
         self.convert(arg, elem)
     }
 
-    pub(crate) fn convert(&mut self, arg: Arg, elem: ElemType) -> One {
+    pub(crate) fn convert(&mut self, arg: Arg, elem: ElemType) -> Result<ValueId> {
         let number = match arg {
             Arg::Tensor(x) => return Ok(self.b.cast(x, elem)?),
             Arg::Int(i) => Number::Int(i),

@@ -4,7 +4,7 @@ use netc_dialect::LowerError;
 use netc_ir::{Binary, Compare, CoreOp, Dim, ElemType, Layout, Literal, PadMode, Reduce, SliceAxis, Unary, ValueId};
 
 use crate::lower::call::Call;
-use crate::lower::result::{Done, One};
+use crate::lower::result::Result;
 
 /// A tensor, or a scalar of the type of the other operand.
 #[derive(Clone, Copy)]
@@ -29,7 +29,7 @@ macro_rules! binaries {
     ($($name:ident = $f:ident;)*) => {
         /// Arithmetic.
         impl Call<'_, '_> {$(
-            pub(crate) fn $name(&mut self, a: impl Into<Term>, b: impl Into<Term>) -> One {
+            pub(crate) fn $name(&mut self, a: impl Into<Term>, b: impl Into<Term>) -> Result<ValueId> {
                 let (a, b) = self.terms(a.into(), b.into())?;
                 Ok(self.b.binary(Binary::$f, a, b)?)
             }
@@ -48,7 +48,7 @@ binaries! {
 }
 
 impl Call<'_, '_> {
-    fn terms(&mut self, a: Term, b: Term) -> Done<(ValueId, ValueId)> {
+    fn terms(&mut self, a: Term, b: Term) -> Result<(ValueId, ValueId)> {
         Ok(match (a, b) {
             (Term::Value(a), Term::Value(b)) => (a, b),
             (Term::Value(a), Term::Scalar(b)) => (a, self.scalar_like(a, b)?),
@@ -61,7 +61,7 @@ impl Call<'_, '_> {
     }
 
     /// A scalar of the type of `x`, which must be able to hold it.
-    fn scalar_like(&mut self, x: ValueId, value: f64) -> One {
+    fn scalar_like(&mut self, x: ValueId, value: f64) -> Result<ValueId> {
         let elem = self.elem(x);
         if value.fract() != 0.0 && (elem == ElemType::Bool || elem.is_int()) {
             return Err(self.unsupported(format!("elements of type {elem}, and {value:?},")));
@@ -69,39 +69,39 @@ impl Call<'_, '_> {
         Ok(self.b.scalar_like(x, value)?)
     }
 
-    pub(crate) fn compare(&mut self, f: Compare, a: impl Into<Term>, b: impl Into<Term>) -> One {
+    pub(crate) fn compare(&mut self, f: Compare, a: impl Into<Term>, b: impl Into<Term>) -> Result<ValueId> {
         let (a, b) = self.terms(a.into(), b.into())?;
         Ok(self.b.compare(f, a, b)?)
     }
 
     /// Elements of `a` where `condition`, else of `b`.
-    pub(crate) fn select(&mut self, condition: ValueId, a: impl Into<Term>, b: impl Into<Term>) -> One {
+    pub(crate) fn select(&mut self, condition: ValueId, a: impl Into<Term>, b: impl Into<Term>) -> Result<ValueId> {
         let (a, b) = self.terms(a.into(), b.into())?;
         Ok(self.b.select(condition, a, b)?)
     }
 
-    pub(crate) fn unary(&mut self, f: Unary, x: ValueId) -> One {
+    pub(crate) fn unary(&mut self, f: Unary, x: ValueId) -> Result<ValueId> {
         Ok(self.b.unary(f, x)?)
     }
 
-    pub(crate) fn square(&mut self, x: ValueId) -> One {
+    pub(crate) fn square(&mut self, x: ValueId) -> Result<ValueId> {
         self.mul(x, x)
     }
 
     /// True where `x` is not zero.
-    pub(crate) fn truth(&mut self, x: ValueId) -> One {
+    pub(crate) fn truth(&mut self, x: ValueId) -> Result<ValueId> {
         if self.elem(x) == ElemType::Bool { Ok(x) } else { self.compare(Compare::Ne, x, 0.0) }
     }
 }
 
 /// Statistics.
 impl Call<'_, '_> {
-    pub(crate) fn reduce(&mut self, kind: Reduce, x: ValueId, axes: &[u64], keep: bool) -> One {
+    pub(crate) fn reduce(&mut self, kind: Reduce, x: ValueId, axes: &[u64], keep: bool) -> Result<ValueId> {
         Ok(self.b.reduce(kind, x, axes.to_vec(), keep)?)
     }
 
     /// The mean: halves are summed in `f32`, integers give floats.
-    pub(crate) fn mean(&mut self, x: ValueId, axes: &[u64], keep: bool) -> One {
+    pub(crate) fn mean(&mut self, x: ValueId, axes: &[u64], keep: bool) -> Result<ValueId> {
         let narrow = self.elem(x);
         let wide = self.at_least_f32(x)?;
         let y = self.reduce(Reduce::Mean, wide, axes, keep)?;
@@ -109,7 +109,7 @@ impl Call<'_, '_> {
     }
 
     /// The sum or product: halves are summed in `f32`, small integers in 32 bits.
-    pub(crate) fn total(&mut self, kind: Reduce, x: ValueId, axes: &[u64], keep: bool) -> One {
+    pub(crate) fn total(&mut self, kind: Reduce, x: ValueId, axes: &[u64], keep: bool) -> Result<ValueId> {
         let narrow = self.elem(x);
         let (inside, outside) = match narrow {
             ElemType::F16 | ElemType::BF16 => (ElemType::F32, narrow),
@@ -131,7 +131,7 @@ impl Call<'_, '_> {
     }
 
     /// Mean and variance, with the reduced axes kept. `x` has at least the precision of `f32`.
-    pub(crate) fn moments(&mut self, x: ValueId, axes: &[u64]) -> Done<(ValueId, ValueId)> {
+    pub(crate) fn moments(&mut self, x: ValueId, axes: &[u64]) -> Result<(ValueId, ValueId)> {
         let mean = self.reduce(Reduce::Mean, x, axes, true)?;
         let centred = self.sub(x, mean)?;
         let square = self.square(centred)?;
@@ -141,11 +141,11 @@ impl Call<'_, '_> {
 
 /// Shapes.
 impl Call<'_, '_> {
-    pub(crate) fn reshape(&mut self, x: ValueId, dims: Vec<Dim>) -> One {
+    pub(crate) fn reshape(&mut self, x: ValueId, dims: Vec<Dim>) -> Result<ValueId> {
         Ok(self.b.reshape(x, dims)?)
     }
 
-    pub(crate) fn transpose(&mut self, x: ValueId, perm: &[usize]) -> One {
+    pub(crate) fn transpose(&mut self, x: ValueId, perm: &[usize]) -> Result<ValueId> {
         if perm.is_sorted() && perm.len() == self.rank(x)? {
             return Ok(x);
         }
@@ -153,14 +153,14 @@ impl Call<'_, '_> {
     }
 
     /// With an axis of extent 1 before axis `at`.
-    pub(crate) fn expand(&mut self, x: ValueId, at: usize) -> One {
+    pub(crate) fn expand(&mut self, x: ValueId, at: usize) -> Result<ValueId> {
         let mut dims = self.dims(x)?;
         dims.insert(at.min(dims.len()), Dim::Known(1));
         self.reshape(x, dims)
     }
 
     /// Without the axis `at`, whose extent must be 1.
-    pub(crate) fn squeeze(&mut self, x: ValueId, at: usize) -> One {
+    pub(crate) fn squeeze(&mut self, x: ValueId, at: usize) -> Result<ValueId> {
         let mut dims = self.dims(x)?;
         if at < dims.len() {
             dims.remove(at);
@@ -169,7 +169,7 @@ impl Call<'_, '_> {
     }
 
     /// The vector `v` shaped to broadcast along `axis` of a tensor of `rank` axes.
-    pub(crate) fn along(&mut self, v: ValueId, axis: usize, rank: usize) -> One {
+    pub(crate) fn along(&mut self, v: ValueId, axis: usize, rank: usize) -> Result<ValueId> {
         if axis + 1 == rank {
             return Ok(v);
         }
@@ -182,7 +182,7 @@ impl Call<'_, '_> {
     }
 
     /// Every element `n` times in a row along `axis`.
-    pub(crate) fn repeat(&mut self, x: ValueId, axis: usize, n: u64) -> One {
+    pub(crate) fn repeat(&mut self, x: ValueId, axis: usize, n: u64) -> Result<ValueId> {
         if n == 1 {
             return Ok(x);
         }
@@ -195,7 +195,7 @@ impl Call<'_, '_> {
         self.reshape(y, long.collect())
     }
 
-    pub(crate) fn slice(&mut self, x: ValueId, axis: usize, part: SliceAxis) -> One {
+    pub(crate) fn slice(&mut self, x: ValueId, axis: usize, part: SliceAxis) -> Result<ValueId> {
         if part == SliceAxis::ALL {
             return Ok(x);
         }
@@ -207,7 +207,7 @@ impl Call<'_, '_> {
     }
 
     /// Without the first `low` and the last `high` elements along `axis`.
-    pub(crate) fn trim(&mut self, x: ValueId, axis: usize, low: u64, high: u64) -> One {
+    pub(crate) fn trim(&mut self, x: ValueId, axis: usize, low: u64, high: u64) -> Result<ValueId> {
         let end = self.dims(x)?.get(axis).and_then(Dim::known).map(|n| n.saturating_sub(high));
         if high == 0 || end.is_some() {
             let end = end.filter(|_| high > 0);
@@ -220,18 +220,18 @@ impl Call<'_, '_> {
         self.reverse(x, axis)
     }
 
-    pub(crate) fn reverse(&mut self, x: ValueId, axis: usize) -> One {
+    pub(crate) fn reverse(&mut self, x: ValueId, axis: usize) -> Result<ValueId> {
         Ok(self.b.core(CoreOp::Reverse(vec![axis as u64]), &[x])?)
     }
 
     /// Spatial `pairs` with nothing for batch and channels.
-    pub(crate) fn pad_zero(&mut self, x: ValueId, layout: Layout, pairs: &[(u64, u64)]) -> One {
+    pub(crate) fn pad_zero(&mut self, x: ValueId, layout: Layout, pairs: &[(u64, u64)]) -> Result<ValueId> {
         let amounts = spatial(layout, pairs, (0, 0));
         Ok(self.b.pad(x, amounts, PadMode::Constant, 0.0)?)
     }
 
     /// `0, 1, ...` up to `n`, without storing them.
-    pub(crate) fn iota(&mut self, elem: ElemType, n: u64) -> One {
+    pub(crate) fn iota(&mut self, elem: ElemType, n: u64) -> Result<ValueId> {
         let ones = self.b.constant(Literal::splat(elem, &[n], 1.0))?;
         let counted = self.b.core(CoreOp::CumSum(0), &[ones])?;
         self.sub(counted, 1.0)

@@ -5,7 +5,7 @@ use netc_ir::{ElemType, Literal, Number, Padding, Pool, ValueId, Window};
 
 use crate::lower::call::Call;
 use crate::lower::entry::{Entry, one};
-use crate::lower::result::One;
+use crate::lower::result::Result;
 
 pub(crate) const LAYERS: &[Entry] = &[
     one("AdaptiveAveragePooling1D", |c| pool(c, Pool::Avg, 1), "The means of as many windows as asked for."),
@@ -19,7 +19,7 @@ pub(crate) const LAYERS: &[Entry] = &[
 /// More windows than any image has; bounds the constants on hostile configurations.
 const MAX_WINDOWS: u64 = 1 << 16;
 
-fn pool(c: &mut Call<'_, '_>, kind: Pool, n: usize) -> One {
+fn pool(c: &mut Call<'_, '_>, kind: Pool, n: usize) -> Result<ValueId> {
     let mut x = c.input()?;
     if c.rank(x)? != n + 2 {
         let note = format!("`{}` takes a tensor of rank {}, found {}", c.class(), n + 2, c.ty(x));
@@ -42,7 +42,7 @@ fn pool(c: &mut Call<'_, '_>, kind: Pool, n: usize) -> One {
 
 /// Along one of `n` spatial axes windows have one of two lengths. All windows of both are computed, and those that are
 /// asked for gathered.
-fn along(c: &mut Call<'_, '_>, x: ValueId, kind: Pool, (axis, n): (usize, usize), windows: u64) -> One {
+fn along(c: &mut Call<'_, '_>, x: ValueId, kind: Pool, (axis, n): (usize, usize), windows: u64) -> Result<ValueId> {
     let layout = c.layout()?;
     let at = netc_ir::infer::first_spatial(layout) + axis;
     let extent = c.extent(x, at)?;

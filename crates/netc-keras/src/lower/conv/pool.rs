@@ -5,7 +5,7 @@ use netc_ir::{Layout, Padding, Pool, Reduce, ValueId, Window};
 
 use crate::lower::call::Call;
 use crate::lower::entry::{Entry, one};
-use crate::lower::result::One;
+use crate::lower::result::Result;
 
 pub(crate) const LAYERS: &[Entry] = &[
     one("MaxPooling1D", |c| pool(c, Pool::Max, 1), "The largest element of windows over one spatial axis."),
@@ -39,18 +39,18 @@ pub(crate) const OPS: &[Entry] = &[
     one("AveragePool", |c| pool_op(c, Pool::Avg), "The mean of windows; padding does not count."),
 ];
 
-fn pool(c: &mut Call<'_, '_>, kind: Pool, n: usize) -> One {
+fn pool(c: &mut Call<'_, '_>, kind: Pool, n: usize) -> Result<ValueId> {
     let x = c.input()?;
     windows(c, x, kind, n)
 }
 
-fn pool_op(c: &mut Call<'_, '_>, kind: Pool) -> One {
+fn pool_op(c: &mut Call<'_, '_>, kind: Pool) -> Result<ValueId> {
     let x = c.tensor(0, "inputs")?;
     let n = c.rank(x)?.saturating_sub(2);
     windows(c, x, kind, n)
 }
 
-fn windows(c: &mut Call<'_, '_>, x: ValueId, kind: Pool, n: usize) -> One {
+fn windows(c: &mut Call<'_, '_>, x: ValueId, kind: Pool, n: usize) -> Result<ValueId> {
     if !c.elem(x).is_float() {
         return Err(c.unsupported(format!("elements of type {}", c.elem(x))));
     }
@@ -64,7 +64,7 @@ fn windows(c: &mut Call<'_, '_>, x: ValueId, kind: Pool, n: usize) -> One {
     Ok(c.b.pool(kind, x, size, window)?)
 }
 
-fn global(c: &mut Call<'_, '_>, kind: Reduce, n: u64) -> One {
+fn global(c: &mut Call<'_, '_>, kind: Reduce, n: u64) -> Result<ValueId> {
     let (x, mask) = if (kind, n) == (Reduce::Mean, 1) { c.input_with_mask()? } else { (c.input()?, None) };
     if c.ty(x).rank().is_some_and(|r| r as u64 != n + 2) {
         return Err(LowerError::Operands(format!(
@@ -87,7 +87,7 @@ fn global(c: &mut Call<'_, '_>, kind: Reduce, n: u64) -> One {
 }
 
 /// The mean over `axis`, which holds steps, of those that the mask keeps.
-fn masked_mean(c: &mut Call<'_, '_>, x: ValueId, mask: ValueId, axis: u64, keep: bool) -> One {
+fn masked_mean(c: &mut Call<'_, '_>, x: ValueId, mask: ValueId, axis: u64, keep: bool) -> Result<ValueId> {
     let keeps = c.mask_along(mask, if axis == 1 { 2 } else { 1 })?;
     let x = c.select(keeps, x, 0.0)?;
     let count = c.b.cast(keeps, c.elem(x))?;

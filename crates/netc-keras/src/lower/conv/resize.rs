@@ -12,7 +12,7 @@ use crate::lower::entry::{Entry, one};
 use crate::lower::norm::to_compute_type;
 use crate::lower::ops::einsum::einsum;
 use crate::lower::reshape::image;
-use crate::lower::result::{Done, One};
+use crate::lower::result::Result;
 
 pub(crate) const LAYERS: &[Entry] = &[
     one("UpSampling2D", up_sampling, "Images several times as large along both spatial axes."),
@@ -41,13 +41,13 @@ const METHODS: &[(&str, Method)] = &[
 ];
 
 /// The method at `interpolation`, which all layers write.
-fn method(c: &Call<'_, '_>) -> Done<Method> {
+fn method(c: &Call<'_, '_>) -> Result<Method> {
     let names: Vec<&'static str> = METHODS.iter().map(|(name, _)| *name).collect();
     let name = c.one_of("interpolation", &names)?;
     Ok(METHODS.iter().find(|(n, _)| *n == name).map_or(Method::Linear, |(_, method)| *method))
 }
 
-fn up_sampling(c: &mut Call<'_, '_>) -> One {
+fn up_sampling(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let (mut x, first) = image(c, 2)?;
     let sizes = c.tuple_or("size", 2, 2)?;
     let method = if c.has("interpolation") { method(c)? } else { Method::Nearest };
@@ -68,12 +68,12 @@ fn up_sampling(c: &mut Call<'_, '_>) -> One {
     Ok(x)
 }
 
-fn resizing(c: &mut Call<'_, '_>) -> One {
+fn resizing(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.input()?;
     resized(c, x, [c.count("height")?, c.count("width")?])
 }
 
-fn resize_op(c: &mut Call<'_, '_>) -> One {
+fn resize_op(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.tensor(0, "images")?;
     let size = c.tuple("size", 2)?;
     let [height, width] = size[..] else { return Err(c.bad("size", "two integers")) };
@@ -87,7 +87,7 @@ fn resize_op(c: &mut Call<'_, '_>) -> One {
 }
 
 /// The first of the spatial axes. An image alone has no examples in a batch.
-fn first_axis(c: &Call<'_, '_>, x: ValueId) -> Done<usize> {
+fn first_axis(c: &Call<'_, '_>, x: ValueId) -> Result<usize> {
     if c.rank(x)? != 4 {
         return Err(c.unsupported(format!("images of type {}", c.ty(x))));
     }
@@ -95,7 +95,7 @@ fn first_axis(c: &Call<'_, '_>, x: ValueId) -> Done<usize> {
 }
 
 /// Integers are rounded to integers.
-fn resized(c: &mut Call<'_, '_>, x: ValueId, to: [u64; 2]) -> One {
+fn resized(c: &mut Call<'_, '_>, x: ValueId, to: [u64; 2]) -> Result<ValueId> {
     let (method, antialias) = (method(c)?, c.flag("antialias", false)?);
     let elem = c.elem(x);
     let first = first_axis(c, x)?;
@@ -137,13 +137,13 @@ fn resized(c: &mut Call<'_, '_>, x: ValueId, to: [u64; 2]) -> One {
     Ok(c.b.cast(y, elem)?)
 }
 
-fn both_axes(c: &mut Call<'_, '_>, x: ValueId, first: usize, to: [u64; 2], how: (Method, bool)) -> One {
+fn both_axes(c: &mut Call<'_, '_>, x: ValueId, first: usize, to: [u64; 2], how: (Method, bool)) -> Result<ValueId> {
     let y = resample(c, x, first, Dim::Known(to[0]), how)?;
     resample(c, y, first + 1, Dim::Known(to[1]), how)
 }
 
 /// With the borders cut off or filled that give it the aspect ratio of the result, where the configuration says so.
-fn framed(c: &mut Call<'_, '_>, x: ValueId, first: usize, to: [u64; 2]) -> One {
+fn framed(c: &mut Call<'_, '_>, x: ValueId, first: usize, to: [u64; 2]) -> Result<ValueId> {
     let (crop, pad) = (c.flag("crop_to_aspect_ratio", false)?, c.flag("pad_to_aspect_ratio", false)?);
     match (crop, pad) {
         (false, false) => Ok(x),
@@ -153,14 +153,14 @@ fn framed(c: &mut Call<'_, '_>, x: ValueId, first: usize, to: [u64; 2]) -> One {
     }
 }
 
-fn cropped(c: &mut Call<'_, '_>, x: ValueId, first: usize, to: [u64; 2]) -> One {
+fn cropped(c: &mut Call<'_, '_>, x: ValueId, first: usize, to: [u64; 2]) -> Result<ValueId> {
     let from = [c.extent(x, first)?, c.extent(x, first + 1)?];
     let [height, width] = ratio(from, to);
     let x = middle(c, x, first, height.min(from[0]).max(1))?;
     middle(c, x, first + 1, width.min(from[1]).max(1))
 }
 
-fn padded(c: &mut Call<'_, '_>, x: ValueId, first: usize, to: [u64; 2]) -> One {
+fn padded(c: &mut Call<'_, '_>, x: ValueId, first: usize, to: [u64; 2]) -> Result<ValueId> {
     c.one_of("fill_mode", &["constant"])?;
     if c.elem(x) != ElemType::F32 {
         return Err(c.unsupported(format!("`pad_to_aspect_ratio` of elements of type {}", c.elem(x))));
@@ -188,13 +188,13 @@ fn ratio([height, width]: [u64; 2], to: [u64; 2]) -> [u64; 2] {
 }
 
 /// `n` elements from the middle of an axis that has as many.
-fn middle(c: &mut Call<'_, '_>, x: ValueId, axis: usize, n: u64) -> One {
+fn middle(c: &mut Call<'_, '_>, x: ValueId, axis: usize, n: u64) -> Result<ValueId> {
     let extent = c.extent(x, axis)?;
     let start = extent.saturating_sub(n) / 2;
     if n == extent { Ok(x) } else { c.slice(x, axis, SliceAxis { start, end: Some(start.saturating_add(n)), step: 1 }) }
 }
 
-fn center_crop(c: &mut Call<'_, '_>) -> One {
+fn center_crop(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.raw_input()?;
     let x = to_compute_type(c, x)?;
     let to = [c.count("height")?, c.count("width")?];
@@ -208,7 +208,13 @@ fn center_crop(c: &mut Call<'_, '_>) -> One {
 }
 
 /// `x` with `to` elements along `axis`.
-fn resample(c: &mut Call<'_, '_>, x: ValueId, axis: usize, to: Dim, (method, antialias): (Method, bool)) -> One {
+fn resample(
+    c: &mut Call<'_, '_>,
+    x: ValueId,
+    axis: usize,
+    to: Dim,
+    (method, antialias): (Method, bool),
+) -> Result<ValueId> {
     let dims = c.dims(x)?;
     let Some(from) = dims.get(axis) else {
         return Err(LowerError::Operands(format!("{} has no axis {axis}", c.ty(x))));
@@ -228,7 +234,7 @@ fn resample(c: &mut Call<'_, '_>, x: ValueId, axis: usize, to: Dim, (method, ant
 }
 
 /// The place of the element that each element of the result is.
-fn nearest(c: &mut Call<'_, '_>, from: &Dim, to: &Dim) -> One {
+fn nearest(c: &mut Call<'_, '_>, from: &Dim, to: &Dim) -> Result<ValueId> {
     let (from, all) = (number(c, from)?, number(c, to)?);
     let place = count_up(c, to)?;
     let centre = c.add(place, 0.5)?;
@@ -239,7 +245,7 @@ fn nearest(c: &mut Call<'_, '_>, from: &Dim, to: &Dim) -> One {
 }
 
 /// How much each element of the operand, a row, counts in each of the result, a column.
-fn weights(c: &mut Call<'_, '_>, from: &Dim, to: &Dim, method: Method, antialias: bool) -> One {
+fn weights(c: &mut Call<'_, '_>, from: &Dim, to: &Dim, method: Method, antialias: bool) -> Result<ValueId> {
     let scale = scale(c, from, to)?;
     let inverse = c.div(1.0, scale)?;
     let places = count_up(c, to)?;
@@ -268,7 +274,7 @@ fn weights(c: &mut Call<'_, '_>, from: &Dim, to: &Dim, method: Method, antialias
 }
 
 /// The convolution of Keys with -0.5.
-fn cubic(c: &mut Call<'_, '_>, x: ValueId) -> One {
+fn cubic(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     let near = horner(c, x, &[1.5, -2.5, 0.0, 1.0])?;
     let far = horner(c, x, &[-0.5, 2.5, -4.0, 2.0])?;
     let is_far = c.compare(Compare::Ge, x, 1.0)?;
@@ -278,7 +284,7 @@ fn cubic(c: &mut Call<'_, '_>, x: ValueId) -> One {
 }
 
 /// The polynomial with these coefficients, the highest first.
-fn horner(c: &mut Call<'_, '_>, x: ValueId, coefficients: &[f64]) -> One {
+fn horner(c: &mut Call<'_, '_>, x: ValueId, coefficients: &[f64]) -> Result<ValueId> {
     let [first, rest @ .., last] = coefficients else { return Ok(x) };
     let mut y = c.mul(x, *first)?;
     for coefficient in rest {
@@ -290,7 +296,7 @@ fn horner(c: &mut Call<'_, '_>, x: ValueId, coefficients: &[f64]) -> One {
     c.add(y, *last)
 }
 
-fn lanczos(c: &mut Call<'_, '_>, x: ValueId, radius: f64) -> One {
+fn lanczos(c: &mut Call<'_, '_>, x: ValueId, radius: f64) -> Result<ValueId> {
     let angle = c.mul(x, std::f64::consts::PI)?;
     let sine = c.unary(Unary::Sin, angle)?;
     let slow = c.div(angle, radius)?;
@@ -308,7 +314,7 @@ fn lanczos(c: &mut Call<'_, '_>, x: ValueId, radius: f64) -> One {
 }
 
 /// How many times as many elements `to` are as `from`.
-fn scale(c: &mut Call<'_, '_>, from: &Dim, to: &Dim) -> One {
+fn scale(c: &mut Call<'_, '_>, from: &Dim, to: &Dim) -> Result<ValueId> {
     let times = match (from.known(), to.known(), to.exact_div(from)) {
         (Some(m), Some(n), _) => Some(n as f64 / m as f64),
         (_, _, Some(times)) => times.known().map(|n| n as f64),
@@ -324,7 +330,7 @@ fn scale(c: &mut Call<'_, '_>, from: &Dim, to: &Dim) -> One {
 }
 
 /// An extent as a number.
-fn number(c: &mut Call<'_, '_>, dim: &Dim) -> One {
+fn number(c: &mut Call<'_, '_>, dim: &Dim) -> Result<ValueId> {
     if let Some(n) = dim.known() {
         return Ok(c.b.constant(Literal::splat(ElemType::F32, &[], n as f64))?);
     }
@@ -333,7 +339,7 @@ fn number(c: &mut Call<'_, '_>, dim: &Dim) -> One {
 }
 
 /// `0, 1, ...` below an extent.
-fn count_up(c: &mut Call<'_, '_>, dim: &Dim) -> One {
+fn count_up(c: &mut Call<'_, '_>, dim: &Dim) -> Result<ValueId> {
     if let Some(n) = dim.known() {
         return c.iota(ElemType::F32, n);
     }
@@ -342,7 +348,7 @@ fn count_up(c: &mut Call<'_, '_>, dim: &Dim) -> One {
     c.sub(counted, 1.0)
 }
 
-fn ones(c: &mut Call<'_, '_>, dim: &Dim) -> One {
+fn ones(c: &mut Call<'_, '_>, dim: &Dim) -> Result<ValueId> {
     let one = c.b.constant(Literal::splat(ElemType::F32, &[], 1.0))?;
     Ok(c.b.broadcast(one, vec![dim.clone()])?)
 }

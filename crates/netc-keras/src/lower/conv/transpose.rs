@@ -7,7 +7,7 @@ use crate::lower::call::Call;
 use crate::lower::call::tensor::spatial;
 use crate::lower::conv::bias_and_activation;
 use crate::lower::entry::{Entry, one};
-use crate::lower::result::{Done, One};
+use crate::lower::result::Result;
 
 pub(crate) const LAYERS: &[Entry] = &[
     one("Conv1DTranspose", |c| layer(c, 1), "Transposed convolution over one spatial axis."),
@@ -15,7 +15,7 @@ pub(crate) const LAYERS: &[Entry] = &[
     one("Conv3DTranspose", |c| layer(c, 3), "Transposed convolution over three spatial axes."),
 ];
 
-fn layer(c: &mut Call<'_, '_>, n: usize) -> One {
+fn layer(c: &mut Call<'_, '_>, n: usize) -> Result<ValueId> {
     let x = c.input()?;
     let kernel = c.weight("vars/0", "the kernel")?;
     c.require_extents(kernel, "the kernel", 0, "kernel_size", n)?;
@@ -25,7 +25,7 @@ fn layer(c: &mut Call<'_, '_>, n: usize) -> One {
 }
 
 /// Keras's kernel has the shape `spatial..., filters, channels`, and moves mirrored.
-fn transposed(c: &mut Call<'_, '_>, x: ValueId, kernel: ValueId, n: usize) -> One {
+fn transposed(c: &mut Call<'_, '_>, x: ValueId, kernel: ValueId, n: usize) -> Result<ValueId> {
     for (what, value) in [("tensor", x), ("kernel", kernel)] {
         if c.rank(value)? != n + 2 {
             return Err(LowerError::Operands(format!("the {what} is {}, expected rank {}", c.ty(value), n + 2)));
@@ -50,13 +50,13 @@ fn transposed(c: &mut Call<'_, '_>, x: ValueId, kernel: ValueId, n: usize) -> On
     Ok(c.b.conv(x, kernel, window, 1)?)
 }
 
-fn at_least_1(c: &Call<'_, '_>, key: &str, n: usize) -> Done<Vec<u64>> {
+fn at_least_1(c: &Call<'_, '_>, key: &str, n: usize) -> Result<Vec<u64>> {
     let all = c.tuple_or(key, n, 1)?;
     if all.contains(&0) { Err(c.bad(key, "integers of 1 or more")) } else { Ok(all) }
 }
 
 /// The border of each spatial axis, as `_convert_conv_transpose_padding_args_from_keras_to_jax` computes it.
-fn borders(c: &Call<'_, '_>, kernel: ValueId, strides: &[u64], dilations: &[u64]) -> Done<Vec<(u64, u64)>> {
+fn borders(c: &Call<'_, '_>, kernel: ValueId, strides: &[u64], dilations: &[u64]) -> Result<Vec<(u64, u64)>> {
     let same = c.one_of("padding", &["valid", "same"])? == "same";
     let more = if c.has("output_padding") { Some(c.tuple("output_padding", strides.len())?) } else { None };
     let border = |axis: usize, (stride, dilation): (&u64, &u64)| {
@@ -86,7 +86,7 @@ fn border(reach: u64, stride: u64, same: bool, more: Option<u64>) -> Option<(u64
 }
 
 /// `strides - 1` zeros before each element along each axis.
-fn spread(c: &mut Call<'_, '_>, x: ValueId, strides: &[u64]) -> One {
+fn spread(c: &mut Call<'_, '_>, x: ValueId, strides: &[u64]) -> Result<ValueId> {
     if strides.iter().all(|s| *s == 1) {
         return Ok(x);
     }

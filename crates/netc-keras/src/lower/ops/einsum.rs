@@ -3,7 +3,7 @@
 use netc_ir::{Dim, ValueId};
 
 use crate::lower::call::Call;
-use crate::lower::result::{Done, One};
+use crate::lower::result::Result;
 
 /// An index of an equation; those that `...` stands for are numbered from the last.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,7 @@ enum Index {
 /// `equation` over `a` and `b`: `"ab,bc->ac"` is the matrix product.
 ///
 /// Each index is one of batch (in all three), summed (in both factors only), or free (in one factor and the result).
-pub(crate) fn einsum(c: &mut Call<'_, '_>, equation: &str, a: ValueId, b: ValueId) -> One {
+pub(crate) fn einsum(c: &mut Call<'_, '_>, equation: &str, a: ValueId, b: ValueId) -> Result<ValueId> {
     let unsupported = c.unsupported(format!("the equation \"{}\"", equation.chars().take(60).collect::<String>()));
     let Some([ia, ib, out]) = parse(equation, c.rank(a)?, c.rank(b)?) else { return Err(unsupported) };
     let pick = |of: &[Index], also: &[Index], not: &[Index]| -> Vec<Index> {
@@ -56,7 +56,7 @@ fn matrix(
     x: ValueId,
     indices: &[Index],
     groups: [&Vec<Index>; 3],
-) -> Done<(ValueId, [Vec<Dim>; 3])> {
+) -> Result<(ValueId, [Vec<Dim>; 3])> {
     let dims = c.dims(x)?;
     let axes = groups.map(|group| {
         let axes = group.iter().filter_map(|i| indices.iter().position(|k| k == i));

@@ -6,7 +6,7 @@ use crate::lower::call::Call;
 use crate::lower::call::promote::{Arg, Kind, dtype};
 use crate::lower::entry::{Entry, one};
 use crate::lower::ops::places::{is_finite, is_infinite};
-use crate::lower::result::{self, One};
+use crate::lower::result::{self, Result};
 
 pub(crate) const OPS: &[Entry] = &[
     one("Add", |c| binary(c, Binary::Add), "`x1 + x2`."),
@@ -70,12 +70,12 @@ pub(crate) const OPS: &[Entry] = &[
     one("OnesLike", |c| filled(c, 1.0), "Ones of the shape of `x`."),
 ];
 
-fn pair(c: &mut Call<'_, '_>, more: &[Kind]) -> result::Done<(ValueId, ValueId)> {
+fn pair(c: &mut Call<'_, '_>, more: &[Kind]) -> result::Result<(ValueId, ValueId)> {
     let (a, b) = (c.value(0, "x1")?, c.value(1, "x2")?);
     c.promote2(a, b, more)
 }
 
-fn binary(c: &mut Call<'_, '_>, f: Binary) -> One {
+fn binary(c: &mut Call<'_, '_>, f: Binary) -> Result<ValueId> {
     let (a, b) = pair(c, &[])?;
     if c.elem(a) == ElemType::Bool {
         return Err(c.unsupported("operands of type bool"));
@@ -83,12 +83,12 @@ fn binary(c: &mut Call<'_, '_>, f: Binary) -> One {
     Ok(c.b.binary(f, a, b)?)
 }
 
-fn divide(c: &mut Call<'_, '_>) -> One {
+fn divide(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let (a, b) = pair(c, &[Kind::WeakFloat])?;
     c.div(a, b)
 }
 
-fn divide_no_nan(c: &mut Call<'_, '_>) -> One {
+fn divide_no_nan(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let (a, b) = pair(c, &[Kind::WeakFloat])?;
     let zero = c.compare(Compare::Eq, b, 0.0)?;
     let safe = c.select(zero, 1.0, b)?;
@@ -96,18 +96,18 @@ fn divide_no_nan(c: &mut Call<'_, '_>) -> One {
     c.select(zero, 0.0, quotient)
 }
 
-fn compare(c: &mut Call<'_, '_>, f: Compare) -> One {
+fn compare(c: &mut Call<'_, '_>, f: Compare) -> Result<ValueId> {
     let (a, b) = pair(c, &[])?;
     Ok(c.b.compare(f, a, b)?)
 }
 
-fn logical(c: &mut Call<'_, '_>, f: Binary) -> One {
+fn logical(c: &mut Call<'_, '_>, f: Binary) -> Result<ValueId> {
     let (a, b) = (c.tensor(0, "x1")?, c.tensor(1, "x2")?);
     let (a, b) = (c.truth(a)?, c.truth(b)?);
     Ok(c.b.binary(f, a, b)?)
 }
 
-fn logical_xor(c: &mut Call<'_, '_>) -> One {
+fn logical_xor(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let (a, b) = (c.tensor(0, "x1")?, c.tensor(1, "x2")?);
     let (a, b) = (c.truth(a)?, c.truth(b)?);
     let either = c.b.binary(Binary::Or, a, b)?;
@@ -116,13 +116,13 @@ fn logical_xor(c: &mut Call<'_, '_>) -> One {
     Ok(c.b.binary(Binary::And, either, not_both)?)
 }
 
-fn logical_not(c: &mut Call<'_, '_>) -> One {
+fn logical_not(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     let x = c.truth(x)?;
     c.unary(Unary::Not, x)
 }
 
-fn select(c: &mut Call<'_, '_>) -> One {
+fn select(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let condition = c.tensor(0, "condition")?;
     let condition = c.truth(condition)?;
     let (a, b) = (c.value(1, "x1")?, c.value(2, "x2")?);
@@ -131,7 +131,7 @@ fn select(c: &mut Call<'_, '_>) -> One {
 }
 
 /// A missing bound bounds nothing.
-fn clip(c: &mut Call<'_, '_>) -> One {
+fn clip(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let mut x = c.tensor(0, "x")?;
     if c.elem(x) == ElemType::Bool {
         x = c.b.cast(x, ElemType::I32)?;
@@ -146,58 +146,58 @@ fn clip(c: &mut Call<'_, '_>) -> One {
     Ok(x)
 }
 
-fn cast(c: &mut Call<'_, '_>) -> One {
+fn cast(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     let elem = dtype(c.text("dtype")?).ok_or_else(|| c.unsupported_key("dtype"))?;
     if elem == ElemType::Bool { c.truth(x) } else { Ok(c.b.cast(x, elem)?) }
 }
 
 /// `f` in the type of `x`.
-fn same(c: &mut Call<'_, '_>, f: Unary) -> One {
+fn same(c: &mut Call<'_, '_>, f: Unary) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     c.unary(f, x)
 }
 
 /// `f` in the type of `x`, or in `f32` where that has no fractions.
-fn float(c: &mut Call<'_, '_>, f: Unary) -> One {
+fn float(c: &mut Call<'_, '_>, f: Unary) -> Result<ValueId> {
     let x = float_arg(c)?;
     c.unary(f, x)
 }
 
-fn float_arg(c: &mut Call<'_, '_>) -> One {
+fn float_arg(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     c.inexact(x)
 }
 
-fn absolute(c: &mut Call<'_, '_>) -> One {
+fn absolute(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     let unsigned = c.elem(x) == ElemType::Bool || c.elem(x).is_int() && !c.elem(x).is_signed_int();
     if unsigned { Ok(x) } else { c.unary(Unary::Abs, x) }
 }
 
-fn reciprocal(c: &mut Call<'_, '_>) -> One {
+fn reciprocal(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = float_arg(c)?;
     c.div(1.0, x)
 }
 
-fn exp2(c: &mut Call<'_, '_>) -> One {
+fn exp2(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = float_arg(c)?;
     c.pow(2.0, x)
 }
 
-fn log_base(c: &mut Call<'_, '_>, log_of_base: f64) -> One {
+fn log_base(c: &mut Call<'_, '_>, log_of_base: f64) -> Result<ValueId> {
     let y = float(c, Unary::Log)?;
     c.div(y, log_of_base)
 }
 
-fn tan(c: &mut Call<'_, '_>) -> One {
+fn tan(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = float_arg(c)?;
     let sin = c.unary(Unary::Sin, x)?;
     let cos = c.unary(Unary::Cos, x)?;
     c.div(sin, cos)
 }
 
-fn trunc(c: &mut Call<'_, '_>) -> One {
+fn trunc(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     if !c.elem(x).is_float() {
         return Ok(x);
@@ -207,7 +207,7 @@ fn trunc(c: &mut Call<'_, '_>) -> One {
     c.select(negative, up, down)
 }
 
-fn round(c: &mut Call<'_, '_>) -> One {
+fn round(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     match c.int_or("decimals", 0)? {
         0 if c.elem(x).is_float() => c.unary(Unary::Round, x),
@@ -216,12 +216,12 @@ fn round(c: &mut Call<'_, '_>) -> One {
     }
 }
 
-fn is_nan(c: &mut Call<'_, '_>) -> One {
+fn is_nan(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = float_arg(c)?;
     c.compare(Compare::Ne, x, x)
 }
 
-fn filled(c: &mut Call<'_, '_>, value: f64) -> One {
+fn filled(c: &mut Call<'_, '_>, value: f64) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     let elem = match c.get("dtype") {
         None => c.elem(x),

@@ -7,7 +7,7 @@ use crate::config::message::found;
 use crate::lower::call::promote::Arg;
 use crate::lower::call::{self, Call};
 use crate::lower::entry::{Entry, one};
-use crate::lower::result::{Done, One, bad};
+use crate::lower::result::{Result, bad};
 
 pub(crate) const OPS: &[Entry] = &[
     one("GetItem", get_item, "`x[key]`: slices, indices, new axes and an ellipsis."),
@@ -27,7 +27,7 @@ enum Item {
     Ellipsis,
 }
 
-fn get_item(c: &mut Call<'_, '_>) -> One {
+fn get_item(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let mut x = c.tensor(0, "x")?;
     let key = c.arg(1, "key");
     let items = items(c, key)?;
@@ -60,7 +60,7 @@ fn get_item(c: &mut Call<'_, '_>) -> One {
     if ellipses > 1 { Err(bad("key", key, "at most one ellipsis")) } else { Ok(x) }
 }
 
-fn items(c: &Call<'_, '_>, key: Option<&Attr>) -> Done<Vec<Item>> {
+fn items(c: &Call<'_, '_>, key: Option<&Attr>) -> Result<Vec<Item>> {
     match key {
         // A missing key is the key `None`.
         None => Ok(vec![Item::NewAxis]),
@@ -69,7 +69,7 @@ fn items(c: &Call<'_, '_>, key: Option<&Attr>) -> Done<Vec<Item>> {
     }
 }
 
-fn item(c: &Call<'_, '_>, attr: &Attr) -> Done<Item> {
+fn item(c: &Call<'_, '_>, attr: &Attr) -> Result<Item> {
     let unsupported = || c.unsupported(format!("the index {}", found(Some(attr))));
     match attr {
         Attr::Null => Ok(Item::NewAxis),
@@ -92,7 +92,7 @@ fn item(c: &Call<'_, '_>, attr: &Attr) -> Done<Item> {
 }
 
 /// Element `i` along `axis`, counted from the end if negative.
-fn row(c: &mut Call<'_, '_>, x: ValueId, axis: usize, i: i64) -> One {
+fn row(c: &mut Call<'_, '_>, x: ValueId, axis: usize, i: i64) -> Result<ValueId> {
     let n = c.dims(x)?.get(axis).and_then(Dim::known);
     let at = |start| SliceAxis { start, end: Some(start.saturating_add(1)), step: 1 };
     match (u64::try_from(i), n) {
@@ -109,7 +109,12 @@ fn row(c: &mut Call<'_, '_>, x: ValueId, axis: usize, i: i64) -> One {
 }
 
 /// `x[start:stop:step]` along `axis`, with Python's rules.
-fn part(c: &mut Call<'_, '_>, x: ValueId, axis: usize, (start, stop, step): (Option<i64>, Option<i64>, i64)) -> One {
+fn part(
+    c: &mut Call<'_, '_>,
+    x: ValueId,
+    axis: usize,
+    (start, stop, step): (Option<i64>, Option<i64>, i64),
+) -> Result<ValueId> {
     if step == 0 {
         return Err(LowerError::Operands("a slice with step 0".into()));
     }
@@ -142,7 +147,7 @@ fn open_part(
     x: ValueId,
     axis: usize,
     (start, stop, step): (Option<i64>, Option<i64>, i64),
-) -> One {
+) -> Result<ValueId> {
     let stride = step.unsigned_abs();
     let low = start.map_or(Ok(0), u64::try_from);
     match (low, stop) {
@@ -168,7 +173,7 @@ fn open_part(
 }
 
 /// Without an axis, from all elements in a row. Negative indices count from the end.
-fn take(c: &mut Call<'_, '_>) -> One {
+fn take(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let mut x = c.tensor(0, "x")?;
     if !c.has("axis") {
         let all = Dim::product(&c.dims(x)?);
@@ -190,7 +195,7 @@ fn take(c: &mut Call<'_, '_>) -> One {
 }
 
 /// `indices` into `axis` of `x`, with the extent added to negative ones.
-fn from_start(c: &mut Call<'_, '_>, x: ValueId, axis: usize, indices: ValueId) -> One {
+fn from_start(c: &mut Call<'_, '_>, x: ValueId, axis: usize, indices: ValueId) -> Result<ValueId> {
     if !c.elem(indices).is_signed_int() {
         return Ok(indices);
     }
@@ -210,7 +215,7 @@ fn from_start(c: &mut Call<'_, '_>, x: ValueId, axis: usize, indices: ValueId) -
     c.select(negative, moved, indices)
 }
 
-fn slice_op(c: &mut Call<'_, '_>) -> One {
+fn slice_op(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let mut x = c.tensor(0, "inputs")?;
     let rank = c.rank(x)?;
     let starts = c.arg(1, "start_indices");

@@ -5,7 +5,7 @@ use netc_ir::{Binary, Compare, Dim, ElemType, Reduce, SliceAxis, Unary, ValueId}
 
 use crate::lower::call::Call;
 use crate::lower::entry::{Entry, one};
-use crate::lower::result::{self, One};
+use crate::lower::result::{self, Result};
 
 pub(crate) const OPS: &[Entry] = &[
     one("Argmax", |c| arg_extreme(c, Reduce::Max), "The place of the first largest element along `axis`."),
@@ -20,7 +20,7 @@ pub(crate) const OPS: &[Entry] = &[
 ];
 
 /// Without an axis, among all elements in a row.
-fn arg_extreme(c: &mut Call<'_, '_>, kind: Reduce) -> One {
+fn arg_extreme(c: &mut Call<'_, '_>, kind: Reduce) -> Result<ValueId> {
     let keep = c.flag("keepdims", false)?;
     let mut x = c.tensor(0, "x")?;
     if !c.has("axis") {
@@ -56,7 +56,7 @@ fn arg_extreme(c: &mut Call<'_, '_>, kind: Reduce) -> One {
     c.reduce(Reduce::Min, places, &[axis as u64], keep)
 }
 
-fn triangle(c: &mut Call<'_, '_>, inside: Compare) -> One {
+fn triangle(c: &mut Call<'_, '_>, inside: Compare) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     let Some(first) = c.rank(x)?.checked_sub(2) else {
         return Err(LowerError::Operands(format!("`{}` takes matrices, found {}", c.class(), c.ty(x))));
@@ -74,7 +74,7 @@ fn triangle(c: &mut Call<'_, '_>, inside: Compare) -> One {
     c.select(inside, x, 0.0)
 }
 
-fn roll(c: &mut Call<'_, '_>) -> One {
+fn roll(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     if !c.has("axis") {
         return Err(c.unsupported_key("axis"));
@@ -91,7 +91,7 @@ fn roll(c: &mut Call<'_, '_>) -> One {
     Ok(c.b.concat(&[end, start], axis as u64)?)
 }
 
-fn flipped(c: &mut Call<'_, '_>, axis: usize) -> One {
+fn flipped(c: &mut Call<'_, '_>, axis: usize) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     if c.rank(x)? <= axis {
         return Err(LowerError::Operands(format!("`{}` of {}", c.class(), c.ty(x))));
@@ -100,7 +100,7 @@ fn flipped(c: &mut Call<'_, '_>, axis: usize) -> One {
 }
 
 /// Whether channels come last, the extents of batch, height, width and channels, and the length of a block.
-fn blocks(c: &Call<'_, '_>, x: ValueId) -> result::Done<(bool, [Dim; 4], Dim)> {
+fn blocks(c: &Call<'_, '_>, x: ValueId) -> result::Result<(bool, [Dim; 4], Dim)> {
     let block = Dim::Known(c.count("block_size")?);
     let last = c.one_of("data_format", &["channels_last", "channels_first"])? == "channels_last";
     match <[Dim; 4]>::try_from(c.dims(x)?) {
@@ -110,7 +110,7 @@ fn blocks(c: &Call<'_, '_>, x: ValueId) -> result::Done<(bool, [Dim; 4], Dim)> {
     }
 }
 
-fn depth_to_space(c: &mut Call<'_, '_>) -> One {
+fn depth_to_space(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     let (last, [n, h, w, d], b) = blocks(c, x)?;
     let Some(d) = d.exact_div(&b.times(&b)) else {
@@ -127,7 +127,7 @@ fn depth_to_space(c: &mut Call<'_, '_>) -> One {
     c.reshape(y, together)
 }
 
-fn space_to_depth(c: &mut Call<'_, '_>) -> One {
+fn space_to_depth(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     let (last, [n, h, w, d], b) = blocks(c, x)?;
     let (Some(h), Some(w)) = (h.exact_div(&b), w.exact_div(&b)) else {
@@ -145,13 +145,13 @@ fn space_to_depth(c: &mut Call<'_, '_>) -> One {
 }
 
 /// Whether `x` is neither infinite nor no number, for which no difference from itself is a number.
-pub(crate) fn is_finite(c: &mut Call<'_, '_>, x: ValueId) -> One {
+pub(crate) fn is_finite(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     let apart = c.sub(x, x)?;
     c.compare(Compare::Eq, apart, apart)
 }
 
 /// Whether `x` is infinite.
-pub(crate) fn is_infinite(c: &mut Call<'_, '_>, x: ValueId) -> One {
+pub(crate) fn is_infinite(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     let finite = is_finite(c, x)?;
     let odd = c.unary(Unary::Not, finite)?;
     let number = c.compare(Compare::Eq, x, x)?;

@@ -4,7 +4,7 @@ use netc_ir::{Compare, ElemType, Reduce, Unary, ValueId};
 
 use crate::lower::call::Call;
 use crate::lower::entry::{Entry, one};
-use crate::lower::result::{Done, One};
+use crate::lower::result::Result;
 
 pub(crate) const OPS: &[Entry] = &[
     one("Sum", |c| total(c, Reduce::Sum), "The sum over `axis`."),
@@ -31,20 +31,23 @@ pub(crate) const OPS: &[Entry] = &[
 ];
 
 /// Applies `f` to the argument, the axes and whether they stay.
-fn reduced(c: &mut Call<'_, '_>, f: fn(&mut Call<'_, '_>, ValueId, &[u64], bool) -> One) -> One {
+fn reduced(
+    c: &mut Call<'_, '_>,
+    f: fn(&mut Call<'_, '_>, ValueId, &[u64], bool) -> Result<ValueId>,
+) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     let (axes, keep) = axes_and_keep(c, x)?;
     f(c, x, &axes, keep)
 }
 
 /// Without an axis, all axes.
-fn axes_and_keep(c: &Call<'_, '_>, x: ValueId) -> Done<(Vec<u64>, bool)> {
+fn axes_and_keep(c: &Call<'_, '_>, x: ValueId) -> Result<(Vec<u64>, bool)> {
     let rank = c.rank(x)?;
     let axes = c.axes("axis", rank)?.unwrap_or_else(|| (0..rank as u64).collect());
     Ok((axes, c.flag("keepdims", false)?))
 }
 
-fn total(c: &mut Call<'_, '_>, kind: Reduce) -> One {
+fn total(c: &mut Call<'_, '_>, kind: Reduce) -> Result<ValueId> {
     if c.has("dtype") {
         return Err(c.unsupported_key("dtype"));
     }
@@ -53,7 +56,7 @@ fn total(c: &mut Call<'_, '_>, kind: Reduce) -> One {
     c.total(kind, x, &axes, keep)
 }
 
-fn extreme(c: &mut Call<'_, '_>, kind: Reduce) -> One {
+fn extreme(c: &mut Call<'_, '_>, kind: Reduce) -> Result<ValueId> {
     if c.has("initial") {
         return Err(c.unsupported_key("initial"));
     }
@@ -63,7 +66,7 @@ fn extreme(c: &mut Call<'_, '_>, kind: Reduce) -> One {
 }
 
 /// The variance in the type of a float of `x`, computed in at least `f32`.
-fn variance(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64], keep: bool) -> One {
+fn variance(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64], keep: bool) -> Result<ValueId> {
     let wide = c.at_least_f32(x)?;
     let mean = c.reduce(Reduce::Mean, wide, axes, true)?;
     let centred = c.sub(wide, mean)?;
@@ -73,20 +76,20 @@ fn variance(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64], keep: bool) -> One {
     Ok(c.b.cast(y, c.elem(narrow))?)
 }
 
-fn deviation(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64], keep: bool) -> One {
+fn deviation(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64], keep: bool) -> Result<ValueId> {
     let y = variance(c, x, axes, keep)?;
     c.unary(Unary::Sqrt, y)
 }
 
 /// Truth values as numbers, reduced.
-pub(crate) fn logical(c: &mut Call<'_, '_>, kind: Reduce, x: ValueId, axes: &[u64], keep: bool) -> One {
+pub(crate) fn logical(c: &mut Call<'_, '_>, kind: Reduce, x: ValueId, axes: &[u64], keep: bool) -> Result<ValueId> {
     let x = c.truth(x)?;
     let number = c.b.cast(x, ElemType::I32)?;
     let y = c.reduce(kind, number, axes, keep)?;
     c.compare(Compare::Ne, y, 0.0)
 }
 
-fn count_nonzero(c: &mut Call<'_, '_>) -> One {
+fn count_nonzero(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     let (axes, _) = axes_and_keep(c, x)?;
     let truth = c.truth(x)?;
@@ -94,7 +97,7 @@ fn count_nonzero(c: &mut Call<'_, '_>) -> One {
     c.reduce(Reduce::Sum, number, &axes, false)
 }
 
-fn log_sum_exp(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64], keep: bool) -> One {
+fn log_sum_exp(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64], keep: bool) -> Result<ValueId> {
     let x = c.inexact(x)?;
     let largest = c.reduce(Reduce::Max, x, axes, true)?;
     let shifted = c.sub(x, largest)?;

@@ -7,7 +7,7 @@ use crate::lower::call::promote::dtype;
 use crate::lower::call::{Call, as_count, normal_axes, normal_axis};
 use crate::lower::entry::{Entry, many, one};
 use crate::lower::reshape::target_shape;
-use crate::lower::result::{Done, Lowered, One};
+use crate::lower::result::Result;
 
 pub(crate) const OPS: &[Entry] = &[
     one("Reshape", reshape, "The same elements under another shape."),
@@ -34,19 +34,19 @@ pub(crate) const OPS: &[Entry] = &[
 /// More parts than any model splits a tensor into; bounds the output on hostile configurations.
 const MAX_PARTS: u64 = 1 << 16;
 
-fn reshape(c: &mut Call<'_, '_>) -> One {
+fn reshape(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     let shape = target_shape(c, "newshape", &c.dims(x)?)?;
     c.reshape(x, shape)
 }
 
-fn ravel(c: &mut Call<'_, '_>) -> One {
+fn ravel(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     let all = Dim::product(&c.dims(x)?);
     c.reshape(x, vec![all])
 }
 
-fn transpose(c: &mut Call<'_, '_>) -> One {
+fn transpose(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     let rank = c.rank(x)?;
     let Some(axes) = c.get("axes") else {
@@ -61,7 +61,7 @@ fn transpose(c: &mut Call<'_, '_>) -> One {
     c.transpose(x, &perm.ok_or_else(|| c.bad("axes", &format!("{rank} axes in some order")))?)
 }
 
-fn move_axis(c: &mut Call<'_, '_>) -> One {
+fn move_axis(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     let rank = c.rank(x)?;
     if c.get("source").and_then(Attr::as_int).is_none() {
@@ -73,7 +73,7 @@ fn move_axis(c: &mut Call<'_, '_>) -> One {
     c.transpose(x, &perm)
 }
 
-fn swap_axes(c: &mut Call<'_, '_>) -> One {
+fn swap_axes(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     let rank = c.rank(x)?;
     let mut perm: Vec<usize> = (0..rank).collect();
@@ -81,7 +81,7 @@ fn swap_axes(c: &mut Call<'_, '_>) -> One {
     c.transpose(x, &perm)
 }
 
-fn expand_dims(c: &mut Call<'_, '_>) -> One {
+fn expand_dims(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let mut x = c.tensor(0, "x")?;
     let axis = c.get("axis").ok_or_else(|| c.bad("axis", "an axis, or several"))?;
     let new = axis.as_list().map_or(1, <[Attr]>::len);
@@ -93,7 +93,7 @@ fn expand_dims(c: &mut Call<'_, '_>) -> One {
     Ok(x)
 }
 
-fn squeeze(c: &mut Call<'_, '_>) -> One {
+fn squeeze(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     let dims = c.dims(x)?;
     let axes = c.axes("axis", dims.len())?;
@@ -105,7 +105,7 @@ fn squeeze(c: &mut Call<'_, '_>) -> One {
     }
 }
 
-fn broadcast_to(c: &mut Call<'_, '_>) -> One {
+fn broadcast_to(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     let shape = c.get("shape").and_then(Attr::as_list);
     let shape = shape.and_then(|s| s.iter().map(|a| as_count(a).map(Dim::Known)).collect::<Option<Vec<_>>>());
@@ -113,7 +113,7 @@ fn broadcast_to(c: &mut Call<'_, '_>) -> One {
 }
 
 /// The tensors in the first argument, in one type.
-fn parts(c: &mut Call<'_, '_>) -> Done<(Vec<ValueId>, usize)> {
+fn parts(c: &mut Call<'_, '_>) -> Result<(Vec<ValueId>, usize)> {
     let name = if c.arg(0, "xs").is_some() { "xs" } else { "x" };
     let values = c.values(0, name)?;
     let parts = c.promote(&values, &[])?;
@@ -122,21 +122,21 @@ fn parts(c: &mut Call<'_, '_>) -> Done<(Vec<ValueId>, usize)> {
     Ok((parts, rank))
 }
 
-fn concatenate(c: &mut Call<'_, '_>) -> One {
+fn concatenate(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let (parts, rank) = parts(c)?;
     let axis = c.axis("axis", rank, 0)?;
     Ok(c.b.concat(&parts, axis as u64)?)
 }
 
-fn stack(c: &mut Call<'_, '_>) -> One {
+fn stack(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let (parts, rank) = parts(c)?;
     let axis = c.axis("axis", rank + 1, 0)?;
-    let rows = parts.into_iter().map(|x| c.expand(x, axis)).collect::<Done<Vec<_>>>()?;
+    let rows = parts.into_iter().map(|x| c.expand(x, axis)).collect::<Result<Vec<_>>>()?;
     Ok(c.b.concat(&rows, axis as u64)?)
 }
 
 /// A number of equal parts, or the places of the cuts.
-fn split(c: &mut Call<'_, '_>) -> Lowered {
+fn split(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
     let key = "indices_or_sections";
     let x = c.tensor(0, "x")?;
     let axis = c.axis("axis", c.rank(x)?, 0)?;
@@ -169,7 +169,7 @@ fn split(c: &mut Call<'_, '_>) -> Lowered {
         .collect()
 }
 
-fn unstack(c: &mut Call<'_, '_>) -> Lowered {
+fn unstack(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
     let x = c.tensor(0, "x")?;
     let axis = c.axis("axis", c.rank(x)?, 0)?;
     let n = c.extent(x, axis)?;
@@ -183,14 +183,14 @@ fn unstack(c: &mut Call<'_, '_>) -> Lowered {
     (0..n).map(row).collect()
 }
 
-fn flip(c: &mut Call<'_, '_>) -> One {
+fn flip(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     let rank = c.rank(x)?;
     let axes = c.axes("axis", rank)?.unwrap_or_else(|| (0..rank as u64).collect());
     Ok(c.b.core(CoreOp::Reverse(axes), &[x])?)
 }
 
-fn pad(c: &mut Call<'_, '_>) -> One {
+fn pad(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     let rank = c.rank(x)?;
     // One pair stands for every axis.
@@ -210,7 +210,7 @@ fn pad(c: &mut Call<'_, '_>) -> One {
 }
 
 /// Without an axis, all elements in a row.
-fn repeat(c: &mut Call<'_, '_>) -> One {
+fn repeat(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     let times = match c.get("repeats").map(Attr::as_list) {
         Some(Some([one])) => as_count(one).ok_or_else(|| c.bad("repeats", "an integer of 0 or more"))?,
@@ -227,7 +227,7 @@ fn repeat(c: &mut Call<'_, '_>) -> One {
     c.repeat(flat, 0, times)
 }
 
-fn tile(c: &mut Call<'_, '_>) -> One {
+fn tile(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let mut x = c.tensor(0, "x")?;
     let repeats = c.get("repeats").map(|r| r.as_list().unwrap_or(std::slice::from_ref(r)));
     let repeats = repeats.and_then(|r| r.iter().map(as_count).collect::<Option<Vec<u64>>>());
@@ -247,14 +247,14 @@ fn tile(c: &mut Call<'_, '_>) -> One {
     c.reshape(y, dims.iter().zip(&repeats).map(|(d, n)| d.times(&Dim::Known(*n))).collect())
 }
 
-fn sort(c: &mut Call<'_, '_>) -> One {
+fn sort(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     let axis = c.axis("axis", c.rank(x)?, -1)? as u64;
     Ok(c.b.core(CoreOp::Sort { axis, descending: false }, &[x])?)
 }
 
 /// Without an axis, all elements in a row.
-fn cumsum(c: &mut Call<'_, '_>) -> One {
+fn cumsum(c: &mut Call<'_, '_>) -> Result<ValueId> {
     if c.has("dtype") {
         return Err(c.unsupported_key("dtype"));
     }
@@ -266,7 +266,7 @@ fn cumsum(c: &mut Call<'_, '_>) -> One {
     Ok(c.b.core(CoreOp::CumSum(axis), &[x])?)
 }
 
-fn one_hot(c: &mut Call<'_, '_>) -> One {
+fn one_hot(c: &mut Call<'_, '_>) -> Result<ValueId> {
     if c.flag("sparse", false)? {
         return Err(c.unsupported_key("sparse"));
     }
@@ -284,7 +284,7 @@ fn one_hot(c: &mut Call<'_, '_>) -> One {
 }
 
 /// 1 at the place of the index along the new axis `axis`, 0 elsewhere.
-pub(crate) fn hot(c: &mut Call<'_, '_>, x: ValueId, axis: usize, classes: u64, elem: ElemType) -> One {
+pub(crate) fn hot(c: &mut Call<'_, '_>, x: ValueId, axis: usize, classes: u64, elem: ElemType) -> Result<ValueId> {
     let classes = c.iota(c.elem(x), classes)?;
     let classes = c.along(classes, axis, c.rank(x)? + 1)?;
     let index = c.expand(x, axis)?;

@@ -6,7 +6,7 @@ use crate::lower::activation::activate_at;
 use crate::lower::call::Call;
 use crate::lower::conv::window;
 use crate::lower::entry::{Entry, many};
-use crate::lower::result::{Done, Lowered, One};
+use crate::lower::result::Result;
 use crate::lower::rnn::{MAX_STEPS, Sequence, each_step, results, sequence, stateless, step_at, zeros};
 
 pub(crate) const LAYERS: &[Entry] = &[
@@ -15,7 +15,7 @@ pub(crate) const LAYERS: &[Entry] = &[
     many("ConvLSTM3D", |c| conv_lstm(c, 3), "Steps of a long short-term memory of volumes."),
 ];
 
-fn conv_lstm(c: &mut Call<'_, '_>, n: usize) -> Lowered {
+fn conv_lstm(c: &mut Call<'_, '_>, n: usize) -> Result<Vec<ValueId>> {
     let Sequence { x, states: given, mask } = sequence(c)?;
     let dims = c.dims(x)?;
     let (Some(length), true) = (dims.get(1), dims.len() == n + 3) else {
@@ -59,7 +59,7 @@ fn conv_lstm(c: &mut Call<'_, '_>, n: usize) -> Lowered {
 }
 
 /// The result types of the layer whose states have these extents.
-fn result_types(c: &Call<'_, '_>, elem: ElemType, state: Vec<Dim>, length: &Dim) -> Done<Vec<Type>> {
+fn result_types(c: &Call<'_, '_>, elem: ElemType, state: Vec<Dim>, length: &Dim) -> Result<Vec<Type>> {
     let mut sequence = state.clone();
     sequence.insert(1, length.clone());
     let state = Type::new(elem, state);
@@ -72,7 +72,7 @@ fn result_types(c: &Call<'_, '_>, elem: ElemType, state: Vec<Dim>, length: &Dim)
 }
 
 /// What all steps read, of all gates, with the bias: steps count as examples.
-fn projected(c: &mut Call<'_, '_>, x: ValueId, window: Window, axis: usize) -> One {
+fn projected(c: &mut Call<'_, '_>, x: ValueId, window: Window, axis: usize) -> Result<ValueId> {
     let kernel = c.weight("cell/vars/0", "the kernel")?;
     let dims = c.dims(x)?;
     let [batch, length, rest @ ..] = &dims[..] else { return Ok(x) };
@@ -89,10 +89,10 @@ fn projected(c: &mut Call<'_, '_>, x: ValueId, window: Window, axis: usize) -> O
 }
 
 /// The states after a step: output and carry.
-fn step(c: &mut Call<'_, '_>, x: ValueId, h: ValueId, carry: ValueId, axis: usize) -> Done<[ValueId; 2]> {
+fn step(c: &mut Call<'_, '_>, x: ValueId, h: ValueId, carry: ValueId, axis: usize) -> Result<[ValueId; 2]> {
     let filters = c.count("filters")?;
     let sum = c.add(x, h)?;
-    let gate = |c: &mut Call<'_, '_>, i: u64, key: &str| -> One {
+    let gate = |c: &mut Call<'_, '_>, i: u64, key: &str| -> Result<ValueId> {
         let (start, end) = (filters.saturating_mul(i), filters.saturating_mul(i + 1));
         let part = c.slice(sum, axis, SliceAxis { start, end: Some(end), step: 1 })?;
         activate_at(c, key, part)

@@ -11,7 +11,7 @@ use crate::config::keys::INNER;
 use crate::config::version::Era;
 use crate::legacy::{grouped, is_model, read_call};
 use crate::lower::call::Call;
-use crate::lower::result::{Done, bad};
+use crate::lower::result::{Result, bad};
 
 /// A layer of the model.
 struct Inner<'o> {
@@ -42,7 +42,7 @@ type Values = BTreeMap<(Name, usize), Vec<ValueId>>;
 
 impl Call<'_, '_> {
     /// What the model with this configuration, whose weights are below `place`, computes of `x`.
-    pub(crate) fn model(&mut self, place: &str, config: &Attrs, x: ValueId) -> Done<Meaning> {
+    pub(crate) fn model(&mut self, place: &str, config: &Attrs, x: ValueId) -> Result<Meaning> {
         if calls(config) > MAX_CALLS {
             return Err(self.unsupported(format!("a model of more than {MAX_CALLS} calls in it")));
         }
@@ -71,7 +71,7 @@ impl Call<'_, '_> {
         signature: (&Attr, Option<&Attr>),
         x: ValueId,
         era: Era,
-    ) -> Done<Vec<ValueId>> {
+    ) -> Result<Vec<ValueId>> {
         let is_functional = |name: &Name| {
             let layer = layers.iter().find(|layer| *layer.name == **name);
             layer.is_some_and(|layer| layer.object.get("config").is_some_and(|c| c.get("input_layers").is_some()))
@@ -118,7 +118,7 @@ impl Call<'_, '_> {
     }
 
     /// What a layer of the model computes in a call.
-    fn inner(&mut self, place: &str, inner: &Inner<'_>, call: Attrs, operands: &[ValueId]) -> Done<Vec<ValueId>> {
+    fn inner(&mut self, place: &str, inner: &Inner<'_>, call: Attrs, operands: &[ValueId]) -> Result<Vec<ValueId>> {
         let prefix = format!("{place}/{}/", inner.group);
         let class = inner.class.clone();
         let Meaning { results, masks, repeats, .. } = match inner.object.get("config").and_then(Attr::as_map) {

@@ -11,7 +11,7 @@ use netc_ir::{ElemType, Module, WeightId};
 use crate::config::path::join;
 use crate::container::hdf5::write::encode::{TEXT_SIZE, fixed_text, number_type, shape, text};
 use crate::container::hdf5::write::{Laid, Tree, Value};
-use crate::error::Problem;
+use crate::error::{Problem, Result};
 
 /// An address that stands for none.
 const UNDEFINED: u64 = u64::MAX;
@@ -76,7 +76,7 @@ impl<'t> Layout<'t> {
     }
 
     /// The file with the root group `tree`.
-    pub(super) fn file(mut self, tree: &'t Tree) -> Result<Laid, Problem> {
+    pub(super) fn file(mut self, tree: &'t Tree) -> Result<Laid> {
         let version = [0, 0, 0, 0, 0, 8, 8, 0];
         self.bytes(b"\x89HDF\r\n\x1a\n");
         self.bytes(&version);
@@ -123,7 +123,7 @@ impl<'t> Layout<'t> {
         len as u64
     }
 
-    fn group(&mut self, tree: &'t Tree, path: &str) -> Result<Group, Problem> {
+    fn group(&mut self, tree: &'t Tree, path: &str) -> Result<Group> {
         let mut members: Vec<(&str, Member)> = Vec::new();
         for (name, weight) in &tree.weights {
             if tree.groups.contains_key(name) {
@@ -216,7 +216,7 @@ impl<'t> Layout<'t> {
         nodes
     }
 
-    fn dataset(&mut self, id: WeightId, path: &str) -> Result<u64, Problem> {
+    fn dataset(&mut self, id: WeightId, path: &str) -> Result<u64> {
         let ty = &self.module[id].ty;
         let known = (number_type(ty.elem), ty.fixed_dims(), ty.num_bytes());
         let (Some(elem), Some(dims), Some(size)) = known else {
@@ -243,11 +243,7 @@ impl<'t> Layout<'t> {
     }
 
     /// An object header with the messages that `write` adds.
-    fn header(
-        &mut self,
-        path: &str,
-        write: impl FnOnce(&mut Self) -> Result<(), &'static str>,
-    ) -> Result<u64, Problem> {
+    fn header(&mut self, path: &str, write: impl FnOnce(&mut Self) -> Result<(), &'static str>) -> Result<u64> {
         let at = self.align();
         let (version, references) = (1, 1u32);
         self.bytes(&[version, 0, 0, 0]);
