@@ -102,8 +102,16 @@ impl<'m> Builder<'m> {
     fn with_carriers(&self, kind: &OpKind, operands: &[ValueId]) -> Vec<ValueId> {
         let mut operands = operands.to_vec();
         let OpKind::Core(core) = kind else { return operands };
-        let defines = |types: Vec<&Type>| defined_symbol(core, &types).is_some();
-        if self.computed.is_empty() || defines(operands.iter().map(|v| self.ty(*v)).collect()) {
+        if let CoreOp::Iota(dim) = core {
+            let types: Vec<&Type> = operands.iter().map(|v| self.ty(*v)).collect();
+            if defined_symbol(core, &types).is_some() {
+                // A symbol that a parameter binds is not defined again.
+                let binds = |ty: &Type| ty.dims.iter().flatten().any(|own| own == dim);
+                operands.extend(self.func.params.iter().map(|p| p.value).find(|v| binds(self.ty(*v))));
+                return operands;
+            }
+        }
+        if self.computed.is_empty() {
             return operands;
         }
         for dim in core.own_dims() {

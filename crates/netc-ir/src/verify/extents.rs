@@ -1,9 +1,10 @@
 //! V19: computed symbols.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Place, Verifier};
 use crate::Name;
+use crate::dim::Dim;
 use crate::extents::uncarried;
 use crate::id::OpId;
 use crate::module::Func;
@@ -18,13 +19,15 @@ impl<'m> Verifier<'m> {
         if !func.op_ids().any(is_iota) {
             return;
         }
-        let params = func.param_symbols();
+        let types = func.params.iter().filter_map(|p| func.values.get(p.value.index())).map(|v| &v.ty);
+        let params: BTreeSet<&Name> =
+            types.flat_map(|ty| ty.dims.iter().flatten()).filter_map(Dim::as_symbol).collect();
         let mut defined: BTreeMap<&Name, OpId> = BTreeMap::new();
         for (symbol, op) in func.computed_symbols() {
             let first = *defined.entry(symbol).or_insert(op);
             self.require(19, first == op, Place::Op(func, op), || format!("{symbol} is defined already, by {first}"));
             self.require(19, !params.contains(symbol), Place::Op(func, op), || {
-                format!("{symbol} is a symbol of a parameter, and no operand has the extent {symbol}")
+                format!("{symbol} is an extent of a parameter, and no operand has it")
             });
         }
         for id in func.op_ids().filter(|id| id.index() < func.num_op_slots()) {
