@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use netc_dialect::{Dialects, LayerLibrary};
 use netc_ir::{Module, parse, print, verify};
 use netc_keras::lower::KerasDialect;
-use netc_pass::{Context, Manager, Pipeline, parse_pass};
+use netc_pass::{Context, Manager, Pipeline, chain, parse_pass};
 
 #[test]
 fn every_file_gives_its_snapshot() {
@@ -81,7 +81,7 @@ fn run(module: &mut Module, pass: &str, dialects: &Dialects) -> Result<Vec<Strin
         }
         Err(error) => {
             assert_eq!(*module, before, "a pass that fails leaves the module as it was");
-            Err(error.to_string())
+            Err(chain(&error))
         }
     }
 }

@@ -51,7 +51,7 @@ fn rules_that_cannot_be_read_are_errors_with_their_place() {
         folder.netc(&["p.nir", "--pass", &format!("rewrite={rules}")]).failed(2, parts);
     };
     failed("bad.rules", &["bad.rules: line 1, column 16: nothing that is matched has the hole `?y`"]);
-    failed("none.rules", &["cannot read the rules in none.rules"]);
+    failed("none.rules", &["cannot read the file of rewrite rules none.rules"]);
     let ran = folder.netc(&["p.nir", "--pass", "rewrite=two.rules"]);
     assert!(ran.code == 1 && ran.err.contains("two.rules: line 1: the rule `r` changes"), "{}", ran.err);
 }

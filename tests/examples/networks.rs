@@ -69,7 +69,7 @@ fn optimised(model: &Module, text: &str, costs: &MeasuredCosts) -> Result<(Modul
     let mut module = model.clone();
     let mut context = Context::new(&dialects).with_consts(&Consts).with_costs(costs);
     let pipeline: Pipeline = text.parse()?;
-    Manager::new(&registry).run(&mut module, &pipeline, &mut context).map_err(|e| e.to_string())?;
+    Manager::new(&registry).run(&mut module, &pipeline, &mut context).map_err(|e| netc_pass::chain(&e))?;
     Ok((module, context.remarks.iter().map(ToString::to_string).collect()))
 }
 

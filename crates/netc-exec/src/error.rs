@@ -282,3 +282,11 @@ fn shown_bytes(bytes: u64) -> String {
         _ => format!("{:.1} GB", bytes as f64 / 1e9),
     }
 }
+
+/// Errors of kernels, for the files that compute.
+pub(crate) mod kernel {
+    use super::KernelError;
+
+    /// A result with the error of a kernel.
+    pub(crate) type Result<T, E = KernelError> = std::result::Result<T, E>;
+}

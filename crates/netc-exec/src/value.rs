@@ -8,8 +8,8 @@ use half::{bf16, f16};
 use netc_data::Store;
 use netc_ir::{ElemType, Literal, MAX_RANK, Number, Type, Weight};
 
+use crate::error::kernel::Result;
 use crate::error::{ExecError, KernelError, TensorError};
-use crate::kernels::Result;
 use crate::tensor::{Tensor, byte_size};
 
 /// A tensor of a running plan, in row-major order. Truth values are the bytes 0 and 1.

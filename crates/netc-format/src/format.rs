@@ -106,7 +106,7 @@ pub struct Framework {
 ///
 /// ```
 /// use netc_dialect::Dialects;
-/// use netc_format::{Cause, Format, FormatError, Imported, ReadOptions, Reader, Source};
+/// use netc_format::{Cause, Format, FormatError, Imported, ReadOptions, Reader, Result, Source};
 ///
 /// /// A text that lists the names of ops on one vector: `ops relu exp`.
 /// struct Ops;

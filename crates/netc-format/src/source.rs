@@ -102,7 +102,8 @@ impl Source {
         let too_large = |_| io::Error::from(io::ErrorKind::FileTooLarge);
         let mut bytes = vec![0; usize::try_from(self.len).map_err(too_large)?];
         self.read_exact_at(&mut bytes, 0)?;
-        String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+        String::from_utf8(bytes)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("it is not UTF-8 text: {error}")))
     }
 
     /// Reads bytes from `offset` on, as many as there are and fit, and gives their number.

@@ -10,8 +10,10 @@ use thiserror::Error;
 
 use crate::dim::Dim;
 use crate::module::Module;
-use crate::op::{Binary, CoreOp, Layout, PadMode, SliceAxis, Unary};
+use crate::op::{Binary, CoreOp, PadMode, SliceAxis, Unary};
 use crate::types::{ElemType, Type, dims_agree};
+
+pub use window::{channel_axis, first_spatial};
 
 /// A core op whose operands or attributes break one of its constraints.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -432,22 +434,6 @@ fn is_plain(elem: ElemType) -> bool {
 
 fn is_number(elem: ElemType) -> bool {
     elem.is_int() || elem.is_float()
-}
-
-/// The axis of the channels in a tensor of `rank` axes.
-pub fn channel_axis(layout: Layout, rank: usize) -> usize {
-    match layout {
-        Layout::ChannelsLast => rank.saturating_sub(1),
-        Layout::ChannelsFirst => 1,
-    }
-}
-
-/// The first of the spatial axes, which are adjacent.
-pub fn first_spatial(layout: Layout) -> usize {
-    match layout {
-        Layout::ChannelsLast => 1,
-        Layout::ChannelsFirst => 2,
-    }
 }
 
 /// The last two of at least two extents, and those before them.

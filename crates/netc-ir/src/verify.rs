@@ -40,6 +40,8 @@ use crate::op::{CallOp, CoreOp, Op, OpKind, SourceOp};
 use crate::seen::Seen;
 use crate::types::{ElemType, MAX_RANK, Type};
 
+pub use attrs::is_path;
+
 /// One broken rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
@@ -69,10 +71,8 @@ impl std::error::Error for Violations {}
 /// Checks every rule of the module, and reports all that are broken.
 ///
 /// ```
-/// use netc_ir::{parse, verify};
-///
-/// let module = parse("netc 1\nfunc @main(%x: f32[N,4]) -> (%y) { %y = relu(%x) : f32[N,5] }")?;
-/// let violations = verify(&module).unwrap_err();
+/// let module = netc_ir::parse("netc 1\nfunc @main(%x: f32[N,4]) -> (%y) { %y = relu(%x) : f32[N,5] }")?;
+/// let violations = netc_ir::verify(&module).unwrap_err();
 /// assert_eq!(violations.0[0].rule, 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -485,11 +485,6 @@ impl Scope {
     fn is_defined(&self, value: ValueId) -> bool {
         self.defined.get(value.index()).copied().unwrap_or(false)
     }
-}
-
-/// Whether the path names a file in a folder or below, whatever system reads it.
-pub fn is_path(path: &str) -> bool {
-    path.split('/').all(|part| !matches!(part, "" | "." | "..") && !part.contains(['\\', '\0']))
 }
 
 /// The first item that is there twice.

@@ -4,7 +4,7 @@ use half::{bf16, f16};
 use netc_ir::literal::{encode, numbers};
 use netc_ir::{ElemType, Number};
 
-use crate::kernels::Result;
+use crate::error::kernel::Result;
 use crate::value::{Element, Value, allocate, for_element};
 
 /// `x` with elements of type `elem`. To a float: rounded to the nearest. From a float to an integer: toward zero,

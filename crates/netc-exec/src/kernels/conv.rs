@@ -9,7 +9,7 @@ use super::matmul::{matrix_product, zeroed, zeros};
 use super::num::{Arith, for_arith};
 use super::rows::for_each_row;
 use super::shape;
-use crate::kernels::Result;
+use crate::error::kernel::Result;
 use crate::value::{Value, Word, allocate, for_word};
 
 /// Elements of the matrix of windows that exist at a time: bounds the memory of large images.

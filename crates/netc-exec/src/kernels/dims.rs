@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use netc_ir::{Bindings, CoreOp, Dim, Type};
 
 use crate::error::KernelError;
-use crate::kernels::Result;
+use crate::error::kernel::Result;
 
 /// The op with its own extents as numbers.
 pub(super) fn with_known_dims<'a>(op: &'a CoreOp, operands: &[&Type], bindings: &Bindings) -> Result<Cow<'a, CoreOp>> {

@@ -10,7 +10,7 @@ use super::rows::{TASK, try_for_each_row};
 use super::strided::Walk;
 use super::tail::Real;
 use crate::error::KernelError;
-use crate::kernels::Result;
+use crate::error::kernel::Result;
 use crate::value::{Element, Value, allocate, for_word};
 
 /// A function of one tensor.

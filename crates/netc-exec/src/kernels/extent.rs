@@ -5,7 +5,7 @@ use netc_ir::ElemType;
 use super::cast::cast;
 use super::operands::one;
 use crate::error::KernelError;
-use crate::kernels::Result;
+use crate::error::kernel::Result;
 use crate::value::{Value, allocate};
 
 /// The extent of an axis as a scalar.

@@ -3,7 +3,7 @@
 use netc_ir::{MAX_RANK, Padding, Window};
 
 use crate::error::KernelError;
-use crate::kernels::Result;
+use crate::error::kernel::Result;
 use crate::value::allocate;
 
 /// The windows over the spatial axes of a channels-last tensor.

@@ -5,7 +5,7 @@ use netc_ir::{ElemType, PadMode};
 use super::cast::cast;
 use super::reduce::around;
 use crate::error::KernelError;
-use crate::kernels::Result;
+use crate::error::kernel::Result;
 use crate::value::{Value, allocate, for_word};
 
 /// The slices of `x` along `axis` at `indices`. An index outside of the axis is an error.

@@ -7,7 +7,7 @@ use super::num::{Arith, for_arith};
 use super::product::{Lanes, add_product};
 use super::rows::{TASK, for_each_row};
 use super::shape;
-use crate::kernels::Result;
+use crate::error::kernel::Result;
 use crate::value::{Value, allocate, for_word};
 
 /// The product over the last two axes, batched over the others, which broadcast. `dims` is the result's shape.

@@ -36,6 +36,7 @@ use std::borrow::Cow;
 use netc_ir::{Bindings, CoreOp, ElemType, Module, Type, infer};
 
 use crate::error::KernelError;
+use crate::error::kernel::Result;
 use crate::value::{Value, extents, for_word};
 
 pub(crate) use demand::demand;
@@ -46,9 +47,6 @@ use extent::first;
 use operands::{one, take};
 pub(crate) use tail::{Source, Tail, TailOp};
 use wide::{computed_in, is_extreme};
-
-/// A result with the error of a kernel.
-pub(crate) type Result<T, E = KernelError> = std::result::Result<T, E>;
 
 /// The op with its extents as numbers, and the type of its result on operands of the fixed types `operands`.
 pub(crate) fn typed<'a>(op: &'a CoreOp, operands: &[&Type], bindings: &Bindings) -> Result<(Cow<'a, CoreOp>, Type)> {

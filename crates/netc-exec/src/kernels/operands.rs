@@ -2,7 +2,7 @@
 
 use netc_ir::InferError;
 
-use crate::kernels::Result;
+use crate::error::kernel::Result;
 use crate::value::Value;
 
 pub(super) fn one<'v>(operands: &[&'v Value]) -> Result<&'v Value> {

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use super::matmul::zeroed;
 use super::num::for_arith;
 use super::reduce::around;
-use crate::kernels::Result;
+use crate::error::kernel::Result;
 use crate::value::{Element, Value, allocate};
 
 /// The elements along `axis` in ascending or descending order. A NaN counts as larger than every number.

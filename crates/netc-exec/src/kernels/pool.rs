@@ -7,7 +7,7 @@ use super::geometry::Geometry;
 use super::matmul::zeroed;
 use super::num::{Arith, for_arith};
 use super::rows::{for_each_row, try_for_each_row};
-use crate::kernels::Result;
+use crate::error::kernel::Result;
 use crate::value::{Value, allocate};
 
 /// The largest element, or the mean, of each window, of the elements that lie in `x`.

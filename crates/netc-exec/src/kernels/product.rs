@@ -9,7 +9,7 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::kernels::Result;
+use crate::error::kernel::Result;
 use crate::value::{Value, allocate};
 
 /// Rows of a block. Its part of the left operand fits into the second level of the cache.

@@ -4,7 +4,7 @@ use netc_ir::Reduce;
 
 use super::num::{Arith, for_arith};
 use super::shape;
-use crate::kernels::Result;
+use crate::error::kernel::Result;
 use crate::value::{Value, allocate};
 
 /// The reduction of `x` over `axes`, of the shape `dims`. Sums and products of floats are kept in `f64`.

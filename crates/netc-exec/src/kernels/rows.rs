@@ -3,7 +3,7 @@
 //! A row is computed by itself, so its bits depend on no other row and on no number of cores. The loops are compiled once
 //! per type of elements: what computes a row is called through a pointer.
 
-use crate::kernels::Result;
+use crate::error::kernel::Result;
 use rayon::prelude::*;
 
 /// Steps that are worth a task of their own.

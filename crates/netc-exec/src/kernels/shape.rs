@@ -4,7 +4,7 @@ use netc_ir::SliceAxis;
 
 use super::operands::one;
 use super::strided::{Walk, broadcast_strides, contiguous_strides, copy};
-use crate::kernels::Result;
+use crate::error::kernel::Result;
 use crate::value::{Value, allocate, for_word};
 
 /// Axis `i` of the result is axis `perm[i]` of `x`.

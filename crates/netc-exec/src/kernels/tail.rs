@@ -10,7 +10,7 @@ use super::elementwise;
 use super::num::Arith;
 use super::repeat::Repeated;
 use crate::error::KernelError;
-use crate::kernels::Result;
+use crate::error::kernel::Result;
 use crate::value::Value;
 
 /// Elements of a block.

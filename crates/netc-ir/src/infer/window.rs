@@ -1,8 +1,8 @@
 //! Convolution and pooling: ops that slide a window over the spatial axes.
 
-use super::{Result, Rule, channel_axis, first_spatial, is_number, split_last};
+use super::{Result, Rule, is_number, split_last};
 use crate::dim::Dim;
-use crate::op::{Padding, Window};
+use crate::op::{Layout, Padding, Window};
 use crate::types::{ElemType, Type, dims_agree};
 
 impl Rule<'_> {
@@ -106,5 +106,21 @@ impl Rule<'_> {
             self.check(6, r <= n, || format!("a window that reaches {r} elements does not fit into {n}"))?;
         }
         Ok(padded.minus(&reach).floor_div(stride).offset(1))
+    }
+}
+
+/// The axis of the channels in a tensor of `rank` axes.
+pub fn channel_axis(layout: Layout, rank: usize) -> usize {
+    match layout {
+        Layout::ChannelsLast => rank.saturating_sub(1),
+        Layout::ChannelsFirst => 1,
+    }
+}
+
+/// The first of the spatial axes, which are adjacent.
+pub fn first_spatial(layout: Layout) -> usize {
+    match layout {
+        Layout::ChannelsLast => 1,
+        Layout::ChannelsFirst => 2,
     }
 }

@@ -42,3 +42,8 @@ impl Verifier<'_> {
         });
     }
 }
+
+/// Whether the path names a file in a folder or below, whatever system reads it.
+pub fn is_path(path: &str) -> bool {
+    path.split('/').all(|part| !matches!(part, "" | "." | "..") && !part.contains(['\\', '\0']))
+}

@@ -18,7 +18,7 @@ pub fn types_and_costs_match_the_unrolled_program(module: &Module, dialects: &Di
             }
         }
     }
-    let lowered = lower::lower_module(module, dialects).map_err(|e| e.to_string())?;
+    let lowered = lower::lower_module(module, dialects).map_err(|e| netc_pass::chain(&e))?;
     let macs = |module: &Module| {
         let main = module.func_named(MAIN).ok_or("there is no @main")?;
         Ok::<_, Wrong>(Costs::of(module, dialects).func(main).macs)

@@ -4,7 +4,7 @@ use netc_data::Store;
 use netc_dialect::Dialects;
 use netc_exec::{Plan, Tensor, compare, inputs, own_rounding};
 use netc_ir::{MAIN, Module, Output, print};
-use netc_pass::{Context, Fidelity, Manager, Pipeline};
+use netc_pass::{Context, Fidelity, Manager, Pipeline, chain};
 use netc_passes::analysis::{is_within, measured_bound, rounding_bounds};
 use netc_passes::{inline, lower};
 
@@ -136,7 +136,7 @@ fn lost(module: &Module, given: &[Tensor], outputs: &[Tensor], i: usize) -> Resu
 
 /// The module as core ops.
 pub fn lowered(module: &Module, dialects: &Dialects) -> Result<Module, Wrong> {
-    lower::lower_module(module, dialects).map_err(|e| format!("does not lower: {e}"))
+    lower::lower_module(module, dialects).map_err(|e| format!("does not lower: {}", chain(&e)))
 }
 
 fn bounds(module: &Module) -> Result<Vec<f64>, Wrong> {

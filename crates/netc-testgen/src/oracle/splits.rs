@@ -7,7 +7,7 @@ use netc_dialect::Dialects;
 use netc_exec::Tensor;
 use netc_format::Format;
 use netc_ir::{Bindings, ElemType, Func, FuncId, MAIN, Module, OpKind, Type, ValueId, callees, print};
-use netc_pass::PassError;
+use netc_pass::{PassError, chain};
 use netc_passes::analysis::{OpNames, one_tensor_cuts};
 use netc_passes::split;
 
@@ -29,7 +29,7 @@ pub enum Split {
 pub fn split_compose(module: &Module, cuts: &[String]) -> Result<Split, Wrong> {
     let after = match split(module, cuts, &Dialects::new())? {
         Ok(after) => after,
-        Err(refused) => return Ok(Split::Refused(refused.to_string())),
+        Err(refused) => return Ok(Split::Refused(chain(&refused))),
     };
     let given = random_inputs(module)?;
     let expected = run(module, MAIN, &given)?;
@@ -52,7 +52,7 @@ pub fn split_compose_files(
     let dialects = tools.dialects;
     let after = match split(module, cuts, dialects)? {
         Ok(after) => after,
-        Err(error) => return Ok(Split::Refused(error.to_string())),
+        Err(error) => return Ok(Split::Refused(chain(&error))),
     };
     let open = |ty: &Type| ty.rank().is_none() || ty.elem == ElemType::Any;
     let takes_open = |func: &Func| func.params.iter().any(|p| open(&func[p.value].ty));
