@@ -2,7 +2,7 @@
 //!
 //! [`Plan`] flattens a function into steps, prepares its constants and says when each buffer dies; running it takes
 //! and gives [`Tensor`]s. What ops compute is in `kernels`, behind one function.
-//! [`Consts`] computes constants for passes, and [`MeasuredCosts`] says what ops cost. [`compare`](mod@compare) says how
+//! [`Consts`] computes constants for passes, and [`MeasuredCosts`] says what ops cost. [`compare`](compare()) says how
 //! far two tensors are apart, [`own_rounding`] how much of that rounding explains, [`inputs`] makes and fits inputs,
 //! [`npy`] and [`npz`] read and write NumPy's files. The crate knows no model format.
 //!

@@ -224,8 +224,8 @@ pub trait Writer: Sync {
     /// Writes the model. The bytes of weights are streamed from `store`. The same module gives the same bytes.
     ///
     /// # Errors
-    /// [`FormatError::Unsupported`] for a model that the format does not have; weights whose bytes cannot be read; a file
-    /// that cannot be written.
+    /// [`Unsupported`](crate::FormatError::Unsupported) for a model that the format does not have; weights whose bytes cannot
+    /// be read; a file that cannot be written.
     fn write(&self, model: ModelRef<'_>, store: &Store, sink: &mut dyn Sink) -> Result<Written>;
 
     /// What a file has otherwise than the module, or leaves out. `losses` are the layers for losses and metrics that the

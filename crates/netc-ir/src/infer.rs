@@ -445,7 +445,7 @@ fn split_last(dims: &[Dim]) -> (&[Dim], [&Dim; 2]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::{Padding, Pool, Window};
+    use crate::op::{Layout, Padding, Pool, Window};
 
     #[track_caller]
     fn check_refused(op: CoreOp, operands: usize, constraint: u8) {
