@@ -285,8 +285,6 @@ fn shown_bytes(bytes: u64) -> String {
 
 /// Errors of kernels, for the files that compute.
 pub(crate) mod kernel {
-    use super::KernelError;
-
     /// A result with the error of a kernel.
-    pub(crate) type Result<T, E = KernelError> = std::result::Result<T, E>;
+    pub(crate) type Result<T, E = crate::error::KernelError> = std::result::Result<T, E>;
 }
