@@ -23,14 +23,14 @@ pub(crate) struct Caller<'m> {
 
 impl<'m> Copy<'m> {
     pub(crate) fn new(module: &'m Module, old: &'m Func, name: impl Into<Name>) -> Self {
-        let symbols = Symbols::of(old, BTreeMap::new());
+        let symbols = Symbols::same(old);
         Self { old, new_of: vec![None; old.num_values()], symbols, builder: Builder::new(module, name) }
     }
 
     /// Goes on with the ops of `callee`, whose parameters stand for `operands`, until [`Copy::leave`].
     pub(crate) fn enter(&mut self, callee: &'m Func, operands: &[ValueId]) -> Caller<'m> {
         let new_of = std::mem::replace(&mut self.new_of, vec![None; callee.num_values()]);
-        let symbols = std::mem::replace(&mut self.symbols, Symbols::of(callee, BTreeMap::new()));
+        let symbols = std::mem::replace(&mut self.symbols, Symbols::called(callee, BTreeMap::new()));
         let caller = Caller { old: std::mem::replace(&mut self.old, callee), new_of, symbols };
         for (param, operand) in callee.params.iter().zip(operands) {
             self.set(param.value, *operand);

@@ -40,7 +40,7 @@ impl<'m> Splice<'m> {
 
     /// Begins the body of `outer`, the function that the others are put into: it gives the parameters.
     pub(crate) fn outer<'a>(&mut self, outer: &'a Func) -> Body<'a> {
-        let (symbols, new_of) = (Symbols::of(outer, BTreeMap::new()), vec![None; outer.num_values()]);
+        let (symbols, new_of) = (Symbols::same(outer), vec![None; outer.num_values()]);
         let mut body = Body { func: outer, keeps_names: true, symbols, new_of };
         for param in &outer.params {
             let value = self.builder.param(param.name.clone(), outer[param.value].ty.clone(), param.layer);
@@ -64,7 +64,7 @@ impl<'m> Splice<'m> {
             let new = self.builder.free_symbol(&wanted, taken);
             symbols.insert(symbol.clone(), Dim::symbol(new));
         }
-        let symbols = Symbols::of(callee, symbols);
+        let symbols = Symbols::called(callee, symbols);
         let mut body = Body { func: callee, keeps_names: false, symbols, new_of: vec![None; callee.num_values()] };
         callee.params.iter().zip(arguments).for_each(|(p, v)| body.set(p.value, *v));
         body

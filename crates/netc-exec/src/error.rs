@@ -125,6 +125,16 @@ pub enum KernelError {
         /// The extent of the result.
         expected: u64,
     },
+    /// Two operands carry the same extent, and differ in it.
+    #[error("two operands have the extent {dim}, which is {first} in one and {second} in the other")]
+    Carriers {
+        /// The extent.
+        dim: String,
+        /// Its value in the first operand.
+        first: u64,
+        /// Its value in another.
+        second: u64,
+    },
     /// There are more or fewer elements than the shape has.
     #[error("there are {found} elements, the shape has {expected}")]
     Count {

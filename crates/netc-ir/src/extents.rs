@@ -25,7 +25,8 @@ impl CoreOp {
         }
     }
 
-    pub(crate) fn own_dims_mut(&mut self) -> &mut [Dim] {
+    /// The extents that the op names itself, to be changed.
+    pub fn own_dims_mut(&mut self) -> &mut [Dim] {
         if let Self::Reshape(dims) | Self::Broadcast(dims) = self {
             dims
         } else if let Self::Iota(dim) = self {
@@ -35,7 +36,7 @@ impl CoreOp {
         }
     }
 
-    /// Makes an op that reads operands of the types `old` one that reads operands of the types `new`.
+    /// Rewrites the op's own extents for operands of the types `new` instead of `old`.
     ///
     /// Extents with a symbol that `is_free` become those of the operands that carry them. Other symbols become what
     /// `symbol` gives for them.
@@ -61,18 +62,29 @@ impl CoreOp {
     }
 }
 
-/// What the symbols of a function are where its ops are copied into another.
+/// Maps the symbols of a function to extents in the function that its ops are copied into.
 #[derive(Debug, Default)]
 pub struct Symbols {
-    /// Those in the types of its parameters.
-    params: BTreeSet<Name>,
+    /// Symbols that mean the same wherever they are; those of the other extents are read off operands.
+    fixed: BTreeSet<Name>,
     pub(crate) known: BTreeMap<Name, Dim>,
 }
 
 impl Symbols {
-    /// Those of `func`, of which some are `known`. The others keep their names, but for computed ones that are taken.
-    pub fn of(func: &Func, known: BTreeMap<Name, Dim>) -> Self {
-        Self { params: func.param_symbols(), known }
+    /// The symbols of `func` where its copy has the same parameters. They keep their names, but for computed ones that are
+    /// taken.
+    pub fn same(func: &Func) -> Self {
+        Self { fixed: func.param_symbols(), known: BTreeMap::new() }
+    }
+
+    /// The symbols of `callee` where its ops replace a call: `known` is what the call binds, and new names for those that
+    /// `callee` computes.
+    pub fn called(callee: &Func, known: BTreeMap<Name, Dim>) -> Self {
+        let mut fixed: BTreeSet<Name> = known.keys().cloned().collect();
+        for (computed, _) in callee.computed_symbols() {
+            fixed.remove(computed);
+        }
+        Self { fixed, known }
     }
 
     /// What `name` is in the other function, where that is known.
@@ -80,9 +92,9 @@ impl Symbols {
         self.known.get(name).cloned()
     }
 
-    /// Whether no parameter has the symbol.
+    /// Whether operands tell what the symbol is.
     pub(crate) fn is_free(&self, name: &Name) -> bool {
-        !self.params.contains(name)
+        !self.fixed.contains(name)
     }
 }
 

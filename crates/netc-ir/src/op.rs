@@ -380,7 +380,7 @@ pub enum CoreOp {
     Reverse(Vec<u64>),
     /// The extent of an axis as a scalar.
     Dim(u64),
-    /// The numbers from 0 on, as many as a scalar says: the extent stands for that number.
+    /// The numbers 0 to n - 1, for a scalar n, which the extent stands for.
     Iota(Dim),
 }
 

@@ -14,7 +14,7 @@ pub(super) fn dim(x: &Value, axis: u64) -> Result<Value> {
     Value::from_vec(ElemType::I64, &[], vec![i64::try_from(extent).unwrap_or(i64::MAX)])
 }
 
-/// The numbers from 0 on.
+/// The numbers 0 to n - 1.
 pub(super) fn iota(dims: &[usize]) -> Result<Value> {
     let count = dims.iter().product();
     let mut numbers = allocate(count, &netc_ir::Type::fixed(ElemType::I64, &[count as u64]))?;

@@ -121,9 +121,10 @@ impl<'p> Estimator<'p> {
             match &step.action {
                 Action::Compute { op, extents, arity, result, group, .. } => {
                     let own = &operands[..*arity];
-                    let mut resolved = extents.resolve(op, || own.to_vec());
+                    let bindings = &self.scopes[step.scope];
+                    let Ok(mut resolved) = extents.resolve(op, bindings, || own.to_vec()) else { return };
                     if matches!(op, CoreOp::Iota(_)) {
-                        let expected = extents.expected(&resolved, &self.scopes[step.scope]);
+                        let Ok(expected) = extents.expected(&resolved, bindings) else { return };
                         let Some(count) = expected.or(count.take()) else {
                             self.waits = true;
                             return;
@@ -131,7 +132,7 @@ impl<'p> Estimator<'p> {
                         *resolved.to_mut() = CoreOp::Iota(Dim::Known(count));
                     }
                     let own: Vec<&Type> = own.iter().collect();
-                    let Ok((known, ty)) = kernels::typed(&resolved, &own, &self.scopes[step.scope]) else { return };
+                    let Ok((known, ty)) = kernels::typed(&resolved, &own, bindings) else { return };
                     if bytes(&ty) > MAX_BYTES {
                         // The run fails at this step, however much memory is free.
                         self.bytes = self.bytes.max(self.live.bytes.saturating_add(bytes(&ty)));

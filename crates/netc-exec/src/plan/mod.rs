@@ -150,8 +150,8 @@ impl Plan {
         self.outputs.iter().map(output).collect()
     }
 
-    /// Checks that there is enough memory, and that there are enough steps, for a run on inputs of the types `inputs`. A run
-    /// checks that itself; before it, inputs need not be made in vain.
+    /// Checks that there is enough memory, and that there are enough steps, for a run on inputs of the types `inputs`, up to
+    /// the first extent that the run computes. A run checks all of it; before it, inputs need not be made in vain.
     ///
     /// # Errors
     /// Those of the run.

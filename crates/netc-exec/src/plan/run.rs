@@ -91,9 +91,11 @@ impl<'p> Run<'p> {
                 let (own, others) = operands.split_at(*arity);
                 let bindings = &self.bindings[step.scope];
                 let failed = |source| op_error(op.name(), &step.loc, source);
-                let mut resolved = extents.resolve(op, || own.iter().map(|v| v.ty()).collect());
+                let resolved = extents.resolve(op, bindings, || own.iter().map(|v| v.ty()).collect());
+                let mut resolved = resolved.map_err(failed)?;
                 if let (CoreOp::Iota(_), [n, ..]) = (op, own) {
-                    let count = kernels::count(n, extents.expected(&resolved, bindings)).map_err(failed)?;
+                    let expected = extents.expected(&resolved, bindings);
+                    let count = expected.and_then(|expected| kernels::count(n, expected)).map_err(failed)?;
                     *resolved.to_mut() = CoreOp::Iota(Dim::Known(count));
                 }
                 let fits = rigid.check(op, own.iter().map(|v| v.dims()));

@@ -82,7 +82,7 @@ pub const CORE_OPS: &[(&str, &str)] = &[
     ("cumsum", "Running sums along an axis."),
     ("reverse", "Elements in the opposite order along axes."),
     ("dim", "The extent of an axis as a scalar."),
-    ("iota", "The numbers from 0 on, as many as a scalar says."),
+    ("iota", "The numbers 0 to n - 1, for a scalar n."),
 ];
 
 impl CoreOp {
