@@ -42,7 +42,9 @@ impl Extents {
     ) -> Result<Cow<'a, CoreOp>> {
         let Some(free) = &self.0 else { return Ok(Cow::Borrowed(op)) };
         let carried = free.carried(&found())?;
+        // A symbol of the same name that a caller binds is another one.
         let mut values = bindings.clone();
+        values.retain(|symbol, _| !free.symbols.contains(symbol));
         for (dim, value) in &carried {
             values.extend(dim.as_symbol().map(|symbol| (symbol.clone(), *value)));
         }
@@ -62,7 +64,8 @@ impl Extents {
     /// # Errors
     /// An extent that is negative.
     pub(super) fn expected(&self, op: &CoreOp, bindings: &Bindings) -> Result<Option<u64>> {
-        op.own_dims().first().map_or(Ok(None), |extent| value_of(extent, bindings))
+        let Some(extent) = op.own_dims().first() else { return Ok(None) };
+        if self.0.is_some() { Ok(extent.known()) } else { value_of(extent, bindings) }
     }
 }
 
