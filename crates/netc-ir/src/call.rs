@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_callee_computes_has_the_name_that_the_caller_has_for_it() {
+    fn call_results_keep_the_callers_symbols() {
         let text = "netc 1
         func @f(%x: f32[N], %n: i64[]) -> (%y, %i) {
           %i = iota(%n) : i64[K]

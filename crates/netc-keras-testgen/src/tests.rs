@@ -129,7 +129,7 @@ fn has(module: &Module, name: &str) -> bool {
 }
 
 #[test]
-fn a_layer_is_cut_out_of_a_model_and_still_fits_what_it_is_applied_to() {
+fn a_reduced_model_keeps_one_layer_that_runs_and_survives_its_file() {
     for seed in 0..60 {
         let model = KerasRecipe::from_seed(seed, 10).build();
         let Some(name) = last_layer(&model) else { continue };
@@ -151,7 +151,7 @@ fn last_layer(module: &Module) -> Option<String> {
 }
 
 #[test]
-fn what_nothing_refers_to_goes_but_for_what_shows_the_failure() {
+fn reducing_drops_unused_entries_except_the_failing_one() {
     let model = (0..1000).map(|seed| KerasRecipe::from_seed(seed, 12).build()).find(|m| has(m, "keras.Dense"));
     let small = reduced(&model.unwrap(), |m| m.layers.iter().any(|layer| &*layer.class == "keras.Dense"));
     assert_eq!((small.num_ops(), small.funcs.len(), small.layers.len()), (0, 1, 1), "{}", print(&small));

@@ -61,7 +61,7 @@ pub(super) fn of_layers(module: &Module, dialects: &Dialects) -> [(&'static str,
     let nested: Vec<&Func> = module.funcs.iter().flat_map(callees).map(|id| &module[id]).collect();
     let classes = |func: &Func| func.attrs.get("class").and_then(|class| class.as_str()).map(str::to_string);
     let main = module.main().into_iter();
-    let without_meaning = |func: &Func| func.ops().any(|(_, op)| is_unknown(module, func, op, dialects));
+    let has_unsupported = |func: &Func| func.ops().any(|(_, op)| is_unknown(module, func, op, dialects));
     [
         ("a layer that is applied twice", has_twice(&layers)),
         ("a layer applied to two inputs that meet", module.funcs.iter().any(is_siamese)),
@@ -71,7 +71,7 @@ pub(super) fn of_layers(module: &Module, dialects: &Dialects) -> [(&'static str,
         ("a chain of layers", main.clone().any(|f| classes(f).as_deref() == Some("Sequential"))),
         ("a chain that is a layer", nested.iter().any(|f| classes(f).as_deref() == Some("Sequential"))),
         ("a layer that makes masks", dialects.makes_masks(module)),
-        ("a layer without a meaning", module.funcs.iter().any(without_meaning)),
+        ("an unsupported layer", module.funcs.iter().any(has_unsupported)),
     ]
 }
 
