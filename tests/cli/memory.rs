@@ -60,7 +60,7 @@ func @main() -> (%w) {
 }";
     let input = "func @main(%x: f32[1000000000]) -> (%x) {\n}";
     for (text, parts) in [
-        (text, ["cannot compute `matmul`", "the result f32[65536,65536] does not fit into memory"]),
+        (text, ["cannot compute `%a = matmul`", "the result f32[65536,65536] does not fit into memory"]),
         (weight, ["`w`", "f32[1000000000] does not fit into memory"]),
         (input, ["`x`", "f32[1000000000] does not fit into memory"]),
     ] {

@@ -79,7 +79,7 @@ pub enum KernelError {
         elem: ElemType,
     },
     /// A symbolic extent has no value.
-    #[error("the extent {dim} has no value: no input binds its symbols, or it is negative")]
+    #[error("the extent {dim} has no value: no input or operand binds its symbols, or it is negative")]
     Unbound {
         /// The extent.
         dim: String,
@@ -115,10 +115,10 @@ pub enum KernelError {
         ty: String,
     },
     /// The extent of an `iota` would be negative.
-    #[error("cannot count to {0}, expected 0 or more")]
+    #[error("the length is {0}, expected 0 or more")]
     Negative(i64),
     /// The extent of an `iota` is known, and its operand says another.
-    #[error("the operand is {found}, and the result has {expected} elements")]
+    #[error("the length is {found}, expected {expected}, the extent of the result")]
     Extent {
         /// What the operand says.
         found: u64,
@@ -159,11 +159,16 @@ pub struct Limit {
     pub limit: u64,
 }
 
+/// The most bytes that are counted.
+pub(crate) const MOST_BYTES: u64 = u64::MAX / 4;
+
 fn shown(resource: Resource, needed: u64, limit: u64) -> String {
     match resource {
         Resource::Steps => format!("{} steps, and {} are allowed", thousands(needed), thousands(limit)),
         Resource::Memory | Resource::Read => {
-            format!("{} of memory, and {} are free", shown_bytes(needed), shown_bytes(limit))
+            // Bytes are counted up to there and no further.
+            let more = if needed < MOST_BYTES { "" } else { "more than " };
+            format!("{more}{} of memory, and {} are free", shown_bytes(needed.min(MOST_BYTES)), shown_bytes(limit))
         }
     }
 }
@@ -224,10 +229,12 @@ pub enum ExecError {
         source: TensorError,
     },
     /// An op failed.
-    #[error("cannot compute `{op}` at {loc}")]
+    #[error("cannot compute {}", shown_op(op, name.as_ref(), loc))]
     Op {
         /// The op.
         op: &'static str,
+        /// The name of its result.
+        name: Option<Name>,
         /// Where it comes from.
         loc: Loc,
         /// Why.
@@ -279,9 +286,18 @@ pub enum ExecError {
     },
 }
 
-/// The error of an op of a plan.
-pub(crate) fn op_error(op: &'static str, loc: &Loc, source: KernelError) -> ExecError {
-    ExecError::Op { op, loc: loc.clone(), source: Box::new(source) }
+/// The error of an op of a plan, whose result has the name `name`.
+pub(crate) fn op_error(op: &'static str, name: Option<&Name>, loc: &Loc, source: KernelError) -> ExecError {
+    ExecError::Op { op, name: name.cloned(), loc: loc.clone(), source: Box::new(source) }
+}
+
+/// An op with its result and its place, as far as they are known.
+pub(crate) fn shown_op(op: &str, name: Option<&Name>, loc: &Loc) -> String {
+    let result = name.map_or_else(String::new, |name| format!("%{name} = "));
+    match loc {
+        Loc::Unknown => format!("`{result}{op}`"),
+        Loc::Call { .. } | Loc::Fused(_) => format!("`{result}{op}` at {loc}"),
+    }
 }
 
 /// A number of bytes as people write it.
@@ -297,4 +313,20 @@ fn shown_bytes(bytes: u64) -> String {
 pub(crate) mod kernel {
     /// A result with the error of a kernel.
     pub(crate) type Result<T, E = crate::error::KernelError> = std::result::Result<T, E>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_beyond_what_is_counted_is_no_exact_number() {
+        let error = |needed| {
+            let limit = Limit { what: "it".into(), resource: Resource::Memory, needed, limit: 2_000_000_000 };
+            limit.to_string()
+        };
+        assert_eq!(error(3_500_000_000), "it needs 3.5 GB of memory, and 2.0 GB are free");
+        let most = "it needs more than 4611686018.4 GB of memory, and 2.0 GB are free";
+        assert_eq!([MOST_BYTES, u64::MAX].map(error), [most; 2]);
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use netc_data::Store;
 use netc_ir::{Budget, ElemType, F64, Func, Module, Name, Resource, Weight, WeightData};
 
-use crate::error::{ExecError, Limit, Result};
+use crate::error::{ExecError, Limit, MOST_BYTES, Result};
 use crate::value::Value;
 
 /// Steps that every program may run.
@@ -84,7 +84,7 @@ impl Host {
     /// Takes memory for `what`, until the charge is dropped.
     pub(crate) fn charge(&self, what: impl FnOnce() -> String, amount: u64) -> Result<Charge, Limit> {
         // What has no size in bytes takes no more than a host without a limit has.
-        let amount = amount.min(u64::MAX / 4);
+        let amount = amount.min(MOST_BYTES);
         match self.budget.charge(Resource::Memory, amount) {
             Ok(()) => Ok(Charge { budget: self.budget.clone(), amount }),
             Err(_) => Err(self.beyond(what(), amount)),

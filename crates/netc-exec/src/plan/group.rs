@@ -3,11 +3,11 @@
 //! The first op of a group is computed as ever, into a tensor that nothing else refers to. The others, which work element
 //! by element on its shape, are applied to it in place.
 
-use netc_ir::{CoreOp, ElemType, InferError, Loc, Module, OpClass, Type, infer};
+use netc_ir::{CoreOp, ElemType, InferError, Loc, Module, Name, OpClass, Type, infer};
 
 use super::flatten::{Flat, FlatStep, Kind};
 use super::rigid::Rigid;
-use crate::error::{KernelError, Result, op_error};
+use crate::error::{ExecError, KernelError, Result, op_error};
 use crate::kernels::{Source, Tail, TailOp};
 use crate::value::Value;
 
@@ -23,6 +23,7 @@ struct Part {
     op: CoreOp,
     sources: Vec<Source>,
     rigid: Rigid,
+    name: Option<Name>,
     loc: Loc,
 }
 
@@ -104,7 +105,8 @@ impl Group {
             let Kind::Core(op) = step.kind else { continue };
             let sources: Vec<Source> = step.operands.iter().map(|t| source(*t, &made, &mut operands)).collect();
             ops.extend(tail_op(op, &sources));
-            parts.push(Part { op: op.clone(), sources, rigid: Rigid::of(op, &step.types), loc: step.loc.clone() });
+            let (name, loc) = (step.name.cloned(), step.loc.clone());
+            parts.push(Part { op: op.clone(), sources, rigid: Rigid::of(op, &step.types), name, loc });
         }
         (Self { parts, tail: Tail::new(&ops) }, operands)
     }
@@ -117,10 +119,10 @@ impl Group {
     /// Applies the ops to `x`, the result of the first.
     pub(super) fn run(&self, x: &mut Value, operands: &[&Value]) -> Result<()> {
         for part in &self.parts {
-            part.check(x, operands).map_err(|source| op_error(part.op.name(), &part.loc, source))?;
+            part.check(x, operands).map_err(|source| part.error(source))?;
         }
         let last = &self.parts[self.parts.len() - 1];
-        self.tail.run(x, operands).map_err(|source| op_error(last.op.name(), &last.loc, source))
+        self.tail.run(x, operands).map_err(|source| last.error(source))
     }
 }
 
@@ -145,6 +147,10 @@ fn tail_op(op: &CoreOp, sources: &[Source]) -> Option<TailOp> {
 }
 
 impl Part {
+    fn error(&self, source: KernelError) -> ExecError {
+        op_error(self.op.name(), self.name.as_ref(), &self.loc, source)
+    }
+
     /// Checks that the op makes of such operands a tensor of the type of `x`.
     fn check(&self, x: &Value, operands: &[&Value]) -> Result<(), KernelError> {
         let values = self.sources.iter().map(|source| match source {

@@ -212,7 +212,7 @@ impl Planner<'_> {
                 Kind::Enter { callee, params, parent, .. } => Action::Enter { callee, params, parent },
                 Kind::Core(op) => {
                     let tensor = step.results.first().copied().unwrap_or(usize::MAX);
-                    if let Some(constant) = self.constant(op, step.loc)? {
+                    if let Some(constant) = self.constant(op, step.name, step.loc)? {
                         self.slots.insert(tensor, constant);
                         continue;
                     }
@@ -262,8 +262,8 @@ impl Planner<'_> {
                     let weight = &self.module[id];
                     let held = self.host.weight(self.module, self.func, self.store, weight)?;
                     // Weights with the same elements may have other shapes.
-                    let dims = extents(&weight.ty).map_err(|source| op_error("weight", &loc, source))?;
-                    let value = held.value.reshape(&dims).map_err(|source| op_error("weight", &loc, source))?;
+                    let dims = extents(&weight.ty).map_err(|source| op_error("weight", None, &loc, source))?;
+                    let value = held.value.reshape(&dims).map_err(|source| op_error("weight", None, &loc, source))?;
                     plan.held.push(held);
                     value
                 }
@@ -299,12 +299,12 @@ impl Planner<'_> {
     }
 
     /// The constant that `op` is, prepared once.
-    fn constant(&mut self, op: &CoreOp, loc: &Loc) -> Result<Option<Slot>> {
+    fn constant(&mut self, op: &CoreOp, name: Option<&Name>, loc: &Loc) -> Result<Option<Slot>> {
         if let CoreOp::Constant(literal) = op {
             let bytes = literal.ty().num_bytes().unwrap_or(u64::MAX);
             let memory = self.charge("a `constant`", bytes)?;
             self.memory.push(memory);
-            let value = Value::from_literal(literal).map_err(|source| op_error(op.name(), loc, source))?;
+            let value = Value::from_literal(literal).map_err(|source| op_error(op.name(), name, loc, source))?;
             return Ok(Some(self.add(Constant::Ready(value))));
         }
         let CoreOp::Weight(id) = op else { return Ok(None) };

@@ -43,7 +43,8 @@ impl<'p> Run<'p> {
         for (param, input) in plan.params.iter().zip(inputs) {
             if let Some(buffer) = param.buffer {
                 let value = Value::from_tensor(input);
-                run.buffers[buffer] = Some(value.map_err(|source| op_error("input", &Loc::Unknown, source))?);
+                run.buffers[buffer] =
+                    Some(value.map_err(|source| op_error("input", Some(&param.name), &Loc::Unknown, source))?);
             }
         }
         Ok(run)
@@ -90,7 +91,7 @@ impl<'p> Run<'p> {
             Action::Compute { op, extents, rigid, arity, group, result } => {
                 let (own, others) = operands.split_at(*arity);
                 let bindings = &self.bindings[step.scope];
-                let failed = |source| op_error(op.name(), &step.loc, source);
+                let failed = |source| op_error(op.name(), step.name.as_ref(), &step.loc, source);
                 let resolved = extents.resolve(op, bindings, || own.iter().map(|v| v.ty()).collect());
                 let mut resolved = resolved.map_err(failed)?;
                 if let (CoreOp::Iota(_), [n, ..]) = (op, own) {

@@ -113,7 +113,11 @@ fn errors_name_the_op() {
     let sized = |n: u64| Tensor::from_f32(&[n, 2], &vec![1.0; 2 * n as usize]).unwrap();
     for (n, m) in [(1, 3), (3, 1), (2, 3)] {
         let run = |fused| outcome(plan(&program(params, body, "f32[N,2]", fused)).run(&[sized(n), sized(m)]));
-        assert!(run(true).starts_with("cannot compute `add` at sum: `add` breaks constraint C2: "), "{}", run(true));
+        assert!(
+            run(true).starts_with("cannot compute `%y = add` at sum: `add` breaks constraint C2: "),
+            "{}",
+            run(true)
+        );
         assert_eq!(run(true), run(false));
     }
 }
