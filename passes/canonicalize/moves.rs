@@ -1,9 +1,8 @@
 //! Rules of ops that move elements, or that do nothing but move them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use netc_ir::extents::uncarried;
-use netc_ir::{CoreOp, Dim, ElemType, Literal, Name, Number, OpClass, PadMode, Reduce, SliceAxis, Type, ValueId};
+use netc_ir::{CoreOp, Dim, ElemType, Literal, Number, OpClass, PadMode, Reduce, SliceAxis, ValueId};
 
 use super::site::{Rewrite, Rule, Site, reshape};
 
@@ -13,7 +12,7 @@ const MAX_PARTS: usize = 64;
 pub(super) const RULES: &[Rule] = &[
     // op(x) = x where the op moves nothing: its attributes say so, or the extents of what it moves are 1.
     Rule { name: "moves-nothing", apply: |s| if moves_nothing(s)? { s.operand().map(Rewrite::Value) } else { None } },
-    // An operand that only carries symbols goes if the others carry them.
+    // Operands that only carry symbols go where the others carry them.
     Rule { name: "carried-twice", apply: carried_twice },
     // dim(x, axis) = n where the extent is the number n.
     Rule {
@@ -134,15 +133,38 @@ pub(super) const RULES: &[Rule] = &[
 
 fn carried_twice(s: &Site<'_>) -> Option<Rewrite> {
     let dims = s.op.own_dims();
-    let missing = |operands: &[ValueId]| -> Vec<BTreeSet<Name>> {
-        let types: Vec<&Type> = operands.iter().map(|v| s.ty(*v)).collect();
-        dims.iter().map(|dim| uncarried(dim, &types)).collect()
+    let (first, further) = s.operands.split_first()?;
+    if dims.is_empty() || further.is_empty() {
+        return None;
+    }
+    let extents = |value: ValueId| -> BTreeSet<&Dim> {
+        s.dims(value).into_iter().flatten().filter(|d| !d.is_unknown()).collect()
     };
-    let further = 1..s.operands.len();
-    let without = |i: usize| [&s.operands[..i], &s.operands[i + 1..]].concat();
-    let operands =
-        further.filter(|_| !dims.is_empty()).map(without).find(|fewer| missing(fewer) == missing(s.operands))?;
-    Some(Rewrite::Op(s.op.clone(), operands))
+    // How many operands have each extent.
+    let mut counts: BTreeMap<&Dim, usize> = BTreeMap::new();
+    for extent in s.operands.iter().flat_map(|value| extents(*value)) {
+        *counts.entry(extent).or_default() += 1;
+    }
+    let symbols: Vec<Vec<Dim>> = dims.iter().map(|dim| dim.symbols().into_iter().map(Dim::symbol).collect()).collect();
+    let missing = |counts: &BTreeMap<&Dim, usize>| -> Vec<&Dim> {
+        let is_carried = |dim: &Dim| counts.get(dim).is_some_and(|count| *count > 0);
+        let open = dims.iter().zip(&symbols).filter(|(dim, _)| !is_carried(dim));
+        open.flat_map(|(_, symbols)| symbols).filter(|symbol| !is_carried(symbol)).collect()
+    };
+    let missing_anyway = missing(&counts);
+    let mut kept = vec![*first];
+    for value in further {
+        for extent in extents(*value) {
+            counts.entry(extent).and_modify(|count| *count -= 1);
+        }
+        if missing(&counts) != missing_anyway {
+            kept.push(*value);
+            for extent in extents(*value) {
+                counts.entry(extent).and_modify(|count| *count += 1);
+            }
+        }
+    }
+    (kept.len() < s.operands.len()).then(|| Rewrite::Op(s.op.clone(), kept))
 }
 
 /// Whether the op, if it has one operand, moves no element of it.

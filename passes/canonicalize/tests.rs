@@ -329,4 +329,11 @@ fn a_symbol_is_carried_once() {
         &format!("{head}\n{two}\n%a = reshape(%d, %i) : f32[1,2*K]\n%y = neg(%a) : f32[1,2*K]"),
         &format!("{head}\n{two}\n%a = reshape(%d) : f32[1,2*K]\n%y = neg(%a) : f32[1,2*K]"),
     );
+    // The last of equal carriers stays, however many there are.
+    let one = "%one = constant() {value = 1.0} : f32[]";
+    let many = ["%i", "%f"].repeat(5_000).join(", ");
+    check(
+        &format!("{head}\n{one}\n%a = broadcast(%one, {many}) : f32[K]\n%y = neg(%a) : f32[K]"),
+        &format!("{head}\n{one}\n%a = broadcast(%one, %f) : f32[K]\n%y = neg(%a) : f32[K]"),
+    );
 }
