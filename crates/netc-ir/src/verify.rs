@@ -21,8 +21,8 @@
 //! - V16 A tensor has at most [`MAX_RANK`] axes.
 //! - V17 Only the attributes of source ops name weights and functions.
 //! - V18 The places of absent operands ascend, and each is a place of the operand list.
-//! - V19 A computed symbol is defined once, by an `iota` and no parameter, and an op that names it in extents of its own has
-//!   an operand that carries it.
+//! - V19 A computed symbol is defined once, by an `iota` and no parameter. A call or source op whose results have it has an
+//!   operand with it, and an op that names it in extents of its own has an operand that carries it.
 
 mod attrs;
 mod extents;

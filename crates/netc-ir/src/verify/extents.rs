@@ -6,13 +6,14 @@ use super::{Place, Verifier};
 use crate::Name;
 use crate::dim::Dim;
 use crate::extents::uncarried;
-use crate::id::OpId;
+use crate::id::{OpId, ValueId};
 use crate::module::Func;
 use crate::op::{CoreOp, OpKind};
 use crate::types::Type;
 
 impl<'m> Verifier<'m> {
-    /// V19: an `iota` alone defines a computed symbol, and what names it reads an operand that carries it.
+    /// V19: an `iota` alone defines a computed symbol, whatever else has it comes from the `iota`, and what names it reads an
+    /// operand that carries it.
     pub(super) fn computed_symbols(&mut self, func: &'m Func) {
         let is_iota =
             |id: OpId| matches!(func.ops.get(id.index()), Some(op) if matches!(op.kind, OpKind::Core(CoreOp::Iota(_))));
@@ -25,16 +26,20 @@ impl<'m> Verifier<'m> {
         let mut defined: BTreeMap<&Name, OpId> = BTreeMap::new();
         for (symbol, op) in func.computed_symbols() {
             let first = *defined.entry(symbol).or_insert(op);
-            self.require(19, first == op, Place::Op(func, op), || format!("{symbol} is defined already, by {first}"));
+            self.require(19, first == op, Place::Op(func, op), || {
+                format!("the `iota` defines {symbol}, which {first} defines already")
+            });
             self.require(19, !params.contains(symbol), Place::Op(func, op), || {
-                format!("{symbol} is an extent of a parameter, and no operand has it")
+                format!("{symbol} is an extent of a parameter: the `iota` needs an operand that has it, too")
             });
         }
         for id in func.op_ids().filter(|id| id.index() < func.num_op_slots()) {
             let op = &func[id];
-            let OpKind::Core(core) = &op.kind else { continue };
-            let operands: Vec<&Type> =
-                op.operands.iter().filter_map(|v| func.values.get(v.index())).map(|v| &v.ty).collect();
+            let operands = types_of(func, &op.operands);
+            let OpKind::Core(core) = &op.kind else {
+                self.brought_symbols(func, id, &operands, &defined);
+                continue;
+            };
             for dim in core.own_dims() {
                 let mut missing = uncarried(dim, &operands);
                 let is_iota = is_iota(id);
@@ -44,9 +49,36 @@ impl<'m> Verifier<'m> {
                 });
                 self.require(19, missing.is_empty(), Place::Op(func, id), || {
                     let missing: Vec<&str> = missing.iter().map(|name| &**name).collect();
-                    format!("no operand has the extent {dim} or {}", missing.join(", "))
+                    format!(
+                        "no operand carries the extent {dim}: add one with that extent, or with {} alone",
+                        missing.join(", ")
+                    )
                 });
             }
         }
     }
+
+    /// The results of `id`, a call or source op, have no computed symbol that no operand has.
+    fn brought_symbols(&mut self, func: &'m Func, id: OpId, operands: &[&'m Type], defined: &BTreeMap<&'m Name, OpId>) {
+        if defined.is_empty() {
+            return;
+        }
+        let given = symbols_of(operands);
+        for symbol in symbols_of(&types_of(func, &func[id].results)).difference(&given) {
+            let definition = defined.get(symbol);
+            self.require(19, definition.is_none(), Place::Op(func, id), || {
+                let definition = definition.map_or_else(String::new, ToString::to_string);
+                format!("a result has {symbol}, which {definition} defines, and no operand has it: use another symbol")
+            });
+        }
+    }
+}
+
+/// The types of values. Those that are not in the table are left out: V1 and V4 speak of them.
+fn types_of<'m>(func: &'m Func, values: &[ValueId]) -> Vec<&'m Type> {
+    values.iter().filter_map(|v| func.values.get(v.index())).map(|v| &v.ty).collect()
+}
+
+fn symbols_of(types: &[&Type]) -> BTreeSet<Name> {
+    types.iter().flat_map(|ty| ty.dims.iter().flatten()).flat_map(Dim::symbols).collect()
 }

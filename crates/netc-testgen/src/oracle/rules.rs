@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use netc_data::Rng;
+use netc_ir::extents::uncarried;
 use netc_ir::{
-    Attr, Attrs, CallOp, Def, Dim, ElemType, FileId, Func, FuncId, LayerId, Literal, Loc, Module, NonJson, Op, OpId,
-    OpKind, SourceOp, Type, ValueId, Weight, WeightData, WeightId, print, verify, verify_changes,
+    Attr, Attrs, CallOp, CoreOp, Def, Dim, ElemType, FileId, Func, FuncId, LayerId, Literal, Loc, Module, Name,
+    NonJson, Op, OpId, OpKind, SourceOp, Type, ValueId, Weight, WeightData, WeightId, print, verify, verify_changes,
 };
 
 use super::{Wrong, require};
@@ -64,6 +65,9 @@ pub const BREAKS: &[Break] = &[
     Break { rule: 15, apply: make_asset_of_numbers },
     Break { rule: 17, apply: name_function_outside_of_source_ops },
     Break { rule: 18, apply: leave_out_operand_behind_all },
+    Break { rule: 19, apply: bind_computed_symbol },
+    Break { rule: 19, apply: lose_carriers },
+    Break { rule: 19, apply: receive_computed_symbol },
 ];
 
 /// The valid `module`, broken in each way that it can be, is refused by the rule that is broken, among others perhaps.
@@ -350,6 +354,59 @@ fn name_function_outside_of_source_ops(m: &mut Module, rng: &mut Rng) -> Option<
 fn leave_out_operand_behind_all(m: &mut Module, rng: &mut Rng) -> Option<()> {
     pick_source(m, rng)?.absent = vec![NOWHERE as u32];
     Some(())
+}
+
+/// Makes a symbol that an `iota` defines the extent of a parameter, too, which the `iota` does not read.
+fn bind_computed_symbol(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    let (func, symbol) = pick_computed(m, rng)?;
+    let func = &mut m[func];
+    let param = pick(&mut func.params, rng)?.value;
+    let ty = Type::new(func[param].ty.elem, [Dim::symbol(symbol)]);
+    let is_iota = |op: &Op| matches!(op.kind, OpKind::Core(CoreOp::Iota(_)));
+    if func.ops().any(|(_, op)| is_iota(op) && op.operands.contains(&param)) {
+        return None;
+    }
+    func.set_type(param, ty);
+    Some(())
+}
+
+/// Takes every operand but the first from an op with a computed extent, where that one does not carry it.
+fn lose_carriers(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    let computed: Vec<BTreeSet<Name>> = m.funcs.iter().map(computed_symbols).collect();
+    let ops = m.func_ids().flat_map(|f| m[f].ops().map(move |(id, op)| (f, id, op)));
+    let relies = |(f, _, op): &(FuncId, OpId, &Op)| {
+        let OpKind::Core(core @ (CoreOp::Reshape(_) | CoreOp::Broadcast(_))) = &op.kind else { return false };
+        let first: Vec<&Type> = op.operands.iter().take(1).map(|v| &m[*f][*v].ty).collect();
+        core.own_dims().iter().any(|dim| !uncarried(dim, &first).is_disjoint(&computed[f.index()]))
+    };
+    let fitting: Vec<(FuncId, OpId)> = ops.filter(relies).map(|(f, id, _)| (f, id)).collect();
+    let (func, op) = one_of(&fitting, rng)?;
+    m[func][op].operands.truncate(1);
+    Some(())
+}
+
+/// Gives a result of a call or source op a symbol that an `iota` defines and no operand has.
+fn receive_computed_symbol(m: &mut Module, rng: &mut Rng) -> Option<()> {
+    let (func, symbol) = pick_computed(m, rng)?;
+    let func = &mut m[func];
+    let has = |v: &ValueId| func[*v].ty.dims.iter().flatten().any(|dim| dim.symbols().contains(&symbol));
+    let ops = func.ops().filter(|(_, op)| !is_core(op) && !op.operands.iter().any(has));
+    let results: Vec<ValueId> = ops.filter_map(|(_, op)| op.results.first().copied()).collect();
+    let result = one_of(&results, rng)?;
+    let ty = Type::new(func[result].ty.elem, [Dim::symbol(symbol)]);
+    func.set_type(result, ty);
+    Some(())
+}
+
+/// A symbol that an `iota` defines, and its function.
+fn pick_computed(m: &Module, rng: &mut Rng) -> Option<(FuncId, Name)> {
+    let mut all: Vec<(FuncId, Name)> =
+        m.func_ids().flat_map(|f| computed_symbols(&m[f]).into_iter().map(move |symbol| (f, symbol))).collect();
+    pick(&mut all, rng).cloned()
+}
+
+fn computed_symbols(func: &Func) -> BTreeSet<Name> {
+    func.computed_symbols().into_iter().map(|(symbol, _)| symbol.clone()).collect()
 }
 
 fn is_core(op: &Op) -> bool {
