@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use netc_ir::extents::Symbols;
-use netc_ir::{Builder, CoreOp, Func, InferError, Module, Name, Op, Output, Param, Type, ValueId};
+use netc_ir::{Builder, CoreOp, Func, InferError, Module, Name, Op, OpKind, Output, Param, Type, ValueId};
 
 /// A function that is being built from the ops of another.
 pub(crate) struct Copy<'m> {
@@ -23,14 +23,16 @@ pub(crate) struct Caller<'m> {
 
 impl<'m> Copy<'m> {
     pub(crate) fn new(module: &'m Module, old: &'m Func, name: impl Into<Name>) -> Self {
-        let symbols = Symbols::same(old);
-        Self { old, new_of: vec![None; old.num_values()], symbols, builder: Builder::new(module, name) }
+        let (symbols, mut builder) = (Symbols::same(old), Builder::new(module, name));
+        builder.reserve_symbols(old.symbols().into_keys());
+        Self { old, new_of: vec![None; old.num_values()], symbols, builder }
     }
 
     /// Goes on with the ops of `callee`, whose parameters stand for `operands`, until [`Copy::leave`].
     pub(crate) fn enter(&mut self, callee: &'m Func, operands: &[ValueId]) -> Caller<'m> {
         let new_of = std::mem::replace(&mut self.new_of, vec![None; callee.num_values()]);
-        let symbols = std::mem::replace(&mut self.symbols, Symbols::called(callee, BTreeMap::new()));
+        let symbols = Symbols::called(callee, operands.iter().map(|v| self.builder.ty(*v)));
+        let symbols = std::mem::replace(&mut self.symbols, symbols);
         let caller = Caller { old: std::mem::replace(&mut self.old, callee), new_of, symbols };
         for (param, operand) in callee.params.iter().zip(operands) {
             self.set(param.value, *operand);
@@ -60,16 +62,22 @@ impl<'m> Copy<'m> {
 
     /// Adds an op of the old function as it is.
     pub(crate) fn op(&mut self, op: &Op) {
-        let types = op.results.iter().map(|v| (self.old[*v].ty.clone(), None));
         let operands = self.get_all(&op.operands);
+        let types = self.declared(op, &operands).into_iter().map(|ty| (ty, None));
         let new = self.builder.at(op.loc.clone()).op(op.kind.clone(), &operands, types);
         let results = self.builder.results(new).to_vec();
         self.set_all(&op.results, &results);
     }
 
-    /// The type of a value of the old function.
-    pub(crate) fn old_type(&self, old: ValueId) -> &'m Type {
-        &self.old[old].ty
+    /// The types that the old function declares for the results of `op`, in the symbols of the new function, where it reads
+    /// `operands`. Core ops have theirs as they are.
+    pub(crate) fn declared(&mut self, op: &Op, operands: &[ValueId]) -> Vec<Type> {
+        if matches!(op.kind, OpKind::Core(_)) {
+            return op.results.iter().map(|v| self.old[*v].ty.clone()).collect();
+        }
+        let old: Vec<&Type> = op.operands.iter().map(|v| &self.old[*v].ty).collect();
+        let new_type = |v: &ValueId| self.builder.copied_type(&self.old[*v].ty, &old, operands, &mut self.symbols);
+        op.results.iter().map(new_type).collect()
     }
 
     /// The new values for `old`. In a verified function every operand has one by the time it is read.

@@ -353,9 +353,9 @@ impl<'m> Lowering<'m> {
     /// The results of a call have the types of the lowered callee's outputs, as far as those say more.
     fn called(&self, copy: &mut Copy<'m>, call: &CallOp, op: &Op, operands: &[ValueId]) -> Vec<ValueId> {
         let callee = self.done[call.callee.index()].as_ref().map_or(&self.module[call.callee], |l| &l.func);
-        let declared = op.results.iter().map(|v| copy.old_type(*v));
-        let inferred = named_call_types(callee, operands.iter().map(|v| copy.builder.ty(*v)), declared.clone());
-        let types: Vec<_> = inferred.iter().zip(declared).map(|(new, old)| (new.refined_by(old), None)).collect();
+        let declared = copy.declared(op, operands);
+        let inferred = named_call_types(callee, operands.iter().map(|v| copy.builder.ty(*v)), &declared);
+        let types: Vec<_> = inferred.iter().zip(&declared).map(|(new, old)| (new.refined_by(old), None)).collect();
         let call = copy.builder.op(op.kind.clone(), operands, types);
         copy.builder.results(call).to_vec()
     }

@@ -1,12 +1,10 @@
 //! Putting the body of a function in place of a call of it.
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
 
 use netc_ir::extents::Symbols;
-use netc_ir::{
-    Builder, Dim, Func, InferError, Loc, Module, Name, Op, OpKind, Output, Type, UniqueNames, ValueId, call_symbols,
-};
+use netc_ir::{Builder, Func, InferError, Loc, Module, Name, Op, OpKind, Output, Type, UniqueNames, ValueId};
 
 /// A function that is built from the bodies of others.
 pub(crate) struct Splice<'m> {
@@ -14,8 +12,8 @@ pub(crate) struct Splice<'m> {
     pub(crate) builder: Builder<'m>,
     names: BTreeMap<ValueId, Name>,
     taken: UniqueNames,
-    /// The symbols in the body of [`Self::outer`].
-    mentioned: BTreeSet<Name>,
+    /// The symbols in the body of [`Self::outer`], each with the first value there that has it.
+    symbols: BTreeMap<Name, ValueId>,
 }
 
 /// A body on its way into the new function.
@@ -34,12 +32,14 @@ impl<'m> Splice<'m> {
             builder: Builder::new(module, name),
             names: BTreeMap::new(),
             taken: UniqueNames::without(kept),
-            mentioned: BTreeSet::new(),
+            symbols: BTreeMap::new(),
         }
     }
 
     /// Begins the body of `outer`, the function that the others are put into: it gives the parameters.
     pub(crate) fn outer<'a>(&mut self, outer: &'a Func) -> Body<'a> {
+        self.symbols = outer.symbols();
+        self.builder.reserve_symbols(self.symbols.keys().cloned());
         let (symbols, new_of) = (Symbols::same(outer), vec![None; outer.num_values()]);
         let mut body = Body { func: outer, keeps_names: true, symbols, new_of };
         for param in &outer.params {
@@ -51,20 +51,14 @@ impl<'m> Splice<'m> {
 
     /// Begins the body of `callee`, called on `arguments` by `call`, an op of `outer`.
     pub(crate) fn body<'a>(&mut self, callee: &'a Func, arguments: &[ValueId], outer: &Func, call: &Op) -> Body<'a> {
-        let mut symbols = call_symbols(callee, arguments.iter().map(|v| self.builder.ty(*v)));
-        for (symbol, _) in callee.computed_symbols() {
-            if self.mentioned.is_empty() {
-                let dims = outer.values_in_order().flat_map(|v| outer[v].ty.dims.iter().flatten());
-                self.mentioned = dims.flat_map(Dim::symbols).collect();
+        let mut symbols = Symbols::called(callee, arguments.iter().map(|v| self.builder.ty(*v)));
+        for (symbol, new) in outer_names(callee, outer, call) {
+            // A symbol that the outer function has before the call, or for another symbol, is another number.
+            if !symbols.knows(&symbol) && self.symbols.get(&new).is_some_and(|first| call.results.contains(first)) {
+                self.symbols.remove(&new);
+                symbols.rename(symbol, new);
             }
-            let own = own_symbol(symbol, callee, outer, call);
-            let wanted = own.clone().unwrap_or_else(|| symbol.clone());
-            let used: BTreeSet<Name> = symbols.values().flat_map(Dim::symbols).collect();
-            let taken = |name: &Name| used.contains(name) || own.is_none() && self.mentioned.contains(name);
-            let new = self.builder.free_symbol(&wanted, taken);
-            symbols.insert(symbol.clone(), Dim::symbol(new));
         }
-        let symbols = Symbols::called(callee, symbols);
         let mut body = Body { func: callee, keeps_names: false, symbols, new_of: vec![None; callee.num_values()] };
         callee.params.iter().zip(arguments).for_each(|(p, v)| body.set(p.value, *v));
         body
@@ -80,8 +74,10 @@ impl<'m> Splice<'m> {
                 vec![self.builder.copied(core, &types, &operands, &mut body.symbols)?]
             }
             OpKind::Source(_) | OpKind::Call(_) => {
-                let symbol = |name: &Name| body.symbols.get(name);
-                let types: Vec<_> = op.results.iter().map(|v| (body.func[*v].ty.substitute(&symbol), None)).collect();
+                let old: Vec<&Type> = op.operands.iter().map(|v| &body.func[*v].ty).collect();
+                let mut new_type =
+                    |v: &ValueId| self.builder.copied_type(&body.func[*v].ty, &old, &operands, &mut body.symbols);
+                let types: Vec<_> = op.results.iter().map(|v| (new_type(v), None)).collect();
                 let new = self.builder.op(op.kind.clone(), &operands, types);
                 self.builder.results(new).to_vec()
             }
@@ -120,17 +116,20 @@ impl<'m> Splice<'m> {
     }
 }
 
-/// What `outer` calls `symbol`, which `callee` computes, by the types of the results of `call`.
-fn own_symbol(symbol: &Name, callee: &Func, outer: &Func, call: &Op) -> Option<Name> {
-    let results = callee.outputs.iter().zip(&call.results);
-    let mut dims = results.flat_map(|(inner, result)| {
+/// Symbols of `callee` with what `outer` calls them in the types of the results of `call`.
+fn outer_names(callee: &Func, outer: &Func, call: &Op) -> Vec<(Name, Name)> {
+    let mut names = Vec::new();
+    for (inner, result) in callee.outputs.iter().zip(&call.results) {
         let (inner, result) = (&callee[inner.value].ty, &outer[*result].ty);
-        inner.dims.iter().flatten().zip(result.dims.iter().flatten())
-    });
-    dims.find_map(|(inner, result)| match inner.as_symbol() {
-        Some(name) if name == symbol => result.as_symbol().cloned(),
-        Some(_) | None => (inner == result && inner.symbols().contains(symbol)).then(|| symbol.clone()),
-    })
+        for (inner, result) in inner.dims.iter().flatten().zip(result.dims.iter().flatten()) {
+            if let (Some(symbol), Some(new)) = (inner.as_symbol(), result.as_symbol()) {
+                names.push((symbol.clone(), new.clone()));
+            } else if inner == result {
+                names.extend(inner.symbols().into_iter().map(|symbol| (symbol.clone(), symbol)));
+            }
+        }
+    }
+    names
 }
 
 impl Body<'_> {

@@ -116,7 +116,7 @@ impl Dialect for LayerLibrary {
 fn instantiate(b: &mut Builder<'_>, func: &Func, settings: Option<&Attrs>, arguments: &[ValueId]) -> Result<Meaning> {
     let mut values: BTreeMap<ValueId, ValueId> =
         func.params.iter().map(|p| p.value).zip(arguments.iter().copied()).collect();
-    let mut symbols = Symbols::called(func, BTreeMap::new());
+    let mut symbols = Symbols::called(func, arguments.iter().map(|v| b.ty(*v)));
     for (_, op) in func.ops() {
         let operands: Vec<ValueId> = op.operands.iter().map(|v| values[v]).collect();
         let result = match &op.kind {

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, HashSet};
 use crate::Name;
 use crate::attr::F64;
 use crate::dim::Dim;
-use crate::extents::{Symbols, defined_symbol, uncarried};
+use crate::extents::{Symbols, uncarried};
 use crate::id::{LayerId, OpId, ValueId, WeightId};
 use crate::infer::{Result, infer};
 use crate::literal::Literal;
 use crate::module::{Def, Func, Loc, Module, Output, Param, Value};
 use crate::op::{Binary, Compare, CoreOp, Op, OpKind, PadMode, Pool, Reduce, SliceAxis, Unary, Window};
 use crate::types::{ElemType, Type};
+use crate::unique::UniqueNames;
 
 /// Builds one function. Core ops get the type that [`infer`] gives; other ops are given theirs.
 ///
@@ -33,14 +34,26 @@ pub struct Builder<'m> {
     func: Func,
     names: HashSet<Name>,
     loc: Loc,
-    /// The `iota`s that define symbols.
-    computed: BTreeMap<Name, ValueId>,
+    /// The first value that has each symbol as an extent, of parameters and of the results of calls, source ops and
+    /// `iota`s: what other ops make has the symbols of their operands.
+    carriers: BTreeMap<Name, ValueId>,
+    /// The symbols that are taken, but for those in the values from `noted` on.
+    symbols: UniqueNames,
+    noted: usize,
 }
 
 impl<'m> Builder<'m> {
     /// Starts the function `name`; weights are those of `module`.
     pub fn new(module: &'m Module, name: impl Into<Name>) -> Self {
-        Self { module, func: Func::new(name), names: HashSet::new(), loc: Loc::Unknown, computed: BTreeMap::new() }
+        Self {
+            module,
+            func: Func::new(name),
+            names: HashSet::new(),
+            loc: Loc::Unknown,
+            carriers: BTreeMap::new(),
+            symbols: UniqueNames::default(),
+            noted: 0,
+        }
     }
 
     /// The location of the ops that follow.
@@ -69,12 +82,13 @@ impl<'m> Builder<'m> {
         let name = name.into();
         let def = Def::Param(u32::try_from(self.func.params.len()).unwrap_or(u32::MAX));
         let value = self.value(ty, def, Some(name.clone()));
+        self.note_carrier(value);
         self.func.params.push(Param { name, value, layer });
         value
     }
 
-    /// Adds an op whose results have the types and, where free, the names given. An op that names computed symbols gets the
-    /// operands that carry them.
+    /// Adds an op whose results have the types and, where free, the names given. An op that names extents of its own
+    /// gets the operands that carry them.
     pub fn op(
         &mut self,
         kind: impl Into<OpKind>,
@@ -87,49 +101,54 @@ impl<'m> Builder<'m> {
         let results =
             results.map(|(i, (ty, name))| self.value(ty, Def::Result(op, u32::try_from(i).unwrap_or(u32::MAX)), name));
         let results: Vec<ValueId> = results.collect();
-        if let OpKind::Core(core @ CoreOp::Iota(_)) = &kind {
-            let types: Vec<&Type> = operands.iter().map(|v| self.ty(*v)).collect();
-            if let (Some(symbol), [result]) = (defined_symbol(core, &types), &results[..]) {
-                self.computed.insert(symbol.clone(), *result);
-            }
+        if !matches!(&kind, OpKind::Core(core) if !matches!(core, CoreOp::Iota(_))) {
+            results.iter().for_each(|result| self.note_carrier(*result));
         }
         self.func.ops.push(Op { kind, operands, results, loc: self.loc.clone() });
         self.func.order.push(op);
         op
     }
 
-    /// `operands`, and the `iota`s of the computed symbols that `kind` names and none of them carries.
+    /// Notes which symbols `value` carries that nothing before it does.
+    fn note_carrier(&mut self, value: ValueId) {
+        for symbol in self.func[value].ty.dims.iter().flatten().filter_map(Dim::as_symbol) {
+            if !self.carriers.contains_key(symbol) {
+                self.carriers.insert(symbol.clone(), value);
+            }
+        }
+    }
+
+    /// `operands`, and the values that carry the symbols which `kind` names and none of them carries. An `iota` reads the
+    /// carrier of its symbol too, unless it defines that; for other ops, parameters need not be operands.
     fn with_carriers(&self, kind: &OpKind, operands: &[ValueId]) -> Vec<ValueId> {
         let mut operands = operands.to_vec();
         let OpKind::Core(core) = kind else { return operands };
-        if let CoreOp::Iota(dim) = core {
-            let types: Vec<&Type> = operands.iter().map(|v| self.ty(*v)).collect();
-            if defined_symbol(core, &types).is_some() {
-                // A symbol that a parameter binds is not defined again.
-                let binds = |ty: &Type| ty.dims.iter().flatten().any(|own| own == dim);
-                operands.extend(self.func.params.iter().map(|p| p.value).find(|v| binds(self.ty(*v))));
-                return operands;
-            }
-        }
-        if self.computed.is_empty() {
-            return operands;
-        }
-        for dim in core.own_dims() {
+        let is_bound = |value: ValueId| matches!(self.func[value].def, Def::Param(_));
+        for dim in core.own_dims().iter().filter(|dim| dim.known().is_none()) {
             let types: Vec<&Type> = operands.iter().map(|v| self.ty(*v)).collect();
             let missing = uncarried(dim, &types);
-            operands.extend(missing.iter().filter_map(|symbol| self.computed.get(symbol)));
+            for value in missing.iter().filter_map(|symbol| self.carriers.get(symbol)) {
+                if !operands.contains(value) && (matches!(core, CoreOp::Iota(_)) || !is_bound(*value)) {
+                    operands.push(*value);
+                }
+            }
         }
         operands
     }
 
-    /// A symbol for an `iota` to define that no parameter and no other `iota` has, and that is not `taken`: `wanted`, or the
-    /// same with a number.
-    pub fn free_symbol(&self, wanted: &Name, taken: impl Fn(&Name) -> bool) -> Name {
-        let params = self.func.param_symbols();
-        let numbered = (1..).map(|i| Name::from(format!("{wanted}_{i}")));
-        let mut names = std::iter::once(wanted.clone()).chain(numbered);
-        let free = names.find(|name| !params.contains(name) && !self.computed.contains_key(name) && !taken(name));
-        free.unwrap_or_else(|| wanted.clone())
+    /// Gives none of `symbols` to [`Self::take_symbol`]: they are for what is still to be added.
+    pub fn reserve_symbols(&mut self, symbols: impl IntoIterator<Item = Name>) {
+        symbols.into_iter().for_each(|symbol| self.symbols.reserve(symbol));
+    }
+
+    /// A symbol that is neither in the function so far nor reserved nor taken: `wanted`, or the same with a number.
+    pub fn take_symbol(&mut self, wanted: &Name) -> Name {
+        for value in &self.func.values[self.noted..] {
+            let dims = value.ty.dims.iter().flatten().filter(|dim| dim.known().is_none());
+            dims.flat_map(Dim::symbols).for_each(|symbol| self.symbols.reserve(symbol));
+        }
+        self.noted = self.func.values.len();
+        self.symbols.take(wanted)
     }
 
     /// Adds a core op of another function, where its operands have the types `old`. `symbols` are those of that function;
@@ -141,17 +160,42 @@ impl<'m> Builder<'m> {
         operands: &[ValueId],
         symbols: &mut Symbols,
     ) -> Result<ValueId> {
-        if op.own_dims().is_empty() {
-            return self.core(op.clone(), operands);
-        }
         let mut op = op.clone();
-        let types: Vec<&Type> = operands.iter().map(|v| self.ty(*v)).collect();
-        if let Some(name) = defined_symbol(&op, old) {
-            let new = || Dim::symbol(self.free_symbol(name, |_| false));
-            symbols.known.entry(name.clone()).or_insert_with(new);
+        for dim in op.own_dims_mut() {
+            *dim = self.adapted(dim, old, operands, symbols);
         }
-        op.adapt(old, &types, &|name| symbols.is_free(name), &|name| symbols.get(name));
         self.core(op, operands)
+    }
+
+    /// What the type `ty` of a result is here, for a call or source op of another function whose operands have the types
+    /// `old` there. `symbols` are those of that function; one that the op brings gets a name here, unless it has one.
+    pub fn copied_type(&mut self, ty: &Type, old: &[&Type], operands: &[ValueId], symbols: &mut Symbols) -> Type {
+        let dims = ty.dims.as_ref();
+        let dims = dims.map(|dims| dims.iter().map(|dim| self.adapted(dim, old, operands, symbols)).collect());
+        Type { elem: ty.elem, dims }
+    }
+
+    fn adapted(&mut self, dim: &Dim, old: &[&Type], operands: &[ValueId], symbols: &mut Symbols) -> Dim {
+        if dim.known().is_some() {
+            return dim.clone();
+        }
+        // An `iota` here has the name, and no operand comes from it.
+        let is_lost = |name: &Name| {
+            let mut dims = operands.iter().flat_map(|v| self.ty(*v).dims.iter().flatten());
+            self.defines(name) && !dims.any(|dim| dim.symbols().contains(name))
+        };
+        for name in symbols.unnamed(dim, old, is_lost) {
+            let new = self.take_symbol(&name);
+            symbols.rename(name, new);
+        }
+        let types: Vec<&Type> = operands.iter().map(|v| self.ty(*v)).collect();
+        symbols.adapted(dim, old, &types)
+    }
+
+    /// Whether an `iota` of the function defines the symbol.
+    fn defines(&self, symbol: &Name) -> bool {
+        let op = self.carriers.get(symbol).and_then(|value| self.func.producer(*value));
+        op.is_some_and(|op| matches!(self.func[op].kind, OpKind::Core(_)))
     }
 
     /// The results of `op`.
@@ -296,5 +340,39 @@ impl Builder<'_> {
     /// Slices chosen by indices.
     pub fn gather(&mut self, x: ValueId, indices: ValueId, axis: u64) -> Result<ValueId> {
         self.core(CoreOp::Gather(axis), &[x, indices])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attr::Attrs;
+    use crate::op::SourceOp;
+    use crate::verify;
+
+    #[test]
+    fn ops_get_what_carries_their_extents() {
+        let mut module = Module::new();
+        let mut b = Builder::new(&module, "main");
+        let symbol = |name: &str| Dim::symbol(name);
+        let x = b.param("x", Type::new(ElemType::F32, [symbol("N")]), None);
+        let n = b.param("n", Type::new(ElemType::I64, []), None);
+        let i = b.core(CoreOp::Iota(symbol("K")), &[n]).unwrap();
+        let places = OpKind::Source(Box::new(SourceOp::new("custom.Places", None, Attrs::new())));
+        let places = b.op(places, &[n], [(Type::new(ElemType::I64, [symbol("P"), symbol("Q")]), None)]);
+        let p = b.results(places)[0];
+        let y = b.broadcast(x, ["Q", "K", "P", "N"].map(symbol).to_vec()).unwrap();
+        let again = b.core(CoreOp::Iota(symbol("N")), &[n]).unwrap();
+        let of_layer = b.core(CoreOp::Iota(symbol("P")), &[n]).unwrap();
+        let operands = |value: ValueId| b.func()[b.func().producer(value).unwrap()].operands.clone();
+        assert_eq!(operands(y), [x, p, i]);
+        assert_eq!((operands(again), operands(of_layer)), (vec![n, x], vec![n, p]));
+        assert_eq!(
+            ["K", "N", "R", "R"].map(|name| b.take_symbol(&name.into()).to_string()),
+            ["K_1", "N_1", "R", "R_1"]
+        );
+        let main = b.finish([("y".into(), y)]);
+        module.add_func(main);
+        verify(&module).unwrap();
     }
 }

@@ -7,8 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Name;
+use crate::call::call_symbols;
 use crate::dim::Dim;
-use crate::id::OpId;
+use crate::id::{OpId, ValueId};
 use crate::module::Func;
 use crate::op::{CoreOp, OpKind};
 use crate::types::Type;
@@ -35,66 +36,65 @@ impl CoreOp {
             &mut []
         }
     }
-
-    /// Rewrites the op's own extents for operands of the types `new` instead of `old`.
-    ///
-    /// Extents with a symbol that `is_free` become those of the operands that carry them. Other symbols become what
-    /// `symbol` gives for them.
-    pub fn adapt(
-        &mut self,
-        old: &[&Type],
-        new: &[&Type],
-        is_free: &impl Fn(&Name) -> bool,
-        symbol: &impl Fn(&Name) -> Option<Dim>,
-    ) {
-        let extent = |(operand, axis): (usize, usize)| new.get(operand)?.dims.as_ref()?.get(axis).cloned();
-        let carried = |dim: &Dim| carrier(dim, old).and_then(extent);
-        for dim in self.own_dims_mut().iter_mut().filter(|dim| dim.known().is_none()) {
-            let follows = dim.symbols().iter().any(is_free);
-            let whole = if follows { carried(dim) } else { None };
-            *dim = whole.unwrap_or_else(|| {
-                dim.substitute(&|name| {
-                    let own = if is_free(name) { carried(&Dim::symbol(name.clone())) } else { None };
-                    own.or_else(|| symbol(name))
-                })
-            });
-        }
-    }
 }
 
 /// Maps the symbols of a function to extents in the function that its ops are copied into.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Symbols {
     /// Symbols that mean the same wherever they are; those of the other extents are read off operands.
     fixed: BTreeSet<Name>,
-    pub(crate) known: BTreeMap<Name, Dim>,
+    known: BTreeMap<Name, Dim>,
+    /// Whether symbols that neither parameters nor operands tell keep their names.
+    keeps_names: bool,
 }
 
 impl Symbols {
-    /// The symbols of `func` where its copy has the same parameters. They keep their names, but for computed ones that are
-    /// taken.
+    /// The symbols of `func` where its copy has the same parameters: they keep their names.
     pub fn same(func: &Func) -> Self {
-        Self { fixed: func.param_symbols(), known: BTreeMap::new() }
+        Self { fixed: func.param_symbols(), known: BTreeMap::new(), keeps_names: true }
     }
 
-    /// The symbols of `callee` where its ops replace a call: `known` is what the call binds, and new names for those that
-    /// `callee` computes.
-    pub fn called(callee: &Func, known: BTreeMap<Name, Dim>) -> Self {
-        let mut fixed: BTreeSet<Name> = known.keys().cloned().collect();
-        for (computed, _) in callee.computed_symbols() {
-            fixed.remove(computed);
-        }
-        Self { fixed, known }
+    /// The symbols of `callee` where its ops replace a call on operands of the types `given`. What the call does not bind
+    /// gets new names.
+    pub fn called<'a>(callee: &Func, given: impl IntoIterator<Item = &'a Type>) -> Self {
+        let known = call_symbols(callee, given);
+        Self { fixed: known.keys().cloned().collect(), known, keeps_names: false }
     }
 
-    /// What `name` is in the other function, where that is known.
-    pub fn get(&self, name: &Name) -> Option<Dim> {
-        self.known.get(name).cloned()
+    /// Whether it is known what the symbol is in the other function.
+    pub fn knows(&self, symbol: &Name) -> bool {
+        self.known.contains_key(symbol)
     }
 
-    /// Whether operands tell what the symbol is.
-    pub(crate) fn is_free(&self, name: &Name) -> bool {
-        !self.fixed.contains(name)
+    /// Calls `symbol` by the name `new` in the other function.
+    pub fn rename(&mut self, symbol: Name, new: Name) {
+        self.known.insert(symbol, Dim::symbol(new));
+    }
+
+    /// The symbols of `dim` that have no name in the other function yet: neither the call nor operands, which had the types
+    /// `old`, tell what they are. In a copy, those are the ones that are `lost` there.
+    pub(crate) fn unnamed(&self, dim: &Dim, old: &[&Type], lost: impl Fn(&Name) -> bool) -> BTreeSet<Name> {
+        let mut symbols = uncarried(dim, old);
+        symbols.retain(|name| !self.known.contains_key(name) && !self.fixed.contains(name));
+        symbols.retain(|name| !self.keeps_names || lost(name));
+        symbols
+    }
+
+    /// What `dim` is for operands of the types `new` instead of `old`.
+    ///
+    /// An extent with a symbol that no parameter binds becomes the extent of the operand that carries it. Other symbols
+    /// become what they are in the other function.
+    pub(crate) fn adapted(&self, dim: &Dim, old: &[&Type], new: &[&Type]) -> Dim {
+        let extent = |(operand, axis): (usize, usize)| new.get(operand)?.dims.as_ref()?.get(axis).cloned();
+        let carried = |dim: &Dim| carrier(dim, old).and_then(extent);
+        let is_free = |name: &Name| !self.fixed.contains(name);
+        let whole = if dim.symbols().iter().any(is_free) { carried(dim) } else { None };
+        whole.unwrap_or_else(|| {
+            dim.substitute(&|name| {
+                let own = if is_free(name) { carried(&Dim::symbol(name.clone())) } else { None };
+                own.or_else(|| self.known.get(name).cloned())
+            })
+        })
     }
 }
 
@@ -124,6 +124,23 @@ impl Func {
     pub fn param_symbols(&self) -> BTreeSet<Name> {
         let dims = self.params.iter().filter_map(|p| self.values.get(p.value.index())).flat_map(|v| v.ty.dims.iter());
         dims.flatten().flat_map(Dim::symbols).collect()
+    }
+
+    /// The symbols in the types of the values, each with the first value that has it.
+    pub fn symbols(&self) -> BTreeMap<Name, ValueId> {
+        let mut symbols = BTreeMap::new();
+        let mut last: Option<&Dim> = None;
+        for value in self.values_in_order() {
+            for dim in self[value].ty.dims.iter().flatten().filter(|dim| dim.known().is_none()) {
+                // Most extents are those of the value before.
+                if last.replace(dim) != Some(dim) {
+                    for symbol in dim.symbols() {
+                        symbols.entry(symbol).or_insert(value);
+                    }
+                }
+            }
+        }
+        symbols
     }
 
     /// The symbols that `iota`s define, each with its op.
@@ -171,11 +188,28 @@ mod tests {
     }
 
     #[test]
-    fn an_op_follows_its_operands_into_another_function() {
-        let mut op = CoreOp::Reshape(["2*K", "N", "J+N"].map(dim).to_vec());
+    fn extents_follow_operands_into_another_function() {
+        let callee = parse("netc 1\nfunc @f(%x: f32[N]) -> () {}").unwrap();
+        let mut symbols = Symbols::called(&callee.funcs[0], [&ty("f32[B]")]);
         let (old, new) = ([&ty("f32[2*K,J]")], [&ty("f32[M,N+1]")]);
-        let is_free = |name: &Name| &**name != "N";
-        op.adapt(&old, &new, &is_free, &|name| (&**name == "N").then(|| dim("B")));
-        assert_eq!(op.own_dims(), ["M", "B", "N+B+1"].map(dim));
+        let unnamed = |symbols: &Symbols, text| symbols.unnamed(&dim(text), &old, |_| false);
+        assert_eq!(["2*K", "N", "J+N", "7"].map(|text| unnamed(&symbols, text).len()), [0; 4]);
+        assert_eq!(
+            ["2*K", "N", "J+N", "7"].map(|text| symbols.adapted(&dim(text), &old, &new)),
+            ["M", "B", "N+B+1", "7"].map(dim)
+        );
+        assert_eq!(unnamed(&symbols, "3*K"), ["K".into()].into());
+        symbols.rename("K".into(), "K_1".into());
+        assert_eq!((unnamed(&symbols, "3*K").len(), symbols.adapted(&dim("3*K"), &old, &new)), (0, dim("3*K_1")));
+    }
+
+    #[test]
+    fn symbols_keep_their_names_in_a_copy_unless_they_are_lost() {
+        let func = parse("netc 1\nfunc @f(%x: f32[N]) -> () {}").unwrap();
+        let symbols = Symbols::same(&func.funcs[0]);
+        let (old, new) = ([&ty("f32[K,N]")], [&ty("f32[3,N]")]);
+        assert_eq!(["K", "N", "J+N"].map(|text| symbols.adapted(&dim(text), &old, &new)), ["3", "N", "J+N"].map(dim));
+        let unnamed = |text, lost| symbols.unnamed(&dim(text), &old, |_| lost);
+        assert_eq!((unnamed("K+J+N", false), unnamed("K+J+N", true)), ([].into(), ["J".into()].into()));
     }
 }

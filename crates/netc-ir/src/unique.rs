@@ -26,6 +26,11 @@ impl UniqueNames {
         Self { taken: taken.into_iter().collect(), last: BTreeMap::new() }
     }
 
+    /// Does not return `name` from here on.
+    pub fn reserve(&mut self, name: Name) {
+        self.taken.insert(name);
+    }
+
     /// `wanted` if it is free, else `wanted_1`, `wanted_2` and so on.
     pub fn take(&mut self, wanted: &str) -> Name {
         let mut name: Name = wanted.into();
