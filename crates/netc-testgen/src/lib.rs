@@ -20,6 +20,8 @@
 //! To let recipes make a new op, add a class to [`CoreClass`]; the compiler names the matches to extend,
 //! and the test of [`Coverage`] what is still missing.
 
+#[cfg(test)]
+mod computed;
 mod core;
 mod coverage;
 mod cuts;

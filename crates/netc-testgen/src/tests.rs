@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use netc_data::Store;
 use netc_dialect::Dialects;
 use netc_exec::{Plan, Tensor, inputs};
-use netc_ir::{Dim, MAIN, Module, verify};
+use netc_ir::{Dim, Func, MAIN, Module, Name, verify};
 use netc_pass::Fuel;
 use netc_passes::analysis::live_ops;
 
@@ -109,6 +109,19 @@ fn without_features_a_program_is_a_chain() {
     let params = modules.iter().filter_map(Module::main).flat_map(|f| f.params.iter().map(|p| &f[p.value].ty));
     let symbols: BTreeSet<String> = params.flat_map(|ty| ty.dims.iter().flatten()).map(Dim::to_string).collect();
     assert!(symbols.iter().all(|d| d == "N" || d.parse::<u64>().is_ok()), "{symbols:?}");
+}
+
+#[test]
+fn some_parameters_have_extents_that_tell_no_symbol() {
+    let scaled = |func: &&Func| {
+        let dims = || func.params.iter().flat_map(|p| func[p.value].ty.dims.iter().flatten());
+        let bound: BTreeSet<&Name> = dims().filter_map(Dim::as_symbol).collect();
+        dims().any(|dim| dim.symbols().iter().any(|symbol| !bound.contains(symbol)))
+    };
+    let modules = core_modules(Features::default());
+    let mains = modules.iter().filter_map(Module::main).filter(scaled).count();
+    let all = modules.iter().flat_map(|m| &m.funcs).filter(scaled).count();
+    assert!(mains > 5 && all > mains + 5, "{all} functions, {mains} of them @main");
 }
 
 #[test]

@@ -154,6 +154,17 @@ pub(super) fn declared(given: &[Type]) -> Vec<Type> {
     given.iter().map(|ty| Type::new(ty.elem, dims(ty).iter().map(&mut declare).collect::<Vec<_>>())).collect()
 }
 
+/// Types for the parameters of `@main`. Where no parameter says what `N` is, an extent such as `2*N` has another symbol
+/// that nothing says.
+pub(super) fn of_inputs(given: &[Type]) -> Vec<Type> {
+    let known = symbols(given);
+    let all = given.iter().flat_map(dims).flat_map(Dim::symbols);
+    let unknown: BTreeSet<Name> = all.filter(|symbol| !known.contains(symbol)).collect();
+    let fresh: BTreeMap<Name, Dim> =
+        unknown.into_iter().enumerate().map(|(n, symbol)| (symbol, free_symbol(&known, n))).collect();
+    given.iter().map(|ty| ty.substitute(&|symbol| fresh.get(symbol).cloned())).collect()
+}
+
 /// The symbol `n` of those that are not taken.
 fn free_symbol(taken: &BTreeSet<Name>, n: usize) -> Dim {
     let mut free = (0..).map(|i| Name::from(format!("S{i}"))).filter(|name| !taken.contains(name));
@@ -176,6 +187,14 @@ mod tests {
         check_declared(&["N,4", "2*N+T,T"], &["N,4", "2*N+T,T"]);
         check_declared(&["2*N,4", "2*N,N+1"], &["S0,4", "S0,S1"]);
         check_declared(&["S0,2*N", "N+1"], &["S0,S1", "S2"]);
+    }
+
+    #[test]
+    fn inputs_have_extents_of_symbols_that_nothing_says() {
+        let ty = |text: &str| Type::new(ElemType::F32, text.split(',').filter_map(Dim::parse));
+        let check = |given: [&str; 2], expect: [&str; 2]| assert_eq!(of_inputs(&given.map(ty)), expect.map(ty));
+        check(["N,4", "2*N"], ["N,4", "2*N"]);
+        check(["2*N,4", "N+3,T"], ["2*S0,4", "S0+3,T"]);
     }
 
     #[test]
