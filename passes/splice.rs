@@ -52,12 +52,15 @@ impl<'m> Splice<'m> {
     /// Begins the body of `callee`, called on `arguments` by `call`, an op of `outer`.
     pub(crate) fn body<'a>(&mut self, callee: &'a Func, arguments: &[ValueId], outer: &Func, call: &Op) -> Body<'a> {
         let mut symbols = Symbols::called(callee, arguments.iter().map(|v| self.builder.ty(*v)));
-        for (symbol, new) in outer_names(callee, outer, call) {
-            // A symbol that the outer function has before the call, or for another symbol, is another number.
-            if !symbols.knows(&symbol) && self.symbols.get(&new).is_some_and(|first| call.results.contains(first)) {
-                self.symbols.remove(&new);
-                symbols.rename(symbol, new);
+        for (symbol, outer_name) in outer_names(callee, outer, call) {
+            if symbols.knows(&symbol) {
+                continue;
             }
+            // What the outer function has before the call, or for another symbol, is another number.
+            let is_own = self.symbols.get(&outer_name).is_some_and(|first| call.results.contains(first));
+            let name = if is_own { outer_name.clone() } else { self.builder.take_symbol(&outer_name) };
+            self.symbols.remove(&outer_name);
+            symbols.rename(symbol, name);
         }
         let mut body = Body { func: callee, keeps_names: false, symbols, new_of: vec![None; callee.num_values()] };
         callee.params.iter().zip(arguments).for_each(|(p, v)| body.set(p.value, *v));

@@ -170,16 +170,16 @@ fn a_layer_computes_an_extent_of_its_own_each_time() {
     netc 1
 
     func @main(%n: i64[], %m: i64[]) -> (%p, %q, %r) {
-      %2 = iota(%n) : i64[K]
+      %2 = iota(%n) : i64[K_1]
       %3 = constant() {value = 0.5} : f32[]
-      %a = broadcast(%3, %2) : f32[K]
-      %i = iota(%m) : i64[K_1]
+      %a = broadcast(%3, %2) : f32[K_1]
+      %i = iota(%m) : i64[K]
       %6 = iota(%m) : i64[K_2]
       %7 = constant() {value = 0.5} : f32[]
       %b = broadcast(%7, %6) : f32[K_2]
-      %p = reshape(%a) : f32[K,1]
+      %p = reshape(%a) : f32[K_1,1]
       %q = relu(%b) : f32[K_2]
-      %r = broadcast(%i) : i64[2,K_1]
+      %r = broadcast(%i) : i64[2,K]
     }
     "#);
 }

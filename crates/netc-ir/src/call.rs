@@ -23,27 +23,33 @@ use crate::types::Type;
 /// ```
 pub fn call_types<'a>(callee: &Func, given: impl IntoIterator<Item = &'a Type>) -> Vec<Type> {
     let mut symbols = call_symbols(callee, given);
-    for (computed, _) in callee.computed_symbols() {
-        symbols.insert(computed.clone(), Dim::unknown());
+    let outputs = || callee.outputs.iter().map(|o| &callee[o.value].ty);
+    let is_open = |dim: &Dim| dim.known().is_none() && dim.symbols().iter().any(|name| !symbols.contains_key(name));
+    // A callee may be long, and called often.
+    if outputs().flat_map(|ty| ty.dims.iter().flatten()).any(is_open) {
+        for (computed, _) in callee.computed_symbols() {
+            symbols.insert(computed.clone(), Dim::unknown());
+        }
     }
-    let substitute = |ty: &Type| ty.substitute(&|name| symbols.get(name).cloned());
-    callee.outputs.iter().map(|o| substitute(&callee[o.value].ty)).collect()
+    outputs().map(|ty| ty.substitute(&|name| symbols.get(name).cloned())).collect()
 }
 
-/// [`call_types`], with the names that results of the types `declared` have for the extents that the callee computes.
+/// [`call_types`], with the extents of results of the types `declared` where the callee has symbols that the call does not
+/// bind: what it computes, and what it has from calls and source ops. The caller may have the same names for others.
 pub fn named_call_types<'a>(
     callee: &Func,
-    given: impl IntoIterator<Item = &'a Type>,
+    given: impl IntoIterator<Item = &'a Type, IntoIter: Clone>,
     declared: impl IntoIterator<Item = &'a Type>,
 ) -> Vec<Type> {
+    let given = given.into_iter();
+    let bound = call_symbols(callee, given.clone());
+    let is_open = |dim: &Dim| dim.known().is_none() && dim.symbols().iter().any(|name| !bound.contains_key(name));
     let mut types = call_types(callee, given);
     let outputs = callee.outputs.iter().map(|o| &callee[o.value].ty);
     for ((ty, own), declared) in types.iter_mut().zip(outputs).zip(declared) {
-        let dims = ty.dims.iter_mut().flatten().zip(own.dims.iter().flatten()).zip(declared.dims.iter().flatten());
-        for ((dim, own), declared) in dims {
-            if dim.is_unknown() && !own.is_unknown() {
-                *dim = declared.clone();
-            }
+        let dims = ty.dims.iter_mut().flatten().zip(own.dims.iter().flatten()).enumerate();
+        for (axis, (dim, _)) in dims.filter(|(_, (_, own))| is_open(own)) {
+            *dim = declared.dims.as_ref().and_then(|dims| dims.get(axis)).cloned().unwrap_or_else(Dim::unknown);
         }
     }
     types
@@ -117,6 +123,20 @@ mod tests {
         let declared = module.funcs[1].params.iter().map(|p| &module.funcs[1][p.value].ty);
         let types = named_call_types(&module.funcs[0], [&x, &n], declared);
         assert_eq!(types.iter().map(Type::to_string).collect::<Vec<_>>(), ["f32[J,3]", "i64[M]"]);
+    }
+
+    #[test]
+    fn call_results_do_not_get_symbols_that_the_callee_has_from_others() {
+        let text = "netc 1
+        func @f(%x: f32[2*N], %n: i64[]) -> (%x, %p) { %p = custom.Places(%n) : i64[C] }
+        func @g(%y: f32[2*J], %i: i64[M]) -> () {}";
+        let module = parse(text).unwrap();
+        let (x, n) = (Type::fixed(ElemType::F32, &[6]), Type::fixed(ElemType::I64, &[]));
+        let declared = module.funcs[1].params.iter().map(|p| &module.funcs[1][p.value].ty);
+        let types = named_call_types(&module.funcs[0], [&x, &n], declared);
+        assert_eq!(types.iter().map(Type::to_string).collect::<Vec<_>>(), ["f32[2*J]", "i64[M]"]);
+        let types = named_call_types(&module.funcs[0], [&x, &n], [&Type::unranked(ElemType::F32), &n]);
+        assert_eq!(types.iter().map(Type::to_string).collect::<Vec<_>>(), ["f32[?]", "i64[?]"]);
     }
 
     #[test]

@@ -134,7 +134,8 @@ impl<'r> Draft<'r> {
         let table = Table::new(recipe.features);
         let many = recipe.features.has(Feature::ManyInputs);
         let inputs = recipe.inputs.iter().take(if many { usize::MAX } else { 1 });
-        let params = of_inputs(&inputs.map(|i| table.ty(*i)).collect::<Vec<_>>());
+        let apart = recipe.outputs.first().is_some_and(|choice| choice % 2 == 1);
+        let params = of_inputs(&inputs.map(|i| table.ty(*i)).collect::<Vec<_>>(), apart);
         let params = params.into_iter().map(Value::param).collect();
         let scope = Scope::new(params, Vec::new(), recipe.outputs.clone(), usize::MAX);
         let mut module = Module::new();

@@ -154,15 +154,20 @@ pub(super) fn declared(given: &[Type]) -> Vec<Type> {
     given.iter().map(|ty| Type::new(ty.elem, dims(ty).iter().map(&mut declare).collect::<Vec<_>>())).collect()
 }
 
-/// Types for the parameters of `@main`. Where no parameter says what `N` is, an extent such as `2*N` has another symbol
-/// that nothing says.
-pub(super) fn of_inputs(given: &[Type]) -> Vec<Type> {
-    let known = symbols(given);
-    let all = given.iter().flat_map(dims).flat_map(Dim::symbols);
-    let unknown: BTreeSet<Name> = all.filter(|symbol| !known.contains(symbol)).collect();
+/// Types for the parameters of `@main`. Where no parameter says what `N` is, or if extents are `apart`, an extent such as
+/// `2*N` has another symbol, which nothing says.
+pub(super) fn of_inputs(given: &[Type], apart: bool) -> Vec<Type> {
+    let taken = symbols(given);
+    let known = if apart { BTreeSet::new() } else { taken.clone() };
+    let expressions = given.iter().flat_map(dims).filter(|dim| dim.as_symbol().is_none());
+    let unknown: BTreeSet<Name> = expressions.flat_map(Dim::symbols).filter(|symbol| !known.contains(symbol)).collect();
     let fresh: BTreeMap<Name, Dim> =
-        unknown.into_iter().enumerate().map(|(n, symbol)| (symbol, free_symbol(&known, n))).collect();
-    given.iter().map(|ty| ty.substitute(&|symbol| fresh.get(symbol).cloned())).collect()
+        unknown.into_iter().enumerate().map(|(n, symbol)| (symbol, free_symbol(&taken, n))).collect();
+    let renamed = |dim: &Dim| match dim.as_symbol() {
+        Some(_) => dim.clone(),
+        None => dim.substitute(&|symbol| fresh.get(symbol).cloned()),
+    };
+    given.iter().map(|ty| Type::new(ty.elem, dims(ty).iter().map(renamed).collect::<Vec<_>>())).collect()
 }
 
 /// The symbol `n` of those that are not taken.
@@ -192,9 +197,12 @@ mod tests {
     #[test]
     fn inputs_have_extents_of_symbols_that_nothing_says() {
         let ty = |text: &str| Type::new(ElemType::F32, text.split(',').filter_map(Dim::parse));
-        let check = |given: [&str; 2], expect: [&str; 2]| assert_eq!(of_inputs(&given.map(ty)), expect.map(ty));
-        check(["N,4", "2*N"], ["N,4", "2*N"]);
-        check(["2*N,4", "N+3,T"], ["2*S0,4", "S0+3,T"]);
+        let check = |apart, given: [&str; 2], expect: [&str; 2]| {
+            assert_eq!(of_inputs(&given.map(ty), apart), expect.map(ty));
+        };
+        check(false, ["N,4", "2*N"], ["N,4", "2*N"]);
+        check(true, ["N,4", "2*N"], ["N,4", "2*S0"]);
+        check(false, ["2*N,4", "N+3,T"], ["2*S0,4", "S0+3,T"]);
     }
 
     #[test]
