@@ -1,4 +1,4 @@
-//! What ends the command early, and with which exit code.
+//! Errors of the command and their exit codes.
 
 use std::error::Error;
 use std::io;
@@ -7,29 +7,29 @@ use netc_model::ModelError;
 use netc_pass::chain;
 use thiserror::Error;
 
-/// A result with the error that ends the command.
+/// The result of a command.
 pub(crate) type Result<T, E = CliError> = std::result::Result<T, E>;
 
-/// Why the command did not do what it was asked.
+/// Why a command failed.
 #[derive(Debug, Error)]
 pub(crate) enum CliError {
-    /// The command line asks for something that does not exist or does not fit together.
+    /// The command line is wrong: exit code 2.
     #[error("{0}")]
     Usage(String),
-    /// The input cannot be done.
+    /// The command failed on its input: exit code 1.
     #[error("{context}")]
     Input {
         context: String,
         #[source]
         source: Option<Box<dyn Error + Send + Sync>>,
     },
-    /// An error of another part, as it is.
+    /// An error of the library, unchanged: exit code 1.
     #[error(transparent)]
     Model(ModelError),
-    /// Values differ.
+    /// Outputs differ: exit code 3.
     #[error("{0}")]
     Verification(String),
-    /// Standard output does not take the result.
+    /// The result cannot be written to standard output: exit code 1.
     #[error("cannot write to standard output")]
     Stdout(#[source] io::Error),
 }
@@ -39,7 +39,7 @@ impl CliError {
         Self::Input { context: context.into(), source: None }
     }
 
-    /// An error of another part, as it is.
+    /// Wraps an error of the library, unchanged.
     pub(crate) fn from_error(error: impl Error + Send + Sync + 'static) -> Self {
         Self::Model(ModelError::from_error(error))
     }

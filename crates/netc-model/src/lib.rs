@@ -46,6 +46,6 @@ pub use open::OpenOptions;
 pub use pipeline::PassTools;
 pub use save::{Destination, Saved};
 pub use session::{Config, Session};
-pub use stage_graph::{Origin, StageGraph};
+pub use stage_graph::{Origin, Stage, StageGraph};
 pub use stages::Stages;
 pub use verify::{Executable, Given, Random, Verification, verify};
