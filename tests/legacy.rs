@@ -312,11 +312,11 @@ fn damage_is_an_error_with_a_place() {
     };
     assert_eq!(
         error(&without("model_config")),
-        "it is HDF5 without the attribute `model_config`, which a model that Keras saved has"
+        "it is HDF5 without the attribute `model_config`, so Keras did not save it as a model"
     );
-    assert_eq!(error(&bytes[..bytes.len() / 2]), "file: it is cut off: it ends after 8412 bytes of 16824");
+    assert_eq!(error(&bytes[..bytes.len() / 2]), "file: it is truncated: it has 8412 of 16824 bytes");
     let renamed = error(&without("gate/kernel:0"));
-    assert_eq!(renamed, "model_weights/gate: lists the weight `Xate/kernel:0`, which is not there, or is listed twice");
+    assert_eq!(renamed, "model_weights/gate: lists the weight `Xate/kernel:0`, which is missing or listed twice");
 }
 
 #[test]

@@ -265,7 +265,7 @@ fn weights_of_another_model_are_to_blame_for_themselves() {
     }
     let h5 = member(&tiny(), "model.weights.h5");
     let folder = folder.with("tiny.weights.h5", h5);
-    let line = "it holds weights without a model; give that too: `netc model.json --weights tiny.weights.h5`";
+    let line = "it holds weights without a model; give the model too: `netc model.json --weights tiny.weights.h5`";
     folder.refuses(&["inspect", "tiny.weights.h5"], &["`tiny.weights.h5`", line]);
     folder.netc(&["tiny.json", "--weights", "tiny.weights.h5", "-o", "x.keras"]).done();
 }

@@ -1,7 +1,7 @@
 //! Converts the declarations, calls and weights of older Keras to Keras 3 and back.
 //!
-//! An HDF5 file records neither the package of a class nor the names of its weights in a `.keras` file. A module keeps the
-//! declaration as read. The lowering and the `.keras` writer ask [`modern`] for the Keras 3 declaration.
+//! An HDF5 file records neither the package of a class nor the names of its weights in a `.keras` file. A module keeps
+//! the declaration as read. The lowering and the `.keras` writer ask [`modern`] for the Keras 3 declaration.
 
 mod calls;
 mod downgrade;

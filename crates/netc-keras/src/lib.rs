@@ -17,19 +17,19 @@
 //! `ir-spec/keras.md` defines how a module holds a model. These decisions shape the crate:
 //!
 //! - **Older models are stored as read and converted on use.** The lowering and the `.keras` writer ask
-//!   `legacy::modern_call` for the Keras 3 call and declaration, so older files need no lowerings of their own. The `.h5`
-//!   writer writes the declaration unchanged. `legacy::downgrade` converts to Keras 2 for TensorFlow.js and `h5-keras2`.
-//!   Only Keras 1 is converted while reading (`legacy::keras1`); netc writes no Keras 1 files. One line in
+//!   `legacy::modern_call` for the Keras 3 call and declaration, so older files need no lowerings of their own. The
+//!   `.h5` writer writes the declaration unchanged. `legacy::downgrade` converts to Keras 2 for TensorFlow.js and
+//!   `h5-keras2`. Only Keras 1 is converted while reading (`legacy::keras1`); netc writes no Keras 1 files. One line in
 //!   `legacy/tensorflow/twins.rs` maps a TensorFlow operation of a Keras 2 model to `keras.ops`.
-//! - **Each weight has a place in its layer; everything else is derived.** `legacy::parts` describes each composite layer
-//!   once: the weights that it creates and its inner layers. From this follow the weight's group in an archive of any version
-//!   (`legacy::groups`) and its index in the lists of an `.h5` file (`legacy::weight_order`). Readers map to the place,
-//!   writers derive from it. netc assigns the weights of an unknown layer by name.
-//! - **An unsupported layer is not a file error.** For `LowerError::Unknown` and `Unsupported`, the importer continues with
-//!   the types that it knows. `Weight`, `Operands`, `Infer` and `Config` mean that the file contradicts itself: the
-//!   importer rejects it, as Keras would.
-//! - **Inferred types win.** The shape in `build_config` comes from the layer's first call, perhaps in another model, so it
-//!   only fills in unknown extents, and only if all readers agree.
+//! - **Each weight has a place in its layer; everything else is derived.** `legacy::parts` describes each composite
+//!   layer once: the weights that it creates and its inner layers. From this follow the weight's group in an archive of
+//!   any version (`legacy::groups`) and its index in the lists of an `.h5` file (`legacy::weight_order`). Readers map
+//!   to the place, writers derive from it. netc assigns the weights of an unknown layer by name.
+//! - **An unsupported layer is not a file error.** For `LowerError::Unknown` and `Unsupported`, the importer continues
+//!   with the types that it knows. `Weight`, `Operands`, `Infer` and `Config` mean that the file contradicts itself:
+//!   the importer rejects it, as Keras would.
+//! - **Inferred types win.** The shape in `build_config` comes from the layer's first call, perhaps in another model,
+//!   so it only fills in unknown extents, and only if all readers agree.
 //! - **A model inside a wrapper stays in the configuration.** `TimeDistributed(model)` is one op;
 //!   `lower/wrapper/model.rs` lowers the graph in its configuration.
 //! - **`keras_order` is the order that Keras computes when it loads a file.** It numbers the groups.

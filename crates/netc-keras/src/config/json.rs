@@ -1,9 +1,9 @@
 //! Converts JSON to attributes and back without loss.
 //!
 //! Python's `json` writes `NaN`, `Infinity` and `-Infinity`, which JSON does not have, and integers of any size. This
-//! module reads and writes them as Python does: integers that fit `i128` stay integers, `1.0` stays a float. The reader does
-//! not recurse, so text may nest as deep as models do. It charges the values to a budget, because attributes can take many
-//! times as much memory as the text.
+//! module reads and writes them as Python does: integers that fit `i128` stay integers, `1.0` stays a float. The reader
+//! does not recurse, so text may nest as deep as models do. It charges the values to a budget, because attributes can
+//! take many times as much memory as the text.
 
 mod print;
 
@@ -80,8 +80,8 @@ struct Reader<'t> {
     /// The position of the next byte.
     at: usize,
     budget: &'t Budget,
-    /// Short strings, to share equal ones: a configuration has thousands of entries under a few dozen keys, and repeats each
-    /// layer's name.
+    /// Short strings, to share equal ones: a configuration has thousands of entries under a few dozen keys, and repeats
+    /// each layer's name.
     texts: HashSet<Name, RandomState>,
     /// Small maps without lists, to share equal ones: nearly all layers have the same dtype policy and one of a few
     /// initializers.

@@ -1,8 +1,9 @@
 //! The layer order that Keras computes when it builds the graph.
 //!
-//! Keras numbers the groups of the weights file in this order. It recomputes the order when it loads a model and ignores the
-//! order of the configuration, so a writer must use the same one. The algorithm is `map_graph` in Keras's `ops/function.py`:
-//! operations by decreasing depth; at equal depth, in the order in which a depth-first walk from the outputs enters them.
+//! Keras numbers the groups of the weights file in this order. It recomputes the order when it loads a model and
+//! ignores the order of the configuration, so a writer must use the same one. The algorithm is `map_graph` in Keras's
+//! `ops/function.py`: operations by decreasing depth; at equal depth, in the order in which a depth-first walk from the
+//! outputs enters them.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,8 +60,8 @@ impl Depths {
     }
 }
 
-/// The calls that the outputs need, in the order in which Keras makes them: by depth, then by discovery. Keras discovers the
-/// operands of one call in no fixed order; this uses the operand order.
+/// The calls that the outputs need, in the order in which Keras makes them: by depth, then by discovery. Keras
+/// discovers the operands of one call in no fixed order; this uses the operand order.
 pub(crate) fn run_order(func: &Func) -> Vec<OpId> {
     let Depths { nodes, found, .. } = Depths::of(func, &Walk::from_outputs(func));
     let mut calls: Vec<(Reverse<usize>, Option<usize>, OpId)> = Vec::new();

@@ -1,8 +1,8 @@
 //! Ties between layers: a layer's configuration can contain another layer of the model.
 //!
-//! Keras writes the shared weights once, in the group of the layer that it reaches first. A file with only the other layer
-//! would lack them. netc cannot write them there either: their group is named after the Python attribute in which the user's
-//! class stores the layer, and netc does not know it.
+//! Keras writes the shared weights once, in the group of the layer that it reaches first. A file with only the other
+//! layer would lack them. netc cannot write them there either: their group is named after the Python attribute in which
+//! the user's class stores the layer, and netc does not know it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,7 +60,8 @@ fn number(object: &Attrs) -> Option<i64> {
     object.get(SHARED).and_then(Attr::as_int)
 }
 
-/// Collects the numbers of the layers in a configuration value. A layer is an object whose configuration has `trainable`.
+/// Collects the numbers of the layers in a configuration value. A layer is an object whose configuration has
+/// `trainable`.
 fn add_held(value: &Attr, held: &mut Vec<i64>) {
     match value {
         Attr::Map(map) => {
@@ -83,8 +84,8 @@ fn add_held(value: &Attr, held: &mut Vec<i64>) {
 mod tests {
     use super::*;
 
-    /// Checks the ties of layers, by name. A layer is written as its own number, `:`, the numbers of its inner layers, and
-    /// `+` if it has weights.
+    /// Checks the ties of layers, by name. A layer is written as its own number, `:`, the numbers of its inner layers,
+    /// and `+` if it has weights.
     fn check(layers: &[(&str, &str)], expected: &[(&str, &str)]) {
         let mut module = Module::new();
         for (name, text) in layers {
