@@ -162,7 +162,7 @@ fn models_of_keras_1_are_declared_as_in_keras_2() {
     for (name, count) in OF_KERAS_1.into_iter().zip([12, 21, 10]) {
         let imported = netc_keras::read(&file(&format!("{name}.h5")), &dialects()).unwrap();
         let notes: Vec<&str> = imported.notes.iter().map(|note| &*note.text).collect();
-        assert_eq!(notes, ["it is of Keras 1: its layers are declared as Keras 2 has them"], "{name}");
+        assert_eq!(notes, ["the file is from Keras 1: its layers are converted to Keras 2"], "{name}");
         assert_eq!(imported.module.weights.len(), count, "{name}");
         let (module, path) = (imported.module, folder.path().join(name));
         let own = file(&format!("{name}.h5"));

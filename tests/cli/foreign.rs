@@ -143,7 +143,7 @@ fn json_that_is_no_model_is_named() {
         (r#"{"weight_map": {"/layers/dense/vars": "m.weights.h5"}}"#, "give that too: `netc model.json --weights x."),
         (
             r#"{"a": 1, "b": 2}"#,
-            "it is JSON that is no model: its keys are `a`, `b`; a model of Keras has `class_name`",
+            "it is JSON, but not a model: its keys are `a`, `b`; a Keras model has `class_name`",
         ),
         ("[1, 2]", "it is JSON, but not an object"),
         ("7", "it is of no format"),

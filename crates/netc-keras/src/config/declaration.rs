@@ -103,8 +103,8 @@ pub(crate) fn require_printable(attrs: &Attrs, place: &str) -> Result<()> {
     if attrs.is_printable() {
         return Ok(());
     }
-    let note = "its configuration nests deeper than the 128 levels that netc supports in one layer; a model in a wrapper \
-                counts as five";
+    let note = "its configuration nests deeper than the 128 levels that netc supports in one layer; a model in a \
+                wrapper counts as five";
     Err(Problem::config(place, note))
 }
 

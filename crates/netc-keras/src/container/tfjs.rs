@@ -40,8 +40,8 @@ pub(crate) fn is_model(object: &Attr) -> bool {
 /// Reads the model whose `model.json` is at `path` and contains `json`.
 pub(crate) fn read(path: &Path, folders: &Folders, json: &Attr) -> Result<LayersModel> {
     if json.get("format").and_then(Attr::as_str) == Some("graph-model") {
-        let note = "it is a graph model of TensorFlow.js, which has no layers; give the original Keras model, or convert it \
-                    to a layers model";
+        let note = "it is a graph model of TensorFlow.js, which has no layers; give the original Keras model, or \
+                    convert it to a layers model";
         return Err(Problem::NoModel(note.into()));
     }
     let topology = json.get("modelTopology").unwrap_or(&Attr::Null);

@@ -189,8 +189,8 @@ impl Headers {
                 let is_unwritten = match (index, self.require_room(path, size).is_err()) {
                     (ChunkIndex::BTreeV2, _) => {
                         if dataset.chunks().is_err() {
-                            let note = "its chunks are indexed by a version 2 B-tree (several unlimited axes), which netc \
-                                        does not read; write the dataset without `maxshape`";
+                            let note = "its chunks are indexed by a version 2 B-tree (several unlimited axes), which \
+                                        netc does not read; write the dataset without `maxshape`";
                             return Err(Problem::weights(path, note));
                         }
                         true
