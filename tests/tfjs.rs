@@ -103,7 +103,7 @@ fn damage_is_an_error_with_a_place() {
         ("[5,5],\"dtype\"", "[5,4000000000],\"dtype\"", "weight `hidden/kernel`: its bytes begin at 0 of 168"),
         ("[5,5],\"dtype\"", "[5,-5],\"dtype\"", "weight `hidden/kernel`: its `shape` is not a list of extents"),
         ("[5,5],\"dtype\"", "[5,4],\"dtype\"", "weightsManifest[0]: its files have 168 bytes, its weights 148"),
-        ("[5,5],\"dtype\":\"float32\"", "[5,5],\"dtype\":\"string\"", "the dtype `string` are not known"),
+        ("[5,5],\"dtype\":\"float32\"", "[5,5],\"dtype\":\"string\"", "its dtype `string` is not supported"),
         ("layers-model", "graph-model", "it is a graph model of TensorFlow.js"),
         ("\"weightsManifest\":[", "\"weights\":[", "weightsManifest: expected a list"),
     ] {

@@ -139,8 +139,8 @@ fn json_that_is_no_model_is_named() {
         (r#"{"architectures": ["BertModel"], "model_type": "bert"}"#, "a configuration of Hugging Face Transformers"),
         (r#"[{"paths": ["group1-shard1of1.bin"], "weights": []}]"#, "it is a list of weights of TensorFlow.js"),
         (r#"{"format": "graph-model", "modelTopology": {"node": []}, "weightsManifest": []}"#, "it is a graph model"),
-        (r#"{"metadata": {}, "weight_map": {"a.weight": "m-1.safetensors"}}"#, "shards of weights of PyTorch or safet"),
-        (r#"{"weight_map": {"/layers/dense/vars": "m.weights.h5"}}"#, "give that too: `netc model.json --weights x."),
+        (r#"{"metadata": {}, "weight_map": {"a.weight": "m-1.safetensors"}}"#, "weight shards of PyTorch or safet"),
+        (r#"{"weight_map": {"/layers/dense/vars": "m.weights.h5"}}"#, "give the model too: `netc model.json --weights x."),
         (
             r#"{"a": 1, "b": 2}"#,
             "it is JSON, but not a model: its keys are `a`, `b`; a Keras model has `class_name`",
