@@ -124,26 +124,26 @@ fn what_is_changed_in_configurations_is_listed() {
     for (name, listed) in [
         (
             "recurrent",
-            "`batch_input_shape` is called `batch_shape` (`tokens`), `batch_input_shape` is left out (`embedding`), \
-             `time_major` is left out (`both` and 1 more)",
+            "`batch_input_shape` becomes `batch_shape` (`tokens`), `batch_input_shape` is dropped (`embedding`), \
+             `time_major` is dropped (`both` and 1 more)",
         ),
         (
             "functions",
-            "`batch_input_shape` is called `batch_shape` (`x`), `ThresholdedReLU` is called `ReLU` (`threshold`), \
-             `theta` is called `threshold` (`threshold`)",
+            "`batch_input_shape` becomes `batch_shape` (`x`), `ThresholdedReLU` becomes `ReLU` (`threshold`), \
+             `theta` becomes `threshold` (`threshold`)",
         ),
         (
             "keras1_text",
-            "`batch_input_shape` is called `batch_shape` (`embedding_input`), `batch_input_shape` is left out \
-             (`embedding`), `reset_after = false` is said (`gru_1`)",
+            "`batch_input_shape` becomes `batch_shape` (`embedding_input`), `batch_input_shape` is dropped \
+             (`embedding`), `reset_after = false` is added (`gru_1`)",
         ),
         (
             "slashes",
-            "`batch_input_shape` is called `batch_shape` (`image` and 1 more), `axis` is written as `3` (`conv1/bn`)",
+            "`batch_input_shape` becomes `batch_shape` (`image` and 1 more), `axis` becomes `3` (`conv1/bn`)",
         ),
     ] {
         let changes = changes(&read(&file(&format!("{name}.h5"))));
-        let (_, found) = changes[0].split_once("as Keras 3 has them: ").unwrap();
+        let (_, found) = changes[0].split_once("to Keras 3: ").unwrap();
         assert_eq!(found, listed, "{name}");
     }
 }

@@ -1,4 +1,5 @@
-//! Layers-models of TensorFlow.js (`tfjs/`, made by `interop/tfjs_models.mjs`): they compute what TensorFlow.js computed.
+//! Layers-models of TensorFlow.js (`tfjs/`, made by `interop/tfjs_models.mjs`): they compute what TensorFlow.js
+//! computed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -212,7 +213,7 @@ fn what_tensorflow_js_does_not_have_is_refused() {
         netc_ir::parse(&changed).unwrap()
     };
     refused(&changed("\"LSTM\"", "\"Wrapper\""), "TensorFlow.js has no layer `Wrapper`");
-    refused(&changed("keras.LSTM", "custom.LSTM"), "which those of custom layers have not");
+    refused(&changed("keras.LSTM", "custom.LSTM"), "does not record for custom layers");
     refused(&changed("return_state = false", "reset_after = true"), "does not compute `LSTM` with its `reset_after`");
     refused(&changed("keras_version = \"2.15.0\"", "keras_version = \"3.1.0\""), "clip(x / 6 + 0.5, 0, 1)");
     let twice = netc_ir::print(&model("nested")).replace("\"hidden\"", "\"out\"").replace("tower/hidden", "tower/out");
