@@ -87,4 +87,4 @@ keras.Model(x, keras.layers.GlobalAveragePooling1D(name="own")(x)).save(sys.argv
 def test_an_average_of_integers_is_refused_as_keras(tf_python, tmp_path):
     subprocess.run([tf_python, "-c", INTEGERS, tmp_path / "m.h5"], check=True, capture_output=True)
     error = netc(tmp_path / "m.h5", "-o", tmp_path / "m.keras", code=1).stderr
-    assert "layer `own`: Keras 3 makes floats of the integers that it reads" in error, error
+    assert "layer `own`: Keras 3 converts its integer inputs to floats" in error, error
