@@ -214,8 +214,8 @@ impl<'m> Walk<'m> {
         let drops = config.and_then(|c| c.get("dropout")).and_then(Attr::as_f64).is_some_and(|rate| rate > 0.0);
         let scores = args.iter().skip(3).chain(kwarg("return_attention_scores")).any(|a| a.as_bool() == Some(true));
         if drops || scores {
-            let note = "if a mask excludes all values for a query, Keras 2 returns their mean, but Keras 3 returns zero \
-                        with `dropout` or scores";
+            let note = "if a mask excludes all values for a query, Keras 2 returns their mean, but Keras 3 returns \
+                        zero with `dropout` or scores";
             return Err(refused(layer, note));
         }
         for tensor in given.iter().filter_map(|v| tensors.get(v)) {

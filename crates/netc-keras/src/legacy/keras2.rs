@@ -173,15 +173,14 @@ fn is_scope(name: &str) -> bool {
     name.starts_with(is_first) && name.chars().all(|c| is_first(c) || "_\\/>-".contains(c))
 }
 
-/// Refuses a module in which masks may go into nested models or come out of them, which is not the same in Keras 2.
+/// Rejects a module in which masks may enter or leave nested models, because Keras 2 handles them differently.
 fn refuse_masks_of_models(module: &Module) -> Result<()> {
     let nested = module.funcs.iter().flat_map(Func::ops).find_map(|(_, op)| match &op.kind {
         OpKind::Call(call) => call.layer,
         OpKind::Source(_) | OpKind::Core(_) => None,
     });
     let Some(layer) = nested.filter(|_| module.layers.iter().any(makes_mask)) else { return Ok(()) };
-    let note =
-        "netc does not know what Keras 2 does with masks in a nested model; `--pass inline` makes one model of both";
+    let note = "netc does not know what Keras 2 does with masks in a nested model; dissolve it with `--pass inline`";
     Err(Problem::NotKeras { place: format!("layer `{}`", module[layer].name), note: note.into() })
 }
 

@@ -41,8 +41,8 @@ impl<'m> Exporter<'m> {
             return Err(Problem::NotKeras { place: format!("layer `{}`", layer.name), note: note.into() });
         }
         if self.era == Era::Before3 && self.container == Container::Archive && has_values_of_their_own(&modern) {
-            let note = "Keras 3 with JAX fails on attention whose `value_dim` differs from its `key_dim`; write the model \
-                        as .h5";
+            let note = "Keras 3 with JAX fails on attention whose `value_dim` differs from its `key_dim`; write the \
+                        model as .h5";
             return Err(Problem::NotKeras { place: format!("layer `{}`", layer.name), note: note.into() });
         }
         Ok(modern)
