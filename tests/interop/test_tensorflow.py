@@ -71,7 +71,7 @@ def test_what_keras_3_does_not_have_is_refused_by_its_name(folder, tmp_path):
 
 
 def test_what_is_left_out_is_named(folder, tmp_path):
-    note = "the losses and metrics of `add_loss`, `add_metric` are left out"
+    note = "the losses and metrics of `add_loss`, `add_metric` are dropped"
     assert note in netc(folder / "losses.h5", "-o", tmp_path / "m.keras").stdout
     assert note in netc(folder / "losses.h5", "--pass", "split=cut", "--format", "h5", "-o", tmp_path / "s").stdout
     assert note not in netc(folder / "losses.h5", "-o", tmp_path / "m.h5").stdout

@@ -166,7 +166,7 @@ impl Files {
         };
         let lost = losses.iter().filter(|name| !kept.contains(name));
         let lost: Vec<String> = lost.map(|name| format!("`{name}`")).collect();
-        let note = format!("the losses and metrics of {} are left out: {reason}", lost.join(", "));
+        let note = format!("the losses and metrics of {} are dropped: {reason}", lost.join(", "));
         (!lost.is_empty()).then(|| Note::new("losses-left-out", note))
     }
 }

@@ -202,7 +202,7 @@ pub(super) fn float32() -> Attr {
     object("keras", "DTypePolicy", Attrs::new().with("name", "float32"))
 }
 
-/// The bounds of a weight's uniform distribution.
+/// The bounds of the uniform distribution of a weight's values.
 ///
 /// The models are not trained; the bounds keep the values that flow through them near 1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

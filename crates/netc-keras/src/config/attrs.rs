@@ -8,7 +8,7 @@ pub(crate) const WRITTEN_BY: &str = "written_by";
 /// The value of [`WRITTEN_BY`] in files that netc writes.
 pub(crate) const NETC: &str = "netc";
 
-/// The backend to record. netc uses its kernel layout, as every backend but Theano does.
+/// The backend that netc records in files. Its kernel layout is that of every backend except Theano.
 pub(crate) const BACKEND: &str = "tensorflow";
 
 /// Whether the module's file has one weight list per outermost layer.

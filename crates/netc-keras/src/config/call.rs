@@ -93,7 +93,7 @@ fn number(tree: Attr, tensors: &mut Vec<TensorRef>, place: &str) -> Result<Attr>
             return Ok(None);
         }
         let tensor = leaf.get("config").and_then(keras_tensor);
-        tensor.map(Some).ok_or_else(|| Problem::config(place, "a tensor of the call has no keras_history"))
+        tensor.map(Some).ok_or_else(|| Problem::config(place, "a tensor of the call has no `keras_history`"))
     })
 }
 

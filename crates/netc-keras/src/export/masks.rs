@@ -106,7 +106,7 @@ impl<'m> Walk<'m> {
 
     fn call(&mut self, callee: &'m Func, op: &'m Op, tensors: &mut Tensors) -> Result<()> {
         if self.left == 0 {
-            let note = "the model calls nested models too often for netc to follow their masks; write it as .h5";
+            let note = "it is called too often for netc to follow its masks; write the model as .h5";
             return Err(Problem::NotKeras { place: format!("model `{}`", callee.name), note: note.into() });
         }
         let params = callee.params.iter().zip(&op.operands);

@@ -9,7 +9,7 @@ fn is_known(ty: &Type) -> bool {
     ty.dims.is_some() && ty.elem != netc_ir::ElemType::Any
 }
 
-/// The unsupported layer because of which the function output `name` has an unknown type: its name and class.
+/// The name and class of the unsupported layer that makes the type of the function output `name` unknown.
 pub(super) fn maker(module: &Module, name: &str) -> Option<(String, String)> {
     let mut name = name;
     // Goes back from stage to stage: a stage takes what an earlier one returns.

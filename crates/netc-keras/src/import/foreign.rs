@@ -9,7 +9,7 @@ pub(crate) fn json(json: &Attr) -> String {
         if groups.first().is_some_and(|group| group.get("paths").is_some() && group.get("weights").is_some()) {
             return "it is a list of weights of TensorFlow.js without a model; give its model.json".into();
         }
-        return "it is JSON, but not an object; a model is one".into();
+        return "it is JSON, but not an object, so not a model".into();
     };
     let has = |key: &str| map.get(key).is_some();
     let known = [

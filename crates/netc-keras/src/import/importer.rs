@@ -312,7 +312,7 @@ impl<'a> Importer<'a> {
             let name = layer_name(&object).ok_or_else(|| Problem::config(at(), "the layer has no name"))?.clone();
             let class = object.get("class_name").and_then(Attr::as_str).unwrap_or_default();
             if !class.contains(is_of_name) {
-                return Err(Problem::config(at(), format!("the layer `{name}` has no class_name")));
+                return Err(Problem::config(at(), format!("the layer `{name}` has no `class_name`")));
             }
             if !names.insert(name.clone()) {
                 return Err(Problem::config(at(), format!("two layers are named `{name}`")));

@@ -1,4 +1,4 @@
-//! The exporter's code for HDF5 and TensorFlow.js: weights are listed by outermost layer, and before Keras 3 calls are
+//! The exporter's code for HDF5 and TensorFlow.js: it lists weights by outermost layer, and before Keras 3 calls are
 //! lists of tensors.
 
 use std::collections::BTreeMap;
