@@ -120,7 +120,7 @@ impl Merged {
             if !variables.datasets.range(prefix.clone()..).next().is_some_and(|(path, _)| path.starts_with(&prefix)) {
                 return wrong(
                     group,
-                    "the list assigns this group to the shard, which has no weights of it: the shards come from different saves"
+                    "the list assigns it to this shard, which has no weights of it: the shards come from different saves"
                         .into(),
                 );
             }

@@ -444,8 +444,8 @@ impl<'a> Importer<'a> {
         let condition = if is_functional { "the model is functional, so" } else { "if it is functional," };
         let note = format!(
             "for the model `{path}` the file records the arguments of the class `{class}`, not its graph, so netc \
-             treats it as one layer; {condition} `keras.models.clone_model(m, clone_function=lambda l: keras.Model(l.inputs, \
-             l.outputs, name=l.name) if l.name == \"{name}\" else l)` returns a model with the graph"
+             treats it as one layer; {condition} `keras.models.clone_model(m, clone_function=lambda l: \
+             keras.Model(l.inputs, l.outputs, name=l.name) if l.name == \"{name}\" else l)` returns a model with the graph"
         );
         Some(Note::new("opaque-model", note))
     }
