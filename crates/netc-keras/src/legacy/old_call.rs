@@ -120,16 +120,7 @@ fn constant_in(leaf: &[Attr]) -> Option<&Attr> {
 /// A constant in the arguments of a call. One that is a list or a dict stays as it was written, so that no part of it is
 /// taken for an argument of its own.
 fn constant(value: &Attr) -> Attr {
-    match value {
-        Attr::List(_) | Attr::Map(_) => array(value),
-        Attr::Null
-        | Attr::Bool(_)
-        | Attr::Int(_)
-        | Attr::Float(_)
-        | Attr::Str(_)
-        | Attr::Operand(_)
-        | Attr::NonJson(_) => value.clone(),
-    }
+    if value.as_list().is_some() || value.as_map().is_some() { array(value) } else { value.clone() }
 }
 
 /// A constant that is a list or a dict, as the attributes of a call have it.
