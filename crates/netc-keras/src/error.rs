@@ -67,16 +67,16 @@ pub enum Problem {
         found: u32,
     },
     /// A member of the archive is not JSON.
-    #[error("`{member}` is {source}")]
+    #[error("`{member}` is {problem}")]
     Json {
         /// The member.
         member: &'static str,
         /// Line, column and cause.
-        source: JsonError,
+        problem: JsonError,
     },
     /// The file is text and not JSON.
     #[error("it is {0}")]
-    NotJson(#[source] JsonError),
+    NotJson(JsonError),
     /// The file is JSON and no model.
     #[error("{0}")]
     NoModel(String),
@@ -130,15 +130,15 @@ pub enum Problem {
         note: String,
     },
     /// One of the files that the weights are spread over is not readable.
-    #[error("the shard `{shard}`: {problem}")]
+    #[error("the shard `{shard}`")]
     Shard {
         /// The file.
         shard: String,
         /// Why.
-        problem: Box<Problem>,
+        source: Box<Problem>,
     },
     /// A layer does not fit its configuration, its weights or its inputs.
-    #[error("layer `{layer}`: {source}")]
+    #[error("layer `{layer}`")]
     Layer {
         /// The layer's path.
         layer: Name,
@@ -146,7 +146,7 @@ pub enum Problem {
         source: LowerError,
     },
     /// Weights that were given apart from the model do not fit a layer.
-    #[error("they do not fit layer `{layer}`, which reads {read} and for which the file has {found}: {source}")]
+    #[error("they do not fit layer `{layer}`, which reads {read} and for which the file has {found}")]
     Unfit {
         /// The layer's path.
         layer: Name,
@@ -158,13 +158,13 @@ pub enum Problem {
         source: Box<LowerError>,
     },
     /// The graph breaks a rule of the IR.
-    #[error("its graph is malformed: {0}")]
+    #[error("its graph is malformed")]
     Malformed(#[from] netc_ir::Violations),
     /// Bytes of a weight cannot be had.
     #[error(transparent)]
     Data(#[from] DataError),
     /// A file that the model names may not be read.
-    #[error(transparent)]
+    #[error("the model names a file that may not be read")]
     Place(#[from] PlaceError),
     /// The program holds something that Keras files cannot say.
     #[error("{place}: {note}")]
@@ -194,10 +194,16 @@ pub enum JsonError {
     Depth,
     /// Its values take more memory than the file justifies.
     #[error("JSON of too many values for its file: {0}")]
-    Budget(#[from] Exceeded),
+    Budget(Exceeded),
     /// Its values take more memory than there is.
     #[error("JSON of more values than fit into memory")]
     Memory,
+}
+
+impl From<Exceeded> for JsonError {
+    fn from(error: Exceeded) -> Self {
+        Self::Budget(error)
+    }
 }
 
 impl Problem {
@@ -226,7 +232,7 @@ impl Problem {
 
     /// A problem of a shard of the weights.
     pub(crate) fn in_shard(self, shard: &str) -> Self {
-        Self::Shard { shard: shard.into(), problem: Box::new(self.in_whole_model()) }
+        Self::Shard { shard: shard.into(), source: Box::new(self.in_whole_model()) }
     }
 
     pub(crate) fn weights(place: impl Into<String>, note: impl Into<String>) -> Self {
