@@ -9,7 +9,7 @@ use netc_format::{Format, Formats, Layout};
 use netc_ir::Module;
 use netc_model::verify::{Executable, Given, Verification, verify};
 use netc_model::{Destination, OpenOptions, Saved, Session, StageGraph, limits};
-use netc_pass::Fidelity;
+use netc_pass::{Fidelity, Record};
 use netc_passes::analysis::Costs;
 use netc_passes::analysis::graph::dot;
 
@@ -53,6 +53,7 @@ pub(crate) fn run(args: &CompileArgs, tables: &Tables) -> Result<()> {
     recovered.for_each(|note| text::note(&note.text));
     let verification = match (&original, args.verify) {
         (Some(original), Some(inputs)) => {
+            refuse_other_values(&outcome.record)?;
             let fidelity = outcome.record.fidelity;
             Some(compare((original, &model.module), &session, fidelity, inputs, args)?)
         }
@@ -116,6 +117,17 @@ fn hint(graph: Option<&StageGraph>, format: Option<&Format>) -> &'static str {
         (Some(_), _) => "`-o out/` writes the stages",
         (None, Some(Layout::Folder { .. })) => "`-o out/` writes the model",
         (None, _) => "`-o x.keras` writes the model",
+    }
+}
+
+/// Refuses to compare values that a pass is there to change.
+fn refuse_other_values(record: &Record) -> Result<()> {
+    match record.passes().into_iter().find(|pass| pass.fidelity == Fidelity::Other) {
+        Some(pass) => Err(CliError::Usage(format!(
+            "`--verify`: the pass `{}` changes what the model computes, so there is nothing to compare",
+            pass.name
+        ))),
+        None => Ok(()),
     }
 }
 
