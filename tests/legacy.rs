@@ -137,10 +137,7 @@ fn what_is_changed_in_configurations_is_listed() {
             "`batch_input_shape` becomes `batch_shape` (`embedding_input`), `batch_input_shape` is dropped \
              (`embedding`), `reset_after = false` is added (`gru_1`)",
         ),
-        (
-            "slashes",
-            "`batch_input_shape` becomes `batch_shape` (`image` and 1 more), `axis` becomes `3` (`conv1/bn`)",
-        ),
+        ("slashes", "`batch_input_shape` becomes `batch_shape` (`image` and 1 more), `axis` becomes `3` (`conv1/bn`)"),
     ] {
         let changes = changes(&read(&file(&format!("{name}.h5"))));
         let (_, found) = changes[0].split_once("to Keras 3: ").unwrap();

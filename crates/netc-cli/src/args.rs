@@ -64,11 +64,14 @@ pub(crate) fn command(formats: &Formats) -> clap::Command {
     let written = formats.of_models().map(|format| PossibleValue::new(format.name).help(format.help));
     let written = PossibleValuesParser::new(written);
     let with_tables = |command: clap::Command| {
-        command.mut_args(|arg| match (arg.get_id().as_str(), arg.get_help().map(ToString::to_string)) {
+        let command = command.mut_args(|arg| match (arg.get_id().as_str(), arg.get_help().map(ToString::to_string)) {
             ("input", Some(old)) if old == MODEL_HELP => arg.help(help.clone()),
             ("format", _) => arg.value_parser(written.clone()),
             _ => arg,
-        })
+        });
+        // A negative number is a value out of range, not another argument.
+        let takes_value = |arg: &clap::Arg| !arg.is_positional() && arg.get_action().takes_values();
+        command.mut_args(|arg| if takes_value(&arg) { arg.allow_negative_numbers(true) } else { arg })
     };
     with_tables(Cli::command()).mut_subcommands(with_tables)
 }
@@ -445,8 +448,8 @@ pub(crate) struct GenArgs {
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
     /// The approximate number of ops or layers
-    #[arg(long, value_name = "N", default_value_t = 30)]
-    pub(crate) ops: usize,
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32))]
+    pub(crate) ops: u32,
     /// Features to use, separated by commas; by default every feature that runs and that Keras can load
     #[arg(long, value_name = "NAMES")]
     pub(crate) features: Option<String>,

@@ -3,7 +3,8 @@
 use std::error::Error;
 use std::io;
 
-use netc_model::ModelError;
+use netc_data::PlaceError;
+use netc_model::{ModelError, Remedy};
 use netc_pass::chain;
 use thiserror::Error;
 
@@ -60,8 +61,15 @@ impl CliError {
         matches!(self, Self::Stdout(e) if e.kind() == io::ErrorKind::BrokenPipe)
     }
 
-    /// The message with its causes, each after a colon.
+    /// The message with its causes, each after a colon, and the option that helps.
     pub(crate) fn chain(&self) -> String {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            if let Some(PlaceError::Outside { folder, .. }) = error.downcast_ref() {
+                return format!("{}; if you trust the model, allow it with `--allow-path {folder}`", chain(self));
+            }
+            cause = error.source();
+        }
         chain(self)
     }
 }
@@ -71,7 +79,23 @@ impl From<ModelError> for CliError {
         match error {
             ModelError::Usage(message) => Self::Usage(message),
             ModelError::Failed { context, source } => Self::Input { context, source },
-            other @ ModelError::Other(_) => Self::Model(other),
+            ModelError::Needs { context, remedy } => Self::input(format!("{context}{}", advice(&remedy))),
+            other @ (ModelError::Other(_) | ModelError::Recovered { .. }) => Self::Model(other),
         }
+    }
+}
+
+/// What follows an error that an option would have prevented.
+fn advice(remedy: &Remedy) -> String {
+    match remedy {
+        Remedy::Steps => "; allow more with --max-steps".into(),
+        Remedy::Memory => "; allow more with --max-memory".into(),
+        Remedy::Layers(classes) => {
+            let is_scale = classes.iter().all(|class| class == "Scale");
+            let example = if is_scale { "layers/scale.nir" } else { "see \"Custom layers\" in the README" };
+            format!(". Give it one as an IR function in a file passed with `--layers FILE.nir` ({example})")
+        }
+        Remedy::Weights => "; give a file of weights with --weights".into(),
+        Remedy::Force => ", or replace it with `--force`".into(),
     }
 }

@@ -1,5 +1,6 @@
 //! Opens the model that INPUT names: a file, a folder, `zoo:NAME` or standard input.
 
+use std::error::Error;
 use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
@@ -8,8 +9,8 @@ use netc_data::Folders;
 use netc_dialect::LayerLibrary;
 use netc_format::{Formats, Note, nir};
 use netc_model::output::RECOVERED;
-use netc_model::{Config, Model, OpenOptions, Session};
-use netc_pass::{Registry, nearest};
+use netc_model::{Config, Model, ModelError, OpenOptions, Session};
+use netc_pass::{Registry, chain, nearest};
 
 use crate::args::{LayerArgs, LimitArgs, misspelt_command};
 use crate::error::{CliError, Result};
@@ -33,10 +34,15 @@ impl Tables {
     pub(crate) fn session(&self, args: &LayerArgs, limits: Option<&LimitArgs>) -> Result<Session> {
         let mut config = Config { registry: self.registry.clone(), ..Config::new(self.formats.clone()) };
         for path in &args.layers {
-            let place = || format!("cannot use the layer library `{}`", path.display());
-            let text = fs::read_to_string(path).map_err(|e| CliError::because(place(), e))?;
-            config.layers.push(LayerLibrary::parse(&text).map_err(|e| CliError::because(place(), e))?);
+            // As for a file of rules, the command line names a file that is of no use.
+            let unusable = |error: &dyn Error| {
+                let cause = chain(error);
+                CliError::Usage(format!("cannot use the layer library `{}`: {cause}", path.display()))
+            };
+            let text = fs::read_to_string(path).map_err(|error| unusable(&error))?;
+            config.layers.push(LayerLibrary::parse(&text).map_err(|error| unusable(&error))?);
         }
+        config.inputs = args.layers.clone();
         config.allowed = args.allowed.clone();
         config.max_memory = limits.and_then(|limits| limits.max_memory);
         config.max_steps = limits.and_then(|limits| limits.max_steps);
@@ -98,7 +104,14 @@ fn load_quietly(session: &Session, input: &str, options: OpenOptions<'_>) -> Res
     if let Some(meant) = meant_instead(input) {
         return Err(CliError::input(format!("cannot read `{input}`: no such file. Did you mean `{meant}`?")));
     }
-    let mut model = session.open_with(Path::new(input), options)?;
+    let opened = session.open_with(Path::new(input), options).map_err(|error| match error {
+        ModelError::Recovered { notes, source } => {
+            notes.iter().for_each(|note| text::note(&note.text));
+            *source
+        }
+        error => error,
+    });
+    let mut model = opened?;
     // Recovery has changed files already, so report it now.
     let recovered = model.notes.extract_if(.., |note| note.code == RECOVERED);
     recovered.for_each(|note| text::note(&note.text));

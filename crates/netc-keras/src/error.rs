@@ -67,16 +67,16 @@ pub enum Problem {
         found: u32,
     },
     /// A member of the archive is not JSON.
-    #[error("`{member}` is {source}")]
+    #[error("`{member}` is {problem}")]
     Json {
         /// The member.
         member: &'static str,
         /// Line, column and cause.
-        source: JsonError,
+        problem: JsonError,
     },
     /// The file is text, but not valid JSON.
     #[error("it is {0}")]
-    NotJson(#[source] JsonError),
+    NotJson(JsonError),
     /// The file is readable, but does not contain a model.
     #[error("{0}")]
     NoModel(String),
@@ -130,15 +130,15 @@ pub enum Problem {
         note: String,
     },
     /// One shard of the weights is unreadable.
-    #[error("the shard `{shard}`: {problem}")]
+    #[error("the shard `{shard}`")]
     Shard {
         /// The file.
         shard: String,
         /// Why.
-        problem: Box<Problem>,
+        source: Box<Problem>,
     },
     /// A layer contradicts its configuration, its weights or its inputs.
-    #[error("layer `{layer}`: {source}")]
+    #[error("layer `{layer}`")]
     Layer {
         /// The layer's path.
         layer: Name,
@@ -146,7 +146,7 @@ pub enum Problem {
         source: LowerError,
     },
     /// A separate weights file does not fit a layer.
-    #[error("they do not fit layer `{layer}`: it reads {read}, the file has {found}: {source}")]
+    #[error("they do not fit layer `{layer}`: it reads {read}, the file has {found}")]
     Unfit {
         /// The layer's path.
         layer: Name,
@@ -158,13 +158,13 @@ pub enum Problem {
         source: Box<LowerError>,
     },
     /// The graph breaks a rule of the IR.
-    #[error("its graph is malformed: {0}")]
+    #[error("its graph is malformed")]
     Malformed(#[from] netc_ir::Violations),
     /// The bytes of a weight cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),
     /// The model names a file outside the allowed folders.
-    #[error(transparent)]
+    #[error("the model names a file that netc may not read")]
     Place(#[from] PlaceError),
     /// The program contains something that Keras files cannot express.
     #[error("{place}: {note}")]
@@ -194,10 +194,16 @@ pub enum JsonError {
     Depth,
     /// The values take more memory than the file's size justifies.
     #[error("JSON with too many values for the size of its file: {0}")]
-    Budget(#[from] Exceeded),
+    Budget(Exceeded),
     /// The values do not fit into memory.
     #[error("JSON with more values than fit into memory")]
     Memory,
+}
+
+impl From<Exceeded> for JsonError {
+    fn from(error: Exceeded) -> Self {
+        Self::Budget(error)
+    }
 }
 
 impl Problem {
@@ -226,7 +232,7 @@ impl Problem {
 
     /// Attributes the problem to a shard of the weights.
     pub(crate) fn in_shard(self, shard: &str) -> Self {
-        Self::Shard { shard: shard.into(), problem: Box::new(self.in_whole_model()) }
+        Self::Shard { shard: shard.into(), source: Box::new(self.in_whole_model()) }
     }
 
     pub(crate) fn weights(place: impl Into<String>, note: impl Into<String>) -> Self {

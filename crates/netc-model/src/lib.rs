@@ -40,7 +40,7 @@ mod stage_graph;
 mod stages;
 pub mod verify;
 
-pub use error::{ModelError, Result};
+pub use error::{ModelError, Remedy, Result};
 pub use model::Model;
 pub use open::OpenOptions;
 pub use pipeline::PassTools;

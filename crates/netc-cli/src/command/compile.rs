@@ -9,7 +9,7 @@ use netc_format::{Format, Formats, Layout};
 use netc_ir::Module;
 use netc_model::verify::{Executable, Given, Verification, verify};
 use netc_model::{Destination, OpenOptions, Saved, Session, StageGraph, limits};
-use netc_pass::Fidelity;
+use netc_pass::{Fidelity, Record};
 use netc_passes::analysis::Costs;
 use netc_passes::analysis::graph::dot;
 
@@ -56,6 +56,7 @@ pub(crate) fn run(args: &CompileArgs, tables: &Tables) -> Result<()> {
     recovered.for_each(|note| text::note(&note.text));
     let verification = match (&original, args.verify) {
         (Some(original), Some(inputs)) => {
+            refuse_other_values(&outcome.record)?;
             let fidelity = outcome.record.fidelity;
             Some(compare((original, &model.module), &session, fidelity, inputs, args)?)
         }
@@ -120,6 +121,17 @@ fn hint(graph: Option<&StageGraph>, format: Option<&Format>) -> &'static str {
         (Some(_), _) => "nothing; add `-o out/` to write the stages",
         (None, Some(Layout::Folder { .. })) => "nothing; add `-o out/` to write the model",
         (None, _) => "nothing; add `-o x.keras` to write the model",
+    }
+}
+
+/// Refuses to compare outputs if a pass computes something else by design.
+fn refuse_other_values(record: &Record) -> Result<()> {
+    match record.passes().into_iter().find(|pass| pass.fidelity == Fidelity::Other) {
+        Some(pass) => Err(CliError::Usage(format!(
+            "`--verify`: the pass `{}` changes what the model computes, so there is nothing to compare",
+            pass.name
+        ))),
+        None => Ok(()),
     }
 }
 

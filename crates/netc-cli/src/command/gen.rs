@@ -62,9 +62,10 @@ fn format_of(path: &Path, tables: &Tables) -> Result<&'static Format> {
 }
 
 fn module(level: Level, args: &GenArgs, features: Features) -> Module {
+    let ops = args.ops as usize;
     match level {
-        Level::Core => CoreRecipe::from_seed(args.seed, args.ops).with_features(features).build(),
-        Level::Layers => random_model(args.seed, args.ops, features),
+        Level::Core => CoreRecipe::from_seed(args.seed, ops).with_features(features).build(),
+        Level::Layers => random_model(args.seed, ops, features),
     }
 }
 

@@ -51,7 +51,7 @@ impl ModelBuilder {
     /// Adds a dialect, which infers the result types of custom layers.
     #[must_use]
     pub fn with_dialect(mut self, dialect: impl Dialect + 'static) -> Self {
-        self.dialects.push(dialect);
+        self.dialects.push_library(dialect);
         self
     }
 
@@ -59,7 +59,7 @@ impl ModelBuilder {
     #[must_use]
     pub fn with_library(mut self, text: &str) -> Self {
         match LayerLibrary::parse(text) {
-            Ok(library) => self.dialects.push(library),
+            Ok(library) => self.dialects.push_library(library),
             Err(error) => self.fail(self.name.clone(), Reason::Library(Box::new(error))),
         }
         self

@@ -190,18 +190,7 @@ pub(crate) fn structure(tree: &Attr, place: &str) -> Result<(Attr, Vec<TensorRef
 
 /// The keys and tensor numbers of a structure that is a dict of single tensors.
 pub(crate) fn flat_dict(tree: &Attr) -> Option<Vec<(Name, usize)>> {
-    let leaf = |(key, leaf): &(Name, Attr)| match leaf {
-        Attr::Operand(i) => Some((key.clone(), *i as usize)),
-        Attr::Null
-        | Attr::Bool(_)
-        | Attr::Int(_)
-        | Attr::Float(_)
-        | Attr::Str(_)
-        | Attr::List(_)
-        | Attr::Map(_)
-        | Attr::NonJson(_) => None,
-    };
-    tree.as_map()?.iter().map(leaf).collect()
+    tree.as_map()?.iter().map(|(key, leaf)| Some((key.clone(), leaf.as_operand()? as usize))).collect()
 }
 
 /// Names open extents: the batch is `N`, every other one gets its own symbol.
@@ -232,20 +221,13 @@ impl Symbols {
 
 /// The tree with each `$i` replaced.
 pub(crate) fn fill(tree: &Attr, leaf: &impl Fn(u32) -> Attr) -> Attr {
-    match tree {
-        Attr::Operand(i) => leaf(*i),
-        Attr::List(items) => Attr::List(items.iter().map(|a| fill(a, leaf)).collect()),
-        Attr::Map(map) => Attr::Map(map.iter().map(|(k, v)| (k.clone(), fill(v, leaf))).collect()),
-        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::NonJson(_) => tree.clone(),
+    match tree.as_operand() {
+        Some(i) => leaf(i),
+        None => tree.map_children(|value| fill(value, leaf)),
     }
 }
 
 /// Whether the argument contains a tensor.
 pub(crate) fn has_tensors(argument: &Attr) -> bool {
-    match argument {
-        Attr::Operand(_) => true,
-        Attr::List(items) => items.iter().any(has_tensors),
-        Attr::Map(map) => map.iter().any(|(_, value)| has_tensors(value)),
-        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::NonJson(_) => false,
-    }
+    argument.as_operand().is_some() || argument.children().any(has_tensors)
 }

@@ -40,6 +40,11 @@ pub(crate) fn dialect_class(entry: &Attrs, era: Era) -> Name {
     }
 }
 
+/// Whether [`dialect_class`] can return `dialect_class`.
+pub(crate) fn is_of_keras(dialect_class: &str) -> bool {
+    matches!(dialect_class.split_once('.'), Some(("keras" | "tf" | "custom", _)))
+}
+
 /// Whether this Python module belongs to Keras. `tf_keras` is the last release of Keras 2.
 pub(crate) fn is_keras(module: &str) -> bool {
     module == "keras" || module.starts_with("keras.") || module.starts_with("tf_keras.")

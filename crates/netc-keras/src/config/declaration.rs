@@ -68,20 +68,8 @@ pub(crate) fn declares_inside(layer: &Layer, name: &str) -> bool {
 
 /// Whether an object in `value` has the name. The nesting of attributes is limited, so the recursion is safe.
 fn holds_name(value: &Attr, name: &str) -> bool {
-    match value {
-        Attr::Map(map) => {
-            let is_called = map.get("name").and_then(Attr::as_str) == Some(name);
-            is_called || map.iter().any(|(_, value)| holds_name(value, name))
-        }
-        Attr::List(items) => items.iter().any(|item| holds_name(item, name)),
-        Attr::Null
-        | Attr::Bool(_)
-        | Attr::Int(_)
-        | Attr::Float(_)
-        | Attr::Str(_)
-        | Attr::Operand(_)
-        | Attr::NonJson(_) => false,
-    }
+    let is_called = value.get("name").and_then(Attr::as_str) == Some(name);
+    is_called || value.children().any(|value| holds_name(value, name))
 }
 
 /// A model's object without its graph, which is in the function.

@@ -356,18 +356,7 @@ pub(crate) fn is_deep(attr: &Attr) -> bool {
 }
 
 fn is_deeper(attr: &Attr, levels: usize) -> bool {
-    let is_inner_deeper = |value: &Attr| levels == 0 || is_deeper(value, levels - 1);
-    match attr {
-        Attr::List(items) => items.iter().any(is_inner_deeper),
-        Attr::Map(map) => map.iter().any(|(_, value)| is_inner_deeper(value)),
-        Attr::Null
-        | Attr::Bool(_)
-        | Attr::Int(_)
-        | Attr::Float(_)
-        | Attr::Str(_)
-        | Attr::Operand(_)
-        | Attr::NonJson(_) => false,
-    }
+    attr.children().any(|value| levels == 0 || is_deeper(value, levels - 1))
 }
 
 #[cfg(test)]

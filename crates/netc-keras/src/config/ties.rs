@@ -63,21 +63,11 @@ fn number(object: &Attrs) -> Option<i64> {
 /// Collects the numbers of the layers in a configuration value. A layer is an object whose configuration has
 /// `trainable`.
 fn add_held(value: &Attr, held: &mut Vec<i64>) {
-    match value {
-        Attr::Map(map) => {
-            let is_layer = map.get("config").is_some_and(|config| config.get("trainable").is_some());
-            held.extend(number(map).filter(|_| is_layer));
-            map.iter().for_each(|(_, value)| add_held(value, held));
-        }
-        Attr::List(items) => items.iter().for_each(|item| add_held(item, held)),
-        Attr::Null
-        | Attr::Bool(_)
-        | Attr::Int(_)
-        | Attr::Float(_)
-        | Attr::Str(_)
-        | Attr::Operand(_)
-        | Attr::NonJson(_) => {}
+    if let Some(map) = value.as_map() {
+        let is_layer = map.get("config").is_some_and(|config| config.get("trainable").is_some());
+        held.extend(number(map).filter(|_| is_layer));
     }
+    value.children().for_each(|value| add_held(value, held));
 }
 
 #[cfg(test)]

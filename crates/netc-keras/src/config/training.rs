@@ -36,15 +36,8 @@ fn retrained(config: &Attrs, to: bool) -> Attrs {
 }
 
 fn retrained_inside(value: &Attr, to: bool) -> Attr {
-    match value {
-        Attr::Map(map) => Attr::Map(retrained(map, to)),
-        Attr::List(items) => Attr::List(items.iter().map(|item| retrained_inside(item, to)).collect()),
-        Attr::Null
-        | Attr::Bool(_)
-        | Attr::Int(_)
-        | Attr::Float(_)
-        | Attr::Str(_)
-        | Attr::Operand(_)
-        | Attr::NonJson(_) => value.clone(),
+    match value.as_map() {
+        Some(map) => Attr::Map(retrained(map, to)),
+        None => value.map_children(|item| retrained_inside(item, to)),
     }
 }

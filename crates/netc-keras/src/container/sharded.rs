@@ -62,7 +62,7 @@ fn read_file(path: &Path) -> Result<Variables> {
 /// Reads the shards of the archive `file`, including the optimizer's variables if `optimizer` is set.
 pub(crate) fn read_archive(archive: &Archive, file: &Arc<dyn ReadAt>, optimizer: bool) -> Result<Variables> {
     let json =
-        json::parse(&archive.text(MAP)?, &archive.budget).map_err(|source| Problem::Json { member: MAP, source })?;
+        json::parse(&archive.text(MAP)?, &archive.budget).map_err(|problem| Problem::Json { member: MAP, problem })?;
     let map = Map::of(&json)?;
     let mut merged = Merged::default();
     for shard in map.0.keys() {

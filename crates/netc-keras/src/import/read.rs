@@ -397,7 +397,7 @@ pub(crate) fn is_hdf5(source: &Source) -> io::Result<bool> {
 }
 
 fn parse_member(archive: &Archive, member: &'static str) -> Result<Attr> {
-    json::parse(&archive.text(member)?, &archive.budget).map_err(|source| Problem::Json { member, source })
+    json::parse(&archive.text(member)?, &archive.budget).map_err(|problem| Problem::Json { member, problem })
 }
 
 fn weights(archive: &Archive, file: &Arc<dyn ReadAt>, optimizer: bool) -> Result<Variables> {

@@ -51,19 +51,9 @@ fn plain(mut call: Attrs) -> Attrs {
 }
 
 fn without_marks(tree: &Attr) -> Attr {
-    if let Some(value) = old_call::constant_of(tree) {
-        return value.clone();
-    }
-    match tree {
-        Attr::List(items) => Attr::List(items.iter().map(without_marks).collect()),
-        Attr::Map(map) => Attr::Map(map.iter().map(|(key, value)| (key.clone(), without_marks(value))).collect()),
-        Attr::Null
-        | Attr::Bool(_)
-        | Attr::Int(_)
-        | Attr::Float(_)
-        | Attr::Str(_)
-        | Attr::Operand(_)
-        | Attr::NonJson(_) => tree.clone(),
+    match old_call::constant_of(tree) {
+        Some(value) => value.clone(),
+        None => tree.map_children(without_marks),
     }
 }
 

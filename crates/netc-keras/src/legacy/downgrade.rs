@@ -182,20 +182,9 @@ fn function_name(value: &Attr) -> Option<Attr> {
 
 /// Converts a value of a configuration and the objects inside it.
 fn nested(value: &Attr, reader: Reader) -> Result<Attr, String> {
-    match value {
-        Attr::Map(map) if map.get("class_name").is_some() => Ok(object(map, reader)?.into()),
-        Attr::Map(map) => {
-            let entries = map.iter().map(|(key, value)| Ok((key.clone(), nested(value, reader)?)));
-            Ok(entries.collect::<Result<Attrs, String>>()?.into())
-        }
-        Attr::List(items) => items.iter().map(|item| nested(item, reader)).collect::<Result<_, _>>().map(Attr::List),
-        Attr::Null
-        | Attr::Bool(_)
-        | Attr::Int(_)
-        | Attr::Float(_)
-        | Attr::Str(_)
-        | Attr::Operand(_)
-        | Attr::NonJson(_) => Ok(value.clone()),
+    match value.as_map().filter(|map| map.get("class_name").is_some()) {
+        Some(map) => Ok(object(map, reader)?.into()),
+        None => value.try_map_children(|value| nested(value, reader)),
     }
 }
 

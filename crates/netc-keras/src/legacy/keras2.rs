@@ -355,30 +355,14 @@ fn as_float(arg: &mut Attr) {
 
 /// Converts the arrays in an argument from their Keras 3 form. Marks them if they are part of the first argument.
 fn constant(arg: &Attr, is_first: bool) -> Result<Attr, String> {
-    match arg {
-        Attr::Map(map) => match (map.get("class_name").and_then(Attr::as_str), map.get("config")) {
-            (Some("__numpy__" | "__tensor__"), Some(config)) => {
-                let is_f32 = config.get("dtype").and_then(Attr::as_str) == Some("float32");
-                let value =
-                    config.get("value").filter(|_| is_f32).ok_or("a constant array whose type is not float32")?;
-                Ok(if is_first { old_call::array(value) } else { value.clone() })
-            }
-            (Some(class), _) => Err(format!("Keras 2 does not support an argument of class `{class}` in a call")),
-            (None, _) => {
-                let entries = map.iter().map(|(key, value)| Ok((key.clone(), constant(value, is_first)?)));
-                Ok(entries.collect::<Result<Attrs, String>>()?.into())
-            }
-        },
-        Attr::List(items) => {
-            items.iter().map(|item| constant(item, is_first)).collect::<Result<_, _>>().map(Attr::List)
+    match (arg.get("class_name").and_then(Attr::as_str), arg.get("config")) {
+        (Some("__numpy__" | "__tensor__"), Some(config)) => {
+            let is_f32 = config.get("dtype").and_then(Attr::as_str) == Some("float32");
+            let value = config.get("value").filter(|_| is_f32).ok_or("a constant array whose type is not float32")?;
+            Ok(if is_first { old_call::array(value) } else { value.clone() })
         }
-        Attr::Null
-        | Attr::Bool(_)
-        | Attr::Int(_)
-        | Attr::Float(_)
-        | Attr::Str(_)
-        | Attr::Operand(_)
-        | Attr::NonJson(_) => Ok(arg.clone()),
+        (Some(class), _) => Err(format!("Keras 2 does not support an argument of class `{class}` in a call")),
+        (None, _) => arg.try_map_children(|value| constant(value, is_first)),
     }
 }
 

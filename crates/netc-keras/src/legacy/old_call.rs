@@ -119,16 +119,7 @@ fn constant_in(leaf: &[Attr]) -> Option<&Attr> {
 
 /// A constant in the arguments of a call. A list or dict keeps its mark, so that its parts are not taken for arguments.
 fn constant(value: &Attr) -> Attr {
-    match value {
-        Attr::List(_) | Attr::Map(_) => array(value),
-        Attr::Null
-        | Attr::Bool(_)
-        | Attr::Int(_)
-        | Attr::Float(_)
-        | Attr::Str(_)
-        | Attr::Operand(_)
-        | Attr::NonJson(_) => value.clone(),
-    }
+    if value.as_list().is_some() || value.as_map().is_some() { array(value) } else { value.clone() }
 }
 
 /// Marks a constant that is a list or a dict.

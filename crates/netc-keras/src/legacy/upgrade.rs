@@ -282,17 +282,10 @@ fn dtype(value: &Attr) -> Attr {
 
 /// Converts an inner layer of a configuration, or a list of them.
 fn inner(value: &Attr) -> Attr {
-    match value {
-        Attr::Map(object) if object.get("class_name").is_some() => Attr::Map(modern_object(object, Era::Before3)),
-        Attr::List(items) => Attr::List(items.iter().map(inner).collect()),
-        Attr::Null
-        | Attr::Bool(_)
-        | Attr::Int(_)
-        | Attr::Float(_)
-        | Attr::Str(_)
-        | Attr::Map(_)
-        | Attr::Operand(_)
-        | Attr::NonJson(_) => value.clone(),
+    match (value.as_map(), value.as_list()) {
+        (Some(object), _) if object.get("class_name").is_some() => Attr::Map(modern_object(object, Era::Before3)),
+        (_, Some(items)) => Attr::List(items.iter().map(inner).collect()),
+        _ => value.clone(),
     }
 }
 

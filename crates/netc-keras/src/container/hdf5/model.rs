@@ -63,7 +63,7 @@ fn read_headers(mut headers: Headers, path: &Path, compiled: bool) -> Result<Who
         false => Ok(WeightLists::new()),
     };
     let (weights, object) = stack::both(weights, || json::parse(&config, &budget).map(declaration::model))?;
-    let object = object.map_err(|source| Problem::Json { member: CONFIG, source })?;
+    let object = object.map_err(|problem| Problem::Json { member: CONFIG, problem })?;
     let weights = weights?;
     let has_state = groups.iter().any(|g| g == OPTIMIZER_WEIGHTS);
     let config = training_config.filter(|_| compiled);

@@ -17,20 +17,8 @@ use crate::legacy::{self, Listed, old_call};
 /// Whether Keras 3 would misread a value in the arguments of a call. In an HDF5 file only, it takes some encodings for
 /// older ones of the same name (`_decode_helper` in its `json_utils.py`).
 pub(super) fn is_misread(tree: &Attr) -> bool {
-    match tree {
-        Attr::Map(map) => {
-            let class = map.get("class_name").and_then(Attr::as_str);
-            matches!(class, Some("__ellipsis__" | "__tuple__" | "__bytes__")) || map.iter().any(|(_, v)| is_misread(v))
-        }
-        Attr::List(items) => items.iter().any(is_misread),
-        Attr::Null
-        | Attr::Bool(_)
-        | Attr::Int(_)
-        | Attr::Float(_)
-        | Attr::Str(_)
-        | Attr::Operand(_)
-        | Attr::NonJson(_) => false,
-    }
+    let class = tree.get("class_name").and_then(Attr::as_str);
+    matches!(class, Some("__ellipsis__" | "__tuple__" | "__bytes__")) || tree.children().any(is_misread)
 }
 
 impl<'m> Exporter<'m> {
