@@ -11,8 +11,8 @@ const MAP: &str = r#"{"metadata": {"total_size": 1304}, "weight_map": {
     "/layers/conv2d_1/vars": "model_00000.weights.h5",
     "/layers/dense/vars": "model_00001.weights.h5"}}"#;
 
-/// A folder with `tiny` in every form: the weights of its stages, which are before and behind the layer `sum`, are those of
-/// the whole in two parts.
+/// A folder with `tiny` in every form: the weights of its stages, which are before and behind the layer `sum`, are
+/// those of the whole in two parts.
 fn folder() -> Folder {
     let folder = Folder::with_tiny();
     folder.netc(&["tiny.keras", "-o", "tiny.json"]).done();
