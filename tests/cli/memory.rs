@@ -1,8 +1,8 @@
-//! Too much memory, too many steps: what is refused, with both figures, and what names it.
+//! Tests of the limits of memory and steps: errors name the op, the need and the limit.
 
 use crate::support::Folder;
 
-/// Runs the program in two gigabytes.
+/// Runs the program with 2 GB of address space and checks that it fails.
 #[track_caller]
 fn check(program: &str, parts: &[&str]) {
     let folder = Folder::new().with("x.nir", format!("netc 1\n{program}"));
@@ -10,7 +10,7 @@ fn check(program: &str, parts: &[&str]) {
 }
 
 #[test]
-fn results() {
+fn results_beyond_the_memory_limit() {
     check(
         "func @main(%x: f32[65536,1], %y: f32[1,65536]) -> (%z) {
   %a = matmul(%x, %y) : f32[65536,65536] loc(\"outer\")
@@ -32,13 +32,13 @@ fn results() {
 }
 
 #[test]
-fn inputs() {
+fn inputs_beyond_the_memory_limit() {
     check("func @main(%x: f32[4294967296]) -> (%x) {\n}", &["holding inputs and outputs needs 51.5 GB of memory"]);
     check("func @main(%x: f32[200000000]) -> (%x) {\n}", &["needs 2.4 GB of memory"]);
 }
 
 #[test]
-fn weights() {
+fn weights_beyond_the_memory_limit() {
     for data in ["0.5", "rand(1, 0.0, 1.0)", "bytes(file0, 0, 17179869184)"] {
         check(
             &format!(
@@ -74,7 +74,7 @@ func @main() -> (%w) {
     }
 }
 
-/// Twenty functions. Each calls the next one twice.
+/// A program of twenty functions, each of which calls the next one twice.
 fn doubling() -> String {
     let call = |i: usize| if i < 19 { format!("call @f{}", i + 1) } else { "neg".into() };
     let func = |i: usize| {
@@ -86,7 +86,7 @@ fn doubling() -> String {
 }
 
 #[test]
-fn steps() {
+fn inlined_calls_beyond_the_step_limit() {
     let folder = Folder::new().with("x.nir", doubling());
     let error = "cannot run `@main`: the function with its calls inlined needs 2,097,151 steps, more than the 100,656 \
                  allowed; allow more with --max-steps";
@@ -97,7 +97,7 @@ fn steps() {
 }
 
 #[test]
-fn windows() {
+fn windows_beyond_the_step_limit() {
     let folder = Folder::new().with(
         "x.nir",
         "netc 1
