@@ -1,8 +1,9 @@
-//! Files of other formats: named by their bytes, whatever they are called, with what to do.
+//! Tests of files in other formats: recognised by their bytes, whatever their names, with advice what to do.
 
 use crate::support::{Folder, zip};
 
-/// A file with `bytes` is refused in words with each of `parts`, by every command and as weights, under each name.
+/// Checks that every command rejects a file with `bytes`, under any name and also as weights, with an error that
+/// contains each of `parts`.
 #[track_caller]
 fn check(bytes: &[u8], parts: &[&str]) {
     let folder = Folder::with_tiny();
@@ -26,19 +27,19 @@ fn check(bytes: &[u8], parts: &[&str]) {
     }
 }
 
-/// A field of a message of protocol buffers: bytes under a number.
+/// A length-delimited field of a protocol buffers message.
 fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
     [&[number << 3 | 2, bytes.len() as u8], bytes].concat()
 }
 
-/// A node of a graph of TensorFlow, with a name and an operation.
+/// A node of a TensorFlow graph, with a name and an operation.
 fn node() -> Vec<u8> {
     [field(1, b"x"), field(2, b"Placeholder")].concat()
 }
 
 #[test]
 fn onnx() {
-    // ir_version, producer_name, the graph with one node, opset_import.
+    // Fields: ir_version, producer_name, graph with one node, opset_import.
     let model = [vec![8, 9], field(2, b"pytorch"), field(7, &field(1, b"\x0a\x01x\x12\x01y")), field(8, b"\x10\x11")];
     check(&model.concat(), &["it is an ONNX model, which netc does not read"]);
 }
@@ -65,7 +66,7 @@ fn tar(member: &str) -> Vec<u8> {
 #[test]
 fn tensorflow() {
     let saved = "which netc does not read";
-    // The version of the schema, and a graph with what describes it.
+    // The version of the schema, and a meta graph.
     check(&[vec![8, 1], field(2, &field(1, b"\x0a\0"))].concat(), &["a SavedModel of TensorFlow", saved]);
     check(&zip(&[("m/saved_model.pb", b"x")]), &["a SavedModel of TensorFlow", saved]);
     check(&[field(1, &node()), field(4, b"\x08\x15")].concat(), &["a frozen graph of TensorFlow"]);
@@ -102,13 +103,13 @@ fn the_formats_that_are_read_are_listed() {
 }
 
 #[test]
-fn a_zip_that_is_no_model_lacks_its_configuration() {
+fn other_zip_archives_lack_a_configuration() {
     let folder = Folder::new().with("x.zip", zip(&[("a.txt", b"a")]));
     folder.refuses(&["inspect", "x.zip"], &["x.zip", "the archive has no `config.json`", "a .keras file holds"]);
 }
 
 #[test]
-fn folders_and_what_is_next_to_them() {
+fn folders_and_checkpoints() {
     for (file, part) in [
         ("saved_model.pb", "a SavedModel of TensorFlow"),
         ("checkpoint", "a checkpoint of TensorFlow"),
@@ -129,7 +130,7 @@ fn folders_and_what_is_next_to_them() {
 }
 
 #[test]
-fn text_is_not_taken_for_a_message() {
+fn text_is_not_mistaken_for_protocol_buffers() {
     for text in ["\n hello, this is a text, and it goes on", "\x08\x08", "hello", "\n\x0ahello\x12\x02"] {
         let folder = Folder::new().with("x.keras", text);
         folder.refuses(&["inspect", "x.keras"], &["x.keras", "it is of no format that netc reads"]);
@@ -139,7 +140,7 @@ fn text_is_not_taken_for_a_message() {
 }
 
 #[test]
-fn json_that_is_no_model_is_named() {
+fn other_kinds_of_json_are_named() {
     for (text, part) in [
         (r#"{"version": "1.0", "added_tokens": [], "model": {"type": "BPE"}}"#, "it is a tokenizer"),
         (r#"{"name": "app", "version": "1.0.0", "dependencies": {}}"#, "it is a package.json"),
@@ -165,7 +166,7 @@ fn json_that_is_no_model_is_named() {
 }
 
 #[test]
-fn a_manifest_is_known_by_its_content() {
+fn a_manifest_is_recognised_by_its_content() {
     let folder = Folder::with_tiny();
     folder.netc(&["tiny.keras", "--pass", "split=sum", "-o", "out"]).done();
     std::fs::copy(folder.path("out/manifest.json"), folder.path("out/stages")).unwrap();

@@ -1,4 +1,4 @@
-//! The command `netc` from the outside: arguments, exit codes, streams, files.
+//! Tests the command `netc` from the outside: arguments, exit codes, streams, files.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking, and so do their helpers")]
 
