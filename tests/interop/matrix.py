@@ -241,7 +241,7 @@ def convert(cell):
 
 
 # Every file is one that its framework loads, so none lacks a weight.
-CLAIMS_OF_DAMAGE = r"is missing|which is not for|expected one of|do not fit layer"
+CLAIMS_OF_DAMAGE = r"is missing|which does not match|expected one of|do not fit layer"
 
 
 def names_subject(cell):
