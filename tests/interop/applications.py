@@ -2,11 +2,12 @@
 
     NETC=target/release/netc python tests/interop/applications.py [--check] [NAME...]
 
-Run it in the environment of `tests/run.sh interop`. Without names it measures all networks, which takes half an hour and
-up to 8 GB; with names it updates their rows only. `--check` writes nothing.
+Run it in the environment of `tests/run.sh interop`. Without names it measures all networks, which takes half an hour
+and up to 8 GB; with names it updates their rows only. `--check` writes nothing.
 
-Each network has random weights, and batch statistics away from their defaults. It is cut twice near the middle: where one
-tensor crosses, and inside a branch. The stages must load in Keras, compose to the whole, and be bit-equal to it in netc.
+Each network has random weights, and batch statistics away from their defaults. It is cut twice near the middle: where
+one tensor crosses, and inside a branch. The stages must load in Keras, compose to the whole, and be bit-equal to it in
+netc.
 """
 
 import argparse
@@ -40,8 +41,8 @@ composes them. `tests/interop/applications.py` runs all of this and writes this 
 - *split*: seconds of `netc model.keras --pass split=... -o out/`, cut inside a branch if there is one.
 - *error*: the largest difference between netc's and Keras's output, relative to the largest output. The stages compute
   the same as the whole, bit for bit.
-- *run*: seconds of the command `netc run` on one image, including reading the file. *Keras*: seconds of loading the file
-  and predicting once, without starting Python, and of a second prediction.
+- *run*: seconds of the command `netc run` on one image, including reading the file. *Keras*: seconds of loading the
+  file and predicting once, without starting Python, and of a second prediction.
 - Seconds are from single runs on a busy machine: compare them within a row only.
 
 """

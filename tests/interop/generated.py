@@ -1,9 +1,10 @@
 """Compares the results of Keras and netc for a folder of generated models.
 
 `python generated.py FOLDER` reads the files of the example `keras_models` of netc-keras-testgen: `<seed>.keras`, the
-inputs `<seed>.in.npz`, netc's outputs `<seed>.out.npz`, and for most seeds the same model as `<seed>.h5`. Prints a line
-for each output that differs by more than 1e-4 of its largest element, a line for each `.h5` file with different weights,
-and the number of models. It is a separate process because XLA must be told to compile fast before anything runs.
+inputs `<seed>.in.npz`, netc's outputs `<seed>.out.npz`, and for most seeds the same model as `<seed>.h5`. Prints a
+line for each output that differs by more than 1e-4 of its largest element, a line for each `.h5` file with different
+weights, and the number of models. It is a separate process because XLA must be told to compile fast before anything
+runs.
 """
 
 import os

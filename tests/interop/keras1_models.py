@@ -1,9 +1,9 @@
 """Writes HDF5 files like those of Keras 1.2, each with inputs and the outputs that Keras 2 computes.
 
 Usage: python keras1_models.py FOLDER, in an environment with requirements-legacy.txt. The files are in tests/legacy.
-Keras 1 itself runs nowhere any more. Configurations, names and orders of weights are those of `get_config` and `build` in
-https://github.com/keras-team/keras/tree/1.2.2/keras; what they compute is what Keras 2 computes that was given the weights
-by its own `preprocess_weights_for_loading`.
+Keras 1 no longer runs anywhere. Configurations, names and the order of weights follow `get_config` and `build` in
+https://github.com/keras-team/keras/tree/1.2.2/keras. The outputs are those of Keras 2, whose own
+`preprocess_weights_for_loading` converts the weights.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Converts a model of every layer class between all formats, and checks the results in the frameworks: `matrix.py [fast]`.
+"""Converts a model of every layer class between all formats, and lets the frameworks judge: `matrix.py [fast]`.
 
 1. tf.keras 2.15, Keras 3 and TensorFlow.js each make their models and record their outputs, in one process.
 2. netc converts each model to every format, and cuts it after and before its middle layer.

@@ -19,8 +19,8 @@ column is a kind of file that netc reads.
 
 If the models of a row differ, the row has all their signs: `=a` means that netc converts some and rejects others.
 
-Keras {k3} judges `.keras` files and TensorFlow.js {tfjs} judges files for TensorFlow.js. The version of Keras that made the
-model judges `.h5` files: Keras {k3} or tf.keras {tf}. A layers-model of TensorFlow.js counts as a model of Keras 2.
+Keras {k3} judges `.keras` files and TensorFlow.js {tfjs} judges files for TensorFlow.js. The version of Keras that made
+the model judges `.h5` files: Keras {k3} or tf.keras {tf}. A layers-model of TensorFlow.js counts as a model of Keras 2.
 *Converted* means written by `tensorflowjs_converter`, *saved* means saved by TensorFlow.js itself.
 
 `bash tests/run.sh matrix` writes this page. It makes {models} models with random weights in the frameworks, converts and

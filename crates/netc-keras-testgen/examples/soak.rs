@@ -1,4 +1,5 @@
-//! Runs random modules through every oracle: `cargo run --release -p netc-keras-testgen --example soak -- [MODULES] [SEED]`.
+//! Runs random modules through every oracle:
+//! `cargo run --release -p netc-keras-testgen --example soak -- [MODULES] [SEED]`.
 //!
 //! Makes one module for each seed from `SEED` on, alternating between programs of core ops and Keras models. Stops at
 //! the first seed whose module fails, prints it, and exits with 1.

@@ -6,8 +6,8 @@ use netc_ir::{Attr, Dim, ElemType, Layer, Module, Type};
 use crate::lower::call::Call;
 use crate::lower::call::promote::dtype;
 
-/// Turns `error` into "unsupported" if the layer has quantized weights. Such weights may have other places and types
-/// than the class says, so the file is not wrong.
+/// Turns `error` into "unsupported" if the layer has quantized weights. Their places and types may differ from those of
+/// the class, so the file is not at fault.
 pub(crate) fn of_integers(module: &Module, layer: Option<&Layer>, error: LowerError) -> LowerError {
     let (LowerError::Config { .. } | LowerError::Weight { .. } | LowerError::Operands(_) | LowerError::Infer(_)) =
         error

@@ -5,7 +5,7 @@ use netc_ir::Attr;
 
 use crate::config::message::found;
 
-/// The error for a configuration that holds `attr` at `key` instead of what is `expected`.
+/// The error for a configuration that holds `attr` at `key`, with a text for what was expected.
 pub(crate) fn bad(key: &str, attr: Option<&Attr>, expected: &str) -> LowerError {
     LowerError::Config { key: key.into(), found: found(attr), expected: expected.into() }
 }

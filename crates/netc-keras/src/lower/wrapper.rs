@@ -81,8 +81,7 @@ fn mask_of_examples(c: &mut Call<'_, '_>, mask: ValueId) -> Result<ValueId> {
     }
 }
 
-/// The inner layer holds the kernel; the other weights serve training. The result carries the mask of the inner
-/// layer's.
+/// The inner layer holds the kernel; the other weights serve training. The result carries the inner layer's mask.
 fn spectral_normalization(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
     let x = c.input()?;
     let object = c.object("layer")?;

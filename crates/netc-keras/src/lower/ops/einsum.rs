@@ -42,8 +42,7 @@ pub(crate) fn einsum(c: &mut Call<'_, '_>, equation: &str, a: ValueId, b: ValueI
     c.transpose(product, &perm)
 }
 
-/// The summed axes of the first factor. Then, for each axis of the result, the axis of the first factor that it is, if
-/// any.
+/// The summed axes of the first factor, and for each axis of the result its axis in the first factor, if any.
 pub(crate) fn axes_of_first(equation: &str, rank_a: usize, rank_b: usize) -> Option<(Vec<usize>, Vec<Option<usize>>)> {
     let [a, _, out] = parse(equation, rank_a, rank_b)?;
     let summed = (0..a.len()).filter(|axis| !out.contains(&a[*axis])).collect();

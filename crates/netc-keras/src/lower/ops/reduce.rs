@@ -65,7 +65,7 @@ fn extreme(c: &mut Call<'_, '_>, kind: Reduce) -> Result<ValueId> {
     if c.elem(x) == ElemType::Bool { logical(c, kind, x, &axes, keep) } else { c.reduce(kind, x, &axes, keep) }
 }
 
-/// The variance, computed in at least `f32`, in the float type of `x`.
+/// The variance, computed in at least `f32`; the result has the float type of `x`.
 fn variance(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64], keep: bool) -> Result<ValueId> {
     let wide = c.at_least_f32(x)?;
     let mean = c.reduce(Reduce::Mean, wide, axes, true)?;

@@ -85,7 +85,7 @@ fn expand_dims(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let mut x = c.tensor(0, "x")?;
     let axis = c.get("axis").ok_or_else(|| c.bad("axis", "an axis or a list of axes"))?;
     let new = axis.as_list().map_or(1, <[Attr]>::len);
-    // The axes are those of the result, so inserting them in ascending order is correct.
+    // Axes refer to the result, so inserting them in ascending order is correct.
     let axes = normal_axes(axis, c.rank(x)? + new);
     for axis in axes.ok_or_else(|| c.bad("axis", "distinct axes of the result"))? {
         x = c.expand(x, usize::try_from(axis).unwrap_or(usize::MAX))?;
