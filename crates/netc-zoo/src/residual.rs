@@ -2,8 +2,8 @@
 
 use netc_keras::build::Init;
 
-/// For the last factor of a residual branch: the sum grows with each block, and without training nothing else
-/// keeps it from growing.
+/// The initializer for the last factor of a residual branch. It is small because the sum grows with each block, and
+/// untrained weights do not counteract that.
 pub(crate) fn residual_factor() -> Init {
     Init::uniform(0.05, 0.2)
 }
