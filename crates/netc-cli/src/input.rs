@@ -109,7 +109,8 @@ fn load_quietly(session: &Session, input: &str, options: OpenOptions<'_>) -> Res
             notes.iter().for_each(|note| text::note(&note.text));
             *source
         }
-        error => error,
+        error
+        @ (ModelError::Usage(_) | ModelError::Other(_) | ModelError::Failed { .. } | ModelError::Needs { .. }) => error,
     });
     let mut model = opened?;
     // Recovery has changed files already, so report it now.

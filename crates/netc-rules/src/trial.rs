@@ -2,7 +2,7 @@
 
 use netc_data::Rng;
 use netc_ir::{Builder, FuncId, Literal, Module, Number, ValueId, Weight, WeightData, print};
-use netc_pass::{ConstError, ConstEval, Fidelity, chain};
+use netc_pass::{ConstEval, Fidelity, chain};
 use thiserror::Error;
 
 use crate::elements::random_literal;
@@ -209,6 +209,7 @@ mod tests {
     use std::cell::Cell;
 
     use netc_ir::Func;
+    use netc_pass::ConstError;
 
     use super::*;
 
