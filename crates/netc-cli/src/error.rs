@@ -61,7 +61,7 @@ impl CliError {
         matches!(self, Self::Stdout(e) if e.kind() == io::ErrorKind::BrokenPipe)
     }
 
-    /// The message with its causes, each after a colon, and the option that helps.
+    /// The message and its causes, separated by colons, with the option that helps.
     pub(crate) fn chain(&self) -> String {
         let mut cause: Option<&(dyn Error + 'static)> = Some(self);
         while let Some(error) = cause {
@@ -85,17 +85,17 @@ impl From<ModelError> for CliError {
     }
 }
 
-/// What follows an error that an option would have prevented.
+/// Names the option that helps, after the message of an error.
 fn advice(remedy: &Remedy) -> String {
     match remedy {
-        Remedy::Steps => "; allow more with --max-steps".into(),
-        Remedy::Memory => "; allow more with --max-memory".into(),
+        Remedy::Steps => "; allow more with `--max-steps`".into(),
+        Remedy::Memory => "; allow more with `--max-memory`".into(),
         Remedy::Layers(classes) => {
             let is_scale = classes.iter().all(|class| class == "Scale");
-            let example = if is_scale { "layers/scale.nir" } else { "see \"Custom layers\" in the README" };
-            format!(". Give it one as an IR function in a file passed with `--layers FILE.nir` ({example})")
+            let example = if is_scale { "layers/scale.nir defines it" } else { "see docs/guide/custom-layers.md" };
+            format!(". Define it with `--layers FILE.nir`: {example}")
         }
-        Remedy::Weights => "; give a file of weights with --weights".into(),
-        Remedy::Force => ", or replace it with `--force`".into(),
+        Remedy::Weights => "; name a weights file with `--weights`".into(),
+        Remedy::Force => ", or overwrite it with `--force`".into(),
     }
 }
