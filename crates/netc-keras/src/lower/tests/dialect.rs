@@ -1,7 +1,9 @@
 //! What the dialect answers about declarations, calls and models.
 
+use netc_dialect::Dialect;
 use netc_ir::{CallOp, Func, Layer, Module, Name, OpKind, print};
 
+use crate::lower::KerasDialect;
 use crate::lower::tests::dialects;
 
 /// A layer of the class `class` with this configuration.
@@ -31,9 +33,9 @@ fn operations_are_not_layers() {
 fn only_sequential_models_omit_their_inputs() {
     for (class, expected) in [("Functional", true), ("Sequential", false)] {
         let text = format!("netc 1\nfunc @main(%x: f32[2]) -> (%x) attrs {{class = \"{class}\"}} {{}}");
-        assert_eq!(dialects().counts_inputs(netc_ir::parse(&text).unwrap().main().unwrap()), expected, "{class}");
+        assert_eq!(KerasDialect.counts_inputs(netc_ir::parse(&text).unwrap().main().unwrap()), expected, "{class}");
     }
-    assert!(dialects().counts_inputs(&Func::default()));
+    assert!(KerasDialect.counts_inputs(&Func::default()));
 }
 
 #[test]
@@ -123,7 +125,7 @@ fn unfreeze_changes_only_frozen_models() {
     ] {
         let text = format!("netc 1\n\nfunc @main(%x: f32[2]) -> (%x) attrs {{{before}}} {{\n}}\n");
         let mut module = netc_ir::parse(&text).unwrap();
-        dialects().unfreeze(&mut module.funcs[0].attrs);
+        KerasDialect.unfreeze(&mut module.funcs[0].attrs);
         assert_eq!(print(&module), text.replace(before, after));
     }
 }
@@ -145,7 +147,7 @@ fn calls_tell_masks_from_plain_arguments() {
         assert_eq!(dialects().mask_operands(source), masks, "{attrs}");
         let call = CallOp { callee: module.func_named("main").unwrap(), layer: None, attrs: source.attrs.clone() };
         assert_eq!(
-            dialects().plain_arguments(&call),
+            dialects().plain_arguments(&module, &call),
             plain.iter().map(|p| Name::from(*p)).collect::<Vec<_>>(),
             "{attrs}"
         );
