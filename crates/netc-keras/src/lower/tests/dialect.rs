@@ -4,6 +4,9 @@ use netc_ir::{CallOp, Func, Layer, Module, Name, OpKind, print};
 
 use crate::lower::tests::dialects;
 
+/// The beginning of a program whose `l0` is an input of Keras.
+const INPUT: &str = "netc 1\nlayer l0 \"x\" : keras.InputLayer {}\n";
+
 /// A layer of the class with the configuration.
 fn declared(class: &str, config: &str) -> Layer {
     let text = format!("netc 1\nlayer l0 \"own\" : {class} {{{config}}}");
@@ -30,10 +33,11 @@ fn operations_are_not_layers() {
 #[test]
 fn only_a_sequential_model_leaves_its_inputs_out() {
     for (class, expected) in [("Functional", true), ("Sequential", false)] {
-        let text = format!("netc 1\nfunc @main(%x: f32[2]) -> (%x) attrs {{class = \"{class}\"}} {{}}");
-        assert_eq!(dialects().counts_inputs(netc_ir::parse(&text).unwrap().main().unwrap()), expected, "{class}");
+        let text = format!("{INPUT}func @main(%x: f32[2] l0) -> (%x) attrs {{class = \"{class}\"}} {{}}");
+        let module = netc_ir::parse(&text).unwrap();
+        assert_eq!(dialects().counts_inputs(&module, module.main().unwrap()), expected, "{class}");
     }
-    assert!(dialects().counts_inputs(&Func::default()));
+    assert!(dialects().counts_inputs(&Module::new(), &Func::default()));
 }
 
 #[test]
@@ -121,9 +125,9 @@ fn a_frozen_model_is_unfrozen_and_others_stay() {
         ("object = {config = {name = \"m\"}}", "object = {config = {name = \"m\"}}"),
         ("config = {trainable = false}", "config = {trainable = false}"),
     ] {
-        let text = format!("netc 1\n\nfunc @main(%x: f32[2]) -> (%x) attrs {{{before}}} {{\n}}\n");
+        let text = format!("{INPUT}\nfunc @main(%x: f32[2] l0) -> (%x) attrs {{{before}}} {{\n}}\n");
         let mut module = netc_ir::parse(&text).unwrap();
-        dialects().unfreeze(&mut module.funcs[0].attrs);
+        module.funcs[0].attrs = dialects().unfrozen(&module, &module.funcs[0]);
         assert_eq!(print(&module), text.replace(before, after));
     }
 }
@@ -145,7 +149,7 @@ fn a_call_gives_masks_and_plain_arguments_by_name() {
         assert_eq!(dialects().mask_operands(source), masks, "{attrs}");
         let call = CallOp { callee: module.func_named("main").unwrap(), layer: None, attrs: source.attrs.clone() };
         assert_eq!(
-            dialects().plain_arguments(&call),
+            dialects().plain_arguments(&module, &call),
             plain.iter().map(|p| Name::from(*p)).collect::<Vec<_>>(),
             "{attrs}"
         );
