@@ -160,7 +160,7 @@ fn a_function_belongs_to_the_owner_of_its_layers() {
         OpKind::Source(_) | OpKind::Core(_) => Vec::new(),
     };
     let calls = module[module.func_named("caller").unwrap()].ops().flat_map(of_layer);
-    assert_eq!(calls.collect::<Vec<_>>(), ["a".into()]);
+    assert_eq!(calls.collect::<Vec<_>>(), [Name::from("a")]);
 }
 
 #[test]

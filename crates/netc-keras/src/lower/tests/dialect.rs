@@ -1,10 +1,11 @@
 //! What the dialect answers about declarations, calls and models.
 
-use netc_dialect::Dialect;
 use netc_ir::{CallOp, Func, Layer, Module, Name, OpKind, print};
 
-use crate::lower::KerasDialect;
 use crate::lower::tests::dialects;
+
+/// The start of a program whose layer `l0` is a Keras input.
+const INPUT: &str = "netc 1\nlayer l0 \"x\" : keras.InputLayer {}\n";
 
 /// A layer of the class `class` with this configuration.
 fn declared(class: &str, config: &str) -> Layer {
@@ -32,10 +33,11 @@ fn operations_are_not_layers() {
 #[test]
 fn only_sequential_models_omit_their_inputs() {
     for (class, expected) in [("Functional", true), ("Sequential", false)] {
-        let text = format!("netc 1\nfunc @main(%x: f32[2]) -> (%x) attrs {{class = \"{class}\"}} {{}}");
-        assert_eq!(KerasDialect.counts_inputs(netc_ir::parse(&text).unwrap().main().unwrap()), expected, "{class}");
+        let text = format!("{INPUT}func @main(%x: f32[2] l0) -> (%x) attrs {{class = \"{class}\"}} {{}}");
+        let module = netc_ir::parse(&text).unwrap();
+        assert_eq!(dialects().counts_inputs(&module, module.main().unwrap()), expected, "{class}");
     }
-    assert!(KerasDialect.counts_inputs(&Func::default()));
+    assert!(dialects().counts_inputs(&Module::new(), &Func::default()));
 }
 
 #[test]
@@ -123,9 +125,9 @@ fn unfreeze_changes_only_frozen_models() {
         ("object = {config = {name = \"m\"}}", "object = {config = {name = \"m\"}}"),
         ("config = {trainable = false}", "config = {trainable = false}"),
     ] {
-        let text = format!("netc 1\n\nfunc @main(%x: f32[2]) -> (%x) attrs {{{before}}} {{\n}}\n");
+        let text = format!("{INPUT}\nfunc @main(%x: f32[2] l0) -> (%x) attrs {{{before}}} {{\n}}\n");
         let mut module = netc_ir::parse(&text).unwrap();
-        KerasDialect.unfreeze(&mut module.funcs[0].attrs);
+        module.funcs[0].attrs = dialects().unfrozen(&module, &module.funcs[0]);
         assert_eq!(print(&module), text.replace(before, after));
     }
 }
