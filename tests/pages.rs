@@ -188,13 +188,46 @@ fn readme() {
 }
 
 #[test]
-fn docs() {
-    let mut pages: Vec<PathBuf> =
-        fs::read_dir(Path::new(ROOT).join("docs")).unwrap().map(|e| e.unwrap().path()).collect();
-    pages.sort();
-    for page in pages {
-        check(&format!("docs/{}", page.file_name().unwrap().to_str().unwrap()));
-    }
+fn introduction() {
+    check("docs/README.md");
+}
+
+#[test]
+fn guide() {
+    check_folder("docs/guide");
+}
+
+#[test]
+fn reference() {
+    check_folder("docs/reference");
+}
+
+#[test]
+fn how_tos() {
+    check_folder("docs/how-to");
+}
+
+#[test]
+fn internals() {
+    check_folder("docs/internals");
+}
+
+fn check_folder(folder: &str) {
+    let entries = fs::read_dir(Path::new(ROOT).join(folder)).unwrap();
+    let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| name.ends_with(".md"));
+    names.sort();
+    names.iter().for_each(|name| check(&format!("{folder}/{name}")));
+}
+
+/// A folder that no test reads would have pages that nothing checks.
+#[test]
+fn every_folder_of_the_book_is_checked() {
+    let entries = fs::read_dir(Path::new(ROOT).join("docs")).unwrap().map(|e| e.unwrap().path());
+    let mut folders: Vec<String> =
+        entries.filter(|p| p.is_dir()).map(|p| p.file_name().unwrap().to_str().unwrap().to_string()).collect();
+    folders.sort();
+    assert_eq!(folders, ["guide", "how-to", "internals", "reference"]);
 }
 
 /// The set-up commands of the README are those of continuous integration, word for word.

@@ -1,5 +1,5 @@
-//! The pages that are made from tables: `docs/passes.md`, the functions of rules in `docs/rules.md`, and what runs in
-//! `docs/layers.md`.
+//! The pages that are made from tables: `docs/reference/passes.md`, the functions of rules in
+//! `docs/reference/rules.md`, and what runs in `docs/reference/layers.md`.
 //!
 //! `UPDATE_DOCS=1 cargo test --workspace --test reference` writes them anew.
 
@@ -169,13 +169,13 @@ fn between(page: &str, start: &str, rows: &str) -> String {
 
 /// The page is what `made` makes of it; it is written so if the environment says so.
 fn check(name: &str, made: impl Fn(&str) -> String) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference").join(name);
     let found = fs::read_to_string(&path).unwrap();
     let page = made(&found);
     if env::var_os("UPDATE_DOCS").is_some() {
         fs::write(&path, &page).unwrap();
     } else {
-        assert!(found == page, "docs/{name} is not what the tables say: run with UPDATE_DOCS=1");
+        assert!(found == page, "docs/reference/{name} is not what the tables say: run with UPDATE_DOCS=1");
     }
 }
 

@@ -6,8 +6,8 @@
 #   tests/run.sh fuzz      that the fuzz targets compile; fuzz/run.sh runs them
 #   tests/run.sh outsider  a crate with a pass of its own, in examples/my-netc
 #   tests/run.sh interop   the tests against the real Keras, in an environment that is made here
-#   tests/run.sh matrix    every layer class from every format to every other: writes docs/conversions.md; `matrix fast`
-#                          takes a part of the models
+#   tests/run.sh matrix    every layer class from every format to every other: writes docs/reference/conversions.md;
+#                          `matrix fast` takes a part of the models
 set -euo pipefail
 cd "$(dirname "$0")/.."
 part="${1:-all}"

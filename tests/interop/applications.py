@@ -1,4 +1,6 @@
-"""Every network of keras.applications, split and run by netc and by Keras: writes the table of docs/applications.md.
+"""Every network of keras.applications, split and run by netc and by Keras.
+
+It writes the table of docs/reference/applications.md.
 
     NETC=target/release/netc python tests/interop/applications.py [--check] [NAME...]
 
@@ -30,7 +32,7 @@ import keras
 
 import harness
 
-PAGE = Path(__file__).parents[2] / "docs/applications.md"
+PAGE = Path(__file__).parents[2] / "docs/reference/applications.md"
 HEAD = """# The networks of keras.applications
 
 Every network of `keras.applications`, with random weights, through netc: read from the `.keras` file that Keras wrote, cut

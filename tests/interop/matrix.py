@@ -5,7 +5,7 @@
 3. Each framework loads, in one process, what netc wrote for it, and compares.
 
 A cell is *equal*, *refused* (netc exits with 1 and names the layer), or a *failure*: anything else. Writes
-`docs/conversions.md` and `tests/.cache/matrix/summary.txt`; the exit code is 1 if there is a failure. `fast` takes a part of
+`docs/reference/conversions.md` and `tests/.cache/matrix/summary.txt`; the exit code is 1 if there is a failure. `fast` takes a part of
 the models and does not write the page. `NETC` names another command.
 """
 
@@ -419,7 +419,7 @@ def main():
     if not FAST:
         models = len({cell.place for cell in conversions})
         written = matrix_page.page(conversions, splits, VERSIONS, models, TOLERANCE, normal)
-        (ROOT / "docs/conversions.md").write_text(written)
+        (ROOT / "docs/reference/conversions.md").write_text(written)
     print(text.split("\nrefused, by reason:")[0])
     return any(cell.verdict == "failure" for cell in conversions + splits)
 

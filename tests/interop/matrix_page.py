@@ -1,4 +1,4 @@
-"""Writes `docs/conversions.md` of the cells of `matrix.py`."""
+"""Writes `docs/reference/conversions.md` of the cells of `matrix.py`."""
 
 from collections import Counter, defaultdict
 
