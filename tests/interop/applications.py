@@ -33,7 +33,7 @@ import keras
 import harness
 
 PAGE = Path(__file__).parents[2] / "docs/reference/applications.md"
-HEAD = """# The networks of keras.applications
+HEAD = """# Networks of keras.applications
 
 Every network of `keras.applications`, with random weights, through netc: read from the `.keras` file that Keras wrote, cut
 in the middle both where one tensor crosses and inside a branch, the stages loaded by Keras and composed, and run.
