@@ -35,17 +35,21 @@ import harness
 PAGE = Path(__file__).parents[2] / "docs/reference/applications.md"
 HEAD = """# Networks of keras.applications
 
-Every network of `keras.applications`, with random weights, through netc: read from the `.keras` file that Keras wrote, cut
-in the middle both where one tensor crosses and inside a branch, the stages loaded by Keras and composed, and run.
-`tests/interop/applications.py` does all of that and makes this page.
+Every network of `keras.applications`, with random weights, through netc. `tests/interop/applications.py` saves each with
+Keras, cuts it in the middle (at a place where one tensor crosses, and inside a branch), loads the stages in Keras, composes
+them, and runs the model with both. It writes this page.
 
-- *cuts*: places where one tensor separates the network in two (`netc cuts`).
-- *split*: seconds of `netc model.keras --pass split=... -o out/`, cut inside a branch where there is one.
-- *error*: the largest difference of an output of netc from Keras's, in parts of the largest output; the cut stages
-  compute, bit for bit, what the whole does.
-- Seconds are of one run each, on a machine with other work: the ratio within a row says more than they do.
-- *run*: seconds of the whole command `netc run` on one image, with reading the file. *Keras*: seconds of loading the file
-  and the first prediction, without the start of Python, and of a second prediction after that.
+| column | meaning |
+| --- | --- |
+| *cuts* | places where one tensor crosses (`netc cuts`) |
+| *split* | seconds of `netc model.keras --pass split=... -o out/`, cut inside a branch if there is one |
+| *error* | the largest difference between an output of netc and of Keras, relative to the largest output |
+| *run* | seconds of the whole command `netc run` on one image, including reading the file |
+| *Keras, first* | seconds of loading the file and of the first prediction, without the start of Python |
+| *Keras, second* | seconds of a second prediction |
+
+The stages compute, bit for bit, what the whole computes. Seconds are of one run each, on a machine with other work, so
+compare the columns of one row rather than rows.
 
 """
 COLUMNS = ["network", "parameters", "core ops", "cuts", "split", "error", "run", "Keras, first", "Keras, second", "measured"]

@@ -8,24 +8,23 @@ FRAMEWORKS = {"tf": "Keras 2", "k3": "Keras 3", "tfjs": "TensorFlow.js"}
 INTRODUCTION = """# Conversions
 
 What netc does with each layer when it converts a model or cuts it. Each row is one or more layer classes, operations or
-kinds of models; each column is the file that netc reads.
+kinds of models. Each column is the file that netc reads.
 
 | sign | meaning |
 |---|---|
-| `=` | The framework of the new file loads it and computes the same as the old one: no number differs by more than {tolerance} of the largest. |
+| `=` | The framework loads the new file and computes the same as before: no number differs by more than {tolerance} of the largest. |
 | a letter | netc refuses, for the reason [below](#reasons). |
 | `!` and a number | A [bug](#failures): the new file does not load or computes something else, or netc refuses for a wrong reason. |
 | `-` | The framework has no such layer, or does not load its own file of it. |
 
-Where a row has several models that differ, the signs of all of them are there: `=a` means that netc converts some and
-refuses others.
+If the models of a row differ, the cell has all their signs: `=a` means that netc converts some and refuses others.
 
-A `.keras` file is judged by Keras {k3}, a file for TensorFlow.js by TensorFlow.js {tfjs}, and an `.h5` file by the Keras
-that the model is of: Keras {k3} or tf.keras {tf}. A layers-model of TensorFlow.js counts as a model of Keras 2; *converted*
-is what `tensorflowjs_converter` wrote, *saved* what TensorFlow.js itself saved.
+Keras {k3} judges `.keras` files, TensorFlow.js {tfjs} judges files for TensorFlow.js, and an `.h5` file is judged by the
+model's own Keras: Keras {k3} or tf.keras {tf}. A layers-model of TensorFlow.js counts as a model of Keras 2; *converted* means
+written by `tensorflowjs_converter`, *saved* means saved by TensorFlow.js itself.
 
-`bash tests/run.sh matrix` writes this page. It makes {models} models with random weights in the frameworks, converts and
-cuts each with netc, loads the results in the frameworks, and compares what they compute in inference.
+`bash tests/run.sh matrix` writes this page. The frameworks make {models} models with random weights, netc converts and cuts
+each, and the frameworks load the results and compare what they compute in inference.
 """
 
 
@@ -42,7 +41,7 @@ def page(conversions, splits, versions, models, tolerance, normal):
         out.append(f"The signs for each file: what becomes of it {', '.join(targets.values())}.\n")
         out += tables(chosen, tuple(targets), reasons)
     out.append("## Cuts\n")
-    out.append("Two signs for each file: for a cut behind the layer, and for one before it. The stages have the format of the file.\n")
+    out.append("Two signs for each file: for a cut after the layer, and for one before it. The stages have the format of the file.\n")
     for framework, name in FRAMEWORKS.items():
         out.append(f"### Cuts of {name}\n")
         out += tables([cell for cell in splits if cell.source.framework == framework], ("behind", "before"), reasons, "####")
