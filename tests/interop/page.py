@@ -50,8 +50,8 @@ def environment(folder):
 
 
 def run(page, folder):
-    os.chdir(folder)
     os.environ.update(environment(folder))
+    os.chdir(folder)
     variables, running = {}, []
     try:
         for kind, text, line in parts(page.read_text()):
