@@ -38,8 +38,8 @@ outsider() {
 
 # The environment with the newest Keras; prints its Python.
 keras() {
-  local env=tests/.venv
-  if ! KERAS_BACKEND=jax "$env/bin/python" -c 'import keras, jax, pytest, xdist' 2>/dev/null; then
+  local env=tests/.venv modules="keras, jax, pytest, xdist, jsonschema"
+  if ! [ -x "$env/bin/mdbook" ] || ! KERAS_BACKEND=jax "$env/bin/python" -c "import $modules" 2>/dev/null; then
     python3 -m venv "$env"
     "$env/bin/pip" install --quiet --disable-pip-version-check -r tests/interop/requirements.txt
   fi
