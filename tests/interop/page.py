@@ -46,7 +46,8 @@ def environment(folder):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    return {"PATH": f"{tools}:{os.environ['PATH']}", "PORT": str(port)}
+    backend = os.environ.get("KERAS_BACKEND", "jax")
+    return {"PATH": f"{tools}:{os.environ['PATH']}", "PORT": str(port), "KERAS_BACKEND": backend}
 
 
 def run(page, folder):
