@@ -4,12 +4,12 @@ It writes the table of docs/reference/applications.md.
 
     NETC=target/release/netc python tests/interop/applications.py [--check] [NAME...]
 
-In the environment of `tests/run.sh interop`. Without names, all are measured, which takes half an hour and up to 8 GB;
-with names, their rows are renewed and the others stay. `--check` writes nothing.
+Run it in the environment of `tests/run.sh interop`. Without names it measures all networks, which takes half an hour
+and up to 8 GB; with names it updates their rows only. `--check` writes nothing.
 
-Each network has random weights, and batch statistics away from their defaults. It is cut in the middle, at a place where
-one tensor crosses and at the layer in the middle that is inside a branch; the stages must load in Keras, compose to what
-the whole computes, and be bit-equal to it in netc.
+Each network has random weights, and batch statistics away from their defaults. It is cut twice near the middle: where
+one tensor crosses, and inside a branch. The stages must load in Keras, compose to the whole, and be bit-equal to it in
+netc.
 """
 
 import argparse
@@ -68,7 +68,8 @@ def timed(action):
 
 
 def cuts_of(path):
-    """A cut in the middle where one tensor crosses, one inside a branch, if there is any, and the number of the first."""
+    """A cut in the middle where one tensor crosses, a cut inside a branch or None, and the number of cuts of the first
+    kind."""
     cuts = [cut["name"] for cut in json.loads(harness.netc("cuts", path, "--json").stdout)]
     layers = [layer["name"] for layer in json.loads(harness.netc("inspect", path, "--json").stdout)["layers"]]
     middle = len(layers) // 2
@@ -78,7 +79,7 @@ def cuts_of(path):
 
 
 def measure(name, folder):
-    """The row of a network."""
+    """The table row of a network."""
     path = folder / f"{name}.keras"
     harness.save(harness.build_application(name), path)
     gc.collect()
