@@ -38,9 +38,9 @@ pub const INFO: PassInfo = PassInfo {
            and applies them wherever they match, the first that does first, until none does. Before it is used each rule \
            is tried on random programs that it matches: one that changes what is computed is refused, with the program. \
            A rule keeps every bit, or says `rounding` after its name.\n\n\
-           The language of rules is described in `docs/rules.md`. Rules that replace several values together apply behind \
-           those of one value, where none of the values is needed to compute another's replacement; then those of one \
-           value apply once more.",
+           The language of rules is described in `docs/reference/rules.md`. Rules that replace several values together \
+           apply behind those of one value, where none of the values is needed to compute another's replacement; then \
+           those of one value apply once more.",
     fidelity: Fidelity::Rounding,
     options: &[OptionInfo {
         name: "rules",

@@ -36,7 +36,7 @@ pub const INFO: PassInfo = PassInfo {
     summary: "Search all that algebra says a program is equal to for what costs least.",
     help: "Equality saturation: adds to each value all other ways to compute it that the rules know, until they know no \
            more or a limit is reached, and then chooses the ways that cost least together, where what is read several \
-           times costs once. The rules are those of `docs/rules.md`, and those of your own files.\n\n\
+           times costs once. The rules are those of `docs/reference/rules.md`, and those of your own files.\n\n\
            It works on core ops, best on what `@simplify` leaves: `--pipeline '@simplify,saturate,@simplify'`. Limits are \
            iterations and nodes, never time: with the costs that are counted, results repeat. A remark says why it \
            stopped.\n\n\

@@ -1,5 +1,5 @@
-//! Tests the pages that are generated from tables: `docs/passes.md`, the functions in `docs/rules.md`, and the
-//! supported layers in `docs/layers.md`.
+//! Tests the pages that are generated from tables: `docs/reference/passes.md`, the functions in `docs/reference/rules.md`, and the
+//! supported layers in `docs/reference/layers.md`.
 //!
 //! `UPDATE_DOCS=1 cargo test --workspace --test reference` regenerates them.
 
@@ -169,7 +169,7 @@ fn between(page: &str, start: &str, rows: &str) -> String {
 
 /// Checks that `made` leaves the page unchanged, or writes its result if `UPDATE_DOCS` is set.
 fn check(name: &str, made: impl Fn(&str) -> String) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference").join(name);
     let found = fs::read_to_string(&path).unwrap();
     let page = made(&found);
     if env::var_os("UPDATE_DOCS").is_some() {

@@ -6,7 +6,7 @@
 #   tests/run.sh fuzz      checks that the fuzz targets compile; fuzz/run.sh runs them
 #   tests/run.sh outsider  a crate with its own pass, in examples/my-netc
 #   tests/run.sh interop   the tests against the real Keras, in a virtual environment that this script creates
-#   tests/run.sh matrix    converts every layer class between all formats and writes docs/conversions.md; `matrix fast`
+#   tests/run.sh matrix    converts every layer class between all formats and writes docs/reference/conversions.md; `matrix fast`
 #                          uses only some of the models
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -38,8 +38,8 @@ outsider() {
 
 # Creates the environment with the newest Keras if needed; prints the path of its Python.
 keras() {
-  local env=tests/.venv
-  if ! KERAS_BACKEND=jax "$env/bin/python" -c 'import keras, jax, pytest, xdist' 2>/dev/null; then
+  local env=tests/.venv modules="keras, jax, pytest, xdist, jsonschema"
+  if ! [ -x "$env/bin/mdbook" ] || ! KERAS_BACKEND=jax "$env/bin/python" -c "import $modules" 2>/dev/null; then
     python3 -m venv "$env"
     "$env/bin/pip" install --quiet --disable-pip-version-check -r tests/interop/requirements.txt
   fi

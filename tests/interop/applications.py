@@ -1,4 +1,6 @@
-"""Splits and runs every network of keras.applications with netc and Keras, and writes docs/applications.md.
+"""Every network of keras.applications, split and run by netc and by Keras.
+
+It writes the table of docs/reference/applications.md.
 
     NETC=target/release/netc python tests/interop/applications.py [--check] [NAME...]
 
@@ -30,20 +32,24 @@ import keras
 
 import harness
 
-PAGE = Path(__file__).parents[2] / "docs/applications.md"
-HEAD = """# The networks of keras.applications
+PAGE = Path(__file__).parents[2] / "docs/reference/applications.md"
+HEAD = """# Networks of keras.applications
 
-netc reads, cuts and runs every network of `keras.applications`, with random weights, from the `.keras` file that Keras
-saved. It cuts each near the middle, once where one tensor crosses and once inside a branch; Keras loads the stages and
-composes them. `tests/interop/applications.py` runs all of this and writes this page.
+Every network of `keras.applications`, with random weights, through netc. `tests/interop/applications.py` saves each with
+Keras, cuts it in the middle (at a place where one tensor crosses, and inside a branch), loads the stages in Keras, composes
+them, and runs the model with both. It writes this page.
 
-- *cuts*: the number of cuts where one tensor crosses (`netc cuts`).
-- *split*: seconds of `netc model.keras --pass split=... -o out/`, cut inside a branch if there is one.
-- *error*: the largest difference between netc's and Keras's output, relative to the largest output. The stages compute
-  the same as the whole, bit for bit.
-- *run*: seconds of the command `netc run` on one image, including reading the file. *Keras*: seconds of loading the
-  file and predicting once, without starting Python, and of a second prediction.
-- Seconds are from single runs on a busy machine: compare them within a row only.
+| column | meaning |
+| --- | --- |
+| *cuts* | places where one tensor crosses (`netc cuts`) |
+| *split* | seconds of `netc model.keras --pass split=... -o out/`, cut inside a branch if there is one |
+| *error* | the largest difference between an output of netc and of Keras, relative to the largest output |
+| *run* | seconds of the whole command `netc run` on one image, including reading the file |
+| *Keras, first* | seconds of loading the file and of the first prediction, without the start of Python |
+| *Keras, second* | seconds of a second prediction |
+
+The stages compute, bit for bit, what the whole computes. Seconds are of one run each, on a machine with other work, so
+compare the columns of one row rather than rows.
 
 """
 COLUMNS = ["network", "parameters", "core ops", "cuts", "split", "error", "run", "Keras, first", "Keras, second", "measured"]

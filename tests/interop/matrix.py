@@ -5,7 +5,7 @@
 3. Each framework loads the files that netc wrote for it, in one process, and compares the outputs.
 
 A cell is *equal*, *refused* (netc exits with 1 and names the layer), or a *failure* (anything else). The script writes
-`docs/conversions.md` and `tests/.cache/matrix/summary.txt`, and exits with 1 if there is a failure. `fast` uses some of
+`docs/reference/conversions.md` and `tests/.cache/matrix/summary.txt`, and exits with 1 if there is a failure. `fast` uses some of
 the models and does not write the page. `NETC` is the command to test.
 """
 
@@ -419,7 +419,7 @@ def main():
     if not FAST:
         models = len({cell.place for cell in conversions})
         written = matrix_page.page(conversions, splits, VERSIONS, models, TOLERANCE, normal)
-        (ROOT / "docs/conversions.md").write_text(written)
+        (ROOT / "docs/reference/conversions.md").write_text(written)
     print(text.split("\nrefused, by reason:")[0])
     return any(cell.verdict == "failure" for cell in conversions + splits)
 

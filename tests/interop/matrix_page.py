@@ -1,4 +1,4 @@
-"""Renders `docs/conversions.md` from the cells of `matrix.py`."""
+"""Renders `docs/reference/conversions.md` from the cells of `matrix.py`."""
 
 from collections import Counter, defaultdict
 

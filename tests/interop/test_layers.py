@@ -863,7 +863,7 @@ def test_quantised_model_is_split(tmp_path):
 
 
 def test_layer_page_names_every_layer():
-    page = (Path(__file__).parents[2] / "docs/layers.md").read_text()
+    page = (Path(__file__).parents[2] / "docs/reference/layers.md").read_text()
     names = {}
     for name, layer in vars(keras.layers).items():
         if inspect.isclass(layer) and name not in {"InputLayer", "InputSpec", "Layer", "Wrapper"}:
