@@ -1,8 +1,8 @@
-//! Errors with their causes, on one line.
+//! Formatting an error and its causes on one line.
 
 use std::error::Error;
 
-/// The message of an error with its causes, each after a colon. A cause that its parent already tells is not repeated.
+/// Formats an error and its causes, separated by colons. Skips causes that the text already contains.
 ///
 /// ```
 /// use netc_pass::{PassError, chain};
