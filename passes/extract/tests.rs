@@ -92,15 +92,18 @@ fn errors_say_which_end_is_wrong() {
     let syntax = "is not a part: expected FROM..TO, as in `extract=mixed3..mixed9`, `..mixed9` or `mixed3..`";
     check_error("stem", &format!("`stem` {syntax}"));
     check_error("..", &format!("`..` {syntax}"));
-    check_error("stam..top", "there is no layer `stam`; did you mean `stem` or `sum`?");
-    check_error("stem..tup", "there is no layer `tup`; did you mean `top`?");
+    check_error("stam..top", "no such layer: `stam`; did you mean `stem` or `sum`?");
+    check_error("stem..tup", "no such layer: `tup`; did you mean `top`?");
     check_error("sum..branch", "`branch` is not computed from `sum`");
     check_error("aux..top", "`top` is not computed from `aux`");
     check_error("stem..stem", "`stem` and `stem` are the same place: nothing is computed between them");
     check_error("top..", "no output of the model is computed from `top`");
     check_error("branch+sum..top", "`top` does not need all of `branch+sum`");
-    check_error("%k..top", "`%k` is a weight or a constant, which depends on no input");
-    check_error("..%k", "`%k` is a weight or a constant, which depends on no input");
+    check_error(
+        "%k..top",
+        "`%k` is a weight or a constant, which depends on no input: name a layer or a value that does",
+    );
+    check_error("..%k", "`%k` is a weight or a constant, which depends on no input: name a layer or a value that does");
     check_error("..before:stem", "nothing is computed up to `before:stem`");
     check_error("..image", "`image` is an input of the model: nothing is computed up to there");
     let begin = "the first place out to begin at the inputs, as in `..top`";
@@ -162,7 +165,7 @@ fn remarks_do_not_list_hundreds() {
         inputs.join(", ")
     );
     let (_, remarks) = run(&text, "extract=a..b").unwrap();
-    assert_eq!((remarks.len(), remarks[9].as_str()), (10, "extract: and 4 further inputs more"), "{remarks:?}");
+    assert_eq!((remarks.len(), remarks[9].as_str()), (10, "extract: and 4 more further inputs"), "{remarks:?}");
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn what_a_cut_is_computed_with_is_frozen() {
 
 #[test]
 fn the_name_of_a_layer_means_all_of_its_applications() {
-    let silent = "freeze: the layer `other` cannot be frozen: its configuration has no `trainable`";
+    let silent = "freeze: cannot freeze the layer `other`: its configuration has no `trainable`";
     let counts = "freeze: 5 layers with 6 parameters are frozen; 0 layers with 0 parameters are trainable";
     check("freeze=a", "a wrap enc inside top b", "", &[counts, silent]);
     let counts = "freeze: 1 layer with 6 parameters is frozen; 4 layers with 0 parameters are trainable";
@@ -71,7 +71,7 @@ fn the_name_of_a_layer_means_all_of_its_applications() {
 
 #[test]
 fn a_nested_model_is_frozen_whole() {
-    let silent = "freeze: the layer `other` cannot be frozen: its configuration has no `trainable`";
+    let silent = "freeze: cannot freeze the layer `other`: its configuration has no `trainable`";
     let counts = "freeze: 4 layers with 6 parameters are frozen; 1 layer with 0 parameters is trainable";
     check("freeze=%p", "a wrap enc inside top", "b", &[counts, silent]);
 }
@@ -86,7 +86,7 @@ fn the_others_are_made_trainable_where_it_is_asked_for() {
 
 #[test]
 fn a_place_that_is_none_is_an_error() {
-    let error = "pass `freeze=wrop`: there is no layer `wrop`; did you mean `wrap` or `top`?";
+    let error = "pass `freeze=wrop`: no such layer: `wrop`; did you mean `wrap` or `top`?";
     assert_eq!(run_with(MODEL, "freeze=wrop", &dialects()), Err(error.into()));
 }
 

@@ -48,7 +48,7 @@ fn a_nested_model_becomes_layers() {
     "#);
     insta::assert_snapshot!(remarks.join("\n"), @r#"
     inline: enc: the call's arguments `training` do not reach the layers inside
-    inline: the layer `dense` is now called `dense_1`: its name is taken
+    inline: renamed the layer `dense` to `dense_1`, because its name is taken
     "#);
 }
 
@@ -97,7 +97,7 @@ fn only_the_functions_that_are_named_are_inlined() {
     assert!(text.contains("%z = call @g(%b)") && !text.contains("call @f(%x) : f32[N]"), "{text}");
     assert!(text.contains("func @f(") && text.contains("call @f(%x) : f32[L], f32[L]"), "what is not reached stays");
     assert_eq!(run(CALLS, "inline=f,@g"), run(CALLS, "inline"));
-    let unknown = "pass `inline=h`: there is no function `@h`";
+    let unknown = "pass `inline=h`: no such function: `@h`";
     assert_eq!(run(CALLS, "inline=h"), Err(unknown.into()));
 }
 
@@ -123,7 +123,7 @@ fn calls_of_calls_do_not_grow_without_bound() {
             "func @{name}(%x: f32[2]) -> (%z) {{ %y = call @f{callee}(%x) : f32[2] %z = call @f{callee}(%y) : f32[2] }}\n"
         );
     }
-    assert_eq!(run(&text, "inline"), Err("pass `inline`: `@f22` would have more than 2097152 ops".into()));
+    assert_eq!(run(&text, "inline"), Err("pass `inline`: inlining gives `@f22` more than 2097152 ops".into()));
 }
 
 #[test]
@@ -144,5 +144,5 @@ fn a_nested_model_with_weights_of_its_own_stays() {
     );
     let (after, remarks) = run(&text, "inline").unwrap();
     assert_eq!(after.matches("call @enc").count(), 2);
-    assert_eq!(remarks[0], "inline: the nested model `enc` has weights of its own and stays a call");
+    assert_eq!(remarks[0], "inline: the nested model `enc` has weights of its own, so it is not inlined");
 }

@@ -279,7 +279,7 @@ fn where_the_rank_is_not_known_nothing_changes() {
     );
     let (after, remarks) = run(&text, "layout").unwrap();
     assert!(after.contains("channels_first"), "{after}");
-    assert_eq!(remarks, ["layout: pool: stays as it is: the rank of what it reads is not known"]);
+    assert_eq!(remarks, ["layout: pool: not converted: the rank of its input is unknown"]);
 }
 
 #[test]
@@ -315,8 +315,8 @@ fn each_function_keeps_its_signature_and_the_remark_counts() {
     assert_eq!(
         remarks,
         [
-            "layout: @f: convolutions and poolings moved: 1; transposes: 2 placed, 0 cancelled, 2 left",
-            "layout: @main: convolutions and poolings moved: 2; transposes: 4 placed, 2 cancelled, 2 left",
+            "layout: @f: converted convolutions and poolings: 1; transposes: 2 added, 0 cancelled, 2 left",
+            "layout: @main: converted convolutions and poolings: 2; transposes: 4 added, 2 cancelled, 2 left",
         ]
     );
 }

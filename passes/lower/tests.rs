@@ -55,7 +55,7 @@ fn a_layer_without_meaning_stays_and_is_told_once() {
     }
     "#);
     insta::assert_snapshot!(remarks.join("\n"), @r#"
-    lower: a: `a` (custom.Odd) has no meaning and stays as it is; give it one with `--layers FILE.nir`
+    lower: a: `a` (custom.Odd) is unsupported and stays as it is; to run it, define it in a file and pass `--layers FILE.nir`
     "#);
 }
 
@@ -101,7 +101,7 @@ fn errors_name_the_place() {
     assert_eq!(error("%y = t.Bad(%x) : any[*]"), expect("`t.Bad`: `k` is 3, expected 4"));
     assert_eq!(
         error("%y, %b = t.Same(%x) : any[*], any[*]"),
-        expect("`t.Same`: its meaning yields 1 tensors, the call has 2")
+        expect("`t.Same`: its lowering yields 1 tensors, but the call has 2")
     );
     assert_eq!(
         error("%s = t.Same(%x) : any[*] %y = add(%s, %z) : f32[*] loc(\"sum\")"),

@@ -61,7 +61,7 @@ fn declarations_of_stages_are_joined() {
     }
     "#);
     insta::assert_snapshot!(remarks.join("\n"), @r#"
-    merge: merged 2 stages; 4 layers that several of them have are one again each
+    merge: merged 2 stages; joined 4 shared layers
     "#);
 }
 
@@ -71,7 +71,7 @@ fn check_conflict(line: &str, with: &str, note: &str) {
     assert_ne!(text, STAGES);
     assert_eq!(
         run(&text, "merge"),
-        Err(format!("pass `merge`: the layer `tower` is not the same in `@stage0` and in `@stage1`: {note}"))
+        Err(format!("pass `merge`: the layer `tower` differs between `@stage0` and `@stage1`: {note}"))
     );
 }
 
@@ -80,29 +80,25 @@ fn a_layer_that_differs_is_an_error() {
     check_conflict(
         "layer l7 \"tower\" : keras.Dense {name",
         "layer l7 \"tower\" : keras.Dense {units = 3, name",
-        "its configurations differ",
+        "the configurations differ",
     );
     check_conflict(
         "vars/0\" : f32[2] = bytes(file0, 0, 8)\nlayer",
         "vars/0\" : f32[2] = bytes(file0, 8, 8)\nlayer",
         "its weights `vars/0` differ",
     );
-    check_conflict(" weights {vars/0 = w1}", "", "the numbers of its weights differ, 1 and 0");
+    check_conflict(" weights {vars/0 = w1}", "", "it has 1 weights in one and 0 in the other");
     check_conflict(" weights {vars/0 = w1}", " weights {vars/1 = w1}", "its weights `vars/0` differ");
     let inner = STAGES.replacen("layer l10 \"tower\" : keras.ReLU {}", "layer l10 \"tower\" : keras.ReLU {max = 6}", 1);
     let error = run(&inner, "merge").unwrap_err();
-    assert!(
-        error.ends_with("the layer `tower` is not the same in `@stage0` and in `@stage1`: its configurations differ")
-    );
+    assert!(error.ends_with("the layer `tower` differs between `@stage0` and `@stage1`: the configurations differ"));
 }
 
 #[test]
 fn a_nested_model_that_differs_is_an_error() {
     let text = STAGES.replacen("(%in: f32[N,s1_d1] l9) -> (%tower)", "(%in: f32[N,s1_d1] l9) -> (%in)", 1);
     let error = run(&text, "merge").unwrap_err();
-    assert!(
-        error.ends_with("the layer `inner` is not the same in `@stage0` and in `@stage1`: the graphs inside differ")
-    );
+    assert!(error.ends_with("the layer `inner` differs between `@stage0` and `@stage1`: the graphs inside differ"));
 }
 
 #[test]

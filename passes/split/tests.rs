@@ -292,7 +292,7 @@ fn cuts_in_any_order_give_the_same() {
     let (forward, _) = split_residual("stem,sum");
     let (backward, remarks) = split_residual("sum,stem");
     assert_eq!(forward, backward);
-    assert_eq!(remarks[0], "split: the cuts are taken in the order of the model: `stem`, `sum`");
+    assert_eq!(remarks[0], "split: reordered the cuts as in the model: `stem`, `sum`");
 }
 
 #[test]
@@ -371,8 +371,8 @@ fn remarks_do_not_list_hundreds() {
 
 #[test]
 fn errors_name_the_cut() {
-    check_error(RESIDUAL, "brunch", "there is no layer `brunch`; did you mean `branch`?");
-    check_error(RESIDUAL, "unused", "no output of the model needs `unused`: there is nothing to cut");
+    check_error(RESIDUAL, "brunch", "no such layer: `brunch`; did you mean `branch`?");
+    check_error(RESIDUAL, "unused", "cannot cut at `unused`: no output of the model needs it");
     check_error(RESIDUAL, "image", "`image` is an input of the model: a cut there leaves nothing before it");
     check_error(
         RESIDUAL,
@@ -381,9 +381,13 @@ fn errors_name_the_cut() {
     );
     let constant = "netc 1 func @main(%x: f32[2]) -> (%y) {
         %k = constant() {value = 0.5} : f32[2] %a = relu(%x) : f32[2] %y = add(%a, %k) : f32[2] }";
-    let nothing = "`%k` is a weight or a constant: every stage that reads it has its own, so there is nothing to cut";
+    let nothing = "cannot cut at `%k`: it is a weight or a constant, and every stage that reads it has its own";
     check_error(constant, "%k", nothing);
-    check_error(RESIDUAL, "aux+top", "nothing is computed after `aux+top`: every output of the model is there already");
+    check_error(
+        RESIDUAL,
+        "aux+top",
+        "nothing is computed after `aux+top`: every output of the model is already computed there",
+    );
     check_error(RESIDUAL, "stem,stem", "the cut `stem` is given twice");
     check_error(
         RESIDUAL,
@@ -394,7 +398,7 @@ fn errors_name_the_cut() {
         RESIDUAL,
         "stem,top,aux",
         "`top` and `aux` are on parallel branches: neither is computed from the other. \
-         To cut through both at once say `split=top+aux`",
+         To cut through both at once, write `split=top+aux`",
     );
 }
 
@@ -404,7 +408,7 @@ fn errors_about_the_module() {
     check_error(
         &split,
         "%stem",
-        "the model is split already, into stages of which `stage0` is the first: make it one again with `--pass merge`, \
+        "the model is already split; its first stage is `stage0`. Merge it first with `--pass merge`, \
          or with `netc merge manifest.json -o FILE`",
     );
     check_error("netc 1", "a", "the module has no function `@main`");

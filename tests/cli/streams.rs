@@ -48,7 +48,7 @@ fn names_that_are_nearly_right_are_suggested() {
     let folder = Folder::with_tiny();
     folder.netc(&["tiny.keras", "--pass", "splt=sum"]).failed(2, &["no such pass: `splt`; did you mean `split`?"]);
     folder.refuses(&["zoo:inception"], &["`inception`", "did you mean `inception_v3`", "netc zoo"]);
-    folder.refuses(&["layers", "tiny.keras", "--above", "logit"], &["there is no layer `logit`", "`logits`"]);
+    folder.refuses(&["layers", "tiny.keras", "--above", "logit"], &["no such layer: `logit`", "`logits`"]);
 }
 
 #[test]
