@@ -1,8 +1,8 @@
-//! Merging stages by hand.
+//! Tests of `merge` on hand-written stages.
 
 use crate::testing::run;
 
-/// Two stages as they are read from files: each has declarations, nested models and inputs of its own.
+/// Two stages as read from files: each has its own declarations, nested models and inputs.
 const STAGES: &str = r#"netc 1
 file file0 = "a"
 weight w0 "tower/vars/0" : f32[2] = bytes(file0, 0, 8)
@@ -36,7 +36,7 @@ func @main(%x: f32[N,s0_d1]) -> (%y "out") {
 "#;
 
 #[test]
-fn declarations_of_stages_are_joined() {
+fn declarations_in_several_stages_are_joined() {
     let (text, remarks) = run(STAGES, "merge").unwrap();
     insta::assert_snapshot!(text, @r#"
     netc 1
@@ -102,7 +102,7 @@ fn a_nested_model_that_differs_is_an_error() {
 }
 
 #[test]
-fn what_is_not_split_is_an_error() {
+fn merging_an_unsplit_module_is_an_error() {
     let text = "netc 1 func @main(%x: f32[2]) -> (%y) { %y = relu(%x) : f32[2] }";
     let error = "pass `merge`: the module is not split: `@main` does more than call functions";
     assert_eq!(run(text, "merge"), Err(error.into()));
@@ -110,7 +110,7 @@ fn what_is_not_split_is_an_error() {
 }
 
 #[test]
-fn a_function_that_is_called_twice_is_there_twice() {
+fn a_function_called_twice_is_copied_twice() {
     let (text, _) = run(
         "netc 1
          func @main(%x: f32[2]) -> (%b) { %a = call @f(%x) : f32[2] %b = call @f(%a) : f32[2] }

@@ -6,7 +6,7 @@ use netc_ir::parse;
 use super::*;
 use crate::testing::run;
 
-/// A residual block between two layers, with an auxiliary output, a dead op and a layer that is applied twice.
+/// A residual block between two layers, with an auxiliary output, a dead op and a shared layer.
 const RESIDUAL: &str = r#"netc 1
 layer l0 "image" : keras.InputLayer {}
 layer l1 "stem" : keras.Conv2D {}
@@ -35,7 +35,7 @@ fn check_error(text: &str, at: &str, expect: &str) {
     assert_eq!(found, Err(format!("pass `{call}`: {expect}")));
 }
 
-/// The functions after a split of [`RESIDUAL`], without the declarations, which stay; and the remarks.
+/// Splits [`RESIDUAL`]. Returns the functions, without the unchanged declarations, and the remarks.
 #[track_caller]
 fn split_residual(at: &str) -> (String, Vec<String>) {
     let (text, remarks) = run(RESIDUAL, &format!("split={at}")).unwrap();
@@ -44,7 +44,7 @@ fn split_residual(at: &str) -> (String, Vec<String>) {
 }
 
 #[test]
-fn a_cut_in_a_branch_hands_over_every_tensor_that_crosses() {
+fn a_cut_in_a_branch_passes_all_crossing_tensors() {
     let (text, remarks) = split_residual("shared@0");
     insta::assert_snapshot!(text, @r#"
     func @main(%x: f32[N,8] "image" l0) -> (%top, %aux "aux_output") attrs {class = "Functional", name = "net", inputs = [1], outputs = [2]} {
@@ -72,7 +72,7 @@ fn a_cut_in_a_branch_hands_over_every_tensor_that_crosses() {
 }
 
 #[test]
-fn a_value_that_skips_a_stage_is_handed_past_it() {
+fn a_value_can_skip_a_stage() {
     let (text, remarks) = split_residual("stem,shared@1");
     insta::assert_snapshot!(text, @r#"
     func @main(%x: f32[N,8] "image" l0) -> (%top, %aux "aux_output") attrs {class = "Functional", name = "net", inputs = [1], outputs = [2]} {
@@ -105,7 +105,7 @@ fn a_value_that_skips_a_stage_is_handed_past_it() {
 }
 
 #[test]
-fn what_crosses_may_be_an_output_too() {
+fn a_crossing_value_may_also_be_an_output() {
     let (text, _) = run(
         "netc 1
          func @main(%x: f32[2], %unread: f32[2]) -> (%a \"first\", %b, %a \"again\", %x \"input\") {
@@ -134,7 +134,7 @@ fn what_crosses_may_be_an_output_too() {
 }
 
 #[test]
-fn a_nested_model_is_one_place() {
+fn a_nested_model_is_one_cut() {
     let (text, _) = run(
         r#"netc 1
         layer l0 "encoder" : keras.Functional {}
@@ -168,7 +168,7 @@ fn a_nested_model_is_one_place() {
 }
 
 #[test]
-fn a_nested_model_may_be_called_like_a_stage() {
+fn a_nested_model_may_have_the_name_of_a_stage() {
     let (text, _) = run(
         r#"netc 1
         layer l0 "stage0" : keras.Functional {}
@@ -257,7 +257,7 @@ fn weights_and_constants_are_in_every_stage_that_reads_them() {
 }
 
 #[test]
-fn values_without_names_get_one_where_they_cross() {
+fn unnamed_values_get_names_if_they_cross() {
     let (text, _) = run(
         "netc 1
          func @main(%0: f32[2] \"x\") -> (%3) {
@@ -296,7 +296,7 @@ fn cuts_in_any_order_give_the_same() {
 }
 
 #[test]
-fn several_values_are_one_cut() {
+fn several_values_form_one_cut() {
     let text = "netc 1
         func @main(%x: f32[2]) -> (%y) {
           %a = relu(%x) : f32[2]
@@ -311,7 +311,7 @@ fn several_values_are_one_cut() {
 }
 
 #[test]
-fn a_place_that_another_is_computed_from_adds_nothing() {
+fn a_place_that_another_depends_on_adds_nothing() {
     for (both, one) in [("stem+shared@0", "shared@0"), ("sum+stem+branch", "sum"), ("sum+sum", "sum")] {
         let ((both_text, both_remarks), (one_text, one_remarks)) = (split_residual(both), split_residual(one));
         assert_eq!(both_text, one_text);
@@ -322,7 +322,7 @@ fn a_place_that_another_is_computed_from_adds_nothing() {
 }
 
 #[test]
-fn an_op_may_read_nothing_and_give_several_results() {
+fn an_op_may_have_no_operands_and_several_results() {
     let (text, _) = run(
         "netc 1
          func @main(%x: f32[2]) -> (%y, %y \"again\", %q \"odd\") {
@@ -351,7 +351,7 @@ fn an_op_may_read_nothing_and_give_several_results() {
 }
 
 #[test]
-fn remarks_do_not_list_hundreds() {
+fn remarks_list_a_limited_number_of_tensors() {
     let mut text = String::from("netc 1\nfunc @main(%x: f32[N,3]) -> (%y) {\n");
     for i in 0..20 {
         text += &format!("  %a{i} = relu(%x) : f32[N,3]\n");
@@ -416,7 +416,7 @@ fn errors_about_the_module() {
 }
 
 #[test]
-fn what_a_body_captures_crosses_the_cut() {
+fn values_captured_by_a_body_cross_the_cut() {
     let text = r#"netc 1
 func @main(%flag: bool[], %x: f32[N]) -> (%y) {
   %scale = exp(%x) : f32[N] loc("scale")

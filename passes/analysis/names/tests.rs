@@ -1,4 +1,4 @@
-//! What places of a function are called.
+//! Tests of the names of places.
 
 use netc_ir::MAIN;
 use netc_keras_testgen::dialects;
@@ -38,7 +38,7 @@ fn check(spec: &str, expect: &str) {
 }
 
 #[test]
-fn layers_and_values() {
+fn cuts_name_layers_and_values() {
     check("a", "%a");
     check("shared@0", "%s");
     check("shared@1", "%t");
@@ -50,7 +50,7 @@ fn layers_and_values() {
 }
 
 #[test]
-fn before_is_what_is_read() {
+fn before_means_the_operands() {
     check("before:shared@1", "%s");
     check("before:add", "%s %t");
     check("before:a", "");
@@ -59,7 +59,7 @@ fn before_is_what_is_read() {
 }
 
 #[test]
-fn several_places() {
+fn plus_joins_several_places() {
     check("%s+before:y", "%s + %q");
     check("a+shared@1", "%a + %t");
 }
@@ -90,9 +90,9 @@ fn errors() {
     check("inner", "no such layer: `inner`; did you mean `in`?");
 }
 
-/// Each slash may end the name of a model: looked at one by one, that is 64 lookups, and not 2^64.
+/// Each slash may end the name of a model. Trying them one by one takes 64 lookups rather than 2^64.
 #[test]
-fn a_name_of_nothing_but_slashes_is_soon_unknown() {
+fn a_name_of_only_slashes_is_rejected_quickly() {
     check(&"/".repeat(64), &format!("no such layer: `{}`", "/".repeat(64)));
 }
 
@@ -113,7 +113,7 @@ fn a_function_without_layers_names_its_values() {
     assert_eq!(error("lift"), "no such value: `lift`; did you mean `left`?");
     assert_eq!(error("#1"), "`#1` counts layers, but the model declares none: name a value, as in `%y`");
     let before = resolve(&module, FuncId::new(0), "before:left", &Dialects::new()).unwrap();
-    assert_eq!(before[0].values, main.ops().nth(1).unwrap().1.results, "weights are no part of a cut");
+    assert_eq!(before[0].values, main.ops().nth(1).unwrap().1.results, "weights are not part of a cut");
 }
 
 #[test]
@@ -128,14 +128,14 @@ fn every_name_resolves_to_its_op() {
 }
 
 #[test]
-fn many_applications_are_not_all_listed() {
+fn errors_list_a_limited_number_of_applications() {
     let all: Vec<String> = (0..8).map(|i| format!("`a@{i}`")).collect();
     assert_eq!(choices("a", 8), all.join(", "));
     assert_eq!(choices("a", 9), "`a@0`, `a@1`, ..., `a@8`");
 }
 
 #[test]
-fn a_layer_may_be_called_as_what_is_before_another() {
+fn a_layer_name_may_begin_with_before() {
     let text = "netc 1
         layer l0 \"a\" : t.A {}
         layer l1 \"before:a\" : t.A {}
@@ -197,7 +197,7 @@ fn paths_lead_into_nested_models() {
 }
 
 #[test]
-fn a_forgotten_path_is_told() {
+fn a_missing_path_gets_a_hint() {
     let meant = "Layers in nested models are named by path; did you mean";
     check_nested("b1", &format!("no such layer: `b1`. {meant} `tower@0/block/b1` or `tower@1/block/b1`?"));
     check_nested("block/b1", &format!("no such layer: `block/b1`. {meant} `tower@0/block/b1` or `tower@1/block/b1`?"));
@@ -221,7 +221,7 @@ fn a_path_with_a_wrong_outer_model_case_or_separator_gets_a_hint() {
 }
 
 #[test]
-fn errors_name_the_op_that_holds_a_layer() {
+fn errors_name_the_op_around_an_inner_layer() {
     let op = "which is applied as one op: cut before or after";
     check_nested("dense", &format!("`dense` is inside `tower@0/td` (TimeDistributed), {op} `tower@0/td`"));
     check_nested("mine/query", &format!("`mine/query` is inside `mine` (Block), {op} `mine`"));
