@@ -77,7 +77,10 @@ pub enum CutError {
         choices: String,
     },
     /// The layer has fewer applications.
-    #[error("no such application: `{name}@{index}`; layer `{name}` is applied {}: {choices}", counted(*count as u64, "time"))]
+    #[error(
+        "no such application: `{name}@{index}`; layer `{name}` is applied {}: {choices}",
+        counted(*count as u64, "time")
+    )]
     NoSuchApplication {
         /// The layer.
         name: String,
