@@ -240,7 +240,7 @@ impl<'m> Lowering<'m> {
     }
 
     fn order(&self, func: &Func) -> Vec<OpId> {
-        if self.masked { self.dialects.order(func) } else { func.op_ids().collect() }
+        if self.masked { self.dialects.run_order(self.module, func) } else { func.op_ids().collect() }
     }
 
     /// Lowers `op`. Charges the new ops afterwards, which is safe because one layer adds a limited number.

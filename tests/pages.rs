@@ -1,10 +1,10 @@
-//! Runs every command that the README and `docs/` show in a `console` block and compares what it prints.
+//! Runs every command in the `console` blocks of the README and `docs/`, and compares the output.
 //!
-//! The commands of a page run one after the other in a folder of their own. After a command, a line `...` stands for any
-//! lines, and times are not compared. A command with nothing after it must succeed, whatever it prints. One that shows an
-//! `error:` must fail. A comment `<!-- setup` has commands that the reader need not see.
+//! The commands of a page run in order, in a folder of their own. In the output, a line `...` matches any lines, and
+//! times are not compared. A command without output in the page must succeed, whatever it prints. A command with an
+//! `error:` line must fail. A comment `<!-- setup` has commands that readers need not see.
 //!
-//! `NETC=PATH` says which command to run. `UPDATE_DOCS=1 cargo test --workspace --test pages` writes what it prints into
+//! `NETC=PATH` selects the command to test. `UPDATE_DOCS=1 cargo test --workspace --test pages` writes the output into
 //! the pages, except in blocks with `...`.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking, and so do their helpers")]
@@ -18,11 +18,11 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// A part of a page.
 enum Part {
-    /// Lines that are not run.
+    /// Text, which is not run.
     Text(String),
-    /// Commands that prepare those of the page.
+    /// Hidden commands that prepare the page.
     Setup(Vec<String>),
-    /// Commands as they are shown, each with what it prints.
+    /// Shown commands, each with its output.
     Console(Vec<(String, Vec<String>)>),
 }
 
@@ -54,17 +54,17 @@ fn commands(block: &[String]) -> Vec<(String, Vec<String>)> {
                 command.push_str(&format!("\n{line}"));
             }
             (None, Some((_, printed))) => printed.push(line.clone()),
-            (None, None) => panic!("a console block begins with `{line}`, not with `$ `"),
+            (None, None) => panic!("a console block begins with `{line}`, expected `$ `"),
         }
     }
     commands
 }
 
-/// The command with a pass of its own that `examples/my-netc` makes, built as a user would build it.
+/// Builds the command of `examples/my-netc`, as a user would.
 fn my_netc() -> PathBuf {
     let root = Path::new(ROOT).canonicalize().unwrap();
     let example = root.join("examples/my-netc");
-    // With the versions of the workspace, whose builds it shares.
+    // Use the versions of the workspace, to share its builds.
     fs::copy(root.join("Cargo.lock"), example.join("Cargo.lock")).unwrap();
     let target = root.join("target");
     let mut cargo = Command::new(env!("CARGO"));
@@ -89,7 +89,7 @@ impl Place {
         }
         let netc = env::var_os("NETC").map_or_else(|| env!("CARGO_BIN_EXE_netc-with-faults").into(), PathBuf::from);
         symlink(fs::canonicalize(netc).unwrap(), bin.join("netc")).unwrap();
-        // What commands name in the repository.
+        // Folders of the repository that commands name.
         for name in ["layers", "examples"] {
             symlink(Path::new(ROOT).join(name).canonicalize().unwrap(), folder.path().join(name)).unwrap();
         }
@@ -97,7 +97,7 @@ impl Place {
         Self { folder, path }
     }
 
-    /// What the command prints on both streams, and whether it succeeds.
+    /// Runs the command. Returns the lines of both streams, and whether it succeeds.
     fn run(&self, command: &str) -> (Vec<String>, bool) {
         let mut shell = Command::new("bash");
         shell.args(["-c", &format!("set -o pipefail; exec 2>&1\n{command}")]);
@@ -108,7 +108,7 @@ impl Place {
     }
 }
 
-/// A line with its times open: `0.12 s` and `3 ms` are `_ s` and `_ ms`.
+/// Replaces times in a line: `0.12 s` and `3 ms` become `_ s` and `_ ms`.
 fn with_open_times(line: &str) -> String {
     let words: Vec<&str> = line.split(' ').collect();
     let is_number = |word: &str| {
@@ -123,7 +123,7 @@ fn with_open_times(line: &str) -> String {
     words.iter().enumerate().map(open).collect::<Vec<_>>().join(" ")
 }
 
-/// Whether the lines are as shown, where `...` is any lines.
+/// Whether the printed lines match those shown, where `...` matches any lines.
 fn matches(shown: &[String], printed: &[String]) -> bool {
     match shown.split_first() {
         None => printed.is_empty(),
@@ -134,7 +134,7 @@ fn matches(shown: &[String], printed: &[String]) -> bool {
     }
 }
 
-/// What sets netc up and is not run here, but by continuous integration.
+/// Whether the command sets netc up. Continuous integration runs these, not this test.
 fn is_set_up(command: &str) -> bool {
     ["cargo ", "bash ", "git ", "cd "].iter().any(|tool| command.starts_with(tool))
 }
@@ -177,8 +177,8 @@ fn check(name: &str) {
     if update {
         fs::write(&file, written).unwrap();
     } else {
-        assert!(wrong.is_empty(), "{name} shows something else than is printed:\n{}", wrong.join("\n\n"));
-        assert_eq!(page, written, "{name} is not read as it is written");
+        assert!(wrong.is_empty(), "{name} is out of date; these commands print:\n{}", wrong.join("\n\n"));
+        assert_eq!(page, written, "{name} does not round-trip through this test's parser");
     }
 }
 
@@ -197,9 +197,8 @@ fn docs() {
     }
 }
 
-/// The set-up commands of the README are those of continuous integration, word for word.
 #[test]
-fn continuous_integration_runs_the_set_up_commands() {
+fn continuous_integration_runs_the_setup_commands_of_the_readme() {
     let [page, ci] = ["README.md", ".ci/run"].map(|file| fs::read_to_string(Path::new(ROOT).join(file)).unwrap());
     let is_console = |part: Part| if let Part::Console(commands) = part { Some(commands) } else { None };
     let shown = parse(&page).into_iter().filter_map(is_console).flatten().map(|(command, _)| command);
@@ -212,7 +211,7 @@ fn continuous_integration_runs_the_set_up_commands() {
 }
 
 #[test]
-fn shown_output_may_leave_out_lines_and_times() {
+fn dots_match_any_lines_and_times_are_ignored() {
     let lines = |text: &str| text.lines().map(str::to_string).collect::<Vec<_>>();
     let check = |shown, printed| matches(&lines(shown), &lines(printed));
     assert!(check("a\n...\nd", "a\nb\nc\nd") && check("...", "") && check("a\n...", "a"));

@@ -1,8 +1,9 @@
-//! Files of other formats: named by their bytes, whatever they are called, with what to do.
+//! Tests of files in other formats: recognised by their bytes, whatever their names, with advice what to do.
 
 use crate::support::{Folder, zip};
 
-/// A file with `bytes` is refused in words with each of `parts`, by every command and as weights, under each name.
+/// Checks that every command rejects a file with `bytes`, under any name and also as weights, with an error that
+/// contains each of `parts`.
 #[track_caller]
 fn check(bytes: &[u8], parts: &[&str]) {
     let folder = Folder::with_tiny();
@@ -26,26 +27,26 @@ fn check(bytes: &[u8], parts: &[&str]) {
     }
 }
 
-/// A field of a message of protocol buffers: bytes under a number.
+/// A length-delimited field of a protocol buffers message.
 fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
     [&[number << 3 | 2, bytes.len() as u8], bytes].concat()
 }
 
-/// A node of a graph of TensorFlow, with a name and an operation.
+/// A node of a TensorFlow graph, with a name and an operation.
 fn node() -> Vec<u8> {
     [field(1, b"x"), field(2, b"Placeholder")].concat()
 }
 
 #[test]
 fn onnx() {
-    // ir_version, producer_name, the graph with one node, opset_import.
+    // Fields: ir_version, producer_name, graph with one node, opset_import.
     let model = [vec![8, 9], field(2, b"pytorch"), field(7, &field(1, b"\x0a\x01x\x12\x01y")), field(8, b"\x10\x11")];
-    check(&model.concat(), &["it is an ONNX model", "give the Keras model"]);
+    check(&model.concat(), &["it is an ONNX model, which netc does not read"]);
 }
 
 #[test]
 fn pytorch() {
-    let say = "build the model in Keras and save it as .keras";
+    let say = "which netc does not read";
     check(&zip(&[("m/data.pkl", b"\x80\x02}."), ("m/version", b"3\n")]), &["a PyTorch file of `torch.save`", say]);
     let script: [(&str, &[u8]); 3] = [("m/data.pkl", b"."), ("m/constants.pkl", b"."), ("m/code/m.py", b"")];
     check(&zip(&script), &["a TorchScript archive", say]);
@@ -64,13 +65,13 @@ fn tar(member: &str) -> Vec<u8> {
 
 #[test]
 fn tensorflow() {
-    let saved = "load it with `tf.keras.models.load_model(...)`";
-    // The version of the schema, and a graph with what describes it.
+    let saved = "which netc does not read";
+    // The version of the schema, and a meta graph.
     check(&[vec![8, 1], field(2, &field(1, b"\x0a\0"))].concat(), &["a SavedModel of TensorFlow", saved]);
     check(&zip(&[("m/saved_model.pb", b"x")]), &["a SavedModel of TensorFlow", saved]);
     check(&[field(1, &node()), field(4, b"\x08\x15")].concat(), &["a frozen graph of TensorFlow"]);
-    check(b"\x1c\0\0\0TFL3\x14\0\x20\0", &["a TFLite model", "the Keras model that it was converted from"]);
-    let checkpoint = &["a checkpoint of TensorFlow", "load_weights"];
+    check(b"\x1c\0\0\0TFL3\x14\0\x20\0", &["a TFLite model", "the model that it was converted from"]);
+    let checkpoint = &["a checkpoint of TensorFlow", "weights without a model"];
     check(&[&[0; 40][..], b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"].concat(), checkpoint);
     check(b"model_checkpoint_path: \"ckpt-1\"\n", checkpoint);
 }
@@ -93,14 +94,22 @@ fn wrappings() {
     check(b"\n<!DOCTYPE html>\n<html>", &["a web page"]);
 }
 
+/// Which formats are read is what the table has.
 #[test]
-fn a_zip_that_is_no_model_lacks_its_configuration() {
+fn the_formats_that_are_read_are_listed() {
+    let folder = Folder::new().with("x.pt", zip(&[("m/data.pkl", b"."), ("m/version", b"3\n")]));
+    let say = "save the model in a format that netc reads, which are keras, h5, tfjs, json, nir";
+    folder.refuses(&["inspect", "x.pt"], &["a PyTorch file of `torch.save`", say]);
+}
+
+#[test]
+fn other_zip_archives_lack_a_configuration() {
     let folder = Folder::new().with("x.zip", zip(&[("a.txt", b"a")]));
     folder.refuses(&["inspect", "x.zip"], &["x.zip", "the archive has no `config.json`", "a .keras file holds"]);
 }
 
 #[test]
-fn folders_and_what_is_next_to_them() {
+fn folders_and_checkpoints() {
     for (file, part) in [
         ("saved_model.pb", "a SavedModel of TensorFlow"),
         ("checkpoint", "a checkpoint of TensorFlow"),
@@ -121,7 +130,7 @@ fn folders_and_what_is_next_to_them() {
 }
 
 #[test]
-fn text_is_not_taken_for_a_message() {
+fn text_is_not_mistaken_for_protocol_buffers() {
     for text in ["\n hello, this is a text, and it goes on", "\x08\x08", "hello", "\n\x0ahello\x12\x02"] {
         let folder = Folder::new().with("x.keras", text);
         folder.refuses(&["inspect", "x.keras"], &["x.keras", "it is of no format that netc reads"]);
@@ -131,7 +140,7 @@ fn text_is_not_taken_for_a_message() {
 }
 
 #[test]
-fn json_that_is_no_model_is_named() {
+fn other_kinds_of_json_are_named() {
     for (text, part) in [
         (r#"{"version": "1.0", "added_tokens": [], "model": {"type": "BPE"}}"#, "it is a tokenizer"),
         (r#"{"name": "app", "version": "1.0.0", "dependencies": {}}"#, "it is a package.json"),
@@ -139,12 +148,12 @@ fn json_that_is_no_model_is_named() {
         (r#"{"architectures": ["BertModel"], "model_type": "bert"}"#, "a configuration of Hugging Face Transformers"),
         (r#"[{"paths": ["group1-shard1of1.bin"], "weights": []}]"#, "it is a list of weights of TensorFlow.js"),
         (r#"{"format": "graph-model", "modelTopology": {"node": []}, "weightsManifest": []}"#, "it is a graph model"),
-        (r#"{"metadata": {}, "weight_map": {"a.weight": "m-1.safetensors"}}"#, "shards of weights of PyTorch or safet"),
-        (r#"{"weight_map": {"/layers/dense/vars": "m.weights.h5"}}"#, "give that too: `netc model.json --weights x."),
+        (r#"{"metadata": {}, "weight_map": {"a.weight": "m-1.safetensors"}}"#, "weight shards of PyTorch or safet"),
         (
-            r#"{"a": 1, "b": 2}"#,
-            "it is JSON that is no model: its keys are `a`, `b`; a model of Keras has `class_name`",
+            r#"{"weight_map": {"/layers/dense/vars": "m.weights.h5"}}"#,
+            "give the model too: `netc model.json --weights x.",
         ),
+        (r#"{"a": 1, "b": 2}"#, "it is JSON, but not a model: its keys are `a`, `b`; a Keras model has `class_name`"),
         ("[1, 2]", "it is JSON, but not an object"),
         ("7", "it is of no format"),
         (r#"{"module": "keras.layers", "class_name": "Dense", "config": {}}"#, "the configuration of a layer `Dense`"),
@@ -157,7 +166,7 @@ fn json_that_is_no_model_is_named() {
 }
 
 #[test]
-fn a_manifest_is_known_by_its_content() {
+fn a_manifest_is_recognised_by_its_content() {
     let folder = Folder::with_tiny();
     folder.netc(&["tiny.keras", "--pass", "split=sum", "-o", "out"]).done();
     std::fs::copy(folder.path("out/manifest.json"), folder.path("out/stages")).unwrap();

@@ -8,7 +8,8 @@ use std::thread;
 use crc32fast::Hasher;
 use netc_ir::{FileId, Weight, WeightData};
 
-use crate::store::{BLOCK, DataError, Result, Store, block};
+use crate::error::{DataError, Result};
+use crate::store::{BLOCK, Store, block};
 
 /// Blocks between the thread that reads and the one that writes: one of them is written, one is full, one is filled.
 const IN_FLIGHT: usize = 3;

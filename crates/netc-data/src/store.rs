@@ -2,83 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 use crc32fast::Hasher;
 use netc_ir::literal::pack;
 use netc_ir::{ElemType, FileId, Literal, Module, Name, Number, Weight, WeightData};
-use thiserror::Error;
 
-use crate::files::Files;
-use crate::place::PlaceError;
+use crate::error::{DataError, Result};
+use crate::files::{Files, lock};
 use crate::random::Rng;
 use crate::read_at::ReadAt;
 
 /// Bytes copied at a time: large enough to make calls of the system rare.
 pub(crate) const BLOCK: usize = 2048 * 1024;
-
-/// A result with the error of weights whose bytes cannot be moved.
-pub type Result<T, E = DataError> = std::result::Result<T, E>;
-
-/// A weight whose bytes cannot be had.
-#[derive(Debug, Error)]
-pub enum DataError {
-    /// The file cannot be opened.
-    #[error("cannot open `{path}`, which holds the weights")]
-    Open {
-        /// The file.
-        path: Name,
-        /// Why.
-        source: io::Error,
-    },
-    /// It is no file that is read.
-    #[error(transparent)]
-    Place(#[from] PlaceError),
-    /// The file is not the one that was opened first.
-    #[error("`{path}`, which holds the weights, was changed while netc was reading it; run the command again")]
-    Changed {
-        /// The file.
-        path: Name,
-    },
-    /// The file does not yield the bytes.
-    #[error("cannot read {len} bytes at {offset} of `{path}` for weight `{weight}`")]
-    Read {
-        /// The weight.
-        weight: Name,
-        /// The file.
-        path: Name,
-        /// Place of the first byte.
-        offset: u64,
-        /// Number of bytes.
-        len: u64,
-        /// Why.
-        source: io::Error,
-    },
-    /// The type has no fixed size or is too large for memory.
-    #[error("weight `{weight}` has the type {ty}, which has no size in bytes that fits into memory")]
-    Size {
-        /// The weight.
-        weight: Name,
-        /// Its type.
-        ty: String,
-    },
-    /// The system has too little memory.
-    #[error("there is too little memory to read weight `{weight}`")]
-    Memory {
-        /// The weight.
-        weight: Name,
-        /// Why.
-        source: io::Error,
-    },
-    /// The reader of the bytes failed.
-    #[error("cannot write the bytes of weight `{weight}`")]
-    Write {
-        /// The weight.
-        weight: Name,
-        /// Why.
-        source: io::Error,
-    },
-}
 
 /// Gives the bytes of weights: row-major, little-endian. It holds few files open at a time, however many there are.
 pub struct Store {
@@ -244,10 +180,6 @@ pub(crate) fn block(len: usize) -> io::Result<Vec<u8>> {
     block.try_reserve_exact(len)?;
     block.resize(len, 0);
     Ok(block)
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Computes the checksum of what passes: the vector instructions of `crc32fast` are needed to keep up with a copy.

@@ -36,7 +36,7 @@ pub enum FormatError {
         source: Cause,
     },
     /// Weights are given for a model that has its own.
-    #[error("`{path}` has its weights: `--weights {weights}` is for a model without weights")]
+    #[error("`{path}` has its weights: those in `{weights}` are for a model without weights")]
     TakesNoWeights {
         /// The model.
         path: PathBuf,

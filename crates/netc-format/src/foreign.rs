@@ -11,40 +11,32 @@ use rawzip::{RECOMMENDED_BUFFER_SIZE, ReaderAt, ZipLocator};
 use crate::error::OpenError;
 use crate::source::Source;
 
-const ONNX: &str = "it is an ONNX model, which netc does not read yet; give the Keras model that it was exported from";
-const PYTORCH: &str =
-    "it is a PyTorch file of `torch.save`, which netc does not read; build the model in Keras and save it as .keras";
-const TORCHSCRIPT: &str =
-    "it is a TorchScript archive of PyTorch, which netc does not read; build the model in Keras and save it as .keras";
-const PT2: &str =
-    "it is a .pt2 archive of `torch.export`, which netc does not read; build the model in Keras and save it as .keras";
-const PICKLE: &str =
-    "it is a Python pickle, which is a program that netc does not run; load it in Python and save the model as .keras";
-const SAVED_MODEL: &str = "it is a SavedModel of TensorFlow; load it with `tf.keras.models.load_model(...)` of \
-                           TensorFlow 2.15 or of the package tf_keras, and save it as .keras or .h5";
-const GRAPH_DEF: &str =
-    "it is a frozen graph of TensorFlow, which has no layers; give the Keras model that it was made from";
-const CHECKPOINT: &str = "it is a checkpoint of TensorFlow: weights without a model; build the model in Keras, load \
-                          them with `load_weights`, and save it as .keras";
-const TFLITE: &str = "it is a TFLite model, which netc does not read; give the Keras model that it was converted from";
-const GGUF: &str = "it is a GGUF file: weights for llama.cpp without a graph; give a Keras model";
+// What can be done about a file is said after a semicolon, in words that hold for every table of formats.
+const ONNX: &str = "it is an ONNX model, which netc does not read";
+const PYTORCH: &str = "it is a PyTorch file of `torch.save`, which netc does not read";
+const TORCHSCRIPT: &str = "it is a TorchScript archive of PyTorch, which netc does not read";
+const PT2: &str = "it is a .pt2 archive of `torch.export`, which netc does not read";
+const PICKLE: &str = "it is a Python pickle, which is a program that netc does not run";
+const SAVED_MODEL: &str = "it is a SavedModel of TensorFlow, which netc does not read";
+const GRAPH_DEF: &str = "it is a frozen graph of TensorFlow, which has no layers; give the model that it was made from";
+const CHECKPOINT: &str = "it is a checkpoint of TensorFlow: weights without a model; give a file of the model";
+const TFLITE: &str = "it is a TFLite model, which netc does not read; give the model that it was converted from";
+const GGUF: &str = "it is a GGUF file: weights for llama.cpp without a graph; give a file of the model";
 const SAFETENSORS: &str = "it is a safetensors file: weights without a model; give the .nir file next to it if netc \
-                           wrote it, or else load them in Keras and save the model as .keras";
-const NPY: &str = "it is an array of NumPy, not a model; `netc run MODEL --input x.npy` gives a model an array";
-const NPZ: &str = "it is an .npz of NumPy: arrays without a model; give the model, into which Keras puts arrays with \
-                   `set_weights`";
+                           wrote it, or else a file of the model";
+const NPY: &str = "it is an array of NumPy, not a model; give a model, which may take it as an input";
+const NPZ: &str = "it is an .npz of NumPy: arrays without a model; give a file of the model";
 const GZIP: &str = "it is compressed with gzip; unpack it with `gunzip` first";
 const OTHER_COMPRESSION: &str = "it is compressed with xz, bzip2 or zstd; unpack it first";
-const TORCH_TAR: &str = "it is a PyTorch file of a release before 0.1.10, a tar archive, which netc does not read; \
-                         build the model in Keras and save it as .keras";
+const TORCH_TAR: &str = "it is a PyTorch file of a release before 0.1.10, a tar archive, which netc does not read";
 const TAR: &str = "it is a tar archive; unpack it with `tar -xf` and give the model in it";
 const LFS: &str = "it is a Git LFS pointer, not the file itself; run `git lfs pull` to get that";
-const WEB_PAGE: &str = "it is a web page, not a model: download the file itself";
+const WEB_PAGE: &str = "it is a web page, not a model; download the file itself";
 /// A program of netc, which has a name of its own.
 pub(crate) const PROGRAM: &str = "it is a program of netc in text; give its name the extension .nir";
 const UTF32: &str = "it is UTF-32 text, which netc does not read; save it as UTF-8";
-const TRANSFORMERS: &str = "it is a folder of Hugging Face Transformers with weights of PyTorch or safetensors, which \
-                            netc does not read; build the model in Keras and save it as .keras";
+const TRANSFORMERS: &str =
+    "it is a folder of Hugging Face Transformers with weights of PyTorch or safetensors, which netc does not read";
 const FOLDER: &str = "it is a directory; give a file inside it";
 
 /// Extensions of files that netc does not write: a path that has one does not name a folder.

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::Name;
 use crate::dim::Dim;
 use crate::module::Func;
-use crate::types::Type;
+use crate::name::Name;
+use crate::types::{ElemType, Type};
 
 /// The types of the results of a call of `callee` on operands of the types `given`: those of the callee's outputs, with
 /// the symbols of its parameters replaced by the extents that are given for them.
@@ -76,7 +76,7 @@ impl Type {
     /// where this has symbols are taken from `other`.
     #[must_use]
     pub fn refined_by(&self, other: &Self) -> Self {
-        let elem = if self.elem == crate::ElemType::Any { other.elem } else { self.elem };
+        let elem = if self.elem == ElemType::Any { other.elem } else { self.elem };
         let dims = match (&self.dims, &other.dims) {
             (Some(own), Some(others)) if own.len() == others.len() => {
                 let refine = |(own, other): (&Dim, &Dim)| {
@@ -93,7 +93,8 @@ impl Type {
 
 #[cfg(test)]
 mod tests {
-    use crate::{ElemType, Type, call_types, named_call_types, parse};
+    use super::*;
+    use crate::parse;
 
     #[test]
     fn symbols_of_parameters_are_what_the_call_gives() {

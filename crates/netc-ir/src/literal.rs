@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use crate::number::Number;
 use crate::types::{ElemType, Type};
 
 /// A constant tensor: every element the same, or all elements listed in row-major order.
@@ -17,25 +18,6 @@ pub struct Literal {
     pub dims: Vec<u64>,
     /// One element for a splat, else all of them.
     pub bytes: Arc<[u8]>,
-}
-
-/// A number on its way into or out of a literal.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub enum Number {
-    /// From an integer or boolean type.
-    Int(i128),
-    /// From a floating-point type.
-    Float(f64),
-}
-
-impl Number {
-    /// The number as a float, rounded to the nearest.
-    pub fn as_f64(self) -> f64 {
-        match self {
-            Self::Int(i) => i as f64,
-            Self::Float(x) => x,
-        }
-    }
 }
 
 impl Literal {

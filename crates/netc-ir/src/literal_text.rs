@@ -3,7 +3,8 @@
 //! A NaN other than the usual one is a string with the bits of the element, so that no byte is lost.
 
 use crate::attr::{Attr, F64};
-use crate::literal::{Literal, Number, decode, encode};
+use crate::literal::{Literal, decode, encode};
+use crate::number::Number;
 use crate::types::{ElemType, Narrow, Type};
 
 /// A number for a splat, a flat list for the rest.

@@ -31,11 +31,12 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
-use crate::Name;
 use crate::dim::Dim;
 use crate::id::{FuncId, LayerId, OpId, ValueId};
 use crate::infer::inferred;
-use crate::module::{Def, Func, Layer, Loc, Module, Param, Weight, WeightData};
+use crate::loc::Loc;
+use crate::module::{Def, Func, Layer, Module, Param, Weight, WeightData};
+use crate::name::Name;
 use crate::op::{CallOp, CoreOp, Op, OpKind, SourceOp};
 use crate::seen::Seen;
 use crate::types::{ElemType, MAX_RANK, Type};

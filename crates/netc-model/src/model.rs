@@ -52,7 +52,7 @@ impl Model {
     /// to be kept.
     pub(crate) fn finish(&mut self, source: Option<&Path>, keep_training_state: bool) {
         self.source = source.filter(|path| path.exists()).map(Path::to_path_buf);
-        self.losses = self.session.dialects().losses(&self.module);
+        self.losses = self.session.dialects().loss_layers(&self.module);
         if !keep_training_state {
             self.remove_training_state();
         }
@@ -90,11 +90,12 @@ impl Model {
         self.module.files.iter().map(|f| PathBuf::from(&**f)).chain(self.source.clone())
     }
 
-    /// Refuses a target that is one of the files that the model is read from.
+    /// Refuses a target that is one of the files that the model or its session is read from.
     ///
     /// # Errors
     /// Such a target.
     pub fn refuse_input(&self, target: &Path) -> Result<()> {
+        self.session.inputs().iter().try_for_each(|file| refuse_same(file, target))?;
         self.files().try_for_each(|file| refuse_same(&file, target))
     }
 

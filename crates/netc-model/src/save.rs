@@ -12,7 +12,7 @@ use netc_format::{Format, FormatError, Formats, Holds, Layout, ModelRef, Note, S
 use netc_ir::FuncId;
 use netc_passes::analysis::Costs;
 
-use crate::error::{ModelError, Result};
+use crate::error::{ModelError, Remedy, Result};
 use crate::limits;
 use crate::manifest::{self, Earlier, Recorded, Rest, StageFile};
 use crate::model::Model;
@@ -50,8 +50,8 @@ pub struct Destination<'a> {
 }
 
 enum Target<'a> {
-    /// The whole model, with the path of its main file.
-    Whole(PathBuf, &'static Format),
+    /// The whole model: the path of its main file, and whether files next to it may be replaced that are no part of a model.
+    Whole(PathBuf, &'static Format, bool),
     Stages(StagesIn<'a>),
 }
 
@@ -112,7 +112,7 @@ impl<'a> Destination<'a> {
             (Some(named), None) => named,
             (None, None) => return Err(ModelError::Usage(unknown_name(path, formats))),
             (_, Some(format)) if graph.is_none() && matches!(format.layout, Layout::Folder { .. }) => {
-                return Self::folder(path, format, named, model);
+                return Self::folder(path, format, named, model, force);
             }
             (Some(_), Some(format)) if format.names(path) => format,
             (Some(_), Some(_)) => {
@@ -121,12 +121,12 @@ impl<'a> Destination<'a> {
             }
             (None, Some(_)) => return Err(ModelError::Usage(unknown_name(path, formats))),
         };
-        Ok(Self { graph, ..Self::whole(path, format, model)? })
+        Ok(Self { graph, ..Self::whole(path, format, model, force)? })
     }
 
-    fn whole(path: &Path, format: &'static Format, model: &Model) -> Result<Self> {
+    fn whole(path: &Path, format: &'static Format, model: &Model, force: bool) -> Result<Self> {
         model.refuse_input(path)?;
-        Ok(Self { target: Target::Whole(path.into(), format), graph: None, recovered: Vec::new() })
+        Ok(Self { target: Target::Whole(path.into(), format, force), graph: None, recovered: Vec::new() })
     }
 
     /// Refuses to replace stages that are not as an earlier split wrote them.
@@ -156,7 +156,13 @@ impl<'a> Destination<'a> {
     }
 
     /// A model that is a folder of files.
-    fn folder(path: &Path, format: &'static Format, by_name: Option<&Format>, model: &Model) -> Result<Self> {
+    fn folder(
+        path: &Path,
+        format: &'static Format,
+        by_name: Option<&Format>,
+        model: &Model,
+        force: bool,
+    ) -> Result<Self> {
         let (shown, title) = (path.display(), format.title);
         if by_name.is_some() {
             let note = format!("is the name of a file, and {title} is several: give a folder");
@@ -166,7 +172,7 @@ impl<'a> Destination<'a> {
             return Err(ModelError::failed(format!("`{shown}` is a file; {title} needs a folder")));
         }
         let target = path.join(format.main_file());
-        Self::whole(&target, format, model)
+        Self::whole(&target, format, model, force)
     }
 
     /// What was done about the files of a netc that was killed, so far.
@@ -186,9 +192,9 @@ impl<'a> Destination<'a> {
         verification: Option<&Verification>,
     ) -> Result<Saved> {
         Ok(match self.target {
-            Target::Whole(path, format) => {
+            Target::Whole(path, format, force) => {
                 let stages = Saved::nothing(model, self.graph).stages;
-                Saved { stages, ..write_model(model, &path, format)? }
+                Saved { stages, ..write_model(model, &path, format, force)? }
             }
             Target::Stages(stages) => stages.write(model, passes, costs, verification)?,
         })
@@ -332,7 +338,7 @@ fn leftover(model: &Model, folder: &Path, stages: &[StageFile], rest: &Rest) -> 
 }
 
 /// Writes `@main` as a model file.
-fn write_model(model: &Model, target: &Path, format: &'static Format) -> Result<Saved> {
+fn write_model(model: &Model, target: &Path, format: &'static Format, force: bool) -> Result<Saved> {
     let store = Store::open(&model.module).map_err(ModelError::from_error)?.reading_ahead();
     let folder = match format.layout {
         Layout::Folder { .. } => target.parent(),
@@ -344,11 +350,39 @@ fn write_model(model: &Model, target: &Path, format: &'static Format) -> Result<
         Layout::Folder { .. } => vec![target.display().to_string()],
         Layout::File => finished.iter().map(|file| file.target.display().to_string()).collect(),
     };
+    let forced = replaced_strangers(model, target, &finished, force)?;
     outputs.add(finished);
     model.check_payload(&store)?;
     let recovered = outputs.recovered().to_vec();
     outputs.commit()?;
-    Ok(Saved { paths, notes: notes(model, format), recovered, ..Saved::default() })
+    let mut notes = notes(model, format);
+    notes.extend(forced);
+    Ok(Saved { paths, notes, recovered, ..Saved::default() })
+}
+
+/// Refuses to replace a file next to `main` that is no part of the model there, which the user did not name. With `force`,
+/// gives a note on those that are replaced.
+fn replaced_strangers(model: &Model, main: &Path, files: &[Finished], force: bool) -> Result<Option<Note>> {
+    let replaced = files.iter().map(|file| file.target.as_path()).filter(|file| *file != main && file.exists());
+    let mut replaced: Vec<&Path> = replaced.collect();
+    if replaced.is_empty() {
+        return Ok(None);
+    }
+    let earlier = model.session().formats().read(main, &model.session().read_options(), model.dialects());
+    if let Ok(earlier) = earlier {
+        let own: Vec<PathBuf> =
+            earlier.module.files.iter().filter_map(|file| Path::new(&**file).canonicalize().ok()).collect();
+        replaced.retain(|file| file.canonicalize().is_ok_and(|file| !own.contains(&file)));
+    }
+    let Some(first) = replaced.first() else { return Ok(None) };
+    if force {
+        let shown: Vec<String> = replaced.iter().map(|file| format!("`{}`", file.display())).collect();
+        return Ok(Some(Note::new("files-replaced", format!("replaced {}", shown.join(", ")))));
+    }
+    let (first, main) = (first.display(), main.display());
+    let context =
+        format!("`{first}`, which would be replaced too, is no part of a model at `{main}`; choose another name");
+    Err(ModelError::needs(Remedy::Force, context))
 }
 
 /// Writes the function `func` into the file that will be at `target`, and others that the format has next to it.

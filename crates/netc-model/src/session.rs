@@ -20,6 +20,8 @@ pub struct Config {
     pub layers: Vec<LayerLibrary>,
     /// Folders in which files that a model names may be, besides the model's own.
     pub allowed: Vec<PathBuf>,
+    /// Files that no model is written over, besides the model's own: those that the layer libraries are read from.
+    pub inputs: Vec<PathBuf>,
     /// The most bytes that a run may take; nine tenths of the memory that is free unless given.
     pub max_memory: Option<u64>,
     /// The most steps that a run may take: see [`Host`].
@@ -29,8 +31,15 @@ pub struct Config {
 impl Config {
     /// The passes of netc, on these formats.
     pub fn new(formats: Formats) -> Self {
-        let (layers, allowed) = (Vec::new(), Vec::new());
-        Self { formats, registry: netc_passes::registry(), layers, allowed, max_memory: None, max_steps: None }
+        Self {
+            formats,
+            registry: netc_passes::registry(),
+            layers: Vec::new(),
+            allowed: Vec::new(),
+            inputs: Vec::new(),
+            max_memory: None,
+            max_steps: None,
+        }
     }
 }
 
@@ -43,6 +52,7 @@ struct Inner {
     registry: Registry,
     dialects: Dialects,
     allowed: Vec<PathBuf>,
+    inputs: Vec<PathBuf>,
     host: Arc<Host>,
 }
 
@@ -63,12 +73,12 @@ impl Session {
     /// assert!(netc.formats().named("keras").is_some());
     /// ```
     pub fn of(config: Config) -> Self {
-        let Config { formats, registry, layers, allowed, max_memory, max_steps } = config;
+        let Config { formats, registry, layers, allowed, inputs, max_memory, max_steps } = config;
         let mut dialects = Dialects::new();
-        layers.into_iter().for_each(|library| dialects.push(library));
+        layers.into_iter().for_each(|library| dialects.push_library(library));
         formats.add_dialects(&mut dialects);
         let host = Arc::new(Host::new(max_memory.unwrap_or_else(limits::memory), max_steps));
-        Self(Arc::new(Inner { formats, registry, dialects, allowed, host }))
+        Self(Arc::new(Inner { formats, registry, dialects, allowed, inputs, host }))
     }
 
     /// The formats that files may have.
@@ -94,6 +104,11 @@ impl Session {
     /// Folders in which files that a model names may be, besides the model's own.
     pub fn allowed(&self) -> &[PathBuf] {
         &self.0.allowed
+    }
+
+    /// Files that no model is written over, besides the model's own.
+    pub(crate) fn inputs(&self) -> &[PathBuf] {
+        &self.0.inputs
     }
 
     /// How a model's own files are read.

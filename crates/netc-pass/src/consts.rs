@@ -6,8 +6,6 @@ use std::sync::Arc;
 use netc_ir::{CoreOp, Func, FuncId, Literal, Module, Type, ValueId};
 use thiserror::Error;
 
-use crate::chain::chain;
-
 /// Evaluates values that depend on no parameter. The executor implements it, so that only one place computes floats.
 pub trait ConstEval {
     /// Computes `values` of `func`, a function of `module`. None of them may depend on a parameter.
@@ -16,21 +14,26 @@ pub trait ConstEval {
 
 /// Why a constant cannot be computed.
 #[derive(Debug, Clone, Error)]
-#[error("{message}")]
-pub struct ConstError {
-    message: String,
-    source: Option<Arc<dyn Error + Send + Sync>>,
+#[error(transparent)]
+pub struct ConstError(Reason);
+
+#[derive(Debug, Clone, Error)]
+enum Reason {
+    #[error("{0}")]
+    Message(String),
+    #[error(transparent)]
+    Other(Arc<dyn Error + Send + Sync>),
 }
 
 impl ConstError {
     /// An error with the reason `message` and no cause.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), source: None }
+        Self(Reason::Message(message.into()))
     }
 
-    /// An error caused by `source`. The message is that of `source` and its causes, separated by colons.
+    /// An error caused by `source`, with the same message.
     pub fn from_error(source: impl Error + Send + Sync + 'static) -> Self {
-        Self { message: chain(&source), source: Some(Arc::new(source)) }
+        Self(Reason::Other(Arc::new(source)))
     }
 }
 

@@ -3,11 +3,13 @@
 mod record;
 
 use std::any::Any;
+use std::error::Error;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use netc_ir::{Module, Violations, verify_changes};
-use thiserror::Error;
+use thiserror::Error as ThisError;
 
 use crate::context::Context;
 use crate::pass::{Fidelity, Pass, PassError, Result};
@@ -20,7 +22,7 @@ pub use record::Record;
 const MAX_DEPTH: usize = 32;
 
 /// Why a pipeline did not finish.
-#[derive(Debug, Error)]
+#[derive(Debug, ThisError)]
 pub enum PipelineError {
     /// A pass cannot be built, or a name is unknown. No pass ran.
     #[error(transparent)]
@@ -31,30 +33,44 @@ pub enum PipelineError {
 }
 
 /// A pass that failed.
-#[derive(Debug, Error)]
-#[error("pass `{call}`{cause}")]
+#[derive(Debug)]
 pub struct FailedPass {
     /// The number of passes that ran before it.
     pub number: usize,
     /// The pass.
     pub call: PassCall,
     /// The failure. After [`Failure::Error`] the module is as before the pass; otherwise it is as the pass left it.
-    #[source]
     pub cause: Failure,
 }
 
+impl fmt::Display for FailedPass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pass `{}`{}", self.call, self.cause)
+    }
+}
+
+impl Error for FailedPass {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.cause {
+            // The message already includes that of the error.
+            Failure::Error(error) => error.source(),
+            Failure::Panic(_) | Failure::Broken(_) | Failure::Rejected(_) => None,
+        }
+    }
+}
+
 /// Why a pass failed. All variants but the first indicate a bug in the pass.
-#[derive(Debug, Error)]
+#[derive(Debug, ThisError)]
 pub enum Failure {
     /// It returned an error.
     #[error(": {0}")]
-    Error(#[source] PassError),
+    Error(PassError),
     /// It panicked.
     #[error(" panicked (a bug in the pass): {0}")]
     Panic(String),
     /// It left an invalid module.
     #[error(" left a module that breaks the rules of the IR (a bug in the pass):\n{0}")]
-    Broken(#[source] Violations),
+    Broken(Violations),
     /// An observer rejected its result.
     #[error(": {0}")]
     Rejected(String),

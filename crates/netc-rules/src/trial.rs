@@ -2,7 +2,7 @@
 
 use netc_data::Rng;
 use netc_ir::{Builder, FuncId, Literal, Module, Number, ValueId, Weight, WeightData, print};
-use netc_pass::{ConstError, ConstEval, Fidelity};
+use netc_pass::{ConstEval, Fidelity, chain};
 use thiserror::Error;
 
 use crate::elements::random_literal;
@@ -66,14 +66,14 @@ pub enum Untrue {
         compared: usize,
     },
     /// The left side can be computed, but not the right side.
-    #[error("line {line}: the right side of rule `{rule}` cannot be computed: {source}, in\n{program}")]
+    #[error("line {line}: the right side of rule `{rule}` cannot be computed: {cause}, in\n{program}")]
     Fails {
         /// The rule.
         rule: String,
         /// Its line.
         line: usize,
         /// The reason.
-        source: ConstError,
+        cause: String,
         /// Both sides.
         program: String,
     },
@@ -109,8 +109,9 @@ fn try_on(rule: &Rule, instance: &Instance, consts: &dyn ConstEval, rng: &mut Rn
     let (from, to) = match (evaluate(&program.from), evaluate(&program.to)) {
         (Ok(from), Ok(to)) => (from, to),
         (Err(_), _) => return Ok(false),
-        (Ok(_), Err(source)) => {
-            return Err(Untrue::Fails { rule: name, line, source, program: print(&program.module) });
+        (Ok(_), Err(error)) => {
+            let cause = chain(&error);
+            return Err(Untrue::Fails { rule: name, line, cause, program: print(&program.module) });
         }
     };
     for (result, (a, b)) in from.iter().zip(&to).enumerate() {
@@ -209,6 +210,7 @@ mod tests {
     use std::cell::Cell;
 
     use netc_ir::Func;
+    use netc_pass::ConstError;
 
     use super::*;
 

@@ -1,7 +1,7 @@
 //! Narrow element types: numbers that models store and do not compute with.
 
-use crate::literal::Number;
-use crate::op::named;
+use crate::named::named;
+use crate::number::Number;
 
 named! {
     /// A type of numbers of 8 bits or less that are stored and not computed with. `ir-spec/types.md` defines each.
