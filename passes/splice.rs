@@ -1,4 +1,4 @@
-//! Putting the body of a function in place of a call of it.
+//! Replaces a call by the body of the called function.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,9 +8,9 @@ use netc_ir::{
     Builder, Dim, Func, InferError, Loc, Module, Name, Op, OpKind, Output, Type, UniqueNames, ValueId, call_symbols,
 };
 
-/// A function that is built from the bodies of others.
+/// A new function, built from the bodies of others.
 pub(crate) struct Splice<'m> {
-    /// The new function. Its values get their names when it is finished.
+    /// The new function. Its values get their names at the end.
     pub(crate) builder: Builder<'m>,
     names: BTreeMap<ValueId, Name>,
     taken: UniqueNames,
@@ -18,17 +18,17 @@ pub(crate) struct Splice<'m> {
     mentioned: BTreeSet<Name>,
 }
 
-/// A body on its way into the new function.
+/// A body that is being copied into the new function.
 pub(crate) struct Body<'a> {
     func: &'a Func,
-    /// Whether its names are its own: they were kept for it.
+    /// Whether its values keep their names, which are reserved for it.
     keeps_names: bool,
     symbols: Symbols,
     new_of: Vec<Option<ValueId>>,
 }
 
 impl<'m> Splice<'m> {
-    /// Starts the function `name`. The names in `kept` are for the body of [`Self::outer`].
+    /// Starts the function `name`. The names in `kept` are reserved for the body of [`Self::outer`].
     pub(crate) fn new(module: &'m Module, name: Name, kept: impl IntoIterator<Item = Name>) -> Self {
         Self {
             builder: Builder::new(module, name),
@@ -38,7 +38,7 @@ impl<'m> Splice<'m> {
         }
     }
 
-    /// Begins the body of `outer`, the function that the others are put into: it gives the parameters.
+    /// Begins the body of `outer`, the function that the others are inlined into, and adds its parameters.
     pub(crate) fn outer<'a>(&mut self, outer: &'a Func) -> Body<'a> {
         let (symbols, new_of) = (Symbols::same(outer), vec![None; outer.num_values()]);
         let mut body = Body { func: outer, keeps_names: true, symbols, new_of };
@@ -49,7 +49,7 @@ impl<'m> Splice<'m> {
         body
     }
 
-    /// Begins the body of `callee`, called on `arguments` by `call`, an op of `outer`.
+    /// Begins the body of `callee`, called with `arguments` by `call`, an op of `outer`.
     pub(crate) fn body<'a>(&mut self, callee: &'a Func, arguments: &[ValueId], outer: &Func, call: &Op) -> Body<'a> {
         let mut symbols = call_symbols(callee, arguments.iter().map(|v| self.builder.ty(*v)));
         for (symbol, _) in callee.computed_symbols() {
@@ -70,7 +70,7 @@ impl<'m> Splice<'m> {
         body
     }
 
-    /// Adds `op`, an op of the body, at `loc`. The types of core ops are inferred from what they read here.
+    /// Adds `op`, an op of the body, at `loc`. The types of core ops are inferred from their new operands.
     pub(crate) fn op(&mut self, body: &mut Body<'_>, op: &Op, loc: Loc) -> Result<(), InferError> {
         let operands = body.get_all(&op.operands);
         self.builder.at(loc);
@@ -90,7 +90,7 @@ impl<'m> Splice<'m> {
         Ok(())
     }
 
-    /// Makes `new`, which has just been defined, stand for `old`, a value of the body, and gives it its name.
+    /// Maps `old`, a value of the body, to the newly defined `new`, and names it.
     fn define(&mut self, body: &mut Body<'_>, old: ValueId, new: ValueId) {
         if body.keeps_names {
             self.names.extend(body.func[old].name.clone().map(|name| (new, name)));
@@ -98,8 +98,8 @@ impl<'m> Splice<'m> {
         self.stand_for(body, old, new);
     }
 
-    /// Makes `new` stand for `old`, a value of the body. Where it has no name yet, it gets the old one; where that is
-    /// taken, with a number.
+    /// Maps `old`, a value of the body, to `new`. If `new` has no name yet, it gets the old name, with a number if that
+    /// is taken.
     pub(crate) fn stand_for(&mut self, body: &mut Body<'_>, old: ValueId, new: ValueId) {
         if let Some(name) = &body.func[old].name
             && let Entry::Vacant(entry) = self.names.entry(new)
@@ -109,7 +109,7 @@ impl<'m> Splice<'m> {
         body.set(old, new);
     }
 
-    /// Returns the named values and ends the function.
+    /// Finishes the function with the named values as outputs.
     pub(crate) fn finish(self, outputs: impl IntoIterator<Item = (Name, ValueId)>) -> Func {
         let Self { builder, mut names, .. } = self;
         let mut func = builder.finish(outputs);
@@ -120,7 +120,7 @@ impl<'m> Splice<'m> {
     }
 }
 
-/// What `outer` calls `symbol`, which `callee` computes, by the types of the results of `call`.
+/// The name in `outer` for `symbol`, which `callee` computes, according to the result types of `call`.
 fn own_symbol(symbol: &Name, callee: &Func, outer: &Func, call: &Op) -> Option<Name> {
     let results = callee.outputs.iter().zip(&call.results);
     let mut dims = results.flat_map(|(inner, result)| {
@@ -134,17 +134,17 @@ fn own_symbol(symbol: &Name, callee: &Func, outer: &Func, call: &Op) -> Option<N
 }
 
 impl Body<'_> {
-    /// The new values for those of the body. In a verified function each has one by the time it is read.
+    /// The new values for `old`. In a verified function every operand is defined before its reader.
     pub(crate) fn get_all(&self, old: &[ValueId]) -> Vec<ValueId> {
         old.iter().filter_map(|v| self.new_of[v.index()]).collect()
     }
 
-    /// Makes `new` stand for `old`.
+    /// Maps `old` to `new`.
     fn set(&mut self, old: ValueId, new: ValueId) {
         self.new_of[old.index()] = Some(new);
     }
 
-    /// What the body returns, by name.
+    /// The outputs of the body, with their names.
     pub(crate) fn outputs(&self) -> Vec<(Name, ValueId)> {
         let new = |o: &Output| Some((o.name.clone(), self.new_of[o.value.index()]?));
         self.func.outputs.iter().filter_map(new).collect()

@@ -166,7 +166,7 @@ fn invalid_cuts() {
     let refuses = |cut: &str, parts: &[&str]| {
         folder.refuses(&["tiny.keras", "--pass", &format!("split={cut}"), "-o", "out"], parts)
     };
-    refuses("brnch", &["there is no layer `brnch`", "did you mean `branch`"]);
+    refuses("brnch", &["no such layer: `brnch`", "did you mean `branch`"]);
     refuses("image", &["`image` is an input of the model"]);
     refuses("before:conv", &["nothing is computed before `conv`"]);
     refuses("logits", &["nothing is computed after `logits`"]);

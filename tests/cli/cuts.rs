@@ -160,14 +160,14 @@ fn inspect_opens_nested_models() {
     assert_eq!(names(&["backbone/b1"]), ["backbone/b1"]);
     let json: Value = serde_json::from_str(&folder.netc(&["inspect", "m.keras", "backbone", "--json"]).done()).unwrap();
     assert_eq!((json["parameters"].as_u64(), json["layers"].as_array().unwrap().len()), (Some(32), 4));
-    folder.refuses(&["inspect", "m.keras", "b1"], &["there is no layer `b1`", "did you mean `backbone/b1`?"]);
+    folder.refuses(&["inspect", "m.keras", "b1"], &["no such layer: `b1`", "did you mean `backbone/b1`?"]);
     folder.refuses(&["inspect", "m.keras", "backbon/b1"], &["did you mean `backbone/b1`"]);
 }
 
 #[test]
 fn every_command_suggests_the_path_of_a_nested_layer() {
     let folder = with_file();
-    let meant = ["there is no layer `b1`", "did you mean `backbone/b1`?"];
+    let meant = ["no such layer: `b1`", "did you mean `backbone/b1`?"];
     for pass in ["split=b1", "extract=b1..head", "freeze=b1"] {
         folder.refuses(&["m.keras", "--pass", pass, "-o", "out"], &meant);
     }
@@ -201,7 +201,7 @@ fn names_with_commas_are_quoted_and_round_trip() {
         assert_eq!(folder.read(&format!("{again}/m.stage1.keras")), folder.read("out/m.stage1.keras"));
     }
     folder.netc(&["m.keras", "--pass", "extract=backbone..\"a,b\"", "-o", "part.keras"]).done();
-    folder.refuses(&["m.keras", "--pass", "split=a,b", "-o", "no"], &["there is no layer `a`"]);
+    folder.refuses(&["m.keras", "--pass", "split=a,b", "-o", "no"], &["no such layer: `a`"]);
 }
 
 #[test]

@@ -85,7 +85,7 @@ fn stages_of_different_models_are_rejected() {
     folder.netc(&["other.keras", "--pass", "split=tower_pool1@0", "-o", "others"]).done();
     let other = folder.read("others/other.stage1.keras");
     folder.write("out/whole.stage1.keras", saved_by_keras(&other));
-    let note = "the layer `tower_conv1` is not the same in `@stage0` and in `@stage1`: its weights `vars/0` differ";
+    let note = "the layer `tower_conv1` differs between `@stage0` and `@stage1`: its weights `vars/0` differ";
     folder.refuses(&["merge", "out/manifest.json", "-o", "x.keras"], &[note]);
 }
 

@@ -26,13 +26,11 @@ fn a_pipeline_is_a_comma_separated_list_of_passes() {
     assert_eq!(json["passes"], serde_json::json!(["fix{max=3}(dce)", "dce"]));
     assert_eq!(json["remarks"], serde_json::json!(["dce: removed 1 op of `@main`"]));
     folder().netc(&["p.nir", "--pipeline", "fix(dce", "-o", "x.nir"]).failed(2, &["at character 8", "`,` or `)`"]);
-    folder().netc(&["p.nir", "--pipeline", "dcee"]).failed(2, &["there is no pass `dcee`; did you mean `dce`"]);
-    folder()
-        .netc(&["p.nir", "--pass", "simplify"])
-        .failed(2, &["there is no pass `simplify`; did you mean `@simplify`?"]);
+    folder().netc(&["p.nir", "--pipeline", "dcee"]).failed(2, &["no such pass: `dcee`; did you mean `dce`"]);
+    folder().netc(&["p.nir", "--pass", "simplify"]).failed(2, &["no such pass: `simplify`; did you mean `@simplify`?"]);
     folder()
         .netc(&["p.nir", "--pass", "@simplfy"])
-        .failed(2, &["there is no pipeline `@simplfy`; did you mean `@simplify`?"]);
+        .failed(2, &["no such pipeline: `@simplfy`; did you mean `@simplify`?"]);
 }
 
 #[test]
@@ -91,10 +89,10 @@ fn a_reproducer_of_a_broken_rule_shows_it_again() {
     let folder = folder();
     let ran = folder.netc(&["p.nir", "--pipeline", "dce,faulty=break", "--fuel", "4", "--reproducer", "again.nir"]);
     assert_eq!(ran.code, 1);
-    assert!(ran.err.contains("pass `faulty=break` left a module that breaks the rules (a bug of the pass)"));
+    assert!(ran.err.contains("pass `faulty=break` left a module that breaks the rules of the IR (a bug in the pass)"));
     let text = String::from_utf8(folder.read("again.nir")).unwrap();
     let header: Vec<&str> = text.lines().take(4).collect();
-    let failure = "; failure: pass `faulty=break` left a module that breaks the rules (a bug of the pass):";
+    let failure = "; failure: pass `faulty=break` left a module that breaks the rules of the IR (a bug in the pass):";
     let version = format!("; netc-reproducer: {}", env!("CARGO_PKG_VERSION"));
     assert_eq!(header, [version.as_str(), "; pipeline: faulty=break", failure, "; fuel: 3"]);
     assert!(text.contains("tanh(") && !text.contains("exp("), "the program before the pass: {text}");

@@ -47,9 +47,9 @@ fn usage_errors_exit_with_2() {
 #[test]
 fn misspelt_names_get_suggestions() {
     let folder = Folder::with_tiny();
-    folder.netc(&["tiny.keras", "--pass", "splt=sum"]).failed(2, &["there is no pass `splt`; did you mean `split`?"]);
+    folder.netc(&["tiny.keras", "--pass", "splt=sum"]).failed(2, &["no such pass: `splt`; did you mean `split`?"]);
     folder.refuses(&["zoo:inception"], &["`inception`", "did you mean `inception_v3`", "netc zoo"]);
-    folder.refuses(&["layers", "tiny.keras", "--above", "logit"], &["there is no layer `logit`", "`logits`"]);
+    folder.refuses(&["layers", "tiny.keras", "--above", "logit"], &["no such layer: `logit`", "`logits`"]);
 }
 
 #[test]

@@ -273,7 +273,7 @@ def test_cut_that_severs_a_mask_is_rejected(tmp_path):
     path, given = save(model, tmp_path / "m.keras"), values(model)
     error = netc(path, "--pass", "split=stem", "-o", tmp_path / "out", code=1).stderr
     assert "the cut `stem` severs a mask: `mix` reads the mask that `e` attaches to its result" in error
-    assert "the nearest one-tensor cut that severs none is after `mix`" in error
+    assert "the nearest valid one-tensor cut is after `mix`" in error
     assert not (tmp_path / "out").exists()
     split(path, "mix", tmp_path / "out", "--verify")
     assert_close(run_chain(tmp_path / "out", given), run(model, given.values()), 1e-5)

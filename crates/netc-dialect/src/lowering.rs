@@ -1,7 +1,6 @@
-//! What source ops mean: one definition per layer, its lowering to core ops.
+//! Lowering of source ops to core ops, the only definition of each layer.
 //!
-//! The type of a source op is what its lowering yields, so shape inference is written once, in
-//! [`netc_ir::infer()`].
+//! A source op has the type that its lowering yields, so shape inference is written once, in [`netc_ir::infer()`].
 
 mod dialects;
 
@@ -12,44 +11,43 @@ use thiserror::Error;
 
 pub use dialects::Dialects;
 
-/// A result with the reason why an op has no core ops.
+/// The result of a lowering.
 pub type Result<T, E = LowerError> = std::result::Result<T, E>;
 
-/// What a lowered op leaves.
+/// The lowering of one op: its results and their masks.
 ///
-/// Some frameworks attach a mask to a tensor, which no call and no type mentions, and which later layers read. What
-/// is lowered has it as a value of its own, beside the value that it belongs to.
+/// Some frameworks attach a mask to a tensor. No call and no type mentions it, but later layers read it. In lowered
+/// code the mask is a value of its own, next to the value that it belongs to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Meaning {
     /// The results of the op.
     pub results: Vec<ValueId>,
-    /// The masks beside the results, in their order; those behind the last have none.
+    /// The mask of each result, in order. Results past the end have none.
     pub masks: Vec<Option<ValueId>>,
-    /// The operands, by number, that the op takes the mask from: what runs later finds none.
+    /// Indices of the operands whose mask the op removes. Ops that run later find none.
     pub unmasked: Vec<usize>,
-    /// Ops that stand for themselves several times. Empty if the op is lowered to be run.
+    /// Ops that represent several repetitions. Empty for [`Purpose::Run`].
     pub repeats: Vec<Repeat>,
 }
 
-/// Ops that stand for themselves several times, as one step of a recurrent layer does for all: the whole costs what they
-/// cost, `times` times.
+/// Ops that represent several repetitions, as one step of a recurrent layer represents all steps. They cost `times` as
+/// much as they would alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repeat {
-    /// The ops, by their index in the function that is built.
+    /// The ops, as indices in the function under construction.
     pub ops: Range<usize>,
-    /// How often they would run.
+    /// The number of times they would run.
     pub times: u64,
 }
 
-/// What an op is lowered for.
+/// The purpose of a lowering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Purpose {
-    /// To be run: the core ops compute what the op computes.
+    /// Execution: the core ops compute exactly what the op computes.
     #[default]
     Run,
-    /// For the types of its results, the masks that it reads, and its costs with [`Meaning::repeats`]. All of these are
-    /// those of the ops that would run, and so is whether the op has a meaning. The ops may compute something else, so a
-    /// layer of many steps need not be as many ops.
+    /// Analysis: result types, masks, costs (with [`Meaning::repeats`]) and errors are the same as for [`Self::Run`],
+    /// but the ops may compute other values. So a layer of many steps need not become as many ops.
     Types,
 }
 
@@ -59,31 +57,31 @@ impl From<Vec<ValueId>> for Meaning {
     }
 }
 
-/// Why an op has no core ops.
+/// Why an op cannot be lowered.
 #[derive(Debug, Clone, Error)]
 pub enum LowerError {
     /// No dialect or layer library knows the class.
-    #[error("layer class `{class}` has no meaning, and no layer library gives it one")]
+    #[error("unsupported layer class `{class}`: neither a dialect nor a layer library defines it")]
     Unknown {
         /// The class, without its dialect.
         class: Name,
     },
-    /// The class is known, this use of it is not.
+    /// The class is known, but not this use of it.
     #[error("`{class}` with {what} is not supported")]
     Unsupported {
         /// The class.
         class: Name,
-        /// The part of the configuration, and its value.
+        /// The unsupported setting and its value.
         what: String,
-        /// The types of its results, if they are known nevertheless.
+        /// The result types, if they are known even so.
         types: Vec<Type>,
     },
-    /// The configuration is not what the class expects.
+    /// A setting has a value that the class does not accept.
     #[error("`{key}` is {found}, expected {expected}")]
     Config {
         /// The key in the configuration.
         key: Name,
-        /// What it holds.
+        /// The value found.
         found: String,
         /// What the class expects.
         expected: String,
@@ -91,12 +89,12 @@ pub enum LowerError {
     /// A weight is missing.
     #[error("the weight `{place}` is missing: {expected}")]
     Weight {
-        /// The place of the weight in the layer.
+        /// The path of the weight in the layer.
         place: Name,
-        /// What it holds.
+        /// What the weight holds.
         expected: String,
     },
-    /// The call has the wrong number of tensors, or one of the wrong kind.
+    /// The call has the wrong number or the wrong kind of tensors.
     #[error("{0}")]
     Operands(String),
     /// A core op of the lowering does not fit its operands.
@@ -105,46 +103,47 @@ pub enum LowerError {
 }
 
 impl LowerError {
-    /// The same, of a use whose results have the types `types`.
+    /// Records the result types in an [`Unsupported`](Self::Unsupported) error; other errors do not change.
     #[must_use]
     pub fn giving(self, types: Vec<Type>) -> Self {
         if let Self::Unsupported { class, what, .. } = self { Self::Unsupported { class, what, types } } else { self }
     }
 }
 
-/// A source op with what its lowering may look at.
+/// A source op and everything that its lowering may read.
 #[derive(Clone, Copy)]
 pub struct OpContext<'a> {
     /// The op.
     pub op: &'a SourceOp,
-    /// The declaration it applies.
+    /// The layer declaration that it applies.
     pub layer: Option<&'a Layer>,
-    /// Its operands, as values of the function that is being built.
+    /// Its operands, as values of the function under construction.
     pub operands: &'a [ValueId],
-    /// The masks beside the operands, in their order; those behind the last have none.
+    /// The mask of each operand, in order. Operands past the end have none.
     pub masks: &'a [Option<ValueId>],
-    /// What the meaning is for.
+    /// The purpose of the lowering.
     pub purpose: Purpose,
     /// The dialects of the program.
     pub dialects: &'a Dialects,
 }
 
-/// What a framework's layers mean, and how it writes them down. Threads may ask at once.
+/// A framework's layers: how to lower them, and how it declares them.
 ///
 /// Only [`owns`](Self::owns) and [`lower`](Self::lower) are required. The defaults suit a framework without masks, layer
-/// declarations and training. A program may have layers of several frameworks: each is asked about its own alone.
+/// declarations and training. Several threads may call the methods at once. If a program has layers of several
+/// frameworks, each dialect is called only for its own.
 ///
-/// | method | who asks, and why |
+/// | method | callers, and what they need it for |
 /// |---|---|
-/// | [`owns`](Self::owns) | everything below: whom to ask |
+/// | [`owns`](Self::owns) | everything below: which dialect to call |
 /// | [`lower`](Self::lower) | `lower`, types, costs: the core ops of a source op |
-/// | `class`, `settings` | layer libraries: which of their functions is meant, and the number at `{config = "key"}` |
-/// | `is_operation`, `counts_inputs` | `#128` in a cut, and the number of layers: as the framework's users count |
+/// | `class`, `settings` | layer libraries: which function to use, and the number at `{config = "key"}` |
+/// | `is_operation`, `counts_inputs` | `#128` in a cut, and the layer count: count layers as users of the framework do |
 /// | `declares_inside` | the error for a cut inside a layer that is one op |
 /// | `write_name` | `inline`, when a name is taken: a declaration may repeat the layer's name |
-/// | `plain_arguments` | `inline`: the arguments of a nested model's call that get lost |
+/// | `plain_arguments` | `inline`: the arguments of a nested model's call that inlining loses |
 /// | `is_trainable`, `set_trainable`, `unfreeze` | `freeze` |
-/// | `makes_masks`, `mask_operands`, `run_order` | `lower`, `split`: where masks begin, and which of them a call passes itself |
+/// | `makes_masks`, `mask_operands`, `run_order` | `lower`, `split`: where masks begin, and which masks a call passes explicitly |
 /// | `weight_ties`, `loss_layers` | `split` and the writers: layers that need each other, layers that no output needs |
 ///
 /// ```
@@ -170,43 +169,43 @@ pub struct OpContext<'a> {
 /// dialects.push(Mine);
 /// ```
 pub trait Dialect: Send + Sync {
-    /// Whether `class` is one of the framework's: the class of a layer, and the name of the source ops that apply it.
+    /// Whether `class`, the class of a layer or the name of a source op, belongs to the framework.
     ///
-    /// Frameworks tell their classes apart by the words before the first dot, as in `mine.Relu`. The other methods are
-    /// asked about layers, ops and calls of these classes, and about functions that have any. Of a module they answer for
-    /// these classes alone. A layer library owns no class: it gives a meaning to those of others.
+    /// The words before the first dot of a class tell frameworks apart, as in `mine.Relu`. The other methods are called
+    /// only for layers, ops and calls of the framework's classes and for functions that contain some. Methods that take
+    /// a module must ignore all other classes in it. A layer library owns no class: it defines those of others.
     fn owns(&self, class: &str) -> bool;
 
-    /// Adds the core ops that `op` means, and returns its results.
+    /// Appends the core ops for `op` to `builder`, and returns its results.
     ///
-    /// [`LowerError::Unknown`] says that the class has no meaning here. The layers inside a layer are lowered with
-    /// [`OpContext::dialects`], since a layer library may know them.
+    /// [`LowerError::Unknown`] means that the dialect does not support the class. To lower the layers inside a layer, use
+    /// [`OpContext::dialects`], so that layer libraries can define them.
     fn lower(&self, builder: &mut Builder<'_>, op: OpContext<'_>) -> Result<Meaning>;
 
-    /// The class of the op `name` in a layer library, if it is not the text after the last dot.
+    /// The class by which a layer library defines the op `name`, if it is not the text after the last dot.
     fn class<'n>(&self, name: &'n str) -> Option<&'n str> {
         let _ = name;
         None
     }
 
-    /// The settings in the declaration of `layer`, by the keys that its framework documents.
+    /// The settings in the declaration of `layer`, under the keys that its framework documents.
     fn settings<'l>(&self, layer: &'l Layer) -> Option<&'l Attrs> {
         let _ = layer;
         None
     }
 
-    /// Whether the settings of `layer` declare another layer called `name`. Users cannot cut there.
+    /// Whether the settings of `layer` declare another layer called `name`. Such a layer cannot be a cut.
     fn declares_inside(&self, layer: &Layer, name: &str) -> bool {
         let _ = (layer, name);
         false
     }
 
-    /// Writes the name of `layer`, which is new, wherever its declaration repeats it.
+    /// Copies the new name of `layer` to every place in its declaration that repeats the name.
     fn write_name(&self, layer: &mut Layer) {
         let _ = layer;
     }
 
-    /// Whether `layer` is an operation, such as `x + y`, which the framework does not count as a layer.
+    /// Whether `layer` is an operation, such as `x + y`. The framework does not count operations as layers.
     fn is_operation(&self, layer: &Layer) -> bool {
         let _ = layer;
         false
@@ -218,54 +217,55 @@ pub trait Dialect: Send + Sync {
         true
     }
 
-    /// Whether training changes the weights of `layer`, if its declaration records that.
+    /// Whether training changes the weights of `layer`, if its declaration says so either way.
     fn is_trainable(&self, layer: &Layer) -> Option<bool> {
         let _ = layer;
         None
     }
 
-    /// Records in the declaration of `layer` whether training changes its weights, and those of the layers inside it.
-    /// Changes nothing that does not record it already.
+    /// Sets whether training changes the weights of `layer` and of the layers inside it. Changes only declarations that
+    /// already have this setting.
     fn set_trainable(&self, layer: &mut Layer, to: bool) {
         let _ = (layer, to);
     }
 
-    /// Records that a model as a whole may be trained, if `model`, the attributes of its function, record that it may not.
+    /// Makes a model trainable as a whole, if `model`, the attributes of its function, say that it is not.
     fn unfreeze(&self, model: &mut Attrs) {
         let _ = model;
     }
 
-    /// The arguments of a call of a nested model that are no tensors. They are lost when the call is inlined.
+    /// The arguments of a nested model's call that are not tensors. Inlining the call loses them.
     fn plain_arguments(&self, call: &CallOp) -> Vec<Name> {
         let _ = call;
         Vec::new()
     }
 
-    /// The operands, by number, that the call `op` passes as masks.
+    /// Indices of the operands that `op` passes explicitly as masks.
     fn mask_operands(&self, op: &SourceOp) -> Vec<usize> {
         let _ = op;
         Vec::new()
     }
 
-    /// Whether an op of `module` may leave a mask beside a result although there is none beside its operands.
+    /// Whether an op of `module` may give a result a mask although none of its operands has one.
     fn makes_masks(&self, module: &Module) -> bool {
         let _ = module;
         false
     }
 
-    /// The order in which the framework runs the ops of `func`, which counts where some take masks from their operands.
+    /// The order in which the framework runs the ops of `func`. It matters if some ops remove masks from their
+    /// operands.
     fn run_order(&self, func: &Func) -> Option<Vec<OpId>> {
         let _ = func;
         None
     }
 
-    /// The layers that need another one in their model: such a layer, and the one that has weights of it.
+    /// Pairs of layers that must stay in one model: a layer, and the layer that owns some of its weights.
     fn weight_ties(&self, module: &Module) -> Vec<(LayerId, LayerId)> {
         let _ = module;
         Vec::new()
     }
 
-    /// The layers of `module` for losses and metrics, which no output needs: a rewrite may leave them out.
+    /// The layers of `module` that only add losses and metrics. No output needs them, so a rewrite may drop them.
     fn loss_layers(&self, module: &Module) -> Vec<Name> {
         let _ = module;
         Vec::new()

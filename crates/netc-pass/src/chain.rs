@@ -1,11 +1,11 @@
-//! Errors with their causes, on one line.
+//! Formatting an error and its causes on one line.
 
 use std::error::Error;
 
-/// The message of an error with its causes, each after a colon.
+/// Formats an error and its causes, separated by colons.
 ///
-/// An error whose message includes that of its cause must not have it as its [`source`](Error::source): the message would be
-/// there twice.
+/// An error whose message already includes its cause must not return the cause as its [`source`](Error::source), or the
+/// message appears twice.
 ///
 /// ```
 /// use netc_pass::{PassError, chain};
@@ -37,14 +37,14 @@ mod tests {
     struct NoRules(#[source] io::Error);
 
     #[test]
-    fn each_cause_is_told_once() {
+    fn formats_each_cause_once() {
         let cause = || NoRules(io::Error::other("disk full"));
         let failed = PassError::because("cannot read `a.rules`", cause());
         assert_eq!(chain(&failed), "cannot read `a.rules`: no rules: disk full");
         for error in [&PassError::from_error(cause()) as &dyn Error, &ConstError::from_error(cause())] {
             assert_eq!((error.to_string().as_str(), chain(error).as_str()), ("no rules", "no rules: disk full"));
         }
-        // A cause may say what its parent says, of something else.
+        // A cause with the same message as an unrelated parent is not skipped.
         assert_eq!(chain(&PassError::because("disk full", cause())), "disk full: no rules: disk full");
     }
 }

@@ -1,4 +1,4 @@
-//! The dialects of a program, and which of them is asked.
+//! The dialects of a program, and the choice of the right one for each layer.
 
 use netc_ir::{Attrs, Builder, CallOp, Func, Layer, LayerId, Module, Name, OpId, OpKind, SourceOp, Type, ValueId};
 
@@ -6,8 +6,8 @@ use super::{Dialect, LowerError, Meaning, OpContext, Purpose, Result};
 
 /// The dialects of frameworks, and layer libraries.
 ///
-/// One dialect answers for a layer: the first that [owns](Dialect::owns) its class. A function belongs to the owner of its
-/// layers. Only [`lower`](Self::lower) asks the libraries too, before the owner.
+/// Exactly one dialect handles a layer: the first that [owns](Dialect::owns) its class. A function belongs to the owner
+/// of its layers. Only [`lower`](Self::lower) uses the libraries too: it tries them before the owner.
 #[derive(Default)]
 pub struct Dialects {
     libraries: Vec<Box<dyn Dialect>>,
@@ -25,12 +25,12 @@ impl Dialects {
         self.push_boxed(Box::new(dialect));
     }
 
-    /// Does what [`Dialects::push`] does.
+    /// Like [`Dialects::push`], for a boxed dialect.
     pub fn push_boxed(&mut self, dialect: Box<dyn Dialect>) {
         self.frameworks.push(dialect);
     }
 
-    /// Adds a layer library, which is asked after those already there.
+    /// Adds a layer library, to be tried after those already there.
     pub fn push_library(&mut self, library: impl Dialect + 'static) {
         self.libraries.push(Box::new(library));
     }
@@ -40,7 +40,7 @@ impl Dialects {
         self.frameworks.iter().map(AsRef::as_ref).find(|dialect| dialect.owns(class))
     }
 
-    /// The dialect that owns the first layer of `func`; of a function without layers, that of the module's first.
+    /// The dialect that owns the first layer of `func`. If `func` has no layers, the first layer of the module decides.
     fn owner_of(&self, module: &Module, func: &Func) -> Option<&dyn Dialect> {
         let params = func.params.iter().filter_map(|param| param.layer);
         let ops = func.ops().filter_map(|(_, op)| match &op.kind {
@@ -52,13 +52,15 @@ impl Dialects {
         classes.chain(module.layers.iter().map(|layer| &*layer.class)).find_map(|class| self.owner(class))
     }
 
-    /// Adds the core ops that `op` means: in the first layer library that knows its class, or else in the dialect that owns
-    /// it.
+    /// Appends the core ops for `op` to `builder`, and returns its results. The first layer library that defines the class
+    /// lowers the op, or else the dialect that owns it.
+    ///
+    /// Fails with [`LowerError::Unknown`] if none of them knows the class.
     pub fn lower(&self, builder: &mut Builder<'_>, op: OpContext<'_>) -> Result<Meaning> {
         let name = &*op.op.name;
-        let asked = self.libraries.iter().map(AsRef::as_ref).chain(self.owner(name));
+        let candidates = self.libraries.iter().map(AsRef::as_ref).chain(self.owner(name));
         let mut unknown = LowerError::Unknown { class: self.class(name).into() };
-        for dialect in asked {
+        for dialect in candidates {
             match dialect.lower(builder, op) {
                 Err(error @ LowerError::Unknown { .. }) => unknown = error,
                 answer => return answer,
@@ -67,13 +69,13 @@ impl Dialects {
         Err(unknown)
     }
 
-    /// The class of the op `name` in a layer library.
+    /// The class by which a layer library defines the op `name`.
     pub fn class<'n>(&self, name: &'n str) -> &'n str {
         let own = self.owner(name).and_then(|dialect| dialect.class(name));
         own.unwrap_or_else(|| name.rsplit('.').next().unwrap_or(name))
     }
 
-    /// The settings in the declaration of `layer`, by the keys that its framework documents.
+    /// The settings in the declaration of `layer`, under the keys that its framework documents.
     pub fn settings<'l>(&self, layer: &'l Layer) -> Option<&'l Attrs> {
         self.owner(&layer.class)?.settings(layer)
     }
@@ -83,7 +85,7 @@ impl Dialects {
         self.owner(&layer.class).is_some_and(|dialect| dialect.declares_inside(layer, name))
     }
 
-    /// Gives `layer` another name, also where its declaration repeats it.
+    /// Renames `layer`, also where its declaration repeats the name.
     pub fn rename(&self, layer: &mut Layer, name: Name) {
         layer.name = name;
         if let Some(dialect) = self.owner(&layer.class) {
@@ -91,7 +93,7 @@ impl Dialects {
         }
     }
 
-    /// Whether `layer` is an operation, which its framework does not count as a layer.
+    /// Whether `layer` is an operation. Frameworks do not count operations as layers.
     pub fn is_operation(&self, layer: &Layer) -> bool {
         self.owner(&layer.class).is_some_and(|dialect| dialect.is_operation(layer))
     }
@@ -101,19 +103,19 @@ impl Dialects {
         self.owner_of(module, func).is_none_or(|dialect| dialect.counts_inputs(func))
     }
 
-    /// Whether training changes the weights of `layer`, if its declaration records that.
+    /// Whether training changes the weights of `layer`, if its declaration says so either way.
     pub fn is_trainable(&self, layer: &Layer) -> Option<bool> {
         self.owner(&layer.class)?.is_trainable(layer)
     }
 
-    /// Records whether training changes the weights of `layer`, and those of the layers inside it.
+    /// Sets whether training changes the weights of `layer` and of the layers inside it.
     pub fn set_trainable(&self, layer: &mut Layer, to: bool) {
         if let Some(dialect) = self.owner(&layer.class) {
             dialect.set_trainable(layer, to);
         }
     }
 
-    /// The attributes of `func`, a function of `module`, that record of the model as a whole that it may be trained.
+    /// The attributes of `func`, a function of `module`, changed so that the model is trainable as a whole.
     pub fn unfrozen(&self, module: &Module, func: &Func) -> Attrs {
         let mut attrs = func.attrs.clone();
         if let Some(dialect) = self.owner_of(module, func) {
@@ -122,7 +124,7 @@ impl Dialects {
         attrs
     }
 
-    /// The arguments of `call`, an op of `module`, that are lost when it is inlined.
+    /// The arguments of `call`, an op of `module`, that inlining loses.
     pub fn plain_arguments(&self, module: &Module, call: &CallOp) -> Vec<Name> {
         let owner = match call.layer {
             Some(layer) => self.owner(&module[layer].class),
@@ -131,35 +133,35 @@ impl Dialects {
         owner.map_or_else(Vec::new, |dialect| dialect.plain_arguments(call))
     }
 
-    /// The operands, by number, that the call `op` passes as masks.
+    /// Indices of the operands that `op` passes explicitly as masks.
     pub fn mask_operands(&self, op: &SourceOp) -> Vec<usize> {
         self.owner(&op.name).map_or_else(Vec::new, |dialect| dialect.mask_operands(op))
     }
 
-    /// Whether there are masks in `module`: if not, all ops can be looked at one by one.
+    /// Whether `module` may have masks. If not, each op can be lowered on its own.
     pub fn makes_masks(&self, module: &Module) -> bool {
         self.frameworks.iter().any(|dialect| dialect.makes_masks(module))
     }
 
-    /// The layers that need another one in their model: such a layer, and the one that has weights of it.
+    /// Pairs of layers that must stay in one model: a layer, and the layer that owns some of its weights.
     pub fn weight_ties(&self, module: &Module) -> Vec<(LayerId, LayerId)> {
         self.frameworks.iter().flat_map(|dialect| dialect.weight_ties(module)).collect()
     }
 
-    /// The layers of `module` for losses and metrics.
+    /// The layers of `module` that only add losses and metrics.
     pub fn loss_layers(&self, module: &Module) -> Vec<Name> {
         self.frameworks.iter().flat_map(|dialect| dialect.loss_layers(module)).collect()
     }
 
-    /// The ops of `func`, a function of `module`, in an order in which their lowerings find the masks that they find in the
-    /// framework.
+    /// The ops of `func`, a function of `module`, ordered so that each lowering finds the masks that the framework would
+    /// find.
     pub fn run_order(&self, module: &Module, func: &Func) -> Vec<OpId> {
         let order = self.owner_of(module, func).and_then(|dialect| dialect.run_order(func));
         order.unwrap_or_else(|| func.op_ids().collect())
     }
 
-    /// The types of the results of `op` on operands of the types `operands`: those of its lowering, or those that it is
-    /// known to have without one.
+    /// The result types of `op` for operands of the types `operands`: from its lowering, or from an
+    /// [`Unsupported`](LowerError::Unsupported) error that records them.
     pub fn result_types(
         &self,
         module: &Module,

@@ -1,11 +1,11 @@
-//! Which dialect is asked about what.
+//! Tests of the choice of a dialect.
 
 use netc_ir::{ElemType, Op, parse};
 
 use super::*;
 use crate::library::LayerLibrary;
 
-/// A dialect that answers no more than it must.
+/// A dialect with nothing but the required methods.
 struct Silent;
 
 impl Dialect for Silent {
@@ -18,7 +18,7 @@ impl Dialect for Silent {
     }
 }
 
-/// A dialect that answers whatever it is asked: its layers are operations, its inputs no layers, and so on.
+/// A dialect that overrides every default: its layers are operations, its inputs are not layers, and so on.
 struct Loud(&'static str);
 
 impl Dialect for Loud {
@@ -27,7 +27,7 @@ impl Dialect for Loud {
     }
 
     fn lower(&self, _: &mut Builder<'_>, op: OpContext<'_>) -> Result<Meaning> {
-        Err(LowerError::Operands(format!("{} was asked about {}", self.0, op.op.name)))
+        Err(LowerError::Operands(format!("{} had to lower {}", self.0, op.op.name)))
     }
 
     fn class<'n>(&self, name: &'n str) -> Option<&'n str> {
@@ -90,7 +90,7 @@ fn with(frameworks: impl IntoIterator<Item = Box<dyn Dialect>>) -> Dialects {
 }
 
 #[test]
-fn a_dialect_needs_only_owns_and_lower() {
+fn defaults_suit_a_dialect_that_only_owns_and_lowers() {
     let dialects = with([Box::new(Silent) as Box<dyn Dialect>]);
     let mut renamed = layer("silent.X");
     dialects.rename(&mut renamed, "b".into());
@@ -102,7 +102,7 @@ fn a_dialect_needs_only_owns_and_lower() {
 }
 
 #[test]
-fn only_the_owner_is_asked_about_a_layer() {
+fn only_its_owner_handles_a_layer() {
     let dialects = with([Box::new(Loud("a")) as Box<dyn Dialect>, Box::new(Silent), Box::new(Loud("b"))]);
     for (class, own) in [("a.X", "a"), ("b.X", "b")] {
         let mut of_own = layer(class);
@@ -164,7 +164,7 @@ fn a_function_belongs_to_the_owner_of_its_layers() {
 }
 
 #[test]
-fn libraries_give_a_meaning_before_the_owner_and_to_classes_of_nobody() {
+fn libraries_override_the_owner_and_define_classes_without_an_owner() {
     let library = LayerLibrary::parse("netc 1\nfunc @Known(%x: any[*]) -> (%y) { %y = relu(%x) : any[*] }").unwrap();
     let mut dialects = with([Box::new(Silent) as Box<dyn Dialect>, Box::new(Loud("b"))]);
     dialects.push_library(library);
@@ -175,7 +175,7 @@ fn libraries_give_a_meaning_before_the_owner_and_to_classes_of_nobody() {
         types.map(|types| types[0].to_string()).map_err(|error| error.to_string())
     };
     assert_eq!(types("silent.Known").as_deref(), Ok("f32[2]"));
-    assert_eq!(types("nobody.Known").as_deref(), Ok("f32[2]"));
-    assert_eq!(types("b.Other"), Err("b was asked about b.Other".into()));
-    assert!(types("nobody.Other").unwrap_err().contains("`Other`"));
+    assert_eq!(types("unowned.Known").as_deref(), Ok("f32[2]"));
+    assert_eq!(types("b.Other"), Err("b had to lower b.Other".into()));
+    assert!(types("unowned.Other").unwrap_err().contains("`Other`"));
 }
