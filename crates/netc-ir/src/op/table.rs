@@ -1,24 +1,24 @@
-//! The table of core ops: their names, a line about each, and what they have in common.
+//! The table of core ops: name, one-line summary and class.
 
 use super::CoreOp;
 
-/// What core ops have in common, for consumers that have the same answer for most of them.
+/// A class of similar core ops, for consumers that treat most ops alike.
 ///
-/// Such a consumer matches `(op, op.class())`: it names the ops that have an answer of their own, and classes for the
-/// rest. A new op then needs a class, and a new class breaks every consumer at compile time.
+/// A consumer matches `(op, op.class())`: it names the ops that need special treatment, and classes for the rest. A new
+/// op then only needs a class, and a new class breaks every consumer at compile time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OpClass {
     /// Stored numbers: no operands.
     Stored,
-    /// Each element of the result depends on one element of each operand. Operands are repeated to a common shape.
+    /// Each element of the result depends on one element of each operand. Operands are broadcast to a common shape.
     Elementwise,
     /// Sums of products of the elements of two operands.
     Product,
-    /// Sums, or other reductions, of elements of one operand.
+    /// Sums or other reductions over elements of one operand.
     Reduction,
-    /// The elements of the operands in other places. None is computed with.
+    /// Moves or copies elements of the operands without computing with them.
     Movement,
-    /// Extents as elements, and elements as extents.
+    /// Converts extents to elements, or elements to extents.
     Extent,
 }
 
@@ -115,7 +115,7 @@ impl CoreOp {
         }
     }
 
-    /// What it has in common with other ops.
+    /// Its class.
     pub fn class(&self) -> OpClass {
         match self {
             Self::Constant(_) | Self::Weight(_) => OpClass::Stored,
