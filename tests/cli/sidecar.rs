@@ -81,7 +81,7 @@ fn a_file_that_is_read_is_not_written_over() {
     let at = head.find("\nlayer ").map_or(head.len(), |at| at);
     let text = format!("{}\n{weight}{}\nfunc {tail}", &head[..at], &head[at..]);
     let folder = folder.with("y.nir", text);
-    folder.refuses(&["y.nir", "-o", "x.nir"], &["`x.safetensors` is an input, which is never overwritten"]);
+    folder.refuses(&["y.nir", "-o", "x.nir"], &["`x.safetensors` is an input, and netc never overwrites an input"]);
     folder.netc(&["y.nir", "-o", "z.nir"]).done();
     assert!(folder.path("z.safetensors").exists());
 }

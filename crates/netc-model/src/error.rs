@@ -1,4 +1,4 @@
-//! Why something cannot be done with a model.
+//! Errors of operations on models.
 
 use std::error::Error;
 
@@ -8,19 +8,19 @@ use thiserror::Error;
 /// A result whose error is a [`ModelError`].
 pub type Result<T, E = ModelError> = std::result::Result<T, E>;
 
-/// Why something cannot be done with a model.
+/// An operation on a model failed.
 #[derive(Debug, Error)]
 pub enum ModelError {
-    /// What is asked for does not exist or does not fit together.
+    /// The request is wrong: something does not exist, or options contradict each other.
     #[error("{0}")]
     Usage(String),
-    /// An error of another part, as it is.
+    /// An error of another crate.
     #[error(transparent)]
     Other(Box<dyn Error + Send + Sync>),
-    /// The model or a file does not allow it.
+    /// The operation failed because of the model or a file.
     #[error("{context}")]
     Failed {
-        /// What was done, and where.
+        /// What failed, and where.
         context: String,
         /// Why it failed.
         #[source]
@@ -33,17 +33,17 @@ impl ModelError {
         Self::Failed { context: context.into(), source: None }
     }
 
-    /// An error of another part, as it is.
+    /// Wraps an error of another crate.
     pub fn from_error(error: impl Error + Send + Sync + 'static) -> Self {
         Self::Other(Box::new(error))
     }
 
-    /// An error of another part, in which `context` fails.
+    /// `context` failed because of `source`.
     pub fn because(context: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Self {
         Self::Failed { context: context.into(), source: Some(Box::new(source)) }
     }
 
-    /// The message with its causes: see [`chain()`].
+    /// The message followed by its causes: see [`chain()`].
     pub fn chain(&self) -> String {
         chain(self)
     }
