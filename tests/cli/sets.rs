@@ -1,5 +1,4 @@
-//! The stages of a split are one thing: what changed is not lost, and what does not belong together is not read
-//! together.
+//! The stages of a split are one thing: what changed is not lost, and what does not belong together is not read together.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -24,7 +24,7 @@ pub enum OpClass {
 
 /// Name and one-line summary of every core op, in the order of the specification.
 pub const CORE_OPS: &[(&str, &str)] = &[
-    ("constant", "A tensor that stands in the program."),
+    ("constant", "A constant tensor in the program text."),
     ("weight", "A weight of the module."),
     ("neg", "`-x`, element by element."),
     ("abs", "Magnitude, element by element."),
@@ -71,16 +71,16 @@ pub const CORE_OPS: &[(&str, &str)] = &[
     ("reduce_prod", "Product over axes."),
     ("reduce_max", "Largest element over axes."),
     ("reduce_min", "Smallest element over axes."),
-    ("reshape", "The same elements under another shape."),
-    ("transpose", "The axes in another order."),
+    ("reshape", "The same elements with another shape."),
+    ("transpose", "A permutation of the axes."),
     ("broadcast", "Repetition along axes of extent 1."),
-    ("concat", "Tensors one after the other along an axis."),
-    ("slice", "A strided part of a tensor."),
-    ("pad", "A border around a tensor."),
+    ("concat", "Concatenation of tensors along an axis."),
+    ("slice", "A strided slice of a tensor."),
+    ("pad", "Padding around a tensor."),
     ("gather", "Slices along an axis, chosen by indices."),
-    ("sort", "Elements in order along an axis."),
+    ("sort", "Sorted elements along an axis."),
     ("cumsum", "Running sums along an axis."),
-    ("reverse", "Elements in the opposite order along axes."),
+    ("reverse", "Reversal of the elements along axes."),
     ("dim", "The extent of an axis as a scalar."),
     ("iota", "The numbers 0 to n - 1, for a scalar n."),
 ];
