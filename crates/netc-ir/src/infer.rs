@@ -448,7 +448,7 @@ mod tests {
     use crate::op::{Layout, Padding, Pool, Window};
 
     #[track_caller]
-    fn check_refused(op: CoreOp, operands: usize, constraint: u8) {
+    fn check_rejected(op: CoreOp, operands: usize, constraint: u8) {
         let open = Type::unranked(ElemType::F32);
         let error = infer(&Module::new(), &op, &vec![&open; operands]).unwrap_err();
         assert_eq!(error.constraint, constraint, "{error}");
@@ -461,15 +461,15 @@ mod tests {
 
     #[test]
     fn attributes_are_checked_even_if_the_rank_is_unknown() {
-        check_refused(CoreOp::Conv { window: window(&[1]), groups: 0 }, 2, 4);
-        check_refused(CoreOp::Conv { window: window(&[0]), groups: 1 }, 2, 3);
-        check_refused(CoreOp::Conv { window: window(&[]), groups: 1 }, 2, 3);
+        check_rejected(CoreOp::Conv { window: window(&[1]), groups: 0 }, 2, 4);
+        check_rejected(CoreOp::Conv { window: window(&[0]), groups: 1 }, 2, 3);
+        check_rejected(CoreOp::Conv { window: window(&[]), groups: 1 }, 2, 3);
         let padded = Window { padding: Padding::Explicit(vec![]), ..window(&[1]) };
-        check_refused(CoreOp::Conv { window: padded, groups: 1 }, 2, 3);
-        check_refused(CoreOp::Pool { kind: Pool::Max, size: vec![0], window: window(&[1]) }, 1, 2);
-        check_refused(CoreOp::Pool { kind: Pool::Max, size: vec![], window: window(&[1]) }, 1, 2);
-        check_refused(CoreOp::Slice(vec![SliceAxis { start: 0, end: None, step: 0 }]), 1, 2);
-        check_refused(CoreOp::Slice(vec![SliceAxis { start: 2, end: Some(1), step: 1 }]), 1, 3);
+        check_rejected(CoreOp::Conv { window: padded, groups: 1 }, 2, 3);
+        check_rejected(CoreOp::Pool { kind: Pool::Max, size: vec![0], window: window(&[1]) }, 1, 2);
+        check_rejected(CoreOp::Pool { kind: Pool::Max, size: vec![], window: window(&[1]) }, 1, 2);
+        check_rejected(CoreOp::Slice(vec![SliceAxis { start: 0, end: None, step: 0 }]), 1, 2);
+        check_rejected(CoreOp::Slice(vec![SliceAxis { start: 2, end: Some(1), step: 1 }]), 1, 3);
     }
 
     #[test]

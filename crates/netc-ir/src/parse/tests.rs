@@ -3,23 +3,23 @@
 use super::*;
 
 #[track_caller]
-fn check_refused(op: &str, expect: &str) {
+fn check_rejected(op: &str, expect: &str) {
     let error = parse(&format!("netc 1\nfunc @main(%x: f32[]) -> (%x) {{\n{op}\n}}")).unwrap_err();
     assert!(error.to_string().starts_with(expect), "{error}\nexpected: {expect}");
 }
 
 #[test]
 fn undefined_and_repeated_values_are_rejected() {
-    check_refused("%y = neg(%z) : f32[]", "line 3, column 10: `%z` is not defined above");
-    check_refused("%x = neg(%x) : f32[]", "line 3, column 1: `%x` is already defined");
-    check_refused("%y = neg(%7) : f32[]", "line 3, column 10: `%7` is not defined above");
+    check_rejected("%y = neg(%z) : f32[]", "line 3, column 10: `%z` is not defined above");
+    check_rejected("%x = neg(%x) : f32[]", "line 3, column 1: `%x` is already defined");
+    check_rejected("%y = neg(%7) : f32[]", "line 3, column 10: `%7` is not defined above");
 }
 
 #[test]
 fn numbers_out_of_range_are_rejected() {
     let expect = |column| format!("line 3, column {column}: 4294967296 is larger than 4294967295");
-    check_refused("%y = a.b(%x) {args = [$4294967296]} : f32[]", &expect(24));
-    check_refused("%y = neg(%x) : f32[] loc(\"a\"@4294967296)", &expect(30));
+    check_rejected("%y = a.b(%x) {args = [$4294967296]} : f32[]", &expect(24));
+    check_rejected("%y = neg(%x) : f32[] loc(\"a\"@4294967296)", &expect(30));
 }
 
 #[test]
@@ -43,20 +43,20 @@ fn alternative_spellings_of_numbers_are_rejected() {
     let module = parse("netc 1\nweight w0 \"w\" : f32[2] = rand(1, 0, 1)").unwrap();
     let WeightData::Random { low, high, .. } = module.weights[0].data else { panic!("{:?}", module.weights) };
     assert_eq!((low.get(), high.get()), (0.0, 1.0));
-    check_refused("% = neg(%x) : f32[]", "line 3, column 2: expected the name of a value");
+    check_rejected("% = neg(%x) : f32[]", "line 3, column 2: expected the name of a value");
 }
 
 #[test]
 fn only_source_ops_have_absent_operands_and_name_functions() {
-    check_refused("%y = neg(_) : f32[]", "line 3, column 10: only a source op can have absent operands");
-    check_refused("%y = call @main(_) : f32[]", "line 3, column 17: only a source op can have absent operands");
-    check_refused("%y = a.b(%_) : f32[]", "line 3, column 10: `%_` is not defined above");
+    check_rejected("%y = neg(_) : f32[]", "line 3, column 10: only a source op can have absent operands");
+    check_rejected("%y = call @main(_) : f32[]", "line 3, column 17: only a source op can have absent operands");
+    check_rejected("%y = a.b(%_) : f32[]", "line 3, column 10: `%_` is not defined above");
     let only = "only attributes of source ops can name weights and functions";
-    check_refused("%y = call @main(%x) {f = @main} : f32[]", &format!("line 3, column 21: {only}"));
-    check_refused("%y = constant() {value = @main} : f32[]", &format!("line 3, column 17: {only}"));
-    check_refused("%y = a.b(%x) {f = [@g]} : f32[]", "line 3, column 20: there is no function `@g`");
-    check_refused("%y = a.b(%x) {f = w1} : f32[]", "line 3, column 19: `w1` is not defined above");
-    check_refused(
+    check_rejected("%y = call @main(%x) {f = @main} : f32[]", &format!("line 3, column 21: {only}"));
+    check_rejected("%y = constant() {value = @main} : f32[]", &format!("line 3, column 17: {only}"));
+    check_rejected("%y = a.b(%x) {f = [@g]} : f32[]", "line 3, column 20: there is no function `@g`");
+    check_rejected("%y = a.b(%x) {f = w1} : f32[]", "line 3, column 19: `w1` is not defined above");
+    check_rejected(
         "%y = a.b(%x) {f = bytes(\"0g\")} : f32[]",
         "line 3, column 25: expected two hexadecimal digits per byte",
     );
