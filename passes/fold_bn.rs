@@ -128,8 +128,8 @@ fn apply(module: &Module, func: &Func, folds: &[Fold]) -> Result<Func> {
         match fold_of[id.index()] {
             None => copy.op(op),
             Some(fold) if fold.ops().last() == Some(id) => {
-                let result =
-                    emit::emit(&mut copy, func, fold).map_err(|e| PassError::because(op.loc.to_string(), e))?;
+                let result = emit::emit(&mut copy, func, fold)
+                    .map_err(|e| PassError::because(format!("cannot fold the op at {}", op.loc), e))?;
                 copy.set(op.results[0], result);
             }
             Some(_) => {}

@@ -49,7 +49,7 @@ impl Pass for Freeze {
         }
         if self.unfreeze {
             plan.others.iter().for_each(|id| set_trainable(module, *id, true, context));
-            unfreeze_model(&mut module[main], context);
+            unfreeze_model(module, main, context);
         }
         for text in remarks(module, &plan, context.dialects) {
             context.remark(INFO.name, Loc::Unknown, text);
@@ -97,11 +97,10 @@ fn set_trainable(module: &mut Module, id: LayerId, to: bool, context: &mut Conte
 }
 
 /// Makes the model as a whole trainable, if it records that it is not.
-fn unfreeze_model(main: &mut Func, context: &mut Context<'_>) {
-    let mut attrs = main.attrs.clone();
-    context.dialects.unfreeze(&mut attrs);
-    if attrs != main.attrs && context.rewrite() {
-        main.attrs = attrs;
+fn unfreeze_model(module: &mut Module, main: FuncId, context: &mut Context<'_>) {
+    let attrs = context.dialects.unfrozen(module, &module[main]);
+    if attrs != module[main].attrs && context.rewrite() {
+        module[main].attrs = attrs;
     }
 }
 
@@ -111,11 +110,12 @@ fn remarks(module: &Module, plan: &Plan, dialects: &Dialects) -> Vec<String> {
     let trainable: Vec<LayerId> = plan.others.iter().filter(|id| says(id, true)).copied().collect();
     let mut remarks = vec![format!("{} frozen; {} trainable", amount(module, &frozen), amount(module, &trainable))];
     let silent = |id: &&LayerId| !says(id, false) && !module[**id].weights.is_empty();
-    remarks.extend(
-        plan.frozen.iter().filter(silent).map(|id| {
-            format!("the layer `{}` cannot be frozen: its configuration has no `trainable`", module[*id].name)
-        }),
-    );
+    remarks.extend(plan.frozen.iter().filter(silent).map(|id| {
+        format!(
+            "the layer `{}` cannot be frozen: its declaration does not record whether it is trained",
+            module[*id].name
+        )
+    }));
     remarks
 }
 

@@ -172,7 +172,7 @@ impl Inliner<'_> {
     }
 
     fn remark_arguments(&mut self, op: &Op, call: &CallOp) {
-        let lost = self.dialects.plain_arguments(call);
+        let lost = self.dialects.plain_arguments(self.module, call);
         let names: Vec<String> = lost.iter().map(|name| format!("`{name}`")).collect();
         if !names.is_empty() {
             let text = format!("the call's arguments {} do not reach the layers inside", names.join(", "));

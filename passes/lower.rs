@@ -236,7 +236,7 @@ impl<'m> Lowering<'m> {
     }
 
     fn order(&self, func: &Func) -> Vec<OpId> {
-        if self.masked { self.dialects.order(func) } else { func.op_ids().collect() }
+        if self.masked { self.dialects.run_order(self.module, func) } else { func.op_ids().collect() }
     }
 
     /// Adds what `op` means. The ops that it made are counted when they are there: one layer makes a limited number.

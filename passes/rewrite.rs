@@ -60,8 +60,9 @@ impl RuleFile {
     /// The file at `path`.
     pub(crate) fn read(path: &str) -> Result<Self> {
         let text = fs::read_to_string(path)
-            .map_err(|e| PassError::because(format!("cannot read the file of rewrite rules {path}"), e))?;
-        let rules = netc_rules::parse(&text).map_err(|e| PassError::because(path, e))?;
+            .map_err(|e| PassError::because(format!("cannot read the rewrite rules in `{path}`"), e))?;
+        let rules = netc_rules::parse(&text)
+            .map_err(|e| PassError::because(format!("cannot read the rewrite rules in `{path}`"), e))?;
         Ok(Self { path: path.into(), rules })
     }
 
@@ -70,7 +71,10 @@ impl RuleFile {
         let nothing = || PassError::new("rules cannot be tried: nothing computes constants here");
         let consts = context.consts().ok_or_else(nothing)?;
         let check = |rule| netc_rules::check(rule, consts, SEED);
-        self.rules.iter().try_for_each(check).map_err(|e| PassError::because(&self.path, e))
+        self.rules
+            .iter()
+            .try_for_each(check)
+            .map_err(|e| PassError::because(format!("cannot use the rewrite rules in `{}`", self.path), e))
     }
 }
 

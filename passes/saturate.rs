@@ -83,7 +83,10 @@ pub const INFO: PassInfo = PassInfo {
 /// The rules of the pass: arithmetic, moving elements, and products.
 pub fn rules() -> Result<&'static [Rule]> {
     static RULES: LazyLock<Result<Vec<Rule>>> = LazyLock::new(|| {
-        let parse = |(name, text)| netc_rules::parse(text).map_err(|e| PassError::because(name, e));
+        let parse = |(name, text)| {
+            netc_rules::parse(text)
+                .map_err(|e| PassError::because(format!("cannot read the rewrite rules in `{name}`"), e))
+        };
         let files = [
             ("arithmetic.rules", include_str!("saturate/arithmetic.rules")),
             ("shape.rules", include_str!("saturate/shape.rules")),

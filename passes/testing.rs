@@ -115,6 +115,10 @@ fn layers() -> Module {
 pub(crate) struct TestDialect;
 
 impl Dialect for TestDialect {
+    fn owns(&self, class: &str) -> bool {
+        class.starts_with("t.")
+    }
+
     fn lower(&self, b: &mut Builder<'_>, context: OpContext<'_>) -> LowerResult<Meaning> {
         match (&*context.op.name, context.layer, context.operands) {
             ("t.Two", Some(layer), [x, y]) if &*layer.name != "two2" => {

@@ -90,7 +90,7 @@ fn dialects(libraries: &[&str]) -> Dialects {
     let mut dialects = Dialects::new();
     for library in libraries {
         let text = fs::read_to_string(folder("../layers").join(library)).unwrap();
-        dialects.push(LayerLibrary::parse(&text).unwrap());
+        dialects.push_library(LayerLibrary::parse(&text).unwrap());
     }
     dialects.push(KerasDialect);
     dialects

@@ -124,26 +124,23 @@ fn what_is_changed_in_configurations_is_listed() {
     for (name, listed) in [
         (
             "recurrent",
-            "`batch_input_shape` is called `batch_shape` (`tokens`), `batch_input_shape` is left out (`embedding`), \
-             `time_major` is left out (`both` and 1 more)",
+            "`batch_input_shape` becomes `batch_shape` (`tokens`), `batch_input_shape` is dropped (`embedding`), \
+             `time_major` is dropped (`both` and 1 more)",
         ),
         (
             "functions",
-            "`batch_input_shape` is called `batch_shape` (`x`), `ThresholdedReLU` is called `ReLU` (`threshold`), \
-             `theta` is called `threshold` (`threshold`)",
+            "`batch_input_shape` becomes `batch_shape` (`x`), `ThresholdedReLU` becomes `ReLU` (`threshold`), \
+             `theta` becomes `threshold` (`threshold`)",
         ),
         (
             "keras1_text",
-            "`batch_input_shape` is called `batch_shape` (`embedding_input`), `batch_input_shape` is left out \
-             (`embedding`), `reset_after = false` is said (`gru_1`)",
+            "`batch_input_shape` becomes `batch_shape` (`embedding_input`), `batch_input_shape` is dropped \
+             (`embedding`), `reset_after = false` is added (`gru_1`)",
         ),
-        (
-            "slashes",
-            "`batch_input_shape` is called `batch_shape` (`image` and 1 more), `axis` is written as `3` (`conv1/bn`)",
-        ),
+        ("slashes", "`batch_input_shape` becomes `batch_shape` (`image` and 1 more), `axis` becomes `3` (`conv1/bn`)"),
     ] {
         let changes = changes(&read(&file(&format!("{name}.h5"))));
-        let (_, found) = changes[0].split_once("as Keras 3 has them: ").unwrap();
+        let (_, found) = changes[0].split_once("to Keras 3: ").unwrap();
         assert_eq!(found, listed, "{name}");
     }
 }
@@ -162,7 +159,7 @@ fn models_of_keras_1_are_declared_as_in_keras_2() {
     for (name, count) in OF_KERAS_1.into_iter().zip([12, 21, 10]) {
         let imported = netc_keras::read(&file(&format!("{name}.h5")), &dialects()).unwrap();
         let notes: Vec<&str> = imported.notes.iter().map(|note| &*note.text).collect();
-        assert_eq!(notes, ["it is of Keras 1: its layers are declared as Keras 2 has them"], "{name}");
+        assert_eq!(notes, ["the file is from Keras 1: its layers are converted to Keras 2"], "{name}");
         assert_eq!(imported.module.weights.len(), count, "{name}");
         let (module, path) = (imported.module, folder.path().join(name));
         let own = file(&format!("{name}.h5"));
@@ -312,11 +309,11 @@ fn damage_is_an_error_with_a_place() {
     };
     assert_eq!(
         error(&without("model_config")),
-        "it is HDF5 without the attribute `model_config`, which a model that Keras saved has"
+        "it is HDF5 without the attribute `model_config`, so Keras did not save it as a model"
     );
-    assert_eq!(error(&bytes[..bytes.len() / 2]), "file: it is cut off: it ends after 8412 bytes of 16824");
+    assert_eq!(error(&bytes[..bytes.len() / 2]), "file: it is truncated: it has 8412 of 16824 bytes");
     let renamed = error(&without("gate/kernel:0"));
-    assert_eq!(renamed, "model_weights/gate: lists the weight `Xate/kernel:0`, which is not there, or is listed twice");
+    assert_eq!(renamed, "model_weights/gate: lists the weight `Xate/kernel:0`, which is missing or listed twice");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Layers-models of TensorFlow.js (`tfjs/`, made by `interop/tfjs_models.mjs`): they compute what TensorFlow.js computed.
+//! Layers-models of TensorFlow.js (`tfjs/`, made by `interop/tfjs_models.mjs`): they compute what TensorFlow.js
+//! computed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -103,7 +104,7 @@ fn damage_is_an_error_with_a_place() {
         ("[5,5],\"dtype\"", "[5,4000000000],\"dtype\"", "weight `hidden/kernel`: its bytes begin at 0 of 168"),
         ("[5,5],\"dtype\"", "[5,-5],\"dtype\"", "weight `hidden/kernel`: its `shape` is not a list of extents"),
         ("[5,5],\"dtype\"", "[5,4],\"dtype\"", "weightsManifest[0]: its files have 168 bytes, its weights 148"),
-        ("[5,5],\"dtype\":\"float32\"", "[5,5],\"dtype\":\"string\"", "the dtype `string` are not known"),
+        ("[5,5],\"dtype\":\"float32\"", "[5,5],\"dtype\":\"string\"", "its dtype `string` is not supported"),
         ("layers-model", "graph-model", "it is a graph model of TensorFlow.js"),
         ("\"weightsManifest\":[", "\"weights\":[", "weightsManifest: expected a list"),
     ] {
@@ -212,7 +213,7 @@ fn what_tensorflow_js_does_not_have_is_refused() {
         netc_ir::parse(&changed).unwrap()
     };
     refused(&changed("\"LSTM\"", "\"Wrapper\""), "TensorFlow.js has no layer `Wrapper`");
-    refused(&changed("keras.LSTM", "custom.LSTM"), "which those of custom layers have not");
+    refused(&changed("keras.LSTM", "custom.LSTM"), "does not record for custom layers");
     refused(&changed("return_state = false", "reset_after = true"), "does not compute `LSTM` with its `reset_after`");
     refused(&changed("keras_version = \"2.15.0\"", "keras_version = \"3.1.0\""), "clip(x / 6 + 0.5, 0, 1)");
     let twice = netc_ir::print(&model("nested")).replace("\"hidden\"", "\"out\"").replace("tower/hidden", "tower/out");

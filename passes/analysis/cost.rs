@@ -70,7 +70,7 @@ impl<'m> Costs<'m> {
             layers: if func.layers().is_empty() {
                 func.num_ops()
             } else {
-                declared + undeclared_inputs(func, self.dialects)
+                declared + undeclared_inputs(self.module, func, self.dialects)
             },
         }
     }

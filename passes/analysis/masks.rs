@@ -59,7 +59,7 @@ impl MaskReads {
 /// The ops of `@main` that apply layers which hold others, with those that apply these. A nested model counts as an op that
 /// applies all layers in it.
 fn ties(module: &Module, dialects: &Dialects) -> Vec<(OpId, OpId)> {
-    let ties = dialects.ties(module);
+    let ties = dialects.weight_ties(module);
     let Some(main) = module.func_named(MAIN).filter(|_| !ties.is_empty()) else { return Vec::new() };
     let tied: BTreeSet<LayerId> = ties.iter().flat_map(|(holder, held)| [*holder, *held]).collect();
     let mut ops: BTreeMap<LayerId, Vec<OpId>> = BTreeMap::new();

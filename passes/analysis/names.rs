@@ -156,7 +156,7 @@ const BEFORE: &str = "before:";
 /// The layers of `func` as its framework counts them: without operations, and with inputs if it counts these.
 pub fn model_layers(module: &Module, func: &Func, dialects: &Dialects) -> Vec<LayerId> {
     let mut layers: Vec<LayerId> = func.layers().into_iter().collect();
-    if !dialects.counts_inputs(func) {
+    if !dialects.counts_inputs(module, func) {
         let inputs: BTreeSet<LayerId> = func.params.iter().filter_map(|p| p.layer).collect();
         layers.retain(|id| !inputs.contains(id));
     }
@@ -166,8 +166,8 @@ pub fn model_layers(module: &Module, func: &Func, dialects: &Dialects) -> Vec<La
 
 /// The input layers that a file of `func` has in addition to those that are declared: a stage has some for what it reads
 /// of others.
-pub(super) fn undeclared_inputs(func: &Func, dialects: &Dialects) -> usize {
-    if !dialects.counts_inputs(func) {
+pub(super) fn undeclared_inputs(module: &Module, func: &Func, dialects: &Dialects) -> usize {
+    if !dialects.counts_inputs(module, func) {
         return 0;
     }
     func.params.iter().filter(|p| p.layer.is_none()).count()

@@ -62,7 +62,7 @@ fn what_a_cut_is_computed_with_is_frozen() {
 
 #[test]
 fn the_name_of_a_layer_means_all_of_its_applications() {
-    let silent = "freeze: the layer `other` cannot be frozen: its configuration has no `trainable`";
+    let silent = "freeze: the layer `other` cannot be frozen: its declaration does not record whether it is trained";
     let counts = "freeze: 5 layers with 6 parameters are frozen; 0 layers with 0 parameters are trainable";
     check("freeze=a", "a wrap enc inside top b", "", &[counts, silent]);
     let counts = "freeze: 1 layer with 6 parameters is frozen; 4 layers with 0 parameters are trainable";
@@ -71,7 +71,7 @@ fn the_name_of_a_layer_means_all_of_its_applications() {
 
 #[test]
 fn a_nested_model_is_frozen_whole() {
-    let silent = "freeze: the layer `other` cannot be frozen: its configuration has no `trainable`";
+    let silent = "freeze: the layer `other` cannot be frozen: its declaration does not record whether it is trained";
     let counts = "freeze: 4 layers with 6 parameters are frozen; 1 layer with 0 parameters is trainable";
     check("freeze=%p", "a wrap enc inside top", "b", &[counts, silent]);
 }

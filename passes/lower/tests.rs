@@ -155,7 +155,7 @@ fn a_layer_computes_an_extent_of_its_own_each_time() {
           %y = broadcast(%half, %i) : f32[K]
         }";
     let mut dialects = Dialects::new();
-    dialects.push(netc_dialect::LayerLibrary::parse(library).unwrap());
+    dialects.push_library(netc_dialect::LayerLibrary::parse(library).unwrap());
     let text = "netc 1
         func @main(%n: i64[], %m: i64[]) -> (%p, %q, %r) {
           %a = custom.Fill(%n) : f32[A]

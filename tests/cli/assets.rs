@@ -128,7 +128,7 @@ fn folders_are_no_assets_and_what_no_layer_has_is_told_of() {
         &[("assets/", b""), ("assets/layers/table/", b""), (FIRST, b"other"), ("assets/layers/dense_7/a.txt", b"x")];
     let folder = Folder::new().with("x.keras", with_members(members));
     let ran = folder.netc(&["x.keras", "-o", "y.keras"]);
-    assert!(ran.out.contains("1 assets belong to no layer and are left out: layers/dense_7/a.txt"), "{ran:?}");
+    assert!(ran.out.contains("1 assets belong to no layer and are dropped: layers/dense_7/a.txt"), "{ran:?}");
     assert_eq!(member(&folder.read("y.keras"), FIRST), b"other");
 }
 

@@ -221,7 +221,7 @@ fn a_model_of_a_class_of_its_own_is_one_layer() {
     let archive = zip(&[("config.json", config.to_string().as_bytes()), ("model.weights.h5", &weights)]);
     let folder = Folder::new().with("hub.keras", archive);
     let ran = folder.netc(&["inspect", "hub.keras"]);
-    let note = "of the model `norm` the file records the arguments of the class `Backbone`, not its graph";
+    let note = "for the model `norm` the file records the arguments of the class `Backbone`, not its graph";
     assert!(ran.err.contains(note) && ran.err.contains("`keras.models.clone_model(m, clone_function="), "{ran:?}");
 }
 
@@ -265,7 +265,7 @@ fn weights_of_another_model_are_to_blame_for_themselves() {
     }
     let h5 = member(&tiny(), "model.weights.h5");
     let folder = folder.with("tiny.weights.h5", h5);
-    let line = "it holds weights without a model; give that too: `netc model.json --weights tiny.weights.h5`";
+    let line = "it holds weights without a model; give the model too: `netc model.json --weights tiny.weights.h5`";
     folder.refuses(&["inspect", "tiny.weights.h5"], &["`tiny.weights.h5`", line]);
     folder.netc(&["tiny.json", "--weights", "tiny.weights.h5", "-o", "x.keras"]).done();
 }
@@ -302,12 +302,12 @@ fn a_model_that_breaks_a_rule_of_the_ir_is_refused_in_its_own_words() {
         .with("itself.json", reads_itself.to_string());
     folder.refuses(
         &["inspect", "called.json"],
-        &["called.json", "inner: is called with f32[N,3], its input `x` is f32[N,4]"],
+        &["called.json", "inner: is called with f32[N,3], but its input `x` is f32[N,4]"],
     );
     folder.refuses(&["inspect", "itself.json"], &["itself.json", "y: the layer depends on its own result"]);
     let ran = folder.netc(&["inspect", "recorded.json"]);
     assert!(
-        ran.code == 0 && ran.err.contains("`inner`: its model gives f32[N,4], the file records f32[N,7]"),
+        ran.code == 0 && ran.err.contains("`inner`: its model returns f32[N,4], the file records f32[N,7]"),
         "{ran:?}"
     );
 }

@@ -59,6 +59,17 @@ fn crossing_tensors_must_fit() {
     folder.refuses(&["inspect", "out/image.json"], &parts);
 }
 
+/// The program of a manifest says of the inputs what the models of the stages say.
+#[test]
+fn the_program_must_fit_the_stages() {
+    let main = split().json("out/manifest.json")["main"].as_str().unwrap().to_string();
+    assert!(main.contains("f32[N,8,8,3]"), "{main}");
+    for found in ["f32[N,9,8,3]", "i32[N,8,8,3]", "f32[N,8,8]"] {
+        let expected = format!("main: expected f32[N,8,8,3] for `%image`, as stages[0].inputs[0] takes, found {found}");
+        check("/main", &json!(main.replace("f32[N,8,8,3]", found)), &["out/bad.json", &expected]);
+    }
+}
+
 #[test]
 fn sources_must_come_before() {
     let source = "/stages/0/inputs/0/source";

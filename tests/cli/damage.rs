@@ -33,7 +33,7 @@ fn truncated_files() {
 fn what_is_cut_off_is_said_to_be() {
     let folder = Folder::with_tiny();
     folder.netc(&["tiny.keras", "-o", "tiny.h5"]).done();
-    for (name, said) in [("tiny.keras", "its end is missing"), ("tiny.h5", "it is cut off: it ends after")] {
+    for (name, said) in [("tiny.keras", "its end is missing"), ("tiny.h5", "it is truncated: it has")] {
         let bytes = folder.read(name);
         for len in [bytes.len() / 2, bytes.len() - 100] {
             std::fs::write(folder.path(name), &bytes[..len]).unwrap();

@@ -40,12 +40,12 @@ fn node() -> Vec<u8> {
 fn onnx() {
     // ir_version, producer_name, the graph with one node, opset_import.
     let model = [vec![8, 9], field(2, b"pytorch"), field(7, &field(1, b"\x0a\x01x\x12\x01y")), field(8, b"\x10\x11")];
-    check(&model.concat(), &["it is an ONNX model", "give the Keras model"]);
+    check(&model.concat(), &["it is an ONNX model, which netc does not read"]);
 }
 
 #[test]
 fn pytorch() {
-    let say = "build the model in Keras and save it as .keras";
+    let say = "which netc does not read";
     check(&zip(&[("m/data.pkl", b"\x80\x02}."), ("m/version", b"3\n")]), &["a PyTorch file made by `torch.save`", say]);
     let script: [(&str, &[u8]); 3] = [("m/data.pkl", b"."), ("m/constants.pkl", b"."), ("m/code/m.py", b"")];
     check(&zip(&script), &["a PyTorch TorchScript archive", say]);
@@ -67,13 +67,13 @@ fn tar(member: &str) -> Vec<u8> {
 
 #[test]
 fn tensorflow() {
-    let saved = "load it with `tf.keras.models.load_model(...)`";
+    let saved = "which netc does not read";
     // The version of the schema, and a graph with what describes it.
     check(&[vec![8, 1], field(2, &field(1, b"\x0a\0"))].concat(), &["a TensorFlow SavedModel", saved]);
     check(&zip(&[("m/saved_model.pb", b"x")]), &["a TensorFlow SavedModel", saved]);
     check(&[field(1, &node()), field(4, b"\x08\x15")].concat(), &["a frozen TensorFlow graph"]);
-    check(b"\x1c\0\0\0TFL3\x14\0\x20\0", &["a TFLite model", "the Keras model that it was converted from"]);
-    let checkpoint = &["a TensorFlow checkpoint", "load_weights"];
+    check(b"\x1c\0\0\0TFL3\x14\0\x20\0", &["a TFLite model", "the model that it was converted from"]);
+    let checkpoint = &["a TensorFlow checkpoint", "weights without a model"];
     check(&[&[0; 40][..], b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"].concat(), checkpoint);
     check(b"model_checkpoint_path: \"ckpt-1\"\n", checkpoint);
 }
@@ -94,6 +94,14 @@ fn wrappings() {
     check(b"\x80\x04K\x01.", &["a Python pickle"]);
     check(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", &["a Git LFS pointer", "`git lfs pull`"]);
     check(b"\n<!DOCTYPE html>\n<html>", &["a web page"]);
+}
+
+/// Which formats are read is what the table has.
+#[test]
+fn the_formats_that_are_read_are_listed() {
+    let folder = Folder::new().with("x.pt", zip(&[("m/data.pkl", b"."), ("m/version", b"3\n")]));
+    let say = "save the model in a format that netc reads: keras, h5, tfjs, json, nir";
+    folder.refuses(&["inspect", "x.pt"], &["a PyTorch file made by `torch.save`", say]);
 }
 
 #[test]
@@ -142,14 +150,14 @@ fn json_that_is_no_model_is_named() {
         (r#"{"architectures": ["BertModel"], "model_type": "bert"}"#, "a configuration of Hugging Face Transformers"),
         (r#"[{"paths": ["group1-shard1of1.bin"], "weights": []}]"#, "it is a list of weights of TensorFlow.js"),
         (r#"{"format": "graph-model", "modelTopology": {"node": []}, "weightsManifest": []}"#, "it is a graph model"),
-        (r#"{"metadata": {}, "weight_map": {"a.weight": "m-1.safetensors"}}"#, "shards of weights of PyTorch or safet"),
-        (r#"{"weight_map": {"/layers/dense/vars": "m.weights.h5"}}"#, "give that too: `netc model.json --weights x."),
+        (r#"{"metadata": {}, "weight_map": {"a.weight": "m-1.safetensors"}}"#, "weight shards of PyTorch or safet"),
         (
-            r#"{"a": 1, "b": 2}"#,
-            "it is JSON that is no model: its keys are `a`, `b`; a model of Keras has `class_name`",
+            r#"{"weight_map": {"/layers/dense/vars": "m.weights.h5"}}"#,
+            "give the model too: `netc model.json --weights x.",
         ),
+        (r#"{"a": 1, "b": 2}"#, "it is JSON, but not a model: its keys are `a`, `b`; a Keras model has `class_name`"),
         ("[1, 2]", "it is JSON, but not an object"),
-        ("7", "it is of no format"),
+        ("7", "the format is unknown"),
         (r#"{"module": "keras.layers", "class_name": "Dense", "config": {}}"#, "the configuration of a layer `Dense`"),
     ] {
         for name in ["x.json", "x.txt"] {

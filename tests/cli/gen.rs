@@ -23,6 +23,13 @@ fn a_program_is_printed_and_repeats() {
 }
 
 #[test]
+fn a_number_out_of_range_is_an_error_with_the_option_and_its_range() {
+    let folder = Folder::new();
+    folder.netc(&["gen", "--ops", "-1"]).failed(2, &["'-1' for '--ops <N>'", "0..=4294967295"]);
+    folder.netc(&["gen", "--seed", "-1"]).failed(2, &["'-1' for '--seed <SEED>'"]);
+}
+
+#[test]
 fn a_program_is_written_and_runs() {
     let folder = Folder::new();
     folder.netc(&["gen", "--seed", "3", "-o", "g.nir"]).done();

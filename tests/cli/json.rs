@@ -93,7 +93,7 @@ fn json_that_is_no_model_says_what_it_is() {
     for name in ["twice.json", "marked.json"] {
         assert!(folder.netc(&[name]).done().contains("tiny (Functional)"), "{name}");
     }
-    folder.refuses(&["old.json", "-o", "x.json"], &["old.json", "c: its kernels have the order of axes of Theano"]);
+    folder.refuses(&["old.json", "-o", "x.json"], &["old.json", "c: its kernels have Theano's axis order"]);
     folder.refuses(&["js.json", "-o", "x.json"], &["js.json", "weightsManifest: expected a list"]);
     folder.refuses(&["half.json", "-o", "x.json"], &["half.json", "not JSON"]);
 }

@@ -11,6 +11,7 @@ mod cuts;
 mod damage;
 mod foreign;
 mod r#gen;
+mod help;
 mod json;
 mod many_files;
 mod memory;

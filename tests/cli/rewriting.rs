@@ -36,11 +36,17 @@ fn a_rule_that_changes_values_is_refused_with_a_program_that_shows_it() {
     let folder = folder().with("wrong.rules", "swap: sub(?a, ?b) => sub(?b, ?a)\n");
     let args = ["p.nir", "--pass", "rewrite=wrong.rules", "-o", "x.nir"];
     let ran = folder.netc(&args);
-    assert!(ran.err.contains("wrong.rules: line 1: the rule `swap` changes what is computed: element "), "{}", ran.err);
+    assert!(
+        ran.err.contains(
+            "cannot use the rewrite rules in `wrong.rules`: line 1: the rule `swap` changes what is computed: element "
+        ),
+        "{}",
+        ran.err
+    );
     let program = ran.err.split_once(", in\n").unwrap().1;
     assert!(program.starts_with("netc 1\n") && program.contains(" = sub(%0, %1)"), "{program}");
     let ran = folder.netc(&["p.nir", "--pass", "saturate{rules=wrong.rules}"]);
-    assert!(ran.code == 1 && ran.err.contains("wrong.rules: line 1: the rule `swap` changes"), "{}", ran.err);
+    assert!(ran.code == 1 && ran.err.contains("`wrong.rules`: line 1: the rule `swap` changes"), "{}", ran.err);
     assert!(!folder.path("x.nir").exists());
 }
 
@@ -50,10 +56,13 @@ fn rules_that_cannot_be_read_are_errors_with_their_place() {
     let failed = |rules: &str, parts: &[&str]| {
         folder.netc(&["p.nir", "--pass", &format!("rewrite={rules}")]).failed(2, parts);
     };
-    failed("bad.rules", &["bad.rules: line 1, column 16: nothing that is matched has the hole `?y`"]);
-    failed("none.rules", &["cannot read the file of rewrite rules none.rules"]);
+    failed(
+        "bad.rules",
+        &["cannot read the rewrite rules in `bad.rules`: line 1, column 16: nothing that is matched has the hole `?y`"],
+    );
+    failed("none.rules", &["cannot read the rewrite rules in `none.rules`"]);
     let ran = folder.netc(&["p.nir", "--pass", "rewrite=two.rules"]);
-    assert!(ran.code == 1 && ran.err.contains("two.rules: line 1: the rule `r` changes"), "{}", ran.err);
+    assert!(ran.code == 1 && ran.err.contains("`two.rules`: line 1: the rule `r` changes"), "{}", ran.err);
 }
 
 #[test]

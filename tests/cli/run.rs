@@ -111,8 +111,24 @@ func @main(%x: f32[N,2]) -> (%y) {
     let library = concat!(env!("CARGO_MANIFEST_DIR"), "/../layers/scale.nir");
     folder.netc(&["run", "scale.nir", "--input", "a.npy", "--layers", library, "-o", "y.npy"]).done();
     assert_eq!(npy::read(&folder.path("y.npy")).unwrap(), tensor(&[1, 2], &[3.0, 5.0]));
-    folder.refuses(&["run", "scale.nir", "--input", "a.npy", "--layers", "none.nir"], &["layer library `none.nir`"]);
-    folder.refuses(&["run", "scale.nir", "--input", "a.npy", "--layers", "a.npy"], &["layer library `a.npy`"]);
+    // Inside another layer, too.
+    let declared = "layer l0 \"steps\" : keras.TimeDistributed {config = {layer = {class_name = \"Scale\", module = \"own\", \
+                    config = {axis = -1, name = \"scale\"}}}} weights {layer/vars/0 = w0, layer/vars/1 = w1}";
+    let (head, tail) = scale.split_once("layer l0").unwrap();
+    let body = tail.split_once('\n').unwrap().1;
+    let body = body.replace("f32[N,2]", "f32[N,3,2]").replace("custom.Scale", "keras.TimeDistributed");
+    let folder = folder.with("steps.nir", format!("{head}{declared}\n{body}"));
+    folder.netc(&["run", "steps.nir", "--layers", library, "-o", "steps.npy"]).done();
+    // The library is not written over.
+    let folder = folder.with("own.nir", std::fs::read(library).unwrap());
+    folder.refuses(
+        &["scale.nir", "--layers", "own.nir", "-o", "own.nir"],
+        &["`own.nir` is an input, and netc never overwrites an input"],
+    );
+    for library in ["none.nir", "a.npy"] {
+        let shown = format!("layer library `{library}`");
+        folder.netc(&["run", "scale.nir", "--input", "a.npy", "--layers", library]).failed(2, &[&shown]);
+    }
 }
 
 #[test]

@@ -305,6 +305,20 @@ fn a_set_that_a_kill_left_half_replaced_is_completed() {
     }
 }
 
+/// What was put in order is told even if the model cannot be read then.
+#[test]
+fn a_set_is_completed_and_the_note_is_not_lost_with_the_error() {
+    let folder = Folder::with_tiny();
+    folder.netc(&["tiny.keras", "--pass", "split=pool", "-o", "out"]).done();
+    fs::create_dir(folder.path("out/.netc-a1B2c3")).unwrap();
+    folder.write("out/.netc-a1B2c3/lock", "set\n");
+    folder.write("out/.netc-a1B2c3/journal", json!({"version": 1, "changes": [], "folders": []}).to_string());
+    folder.write("out/manifest.json", "{}");
+    let ran = folder.netc(&["inspect", "out/manifest.json"]);
+    let note = "note: completed the files that a killed netc was writing in `out`";
+    assert!(ran.code == 1 && ran.err.contains(note) && ran.err.contains("error: "), "{}", ran.err);
+}
+
 /// More stages than a process may have files open.
 #[test]
 fn many_stages_are_written_with_few_descriptors() {

@@ -11,8 +11,8 @@ const MAP: &str = r#"{"metadata": {"total_size": 1304}, "weight_map": {
     "/layers/conv2d_1/vars": "model_00000.weights.h5",
     "/layers/dense/vars": "model_00001.weights.h5"}}"#;
 
-/// A folder with `tiny` in every form: the weights of its stages, which are before and behind the layer `sum`, are those of
-/// the whole in two parts.
+/// A folder with `tiny` in every form: the weights of its stages, which are before and behind the layer `sum`, are
+/// those of the whole in two parts.
 fn folder() -> Folder {
     let folder = Folder::with_tiny();
     folder.netc(&["tiny.keras", "-o", "tiny.json"]).done();
@@ -69,7 +69,7 @@ fn lists_that_do_not_fit_their_shards() {
     let dense = r#""/layers/dense/vars": "model_00001.weights.h5""#;
     for (i, (to, parts)) in [
         (r#""/layers/dense/vars": "../model_00001.weights.h5""#, ["`/layers/dense/vars`", "is not the name of a file"]),
-        (r#""/layers/dense/vars": "/dev/zero""#, ["`/dev/zero`", "is not the name of a file beside"]),
+        (r#""/layers/dense/vars": "/dev/zero""#, ["`/dev/zero`", "is not the name of a file next to"]),
         (r#""/layers/dense/vars": ["..", 7]"#, ["`..`", "is not the name of a file"]),
         (r#""/layers/dense/vars": 7"#, ["weight_map", "is not the name of a file"]),
         (r#""/layers/dense/vars": "tiny.keras""#, ["`tiny.keras`", ""]),

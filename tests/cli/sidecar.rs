@@ -58,6 +58,22 @@ fn what_a_pass_made_is_in_a_file_that_others_read_too() {
 }
 
 #[test]
+fn a_file_of_somebody_else_is_replaced_only_with_force() {
+    let folder = Folder::with_tiny().with("x.safetensors", "precious");
+    let write = [&SIMPLIFY[..], &["-o", "x.nir"]].concat();
+    let refused = ["`x.safetensors`, which would be replaced too, is not part of a model at `x.nir`", "`--force`"];
+    folder.refuses(&write, &refused);
+    assert!(folder.read("x.safetensors") == b"precious" && !folder.path("x.nir").exists());
+    // A program at `x.nir` that does not name it makes no difference.
+    let folder = folder.with("x.nir", "netc 1\nfunc @main(%x: f32[2]) -> (%x) {\n}\n");
+    folder.refuses(&write, &refused);
+    let ran = folder.netc(&[&write[..], &["--force"]].concat());
+    assert!(ran.code == 0 && ran.out.contains("replaced `x.safetensors`"), "{}{}", ran.out, ran.err);
+    // Now it is part of the program, and replaced with it.
+    folder.netc(&write).done();
+}
+
+#[test]
 fn a_program_whose_weights_are_in_files_has_none() {
     let folder = Folder::with_tiny();
     folder.netc(&["tiny.keras", "-o", "x.nir"]).done();

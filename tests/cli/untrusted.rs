@@ -145,5 +145,5 @@ fn many_results(n: usize, result: usize) -> String {
 fn results_that_nobody_reads_are_not_made_by_the_million() {
     let folder = Folder::new().with("few.json", many_results(100, 1_000)).with("many.json", many_results(200, 1_000));
     assert_eq!(folder.netc(&["inspect", "few.json"]).code, 0);
-    folder.refuses(&["inspect", "many.json"], &["more than 131072 others are never read"]);
+    folder.refuses(&["inspect", "many.json"], &["more than 131072 results are never used"]);
 }

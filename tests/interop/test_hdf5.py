@@ -226,7 +226,7 @@ REFUSED = {
         lambda file: (file.pop(PLACE), file.create_dataset(PLACE, (4, 3), "f4", external=[("raw.bin", 0, 48)])),
         [PLACE, "external storage"],
     ),
-    "truth values": (truth_values, ["d1/vars/0", "truth values other than 0 and 1"]),
+    "truth values": (truth_values, ["d1/vars/0", "booleans other than 0 and 1"]),
     "virtual": (virtual, [PLACE, "a virtual dataset"]),
     "szip": (stored(chunks=(4, 3), compression="szip"), [PLACE, "filter 4 (szip)"]),
 }  # fmt: skip

@@ -85,7 +85,7 @@ def test_an_average_of_integers_is_refused(tmp_path):
     x = keras.Input((4, 3), dtype="int32")
     path = save(keras.Model(x, L.GlobalAveragePooling1D(name="own")(x)), tmp_path / "m.keras")
     error = netc(path, "--format", "h5-keras2", "-o", tmp_path / "m.h5", code=1).stderr
-    assert "layer `own`: Keras 3 makes floats of the integers that it reads" in error, error
+    assert "layer `own`: Keras 3 converts its integer inputs to floats" in error, error
 
 
 X = keras.Input((4,), name="x")
@@ -93,7 +93,7 @@ REFUSED = {
     "layer": (L.RMSNormalization(name="own"), "layer `own`: Keras 2 has no layer `RMSNormalization`"),
     "operation": (lambda x: keras.ops.roll(x, 1), "layer `roll`: netc does not write the operation `Roll` for Keras 2"),
     "integers": (lambda x: L.Softmax(name="own")(keras.ops.cast(x, "int32")), "for Keras 2"),
-    "name": (L.Dense(2, name="my own"), "layer `my own`: Keras 2 takes no such name"),
+    "name": (L.Dense(2, name="my own"), "layer `my own`: Keras 2 does not allow its name"),
     "option": (L.LayerNormalization(rms_scaling=True, name="own"), "`LayerNormalization` of Keras 2.15.0 has no `rms_scaling`"),
     "function": (L.Dense(2, activation="hard_sigmoid", name="own"), "layer `own`: its `hard_sigmoid`"),
 }

@@ -65,7 +65,7 @@ def test_a_backbone_in_a_model_says_how_it_is_opened(tmp_path):
     m = randomise(keras.Model(x, layers.Dense(2, name="head")(Backbone(name="bb")(x))))
     m.save(tmp_path / "m.keras")
     note = netc("inspect", tmp_path / "m.keras").stderr
-    assert "of the model `bb` the file records the arguments of the class `Backbone`, not its graph" in note
+    assert "for the model `bb` the file records the arguments of the class `Backbone`, not its graph" in note
     assert "the model is functional" in note
     opened = eval(line_of(note, "keras.models.clone_model("), {"keras": keras, "m": m})
     opened.save(tmp_path / "opened.keras")

@@ -71,7 +71,7 @@ def test_what_keras_3_does_not_have_is_refused_by_its_name(folder, tmp_path):
 
 
 def test_what_is_left_out_is_named(folder, tmp_path):
-    note = "the losses and metrics of `add_loss`, `add_metric` are left out"
+    note = "the losses and metrics of `add_loss`, `add_metric` are dropped"
     assert note in netc(folder / "losses.h5", "-o", tmp_path / "m.keras").stdout
     assert note in netc(folder / "losses.h5", "--pass", "split=cut", "--format", "h5", "-o", tmp_path / "s").stdout
     assert note not in netc(folder / "losses.h5", "-o", tmp_path / "m.h5").stdout
@@ -87,4 +87,4 @@ keras.Model(x, keras.layers.GlobalAveragePooling1D(name="own")(x)).save(sys.argv
 def test_an_average_of_integers_is_refused_as_keras(tf_python, tmp_path):
     subprocess.run([tf_python, "-c", INTEGERS, tmp_path / "m.h5"], check=True, capture_output=True)
     error = netc(tmp_path / "m.h5", "-o", tmp_path / "m.keras", code=1).stderr
-    assert "layer `own`: Keras 3 makes floats of the integers that it reads" in error, error
+    assert "layer `own`: Keras 3 converts its integer inputs to floats" in error, error

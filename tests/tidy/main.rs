@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod messages;
 mod rooms;
 
 use std::collections::{BTreeMap, BTreeSet};

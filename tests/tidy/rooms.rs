@@ -12,12 +12,16 @@ use crate::{files, root};
 /// The crates that keep the rule.
 const HELD: &[&str] = &[
     "crates/netc-cli",
+    "crates/netc-data",
     "crates/netc-dialect",
     "crates/netc-exec",
     "crates/netc-format",
+    "crates/netc-ir",
     "crates/netc-keras",
     "crates/netc-model",
+    "crates/netc-pass",
     "crates/netc-rules",
+    "crates/netc-zoo",
 ];
 
 /// The most files of one room that may import each other in a circle: a module and its submodules often do.
@@ -25,12 +29,13 @@ const MAX_CIRCLE: usize = 3;
 
 #[test]
 fn rooms_do_not_import_each_other_in_circles() {
+    let mut all = Vec::new();
     for package in HELD {
         let sources = sources_of(package);
         assert!(!sources.is_empty(), "there is no {package}");
-        let found = circles(&sources);
-        assert!(found.is_empty(), "{package} has circles:\n{}", found.join("\n"));
+        all.extend(circles(&sources).into_iter().map(|circle| format!("{package}: {circle}")));
     }
+    assert!(all.is_empty(), "there are circles:\n{}", all.join("\n"));
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::thread;
 use crc32fast::Hasher;
 use netc_ir::{FileId, Weight, WeightData};
 
-use crate::store::{BLOCK, DataError, Result, Store, block};
+use crate::error::{DataError, Result};
+use crate::store::{BLOCK, Store, block};
 
 /// Number of blocks shared by the reading and the writing thread: one being filled, one full, one being written.
 const IN_FLIGHT: usize = 3;

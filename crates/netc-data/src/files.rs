@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use netc_ir::{FileId, Name};
 
+use crate::error::{DataError, Result};
 use crate::place::open_file;
 use crate::read_at::number;
-use crate::store::{DataError, Result, lock};
 
 /// The maximum number of open files: more than the reading threads, and far fewer than a process may have.
 const MAX_OPEN: usize = 64;
@@ -107,6 +107,10 @@ fn open(path: &Name) -> Result<(File, Identity)> {
     let metadata = file.metadata().map_err(|source| DataError::Open { path: path.clone(), source })?;
     let identity = Identity { number: number(&metadata), len: metadata.len(), modified: metadata.modified().ok() };
     Ok((file, identity))
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod ahead;
 mod checksum;
 mod dtype;
+mod error;
 mod files;
 mod place;
 mod random;
@@ -15,7 +16,8 @@ mod store;
 pub use ahead::Ahead;
 pub use checksum::{Checksum, hash};
 pub use dtype::dtype_name;
+pub use error::{DataError, Result};
 pub use place::{Folders, PlaceError, open_file};
 pub use random::Rng;
 pub use read_at::ReadAt;
-pub use store::{DataError, Hashed, Result, Span, Store};
+pub use store::{Hashed, Span, Store};

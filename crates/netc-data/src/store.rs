@@ -2,83 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 use crc32fast::Hasher;
 use netc_ir::literal::pack;
 use netc_ir::{ElemType, FileId, Literal, Module, Name, Number, Weight, WeightData};
-use thiserror::Error;
 
-use crate::files::Files;
-use crate::place::PlaceError;
+use crate::error::{DataError, Result};
+use crate::files::{Files, lock};
 use crate::random::Rng;
 use crate::read_at::ReadAt;
 
 /// Bytes copied at a time, large enough to keep system calls rare.
 pub(crate) const BLOCK: usize = 2048 * 1024;
-
-/// A result with [`DataError`].
-pub type Result<T, E = DataError> = std::result::Result<T, E>;
-
-/// The bytes of a weight cannot be read or written.
-#[derive(Debug, Error)]
-pub enum DataError {
-    /// The file cannot be opened.
-    #[error("cannot open `{path}`, which holds the weights")]
-    Open {
-        /// The file.
-        path: Name,
-        /// Why.
-        source: io::Error,
-    },
-    /// The file is not a regular file or not in an allowed folder.
-    #[error(transparent)]
-    Place(#[from] PlaceError),
-    /// The file changed or was replaced since it was first opened.
-    #[error("`{path}`, which holds the weights, was changed while netc was reading it; run the command again")]
-    Changed {
-        /// The file.
-        path: Name,
-    },
-    /// The bytes cannot be read from the file.
-    #[error("cannot read {len} bytes at {offset} of `{path}` for weight `{weight}`")]
-    Read {
-        /// The weight.
-        weight: Name,
-        /// The file.
-        path: Name,
-        /// Offset of the first byte.
-        offset: u64,
-        /// Number of bytes.
-        len: u64,
-        /// Why.
-        source: io::Error,
-    },
-    /// The type has no fixed size or is too large for memory.
-    #[error("weight `{weight}` is of type {ty}, whose size is unknown or does not fit into memory")]
-    Size {
-        /// The weight.
-        weight: Name,
-        /// Its type.
-        ty: String,
-    },
-    /// The system has too little memory.
-    #[error("not enough memory to read weight `{weight}`")]
-    Memory {
-        /// The weight.
-        weight: Name,
-        /// Why.
-        source: io::Error,
-    },
-    /// The bytes cannot be written to their destination.
-    #[error("cannot write the bytes of weight `{weight}`")]
-    Write {
-        /// The weight.
-        weight: Name,
-        /// Why.
-        source: io::Error,
-    },
-}
 
 /// Provides the bytes of weights, row-major and little-endian. Keeps only a few files open at a time.
 pub struct Store {
@@ -249,10 +185,6 @@ pub(crate) fn block(len: usize) -> io::Result<Vec<u8>> {
     block.try_reserve_exact(len)?;
     block.resize(len, 0);
     Ok(block)
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A writer that computes the CRC-32 of everything written through it. `crc32fast` is fast enough to keep up with a

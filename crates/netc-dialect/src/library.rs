@@ -28,10 +28,10 @@ use crate::lowering::{Dialect, LowerError, Meaning, OpContext, Result};
 #[derive(Debug, Error)]
 pub enum LibraryError {
     /// The text is not a program.
-    #[error("{0}")]
+    #[error(transparent)]
     Parse(#[from] netc_ir::ParseError),
     /// The program breaks a rule.
-    #[error("{0}")]
+    #[error(transparent)]
     Verify(#[from] Violations),
     /// A function uses what a library may not.
     #[error("function `@{func}`: {note}")]
@@ -83,6 +83,10 @@ fn unusable(op: &Op) -> Option<String> {
 }
 
 impl Dialect for LayerLibrary {
+    fn owns(&self, _: &str) -> bool {
+        false
+    }
+
     fn lower(&self, b: &mut Builder<'_>, context: OpContext<'_>) -> Result<Meaning> {
         let class = context.dialects.class(&context.op.name);
         let Some(func) = self.module.func_named(class).map(|id| &self.module[id]) else {

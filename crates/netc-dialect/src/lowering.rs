@@ -3,10 +3,14 @@
 //! The type of a source op is what its lowering yields, so shape inference is written once, in
 //! [`netc_ir::infer()`].
 
+mod dialects;
+
 use std::ops::Range;
 
 use netc_ir::{Attrs, Builder, CallOp, Func, InferError, Layer, LayerId, Module, Name, OpId, SourceOp, Type, ValueId};
 use thiserror::Error;
+
+pub use dialects::Dialects;
 
 /// A result with the reason why an op has no core ops.
 pub type Result<T, E = LowerError> = std::result::Result<T, E>;
@@ -59,9 +63,7 @@ impl From<Vec<ValueId>> for Meaning {
 #[derive(Debug, Clone, Error)]
 pub enum LowerError {
     /// No dialect or layer library knows the class.
-    #[error(
-        "layer class `{class}` has no meaning: give it one as an IR function in a file passed with `--layers FILE.nir`"
-    )]
+    #[error("layer class `{class}` has no meaning, and no layer library gives it one")]
     Unknown {
         /// The class, without its dialect.
         class: Name,
@@ -129,10 +131,12 @@ pub struct OpContext<'a> {
 
 /// What a framework's layers mean, and how it writes them down. Threads may ask at once.
 ///
-/// Only [`lower`](Self::lower) is required. The defaults suit a framework without masks, layer declarations and training.
+/// Only [`owns`](Self::owns) and [`lower`](Self::lower) are required. The defaults suit a framework without masks, layer
+/// declarations and training. A program may have layers of several frameworks: each is asked about its own alone.
 ///
 /// | method | who asks, and why |
 /// |---|---|
+/// | [`owns`](Self::owns) | everything below: whom to ask |
 /// | [`lower`](Self::lower) | `lower`, types, costs: the core ops of a source op |
 /// | `class`, `settings` | layer libraries: which of their functions is meant, and the number at `{config = "key"}` |
 /// | `is_operation`, `counts_inputs` | `#128` in a cut, and the number of layers: as the framework's users count |
@@ -140,8 +144,8 @@ pub struct OpContext<'a> {
 /// | `write_name` | `inline`, when a name is taken: a declaration may repeat the layer's name |
 /// | `plain_arguments` | `inline`: the arguments of a nested model's call that get lost |
 /// | `is_trainable`, `set_trainable`, `unfreeze` | `freeze` |
-/// | `makes_masks`, `mask_operands`, `order` | `lower`, `split`: where masks begin, and which of them a call passes itself |
-/// | `ties`, `losses` | `split` and the writers: layers that need each other, layers that no output needs |
+/// | `makes_masks`, `mask_operands`, `run_order` | `lower`, `split`: where masks begin, and which of them a call passes itself |
+/// | `weight_ties`, `loss_layers` | `split` and the writers: layers that need each other, layers that no output needs |
 ///
 /// ```
 /// use netc_dialect::{Dialect, LowerError, Meaning, OpContext, Result};
@@ -150,6 +154,10 @@ pub struct OpContext<'a> {
 /// struct Mine;
 ///
 /// impl Dialect for Mine {
+///     fn owns(&self, class: &str) -> bool {
+///         class.starts_with("mine.")
+///     }
+///
 ///     fn lower(&self, builder: &mut Builder<'_>, op: OpContext<'_>) -> Result<Meaning> {
 ///         match (&*op.op.name, op.operands) {
 ///             ("mine.Relu", [x]) => Ok(vec![builder.unary(Unary::Relu, *x)?].into()),
@@ -162,9 +170,17 @@ pub struct OpContext<'a> {
 /// dialects.push(Mine);
 /// ```
 pub trait Dialect: Send + Sync {
+    /// Whether `class` is one of the framework's: the class of a layer, and the name of the source ops that apply it.
+    ///
+    /// Frameworks tell their classes apart by the words before the first dot, as in `mine.Relu`. The other methods are
+    /// asked about layers, ops and calls of these classes, and about functions that have any. Of a module they answer for
+    /// these classes alone. A layer library owns no class: it gives a meaning to those of others.
+    fn owns(&self, class: &str) -> bool;
+
     /// Adds the core ops that `op` means, and returns its results.
     ///
-    /// [`LowerError::Unknown`] says that another dialect may know it.
+    /// [`LowerError::Unknown`] says that the class has no meaning here. The layers inside a layer are lowered with
+    /// [`OpContext::dialects`], since a layer library may know them.
     fn lower(&self, builder: &mut Builder<'_>, op: OpContext<'_>) -> Result<Meaning>;
 
     /// The class of the op `name` in a layer library, if it is not the text after the last dot.
@@ -238,225 +254,20 @@ pub trait Dialect: Send + Sync {
     }
 
     /// The order in which the framework runs the ops of `func`, which counts where some take masks from their operands.
-    fn order(&self, func: &Func) -> Option<Vec<OpId>> {
+    fn run_order(&self, func: &Func) -> Option<Vec<OpId>> {
         let _ = func;
         None
     }
 
     /// The layers that need another one in their model: such a layer, and the one that has weights of it.
-    fn ties(&self, module: &Module) -> Vec<(LayerId, LayerId)> {
+    fn weight_ties(&self, module: &Module) -> Vec<(LayerId, LayerId)> {
         let _ = module;
         Vec::new()
     }
 
     /// The layers of `module` for losses and metrics, which no output needs: a rewrite may leave them out.
-    fn losses(&self, module: &Module) -> Vec<Name> {
+    fn loss_layers(&self, module: &Module) -> Vec<Name> {
         let _ = module;
         Vec::new()
-    }
-}
-
-/// Dialects and layer libraries, asked in order: the first that knows a class gives its meaning.
-#[derive(Default)]
-pub struct Dialects(Vec<Box<dyn Dialect>>);
-
-impl Dialects {
-    /// No dialects: every source op is unknown.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Adds a dialect that is asked after those already there.
-    pub fn push(&mut self, dialect: impl Dialect + 'static) {
-        self.push_boxed(Box::new(dialect));
-    }
-
-    /// Does what [`Dialects::push`] does.
-    pub fn push_boxed(&mut self, dialect: Box<dyn Dialect>) {
-        self.0.push(dialect);
-    }
-
-    /// Adds the core ops that `op` means.
-    pub fn lower(&self, builder: &mut Builder<'_>, op: OpContext<'_>) -> Result<Meaning> {
-        let mut unknown = None;
-        for dialect in &self.0 {
-            match dialect.lower(builder, op) {
-                Err(error @ LowerError::Unknown { .. }) => unknown = unknown.or(Some(error)),
-                answer => return answer,
-            }
-        }
-        Err(unknown.unwrap_or_else(|| LowerError::Unknown { class: self.class(&op.op.name).into() }))
-    }
-
-    /// The class of the op `name` in a layer library.
-    pub fn class<'n>(&self, name: &'n str) -> &'n str {
-        let own = self.0.iter().find_map(|dialect| dialect.class(name));
-        own.unwrap_or_else(|| name.rsplit('.').next().unwrap_or(name))
-    }
-
-    /// The settings in the declaration of `layer`, by the keys that its framework documents.
-    pub fn settings<'l>(&self, layer: &'l Layer) -> Option<&'l Attrs> {
-        self.0.iter().find_map(|dialect| dialect.settings(layer))
-    }
-
-    /// Whether the settings of `layer` declare another layer called `name`.
-    pub fn declares_inside(&self, layer: &Layer, name: &str) -> bool {
-        self.0.iter().any(|dialect| dialect.declares_inside(layer, name))
-    }
-
-    /// Gives `layer` another name, also where its declaration repeats it.
-    pub fn rename(&self, layer: &mut Layer, name: Name) {
-        layer.name = name;
-        self.0.iter().for_each(|dialect| dialect.write_name(layer));
-    }
-
-    /// Whether `layer` is an operation, which its framework does not count as a layer.
-    pub fn is_operation(&self, layer: &Layer) -> bool {
-        self.0.iter().any(|dialect| dialect.is_operation(layer))
-    }
-
-    /// Whether the framework of `func` counts its inputs as layers.
-    pub fn counts_inputs(&self, func: &Func) -> bool {
-        self.0.iter().all(|dialect| dialect.counts_inputs(func))
-    }
-
-    /// Whether training changes the weights of `layer`, if its declaration records that.
-    pub fn is_trainable(&self, layer: &Layer) -> Option<bool> {
-        self.0.iter().find_map(|dialect| dialect.is_trainable(layer))
-    }
-
-    /// Records whether training changes the weights of `layer`, and those of the layers inside it.
-    pub fn set_trainable(&self, layer: &mut Layer, to: bool) {
-        self.0.iter().for_each(|dialect| dialect.set_trainable(layer, to));
-    }
-
-    /// Records that a model as a whole may be trained, in the attributes of its function.
-    pub fn unfreeze(&self, model: &mut Attrs) {
-        self.0.iter().for_each(|dialect| dialect.unfreeze(model));
-    }
-
-    /// The arguments of a call of a nested model that are lost when it is inlined.
-    pub fn plain_arguments(&self, call: &CallOp) -> Vec<Name> {
-        self.0.iter().flat_map(|dialect| dialect.plain_arguments(call)).collect()
-    }
-
-    /// The operands, by number, that the call `op` passes as masks.
-    pub fn mask_operands(&self, op: &SourceOp) -> Vec<usize> {
-        self.0.iter().flat_map(|dialect| dialect.mask_operands(op)).collect()
-    }
-
-    /// Whether there are masks in `module`: if not, all ops can be looked at one by one.
-    pub fn makes_masks(&self, module: &Module) -> bool {
-        self.0.iter().any(|dialect| dialect.makes_masks(module))
-    }
-
-    /// The layers that need another one in their model: such a layer, and the one that has weights of it.
-    pub fn ties(&self, module: &Module) -> Vec<(LayerId, LayerId)> {
-        self.0.iter().flat_map(|dialect| dialect.ties(module)).collect()
-    }
-
-    /// The layers of `module` for losses and metrics.
-    pub fn losses(&self, module: &Module) -> Vec<Name> {
-        self.0.iter().flat_map(|dialect| dialect.losses(module)).collect()
-    }
-
-    /// The ops of `func`, in an order in which their lowerings find the masks that they find in the framework.
-    pub fn order(&self, func: &Func) -> Vec<OpId> {
-        let order = self.0.iter().find_map(|dialect| dialect.order(func));
-        order.unwrap_or_else(|| func.op_ids().collect())
-    }
-
-    /// The types of the results of `op` on operands of the types `operands`: those of its lowering, or those that it is
-    /// known to have without one.
-    pub fn result_types(
-        &self,
-        module: &Module,
-        op: &SourceOp,
-        layer: Option<&Layer>,
-        operands: &[Type],
-    ) -> Result<Vec<Type>> {
-        let mut b = Builder::new(module, "types");
-        let values: Vec<ValueId> =
-            operands.iter().enumerate().map(|(i, ty)| b.param(format!("x{i}"), ty.clone(), None)).collect();
-        let context = OpContext { op, layer, operands: &values, masks: &[], purpose: Purpose::Types, dialects: self };
-        match self.lower(&mut b, context) {
-            Ok(meaning) => Ok(meaning.results.iter().map(|v| b.ty(*v).clone()).collect()),
-            Err(LowerError::Unsupported { types, .. }) if !types.is_empty() => Ok(types),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A dialect that answers no more than it must.
-    struct Silent;
-
-    impl Dialect for Silent {
-        fn lower(&self, _: &mut Builder<'_>, op: OpContext<'_>) -> Result<Meaning> {
-            Err(LowerError::Unknown { class: op.op.name.clone() })
-        }
-    }
-
-    /// A dialect that knows layers of the class `own`.
-    struct Own;
-
-    impl Dialect for Own {
-        fn lower(&self, builder: &mut Builder<'_>, op: OpContext<'_>) -> Result<Meaning> {
-            Silent.lower(builder, op)
-        }
-
-        fn class<'n>(&self, name: &'n str) -> Option<&'n str> {
-            name.strip_prefix("own.")
-        }
-
-        fn settings<'l>(&self, layer: &'l Layer) -> Option<&'l Attrs> {
-            (&*layer.class == "own").then_some(&layer.config)
-        }
-
-        fn is_operation(&self, layer: &Layer) -> bool {
-            &*layer.class == "own"
-        }
-
-        fn counts_inputs(&self, func: &Func) -> bool {
-            &*func.name != "own"
-        }
-
-        fn write_name(&self, layer: &mut Layer) {
-            layer.config.set("called", &*layer.name);
-        }
-    }
-
-    fn layer(class: &str) -> Layer {
-        Layer { name: "a".into(), class: class.into(), config: Attrs::new(), weights: Vec::new(), assets: Vec::new() }
-    }
-
-    #[test]
-    fn a_dialect_needs_to_lower_and_nothing_else() {
-        let mut dialects = Dialects::new();
-        dialects.push(Silent);
-        let mut renamed = layer("x");
-        dialects.rename(&mut renamed, "b".into());
-        dialects.set_trainable(&mut renamed, false);
-        assert_eq!(renamed, Layer { name: "b".into(), ..layer("x") });
-        assert_eq!((dialects.class("x.y.Z"), dialects.settings(&renamed)), ("Z", None));
-        assert_eq!((dialects.is_operation(&renamed), dialects.is_trainable(&renamed)), (false, None));
-        assert!(dialects.counts_inputs(&Func::new("own")));
-    }
-
-    #[test]
-    fn the_dialect_that_knows_a_layer_answers_for_it() {
-        let mut dialects = Dialects::new();
-        dialects.push(Silent);
-        dialects.push(Own);
-        let mut own = layer("own");
-        assert_eq!(dialects.class("own.y.Z"), "y.Z");
-        assert_eq!(dialects.settings(&own), Some(&Attrs::new()));
-        assert!(dialects.is_operation(&own) && !dialects.is_operation(&layer("x")));
-        assert!(!dialects.counts_inputs(&Func::new("own")) && dialects.counts_inputs(&Func::new("x")));
-        dialects.rename(&mut own, "b".into());
-        assert_eq!((&*own.name, own.config), ("b", Attrs::new().with("called", "b")));
     }
 }

@@ -175,7 +175,7 @@ pub type Result<T, E = ExecError> = std::result::Result<T, E>;
 #[derive(Debug, Error)]
 pub enum ExecError {
     /// A layer without a definition.
-    #[error("`{name}` at {loc} has no meaning here and cannot be executed: give it one with `--layers FILE.nir`")]
+    #[error("`{name}` at {loc} has no meaning here and cannot be executed")]
     NotExecutable {
         /// The class of the layer.
         name: Name,

@@ -36,7 +36,7 @@ pub enum FormatError {
         source: Cause,
     },
     /// Weights were given for a model that has its own.
-    #[error("`{path}` has its own weights; `--weights {weights}` is for models without weights")]
+    #[error("`{path}` has its own weights; the weights in `{weights}` are for models without weights")]
     TakesNoWeights {
         /// The model.
         path: PathBuf,

@@ -11,40 +11,32 @@ use rawzip::{RECOMMENDED_BUFFER_SIZE, ReaderAt, ZipLocator};
 use crate::error::OpenError;
 use crate::source::Source;
 
-const ONNX: &str = "it is an ONNX model, which netc does not read yet; give the Keras model that it was exported from";
-const PYTORCH: &str = "it is a PyTorch file made by `torch.save`, which netc does not read; build the model in Keras \
-                       and save it as .keras";
-const TORCHSCRIPT: &str =
-    "it is a PyTorch TorchScript archive, which netc does not read; build the model in Keras and save it as .keras";
-const PT2: &str = "it is a .pt2 archive made by `torch.export`, which netc does not read; build the model in Keras and \
-                   save it as .keras";
-const PICKLE: &str =
-    "it is a Python pickle, which is a program that netc does not run; load it in Python and save the model as .keras";
-const SAVED_MODEL: &str = "it is a TensorFlow SavedModel; load it with `tf.keras.models.load_model(...)` from \
-                           TensorFlow 2.15 or the package tf_keras, and save it as .keras or .h5";
-const GRAPH_DEF: &str =
-    "it is a frozen TensorFlow graph, which has no layers; give the Keras model that it was made from";
-const CHECKPOINT: &str = "it is a TensorFlow checkpoint: weights without a model; build the model in Keras, load \
-                          them with `load_weights`, and save it as .keras";
-const TFLITE: &str = "it is a TFLite model, which netc does not read; give the Keras model that it was converted from";
-const GGUF: &str = "it is a GGUF file: weights for llama.cpp without a graph; give a Keras model";
+// Advice follows a semicolon and must hold for every table of formats. `Formats` adds advice to a text without one.
+const ONNX: &str = "it is an ONNX model, which netc does not read";
+const PYTORCH: &str = "it is a PyTorch file made by `torch.save`, which netc does not read";
+const TORCHSCRIPT: &str = "it is a PyTorch TorchScript archive, which netc does not read";
+const PT2: &str = "it is a .pt2 archive made by `torch.export`, which netc does not read";
+const PICKLE: &str = "it is a Python pickle, which is a program that netc does not run";
+const SAVED_MODEL: &str = "it is a TensorFlow SavedModel, which netc does not read";
+const GRAPH_DEF: &str = "it is a frozen TensorFlow graph, which has no layers; give the model that it was made from";
+const CHECKPOINT: &str = "it is a TensorFlow checkpoint: weights without a model; give a model file";
+const TFLITE: &str = "it is a TFLite model, which netc does not read; give the model that it was converted from";
+const GGUF: &str = "it is a GGUF file: weights for llama.cpp without a graph; give a model file";
 const SAFETENSORS: &str = "it is a safetensors file: weights without a model; give the .nir file next to it if netc \
-                           wrote it, or else load them in Keras and save the model as .keras";
-const NPY: &str = "it is a NumPy array, not a model; `netc run MODEL --input x.npy` feeds an array to a model";
-const NPZ: &str = "it is a NumPy .npz file: arrays without a model; load them into the model in Keras with `set_weights` and \
-                   give the saved model";
+                           wrote it, or else a model file";
+const NPY: &str = "it is a NumPy array, not a model; give a model, which may take the array as an input";
+const NPZ: &str = "it is a NumPy .npz file: arrays without a model; give a model file";
 const GZIP: &str = "it is compressed with gzip; unpack it with `gunzip` first";
 const OTHER_COMPRESSION: &str = "it is compressed with xz, bzip2 or zstd; unpack it first";
-const TORCH_TAR: &str = "it is a tar archive made by PyTorch before 0.1.10, which netc does not read; \
-                         build the model in Keras and save it as .keras";
+const TORCH_TAR: &str = "it is a tar archive made by PyTorch before 0.1.10, which netc does not read";
 const TAR: &str = "it is a tar archive; unpack it with `tar -xf` and give the model inside";
 const LFS: &str = "it is a Git LFS pointer, not the file itself; run `git lfs pull` to get the file";
 const WEB_PAGE: &str = "it is a web page, not a model; download the file itself";
 /// A netc program without the extension by which netc recognises programs.
 pub(crate) const PROGRAM: &str = "it is a netc program in text form; rename it to have the extension .nir";
 const UTF32: &str = "it is UTF-32 text, which netc does not read; save it as UTF-8";
-const TRANSFORMERS: &str = "it is a Hugging Face Transformers folder with PyTorch or safetensors weights, which netc \
-                            does not read; build the model in Keras and save it as .keras";
+const TRANSFORMERS: &str =
+    "it is a Hugging Face Transformers folder with PyTorch or safetensors weights, which netc does not read";
 const FOLDER: &str = "it is a directory; give a file inside it";
 
 /// Extensions of files that netc does not write. An output path with one of them is not taken for a folder.

@@ -236,7 +236,7 @@ pub trait Writer: Sync {
     fn write(&self, model: ModelRef<'_>, store: &Store, sink: &mut dyn Sink) -> Result<Written>;
 
     /// Notes about what the file changes or leaves out. `losses` are the layers for losses and metrics that the model
-    /// had when it was read: see [`Dialect::losses`].
+    /// had when it was read: see [`Dialect::loss_layers`].
     fn notes(&self, module: &Module, losses: &[Name]) -> Vec<Note> {
         let _ = (module, losses);
         Vec::new()

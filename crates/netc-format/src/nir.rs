@@ -37,10 +37,10 @@ pub enum NirError {
     #[error(transparent)]
     Parse(#[from] ParseError),
     /// It names a file that may not be read.
-    #[error(transparent)]
+    #[error("cannot read a file that the model names")]
     Place(#[from] PlaceError),
     /// The program is malformed.
-    #[error("it breaks the rules of the IR: {0}")]
+    #[error("it breaks the rules of the IR")]
     Malformed(#[from] Violations),
 }
 

@@ -91,14 +91,15 @@ impl Formats {
         let formats = nir::NETC.formats.iter().copied().chain(self.all());
         let mut readers = formats.filter_map(|format| format.reader);
         readers.find(|reader| reader.sniff(source)).ok_or_else(|| {
+            let read = || {
+                let read = self.all().filter(|format| format.reader.is_some());
+                read.map(|format| format.name).collect::<Vec<_>>().join(", ")
+            };
             let note = match foreign::named(source) {
                 _ if source.len() == 0 => "it is empty".into(),
-                Some(note) => note.into(),
-                None => {
-                    let read = self.all().filter(|format| format.reader.is_some());
-                    let names: Vec<&str> = read.map(|format| format.name).collect();
-                    format!("the format is unknown; netc reads {}", names.join(", "))
-                }
+                Some(note) if note.contains(';') => note.into(),
+                Some(note) => format!("{note}; save the model in a format that netc reads: {}", read()),
+                None => format!("the format is unknown; netc reads {}", read()),
             };
             FormatError::read(source.path(), OpenError::NoModel(note))
         })

@@ -5,8 +5,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use crate::Name;
 use crate::id::{FuncId, WeightId};
+use crate::name::Name;
 
 /// The maximum nesting of maps and lists around a value. Deeper trees cannot be printed.
 pub(crate) const MAX_LEVELS: usize = 128;
@@ -111,6 +111,11 @@ impl Attr {
         }
     }
 
+    /// The operand index, if this is one.
+    pub fn as_operand(&self) -> Option<u32> {
+        if let Self::Operand(i) = self { Some(*i) } else { None }
+    }
+
     /// The boolean, if this is one.
     pub fn as_bool(&self) -> Option<bool> {
         if let Self::Bool(b) = self { Some(*b) } else { None }
@@ -121,39 +126,52 @@ impl Attr {
         matches!(self, Self::Null)
     }
 
+    /// The direct children: the items of a list or the values of a map.
+    pub fn children(&self) -> impl Iterator<Item = &Self> {
+        let entries = self.as_map().into_iter().flat_map(Attrs::iter);
+        self.as_list().unwrap_or_default().iter().chain(entries.map(|(_, value)| value))
+    }
+
+    /// Applies `edit` to each direct child of a list or map. Returns other values unchanged.
+    pub fn map_children(&self, mut edit: impl FnMut(&Self) -> Self) -> Self {
+        let edited = self.try_map_children(|value| Ok::<_, std::convert::Infallible>(edit(value)));
+        edited.unwrap_or_else(|never| match never {})
+    }
+
+    /// Like [`Attr::map_children`], but stops at the first error.
+    ///
+    /// # Errors
+    /// The first error of `edit`.
+    pub fn try_map_children<E>(&self, mut edit: impl FnMut(&Self) -> Result<Self, E>) -> Result<Self, E> {
+        if let Self::List(items) = self {
+            return Ok(Self::List(items.iter().map(edit).collect::<Result<_, E>>()?));
+        }
+        if let Self::Map(map) = self {
+            let entries = map.iter().map(|(key, value)| Ok((key.clone(), edit(value)?)));
+            return Ok(Self::Map(entries.collect::<Result<_, E>>()?));
+        }
+        Ok(self.clone())
+    }
+
     /// Whether every value in the tree has at most `levels` levels of maps and lists around it.
     fn fits(&self, levels: usize) -> bool {
         let inner = levels.checked_sub(1);
-        match self {
-            Self::List(items) => items.iter().all(|a| inner.is_some_and(|n| a.fits(n))),
-            Self::Map(map) => map.iter().all(|(_, a)| inner.is_some_and(|n| a.fits(n))),
-            Self::Null
-            | Self::Bool(_)
-            | Self::Int(_)
-            | Self::Float(_)
-            | Self::Str(_)
-            | Self::Operand(_)
-            | Self::NonJson(_) => true,
-        }
+        self.children().all(|value| inner.is_some_and(|n| value.fits(n)))
     }
 
     /// Calls `visit` with every operand index in the tree, in order.
     pub fn for_each_operand(&self, visit: &mut impl FnMut(u32)) {
-        match self {
-            Self::Operand(i) => visit(*i),
-            Self::List(items) => items.iter().for_each(|a| a.for_each_operand(visit)),
-            Self::Map(map) => map.iter().for_each(|(_, a)| a.for_each_operand(visit)),
-            Self::Null | Self::Bool(_) | Self::Int(_) | Self::Float(_) | Self::Str(_) | Self::NonJson(_) => {}
+        if let Self::Operand(i) = self {
+            visit(*i);
         }
+        self.children().for_each(|value| value.for_each_operand(visit));
     }
 
     fn for_each_non_json(&self, visit: &mut impl FnMut(&NonJson)) {
-        match self {
-            Self::NonJson(it) => visit(it),
-            Self::List(items) => items.iter().for_each(|a| a.for_each_non_json(visit)),
-            Self::Map(map) => map.for_each_non_json(visit),
-            Self::Null | Self::Bool(_) | Self::Int(_) | Self::Float(_) | Self::Str(_) | Self::Operand(_) => {}
+        if let Self::NonJson(it) = self {
+            visit(it);
         }
+        self.children().for_each(|value| value.for_each_non_json(visit));
     }
 
     fn for_each_non_json_mut(&mut self, edit: &mut impl FnMut(&mut NonJson)) {
@@ -415,6 +433,24 @@ mod tests {
         attrs.for_each_non_json(&mut |it| found.push(format!("{it:?}")));
         assert_eq!(found, ["Bytes([0, 255])", "Weight(w1)", "Func(f7)"]);
         assert!(attrs != before && before < attrs, "the edit must not change the clone");
+    }
+
+    #[test]
+    fn children_are_direct_items_and_values() {
+        let list = Attr::ints([2, 3]);
+        let map = Attr::Map(Attrs::new().with("a", list.clone()).with("b", "text"));
+        let children = |attr: &Attr| attr.children().cloned().collect::<Vec<_>>();
+        assert_eq!(children(&list), [Attr::Int(2), Attr::Int(3)]);
+        assert_eq!(children(&map), [list.clone(), "text".into()]);
+        assert_eq!(children(&Attr::Operand(1)), []);
+        let null = |_: &Attr| Attr::Null;
+        assert_eq!(list.map_children(null), Attr::List(vec![Attr::Null, Attr::Null]));
+        assert_eq!(map.map_children(null), Attr::Map(Attrs::new().with("a", Attr::Null).with("b", Attr::Null)));
+        assert_eq!(Attr::Operand(1).map_children(null), Attr::Operand(1));
+        assert_eq!(
+            map.try_map_children(|value| value.as_list().map(|_| Attr::Null).ok_or(value.clone())),
+            Err("text".into())
+        );
     }
 
     #[test]

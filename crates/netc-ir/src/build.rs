@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::Name;
 use crate::attr::F64;
 use crate::dim::Dim;
 use crate::extents::{Symbols, defined_symbol, uncarried};
 use crate::id::{LayerId, OpId, ValueId, WeightId};
 use crate::infer::{Result, infer};
 use crate::literal::Literal;
-use crate::module::{Def, Func, Loc, Module, Output, Param, Value};
+use crate::loc::Loc;
+use crate::module::{Def, Func, Module, Output, Param, Value};
+use crate::name::Name;
 use crate::op::{Binary, Compare, CoreOp, Op, OpKind, PadMode, Pool, Reduce, SliceAxis, Unary, Window};
 use crate::types::{ElemType, Type};
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::Name;
 use crate::dim::Dim;
 use crate::module::Func;
-use crate::types::Type;
+use crate::name::Name;
+use crate::types::{ElemType, Type};
 
 /// The result types of a call of `callee` with operands of types `given`.
 ///
@@ -78,7 +78,7 @@ impl Type {
     /// Takes a missing element type or rank from `other`, and replaces symbolic extents by numbers.
     #[must_use]
     pub fn refined_by(&self, other: &Self) -> Self {
-        let elem = if self.elem == crate::ElemType::Any { other.elem } else { self.elem };
+        let elem = if self.elem == ElemType::Any { other.elem } else { self.elem };
         let dims = match (&self.dims, &other.dims) {
             (Some(own), Some(others)) if own.len() == others.len() => {
                 let refine = |(own, other): (&Dim, &Dim)| {
@@ -95,7 +95,8 @@ impl Type {
 
 #[cfg(test)]
 mod tests {
-    use crate::{ElemType, Type, call_types, named_call_types, parse};
+    use super::*;
+    use crate::parse;
 
     #[test]
     fn operands_bind_parameter_symbols() {

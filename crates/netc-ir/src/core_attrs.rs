@@ -163,7 +163,7 @@ impl<'a> Reader<'a> {
             "pad" => CoreOp::Pad { amounts: self.pairs("amounts")?, mode: self.pad_mode()?, value: self.pad_value()? },
             _ => {
                 return Err(format!(
-                    "there is no core op `{name}`; the name of a source op has a dot, as in `keras.Dense`"
+                    "there is no core op `{name}`; the name of a source op has a dot, as in `dialect.Class`"
                 ));
             }
         })

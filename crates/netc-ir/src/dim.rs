@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::Name;
+use crate::name::Name;
 use poly::{Atom, Poly};
 
 /// The extent of one axis: a number, or an expression over symbols such as `N` or `2*N+1`.

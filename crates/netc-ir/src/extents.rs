@@ -7,10 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::Name;
 use crate::dim::Dim;
 use crate::id::OpId;
 use crate::module::Func;
+use crate::name::Name;
 use crate::op::{CoreOp, OpKind};
 use crate::types::Type;
 

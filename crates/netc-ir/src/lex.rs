@@ -2,13 +2,26 @@
 
 use std::fmt;
 
-use crate::Name;
+use thiserror::Error;
+
 use crate::attr::{Attr, Attrs, F64, MAX_LEVELS, NonJson};
 use crate::dim::Dim;
 use crate::id::{FuncId, WeightId};
-use crate::parse::ParseError;
+use crate::name::Name;
 use crate::print::is_word_char;
 use crate::types::{ElemType, MAX_RANK, Type};
+
+/// A syntax error.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("line {line}, column {column}: {message}")]
+pub struct ParseError {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// What was found and what was expected.
+    pub message: String,
+}
 
 /// A result whose error locates a syntax error.
 pub type Result<T, E = ParseError> = std::result::Result<T, E>;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::Name;
 use crate::dim::Dim;
 use crate::id::{FileId, FuncId, LayerId, WeightId};
-use crate::module::{Loc, Module, WeightData};
+use crate::loc::Loc;
+use crate::module::{Module, WeightData};
+use crate::name::Name;
 use crate::op::OpKind;
 use crate::seen::Seen;
 

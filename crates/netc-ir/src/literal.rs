@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use crate::number::Number;
 use crate::types::{ElemType, Type};
 
 /// A constant tensor: a splat of one element, or all elements in row-major order.
@@ -17,25 +18,6 @@ pub struct Literal {
     pub dims: Vec<u64>,
     /// One element for a splat, otherwise all elements.
     pub bytes: Arc<[u8]>,
-}
-
-/// An element of a literal, decoded.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub enum Number {
-    /// From an integer or boolean type.
-    Int(i128),
-    /// From a floating-point type.
-    Float(f64),
-}
-
-impl Number {
-    /// The number as a float, rounded to the nearest.
-    pub fn as_f64(self) -> f64 {
-        match self {
-            Self::Int(i) => i as f64,
-            Self::Float(x) => x,
-        }
-    }
 }
 
 impl Literal {

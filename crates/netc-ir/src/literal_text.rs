@@ -3,7 +3,8 @@
 //! A NaN other than the canonical one becomes a string with the element's bits, so that no bit is lost.
 
 use crate::attr::{Attr, F64};
-use crate::literal::{Literal, Number, decode, encode};
+use crate::literal::{Literal, decode, encode};
+use crate::number::Number;
 use crate::types::{ElemType, Narrow, Type};
 
 /// The attribute for a literal: a number for a splat, otherwise a flat list.

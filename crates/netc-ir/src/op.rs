@@ -8,12 +8,13 @@ mod table;
 
 pub use table::{CORE_OPS, OpClass};
 
-use crate::Name;
 use crate::attr::{Attrs, F64, NonJson};
 use crate::dim::Dim;
 use crate::id::{FuncId, LayerId, ValueId, WeightId};
 use crate::literal::Literal;
-use crate::module::Loc;
+use crate::loc::Loc;
+use crate::name::Name;
+use crate::named::named;
 use crate::types::ElemType;
 
 /// One op of a function.
@@ -101,30 +102,6 @@ pub struct CallOp {
     /// Everything about this call that is not in the declaration.
     pub attrs: Attrs,
 }
-
-macro_rules! named {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-        pub enum $name { $($(#[$vdoc])* $variant,)* }
-
-        impl $name {
-            /// Every variant, in order.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            /// Its spelling in `.nir` text.
-            pub fn name(self) -> &'static str {
-                match self { $(Self::$variant => $text),* }
-            }
-
-            /// The variant spelled `name`.
-            pub fn parse(name: &str) -> Option<Self> {
-                match name { $($text => Some(Self::$variant),)* _ => None }
-            }
-        }
-    };
-}
-pub(crate) use named;
 
 named! {
     /// Elementwise functions of one tensor.

@@ -2,28 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use thiserror::Error;
-
-use crate::Name;
 use crate::attr::Attrs;
 use crate::id::{FileId, FuncId, LayerId, OpId, ValueId, WeightId};
 use crate::lex::{Cursor, Result, ValueToken};
 use crate::literal_text::literal_from;
-use crate::module::{Def, Func, Layer, Loc, Module, Output, Param, Value, Weight, WeightData};
+use crate::loc::Loc;
+use crate::module::{Def, Func, Layer, Module, Output, Param, Value, Weight, WeightData};
+use crate::name::Name;
 use crate::op::{CallOp, CoreOp, Op, OpKind, SourceOp};
 use crate::types::Type;
-
-/// A syntax error.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("line {line}, column {column}: {message}")]
-pub struct ParseError {
-    /// The line, from 1.
-    pub line: usize,
-    /// The column in characters, from 1.
-    pub column: usize,
-    /// What was found and what was expected.
-    pub message: String,
-}
 
 /// Parses a module. The result is syntactically correct; [`crate::verify()`] checks the other rules.
 ///

@@ -5,7 +5,8 @@ use std::fmt::{self, Display, Formatter, Write};
 use crate::attr::{Attr, Attrs, NonJson};
 use crate::id::{FuncId, ValueId};
 use crate::literal_text::literal_attr;
-use crate::module::{Canonical, Func, Layer, Loc, Module, Weight, WeightData};
+use crate::loc::Loc;
+use crate::module::{Canonical, Func, Layer, Module, Weight, WeightData};
 use crate::op::{CoreOp, Op, OpKind};
 
 /// Prints `module` as `.nir` text.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::Name;
+use crate::name::Name;
 
 /// Generates unique names: the wanted name if it is free, otherwise with a number appended.
 ///

@@ -14,9 +14,8 @@
 //! - V11 An output is a parameter or a result of an op of the function.
 //! - V12 An op occurs once in its function's order.
 //! - V13 The weights of a layer have distinct places, and so do its assets.
-//! - V14 The module can be printed: an op has a result, the name of a source op is a dialect and a class joined by a
-//!   dot, a fused location has two or more parts, none fused or unknown, attributes nest up to 128 levels, symbols are
-//!   words.
+//! - V14 The module can be printed: an op has a result, a source op has a name `dialect.Class`, a fused location has two
+//!   or more parts, none fused or unknown, attributes nest up to 128 levels, symbols are words.
 //! - V15 An asset is a weight of type `u8[n]`. Its place is a path inside the layer's folder: parts joined by `/`, none
 //!   of them empty, `.` or `..`, none with a backslash or a NUL character.
 //! - V16 A tensor has at most [`MAX_RANK`] axes.
@@ -32,11 +31,12 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
-use crate::Name;
 use crate::dim::Dim;
 use crate::id::{FuncId, LayerId, OpId, ValueId};
 use crate::infer::inferred;
-use crate::module::{Def, Func, Layer, Loc, Module, Param, Weight, WeightData};
+use crate::loc::Loc;
+use crate::module::{Def, Func, Layer, Module, Param, Weight, WeightData};
+use crate::name::Name;
 use crate::op::{CallOp, CoreOp, Op, OpKind, SourceOp};
 use crate::seen::Seen;
 use crate::types::{ElemType, MAX_RANK, Type};

@@ -172,7 +172,7 @@ pub fn dialects() -> Dialects {
     let mut dialects = Dialects::new();
     let library = LayerLibrary::parse(LIBRARY);
     debug_assert!(library.is_ok(), "{library:?}");
-    library.into_iter().for_each(|library| dialects.push(library));
+    library.into_iter().for_each(|library| dialects.push_library(library));
     formats().add_dialects(&mut dialects);
     dialects
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use netc_format::Note;
 use netc_pass::chain;
 use thiserror::Error;
 
@@ -26,11 +27,55 @@ pub enum ModelError {
         #[source]
         source: Option<Box<dyn Error + Send + Sync>>,
     },
+    /// The operation needs something that the caller can provide.
+    #[error("{context}")]
+    Needs {
+        /// What failed, where, and what is missing.
+        context: String,
+        /// What to provide.
+        remedy: Remedy,
+    },
+    /// The operation failed after recovering files from a killed netc.
+    #[error("{}; then", texts(notes))]
+    Recovered {
+        /// What the recovery did.
+        notes: Vec<Note>,
+        /// Why it failed.
+        source: Box<ModelError>,
+    },
+}
+
+/// What the caller can provide to make an operation possible. The command line names the option for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remedy {
+    /// A higher step limit: [`Config::max_steps`](crate::Config::max_steps).
+    Steps,
+    /// A higher memory limit: [`Config::max_memory`](crate::Config::max_memory).
+    Memory,
+    /// A layer library that defines these classes: [`Config::layers`](crate::Config::layers).
+    Layers(Vec<String>),
+    /// The weights of an architecture: [`OpenOptions::weights`](crate::OpenOptions::weights).
+    Weights,
+    /// Permission to replace a file: the argument `force` of [`Destination::of`](crate::Destination::of).
+    Force,
+}
+
+fn texts(notes: &[Note]) -> String {
+    notes.iter().map(|note| note.text.as_str()).collect::<Vec<_>>().join("; ")
 }
 
 impl ModelError {
     pub(crate) fn failed(context: impl Into<String>) -> Self {
         Self::Failed { context: context.into(), source: None }
+    }
+
+    pub(crate) fn needs(remedy: Remedy, context: impl Into<String>) -> Self {
+        Self::Needs { context: context.into(), remedy }
+    }
+
+    /// Adds `notes` about files recovered from a killed netc, if there are any.
+    pub(crate) fn after(self, notes: Vec<Note>) -> Self {
+        if notes.is_empty() { self } else { Self::Recovered { notes, source: Box::new(self) } }
     }
 
     /// Wraps an error of another crate.

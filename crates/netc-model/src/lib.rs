@@ -40,12 +40,12 @@ mod stage_graph;
 mod stages;
 pub mod verify;
 
-pub use error::{ModelError, Result};
+pub use error::{ModelError, Remedy, Result};
 pub use model::Model;
 pub use open::OpenOptions;
 pub use pipeline::PassTools;
 pub use save::{Destination, Saved};
 pub use session::{Config, Session};
-pub use stage_graph::{Origin, StageGraph};
+pub use stage_graph::{Origin, Stage, StageGraph};
 pub use stages::Stages;
 pub use verify::{Executable, Given, Random, Verification, verify};

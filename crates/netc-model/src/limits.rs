@@ -6,7 +6,7 @@ use std::path::Path;
 use netc_exec::ExecError;
 use netc_ir::{Module, Resource};
 
-use crate::error::ModelError;
+use crate::error::{ModelError, Remedy};
 
 /// Ops that any model may have after lowering.
 const OPS: u64 = 500_000;
@@ -24,14 +24,14 @@ pub fn max_ops(module: &Module, max_steps: Option<u64>) -> u64 {
     max_steps.unwrap_or_else(|| OPS_PER_OP.saturating_mul(module.num_ops() as u64).saturating_add(OPS))
 }
 
-/// Adds to an error of the executor the option that raises the limit.
+/// Adds to an error of the executor which limit to raise.
 pub fn explained(error: ExecError) -> ModelError {
     let ExecError::TooLarge { source, .. } = &error else { return ModelError::from_error(error) };
-    let option = match source.resource {
-        Resource::Steps => "--max-steps",
-        Resource::Memory | Resource::Read => "--max-memory",
+    let remedy = match source.resource {
+        Resource::Steps => Remedy::Steps,
+        Resource::Memory | Resource::Read => Remedy::Memory,
     };
-    ModelError::failed(format!("{error}: {source}; allow more with {option}"))
+    ModelError::needs(remedy, format!("{error}: {source}"))
 }
 
 /// Address space per worker thread: its stack and the allocator's reserve for it.

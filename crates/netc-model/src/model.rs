@@ -52,7 +52,7 @@ impl Model {
     /// kept.
     pub(crate) fn finish(&mut self, source: Option<&Path>, keep_training_state: bool) {
         self.source = source.filter(|path| path.exists()).map(Path::to_path_buf);
-        self.losses = self.session.dialects().losses(&self.module);
+        self.losses = self.session.dialects().loss_layers(&self.module);
         if !keep_training_state {
             self.remove_training_state();
         }
@@ -91,11 +91,12 @@ impl Model {
         self.module.files.iter().map(|f| PathBuf::from(&**f)).chain(self.source.clone())
     }
 
-    /// Checks that `target` is not a file that the model is read from.
+    /// Checks that `target` is not a file that the model or its session is read from.
     ///
     /// # Errors
     /// It is one of them.
     pub fn refuse_input(&self, target: &Path) -> Result<()> {
+        self.session.inputs().iter().try_for_each(|file| refuse_same(file, target))?;
         self.files().try_for_each(|file| refuse_same(&file, target))
     }
 

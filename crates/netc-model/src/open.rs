@@ -71,11 +71,14 @@ impl Session {
         let path = self.file_of(given);
         // A killed netc may have left the file's set half replaced.
         let recovered = recover(folder_of(&path), Intent::Read)?;
-        let mut model = if manifest::is_manifest(&path, self.formats()) {
-            options.refuse_weights(given)?;
-            manifest::load(&path, self)?
+        let opened = if manifest::is_manifest(&path, self.formats()) {
+            options.refuse_weights(given).and_then(|()| manifest::load(&path, self))
         } else {
-            self.open_file(&path, options)?
+            self.open_file(&path, options)
+        };
+        let mut model = match opened {
+            Ok(model) => model,
+            Err(error) => return Err(error.after(recovered)),
         };
         model.finish(Some(&path), options.training_state);
         model.notes.splice(0..0, recovered);
@@ -133,7 +136,7 @@ impl OpenOptions<'_> {
         let Some(weights) = self.weights else { return Ok(()) };
         let (shown, weights) = (path.display(), weights.display());
         Err(ModelError::Usage(format!(
-            "`{shown}` has its own weights; `--weights {weights}` is for models without weights"
+            "`{shown}` has its own weights; the weights in `{weights}` are for models without weights"
         )))
     }
 }

@@ -12,7 +12,7 @@ use netc_format::{Format, FormatError, Formats, Holds, Layout, ModelRef, Note, S
 use netc_ir::FuncId;
 use netc_passes::analysis::Costs;
 
-use crate::error::{ModelError, Result};
+use crate::error::{ModelError, Remedy, Result};
 use crate::limits;
 use crate::manifest::{self, Earlier, Recorded, Rest, StageFile};
 use crate::model::Model;
@@ -50,8 +50,9 @@ pub struct Destination<'a> {
 }
 
 enum Target<'a> {
-    /// The whole model: the path of its main file and the format.
-    Whole(PathBuf, &'static Format),
+    /// The whole model: the path of its main file, the format, and whether to replace files next to it that are not part
+    /// of a model.
+    Whole(PathBuf, &'static Format, bool),
     Stages(StagesIn<'a>),
 }
 
@@ -113,7 +114,7 @@ impl<'a> Destination<'a> {
             (Some(named), None) => named,
             (None, None) => return Err(ModelError::Usage(unknown_name(path, formats))),
             (_, Some(format)) if graph.is_none() && matches!(format.layout, Layout::Folder { .. }) => {
-                return Self::folder(path, format, named, model);
+                return Self::folder(path, format, named, model, force);
             }
             (Some(_), Some(format)) if format.names(path) => format,
             (Some(_), Some(_)) => {
@@ -122,12 +123,12 @@ impl<'a> Destination<'a> {
             }
             (None, Some(_)) => return Err(ModelError::Usage(unknown_name(path, formats))),
         };
-        Ok(Self { graph, ..Self::whole(path, format, model)? })
+        Ok(Self { graph, ..Self::whole(path, format, model, force)? })
     }
 
-    fn whole(path: &Path, format: &'static Format, model: &Model) -> Result<Self> {
+    fn whole(path: &Path, format: &'static Format, model: &Model, force: bool) -> Result<Self> {
         model.refuse_input(path)?;
-        Ok(Self { target: Target::Whole(path.into(), format), graph: None, recovered: Vec::new() })
+        Ok(Self { target: Target::Whole(path.into(), format, force), graph: None, recovered: Vec::new() })
     }
 
     /// A folder of stages. Fails if it would replace stages that changed since an earlier split wrote them.
@@ -157,7 +158,13 @@ impl<'a> Destination<'a> {
     }
 
     /// A model in a format that takes a folder.
-    fn folder(path: &Path, format: &'static Format, by_name: Option<&Format>, model: &Model) -> Result<Self> {
+    fn folder(
+        path: &Path,
+        format: &'static Format,
+        by_name: Option<&Format>,
+        model: &Model,
+        force: bool,
+    ) -> Result<Self> {
         let (shown, title) = (path.display(), format.title);
         if by_name.is_some() {
             let note = format!("is the name of a file, but {title} takes several files; give a folder");
@@ -167,7 +174,7 @@ impl<'a> Destination<'a> {
             return Err(ModelError::failed(format!("`{shown}` is a file; {title} needs a folder")));
         }
         let target = path.join(format.main_file());
-        Self::whole(&target, format, model)
+        Self::whole(&target, format, model, force)
     }
 
     /// Notes about files recovered from a killed netc so far.
@@ -189,9 +196,9 @@ impl<'a> Destination<'a> {
         verification: Option<&Verification>,
     ) -> Result<Saved> {
         Ok(match self.target {
-            Target::Whole(path, format) => {
+            Target::Whole(path, format, force) => {
                 let stages = Saved::nothing(model, self.graph).stages;
-                Saved { stages, ..write_model(model, &path, format)? }
+                Saved { stages, ..write_model(model, &path, format, force)? }
             }
             Target::Stages(stages) => stages.write(model, passes, costs, verification)?,
         })
@@ -336,7 +343,7 @@ fn leftover(model: &Model, folder: &Path, stages: &[StageFile], rest: &Rest) -> 
 }
 
 /// Writes `@main` as a model file.
-fn write_model(model: &Model, target: &Path, format: &'static Format) -> Result<Saved> {
+fn write_model(model: &Model, target: &Path, format: &'static Format, force: bool) -> Result<Saved> {
     let store = Store::open(&model.module).map_err(ModelError::from_error)?.reading_ahead();
     let folder = match format.layout {
         Layout::Folder { .. } => target.parent(),
@@ -348,11 +355,39 @@ fn write_model(model: &Model, target: &Path, format: &'static Format) -> Result<
         Layout::Folder { .. } => vec![target.display().to_string()],
         Layout::File => finished.iter().map(|file| file.target.display().to_string()).collect(),
     };
+    let forced = replaced_strangers(model, target, &finished, force)?;
     outputs.add(finished);
     model.check_payload(&store)?;
     let recovered = outputs.recovered().to_vec();
     outputs.commit()?;
-    Ok(Saved { paths, notes: notes(model, format), recovered, ..Saved::default() })
+    let mut notes = notes(model, format);
+    notes.extend(forced);
+    Ok(Saved { paths, notes, recovered, ..Saved::default() })
+}
+
+/// Checks that no file next to `main` is replaced unless it is part of the model at `main`: the user did not name it. With
+/// `force`, replaces such files and returns a note about them.
+fn replaced_strangers(model: &Model, main: &Path, files: &[Finished], force: bool) -> Result<Option<Note>> {
+    let replaced = files.iter().map(|file| file.target.as_path()).filter(|file| *file != main && file.exists());
+    let mut replaced: Vec<&Path> = replaced.collect();
+    if replaced.is_empty() {
+        return Ok(None);
+    }
+    let earlier = model.session().formats().read(main, &model.session().read_options(), model.dialects());
+    if let Ok(earlier) = earlier {
+        let own: Vec<PathBuf> =
+            earlier.module.files.iter().filter_map(|file| Path::new(&**file).canonicalize().ok()).collect();
+        replaced.retain(|file| file.canonicalize().is_ok_and(|file| !own.contains(&file)));
+    }
+    let Some(first) = replaced.first() else { return Ok(None) };
+    if force {
+        let shown: Vec<String> = replaced.iter().map(|file| format!("`{}`", file.display())).collect();
+        return Ok(Some(Note::new("files-replaced", format!("replaced {}", shown.join(", ")))));
+    }
+    let (first, main) = (first.display(), main.display());
+    let context =
+        format!("`{first}`, which would be replaced too, is not part of a model at `{main}`; choose another name");
+    Err(ModelError::needs(Remedy::Force, context))
 }
 
 /// Writes the function `func` to the file `target` and the files that the format puts next to it.

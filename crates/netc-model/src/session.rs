@@ -20,6 +20,8 @@ pub struct Config {
     pub layers: Vec<LayerLibrary>,
     /// Folders, besides the model's own, that may contain files named by a model.
     pub allowed: Vec<PathBuf>,
+    /// Files, besides the model's own, that an output must not replace: the files of the layer libraries.
+    pub inputs: Vec<PathBuf>,
     /// The memory limit of a run in bytes. Defaults to nine tenths of the free memory.
     pub max_memory: Option<u64>,
     /// The step limit of a run: see [`Host`].
@@ -29,8 +31,15 @@ pub struct Config {
 impl Config {
     /// The default configuration: netc's passes with these formats.
     pub fn new(formats: Formats) -> Self {
-        let (layers, allowed) = (Vec::new(), Vec::new());
-        Self { formats, registry: netc_passes::registry(), layers, allowed, max_memory: None, max_steps: None }
+        Self {
+            formats,
+            registry: netc_passes::registry(),
+            layers: Vec::new(),
+            allowed: Vec::new(),
+            inputs: Vec::new(),
+            max_memory: None,
+            max_steps: None,
+        }
     }
 }
 
@@ -43,6 +52,7 @@ struct Inner {
     registry: Registry,
     dialects: Dialects,
     allowed: Vec<PathBuf>,
+    inputs: Vec<PathBuf>,
     host: Arc<Host>,
 }
 
@@ -63,12 +73,12 @@ impl Session {
     /// assert!(netc.formats().named("keras").is_some());
     /// ```
     pub fn of(config: Config) -> Self {
-        let Config { formats, registry, layers, allowed, max_memory, max_steps } = config;
+        let Config { formats, registry, layers, allowed, inputs, max_memory, max_steps } = config;
         let mut dialects = Dialects::new();
-        layers.into_iter().for_each(|library| dialects.push(library));
+        layers.into_iter().for_each(|library| dialects.push_library(library));
         formats.add_dialects(&mut dialects);
         let host = Arc::new(Host::new(max_memory.unwrap_or_else(limits::memory), max_steps));
-        Self(Arc::new(Inner { formats, registry, dialects, allowed, host }))
+        Self(Arc::new(Inner { formats, registry, dialects, allowed, inputs, host }))
     }
 
     /// The formats to read and write.
@@ -94,6 +104,11 @@ impl Session {
     /// Folders, besides the model's own, that may contain files named by a model.
     pub fn allowed(&self) -> &[PathBuf] {
         &self.0.allowed
+    }
+
+    /// Files, besides the model's own, that an output must not replace.
+    pub(crate) fn inputs(&self) -> &[PathBuf] {
+        &self.0.inputs
     }
 
     /// The default options for reading a model.

@@ -3,7 +3,7 @@
 use netc_ir::{Def, Func, FuncId, Module, OpId, OpKind, ValueId};
 
 /// The origin of a value of `@main`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Origin {
     /// The model's input with this index.
     Input(usize),

@@ -1,8 +1,9 @@
 //! Compares the values that two modules compute.
 
-use netc_data::Store;
 use std::sync::Arc;
 
+use netc_data::Store;
+use netc_dialect::Dialects;
 use netc_exec::{Difference, ExecError, Host, Plan, Tensor, compare, inputs, own_rounding};
 use netc_format::module::is_architecture;
 use netc_ir::{Func, FuncId, MAIN, Module};
@@ -10,7 +11,7 @@ use netc_pass::Fidelity;
 use netc_passes::analysis::{is_within, measured_bound, rounding_bounds};
 use netc_passes::{bind, lower};
 
-use crate::error::{ModelError, Result};
+use crate::error::{ModelError, Remedy, Result};
 use crate::limits;
 use crate::session::Session;
 
@@ -84,9 +85,7 @@ impl Executable {
     /// A layer is unsupported, or the run needs more memory or steps than the session allows.
     pub fn new(session: &Session, module: &Module, given: Given<'_>) -> Result<Self> {
         if is_architecture(module) {
-            return Err(ModelError::failed(
-                "cannot run an architecture without weights; give a weights file with --weights",
-            ));
+            return Err(ModelError::needs(Remedy::Weights, "cannot run an architecture without weights"));
         }
         Self::of(session, module).or_else(|error| match given.extents(module) {
             Some(extents) => Self::of(session, &bind(module, &extents)),
@@ -100,7 +99,7 @@ impl Executable {
         let lowered = lower::lower_module_within(module, session.dialects(), ops).map_err(ModelError::from_error)?;
         let unknown = lower::unknown_layers(&lowered);
         if !unknown.is_empty() {
-            return Err(unsupported(&unknown));
+            return Err(unsupported(&unknown, session.dialects()));
         }
         let Some(main) = lowered.func_named(MAIN) else {
             return Err(ModelError::failed("there is no function `@main`"));
@@ -139,8 +138,8 @@ impl Executable {
     }
 }
 
-fn unsupported(unknown: &[lower::UnknownLayer]) -> ModelError {
-    let mut classes: Vec<&str> = unknown.iter().map(|u| class_name(&u.class)).collect();
+fn unsupported(unknown: &[lower::UnknownLayer], dialects: &Dialects) -> ModelError {
+    let mut classes: Vec<&str> = unknown.iter().map(|u| dialects.class(&u.class)).collect();
     classes.sort_unstable();
     classes.dedup();
     let first = &unknown[0];
@@ -148,19 +147,12 @@ fn unsupported(unknown: &[lower::UnknownLayer]) -> ModelError {
         0 => String::new(),
         n => format!(" and {n} more"),
     };
-    let example = if classes == ["Scale"] { "layers/scale.nir" } else { "see \"Custom layers\" in the README" };
-    ModelError::failed(format!(
-        "netc cannot run {first}{others}: {} unsupported. Define each unsupported class as an IR function in a file \
-         passed with `--layers FILE.nir` ({example})",
-        match classes.as_slice() {
-            [one] => format!("the class `{one}` is"),
-            many => format!("the classes {} are", many.iter().map(|c| format!("`{c}`")).collect::<Vec<_>>().join(", ")),
-        },
-    ))
-}
-
-fn class_name(class: &str) -> &str {
-    class.rsplit('.').next().unwrap_or(class)
+    let what = match classes.as_slice() {
+        [one] => format!("the class `{one}` is"),
+        many => format!("the classes {} are", many.iter().map(|c| format!("`{c}`")).collect::<Vec<_>>().join(", ")),
+    };
+    let context = format!("netc cannot run {first}{others}: {what} unsupported");
+    ModelError::needs(Remedy::Layers(classes.into_iter().map(String::from).collect()), context)
 }
 
 /// A program that ran.

@@ -6,8 +6,6 @@ use std::sync::Arc;
 use netc_ir::{CoreOp, Func, FuncId, Literal, Module, Type, ValueId};
 use thiserror::Error;
 
-use crate::chain::chain;
-
 /// Computes values that depend on no parameter. The executor implements it, so that floats are computed in one place.
 pub trait ConstEval {
     /// The tensors that `values` of `func`, a function of `module`, are. None of them depends on a parameter.
@@ -16,21 +14,26 @@ pub trait ConstEval {
 
 /// Why a constant cannot be computed.
 #[derive(Debug, Clone, Error)]
-#[error("{message}")]
-pub struct ConstError {
-    message: String,
-    source: Option<Arc<dyn Error + Send + Sync>>,
+#[error(transparent)]
+pub struct ConstError(Reason);
+
+#[derive(Debug, Clone, Error)]
+enum Reason {
+    #[error("{0}")]
+    Message(String),
+    #[error(transparent)]
+    Other(Arc<dyn Error + Send + Sync>),
 }
 
 impl ConstError {
     /// The reason is `message`, and no other error caused it.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), source: None }
+        Self(Reason::Message(message.into()))
     }
 
-    /// The reason is `source`. The message includes its causes, each after a colon.
+    /// The reason is `source`, which needs no context.
     pub fn from_error(source: impl Error + Send + Sync + 'static) -> Self {
-        Self { message: chain(&source), source: Some(Arc::new(source)) }
+        Self(Reason::Other(Arc::new(source)))
     }
 }
 

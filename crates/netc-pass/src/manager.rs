@@ -3,11 +3,13 @@
 mod record;
 
 use std::any::Any;
+use std::error::Error;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use netc_ir::{Module, Violations, verify_changes};
-use thiserror::Error;
+use thiserror::Error as ThisError;
 
 use crate::context::Context;
 use crate::pass::{Fidelity, Pass, PassError, Result};
@@ -20,7 +22,7 @@ pub use record::Record;
 const MAX_DEPTH: usize = 32;
 
 /// A pipeline that did not finish.
-#[derive(Debug, Error)]
+#[derive(Debug, ThisError)]
 pub enum PipelineError {
     /// A pass cannot be made, or a name is not known: nothing ran.
     #[error(transparent)]
@@ -31,30 +33,44 @@ pub enum PipelineError {
 }
 
 /// A pass that failed.
-#[derive(Debug, Error)]
-#[error("pass `{call}`{cause}")]
+#[derive(Debug)]
 pub struct FailedPass {
     /// How many passes had run before it.
     pub number: usize,
     /// The pass.
     pub call: PassCall,
     /// Why. The module is as it was before the pass in the case of an error, else what the pass left.
-    #[source]
     pub cause: Failure,
 }
 
+impl fmt::Display for FailedPass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pass `{}`{}", self.call, self.cause)
+    }
+}
+
+impl Error for FailedPass {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.cause {
+            // The message includes that of the error.
+            Failure::Error(error) => error.source(),
+            Failure::Panic(_) | Failure::Broken(_) | Failure::Rejected(_) => None,
+        }
+    }
+}
+
 /// Why a pass failed. All but the first are bugs of the pass.
-#[derive(Debug, Error)]
+#[derive(Debug, ThisError)]
 pub enum Failure {
     /// It cannot do what it was asked.
     #[error(": {0}")]
-    Error(#[source] PassError),
+    Error(PassError),
     /// It panicked.
     #[error(" panicked (a bug of the pass): {0}")]
     Panic(String),
     /// It left a module that breaks the rules.
     #[error(" left a module that breaks the rules (a bug of the pass):\n{0}")]
-    Broken(#[source] Violations),
+    Broken(Violations),
     /// An observer does not accept what it left.
     #[error(": {0}")]
     Rejected(String),

@@ -1,5 +1,7 @@
 //! What a pass is.
 
+mod options;
+
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +10,7 @@ use netc_ir::Module;
 use thiserror::Error;
 
 use crate::context::Context;
-use crate::options::{OptionInfo, Options};
+pub use options::{OptionInfo, OptionKind, Options};
 
 /// A result with the error of a pass.
 pub type Result<T, E = PassError> = std::result::Result<T, E>;
@@ -29,26 +31,33 @@ pub trait Pass {
 
 /// Why a pass cannot do its work.
 #[derive(Debug, Clone, Error)]
-#[error("{message}")]
-pub struct PassError {
-    message: String,
-    source: Option<Arc<dyn Error + Send + Sync>>,
+#[error(transparent)]
+pub struct PassError(Reason);
+
+#[derive(Debug, Clone, Error)]
+enum Reason {
+    #[error("{0}")]
+    Message(String),
+    #[error("{context}")]
+    Because { context: String, source: Arc<dyn Error + Send + Sync> },
+    #[error(transparent)]
+    Other(Arc<dyn Error + Send + Sync>),
 }
 
 impl PassError {
     /// The reason is `message`, and no other error caused it.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), source: None }
+        Self(Reason::Message(message.into()))
     }
 
     /// `context` failed because of `source`.
     pub fn because(context: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Self {
-        Self { message: context.into(), source: Some(Arc::new(source)) }
+        Self(Reason::Because { context: context.into(), source: Arc::new(source) })
     }
 
     /// The reason is `source`, which needs no context.
     pub fn from_error(source: impl Error + Send + Sync + 'static) -> Self {
-        Self::because(source.to_string(), source)
+        Self(Reason::Other(Arc::new(source)))
     }
 
     /// The reason is that the module has no `@main`.

@@ -1,6 +1,6 @@
 //! The passes and pipelines that can be named.
 
-use crate::options::Options;
+use crate::pass::Options;
 use crate::pass::{Pass, PassError, PassInfo, Result};
 use crate::pipeline::PassCall;
 use crate::wording::nearest;

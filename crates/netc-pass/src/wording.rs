@@ -7,7 +7,8 @@ pub fn nearest(wanted: &str, names: &[&str]) -> String {
 
 /// Does what [`nearest`] does with names that are shown in another way: the second of each pair.
 pub fn nearest_of<'a>(wanted: &str, names: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
-    let scored = names.into_iter().map(|(name, shown)| (strsim::jaro_winkler(wanted, name), shown));
+    let near = names.into_iter().filter(|(name, _)| is_comparable(wanted, name));
+    let scored = near.map(|(name, shown)| (strsim::jaro_winkler(wanted, name), shown));
     let mut scored: Vec<(f64, &str)> = scored.filter(|(score, _)| *score > 0.7).collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
     let near: Vec<String> = scored.iter().take(3).map(|(_, shown)| format!("`{shown}`")).collect();
@@ -16,6 +17,15 @@ pub fn nearest_of<'a>(wanted: &str, names: impl IntoIterator<Item = (&'a str, &'
         [last] => format!("; did you mean {last}?"),
         [rest @ .., last] => format!("; did you mean {} or {last}?", rest.join(", ")),
     }
+}
+
+/// Whether two names are long enough for their similarity to say anything: any long name has most of a short one.
+fn is_comparable(a: &str, b: &str) -> bool {
+    let (short, long) = if a.chars().count() < b.chars().count() { (a, b) } else { (b, a) };
+    if short.chars().count() < 2 {
+        return strsim::osa_distance(short, long) <= 1;
+    }
+    short.chars().count() * 3 >= long.chars().count() || long.starts_with(short)
 }
 
 /// The name that was meant by `word`, where a slip or two make it: one in names of up to four letters.
@@ -51,6 +61,10 @@ mod tests {
     fn suggests_what_is_near() {
         assert_eq!(nearest("mixd9", &["mixed9", "avg_pool"]), "; did you mean `mixed9`?");
         assert_eq!(nearest("zzz", &["mixed9"]), "");
+        assert_eq!(nearest("mixed", &["mixed9_concatenated"]), "; did you mean `mixed9_concatenated`?");
+        assert_eq!(nearest("z", &["x"]), "");
+        assert_eq!(nearest("typo", &["y"]), "");
+        assert_eq!(nearest("xy", &["y"]), "; did you mean `y`?");
     }
 
     #[test]

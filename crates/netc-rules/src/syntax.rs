@@ -55,7 +55,9 @@ impl<'c, 'a> Parser<'c, 'a> {
         let name = self.cursor.word("the name of a rule")?;
         let rounding = self.cursor.eat_word("rounding");
         let fidelity = if rounding { Fidelity::Rounding } else { Fidelity::Exact };
-        self.cursor.expect(":")?;
+        if !self.cursor.eat(":") {
+            return self.cursor.expected("`:` after the name of a rule, which begins with `name:` or `name rounding:`");
+        }
         let from = self.terms()?;
         let both = self.cursor.eat("<=>");
         if !both {
@@ -398,7 +400,11 @@ mod tests {
     #[test]
     fn malformed_rules_are_errors_with_their_place() {
         for (text, column, message) in [
-            ("r", 2, "expected `:`, found the end"),
+            (
+                "r",
+                2,
+                "expected `:` after the name of a rule, which begins with `name:` or `name rounding:`, found the end",
+            ),
             ("r: ?x => ?x", 1, "what is matched must begin with an op"),
             ("r: relu(?x) => ?y", 16, "nothing that is matched has the hole `?y`"),
             ("r: relu(?x) <=> relu(?y)", 1, "the hole `?y` stands on one side of `<=>` alone"),

@@ -2,7 +2,7 @@
 
 use netc_data::Rng;
 use netc_ir::{Builder, FuncId, Literal, Module, Number, ValueId, Weight, WeightData, print};
-use netc_pass::{ConstError, ConstEval, Fidelity};
+use netc_pass::{ConstError, ConstEval, Fidelity, chain};
 use thiserror::Error;
 
 use crate::elements::random_literal;
@@ -66,14 +66,14 @@ pub enum Untrue {
         compared: usize,
     },
     /// One side cannot be computed where the other can.
-    #[error("line {line}: one side of the rule `{rule}` cannot be computed: {source}, in\n{program}")]
+    #[error("line {line}: one side of the rule `{rule}` cannot be computed: {cause}, in\n{program}")]
     Fails {
         /// The rule.
         rule: String,
         /// Its line.
         line: usize,
         /// Why not.
-        source: ConstError,
+        cause: String,
         /// Both sides.
         program: String,
     },
@@ -108,8 +108,9 @@ fn try_on(rule: &Rule, instance: &Instance, consts: &dyn ConstEval, rng: &mut Rn
     let (from, to) = match (evaluate(&program.from), evaluate(&program.to)) {
         (Ok(from), Ok(to)) => (from, to),
         (Err(_), _) => return Ok(false),
-        (Ok(_), Err(source)) => {
-            return Err(Untrue::Fails { rule: name, line, source, program: print(&program.module) });
+        (Ok(_), Err(error)) => {
+            let cause = chain(&error);
+            return Err(Untrue::Fails { rule: name, line, cause, program: print(&program.module) });
         }
     };
     for (result, (a, b)) in from.iter().zip(&to).enumerate() {

@@ -8,6 +8,7 @@ mod inception_v3;
 mod mobilenet_v2;
 mod nasnet_a;
 mod nasrnn;
+mod residual;
 mod resnet152_scale;
 mod resnet50;
 mod resnext50;
@@ -20,7 +21,7 @@ mod vgg19;
 mod tests;
 
 use netc_ir::Module;
-use netc_keras::build::{BuildError, Init};
+use netc_keras::build::BuildError;
 
 /// An architecture.
 #[derive(Clone, Copy, Debug)]
@@ -96,10 +97,4 @@ pub const ZOO: &[ZooModel] = &[
 /// The architecture called `name`.
 pub fn find(name: &str) -> Option<&'static ZooModel> {
     ZOO.iter().find(|model| model.name == name)
-}
-
-/// For the last factor of a residual branch: the sum grows with each block, and without training nothing else
-/// keeps it from growing.
-fn residual_factor() -> Init {
-    Init::uniform(0.05, 0.2)
 }

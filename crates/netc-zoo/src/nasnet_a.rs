@@ -7,7 +7,7 @@ use netc_keras::build::{
     SeparableConv, Tensor,
 };
 
-use crate::residual_factor;
+use crate::residual::residual_factor;
 
 /// Reductions, by name, with the channels of each part; then 4 normal cells: the number of the first, and the channels
 /// of each part.

@@ -4,7 +4,7 @@
 use netc_ir::{Attrs, Module};
 use netc_keras::build::{BatchNormalization, BuildError, Conv2d, Dense, Init, ModelBuilder, Pool2d, Tensor};
 
-use crate::residual_factor;
+use crate::residual::residual_factor;
 
 /// The stages of table 1: number, channels of the bottleneck, stride of the first block, names of the other blocks.
 const STAGES: [(u32, u64, u64, Blocks); 4] = [

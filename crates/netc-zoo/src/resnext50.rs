@@ -3,7 +3,7 @@
 use netc_ir::Module;
 use netc_keras::build::{BatchNormalization, BuildError, Conv2d, Dense, Init, ModelBuilder, Pool2d, Tensor};
 
-use crate::residual_factor;
+use crate::residual::residual_factor;
 
 /// The stacks of table 1: channels of the bottleneck, number of blocks, stride of the first.
 const STACKS: [(&str, u64, u32, u64); 4] =

@@ -71,7 +71,7 @@ impl Names<'_> {
             let rest = text.strip_prefix(prefix.as_str()).unwrap_or(text);
             let id = self.layer_with(&models, model, rest)?;
             let layer = &self.module[id];
-            let class = layer.class.rsplit('.').next().unwrap_or(&layer.class).to_string();
+            let class = self.dialects.class(&layer.class).to_string();
             Some(CutError::Opaque { name: text.into(), layer: format!("{prefix}{}", layer.name), class })
         })
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Bindings, Dim, clamp};
-use crate::Name;
+use crate::name::Name;
 
 /// The largest size of a polynomial: each monomial and each symbol counts 1.
 const MAX_SIZE: usize = 1024;

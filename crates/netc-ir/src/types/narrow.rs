@@ -1,7 +1,7 @@
 //! Narrow element types, which models store but do not compute with.
 
-use crate::literal::Number;
-use crate::op::named;
+use crate::named::named;
+use crate::number::Number;
 
 named! {
     /// A storage-only number type of 8 bits or less. `ir-spec/types.md` defines each.

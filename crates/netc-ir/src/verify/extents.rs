@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Place, Verifier};
-use crate::Name;
 use crate::dim::Dim;
 use crate::extents::uncarried;
 use crate::id::OpId;
 use crate::module::Func;
+use crate::name::Name;
 use crate::op::{CoreOp, OpKind};
 use crate::types::Type;
 

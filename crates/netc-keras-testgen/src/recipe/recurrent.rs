@@ -146,7 +146,12 @@ pub(super) fn time_distributed(d: &mut Draft, step: &Step<KerasClass>, k: &mut C
     let config = Attrs::new().with("layer", inner("Dense", dense));
     if k.below(4) == 3 {
         let config = config.with("power_iterations", 1);
-        let own = [vec![features, units], vec![1, units]].map(|extents| (extents, Init::glorot(features, units)));
+        // The kernel is one variable, which a .keras file stores for both layers. The numbers of a random weight depend
+        // on its name, so only a constant is the same in both.
+        let constant = Init::uniform(0.25, 0.25);
+        let own = [(vec![features, units], constant), (vec![1, units], Init::glorot(features, units))];
+        let weights =
+            weights.map(|(extents, init)| if extents.len() == 2 { (extents, constant) } else { (extents, init) });
         let declaration = Declaration::keras("SpectralNormalization", config).weights(own).sublayer("layer", weights);
         return d.layer(&declaration, &[x], 0.0);
     }

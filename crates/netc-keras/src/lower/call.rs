@@ -32,19 +32,15 @@ pub(crate) struct Call<'a, 'm> {
     /// Steps that stand for several.
     pub(crate) repeats: Vec<Repeat>,
     era: Era,
-    lower: LowerInner,
 }
 
-/// Lowers the call of a layer that another layer has in its configuration.
-type LowerInner = fn(&mut Builder<'_>, OpContext<'_>) -> Result<Meaning>;
-
 impl<'a, 'm> Call<'a, 'm> {
-    pub(crate) fn new(b: &'a mut Builder<'m>, context: OpContext<'a>, lower: LowerInner) -> Self {
+    pub(crate) fn new(b: &'a mut Builder<'m>, context: OpContext<'a>) -> Self {
         let config = context.layer.and_then(|l| l.config.get("config"));
         let OpContext { op, layer, operands, masks, purpose, dialects } = context;
         let era = Era::of(&b.module().attrs);
         let (attached, unmasked, repeats) = (Vec::new(), Vec::new(), Vec::new());
-        Self { b, op, layer, operands, config, masks, attached, unmasked, purpose, dialects, repeats, era, lower }
+        Self { b, op, layer, operands, config, masks, attached, unmasked, purpose, dialects, repeats, era }
     }
 
     /// Reads `config` instead of the layer's own while `f` runs.
@@ -57,7 +53,7 @@ impl<'a, 'm> Call<'a, 'm> {
 
     /// Lowers the call of a layer that this one has in its configuration.
     pub(crate) fn lower_inner(&mut self, context: OpContext<'_>) -> Result<Meaning> {
-        (self.lower)(self.b, context)
+        self.dialects.lower(self.b, context)
     }
 
     /// Whether the model is of Keras 1 or 2, which treat some masks otherwise than Keras 3.
@@ -274,33 +270,16 @@ impl<'a> Call<'a, '_> {
 
     /// The operands in an argument: a tensor or a list of them.
     pub(crate) fn tensors(&self, arg: Option<&Attr>) -> Result<Vec<ValueId>> {
-        match arg {
-            Some(Attr::Operand(i)) => Ok(vec![self.operand(*i)?]),
-            Some(Attr::List(items)) => items
-                .iter()
-                .map(|item| match item {
-                    Attr::Operand(i) => self.operand(*i),
-                    Attr::Null
-                    | Attr::Bool(_)
-                    | Attr::Int(_)
-                    | Attr::Float(_)
-                    | Attr::Str(_)
-                    | Attr::List(_)
-                    | Attr::Map(_)
-                    | Attr::NonJson(_) => Err(self.not_tensors(Some(item))),
-                })
-                .collect(),
-            Some(
-                Attr::Null
-                | Attr::Bool(_)
-                | Attr::Int(_)
-                | Attr::Float(_)
-                | Attr::Str(_)
-                | Attr::Map(_)
-                | Attr::NonJson(_),
-            )
-            | None => Err(self.not_tensors(arg)),
-        }
+        let items = match arg {
+            Some(Attr::List(items)) => &items[..],
+            Some(one) => std::slice::from_ref(one),
+            None => return Err(self.not_tensors(None)),
+        };
+        let operand = |item: &Attr| match item.as_operand() {
+            Some(i) => self.operand(i),
+            None => Err(self.not_tensors(Some(item))),
+        };
+        items.iter().map(operand).collect()
     }
 
     fn not_tensors(&self, arg: Option<&Attr>) -> LowerError {
@@ -415,16 +394,9 @@ impl<'a> Call<'a, '_> {
 
 /// Whether an argument says anything: null and false do not.
 fn is_on(arg: &Attr) -> bool {
-    match arg {
-        Attr::Null | Attr::Bool(false) => false,
-        Attr::List(items) => items.iter().any(is_on),
-        Attr::Bool(true)
-        | Attr::Int(_)
-        | Attr::Float(_)
-        | Attr::Str(_)
-        | Attr::Map(_)
-        | Attr::Operand(_)
-        | Attr::NonJson(_) => true,
+    match arg.as_list() {
+        Some(items) => items.iter().any(is_on),
+        None => !arg.is_null() && arg.as_bool() != Some(false),
     }
 }
 

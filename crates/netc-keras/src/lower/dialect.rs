@@ -3,7 +3,7 @@
 use netc_dialect::{Dialect, LowerError, Meaning, OpContext};
 use netc_ir::{Attr, Attrs, Builder, CallOp, ElemType, Func, Layer, LayerId, Module, Name, OpId, SourceOp, Type};
 
-use crate::config::classes::is_layer_class;
+use crate::config::classes::{is_layer_class, is_of_keras};
 use crate::config::ties::ties;
 use crate::config::version::{self, Era};
 use crate::config::{call, declaration, tf, training};
@@ -19,6 +19,10 @@ use crate::lower::table::entry;
 pub struct KerasDialect;
 
 impl Dialect for KerasDialect {
+    fn owns(&self, class: &str) -> bool {
+        is_of_keras(class)
+    }
+
     fn lower(&self, builder: &mut Builder<'_>, context: OpContext<'_>) -> netc_dialect::Result<Meaning> {
         let era = Era::of(&builder.module().attrs);
         match context.layer {
@@ -79,15 +83,15 @@ impl Dialect for KerasDialect {
         mask::makes_masks(module)
     }
 
-    fn order(&self, func: &Func) -> Option<Vec<OpId>> {
+    fn run_order(&self, func: &Func) -> Option<Vec<OpId>> {
         mask::order(func)
     }
 
-    fn ties(&self, module: &Module) -> Vec<(LayerId, LayerId)> {
+    fn weight_ties(&self, module: &Module) -> Vec<(LayerId, LayerId)> {
         ties(module)
     }
 
-    fn losses(&self, module: &Module) -> Vec<Name> {
+    fn loss_layers(&self, module: &Module) -> Vec<Name> {
         legacy::losses(module)
     }
 }
@@ -100,7 +104,7 @@ fn lower(builder: &mut Builder<'_>, context: OpContext<'_>, era: Era) -> netc_di
     if !context.op.absent.is_empty() {
         return Err(LowerError::Operands("layers of Keras have no operands that may be absent".into()));
     }
-    let mut call = Call::new(builder, context, |builder, context| KerasDialect.lower(builder, context));
+    let mut call = Call::new(builder, context);
     if era == Era::Before3 && call.flag_arg(usize::MAX, "training")? {
         // Keras 3's `predict` overrides it, Keras 2's does not.
         return Err(call.unsupported("`training` = true in its call"));

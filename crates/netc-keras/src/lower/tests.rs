@@ -2,9 +2,10 @@
 
 mod dialect;
 mod layers;
+mod libraries;
 mod operations;
 
-use netc_dialect::{Dialect, Dialects, LowerError, OpContext, Purpose};
+use netc_dialect::{Dialects, LowerError, OpContext, Purpose};
 use netc_ir::print::FuncText;
 use netc_ir::{Builder, Module, OpKind, Type, ValueId};
 
@@ -12,6 +13,12 @@ use crate::config::operations::OPERATIONS;
 use crate::lower::activation;
 use crate::lower::dialect::KerasDialect;
 use crate::lower::table::{OPS, classes};
+
+fn dialects() -> Dialects {
+    let mut dialects = Dialects::new();
+    dialects.push(KerasDialect);
+    dialects
+}
 
 /// A call of a layer, as text.
 #[derive(Clone, Copy)]
@@ -52,22 +59,22 @@ impl Case<'_> {
     }
 
     fn lower(&self) -> Result<(Vec<Type>, String), LowerError> {
-        self.lower_with(&KerasDialect)
+        self.lower_with(&dialects())
     }
 
     /// Lowers the call to be run. Lowered for its types it has the same, or none for the same reason.
     #[track_caller]
-    fn lower_with(&self, dialect: &dyn Dialect) -> Result<(Vec<Type>, String), LowerError> {
-        let run = self.lower_for(Purpose::Run, dialect);
+    fn lower_with(&self, dialects: &Dialects) -> Result<(Vec<Type>, String), LowerError> {
+        let run = self.lower_for(Purpose::Run, dialects);
         let types = |lowered: &Result<(Vec<Type>, String), LowerError>| match lowered {
             Ok((types, _)) => types.iter().map(Type::to_string).collect::<Vec<_>>().join(" "),
             Err(error) => format!("{error:?}"),
         };
-        assert_eq!(types(&self.lower_for(Purpose::Types, dialect)), types(&run));
+        assert_eq!(types(&self.lower_for(Purpose::Types, dialects)), types(&run));
         run
     }
 
-    fn lower_for(&self, purpose: Purpose, dialect: &dyn Dialect) -> Result<(Vec<Type>, String), LowerError> {
+    fn lower_for(&self, purpose: Purpose, dialects: &Dialects) -> Result<(Vec<Type>, String), LowerError> {
         let module = self.module();
         let main = module.main().unwrap();
         let (_, op) = main.ops().next().unwrap();
@@ -76,11 +83,8 @@ impl Case<'_> {
         let params = main.params.iter();
         let operands: Vec<ValueId> = params.map(|p| b.param(p.name.clone(), main[p.value].ty.clone(), None)).collect();
         let layer = source.layer.map(|l| &module[l]);
-        let mut dialects = Dialects::new();
-        dialects.push(KerasDialect);
-        let (masks, dialects) = (&[][..], &dialects);
-        let context = OpContext { op: source, layer, operands: &operands, masks, purpose, dialects };
-        let results = dialect.lower(&mut b, context)?.results;
+        let context = OpContext { op: source, layer, operands: &operands, masks: &[], purpose, dialects };
+        let results = dialects.lower(&mut b, context)?.results;
         let types = results.iter().map(|v| b.ty(*v).clone()).collect();
         let func = b.finish(results.iter().enumerate().map(|(i, v)| (format!("y{i}").into(), *v)));
         let text = FuncText { module: &module, func: &func }.to_string();

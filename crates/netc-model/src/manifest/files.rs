@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::entry::{FILE_NAME, Recorded, port};
 use super::text::Text;
-use crate::error::{ModelError, Result};
+use crate::error::{ModelError, Remedy, Result};
 use crate::model::Model;
 use crate::output::{Stamp, cannot_write, check_target, is_inside, stamp};
 
@@ -165,8 +165,7 @@ impl<'a> Earlier<'a> {
         };
         let path = self.folder.join(FILE_NAME);
         check_target(&path)?;
-        let note = "choose another folder, or replace it with `--force`";
-        Err(ModelError::failed(format!("`{}` {what}; {note}", path.display())))
+        Err(ModelError::needs(Remedy::Force, format!("`{}` {what}; choose another folder", path.display())))
     }
 
     /// Checks that the model is not one of the stages in the folder, because the other stages would be lost.
@@ -207,8 +206,8 @@ impl<'a> Earlier<'a> {
                     None => {}
                     Some(why) if self.force => self.forced.push(format!("`{file}`, which {why}")),
                     Some(why) => {
-                        let note = "choose another folder, or replace it with `--force`";
-                        return Err(ModelError::failed(format!("`{}` {why}; {note}", path.display())));
+                        let context = format!("`{}` {why}; choose another folder", path.display());
+                        return Err(ModelError::needs(Remedy::Force, context));
                     }
                 }
             }

@@ -259,12 +259,21 @@ impl Reader<'_> {
         head: &Module,
     ) -> Result<Vec<(String, Type, Option<Layer>)>> {
         let mut types: BTreeMap<String, Type> = BTreeMap::new();
+        let declared = |name: &str| head.main()?.params.iter().find(|p| &*p.name == name);
         for (i, (func, stage)) in funcs.iter().zip(stages).enumerate() {
             let place = format!("stages[{i}]");
-            for (input, param) in self.list(stage, "inputs", &place)?.iter().zip(&module[*func].params) {
-                if let Given::Input(name) = self.source(input, &place)? {
-                    types.entry(name).or_insert_with(|| module[*func][param.value].ty.clone());
+            for (j, (input, param)) in self.list(stage, "inputs", &place)?.iter().zip(&module[*func].params).enumerate()
+            {
+                let Given::Input(name) = self.source(input, &place)? else { continue };
+                let ty = &module[*func][param.value].ty;
+                if let (Some(main), Some(of_main)) = (head.main(), declared(&name)) {
+                    let found = &main[of_main.value].ty;
+                    if !found.agrees_with(ty) {
+                        let expected = format!("{ty} for `%{name}`, as stages[{i}].inputs[{j}] takes, found {found}");
+                        return Err(self.error("main", &expected));
+                    }
                 }
+                types.entry(name).or_insert_with(|| ty.clone());
             }
         }
         self.list(self.json, "inputs", "the manifest")?
@@ -276,7 +285,7 @@ impl Reader<'_> {
                 if let Some(ty) = types.get(name) {
                     return Ok((name.to_string(), ty.clone(), None));
                 }
-                let unread = head.main().and_then(|main| Some((main, main.params.iter().find(|p| &*p.name == name)?)));
+                let unread = head.main().zip(declared(name));
                 let ty = unread.map_or(Type::unranked(ElemType::Any), |(main, p)| main[p.value].ty.clone());
                 let layer = unread.and_then(|(_, p)| p.layer).map(|id| &head[id]);
                 Ok((

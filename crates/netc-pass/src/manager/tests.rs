@@ -5,8 +5,8 @@ use netc_ir::{CoreOp, OpKind, Unary, parse, print};
 
 use super::*;
 use crate::context::Fuel;
-use crate::options::{OptionInfo, OptionKind};
 use crate::pass::PassInfo;
+use crate::pass::{OptionInfo, OptionKind};
 use crate::registry::NamedPipeline;
 
 const PROGRAM: &str = "netc 1

@@ -39,7 +39,7 @@ pub fn layers_text(bytes: &[u8]) -> Result<(), Wrong> {
     let Ok(text) = std::str::from_utf8(bytes) else { return Ok(()) };
     let (Ok(library), Ok(module)) = (LayerLibrary::parse(text), parse(text)) else { return Ok(()) };
     let mut dialects = Dialects::new();
-    dialects.push(library);
+    dialects.push_library(library);
     for func in &module.funcs {
         let name = format!("custom.{}", func.name);
         let given: Vec<Type> = func.params.iter().map(|p| func[p.value].ty.clone()).collect();

@@ -103,16 +103,10 @@ impl<'a> Call<'a, '_> {
             None => Ok(self.attached_to_first()),
             Some(Attr::List(items)) => items
                 .iter()
-                .map(|item| match item {
-                    Attr::Null => Ok(None),
-                    Attr::Operand(i) => self.operand(*i).map(Some),
-                    Attr::Bool(_)
-                    | Attr::Int(_)
-                    | Attr::Float(_)
-                    | Attr::Str(_)
-                    | Attr::List(_)
-                    | Attr::Map(_)
-                    | Attr::NonJson(_) => Err(bad("mask", Some(item), "a tensor")),
+                .map(|item| match item.as_operand() {
+                    Some(i) => self.operand(i).map(Some),
+                    None if item.is_null() => Ok(None),
+                    None => Err(bad("mask", Some(item), "a tensor")),
                 })
                 .collect(),
             other => Err(self.unsupported(format!("the argument `mask` = {}", found(other)))),
@@ -148,16 +142,8 @@ impl<'a> Call<'a, '_> {
 
     /// Takes the masks off the tensors of arguments.
     pub(crate) fn unmask(&mut self, arguments: &[(usize, &str)]) {
-        let operands = arguments.iter().filter_map(|(position, name)| match self.arg(*position, name)? {
-            Attr::Operand(i) => usize::try_from(*i).ok(),
-            Attr::Null
-            | Attr::Bool(_)
-            | Attr::Int(_)
-            | Attr::Float(_)
-            | Attr::Str(_)
-            | Attr::List(_)
-            | Attr::Map(_)
-            | Attr::NonJson(_) => None,
+        let operands = arguments.iter().filter_map(|(position, name)| {
+            self.arg(*position, name)?.as_operand().and_then(|i| usize::try_from(i).ok())
         });
         self.unmasked = operands.collect();
     }

@@ -1,15 +1,8 @@
 //! What the dialect answers about declarations, calls and models.
 
-use netc_dialect::Dialects;
 use netc_ir::{CallOp, Func, Layer, Module, Name, OpKind, print};
 
-use crate::lower::dialect::KerasDialect;
-
-fn dialects() -> Dialects {
-    let mut dialects = Dialects::new();
-    dialects.push(KerasDialect);
-    dialects
-}
+use crate::lower::tests::dialects;
 
 /// A layer of the class with the configuration.
 fn declared(class: &str, config: &str) -> Layer {

@@ -1,10 +1,10 @@
 //! What layers mean.
 
-use netc_dialect::{Dialect, Dialects, LayerLibrary, OpContext, Purpose};
+use netc_dialect::{Dialect, Dialects, OpContext, Purpose};
 use netc_ir::{Builder, OpKind, ValueId};
 
 use crate::lower::dialect::KerasDialect;
-use crate::lower::tests::{Case, F32, IMAGE, KERNEL, check, check_error, check_ops, layer};
+use crate::lower::tests::{Case, F32, IMAGE, KERNEL, check, check_error, check_ops, dialects, layer};
 
 #[test]
 fn convolutions() {
@@ -452,28 +452,11 @@ fn masks_that_are_not_for_a_tensor_are_errors() {
 }
 
 #[test]
-fn the_scale_library_works_along_any_axis() {
-    let library = LayerLibrary::parse(include_str!("../../../../../layers/scale.nir")).unwrap();
-    assert_eq!(library.classes().collect::<Vec<_>>(), ["Scale"]);
-    let weights = [("vars/0", "f32[3]"), ("vars/1", "f32[3]")];
-    for (config, x, shape) in [
-        ("axis = -1", "f32[N,9,9,3]", "f32[1,1,1,3]"),
-        ("axis = [3]", "f32[N,9,9,3]", "f32[1,1,1,3]"),
-        ("name = \"without\"", "f32[N,9,9,3]", "f32[1,1,1,3]"),
-        ("axis = 1", "f32[N,3,9,9]", "f32[1,3,1,1]"),
-    ] {
-        let (types, text) = layer("custom.Scale", config, &weights, &[x]).lower_with(&library).unwrap();
-        assert_eq!(types[0].to_string(), x, "{config}");
-        assert_eq!(text.matches(shape).count(), 2, "{config}\n{text}");
-    }
-}
-
-#[test]
 fn layers_of_many_steps_are_few_ops_where_only_types_matter() {
     let weights = [("cell/vars/0", "f32[3,8]"), ("cell/vars/1", "f32[2,8]"), ("cell/vars/2", "f32[8]")];
     let config = "units = 2, activation = \"tanh\", recurrent_activation = \"sigmoid\", return_sequences = true";
     let lstm = layer("keras.LSTM", config, &weights, &["f32[N,4096,3]"]);
-    let (types, text) = lstm.lower_for(Purpose::Types, &KerasDialect).unwrap();
+    let (types, text) = lstm.lower_for(Purpose::Types, &dialects()).unwrap();
     assert_eq!(types[0].to_string(), "f32[N,4096,2]");
     assert!(text.lines().count() < 100, "{text}");
     let masked = Case {
@@ -484,6 +467,6 @@ fn layers_of_many_steps_are_few_ops_where_only_types_matter() {
     check(masked, "f32[M,9,2]");
     check(Case { operands: &["f32[N,9,3]", "bool[N,9]", "f32[1,2]", "f32[1,2]"], ..masked }, "f32[N,9,2]");
     let short = Case { operands: &["f32[N,9,3]", "bool[N,7]", "f32[N,2]", "f32[N,2]"], ..masked };
-    assert!(short.lower_for(Purpose::Types, &KerasDialect).is_err());
-    assert!(short.lower_for(Purpose::Run, &KerasDialect).is_err());
+    assert!(short.lower_for(Purpose::Types, &dialects()).is_err());
+    assert!(short.lower_for(Purpose::Run, &dialects()).is_err());
 }
