@@ -21,7 +21,7 @@ fn files_that_are_not_models() {
     check(&folder, "missing.keras", &["No such file"]);
     check(&folder, "folder.keras", &["directory"]);
     check(&folder, "empty.keras", &["empty"]);
-    check(&folder, "text.keras", &["it is of no format that netc reads"]);
+    check(&folder, "text.keras", &["the format is unknown; netc reads"]);
     check(&folder, "old.h5", &["HDF5", "superblock"]);
 }
 

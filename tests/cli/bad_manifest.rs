@@ -33,7 +33,7 @@ fn stage_files_must_be_in_the_folder() {
     check("/stages/0/file", &json!("manifest.json"), &["out/manifest.json"]);
     check("/stages/0/file", &json!(7), &["stages[0]", "`file`"]);
     let first = split().json("out/manifest.json")["stages"][0]["file"].take();
-    check("/stages/1/file", &first, &["out/bad.json", "stages[1]: expected a file that is no other stage"]);
+    check("/stages/1/file", &first, &["out/bad.json", "stages[1]: expected a file that no earlier stage uses"]);
     check("/stages/0/file", &Value::Null, &["stages[0]", "`file`"]);
 }
 
@@ -54,7 +54,7 @@ fn crossing_tensors_must_have_unique_names_and_matching_types() {
         manifest["stages"][1][key] = manifest["stages"][0][key].clone();
     }
     folder = folder.with("out/image.json", manifest.to_string());
-    let parts = ["out/image.json", "stages[1].inputs[0]: expected f32[", "as its file's model takes, found f32["];
+    let parts = ["out/image.json", "stages[1].inputs[0]: expected f32[", "as its model takes, found f32["];
     folder.refuses(&["inspect", "out/image.json"], &parts);
 }
 
@@ -84,7 +84,7 @@ fn sources_must_be_earlier_stages() {
 #[test]
 fn types_and_counts_must_match() {
     // Stage 1 expects the output of stage 0, not the model's input.
-    let given = ["stages[1].inputs[0]: expected f32[N,8,8,4], as its file's model takes, found f32[N,8,8,3]"];
+    let given = ["stages[1].inputs[0]: expected f32[N,8,8,4], as its model takes, found f32[N,8,8,3]"];
     check("/stages/1/inputs/0/source", &json!({"model_input": "image"}), &given);
     check("/stages/1/inputs", &json!([]), &["stages[1]", "1 input"]);
     check("/stages/1/inputs", &json!({}), &["stages[1]", "`inputs`"]);

@@ -33,7 +33,7 @@ fn the_input_is_never_overwritten() {
     folder.netc(&["tiny.keras", "-o", "tiny.nir"]).done();
     folder.netc(&["tiny.keras", "--pass", "split=sum", "-o", "out"]).done();
     symlink("tiny.keras", folder.path("link.keras")).unwrap();
-    let never = ["never overwritten"];
+    let never = ["never overwrites an input"];
     folder.refuses(&["tiny.keras", "-o", "tiny.keras"], &never);
     folder.refuses(&["tiny.keras", "-o", "./out/../tiny.keras"], &never);
     folder.refuses(&["tiny.keras", "-o", "link.keras"], &never);

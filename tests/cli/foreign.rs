@@ -47,12 +47,15 @@ fn onnx() {
 #[test]
 fn pytorch() {
     let say = "which netc does not read";
-    check(&zip(&[("m/data.pkl", b"\x80\x02}."), ("m/version", b"3\n")]), &["a PyTorch file of `torch.save`", say]);
+    check(&zip(&[("m/data.pkl", b"\x80\x02}."), ("m/version", b"3\n")]), &["a PyTorch file made by `torch.save`", say]);
     let script: [(&str, &[u8]); 3] = [("m/data.pkl", b"."), ("m/constants.pkl", b"."), ("m/code/m.py", b"")];
-    check(&zip(&script), &["a TorchScript archive", say]);
+    check(&zip(&script), &["a PyTorch TorchScript archive", say]);
     check(&zip(&[("m/archive_format", b"pt2"), ("m/models/model.json", b"{}")]), &["a .pt2 archive", say]);
-    check(b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.", &["a PyTorch file of `torch.save`", say]);
-    check(&tar("sys_info"), &["a PyTorch file of a release before 0.1.10", say]);
+    check(
+        b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.",
+        &["a PyTorch file made by `torch.save`", say],
+    );
+    check(&tar("sys_info"), &["a tar archive made by PyTorch before 0.1.10", say]);
 }
 
 /// The header of a member of a tar archive.
@@ -67,11 +70,11 @@ fn tar(member: &str) -> Vec<u8> {
 fn tensorflow() {
     let saved = "which netc does not read";
     // The version of the schema, and a meta graph.
-    check(&[vec![8, 1], field(2, &field(1, b"\x0a\0"))].concat(), &["a SavedModel of TensorFlow", saved]);
-    check(&zip(&[("m/saved_model.pb", b"x")]), &["a SavedModel of TensorFlow", saved]);
-    check(&[field(1, &node()), field(4, b"\x08\x15")].concat(), &["a frozen graph of TensorFlow"]);
+    check(&[vec![8, 1], field(2, &field(1, b"\x0a\0"))].concat(), &["a TensorFlow SavedModel", saved]);
+    check(&zip(&[("m/saved_model.pb", b"x")]), &["a TensorFlow SavedModel", saved]);
+    check(&[field(1, &node()), field(4, b"\x08\x15")].concat(), &["a frozen TensorFlow graph"]);
     check(b"\x1c\0\0\0TFL3\x14\0\x20\0", &["a TFLite model", "the model that it was converted from"]);
-    let checkpoint = &["a checkpoint of TensorFlow", "weights without a model"];
+    let checkpoint = &["a TensorFlow checkpoint", "weights without a model"];
     check(&[&[0; 40][..], b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"].concat(), checkpoint);
     check(b"model_checkpoint_path: \"ckpt-1\"\n", checkpoint);
 }
@@ -80,8 +83,8 @@ fn tensorflow() {
 fn weights_without_a_model() {
     check(b"GGUF\x03\0\0\0", &["a GGUF file"]);
     check(b"\x08\0\0\0\0\0\0\0{\"a\":{}}", &["a safetensors file: weights without a model"]);
-    check(&zip(&[("a.npy", b"\x93NUMPY"), ("b.npy", b"\x93NUMPY")]), &["an .npz of NumPy: arrays without a model"]);
-    check(b"\x93NUMPY\x01\0", &["an array of NumPy"]);
+    check(&zip(&[("a.npy", b"\x93NUMPY"), ("b.npy", b"\x93NUMPY")]), &["a NumPy .npz file: arrays without a model"]);
+    check(b"\x93NUMPY\x01\0", &["a NumPy array"]);
 }
 
 #[test]
@@ -98,8 +101,8 @@ fn wrappings() {
 #[test]
 fn the_formats_that_are_read_are_listed() {
     let folder = Folder::new().with("x.pt", zip(&[("m/data.pkl", b"."), ("m/version", b"3\n")]));
-    let say = "save the model in a format that netc reads, which are keras, h5, tfjs, json, nir";
-    folder.refuses(&["inspect", "x.pt"], &["a PyTorch file of `torch.save`", say]);
+    let say = "save the model in a format that netc reads: keras, h5, tfjs, json, nir";
+    folder.refuses(&["inspect", "x.pt"], &["a PyTorch file made by `torch.save`", say]);
 }
 
 #[test]
@@ -111,10 +114,10 @@ fn other_zip_archives_lack_a_configuration() {
 #[test]
 fn folders_and_checkpoints() {
     for (file, part) in [
-        ("saved_model.pb", "a SavedModel of TensorFlow"),
-        ("checkpoint", "a checkpoint of TensorFlow"),
-        ("variables.index", "a checkpoint of TensorFlow"),
-        ("model.safetensors", "a folder of Hugging Face Transformers"),
+        ("saved_model.pb", "a TensorFlow SavedModel"),
+        ("checkpoint", "a TensorFlow checkpoint"),
+        ("variables.index", "a TensorFlow checkpoint"),
+        ("model.safetensors", "a Hugging Face Transformers folder"),
         ("a.txt", "it is a directory"),
     ] {
         let folder = Folder::with_tiny();
@@ -125,7 +128,7 @@ fn folders_and_checkpoints() {
     }
     let folder = Folder::new().with("c.index", b"x").with("c.data-00000-of-00001", b"\0\0\x80?");
     for name in ["c", "c.data-00000-of-00001"] {
-        folder.refuses(&["inspect", name], &[name, "a checkpoint of TensorFlow"]);
+        folder.refuses(&["inspect", name], &[name, "a TensorFlow checkpoint"]);
     }
 }
 
@@ -133,10 +136,10 @@ fn folders_and_checkpoints() {
 fn text_is_not_mistaken_for_protocol_buffers() {
     for text in ["\n hello, this is a text, and it goes on", "\x08\x08", "hello", "\n\x0ahello\x12\x02"] {
         let folder = Folder::new().with("x.keras", text);
-        folder.refuses(&["inspect", "x.keras"], &["x.keras", "it is of no format that netc reads"]);
+        folder.refuses(&["inspect", "x.keras"], &["x.keras", "the format is unknown; netc reads"]);
     }
     let folder = Folder::new().with("x.txt", "netc 1\nfunc @main(%x: f32[2]) -> (%x) {}\n");
-    folder.refuses(&["inspect", "x.txt"], &["x.txt", "a program of netc", ".nir"]);
+    folder.refuses(&["inspect", "x.txt"], &["x.txt", "a netc program", ".nir"]);
 }
 
 #[test]
@@ -155,7 +158,7 @@ fn other_kinds_of_json_are_named() {
         ),
         (r#"{"a": 1, "b": 2}"#, "it is JSON, but not a model: its keys are `a`, `b`; a Keras model has `class_name`"),
         ("[1, 2]", "it is JSON, but not an object"),
-        ("7", "it is of no format"),
+        ("7", "the format is unknown"),
         (r#"{"module": "keras.layers", "class_name": "Dense", "config": {}}"#, "the configuration of a layer `Dense`"),
     ] {
         for name in ["x.json", "x.txt"] {

@@ -46,7 +46,7 @@ fn an_architecture_can_be_split_but_not_run() {
     );
     folder.refuses(&["tiny.json", "-o", "x.keras"], &["x.keras", "weights: none are given", "--weights"]);
     for args in [&["run", "tiny.json"][..], &["tiny.json", "--pass", "split=sum", "--verify"]] {
-        folder.refuses(args, &["an architecture without weights does not run", "--weights"]);
+        folder.refuses(args, &["cannot run an architecture without weights", "--weights"]);
     }
 }
 

@@ -123,7 +123,7 @@ func @main(%x: f32[N,2]) -> (%y) {
     let folder = folder.with("own.nir", std::fs::read(library).unwrap());
     folder.refuses(
         &["scale.nir", "--layers", "own.nir", "-o", "own.nir"],
-        &["`own.nir` is an input, which is never overwritten"],
+        &["`own.nir` is an input, and netc never overwrites an input"],
     );
     for library in ["none.nir", "a.npy"] {
         let shown = format!("layer library `{library}`");

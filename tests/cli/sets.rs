@@ -124,7 +124,7 @@ fn stages_of_another_model_are_kept() {
     let siamese = ["zoo:siamese", "--pass", "split=tower_pool1@0", "-o", "out"];
     folder.refuses(&siamese, &["`out/manifest.json` is the manifest of another model, `tiny`", "--force"]);
     let report = folder.netc(&[&siamese[..], &["--force"]].concat()).done();
-    let note = "`out` still holds tiny.stage0.keras, tiny.stage1.keras, tiny.stage2.keras of an earlier split";
+    let note = "`out` still has tiny.stage0.keras, tiny.stage1.keras, tiny.stage2.keras from an earlier split";
     assert!(report.contains(note), "{report}");
     assert!(folder.path("out/tiny.stage2.keras").exists());
 }
@@ -134,7 +134,7 @@ fn stages_of_an_earlier_split_are_removed_unless_they_changed() {
     let again = ["tiny.keras", "--pass", "split=relu", "-o", "out"];
     let folder = split();
     let report = folder.netc(&again).done();
-    assert!(report.contains("note      removed tiny.stage2.keras of the earlier split from `out`\n"), "{report}");
+    assert!(report.contains("note      removed tiny.stage2.keras of an earlier split from `out`\n"), "{report}");
     assert!(!folder.path("out/tiny.stage2.keras").exists());
     assert!(!folder.netc(&again).done().contains("note"), "no stage is left to remove");
 
@@ -143,7 +143,7 @@ fn stages_of_an_earlier_split_are_removed_unless_they_changed() {
     folder.write("out/tiny.stage2.keras", &trained);
     let json = folder.netc(&[&again[..], &["--emit", "json"]].concat()).done();
     let json: Value = serde_json::from_str(&json).unwrap();
-    let note = "`out` still holds tiny.stage2.keras of an earlier split, which this one does not use";
+    let note = "`out` still has tiny.stage2.keras from an earlier split, which this split does not use";
     assert_eq!(json["notes"], json!([{"code": "stages-kept", "text": note}]));
     assert_eq!(folder.read("out/tiny.stage2.keras"), trained);
 }
@@ -298,7 +298,7 @@ fn a_half_replaced_set_is_completed() {
 
         let ran = folder.netc(args);
         assert_eq!(ran.code, 0, "{args:?}: {}", ran.err);
-        assert!(ran.err.contains("note: completed what a killed netc had begun to write in `out`"), "{}", ran.err);
+        assert!(ran.err.contains("note: completed the files that a killed netc was writing in `out`"), "{}", ran.err);
         for file in files {
             assert_eq!(folder.read(&format!("out/{file}")), folder.read(&format!("new/{file}")), "{args:?}");
         }
@@ -316,7 +316,7 @@ fn a_recovery_note_survives_a_later_error() {
     folder.write("out/.netc-a1B2c3/journal", json!({"version": 1, "changes": [], "folders": []}).to_string());
     folder.write("out/manifest.json", "{}");
     let ran = folder.netc(&["inspect", "out/manifest.json"]);
-    let note = "note: completed what a killed netc had begun to write in `out`";
+    let note = "note: completed the files that a killed netc was writing in `out`";
     assert!(ran.code == 1 && ran.err.contains(note) && ran.err.contains("error: "), "{}", ran.err);
 }
 

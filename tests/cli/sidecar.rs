@@ -61,7 +61,7 @@ fn computed_weights_are_written_as_valid_safetensors() {
 fn an_unrelated_file_is_replaced_only_with_force() {
     let folder = Folder::with_tiny().with("x.safetensors", "precious");
     let write = [&SIMPLIFY[..], &["-o", "x.nir"]].concat();
-    let refused = ["`x.safetensors`, which would be replaced too, is no part of a model at `x.nir`", "`--force`"];
+    let refused = ["`x.safetensors`, which would be replaced too, is not part of a model at `x.nir`", "`--force`"];
     folder.refuses(&write, &refused);
     assert!(folder.read("x.safetensors") == b"precious" && !folder.path("x.nir").exists());
     // A program at `x.nir` that does not use the file makes no difference.
@@ -97,7 +97,7 @@ fn weight_files_of_the_input_are_not_overwritten() {
     let at = head.find("\nlayer ").map_or(head.len(), |at| at);
     let text = format!("{}\n{weight}{}\nfunc {tail}", &head[..at], &head[at..]);
     let folder = folder.with("y.nir", text);
-    folder.refuses(&["y.nir", "-o", "x.nir"], &["`x.safetensors` is an input, which is never overwritten"]);
+    folder.refuses(&["y.nir", "-o", "x.nir"], &["`x.safetensors` is an input, and netc never overwrites an input"]);
     folder.netc(&["y.nir", "-o", "z.nir"]).done();
     assert!(folder.path("z.safetensors").exists());
 }

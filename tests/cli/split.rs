@@ -171,7 +171,7 @@ fn stages_are_written_in_the_requested_format() {
     assert_eq!(folder.read("merged.h5"), folder.read("whole.h5"));
     let again = folder.netc(&["tiny.keras", "--pass", "split=sum", "-o", "out"]).done();
     assert!(
-        again.contains("note      removed tiny.stage0.h5, tiny.stage1.h5 of the earlier split from `out`"),
+        again.contains("note      removed tiny.stage0.h5, tiny.stage1.h5 of an earlier split from `out`"),
         "{again}"
     );
     folder.netc(&["tiny.keras", "-o", "x.keras", "--format", "h5"]).failed(2, &["`--format`", "`x.keras`"]);
@@ -258,7 +258,7 @@ fn stages_are_written_for_tensorflow_js() {
         assert_eq!(before, folder.contents());
     };
     let whole = "js/whole/model.json";
-    refuses(&[whole, "--format", "tfjs", "-o", "js/whole"], 1, &["never overwritten"]);
+    refuses(&[whole, "--format", "tfjs", "-o", "js/whole"], 1, &["never overwrites an input"]);
     refuses(&[whole, "--format", "tfjs", "-o", "x.json"], 2, &["`x.json` is the name of a file", "give a folder"]);
     let own = format!("{}/layers/scale.nir", concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let custom = ["zoo:resnet152_scale", "--layers", &own, "--format", "tfjs", "-o", "fresh/js"];

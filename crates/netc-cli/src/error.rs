@@ -93,7 +93,7 @@ fn advice(remedy: &Remedy) -> String {
         Remedy::Layers(classes) => {
             let is_scale = classes.iter().all(|class| class == "Scale");
             let example = if is_scale { "layers/scale.nir defines it" } else { "see docs/guide/custom-layers.md" };
-            format!(". Define it with `--layers FILE.nir`: {example}")
+            format!(". Define each unsupported class with `--layers FILE.nir`: {example}")
         }
         Remedy::Weights => "; name a weights file with `--weights`".into(),
         Remedy::Force => ", or overwrite it with `--force`".into(),

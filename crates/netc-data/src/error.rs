@@ -1,4 +1,4 @@
-//! Why the bytes of weights cannot be had.
+//! Errors of reading and writing the bytes of weights.
 
 use std::io;
 
@@ -7,10 +7,10 @@ use thiserror::Error;
 
 use crate::place::PlaceError;
 
-/// A result with the error of weights whose bytes cannot be moved.
+/// A result with [`DataError`].
 pub type Result<T, E = DataError> = std::result::Result<T, E>;
 
-/// A weight whose bytes cannot be had.
+/// The bytes of a weight cannot be read or written.
 #[derive(Debug, Error)]
 pub enum DataError {
     /// The file cannot be opened.
@@ -21,23 +21,23 @@ pub enum DataError {
         /// Why.
         source: io::Error,
     },
-    /// It is no file that is read.
-    #[error("the model names a file that may not be read")]
+    /// The file is not a regular file or not in an allowed folder.
+    #[error("cannot read a file that the model names")]
     Place(#[from] PlaceError),
-    /// The file is not the one that was opened first.
+    /// The file changed or was replaced since it was first opened.
     #[error("`{path}`, which holds the weights, was changed while netc was reading it; run the command again")]
     Changed {
         /// The file.
         path: Name,
     },
-    /// The file does not yield the bytes.
+    /// The bytes cannot be read from the file.
     #[error("cannot read {len} bytes at {offset} of `{path}` for weight `{weight}`")]
     Read {
         /// The weight.
         weight: Name,
         /// The file.
         path: Name,
-        /// Place of the first byte.
+        /// Offset of the first byte.
         offset: u64,
         /// Number of bytes.
         len: u64,
@@ -45,7 +45,7 @@ pub enum DataError {
         source: io::Error,
     },
     /// The type has no fixed size or is too large for memory.
-    #[error("weight `{weight}` has the type {ty}, which has no size in bytes that fits into memory")]
+    #[error("weight `{weight}` is of type {ty}, whose size is unknown or does not fit into memory")]
     Size {
         /// The weight.
         weight: Name,
@@ -53,14 +53,14 @@ pub enum DataError {
         ty: String,
     },
     /// The system has too little memory.
-    #[error("there is too little memory to read weight `{weight}`")]
+    #[error("not enough memory to read weight `{weight}`")]
     Memory {
         /// The weight.
         weight: Name,
         /// Why.
         source: io::Error,
     },
-    /// The reader of the bytes failed.
+    /// The bytes cannot be written to their destination.
     #[error("cannot write the bytes of weight `{weight}`")]
     Write {
         /// The weight.

@@ -1,7 +1,7 @@
-//! Where tensor bytes come from: files read in place, literals, seeded random numbers.
+//! The bytes of tensors: from files, literals and seeded random numbers.
 //!
-//! Files are read at an offset, never mapped: a file that shrinks while it is read gives an error, where a mapping
-//! would end the process. Nothing is held in memory but what the caller asked for.
+//! Files are read at offsets, never memory-mapped: if a file shrinks during a read, that is an error, while a mapping
+//! would kill the process. Only what the caller requests is held in memory.
 
 mod ahead;
 mod checksum;

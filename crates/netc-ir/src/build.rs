@@ -1,4 +1,4 @@
-//! Building functions op by op, with the types inferred.
+//! Builds functions op by op and infers types.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -14,7 +14,7 @@ use crate::name::Name;
 use crate::op::{Binary, Compare, CoreOp, Op, OpKind, PadMode, Pool, Reduce, SliceAxis, Unary, Window};
 use crate::types::{ElemType, Type};
 
-/// Builds one function. Core ops get the type that [`infer`] gives; other ops are given theirs.
+/// Builds one function. [`infer`] types core ops; the caller gives the types of other ops.
 ///
 /// ```
 /// use netc_ir::{Binary, Builder, Dim, ElemType, Module, Type, Unary};
@@ -34,17 +34,17 @@ pub struct Builder<'m> {
     func: Func,
     names: HashSet<Name>,
     loc: Loc,
-    /// The `iota`s that define symbols.
+    /// The results of the `iota` ops that define symbols, by symbol.
     computed: BTreeMap<Name, ValueId>,
 }
 
 impl<'m> Builder<'m> {
-    /// Starts the function `name`; weights are those of `module`.
+    /// Starts the function `name`, which may refer to the weights of `module`.
     pub fn new(module: &'m Module, name: impl Into<Name>) -> Self {
         Self { module, func: Func::new(name), names: HashSet::new(), loc: Loc::Unknown, computed: BTreeMap::new() }
     }
 
-    /// The location of the ops that follow.
+    /// Sets the location of the ops that follow.
     pub fn at(&mut self, loc: Loc) -> &mut Self {
         self.loc = loc;
         self
@@ -74,8 +74,10 @@ impl<'m> Builder<'m> {
         value
     }
 
-    /// Adds an op whose results have the types and, where free, the names given. An op that names computed symbols gets the
-    /// operands that carry them.
+    /// Adds an op with results of the given types and names.
+    ///
+    /// A name that is already used is dropped. Carriers of computed symbols that the op names are added to its
+    /// operands.
     pub fn op(
         &mut self,
         kind: impl Into<OpKind>,
@@ -99,14 +101,14 @@ impl<'m> Builder<'m> {
         op
     }
 
-    /// `operands`, and the `iota`s of the computed symbols that `kind` names and none of them carries.
+    /// `operands`, plus carriers of the computed symbols that `kind` names and no operand carries.
     fn with_carriers(&self, kind: &OpKind, operands: &[ValueId]) -> Vec<ValueId> {
         let mut operands = operands.to_vec();
         let OpKind::Core(core) = kind else { return operands };
         if let CoreOp::Iota(dim) = core {
             let types: Vec<&Type> = operands.iter().map(|v| self.ty(*v)).collect();
             if defined_symbol(core, &types).is_some() {
-                // A symbol that a parameter binds is not defined again.
+                // A parameter that binds the symbol is the carrier: the `iota` must not define the symbol again.
                 let binds = |ty: &Type| ty.dims.iter().flatten().any(|own| own == dim);
                 operands.extend(self.func.params.iter().map(|p| p.value).find(|v| binds(self.ty(*v))));
                 return operands;
@@ -123,8 +125,9 @@ impl<'m> Builder<'m> {
         operands
     }
 
-    /// A symbol for an `iota` to define that no parameter and no other `iota` has, and that is not `taken`: `wanted`, or the
-    /// same with a number.
+    /// A free symbol for an `iota` to define: `wanted`, or `wanted` with a number appended.
+    ///
+    /// It is free if no parameter and no other `iota` has it and `taken` returns false for it.
     pub fn free_symbol(&self, wanted: &Name, taken: impl Fn(&Name) -> bool) -> Name {
         let params = self.func.param_symbols();
         let numbered = (1..).map(|i| Name::from(format!("{wanted}_{i}")));
@@ -133,8 +136,12 @@ impl<'m> Builder<'m> {
         free.unwrap_or_else(|| wanted.clone())
     }
 
-    /// Adds a core op of another function, where its operands have the types `old`. `symbols` are those of that function;
-    /// one that the op defines gets a name here, unless it has one.
+    /// Copies a core op from another function, where its operands have types `old`.
+    ///
+    /// `symbols` maps the symbols of that function to extents of this one. A symbol that the op defines is added to it.
+    ///
+    /// # Errors
+    /// The operands do not satisfy the constraints of the op.
     pub fn copied(
         &mut self,
         op: &CoreOp,
@@ -155,12 +162,15 @@ impl<'m> Builder<'m> {
         self.core(op, operands)
     }
 
-    /// The results of `op`.
+    /// The results of op `op`.
     pub fn results(&self, op: OpId) -> &[ValueId] {
         &self.func[op].results
     }
 
-    /// Adds a core op.
+    /// Adds a core op and returns its result.
+    ///
+    /// # Errors
+    /// The operands do not satisfy the constraints of the op.
     pub fn core(&mut self, op: CoreOp, operands: &[ValueId]) -> Result<ValueId> {
         let types: Vec<&Type> = operands.iter().map(|v| self.ty(*v)).collect();
         let ty = infer(self.module, &op, &types)?;
@@ -168,7 +178,7 @@ impl<'m> Builder<'m> {
         Ok(self.func[op].results[0])
     }
 
-    /// Names `value` if the name is free in the function.
+    /// Names `value`, if it has no name and the name is free in the function.
     pub fn name(&mut self, value: ValueId, name: impl Into<Name>) {
         let name = name.into();
         if self.func[value].name.is_none() && self.names.insert(name.clone()) {
@@ -176,7 +186,7 @@ impl<'m> Builder<'m> {
         }
     }
 
-    /// Returns the named values and ends the function.
+    /// Finishes the function with the given outputs.
     pub fn finish(mut self, outputs: impl IntoIterator<Item = (Name, ValueId)>) -> Func {
         self.func.outputs = outputs.into_iter().map(|(name, value)| Output { name, value }).collect();
         self.func
@@ -207,17 +217,17 @@ impl Builder<'_> {
         self.core(CoreOp::Weight(id), &[])
     }
 
-    /// A function of one tensor.
+    /// An elementwise function of one tensor.
     pub fn unary(&mut self, f: Unary, x: ValueId) -> Result<ValueId> {
         self.core(CoreOp::Unary(f), &[x])
     }
 
-    /// A function of two tensors.
+    /// An elementwise function of two tensors.
     pub fn binary(&mut self, f: Binary, a: ValueId, b: ValueId) -> Result<ValueId> {
         self.core(CoreOp::Binary(f), &[a, b])
     }
 
-    /// A function of a tensor and a scalar constant.
+    /// An elementwise function of a tensor and a scalar constant.
     pub fn binary_scalar(&mut self, f: Binary, a: ValueId, b: f64) -> Result<ValueId> {
         let b = self.scalar_like(a, b)?;
         self.binary(f, a, b)
@@ -234,12 +244,12 @@ impl Builder<'_> {
         self.compare(f, a, b)
     }
 
-    /// `a` where `condition`, else `b`.
+    /// `a` where `condition` is true, `b` elsewhere.
     pub fn select(&mut self, condition: ValueId, a: ValueId, b: ValueId) -> Result<ValueId> {
         self.core(CoreOp::Select, &[condition, a, b])
     }
 
-    /// A conversion; `x` itself if it is of that type.
+    /// A conversion to `elem`. Returns `x` if it already has that type.
     pub fn cast(&mut self, x: ValueId, elem: ElemType) -> Result<ValueId> {
         if self.ty(x).elem == elem { Ok(x) } else { self.core(CoreOp::Cast(elem), &[x]) }
     }
@@ -264,12 +274,12 @@ impl Builder<'_> {
         self.core(CoreOp::Reduce { kind, axes, keep }, &[x])
     }
 
-    /// The same elements under another shape; `x` itself if it has that shape.
+    /// The same elements with another shape. Returns `x` if it already has that shape.
     pub fn reshape(&mut self, x: ValueId, dims: Vec<Dim>) -> Result<ValueId> {
         if self.ty(x).dims.as_deref() == Some(&dims[..]) { Ok(x) } else { self.core(CoreOp::Reshape(dims), &[x]) }
     }
 
-    /// The axes in another order.
+    /// A permutation of the axes.
     pub fn transpose(&mut self, x: ValueId, perm: Vec<u64>) -> Result<ValueId> {
         self.core(CoreOp::Transpose(perm), &[x])
     }
@@ -279,17 +289,17 @@ impl Builder<'_> {
         self.core(CoreOp::Broadcast(dims), &[x])
     }
 
-    /// Tensors one after the other.
+    /// A concatenation along `axis`.
     pub fn concat(&mut self, parts: &[ValueId], axis: u64) -> Result<ValueId> {
         self.core(CoreOp::Concat(axis), parts)
     }
 
-    /// A strided part.
+    /// A strided slice.
     pub fn slice(&mut self, x: ValueId, axes: Vec<SliceAxis>) -> Result<ValueId> {
         self.core(CoreOp::Slice(axes), &[x])
     }
 
-    /// A border.
+    /// Padding around a tensor.
     pub fn pad(&mut self, x: ValueId, amounts: Vec<(u64, u64)>, mode: PadMode, value: f64) -> Result<ValueId> {
         self.core(CoreOp::Pad { amounts, mode, value: F64::new(value) }, &[x])
     }

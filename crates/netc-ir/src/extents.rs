@@ -1,8 +1,9 @@
-//! Symbols that a function computes, and how its ops carry them.
+//! Computed extents: the symbols that a function defines, and the operands that carry them.
 //!
-//! The extents of most results follow from the operands. `reshape`, `broadcast` and `iota` name extents of their own. An
-//! extent that an `iota` defines is known only after the `iota` has run, so an op that names it reads an operand that has
-//! it. Passes that keep operands then keep the order, and a stage of a split model is given what tells the extent.
+//! The extents of most results follow from the operands, but `reshape`, `broadcast` and `iota` name extents of their
+//! own. An extent that an `iota` defines is known only after the `iota` has run, so an op that names it takes an
+//! operand that has this extent: a carrier. A pass that respects operands then keeps the order, and a stage of a split
+//! model receives the extent with its inputs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +15,7 @@ use crate::op::{CoreOp, OpKind};
 use crate::types::Type;
 
 impl CoreOp {
-    /// The extents that the op names itself. Those of other ops follow from their operands.
+    /// The extents that the op itself names; empty for ops whose extents follow from their operands.
     pub fn own_dims(&self) -> &[Dim] {
         if let Self::Reshape(dims) | Self::Broadcast(dims) = self {
             dims
@@ -25,7 +26,7 @@ impl CoreOp {
         }
     }
 
-    /// The extents that the op names itself, to be changed.
+    /// The extents that the op itself names, mutable.
     pub fn own_dims_mut(&mut self) -> &mut [Dim] {
         if let Self::Reshape(dims) | Self::Broadcast(dims) = self {
             dims
@@ -36,10 +37,10 @@ impl CoreOp {
         }
     }
 
-    /// Rewrites the op's own extents for operands of the types `new` instead of `old`.
+    /// Rewrites the op's own extents when its operand types change from `old` to `new`.
     ///
-    /// Extents with a symbol that `is_free` become those of the operands that carry them. Other symbols become what
-    /// `symbol` gives for them.
+    /// An extent with a free symbol (`is_free`) is read off the operand that carries it. Other symbols are replaced by
+    /// `symbol`.
     pub fn adapt(
         &mut self,
         old: &[&Type],
@@ -65,20 +66,20 @@ impl CoreOp {
 /// Maps the symbols of a function to extents in the function that its ops are copied into.
 #[derive(Debug, Default)]
 pub struct Symbols {
-    /// Symbols that mean the same wherever they are; those of the other extents are read off operands.
+    /// Symbols with one meaning throughout the function. Extents with other symbols are read off the operands.
     fixed: BTreeSet<Name>,
     pub(crate) known: BTreeMap<Name, Dim>,
 }
 
 impl Symbols {
-    /// The symbols of `func` where its copy has the same parameters. They keep their names, but for computed ones that are
+    /// For a copy of `func` with the same parameters. Symbols keep their names, except computed ones whose name is
     /// taken.
     pub fn same(func: &Func) -> Self {
         Self { fixed: func.param_symbols(), known: BTreeMap::new() }
     }
 
-    /// The symbols of `callee` where its ops replace a call: `known` is what the call binds, and new names for those that
-    /// `callee` computes.
+    /// For inlining `callee`: `known` has the symbols that the call binds, and new names for those that `callee`
+    /// computes.
     pub fn called(callee: &Func, known: BTreeMap<Name, Dim>) -> Self {
         let mut fixed: BTreeSet<Name> = known.keys().cloned().collect();
         for (computed, _) in callee.computed_symbols() {
@@ -87,18 +88,18 @@ impl Symbols {
         Self { fixed, known }
     }
 
-    /// What `name` is in the other function, where that is known.
+    /// The extent of `name` in the other function, if known.
     pub fn get(&self, name: &Name) -> Option<Dim> {
         self.known.get(name).cloned()
     }
 
-    /// Whether operands tell what the symbol is.
+    /// Whether the symbol is to be read off operands.
     pub(crate) fn is_free(&self, name: &Name) -> bool {
         !self.fixed.contains(name)
     }
 }
 
-/// The operand and the axis of the first extent, in operands of the types `operands`, that is `dim`.
+/// The first operand and axis whose extent is `dim`, among operands of types `operands`.
 pub fn carrier(dim: &Dim, operands: &[&Type]) -> Option<(usize, usize)> {
     if dim.is_unknown() {
         return None;
@@ -109,7 +110,9 @@ pub fn carrier(dim: &Dim, operands: &[&Type]) -> Option<(usize, usize)> {
     })
 }
 
-/// The symbols of `dim` that operands of the types `operands` do not tell: neither `dim` nor the symbol is an extent of one.
+/// The symbols of `dim` that no operand carries, given operands of types `operands`.
+///
+/// Empty if `dim` itself is an extent of an operand.
 pub fn uncarried(dim: &Dim, operands: &[&Type]) -> BTreeSet<Name> {
     if carrier(dim, operands).is_some() {
         return BTreeSet::new();
@@ -126,7 +129,7 @@ impl Func {
         dims.flatten().flat_map(Dim::symbols).collect()
     }
 
-    /// The symbols that `iota`s define, each with its op.
+    /// The symbols that `iota` ops define, each with its op.
     pub fn computed_symbols(&self) -> Vec<(&Name, OpId)> {
         let symbol = |id: OpId| {
             let op = self.ops.get(id.index())?;
@@ -160,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn an_extent_is_carried_whole_or_by_its_symbols() {
+    fn operands_carry_whole_extents_or_their_symbols() {
         let (scaled, plain) = (ty("f32[2*K,?]"), ty("i64[J]"));
         let operands = [&scaled, &plain];
         assert_eq!(carrier(&dim("2*K"), &operands), Some((0, 0)));
@@ -171,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn an_op_follows_its_operands_into_another_function() {
+    fn own_extents_adapt_to_new_operand_types() {
         let mut op = CoreOp::Reshape(["2*K", "N", "J+N"].map(dim).to_vec());
         let (old, new) = ([&ty("f32[2*K,J]")], [&ty("f32[M,N+1]")]);
         let is_free = |name: &Name| &**name != "N";

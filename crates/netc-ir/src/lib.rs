@@ -1,8 +1,8 @@
-//! The program that netc holds a neural network as: typed, in SSA form, one table per kind of entity.
+//! The intermediate representation of a neural network: typed, in SSA form, with one table per kind of entity.
 //!
 //! The crate represents ([`Module`], [`Func`], [`Op`], [`Type`], [`Dim`], [`Attr`]), builds ([`Builder`]), edits
-//! ([`Renaming`]), checks ([`mod@verify`]), prints ([`mod@print`]) and parses ([`mod@parse`]) programs. It does no input or
-//! output, knows no model format and computes no tensors. The law it implements is `ir-spec/`.
+//! ([`Renaming`]), verifies ([`mod@verify`]), prints ([`mod@print`]) and parses ([`mod@parse`]) programs. It does no
+//! I/O, knows no model format and computes no tensors. `ir-spec/` is its specification.
 //!
 //! ```
 //! let text = "netc 1

@@ -1,4 +1,4 @@
-//! Where an op comes from.
+//! Source locations of ops.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,7 +9,7 @@ use crate::name::Name;
 /// Where an op comes from.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub enum Loc {
-    /// Not known.
+    /// Unknown.
     #[default]
     Unknown,
     /// A call of a layer.
@@ -21,12 +21,12 @@ pub enum Loc {
         /// Which of the layer's calls it is, from 0.
         call: u32,
     },
-    /// Several places that a rewrite made one.
+    /// The locations of several ops that a rewrite merged.
     Fused(Vec<Loc>),
 }
 
 impl Loc {
-    /// The layer path, for messages; the first of several.
+    /// The layer path for messages: the first, if there are several.
     pub fn path(&self) -> Option<&str> {
         match self {
             Self::Unknown => None,

@@ -1,6 +1,6 @@
-//! Names.
+//! Shared text.
 
 use std::sync::Arc;
 
-/// A name or other short text, shared between the places that hold it.
+/// A name or other short text, reference-counted.
 pub type Name = Arc<str>;

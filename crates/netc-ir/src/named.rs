@@ -1,4 +1,4 @@
-//! Enumerations whose variants have a spelling in `.nir` text.
+//! Defines enums whose variants have a spelling in `.nir` text.
 
 macro_rules! named {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {

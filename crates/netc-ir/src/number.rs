@@ -1,6 +1,6 @@
-//! Numbers of any element type.
+//! Decoded elements of literals.
 
-/// A number on its way into or out of a literal.
+/// An element of a literal, decoded.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Number {
     /// From an integer or boolean type.

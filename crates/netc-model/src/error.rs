@@ -1,4 +1,4 @@
-//! Why something cannot be done with a model.
+//! Errors of operations on models.
 
 use std::error::Error;
 
@@ -9,54 +9,54 @@ use thiserror::Error;
 /// A result whose error is a [`ModelError`].
 pub type Result<T, E = ModelError> = std::result::Result<T, E>;
 
-/// Why something cannot be done with a model.
+/// An operation on a model failed.
 #[derive(Debug, Error)]
 pub enum ModelError {
-    /// What is asked for does not exist or does not fit together.
+    /// The request is wrong: something does not exist, or options contradict each other.
     #[error("{0}")]
     Usage(String),
-    /// An error of another part, as it is.
+    /// An error of another crate.
     #[error(transparent)]
     Other(Box<dyn Error + Send + Sync>),
-    /// The model or a file does not allow it.
+    /// The operation failed because of the model or a file.
     #[error("{context}")]
     Failed {
-        /// What was done, and where.
+        /// What failed, and where.
         context: String,
         /// Why it failed.
         #[source]
         source: Option<Box<dyn Error + Send + Sync>>,
     },
-    /// Whoever asked must give something first.
+    /// The operation needs something that the caller can provide.
     #[error("{context}")]
     Needs {
-        /// What was done, where, and what it lacks.
+        /// What failed, where, and what is missing.
         context: String,
-        /// What to give.
+        /// What to provide.
         remedy: Remedy,
     },
-    /// It failed after the files of a netc that was killed had been put in order.
+    /// The operation failed after recovering files from a killed netc.
     #[error("{}; then", texts(notes))]
     Recovered {
-        /// What was done about these files.
+        /// What the recovery did.
         notes: Vec<Note>,
         /// Why it failed.
         source: Box<ModelError>,
     },
 }
 
-/// What would make it possible. A command names the option that gives it.
+/// What the caller can provide to make an operation possible. The command line names the option for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Remedy {
-    /// More steps: [`Config::max_steps`](crate::Config::max_steps).
+    /// A higher step limit: [`Config::max_steps`](crate::Config::max_steps).
     Steps,
-    /// More memory: [`Config::max_memory`](crate::Config::max_memory).
+    /// A higher memory limit: [`Config::max_memory`](crate::Config::max_memory).
     Memory,
-    /// A layer library with these classes: [`Config::layers`](crate::Config::layers).
+    /// A layer library that defines these classes: [`Config::layers`](crate::Config::layers).
     Layers(Vec<String>),
     /// The weights of an architecture: [`OpenOptions::weights`](crate::OpenOptions::weights).
     Weights,
-    /// Leave to replace a file: the argument `force` of [`Destination::of`](crate::Destination::of).
+    /// Permission to replace a file: the argument `force` of [`Destination::of`](crate::Destination::of).
     Force,
 }
 
@@ -73,22 +73,22 @@ impl ModelError {
         Self::Needs { context: context.into(), remedy }
     }
 
-    /// The same, after what `notes` say was done about the files of a netc that was killed.
+    /// Adds `notes` about files recovered from a killed netc, if there are any.
     pub(crate) fn after(self, notes: Vec<Note>) -> Self {
         if notes.is_empty() { self } else { Self::Recovered { notes, source: Box::new(self) } }
     }
 
-    /// An error of another part, as it is.
+    /// Wraps an error of another crate.
     pub fn from_error(error: impl Error + Send + Sync + 'static) -> Self {
         Self::Other(Box::new(error))
     }
 
-    /// An error of another part, in which `context` fails.
+    /// `context` failed because of `source`.
     pub fn because(context: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Self {
         Self::Failed { context: context.into(), source: Some(Box::new(source)) }
     }
 
-    /// The message with its causes: see [`chain()`].
+    /// The message followed by its causes: see [`chain()`].
     pub fn chain(&self) -> String {
         chain(self)
     }

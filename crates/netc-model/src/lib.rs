@@ -17,14 +17,14 @@
 //! assert!(stages.verify(1)?.bit_equal());
 //! stages.save("out", None)?;
 //!
-//! // The manifest is a model again: its stages, one after the other.
+//! // The manifest opens as a model, the chain of its stages.
 //! let chain = netc.open("out/manifest.json")?;
 //! let inputs = chain.random_inputs(Default::default())?;
 //! assert_eq!(chain.run(&inputs)?, model.run(&inputs)?);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Formats come from outside: a [`Session`] is given the table of those that it reads and writes.
+//! The crate has no formats of its own. A [`Session`] receives the table of formats to read and write.
 
 mod actions;
 mod error;

@@ -12,7 +12,7 @@ use crate::op::{CoreOp, OpKind};
 use crate::types::Type;
 
 impl<'m> Verifier<'m> {
-    /// V19: an `iota` alone defines a computed symbol, and what names it reads an operand that carries it.
+    /// V19: one `iota` defines each computed symbol, and ops that name it have an operand that carries it.
     pub(super) fn computed_symbols(&mut self, func: &'m Func) {
         let is_iota =
             |id: OpId| matches!(func.ops.get(id.index()), Some(op) if matches!(op.kind, OpKind::Core(CoreOp::Iota(_))));
@@ -25,9 +25,9 @@ impl<'m> Verifier<'m> {
         let mut defined: BTreeMap<&Name, OpId> = BTreeMap::new();
         for (symbol, op) in func.computed_symbols() {
             let first = *defined.entry(symbol).or_insert(op);
-            self.require(19, first == op, Place::Op(func, op), || format!("{symbol} is defined already, by {first}"));
+            self.require(19, first == op, Place::Op(func, op), || format!("{symbol} is already defined by {first}"));
             self.require(19, !params.contains(symbol), Place::Op(func, op), || {
-                format!("{symbol} is an extent of a parameter, and no operand has it")
+                format!("{symbol} is an extent of a parameter, but of no operand")
             });
         }
         for id in func.op_ids().filter(|id| id.index() < func.num_op_slots()) {
